@@ -1,0 +1,361 @@
+"""The dataset manifest: classes, modalities, cases. One JSON file says what a dataset is; files stay where they are."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from unpaired.errors import InputError, nearest
+
+SCHEMA = 1
+SPLITS = ("train", "validation", "test")
+NORMALIZATIONS = ("zscore", "zscore_slice", "zscore_nonzero", "minmax", "none")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """How the values of one modality are brought to a common scale: clip first, then normalize.
+
+    `clip` is a fixed window in the file's own values (HU for CT); `clip_percentiles` one from each volume.
+    """
+
+    normalization: str = "zscore"
+    clip: tuple[float, float] | None = None
+    clip_percentiles: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """One volume of one patient in one modality, as the manifest lists it. `label=None` is an unlabeled case."""
+
+    id: str
+    patient: str
+    modality: str
+    image: Path
+    label: Path | None = None
+    label_map: str = "identity"
+    annotated: tuple[str, ...] | None = None
+    """The classes that were looked for in this case; None means all."""
+    split: str | None = None
+    fold: int | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A manifest with its paths resolved. `classes[0]` is background; `label_maps` turn file values into classes."""
+
+    name: str
+    classes: tuple[str, ...]
+    modalities: Mapping[str, Modality]
+    cases: tuple[CaseEntry, ...]
+    label_maps: Mapping[str, Mapping[int, tuple[str, ...]]] = field(default_factory=dict)
+    about: str = ""
+
+    def of(self, modality: str | None = None, split: str | None = None, labeled: bool | None = None) -> list[CaseEntry]:
+        """The cases of a modality and split, labeled or not (None: any), in manifest order."""
+        return [
+            case
+            for case in self.cases
+            if (modality is None or case.modality == modality)
+            and (split is None or case.split == split)
+            and (labeled is None or (case.label is not None) == labeled)
+        ]
+
+    def case(self, case_id: str) -> CaseEntry:
+        """The case with this id."""
+        for case in self.cases:
+            if case.id == case_id:
+                return case
+        raise InputError(
+            f"dataset {self.name}: there is no case {case_id!r}; {nearest(case_id, [c.id for c in self.cases])}"
+        )
+
+    def label_map_of(self, case: CaseEntry) -> Mapping[int, tuple[str, ...]]:
+        """{file value: classes it may stand for} of one case; "identity" is value i = class i."""
+        if case.label_map == "identity" and "identity" not in self.label_maps:
+            return {value: (name,) for value, name in enumerate(self.classes)}
+        return self.label_maps[case.label_map]
+
+    def label_sets(self) -> tuple[tuple[int, ...], ...]:
+        """Every set of class numbers that a prepared label value can stand for.
+
+        The first C are the classes themselves; then each distinct larger set that merged values and partly annotated
+        cases bring, in a fixed order. Prepared label maps hold indices into this tuple.
+        """
+        sets = {
+            tuple(members) for case in self.cases for members in encode_values(self, case).values() if len(members) > 1
+        }
+        return (*((number,) for number in range(len(self.classes))), *sorted(sets))
+
+    def source_values(self, modality: str) -> list[int]:
+        """For each class, the value that files of this modality use for it (for writing predictions).
+
+        The first label map used by a case of the modality decides; a class without a value of its own there is
+        written as its class number, or as the next free value if that number is taken.
+        """
+        entries = [case for case in self.of(modality) if case.label is not None] or list(self.cases)
+        table = self.label_map_of(entries[0])
+        own: dict[str, int] = {}
+        for value, names in table.items():
+            if len(names) == 1:
+                own.setdefault(names[0], value)
+        values: list[int] = []
+        for number, name in enumerate(self.classes):
+            value = own.get(name, number)
+            while name not in own and (value in own.values() or value in values):
+                value += 1
+            values.append(value)
+        return values
+
+
+def encode_values(dataset: Dataset, case: CaseEntry) -> dict[int, tuple[int, ...]]:
+    """{file value: class numbers it may be} of one case, with partial annotation taken into account.
+
+    What was not looked for is not background: in a case where only some classes were annotated, a background voxel
+    may be background or any class that was not annotated.
+    """
+    number = {name: index for index, name in enumerate(dataset.classes)}
+    unseen = set() if case.annotated is None else set(dataset.classes[1:]) - set(case.annotated)
+    encoded = {}
+    for value, names in dataset.label_map_of(case).items():
+        members = {number[name] for name in names}
+        if 0 in members:
+            members |= {number[name] for name in unseen}
+        encoded[value] = tuple(sorted(members))
+    return encoded
+
+
+def read_dataset(path: str | Path) -> Dataset:
+    """Read a manifest (`dataset.json`, a MONAI datalist with `modality` and `patient`, or a folder holding dataset.json).
+
+    Paths are relative to the manifest. Raises InputError naming the field that is wrong. Whether the files are good is
+    `verify`'s question, not answered here.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "dataset.json"
+    if not path.is_file():
+        raise InputError(
+            f"expected a dataset manifest (dataset.json), found no file at {path}; write one with `unpaired import`"
+        )
+    if path.suffix.lower() in {".csv", ".tsv"}:
+        from unpaired.data.importers.table import read_table
+
+        return read_table(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected JSON, but {error}") from error
+    if not isinstance(document, dict):
+        raise InputError(
+            f"{path}: expected a JSON object with 'classes', 'modalities' and 'cases', got a {type(document).__name__}"
+        )
+    return dataset_from_json(document, path)
+
+
+def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
+    """Check and convert a parsed manifest that lies at `path`."""
+    schema = document.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise InputError(f"{path}: schema {schema!r} is not known to this version (it reads schema {SCHEMA})")
+    entries = list(_case_documents(document, path))
+    classes = tuple(document.get("classes") or ())
+    if len(classes) < 2 or len(set(classes)) != len(classes) or not all(isinstance(name, str) for name in classes):
+        raise InputError(
+            f"{path}: 'classes' must list background and at least one more class, each once; got {list(classes)!r}"
+        )
+    modalities = _modalities(document.get("modalities") or sorted({str(e.get("modality")) for e in entries}), path)
+    label_maps = {
+        name: _label_map(table, classes, f"{path}: label_maps.{name}")
+        for name, table in document.get("label_maps", {}).items()
+    }
+    cases = tuple(_case(entry, path, classes, modalities, label_maps) for entry in entries)
+    seen: set[str] = set()
+    for case in cases:
+        if case.id in seen:
+            raise InputError(f"{path}: case id {case.id!r} appears twice; ids must differ (they name files)")
+        seen.add(case.id)
+    if not cases:
+        raise InputError(f"{path}: the manifest lists no cases")
+    return Dataset(
+        str(document.get("name", path.parent.name)),
+        classes,
+        modalities,
+        cases,
+        label_maps,
+        str(document.get("about", "")),
+    )
+
+
+def write_dataset(dataset: Dataset, path: str | Path) -> Path:
+    """Write the manifest to `path` (a file, or a folder that gets dataset.json), paths relative to it, atomically."""
+    path = Path(path)
+    if path.suffix != ".json":
+        path = path / "dataset.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(dataset_to_json(dataset, path.parent), indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def dataset_to_json(dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """The manifest as JSON values, with file paths relative to `folder` (absolute where no relative path exists)."""
+
+    def relative(file: Path | None) -> str | None:
+        if file is None:
+            return None
+        try:
+            return Path(os.path.relpath(file, folder.resolve())).as_posix()
+        except ValueError:  # another drive on Windows
+            return file.as_posix()
+
+    def case_document(case: CaseEntry) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "id": case.id,
+            "patient": case.patient,
+            "modality": case.modality,
+            "image": relative(case.image),
+            "label": relative(case.label),
+            "label_map": case.label_map,
+            "annotated": "all" if case.annotated is None else list(case.annotated),
+        }
+        document |= {"split": case.split} if case.split is not None else {}
+        document |= {"fold": case.fold} if case.fold is not None else {}
+        return document
+
+    def modality_document(modality: Modality) -> dict[str, Any]:
+        document: dict[str, Any] = {"normalization": modality.normalization}
+        document |= {"clip": list(modality.clip)} if modality.clip else {}
+        document |= {"clip_percentiles": list(modality.clip_percentiles)} if modality.clip_percentiles else {}
+        return document
+
+    return {
+        "schema": SCHEMA,
+        "name": dataset.name,
+        "about": dataset.about,
+        "classes": list(dataset.classes),
+        "modalities": {name: modality_document(modality) for name, modality in dataset.modalities.items()},
+        "label_maps": {
+            name: {str(value): names[0] if len(names) == 1 else list(names) for value, names in table.items()}
+            for name, table in dataset.label_maps.items()
+        },
+        "cases": [case_document(case) for case in dataset.cases],
+    }
+
+
+def with_splits(dataset: Dataset, splits: Mapping[str, str]) -> Dataset:
+    """The dataset with each case's split taken from {case id: split}; cases that are not named keep theirs."""
+    return replace(dataset, cases=tuple(replace(case, split=splits.get(case.id, case.split)) for case in dataset.cases))
+
+
+def _case_documents(document: Mapping[str, Any], path: Path) -> Iterator[Mapping[str, Any]]:
+    """The case entries of our own schema, or of a MONAI datalist (training / validation / testing lists)."""
+    if "cases" in document:
+        yield from document["cases"]
+        return
+    lists = {"training": "train", "validation": "validation", "testing": "test"}
+    if not any(key in document for key in lists):
+        raise InputError(
+            f"{path}: expected 'cases' (or MONAI's training / validation / testing lists), found {sorted(document)}"
+        )
+    for key, split in lists.items():
+        for entry in document.get(key, []):
+            yield {"split": split, **entry}
+
+
+def _modalities(value: Any, path: Path) -> dict[str, Modality]:
+    table = value if isinstance(value, Mapping) else {name: {} for name in value}
+    result = {}
+    for name, options in table.items():
+        if name != name.lower() or not name.replace("-", "").replace("_", "").isalnum():
+            raise InputError(f"{path}: modality {name!r} must be a lower-case word (letters, digits, - and _)")
+        unknown = set(options) - {"normalization", "clip", "clip_percentiles"}
+        if unknown:
+            raise InputError(f"{path}: modalities.{name} has unknown fields {sorted(unknown)}")
+        normalization = options.get("normalization", "zscore")
+        if normalization not in NORMALIZATIONS:
+            raise InputError(
+                f"{path}: modalities.{name}.normalization {normalization!r}: {nearest(str(normalization), list(NORMALIZATIONS))}"
+            )
+        result[name] = Modality(
+            normalization, _interval(options, "clip", name, path), _interval(options, "clip_percentiles", name, path)
+        )
+    return result
+
+
+def _interval(options: Mapping[str, Any], key: str, name: str, path: Path) -> tuple[float, float] | None:
+    value = options.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 2 or not value[0] < value[1]:
+        raise InputError(f"{path}: modalities.{name}.{key} must be [low, high] with low < high, got {value!r}")
+    return float(value[0]), float(value[1])
+
+
+def _label_map(table: Mapping[str, Any], classes: tuple[str, ...], where: str) -> dict[int, tuple[str, ...]]:
+    result = {}
+    for value, names in table.items():
+        names = (names,) if isinstance(names, str) else tuple(names)
+        try:
+            number = int(value)
+        except ValueError as error:
+            raise InputError(f"{where}: label values are integers, got {value!r}") from error
+        for name in names:
+            if name not in classes:
+                raise InputError(
+                    f"{where}: value {value} stands for {name!r}, which is no class; {nearest(str(name), list(classes))}"
+                )
+        if not names:
+            raise InputError(f"{where}: value {value} stands for nothing; name a class or a list of classes")
+        result[number] = names
+    return result
+
+
+def _case(
+    entry: Mapping[str, Any],
+    path: Path,
+    classes: tuple[str, ...],
+    modalities: Mapping[str, Modality],
+    label_maps: Mapping[str, Any],
+) -> CaseEntry:
+    label = f"case {entry.get('id', entry.get('image', '?'))!r}"
+    for key in ("patient", "modality", "image"):
+        if not entry.get(key):
+            raise InputError(f"{path}: {label} has no {key!r}")
+    modality = str(entry["modality"])
+    if modality not in modalities:
+        raise InputError(f"{path}: {label} has modality {modality!r}; {nearest(modality, list(modalities))}")
+    map_name = entry.get("label_map") or "identity"
+    if map_name != "identity" and map_name not in label_maps:
+        raise InputError(
+            f"{path}: {label} uses label_map {map_name!r}; {nearest(str(map_name), ['identity', *label_maps])}"
+        )
+    annotated = entry.get("annotated", "all")
+    if annotated != "all":
+        for name in annotated:
+            if name not in classes:
+                raise InputError(
+                    f"{path}: {label} is annotated for {name!r}, which is no class; {nearest(str(name), list(classes))}"
+                )
+    split = entry.get("split")
+    if split is not None and split not in SPLITS:
+        raise InputError(f"{path}: {label} has split {split!r}; expected one of {', '.join(SPLITS)}")
+    image = Path(entry["image"])
+    case_id = str(entry.get("id") or image.name.split(".")[0])
+    if Path(case_id).name != case_id:
+        raise InputError(f"{path}: case id {case_id!r} can't be a file name; use letters, digits, '.', '_' and '-'")
+    folder = path.parent.resolve()
+    return CaseEntry(
+        id=case_id,
+        patient=str(entry["patient"]),
+        modality=modality,
+        image=folder / image,
+        label=folder / entry["label"] if entry.get("label") else None,
+        label_map=map_name,
+        annotated=None if annotated == "all" else tuple(annotated),
+        split=split,
+        fold=entry.get("fold"),
+    )

@@ -1,0 +1,16 @@
+"""The one exception for what a person typed or fed: the command line prints it as one line and exits with code 2."""
+
+
+class InputError(ValueError):
+    """Something given to `unpaired` can't be used: a path, a file, a label value, a recipe's name.
+
+    The message is one line that says what was expected, what came, where, and what to do.
+    """
+
+
+def nearest(name: str, allowed: list[str]) -> str:
+    """A hint for a name that is not one of `allowed`: the closest ones, else the whole list."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, allowed, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(allowed)}"

@@ -1,0 +1,43 @@
+"""The contract of what segments: `{modality: images} -> {modality: NetworkOutput}`. No loss, no file, no device here."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from unpaired.shapes import Images, Logits
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """What a network says about the images of one modality.
+
+    `logits` has the images' spatial size. `features` holds intermediate feature maps (batch, channel, *spatial) by
+    name, such as "group4"; methods pick theirs by these names.
+    """
+
+    logits: Logits
+    features: dict[str, Tensor]
+
+
+class Network(nn.Module, ABC):
+    """One network for all modalities it was built for."""
+
+    modalities: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    size_multiple: int
+    """Every spatial size given to the network must be a multiple of this."""
+
+    @abstractmethod
+    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
+        """Segment the images of each modality given (any non-empty subset of `modalities`)."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig(ABC):
+    """The fields that choose a network; its type is the choice of network."""
+
+    @abstractmethod
+    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> Network:
+        """Build with fresh weights from torch's global random state: `channels` in, `classes` (with background) out."""
