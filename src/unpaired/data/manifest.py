@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.errors import InputError, nearest
+from unpaired.files import write_text
 
 SCHEMA = 1
 SPLITS = ("train", "validation", "test")
@@ -194,10 +195,7 @@ def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".json":
         path = path / "dataset.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(dataset_to_json(dataset, path.parent), indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(dataset_to_json(dataset, path.parent), indent=1) + "\n")
     return path
 
 

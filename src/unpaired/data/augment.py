@@ -1,0 +1,151 @@
+"""Augmentation of one training sample, the same code for slices and volumes, by nnU-Net's `batchgeneratorsv2`.
+
+Chosen by measurement (2 CPU cores, 2026-11): kornia has no label maps in 3D, MONAI's low-resolution transform fails in
+2D and its import takes 5 s; batchgeneratorsv2 does 2D and 3D alike, 1.4 ms for a 224x224 slice, 21 ms for 32x96x96.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is varied. Probabilities are per sample; 0 switches a part off.
+
+    CSA states no augmentation; the default geometry is the one of the author's earlier MS-CMRSeg code (rotation +-15
+    degrees, zoom 0.8 to 1.2, no flips: anatomy has a left and a right), the intensity part is nnU-Net's kind, milder.
+    """
+
+    spatial: float = 0.8
+    rotation_degrees: float = 15.0
+    zoom: tuple[float, float] = (0.8, 1.2)
+    elastic: float = 0.0
+    in_plane_only: bool = False
+    """3D: rotate and deform within slices only, for thick slices."""
+    noise: float = 0.15
+    blur: float = 0.15
+    brightness: float = 0.15
+    contrast: float = 0.15
+    gamma: float = 0.3
+    low_resolution: float = 0.1
+
+    @property
+    def margin(self) -> float:
+        """How much larger than the patch a sample is cut, so that turning it brings no empty corners in."""
+        if self.spatial == 0:
+            return 1.0
+        angle = math.radians(min(self.rotation_degrees, 45.0))
+        return (math.cos(angle) + math.sin(angle)) * max(1.0, self.zoom[1])
+
+
+NO_AUGMENTATION = Augmentation(spatial=0, noise=0, blur=0, brightness=0, contrast=0, gamma=0, low_resolution=0)
+
+
+def augment(
+    image: Tensor, label_map: Tensor, patch_size: tuple[int, ...], augmentation: Augmentation, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Augment `image` (channel, *spatial) and `label_map` (*spatial) and cut the central `patch_size` out of them.
+
+    The result depends on the arguments alone: the library draws from global random states, which are set from `seed`
+    for this call and put back after it.
+    """
+    with _random_state(seed):
+        sample = _transforms(tuple(patch_size), augmentation)(image=image, segmentation=label_map[None].to(torch.int16))
+    return sample["image"].contiguous(), sample["segmentation"][0].long()
+
+
+@contextmanager
+def _random_state(seed: int) -> Iterator[None]:
+    state = np.random.get_state()  # batchgeneratorsv2 draws from numpy's global state too
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
+
+
+@lru_cache(maxsize=8)
+def _transforms(patch_size: tuple[int, ...], a: Augmentation):
+    from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+    from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
+    from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+    from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+    from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+    from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+    from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+    from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+    from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
+    from batchgeneratorsv2.transforms.utils.random import RandomTransform
+
+    angle = math.radians(a.rotation_degrees)
+    flat = a.in_plane_only and len(patch_size) == 3
+    spatial = SpatialTransform(
+        patch_size=patch_size[1:] if flat else patch_size,
+        patch_center_dist_from_border=0,
+        random_crop=False,
+        p_elastic_deform=a.elastic,
+        p_rotation=a.spatial,
+        rotation=(-angle, angle),
+        p_scaling=a.spatial,
+        scaling=a.zoom,
+        p_synchronize_scaling_across_axes=1,
+        mode_seg="nearest",
+    )
+    steps: list = [Convert3DTo2DTransform(), spatial, Convert2DTo3DTransform()] if flat else [spatial]
+    intensity = [
+        (a.noise, GaussianNoiseTransform(noise_variance=(0, 0.05), p_per_channel=1, synchronize_channels=True)),
+        (
+            a.blur,
+            GaussianBlurTransform(
+                blur_sigma=(0.5, 1.0),
+                synchronize_channels=True,
+                synchronize_axes=False,
+                p_per_channel=1,
+                benchmark=False,
+            ),
+        ),
+        (
+            a.brightness,
+            MultiplicativeBrightnessTransform(
+                multiplier_range=BGContrast((0.75, 1.25)), synchronize_channels=True, p_per_channel=1
+            ),
+        ),
+        (
+            a.contrast,
+            ContrastTransform(
+                contrast_range=BGContrast((0.75, 1.25)), preserve_range=True, synchronize_channels=True, p_per_channel=1
+            ),
+        ),
+        (
+            a.low_resolution,
+            SimulateLowResolutionTransform(
+                scale=(0.5, 1),
+                synchronize_channels=True,
+                synchronize_axes=True,
+                ignore_axes=None,
+                allowed_channels=None,
+                p_per_channel=1,
+            ),
+        ),
+        (
+            a.gamma,
+            GammaTransform(
+                gamma=BGContrast((0.7, 1.5)),
+                p_invert_image=0,
+                synchronize_channels=True,
+                p_per_channel=1,
+                p_retain_stats=1,
+            ),
+        ),
+    ]
+    steps += [RandomTransform(transform, apply_probability=share) for share, transform in intensity if share > 0]
+    return ComposeTransforms(steps)

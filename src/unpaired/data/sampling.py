@@ -1,0 +1,156 @@
+"""UnpairedSteps: step -> {modality: Batch}, a pure function of (seed, rank, step).
+
+So resume means "start at step t", and a batch can be looked at without training up to it. Every modality has its own
+endless stream of cases (one random order after another), so modalities of very different sizes are drawn equally often
+and nothing is ever cut to the shorter one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment
+from unpaired.data.batch import Batch
+from unpaired.errors import InputError
+
+
+class SampledCase(Protocol):
+    """What sampling reads of a case: `unpaired.data.prepare.PreparedCase` or arrays in memory (`ArrayCase`)."""
+
+    @property
+    def foreground(self) -> Mapping[int, np.ndarray]:
+        """{label value above 0: (n, 3) voxel coordinates}."""
+        ...
+
+    def volume(self) -> np.ndarray:
+        """(depth, height, width)."""
+        ...
+
+    def label_map(self) -> np.ndarray | None:
+        """The same shape, indices into the label sets."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What one sample is: `patch_size` with two numbers cuts slices, with three volumes."""
+
+    patch_size: tuple[int, ...]
+    batch_size: int
+    context_slices: int = 1
+    foreground_share: float = 0.5
+    augmentation: Augmentation = NO_AUGMENTATION
+
+
+class UnpairedSteps(TorchDataset):
+    """The batches of a run by step. Indexing with any step from 0 up to `steps` works, in any order, in any process.
+
+    With W processes, rank r gets the r-th part of the batch that one process with W times the batch size would get.
+    """
+
+    def __init__(
+        self,
+        cases: Mapping[str, Sequence[SampledCase]],
+        label_sets: Sequence[Sequence[int]],
+        classes: int,
+        sampling: Sampling,
+        *,
+        steps: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        empty = [modality for modality, members in cases.items() if not members]
+        if empty or not cases:
+            raise InputError(
+                f"there is no labeled training case of modality {', '.join(empty) or '(none given)'}; check the split"
+            )
+        self.cases = cases
+        self.sampling = sampling
+        self.steps, self.seed, self.rank, self.world_size = steps, seed, rank, world_size
+        self.label_sets = torch.zeros(len(label_sets), classes, dtype=torch.bool)
+        for row, members in enumerate(label_sets):
+            self.label_sets[row, list(members)] = True
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> dict[str, Batch]:
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step {step} of {self.steps}")
+        return {modality: self._batch(modality, step) for modality in self.cases}
+
+    def _batch(self, modality: str, step: int) -> Batch:
+        first = (step * self.world_size + self.rank) * self.sampling.batch_size
+        samples = [self._sample(modality, first + index) for index in range(self.sampling.batch_size)]
+        images, label_maps = zip(*samples, strict=True)
+        return Batch(torch.stack(images), torch.stack(label_maps), self.label_sets)
+
+    def _sample(self, modality: str, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sample at a position of the modality's endless stream."""
+        stream = crc32(modality.encode())
+        epoch, index = divmod(position, len(self.cases[modality]))
+        order = np.random.default_rng([self.seed, stream, 0, epoch]).permutation(len(self.cases[modality]))
+        case = self.cases[modality][order[index]]
+        rng = np.random.default_rng([self.seed, stream, 1, position])
+        return draw_sample(case, self.sampling, rng)
+
+
+def draw_sample(case: SampledCase, sampling: Sampling, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """One augmented image (channel, *patch_size) and its label map (*patch_size) from a random place of a case."""
+    volume, label_map = case.volume(), case.label_map()
+    if label_map is None:
+        raise ValueError("a labeled sample was asked of a case without a label map")
+    patch = sampling.patch_size
+    margin = sampling.augmentation.margin
+    size = np.array([1, *patch] if len(patch) == 2 else patch)
+    grow = np.ceil(size * margin).astype(int)
+    if len(patch) == 2 or sampling.augmentation.in_plane_only:
+        grow[0] = size[0]
+    center = _draw_center(case, np.array(volume.shape), size, sampling.foreground_share, rng)
+    start = center - grow // 2
+    image = torch.from_numpy(cut(volume, start, grow, sampling.context_slices))
+    labels = torch.from_numpy(cut(label_map, start, grow, 1)[0].astype(np.int64))
+    if len(patch) == 2:
+        image, labels = image[:, 0], labels[0]
+    return augment(image.float(), labels, patch, sampling.augmentation, int(rng.integers(2**31)))
+
+
+def _draw_center(
+    case: SampledCase, shape: np.ndarray, size: np.ndarray, foreground_share: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A patch center: near a foreground voxel, or anywhere; moved inside so that the patch leaves the volume least."""
+    labels = sorted(label for label, places in case.foreground.items() if len(places))
+    if labels and rng.random() < foreground_share:
+        places = case.foreground[labels[rng.integers(len(labels))]]
+        # the voxel lies anywhere in the middle half of the patch, so structures are not always seen at its center
+        center = places[rng.integers(len(places))] + np.rint(rng.uniform(-0.25, 0.25, 3) * (size - 1)).astype(int)
+    else:
+        center = rng.integers(0, shape)
+    low, high = size // 2, shape - (size - size // 2)
+    return np.where(low <= high, np.clip(center, low, np.maximum(low, high)), shape // 2)
+
+
+def cut(volume: np.ndarray, start: np.ndarray, size: np.ndarray, context_slices: int = 1) -> np.ndarray:
+    """The box of `size` at `start` with its neighbor slices as channels: (context, depth, height, width).
+
+    Outside the volume it is 0 (air of a label map, the mean of a z-scored volume), but a neighbor beyond the first or
+    last slice repeats that slice.
+    """
+    reach = context_slices // 2
+    result = np.zeros((context_slices, *size), dtype=volume.dtype)
+    stop = np.minimum(start + size, volume.shape)
+    inside = np.maximum(start, 0)
+    if np.any(inside >= stop):
+        return result
+    target = (slice(inside[1] - start[1], stop[1] - start[1]), slice(inside[2] - start[2], stop[2] - start[2]))
+    for channel in range(context_slices):
+        depths = np.clip(np.arange(inside[0], stop[0]) + channel - reach, 0, volume.shape[0] - 1)
+        block = volume[depths.min() : depths.max() + 1, inside[1] : stop[1], inside[2] : stop[2]]
+        result[channel, inside[0] - start[0] : stop[0] - start[0], target[0], target[1]] = block[depths - depths.min()]
+    return result

@@ -1,0 +1,127 @@
+"""Splits by patient: a patient is on one side only, across all modalities and sequences."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from unpaired.data.manifest import SPLITS, Dataset, with_splits
+from unpaired.errors import InputError
+from unpaired.files import write_text
+
+
+def split_by_patient(dataset: Dataset, *, test: float = 0.2, validation: float = 0.1, seed: int = 0) -> dict[str, str]:
+    """{case id: "train" | "validation" | "test"}, by patient, seeded.
+
+    Patients are drawn separately for every set of modalities that a patient may have, so each side gets its share of
+    each modality. Shares are rounded per group, and a group of two or more patients always keeps one for training.
+    """
+    if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
+        raise InputError(
+            f"split: shares must lie in [0, 1) and leave some for training, got test={test} validation={validation}"
+        )
+    sides: dict[str, str] = {}
+    for group, patients in _groups(dataset).items():
+        shuffled = _shuffled(patients, group, seed)
+        n_test = _count(test, len(patients), spare=len(patients) - 1)
+        n_validation = _count(validation, len(patients), spare=len(patients) - 1 - n_test)
+        for index, patient in enumerate(shuffled):
+            sides[patient] = "test" if index < n_test else "validation" if index < n_test + n_validation else "train"
+    return {case.id: sides[case.patient] for case in dataset.cases}
+
+
+def folds_by_patient(
+    dataset: Dataset, *, folds: int = 5, validation: float = 0.1, seed: int = 0
+) -> list[dict[str, str]]:
+    """`folds` splits in which every patient is tested exactly once; the rest is train and a share of validation."""
+    patients = {case.patient for case in dataset.cases}
+    if not 2 <= folds <= len(patients):
+        raise InputError(f"split: expected between 2 and {len(patients)} folds (the number of patients), got {folds}")
+    fold_of: dict[str, int] = {}
+    next_fold = 0
+    for group, members in _groups(dataset).items():
+        for patient in _shuffled(members, group, seed):
+            fold_of[patient] = next_fold % folds
+            next_fold += 1
+    result = []
+    for fold in range(folds):
+        rest = [case for case in dataset.cases if fold_of[case.patient] != fold]
+        split = {case.id: "test" for case in dataset.cases if fold_of[case.patient] == fold}
+        if rest:
+            split |= split_by_patient(
+                replace(dataset, cases=tuple(rest)), test=0.0, validation=validation, seed=seed + fold
+            )
+        result.append(split)
+    return result
+
+
+def write_split(split: Mapping[str, str], path: str | Path) -> Path:
+    """Write {side: [case ids]} as JSON, atomically."""
+    path = Path(path)
+    document = {side: [case for case, s in split.items() if s == side] for side in SPLITS}
+    write_text(path, json.dumps(document, indent=1) + "\n")
+    return path
+
+
+def read_split(path: str | Path, dataset: Dataset) -> Dataset:
+    """The dataset with the sides that a split file gives; cases that the file leaves out take no part (split None).
+
+    Raises InputError for an unknown case, a case on two sides, or a patient on two sides.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {path}")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected JSON, but {error}") from error
+    if not isinstance(document, dict) or not set(document) <= set(SPLITS):
+        raise InputError(f"{path}: expected lists of case ids under {', '.join(SPLITS)}")
+    split: dict[str, str] = {}
+    for side, ids in document.items():
+        for case_id in ids:
+            dataset.case(case_id)
+            if split.setdefault(case_id, side) != side:
+                raise InputError(f"{path}: case {case_id!r} is both in {split[case_id]} and in {side}")
+    cleared = replace(dataset, cases=tuple(replace(case, split=None) for case in dataset.cases))
+    result = with_splits(cleared, split)
+    check_patients(result)
+    return result
+
+
+def check_patients(dataset: Dataset) -> None:
+    """Raise InputError if a patient has cases in more than one of train, validation and test."""
+    sides: dict[str, dict[str, str]] = defaultdict(dict)
+    for case in dataset.cases:
+        if case.split is not None:
+            sides[case.patient][case.split] = case.id
+    for patient, cases in sides.items():
+        if len(cases) > 1:
+            where = ", ".join(f"{case} in {side}" for side, case in cases.items())
+            raise InputError(
+                f"patient {patient!r} is on {len(cases)} sides of the split ({where}); "
+                "split by patient with `unpaired split`"
+            )
+
+
+def _groups(dataset: Dataset) -> dict[tuple[str, ...], list[str]]:
+    """{set of modalities: patients who have exactly these}, both in a fixed order."""
+    modalities: dict[str, set[str]] = defaultdict(set)
+    for case in dataset.cases:
+        modalities[case.patient].add(case.modality)
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for patient in sorted(modalities):
+        groups[tuple(sorted(modalities[patient]))].append(patient)
+    return dict(sorted(groups.items()))
+
+
+def _shuffled(patients: list[str], group: tuple[str, ...], seed: int) -> list[str]:
+    rng = np.random.default_rng([seed, *(ord(letter) for letter in "+".join(group))])
+    return [patients[index] for index in rng.permutation(len(patients))]
+
+
+def _count(share: float, patients: int, spare: int) -> int:
+    return min(max(spare, 0), max(1, round(share * patients))) if share > 0 else 0

@@ -1,0 +1,42 @@
+"""Writing files so that a reader, a crash or a full disk never sees half of one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unpaired.errors import InputError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its name when the block ends well, and vanishes when it doesn't.
+
+    The temporary name keeps the suffixes (".nii.gz"), which some writers look at. Creates missing parent folders.
+    Raises InputError when the disk is full or the place can't be written.
+    """
+    temporary = path.with_name(f".tmp{os.getpid()}-{path.name}")
+    try:
+        with input_error_if_unwritable(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, in UTF-8."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def input_error_if_unwritable(path: Path) -> Iterator[None]:
+    """Turn "no space left", "not permitted" and the like into one clear line that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"can't write {path}: {error.strerror or error}; free some space or choose another folder"
+        ) from error

@@ -1,0 +1,253 @@
+"""Recipe: everything that decides a training run, as one frozen dataclass. A recipe is a function that returns one.
+
+No registry and no YAML: an ablation row is a `dataclasses.replace`. The resolved recipe is written into the run folder
+as JSON, each nested config with the dotted name of its class, and read back from there.
+"""
+
+import importlib
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+import torch
+
+from unpaired.data.augment import Augmentation
+from unpaired.data.preprocess import Preprocessing
+from unpaired.errors import InputError, nearest
+from unpaired.methods.method import Method, MethodConfig
+from unpaired.networks.network import NetworkConfig
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("step_decay", "polynomial", "cosine", "constant")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """Optimizer and learning rate as a function of the step. Defaults: CSA section 3 (Adam, 1e-4, x0.95 every 1000)."""
+
+    optimizer: str = "adam"
+    learning_rate: float = 1e-4
+    schedule: str = "step_decay"
+    decay: float = 0.95
+    """`step_decay`: factor every `decay_every` steps; `polynomial`: the exponent."""
+    decay_every: int = 1000
+    warmup_steps: int = 0
+    weight_decay: float = 1e-4
+    """On kernels only (parameters of two or more axes). With adam and sgd it is the L2 term 1e-4 * sum(w^2) / 2 of
+    UMMKD's official code; CSA states none."""
+    momentum: float = 0.99
+    """sgd only, with Nesterov."""
+    gradient_clip: float | None = None
+    """Largest global gradient norm. It couples the networks of row Single, so the paper recipes leave it off."""
+
+    def __post_init__(self) -> None:
+        _choice("optimization.optimizer", self.optimizer, OPTIMIZERS)
+        _choice("optimization.schedule", self.schedule, SCHEDULES)
+        _positive("optimization.learning_rate", self.learning_rate)
+        _positive("optimization.decay_every", self.decay_every)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row of a table: network, method, and how they are trained.
+
+    `patch_size` has two numbers (height, width) for 2D training on slices and three (depth, height, width) for 3D.
+    `batch_size` counts images per modality and process. `context_slices` are the neighbors that become channels in 2D.
+    """
+
+    network: NetworkConfig
+    method: MethodConfig
+    patch_size: tuple[int, ...]
+    steps: int
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    optimization: Optimization = field(default_factory=Optimization)
+    modalities: tuple[str, ...] | None = None
+    """The modalities to train on; None: every modality of the dataset that has labeled training cases."""
+    batch_size: int = 8
+    context_slices: int = 1
+    foreground_share: float = 0.5
+    """The share of samples that are centered on a foreground voxel, its class drawn evenly among those present."""
+    accumulate: int = 1
+    """Batches whose gradients are added up before one optimizer step."""
+    window_overlap: float = 0.5
+    validate_every: int = 1000
+    save_every: int = 500
+    precision: str = "32-true"
+    seed: int = 0
+    init_from: str | None = None
+    """A finished run whose network weights are the start."""
+
+    def __post_init__(self) -> None:
+        if len(self.patch_size) not in (2, 3) or min(self.patch_size) < 1:
+            raise InputError(
+                f"recipe.patch_size must be (height, width) or (depth, height, width), got {self.patch_size}"
+            )
+        if (
+            self.context_slices % 2 == 0
+            or self.context_slices < 1
+            or (len(self.patch_size) == 3 and self.context_slices > 1)
+        ):
+            raise InputError(f"recipe.context_slices must be odd, and 1 in 3D; got {self.context_slices}")
+        if not 0 <= self.foreground_share <= 1:
+            raise InputError(f"recipe.foreground_share must lie in [0, 1], got {self.foreground_share}")
+        if not 0 <= self.window_overlap < 1:
+            raise InputError(f"recipe.window_overlap must lie in [0, 1), got {self.window_overlap}")
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every"):
+            _positive(f"recipe.{name}", getattr(self, name))
+        _choice("recipe.precision", self.precision, PRECISIONS)
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 for slices, 3 for volumes."""
+        return len(self.patch_size)
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the network."""
+        return self.context_slices
+
+
+def build_method(recipe: Recipe, modalities: Sequence[str], classes: int) -> Method:
+    """The recipe's method around its network, fresh weights drawn from the recipe's seed.
+
+    torch's global random state is left as it was.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        network = recipe.network.build(modalities, recipe.channels, classes, recipe.spatial_dims)
+        if any(size % network.size_multiple for size in recipe.patch_size):
+            raise InputError(
+                f"recipe.patch_size {recipe.patch_size}: each size must be a multiple of {network.size_multiple} "
+                f"for {type(recipe.network).__name__}"
+            )
+        return recipe.method.build(network, classes)
+
+
+def to_json(config: Any) -> Any:
+    """A recipe or any part of it as JSON values; dataclasses carry their class under "type"."""
+    if is_dataclass(config) and not isinstance(config, type):
+        name = f"{type(config).__module__}:{type(config).__qualname__}"
+        return {"type": name, **{part.name: to_json(getattr(config, part.name)) for part in fields(config)}}
+    if isinstance(config, list | tuple):
+        return [to_json(item) for item in config]
+    if isinstance(config, Mapping):
+        return {str(key): to_json(value) for key, value in config.items()}
+    return config
+
+
+def from_json(document: Any, where: str = "recipe") -> Any:
+    """Back from `to_json`. Only config dataclasses are built; lists become tuples."""
+    if isinstance(document, list):
+        return tuple(from_json(item, where) for item in document)
+    if not isinstance(document, Mapping):
+        return document
+    if "type" not in document:
+        return {key: from_json(value, f"{where}.{key}") for key, value in document.items()}
+    config_class = _config_class(str(document["type"]), where)
+    known = {part.name for part in fields(config_class)}
+    unknown = sorted(set(document) - known - {"type"})
+    if unknown:
+        raise InputError(f"{where}: {config_class.__name__} has no field {unknown[0]!r} in this version of unpaired")
+    values = {key: from_json(value, f"{where}.{key}") for key, value in document.items() if key != "type"}
+    try:
+        return config_class(**values)
+    except TypeError as error:
+        raise InputError(f"{where}: {config_class.__name__} can't be built from the stored fields: {error}") from error
+
+
+def dumps(recipe: Recipe) -> str:
+    """The recipe as indented JSON text."""
+    return json.dumps(to_json(recipe), indent=1) + "\n"
+
+
+def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+    """The recipe with fields replaced, each given as "network.width=8" (values in JSON; bare words are strings).
+
+    Raises InputError for a field that doesn't exist (naming the near one) or a value of another type.
+    """
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--set expects FIELD=VALUE such as network.width=8, got {assignment!r}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = {"None": None, "True": True, "False": False}.get(text, text)
+        recipe = _replace_at(recipe, path.strip().split("."), _freeze(value), path.strip())
+    return recipe
+
+
+def _replace_at(config: Any, path: list[str], value: Any, whole: str) -> Any:
+    names = [part.name for part in fields(config)]
+    name, *rest = path
+    if name not in names:
+        raise InputError(f"--set {whole}: {type(config).__name__} has no field {name!r}; {nearest(name, names)}")
+    if not rest:
+        expected = typing.get_type_hints(type(config))[name]
+        if not _fits(value, expected):
+            raise InputError(f"--set {whole}: expected {_type_name(expected)}, got {value!r}")
+        if expected is float and isinstance(value, int):
+            value = float(value)
+        return replace(config, **{name: value})
+    inner = getattr(config, name)
+    if not is_dataclass(inner):
+        raise InputError(f"--set {whole}: {type(config).__name__}.{name} is a plain value, it has no field {rest[0]!r}")
+    return replace(config, **{name: _replace_at(inner, rest, value, whole)})
+
+
+def _fits(value: Any, expected: Any) -> bool:
+    """Whether a JSON value may stand in a field of this type; a config's own checks look closer."""
+    origin = typing.get_origin(expected)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(expected))
+    if origin is tuple:
+        return isinstance(value, tuple)
+    if expected is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if expected is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if expected in (str, bool, type(None)):
+        return isinstance(value, expected)
+    return not (isinstance(expected, type) and is_dataclass(expected))
+
+
+def _type_name(expected: Any) -> str:
+    return expected.__name__ if isinstance(expected, type) else str(expected)
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
+
+
+def _config_class(name: str, where: str) -> type:
+    module_name, _, class_name = name.partition(":")
+    try:
+        config_class: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(
+            f"{where}: {name} can't be imported here; run from the folder that holds {module_name}, "
+            "or with the version of unpaired that wrote this run"
+        ) from error
+    for part in class_name.split("."):
+        config_class = getattr(config_class, part, None)
+    allowed = (NetworkConfig, MethodConfig, Recipe, Optimization, Preprocessing, Augmentation)
+    if not (isinstance(config_class, type) and is_dataclass(config_class)):
+        raise InputError(f"{where}: {name} is no config class of this version of unpaired")
+    if not (issubclass(config_class, allowed) or module_name.startswith("unpaired.")):
+        raise InputError(f"{where}: {name} is not a recipe, network, method or one of their parts")
+    return config_class
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name} is {value!r}; {nearest(str(value), list(allowed))}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise InputError(f"{name} must be above 0, got {value}")

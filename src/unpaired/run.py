@@ -1,0 +1,250 @@
+"""Run: the folder of one training run, and the only place that knows its file names."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from unpaired import __version__
+from unpaired.data.manifest import SPLITS, Dataset, read_dataset, write_dataset
+from unpaired.errors import InputError, nearest
+from unpaired.files import atomic, input_error_if_unwritable, write_text
+from unpaired.methods.method import Method
+from unpaired.networks.network import Network
+from unpaired.recipe import Recipe, build_method, dumps, from_json
+from unpaired.versions import describe_versions
+
+WEIGHTS = ("best", "last")
+
+README = """This folder is one training run of `unpaired` {version}: recipe {name}.
+
+recipe.json         every setting, resolved; `unpaired train` reads it back
+dataset.json        classes, modalities, label values and the cases with their split (images stay where they are)
+split.json          which case was used for training, validation and test
+versions.json       versions, hardware, git state and the command
+log.csv             loss and its terms by step;  tensorboard/ has the same curves
+validation.csv      Dice of whole validation cases by step, modality and class
+weights_best.safetensors   network weights with the best mean validation Dice (the last ones if there is no validation)
+weights_last.safetensors   network weights of the last saved step
+resume.pt           optimizer state and step; only needed to go on training (start the same command again)
+predictions/ evaluation/ report.html   written by `unpaired predict`, `evaluate`, `report` when no other place is named
+
+Use it:  unpaired predict {folder} IMAGES OUT --modality {modality}
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that exists and holds a readable recipe and dataset."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: str | Path, recipe: Recipe, dataset: Dataset, name: str = "") -> "Run":
+        """Start a run folder, or return the one that is there if it holds the same recipe and split (to resume it).
+
+        Raises InputError if the folder belongs to something else; nothing in it is touched then.
+        """
+        folder = Path(folder)
+        document = json.loads(dumps(recipe))
+        split = _split_document(dataset)
+        if (folder / "recipe.json").is_file():
+            run = cls.open(folder)
+            _refuse_other(folder, "recipe", json.loads((folder / "recipe.json").read_text(encoding="utf-8")), document)
+            if json.loads((folder / "split.json").read_text(encoding="utf-8")) != split:
+                raise InputError(f"{folder} is a run on another split; choose a new folder for this run")
+            return run
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} exists and is no run folder; choose a new folder for this run")
+        with input_error_if_unwritable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_dataset(dataset, folder / "dataset.json")
+            write_text(folder / "split.json", json.dumps(split, indent=1) + "\n")
+            write_text(
+                folder / "versions.json",
+                json.dumps(
+                    describe_versions(torch.cuda.get_device_name() if torch.cuda.is_available() else None), indent=1
+                )
+                + "\n",
+            )
+            readme = README.format(
+                version=__version__, name=name or "(unnamed)", folder=folder, modality=next(iter(dataset.modalities))
+            )
+            write_text(folder / "README.txt", readme)
+            write_text(
+                folder / "recipe.json", json.dumps(document, indent=1) + "\n"
+            )  # last: it makes this a run folder
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in `folder`. Raises InputError if it is none, or was written by a version with other settings."""
+        folder = Path(folder)
+        for name in ("recipe.json", "dataset.json", "split.json"):
+            if not (folder / name).is_file():
+                raise InputError(f"expected a run folder (written by `unpaired train`), found no {name} in {folder}")
+        run = cls(folder)
+        if not isinstance(run.recipe, Recipe):
+            raise InputError(f"{folder / 'recipe.json'} holds no recipe")
+        return run
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        path = self.folder / "recipe.json"
+        try:
+            return from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}: expected JSON, but {error}") from error
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset the run was trained on, with its split."""
+        return read_dataset(self.folder / "dataset.json")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities the network knows."""
+        return training_modalities(self.recipe, self.dataset)
+
+    @property
+    def predictions(self) -> Path:
+        """Where `predict` writes when it is not told."""
+        return self.folder / "predictions"
+
+    @property
+    def evaluation(self) -> Path:
+        """Where `evaluate` writes when it is not told."""
+        return self.folder / "evaluation"
+
+    @property
+    def report(self) -> Path:
+        """Where `report` writes when it is not told."""
+        return self.folder / "report.html"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard events."""
+        return self.folder / "tensorboard"
+
+    def weights(self, which: str = "best") -> Path:
+        """The weight file "best" or "last"."""
+        if which not in WEIGHTS:
+            raise InputError(f"weights are {' or '.join(WEIGHTS)}, got {which!r}; {nearest(which, list(WEIGHTS))}")
+        return self.folder / f"weights_{which}.safetensors"
+
+    def load_method(self, which: str = "best") -> Method:
+        """The trained method in evaluation mode, on the CPU; parts that only training needs have fresh weights."""
+        method = build_method(self.recipe, self.modalities, len(self.dataset.classes))
+        load_weights(method.network, self.weights(which))
+        return method.eval()
+
+    def save_weights(self, network: Network, which: str) -> None:
+        """Write the network's weights (safetensors)."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        with atomic(self.weights(which)) as temporary:
+            save_file(tensors, temporary)
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Write what going on needs: step, optimizer, method."""
+        with atomic(self.folder / "resume.pt") as temporary:
+            torch.save(dict(state), temporary)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """What `save_state` wrote, or None for a run that has not been saved yet. Tensors only, never pickled code."""
+        path = self.folder / "resume.pt"
+        if not path.is_file():
+            return None
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, OSError, EOFError, ValueError) as error:
+            raise InputError(
+                f"{path} can't be read ({str(error).splitlines()[0]}); delete it to train from the start"
+            ) from error
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """The rows of log.csv ("log") or validation.csv ("validation"); empty if there are none yet."""
+        path = self.folder / f"{name}.csv"
+        if not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def append_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Add rows to log.csv or validation.csv; the first rows decide the columns."""
+        if not rows:
+            return
+        path = self.folder / f"{name}.csv"
+        new = not path.is_file()
+        with input_error_if_unwritable(path), path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            if new:
+                writer.writeheader()
+            writer.writerows(rows)
+
+    def forget_rows_from(self, step: int) -> None:
+        """Drop log rows of steps that a kill has lost, so that a resumed run doesn't log them twice."""
+        for name in ("log", "validation"):
+            rows = [row for row in self.rows(name) if None not in row.values() and int(row["step"]) <= step]
+            path = self.folder / f"{name}.csv"
+            if path.is_file():
+                path.unlink()
+            self.append_rows(name, list(rows))
+
+
+def training_modalities(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
+    """The recipe's modalities, or all that have labeled training cases, in the manifest's order."""
+    with_cases = tuple(name for name in dataset.modalities if dataset.of(name, "train", labeled=True))
+    for name in recipe.modalities or ():
+        if name not in dataset.modalities:
+            raise InputError(f"recipe.modalities names {name!r}; {nearest(name, list(dataset.modalities))}")
+        if name not in with_cases:
+            raise InputError(
+                f"dataset {dataset.name} has no labeled training case of modality {name!r}; check its split"
+            )
+    if not with_cases:
+        raise InputError(
+            f'dataset {dataset.name} has no labeled training cases (split "train"); assign sides with `unpaired split`'
+        )
+    return recipe.modalities or with_cases
+
+
+def load_weights(network: Network, path: Path) -> None:
+    """Load a safetensors file into a network. Raises InputError if it is missing, broken or of another network."""
+    if not path.is_file():
+        raise InputError(f"found no weights at {path}; has the run been trained?")
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no readable weight file: {error}") from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} holds the weights of another network: {reason}") from error
+
+
+def _split_document(dataset: Dataset) -> dict[str, list[str]]:
+    return {side: [case.id for case in dataset.of(split=side)] for side in SPLITS}
+
+
+def _refuse_other(folder: Path, what: str, stored: Any, wanted: Any) -> None:
+    """Raise InputError naming the first field in which two JSON documents differ."""
+    difference = _difference(stored, wanted, what)
+    if difference:
+        raise InputError(f"{folder} is a run of another {what} ({difference}); choose a new folder for this run")
+
+
+def _difference(stored: Any, wanted: Any, where: str) -> str | None:
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for key in sorted(set(stored) | set(wanted)):
+            found = _difference(stored.get(key), wanted.get(key), f"{where}.{key}")
+            if found:
+                return found
+        return None
+    return None if stored == wanted else f"{where} is {stored!r} there and {wanted!r} here"
