@@ -40,6 +40,20 @@ class Geometry:
             for size, (start, stop), count in zip(self.source_spacing_mm, self.crop, self.grid, strict=True)
         )
 
+    @property
+    def prepared_affine(self) -> np.ndarray:
+        """(4, 4): prepared voxel (depth, height, width) -> RAS+ mm."""
+        to_file = np.zeros((4, 4))
+        to_file[3, 3] = 1
+        for axis, (file_axis, flip, (start, stop), count) in enumerate(
+            zip(self.axes, self.flips, self.crop, self.grid, strict=True)
+        ):
+            step = (stop - start) / count
+            first = start + step / 2 - 0.5  # voxel centers, in file voxels after flipping
+            to_file[file_axis, axis] = -step if flip else step
+            to_file[file_axis, 3] = self.shape[file_axis] - 1 - first if flip else first
+        return np.asarray(self.affine) @ to_file
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {name: getattr(self, name) for name in ("shape", "affine", "axes", "flips", "crop", "grid")}

@@ -1,0 +1,394 @@
+"""From a file's grid to the network's and exactly back: reorient, crop, resample, clip, normalize.
+
+Cropping comes first: resampling only what is kept is what makes a full-size CT cheap. Grids are laid voxel-centre to
+voxel-centre, so values equal scipy's and SimpleITK's linear interpolation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from unpaired.data.case import Geometry
+from unpaired.data.images import Image
+from unpaired.data.manifest import NORMALIZATIONS, Modality
+from unpaired.errors import InputError, nearest
+
+Plane = Literal["native", "axial", "coronal", "sagittal"]
+Region = Literal["none", "body", "label", "center"]
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+Triple = tuple[float | None, float | None, float | None]
+
+DOWN = np.array([0.0, -1.0, -2.0])
+"""Where rows run, in RAS: to inferior, else to posterior."""
+RIGHTWARD = np.array([-2.0, -1.0, 0.0])
+"""Where columns run, in RAS: to the patient's left, else to posterior (the way radiologists hang a picture)."""
+STD_FLOOR = 1e-6
+"""A constant slice becomes zeros, not NaN."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How scans are brought to the network's grid. Triples are (depth, height, width); depth is the slicing axis."""
+
+    plane: Plane = "native"
+    """The anatomical plane that (height, width) spans. "native": as acquired, that is, depth is the file axis of
+    length one, else of the largest spacing (a tie: the last file axis)."""
+    spacing_mm: Triple | None = None
+    """Target spacing; None, as a whole or for an axis, keeps the file's."""
+    roi: Region = "none"
+    """What is kept. "body": the box around everything brighter than air, found from the image alone. "center": a box
+    around the middle of the scan. "label": a box around the reference: a LEAK at test time, as the published MM-WHS
+    protocols have it; results made with it must say so."""
+    roi_size_mm: Triple | None = None
+    """Fixed extent of the box around its middle, padded where it reaches outside the scan; None (also for one axis)
+    is as large as the body or reference plus margin."""
+    size: tuple[int | None, int | None, int | None] | None = None
+    """Fixed extent of the box in prepared voxels (CSA: 224 x 224 of the file's pixels); wins over `roi_size_mm`."""
+    roi_margin_mm: float = 0.0
+    """Added on each side of the body's or reference's box; not used along axes with a fixed extent."""
+    normalization: str | None = None
+    """Overrides the normalization that the manifest gives to a modality."""
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("plane", get_args(Plane)), ("roi", get_args(Region))):
+            if getattr(self, name) not in kinds:
+                raise InputError(f"preprocessing.{name} {getattr(self, name)!r}: expected one of {', '.join(kinds)}")
+        for name in ("spacing_mm", "roi_size_mm", "size"):
+            _check_triple(name, getattr(self, name))
+        if self.normalization is not None and self.normalization not in NORMALIZATIONS:
+            raise InputError(
+                f"preprocessing.normalization {self.normalization!r}: "
+                f"{nearest(self.normalization, list(NORMALIZATIONS))}"
+            )
+        if not np.isfinite(self.roi_margin_mm) or self.roi_margin_mm < 0:
+            raise InputError(f"preprocessing.roi_margin_mm must be 0 or more, got {self.roi_margin_mm!r}")
+        fixed = self.roi_size_mm is not None or self.size is not None
+        if self.roi == "none" and fixed:
+            raise InputError("preprocessing: a fixed size needs a place: set roi to center, body or label")
+        if self.roi == "center" and not fixed:
+            raise InputError("preprocessing: roi 'center' needs roi_size_mm or size, or use roi 'none'")
+
+    @property
+    def leaks_reference(self) -> bool:
+        """Whether the reference decides what the network gets to see."""
+        return self.roi == "label"
+
+
+def _check_triple(name: str, value: Sequence[float | None] | None) -> None:
+    if value is None:
+        return
+    if len(value) != 3 or not all(item is None or (np.isfinite(item) and item > 0) for item in value):
+        raise InputError(
+            f"preprocessing.{name} must be (depth, height, width), each above 0 or None; got {tuple(value)!r}"
+        )
+
+
+def apply(
+    image: Image, preprocessing: Preprocessing, modality: Modality, label: Image | None = None
+) -> tuple[np.ndarray, Geometry]:
+    """The prepared volume (depth, height, width) float32 of an image, and the way back.
+
+    Steps: reorient, crop, resample (trilinear), clip, normalize. Statistics come from voxels inside the scan; padding
+    gets the lowest value inside. `label` (the reference, file axes) is used by roi "label" alone. Raises InputError
+    for NaN or infinity, an affine without inverse, and roi "label" without a reference.
+    """
+    view, geometry = _cropped_view(image, preprocessing, label)
+    volume = _resample(_padded(view, geometry), geometry.grid)
+    _check_finite(volume)
+    inside = tuple(slice(start, stop) for start, stop in _inside(geometry))
+    part = volume[inside]
+    _normalize_in_place(part, modality, preprocessing.normalization or modality.normalization)
+    if part.shape != volume.shape:
+        lowest = part.min()
+        kept = part.copy()
+        volume.fill(lowest)
+        volume[inside] = kept
+    return volume, geometry
+
+
+def apply_to_label(label_map: np.ndarray, geometry: Geometry, outside: int = 0) -> np.ndarray:
+    """A label map in file axes, brought to the prepared grid (depth, height, width) by nearest neighbor.
+
+    `outside` fills what lies beyond the file. Raises InputError if the label map hasn't the file's shape.
+    """
+    _check_shape(label_map.shape, geometry.shape, "label map")
+    view = _oriented(label_map, geometry.axes, geometry.flips)
+    indices = [
+        start + ((2 * np.arange(count) + 1) * (stop - start)) // (2 * count)
+        for (start, stop), count in zip(geometry.crop, geometry.grid, strict=True)
+    ]
+    prepared = view[np.ix_(*(index.clip(0, size - 1) for index, size in zip(indices, view.shape, strict=True)))]
+    for axis, (index, size) in enumerate(zip(indices, view.shape, strict=True)):
+        beyond = (index < 0) | (index >= size)
+        if beyond.any():
+            np.moveaxis(prepared, axis, 0)[beyond] = outside
+    return np.ascontiguousarray(prepared)
+
+
+def restore_label_map(label_map: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """A label map on the prepared grid, back on the file's own grid by nearest neighbor; outside the crop 0."""
+    _check_shape(label_map.shape, geometry.grid, "prepared label map")
+    indices = [
+        ((2 * np.arange(stop - start) + 1) * count) // (2 * (stop - start))
+        for (start, stop), count in zip(geometry.crop, geometry.grid, strict=True)
+    ]
+    return _uncropped(label_map[np.ix_(*indices)], geometry)
+
+
+def restore_probabilities(probabilities: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Class probabilities (C, depth, height, width), resampled to the file's grid, then the likeliest class, uint8.
+
+    Linear resampling class by class, so one class at a time is held at the file's resolution. A tie goes to the lower
+    class number, as in numpy's argmax. Outside the crop the result is 0. At most 256 classes.
+    """
+    _check_shape(probabilities.shape[1:], geometry.grid, "prepared probabilities")
+    if not 1 <= len(probabilities) <= 256:
+        raise InputError(f"expected 1 to 256 classes, got {len(probabilities)}")
+    size = tuple(stop - start for start, stop in geometry.crop)
+    if size == geometry.grid:
+        return _uncropped(probabilities.argmax(axis=0).astype(np.uint8), geometry)
+    best = _resample(probabilities[0], size)
+    winner = np.zeros(size, np.uint8)
+    for number in range(1, len(probabilities)):
+        score = _resample(probabilities[number], size)
+        winner[score > best] = number
+        np.maximum(best, score, out=best)
+    return _uncropped(winner, geometry)
+
+
+def normalize(volume: np.ndarray, modality: Modality, normalization: str | None = None) -> np.ndarray:
+    """A copy of a volume (depth, height, width) as float32, clipped as the modality says, then normalized.
+
+    zscore: mean 0, deviation 1 over the volume. zscore_slice: the same for each slice along depth. zscore_nonzero: over
+    the voxels that aren't 0, which stay 0. minmax: 0 to 1. none: clipped only. A constant volume becomes zeros.
+    """
+    result = np.array(volume, dtype=np.float32, order="C")
+    _normalize_in_place(result, modality, normalization or modality.normalization)
+    return result
+
+
+def orientation(
+    affine: np.ndarray, shape: tuple[int, ...], plane: Plane = "native"
+) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Which file axis becomes depth, height and width, and which of them run backwards; from the affine alone.
+
+    Depth is chosen by `plane`. Of the two others, height is the one closer to "down" (to inferior, else posterior) and
+    width runs to the patient's left, else posterior: axial slices show anterior on top, coronal and sagittal ones the
+    head, and oblique ones (short-axis heart) the nearest to that, whatever the file's axis codes are. Depth then runs
+    so that no patient is ever mirrored: toward superior in axial, posterior in coronal, right in sagittal slices.
+    """
+    matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
+    sizes = np.linalg.norm(matrix, axis=0)
+    if not np.isfinite(matrix).all() or (sizes == 0).any() or abs(np.linalg.det(matrix / sizes)) < 1e-3:
+        raise InputError(f"expected an invertible affine, got {matrix.tolist()}; repair the file's header")
+    directions = (matrix / sizes).T
+    depth = _depth_axis(matrix, shape, plane)
+    first, second = (axis for axis in range(3) if axis != depth)
+    # How clearly each choice of rows and columns agrees with the page; a tie keeps the later file axis as height.
+    upright = abs(directions[second] @ DOWN) + abs(directions[first] @ RIGHTWARD)
+    lying = abs(directions[first] @ DOWN) + abs(directions[second] @ RIGHTWARD)
+    height, width = (second, first) if upright >= lying - 1e-6 else (first, second)
+    flip_height = bool(directions[height] @ DOWN < 0)
+    flip_width = bool(directions[width] @ RIGHTWARD < 0)
+    down = -directions[height] if flip_height else directions[height]
+    right = -directions[width] if flip_width else directions[width]
+    flip_depth = bool(directions[depth] @ np.cross(right, down) < 0)
+    return (depth, height, width), (flip_depth, flip_height, flip_width)
+
+
+def _depth_axis(matrix: np.ndarray, shape: tuple[int, ...], plane: Plane) -> int:
+    if plane == "native":
+        single = [axis for axis in range(3) if shape[axis] == 1]
+        if len(single) == 1:
+            return single[0]
+        sizes = np.linalg.norm(matrix, axis=0)
+        return max(axis for axis in range(3) if sizes[axis] >= sizes.max() * (1 - 1e-3))
+    import nibabel as nib
+
+    world = {"sagittal": 0, "coronal": 1, "axial": 2}[plane]
+    affine = np.eye(4)
+    affine[:3, :3] = matrix
+    return int(np.flatnonzero(nib.orientations.io_orientation(affine)[:, 0] == world)[0])
+
+
+def _oriented(array: np.ndarray, axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> np.ndarray:
+    """A view of a file's array as (depth, height, width)."""
+    return array.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+
+
+def _cropped_view(image: Image, preprocessing: Preprocessing, label: Image | None) -> tuple[np.ndarray, Geometry]:
+    """The reoriented view of the whole file, and the geometry that says what of it is kept."""
+    axes, flips = orientation(image.affine, image.array.shape, preprocessing.plane)
+    view = _oriented(image.array, axes, flips)
+    spacing = np.array(image.spacing_mm)[list(axes)]
+    if preprocessing.roi == "label":
+        if label is None:
+            raise InputError("roi 'label' needs the reference's label map, this case has none; use roi body or center")
+        _check_shape(label.array.shape, image.array.shape, "label map")
+        box = box_of(_oriented(label.array, axes, flips) != 0)
+    elif preprocessing.roi == "body":
+        box = body_box(view, spacing)
+    else:
+        box = tuple((0, size) for size in view.shape)
+    crop, grid = _crop_and_grid(box, view.shape, spacing, preprocessing)  # type: ignore[arg-type]
+    rows = tuple(tuple(float(value) for value in row) for row in np.asarray(image.affine))
+    return view, Geometry(image.array.shape, rows, axes, flips, crop, grid)  # type: ignore[arg-type]
+
+
+def _crop_and_grid(
+    box: Box, shape: tuple[int, ...], spacing: np.ndarray, preprocessing: Preprocessing
+) -> tuple[Box, tuple[int, int, int]]:
+    """Per axis: first and last file voxel kept, and the number of prepared voxels they become."""
+    target = preprocessing.spacing_mm or (None, None, None)
+    size_mm = preprocessing.roi_size_mm or (None, None, None)
+    size = preprocessing.size or (None, None, None)
+    crop, grid = [], []
+    for axis, (start, stop) in enumerate(box):
+        step = target[axis] or spacing[axis]
+        count, extent = size[axis], size_mm[axis]
+        if count is not None:
+            extent = count * step
+        if extent is not None:
+            length = max(1, round(extent / spacing[axis]))
+            start = (start + stop - length) // 2
+            stop = start + length
+        elif preprocessing.roi in ("body", "label"):
+            margin = int(np.ceil(preprocessing.roi_margin_mm / spacing[axis]))
+            start, stop = max(0, start - margin), min(shape[axis], stop + margin)
+        crop.append((int(start), int(stop)))
+        grid.append(count or max(1, round((stop - start) * spacing[axis] / step)))
+    return tuple(crop), tuple(grid)  # type: ignore[return-value]
+
+
+def box_of(mask: np.ndarray) -> Box:
+    """The smallest box (start, stop per axis) that holds every true voxel; InputError if there is none."""
+    box = []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not len(hit):
+            raise InputError(
+                "expected foreground to put a box around, found none; use roi center or none for this case"
+            )
+        box.append((int(hit[0]), int(hit[-1]) + 1))
+    return tuple(box)
+
+
+def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
+    """The box around the largest thing that is brighter than air, looked for on a grid of about 4 mm.
+
+    Air ends at -300 where values go below -200 (HU), else at a tenth of the 99th percentile above the minimum. An
+    opening cuts thin bridges to the table. An image without such a thing is kept whole.
+    """
+    from scipy import ndimage
+
+    strides = [max(1, int(4.0 / size)) for size in spacing_mm]
+    coarse = view[tuple(slice(stride // 2, None, stride) for stride in strides)]
+    lowest = float(coarse.min())
+    threshold = -300.0 if lowest < -200 else lowest + 0.1 * (float(np.percentile(coarse, 99)) - lowest)
+    body = coarse > threshold
+    structure = np.ones([3 if size >= 3 else 1 for size in coarse.shape], bool)
+    opened = ndimage.binary_opening(body, structure)
+    parts, _ = ndimage.label(opened)  # type: ignore[misc]
+    sizes = np.bincount(parts.ravel())[1:]
+    if not len(sizes):
+        return tuple((0, size) for size in view.shape)  # type: ignore[return-value]
+    found = box_of(parts == 1 + sizes.argmax())
+    return tuple(  # type: ignore[return-value]
+        (max(0, (start - 1) * stride), min(size, (stop + 1) * stride))
+        for (start, stop), stride, size in zip(found, strides, view.shape, strict=True)
+    )
+
+
+def _padded(view: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The crop as contiguous float32, with the scan's edge repeated where it reaches outside."""
+    kept = [
+        (min(max(start, 0), size - 1), max(min(stop, size), 1))
+        for (start, stop), size in zip(geometry.crop, view.shape, strict=True)
+    ]
+    inside = view[tuple(slice(start, stop) for start, stop in kept)].astype(np.float32, order="C")
+    before_after = [
+        (first - start, stop - last) for (start, stop), (first, last) in zip(geometry.crop, kept, strict=True)
+    ]
+    return np.pad(inside, before_after, mode="edge") if any(map(any, before_after)) else inside
+
+
+def _inside(geometry: Geometry) -> Box:
+    """The prepared voxels whose centers lie within the file."""
+    box = []
+    for (start, stop), count, axis in zip(geometry.crop, geometry.grid, geometry.axes, strict=True):
+        center = start + (np.arange(count) + 0.5) * (stop - start) / count
+        hit = np.flatnonzero((center > 0) & (center < geometry.shape[axis]))
+        if not len(hit):
+            raise InputError(f"the region of interest {geometry.crop} lies outside the scan of shape {geometry.shape}")
+        box.append((int(hit[0]), int(hit[-1]) + 1))
+    return tuple(box)
+
+
+def _resample(volume: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """Trilinear, voxel-centre to voxel-centre, edges repeated; the volume itself where the grid is the same."""
+    if volume.shape == tuple(grid):
+        return volume.astype(np.float32, copy=False)
+    import torch
+    from torch.nn import functional as F
+
+    tensor = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
+    return F.interpolate(tensor[None, None], size=list(grid), mode="trilinear", align_corners=False)[0, 0].numpy()
+
+
+def _uncropped(part: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """A crop put back into the file's shape and axes, 0 elsewhere."""
+    result = np.zeros(geometry.shape, part.dtype)
+    view = _oriented(result, geometry.axes, geometry.flips)
+    to, of = [], []
+    for (start, stop), size in zip(geometry.crop, view.shape, strict=True):
+        to.append(slice(max(start, 0), max(min(stop, size), 0)))
+        of.append(slice(max(-start, 0), max(min(stop, size) - start, 0)))
+    view[tuple(to)] = part[tuple(of)]
+    return result
+
+
+def _check_finite(volume: np.ndarray) -> None:
+    if not all(np.isfinite(plane.sum(dtype=np.float64)) for plane in volume):
+        count = int((~np.isfinite(volume)).sum())
+        raise InputError(f"the image holds NaN or infinity ({count} voxels of the prepared volume); repair the file")
+
+
+def _check_shape(got: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
+    if tuple(got) != tuple(expected):
+        raise InputError(f"expected a {what} of shape {tuple(expected)}, got {tuple(got)}; use the image's own grid")
+
+
+def _normalize_in_place(volume: np.ndarray, modality: Modality, normalization: str) -> None:
+    nonzero = volume != 0 if normalization == "zscore_nonzero" else None
+    window = modality.clip
+    if window is not None:
+        np.clip(volume, *window, out=volume)
+    if modality.clip_percentiles is not None:
+        low, high = np.percentile(volume, modality.clip_percentiles)
+        np.clip(volume, low, high, out=volume)
+    if normalization == "zscore":
+        _zscore(volume)
+    elif normalization == "zscore_slice":
+        for index in range(len(volume)):
+            _zscore(volume[index : index + 1])
+    elif nonzero is not None:
+        values = volume[nonzero].astype(np.float64)
+        mean, deviation = (values.mean(), values.std()) if len(values) else (0.0, 1.0)
+        volume[...] = np.where(nonzero, (volume - mean) / max(deviation, STD_FLOOR), 0)
+    elif normalization == "minmax":
+        low, high = float(volume.min()), float(volume.max())
+        volume -= low
+        volume /= max(high - low, STD_FLOOR)
+    elif normalization != "none":
+        raise InputError(f"normalization {normalization!r}: {nearest(normalization, list(NORMALIZATIONS))}")
+
+
+def _zscore(volume: np.ndarray) -> None:
+    """Slice by slice in float64: exact, and no second copy of the volume."""
+    mean = sum(float(plane.sum(dtype=np.float64)) for plane in volume) / volume.size
+    volume -= np.float32(mean)
+    square = sum(float(np.square(plane, dtype=np.float64).sum()) for plane in volume) / volume.size
+    rest = sum(float(plane.sum(dtype=np.float64)) for plane in volume) / volume.size
+    volume /= np.float32(max(np.sqrt(max(square - rest**2, 0.0)), STD_FLOOR))
