@@ -1,0 +1,46 @@
+"""Row Single: one network per modality, trained in one run with one budget and sharing nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from unpaired.networks.modality_layers import check_modalities, modality_modules
+from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.shapes import Images
+
+
+@dataclass(frozen=True)
+class IndependentNetworksConfig(NetworkConfig):
+    """A separate copy of `network` for each modality."""
+
+    network: NetworkConfig
+
+    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "IndependentNetworks":
+        """Every copy is drawn from the same random state, so each starts as it would if it were built alone.
+
+        Weights are drawn on the CPU; the random state moves on as after one copy.
+        """
+        state = torch.get_rng_state()
+        networks = {}
+        for modality in modalities:
+            torch.set_rng_state(state)
+            networks[modality] = self.network.build([modality], channels, classes, spatial_dims)
+        return IndependentNetworks(networks)
+
+
+class IndependentNetworks(Network):
+    """{modality: network}; each network sees the images of its own modality only."""
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        super().__init__()
+        any_network = next(iter(networks.values()))
+        self.modalities = tuple(networks)
+        self.feature_names = any_network.feature_names
+        self.size_multiple = any_network.size_multiple
+        self.by_modality = modality_modules(networks)
+
+    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
+        """Raises InputError for an unknown modality."""
+        check_modalities(images, self.modalities)
+        return {name: self.by_modality[name]({name: x})[name] for name, x in images.items()}
