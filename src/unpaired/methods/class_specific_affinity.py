@@ -1,0 +1,246 @@
+"""CSA: class-specific affinity-guided training (Chen, Li, Li, Zhang; MICCAI 2021), and its class-free row "Affinity".
+
+One network segments all modalities; its kernels are shared, its norms are not. What the modalities must agree on is how
+features of one layer relate to features of the next, class by class. The equations as printed:
+
+    x* = gamma (x - E(x)) / sqrt(Var(x) + eps) + beta                                                  (CSA Eq. 1)
+    F^c(l) = F(l) ⊙ M^c                                                                                (CSA Eq. 2)
+    a^c_{m,n} = (1 / S_c) * cos(F^c_m(l), F^c_n(k))                                                    (CSA Eq. 3)
+    L_CSA = (1 / C) sum_c || (1 / P) sum_{i=1..P} (A_i^{c,1} - A_i^{c,2}) ||_2^2                       (CSA Eq. 4)
+    L = alpha (L_dice^1 + L_dice^2) + beta (L_ce^1 + L_ce^2) + lambda L_CSA                            (CSA Eq. 5)
+
+Eq. 1 is `networks.modality_layers.ModalityNorm`; Eq. 5 without its last term is `methods.supervised`. The paper leaves
+much of Eq. 2-4 open and has no public code; each choice is a field of `CSAConfig`, where the alternatives are said.
+
+Speed. A product over only the voxels of the class costs a fraction of one over masked maps. For more than two
+modalities the mean over all pairs is taken at linear cost: sum_{i<j} |a_i - a_j|^2 = N sum_i |a_i - mean|^2.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unpaired.data.batch import Batch
+from unpaired.errors import InputError, nearest
+from unpaired.losses import in_full_precision, one_hot
+from unpaired.methods.method import Method, Objective
+from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
+from unpaired.networks.network import Network
+from unpaired.shapes import Features, Scalar
+
+Consistency = Literal["elementwise", "literal", "frobenius"]
+CHOICES = {
+    "consistency": ("elementwise", "literal", "frobenius"),
+    "roi_size": ("one", "pixels"),
+    "pooling": ("batch", "image"),
+    "mask_resizing": ("nearest", "area"),
+    "absent": ("skip", "zero"),
+    "class_weighting": ("frequency", "none"),
+}
+SMALLEST_NORM = 1e-6
+"""Feature channels shorter than this over a region count as this long, so that an empty channel has affinity 0."""
+
+
+@dataclass(frozen=True)
+class CSAConfig(SegmentationTerms):
+    """CSA with the recommended reading of what the paper leaves open; `class_specific=False` is row Affinity."""
+
+    weight: float = 0.5
+    """lambda of CSA Eq. 5. The paper says 0.5, and that MM-WHS "increased" it to 0.5: MS-CMRSeg had less, unnamed."""
+    layer_pairs: tuple[tuple[str, str], ...] = (("group4", "group5"),)
+    """The layers (l, k), averaged over pairs. The paper: intermediate layers, close to each other."""
+    class_specific: bool = True
+    """False: one affinity over the whole image, without masks and with S = 1 (row Affinity)."""
+    background: bool = True
+    """Whether background is one of the C classes; Fig. 2 lists it as one."""
+    consistency: Consistency = "elementwise"
+    """Eq. 4: "elementwise" is the mean over entries of the squared difference, what the prose says; "literal" is the
+    squared difference of the mean entries, what is printed; "frobenius" is the squared norm of (A^1 - A^2) / P."""
+    roi_size: Literal["one", "pixels"] = "one"
+    """S_c of Eq. 3. "pixels", the printed one, counts the mask's pixels on the feature grid: the cosine is already free
+    of the region's size, so this brings a size dependence back and shrinks the loss to nothing (1e-8 and below)."""
+    pooling: Literal["batch", "image"] = "batch"
+    """Cosines over the region in the whole batch, or in each image and then averaged over the images that have it."""
+    mask_resizing: Literal["nearest", "area"] = "nearest"
+    """Masks on the feature grid: of each block the first voxel ("nearest"), or the block's mean ("area", soft)."""
+    absent: Literal["skip", "zero"] = "skip"
+    """A class that a modality's batch lacks: not compared and not counted ("skip"), or compared as A = 0 ("zero")."""
+
+    def build(self, network: Network, classes: int) -> "CSA":
+        """Raises InputError if `layer_pairs` names a feature map that `network` lacks, or a value is not known."""
+        for field, allowed in CHOICES.items():
+            check_choice(field, getattr(self, field), allowed)
+        if not self.layer_pairs:
+            raise InputError("layer_pairs: expected at least one pair of feature maps, got none")
+        for name in [name for pair in self.layer_pairs for name in pair]:
+            if name not in network.feature_names:
+                hint = nearest(name, list(network.feature_names))
+                raise InputError(f"layer_pairs: the network has no feature map {name!r}; {hint}")
+        return CSA(network, self)
+
+
+class CSA(Method):
+    """Supervised terms, plus the affinity consistency of all pairs of modalities."""
+
+    def __init__(self, network: Network, config: CSAConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+
+    def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
+        """CSA Eq. 5; the terms are those of `supervised_terms` and "csa" (row Affinity: "affinity")."""
+        outputs = self.network({modality: batch.images for modality, batch in batches.items()})
+        supervised = supervised_terms(outputs, batches, self.config)
+        features = {modality: output.features for modality, output in outputs.items()}
+        consistency = affinity_consistency(features, batches, self.config)
+        name = "csa" if self.config.class_specific else "affinity"
+        loss = supervised.loss + self.config.weight * consistency
+        return Objective(loss, {**supervised.terms, name: consistency.detach()})
+
+
+def affinity_consistency(
+    features: Mapping[str, Mapping[str, Features]], batches: Mapping[str, Batch], config: CSAConfig
+) -> Scalar:
+    """L_CSA (CSA Eq. 4): the mean over layer pairs of `disagreement`; `features` is {modality: {layer: feature map}}.
+
+    Zero, without gradient, if no class is present in two modalities.
+    """
+    some_features = next(iter(features.values()))[config.layer_pairs[0][0]]
+    with torch.autocast(some_features.device.type, enabled=False):
+        total = in_full_precision(some_features.new_zeros(()))
+        for layer_l, layer_k in config.layer_pairs:
+            affinities = []
+            for modality, batch in batches.items():
+                F_l, F_k = on_one_grid(features[modality][layer_l], features[modality][layer_k])
+                affinities.append(class_affinities(F_l, F_k, regions(batch, F_l.shape[2:], config), config))
+            total = total + disagreement(affinities, config)
+        return total / len(config.layer_pairs)
+
+
+def disagreement(affinities: Sequence[Sequence[Tensor | None]], config: CSAConfig) -> Scalar:
+    """CSA Eq. 4 for N modalities: the mean over all (pair of modalities, class) of the distance between affinities.
+
+    `affinities[modality][class]` is from `class_affinities`; None is a class that is not compared. With two modalities
+    the mean over pairs is Eq. 4 itself, where C counts the classes that both have.
+    """
+    total = next((a for of in affinities for a in of if a is not None), torch.zeros(())).new_zeros(())
+    comparisons = 0
+    for of_class in zip(*affinities, strict=True):
+        present = [affinity for affinity in of_class if affinity is not None]
+        if len(present) < 2:
+            continue
+        A = torch.stack(present)
+        squared = len(present) * (A - A.mean(dim=0)).square().sum()
+        entries = A[0].numel()
+        total = total + squared / (entries**2 if config.consistency == "frobenius" else entries)
+        comparisons += len(present) * (len(present) - 1) // 2
+    return total / max(comparisons, 1)
+
+
+class Region(NamedTuple):
+    """Where a class is: positions in the flattened (batch, *spatial) grid (None: everywhere) and its mask there.
+
+    `weight` is None where the mask is 1.
+    """
+
+    positions: Tensor | None
+    weight: Tensor | None = None
+
+
+def regions(batch: Batch, grid: Sequence[int], config: CSAConfig) -> list[list[Region]]:
+    """M^c of CSA Eq. 2 on a feature grid: for each class its non-empty regions, one per batch or one per image.
+
+    A voxel whose label stands for several classes is in no region. Row Affinity has one "class", everywhere.
+    """
+    images = len(batch.label_map) if config.pooling == "image" else 1
+    if not config.class_specific:
+        if images == 1:
+            return [[Region(None)]]
+        positions = torch.arange(len(batch.label_map) * _count(grid), device=batch.label_map.device)
+        return [[Region(index) for index in positions.chunk(images)]]
+    classes = range(0 if config.background else 1, batch.label_sets.shape[1])
+    if config.mask_resizing == "area":
+        masks = F.interpolate(one_hot(batch.label_map, batch.label_sets), size=list(grid), mode="area")
+        return _soft_regions(masks, classes, images)
+    return _hard_regions(batch, grid, classes, images)
+
+
+def _hard_regions(batch: Batch, grid: Sequence[int], classes: range, images: int) -> list[list[Region]]:
+    """One sort of the label map gives the regions of all classes and images."""
+    C = batch.label_sets.shape[1]
+    labels = nearest_on_grid(batch.label_map, 1, grid).reshape(images, -1).long().clamp(max=C)
+    key = (labels + (C + 1) * torch.arange(images, device=labels.device).unsqueeze(1)).flatten()
+    counts = torch.bincount(key, minlength=images * (C + 1)).tolist()
+    chunks = key.argsort(stable=True).split(counts)
+    return [[Region(chunk) for chunk in chunks[c :: C + 1] if len(chunk)] for c in classes]
+
+
+def _soft_regions(masks: Tensor, classes: range, images: int) -> list[list[Region]]:
+    found: list[list[Region]] = []
+    for c in classes:
+        mask = masks[:, c].reshape(images, -1)
+        size = mask.shape[1]
+        per_image = [(row.nonzero().squeeze(1), row) for row in mask]
+        found.append([Region(index + i * size, row[index]) for i, (index, row) in enumerate(per_image) if len(index)])
+    return found
+
+
+def class_affinities(
+    F_l: Features, F_k: Features, found: Sequence[Sequence[Region]], config: CSAConfig
+) -> list[Tensor | None]:
+    """A^c of CSA Eq. 2-3 for every class: (M, N), or its mean entry (a scalar) for the literal Eq. 4.
+
+    `F_l` (batch, M, *grid) and `F_k` (batch, N, *grid) are of one modality. None: the class is absent, to be skipped.
+    """
+    rows_l, rows_k = (in_full_precision(maps).movedim(1, -1).flatten(0, -2) for maps in (F_l, F_k))
+    literal = config.consistency == "literal"
+    affinities: list[Tensor | None] = []
+    for of_class in found:
+        if of_class:
+            A = [_affinity(rows_l, rows_k, region, config) for region in of_class]
+            affinities.append(A[0] if len(A) == 1 else torch.stack(A).mean(dim=0))
+        elif config.absent == "zero":
+            affinities.append(rows_l.new_zeros(() if literal else (rows_l.shape[1], rows_k.shape[1])))
+        else:
+            affinities.append(None)
+    return affinities
+
+
+def _affinity(rows_l: Tensor, rows_k: Tensor, region: Region, config: CSAConfig) -> Tensor:
+    """CSA Eq. 3 over one region; rows are voxels, columns are channels."""
+    unit_l, unit_k = (F.normalize(masked(rows, region), dim=0, eps=SMALLEST_NORM) for rows in (rows_l, rows_k))
+    literal = config.consistency == "literal"  # the mean of all cosines is the product of the mean unit vectors
+    A = unit_l.mean(dim=1) @ unit_k.mean(dim=1) if literal else unit_l.T @ unit_k
+    if config.roi_size == "pixels" and region.positions is not None and config.class_specific:
+        return A / (len(region.positions) if region.weight is None else region.weight.sum())
+    return A
+
+
+def masked(rows: Tensor, region: Region) -> Tensor:
+    """CSA Eq. 2 without its zeros: the rows (voxels) inside the region, times the mask."""
+    if region.positions is not None:
+        rows = rows.index_select(0, region.positions)
+    return rows if region.weight is None else rows * region.weight.to(rows.dtype).unsqueeze(1)
+
+
+def on_one_grid(F_l: Features, F_k: Features) -> tuple[Features, Features]:
+    """Feature maps of two layers on the finer grid of both; the coarser one is repeated, so no value is invented."""
+    grid = [max(sizes) for sizes in zip(F_l.shape[2:], F_k.shape[2:], strict=True)]
+    return nearest_on_grid(F_l, 2, grid), nearest_on_grid(F_k, 2, grid)
+
+
+def nearest_on_grid(values: Tensor, first_axis: int, grid: Sequence[int]) -> Tensor:
+    """Resample the axes from `first_axis` on: cell i of n takes voxel floor(i * size / n), the first of its block."""
+    for axis, cells in enumerate(grid, start=first_axis):
+        size = values.shape[axis]
+        if size != cells:
+            values = values.index_select(axis, torch.arange(cells, device=values.device) * size // cells)
+    return values
+
+
+def _count(grid: Sequence[int]) -> int:
+    return int(torch.Size(grid).numel())
