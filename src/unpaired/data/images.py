@@ -185,7 +185,7 @@ def _decompressed(path: Path) -> bytes:
         content = path.read_bytes()
         # By content, not by name: files called .nii.gz that were never compressed do exist.
         return igzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (EOFError, IsalError, gzip.BadGzipFile) as error:
+    except (EOFError, IsalError, gzip.BadGzipFile) as error:  # pyright: ignore[reportGeneralTypeIssues] (stub)
         raise InputError(f"{path}: truncated or damaged gzip file ({_one_line(error)}); copy it again") from error
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
@@ -251,3 +251,25 @@ def _read_png(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def require_same_grid(image: Image, label: Image, label_path: Path) -> None:
+    """InputError unless a label map lies on its image's grid: the same shape, corners within half a voxel."""
+    if image.array.shape != label.array.shape:
+        raise InputError(
+            f"{label_path}: the label map's shape {label.array.shape} isn't the image's {image.array.shape}; "
+            "export it on the image's own grid"
+        )
+    shift = corner_shift(image, label)
+    if not shift <= 0.5:
+        raise InputError(
+            f"{label_path}: the label map lies {shift:.1f} voxels away from its image at a corner; "
+            "its affine or the image's is wrong, copy the right one"
+        )
+
+
+def corner_shift(image: Image, other: Image) -> float:
+    """The largest distance between the same corners of two grids of one shape, in the first one's finest voxels."""
+    corners = np.array(np.meshgrid(*([0, size - 1] for size in image.array.shape), [1], indexing="ij")).reshape(4, -1)
+    moved = ((image.affine - other.affine) @ corners)[:3]
+    return float(np.linalg.norm(moved, axis=0).max() / min(image.spacing_mm))

@@ -1,0 +1,306 @@
+"""From a manifest to prepared arrays on disk: cached, parallel, resumable; read back through memory maps.
+
+One folder per case and content key: `volume.npy` (float32; the slice plane first in memory, so that a slice is one
+read), `label.npy` (uint8), `foreground.npz`, `case.json`. A folder appears under its name only once it is complete.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpaired.data.case import Case, Geometry, UnlabeledCase
+from unpaired.data.images import Image, read_image, read_label_map, require_same_grid, write_atomically
+from unpaired.data.manifest import CaseEntry, Dataset, Modality, encode_values
+from unpaired.data.parallel import for_each
+from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
+from unpaired.errors import InputError
+
+FORMAT = 1
+"""Raised when prepared arrays change their meaning, so that old caches aren't used."""
+FOREGROUND_SAMPLES = 4096
+"""Voxels remembered per label value: enough to center patches on, small enough to load at once."""
+UNKNOWN = 255
+LEFTOVER_SECONDS = 3600.0
+
+Progress = Callable[[int, int, str], None]
+"""Called with (cases done, cases in all, id of the case just done)."""
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One case on the network's grid, on disk. Nothing is read before it is asked for."""
+
+    id: str
+    patient: str
+    modality: str
+    geometry: Geometry
+    volume_file: Path
+    label_file: Path | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(depth, height, width)."""
+        return self.geometry.grid
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """(depth, height, width)."""
+        return self.geometry.spacing_mm
+
+    def volume(self) -> np.memmap:
+        """The volume (depth, height, width), float32, as a read-only memory map."""
+        return np.load(self.volume_file, mmap_mode="r")
+
+    def label_map(self) -> np.memmap | None:
+        """Indices into the dataset's `label_sets`, uint8, as a read-only memory map; None for an unlabeled case."""
+        return None if self.label_file is None else np.load(self.label_file, mmap_mode="r")
+
+    @cached_property
+    def foreground(self) -> dict[int, np.ndarray]:
+        """{label: (n, 3) int32 voxels of it}, up to 4096 random ones each, for foreground oversampling.
+
+        Labels that may be background (value 0, or what wasn't looked for) and absent ones have no entry.
+        """
+        if self.label_file is None:
+            return {}
+        with np.load(self.volume_file.with_name("foreground.npz")) as stored:
+            return {int(value): stored[value] for value in stored.files}
+
+    def load(self) -> Case | UnlabeledCase:
+        """The case with its arrays in memory."""
+        label_map = self.label_map()
+        volume = np.array(self.volume())
+        if label_map is None:
+            return UnlabeledCase(self.id, self.patient, self.modality, volume, self.geometry)
+        return Case(self.id, self.patient, self.modality, volume, np.array(label_map), self.geometry)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` made: the cases by id in manifest order, and (id, why) of each that failed."""
+
+    cases: dict[str, PreparedCase]
+    failures: list[tuple[str, str]]
+    label_sets: tuple[tuple[int, ...], ...]
+    """What each label value stands for: `Dataset.label_sets()`."""
+    report: Path
+    """JSON: shape, spacing, crop, seconds and label voxels of every case."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    entry: CaseEntry
+    modality: Modality
+    preprocessing: Preprocessing
+    encoding: Mapping[int, int]
+    foreground: tuple[int, ...]
+    folder: Path
+
+
+def prepare(
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    folder: str | Path,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Prepare every case of a dataset under `folder`, or find it there.
+
+    A case is done again only if its files (path, size, time), its label encoding or the preprocessing changed. A run
+    that was killed keeps what it had finished. `workers` above 1 are processes. Cases that fail are listed in
+    `failures` and don't stop the others. Raises InputError if the folder can't be written.
+    """
+    folder = Path(folder)
+    sets = dataset.label_sets()
+    if len(sets) > UNKNOWN:
+        raise InputError(
+            f"dataset {dataset.name}: expected at most {UNKNOWN} label sets, got {len(sets)}; merge classes"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: can't be written: {error.strerror}; choose another folder") from error
+    foreground = tuple(index for index, members in enumerate(sets) if 0 not in members)
+    number = {members: index for index, members in enumerate(sets)}
+    jobs = [
+        _Job(
+            entry,
+            dataset.modalities[entry.modality],
+            preprocessing,
+            {value: number[members] for value, members in encode_values(dataset, entry).items()},
+            foreground,
+            folder,
+        )
+        for entry in dataset.cases
+    ]
+    records: dict[str, dict[str, Any]] = {}
+    reasons: dict[str, str] = {}
+    for done, (position, record, failure) in enumerate(for_each(_prepare_case, jobs, workers), start=1):
+        case_id = jobs[position].entry.id
+        if failure is None:
+            records[case_id] = record
+        else:
+            reasons[case_id] = failure
+        if progress is not None:
+            progress(done, len(jobs), case_id)
+    cases = {entry.id: _prepared_case(records[entry.id], entry) for entry in dataset.cases if entry.id in records}
+    failures = [(entry.id, reasons[entry.id]) for entry in dataset.cases if entry.id in reasons]
+    report = {
+        "dataset": dataset.name,
+        "preprocessing": asdict(preprocessing),
+        "label_sets": sets,
+        "cases": {case_id: records[case_id] for case_id in cases},
+        "failures": dict(failures),
+    }
+    write_atomically(folder / "report.json", (json.dumps(report, indent=1) + "\n").encode())
+    return Prepared(cases, failures, sets, folder / "report.json")
+
+
+def encode_label_map(label_map: np.ndarray, encoding: Mapping[int, int], file: Path) -> np.ndarray:
+    """File values turned into indices of label sets (uint8, same shape and memory order).
+
+    Raises InputError naming a value that isn't in the map, the file, and what would help.
+    """
+    low, high = int(label_map.min()), int(label_map.max())
+    if low >= 0 and high < 2**16:
+        table = np.full(high + 1, UNKNOWN, np.uint8)
+        for value, index in encoding.items():
+            if 0 <= value <= high:
+                table[value] = index
+        encoded = table[label_map]
+    else:
+        encoded = np.full_like(label_map, UNKNOWN, dtype=np.uint8)
+        for value, index in encoding.items():
+            encoded[label_map == value] = index
+    unknown = np.unique(label_map[encoded == UNKNOWN]).tolist()
+    if unknown:
+        raise InputError(
+            f"{file}: label value {', '.join(map(str, unknown[:5]))} is not in the case's label map (it knows "
+            f"{', '.join(map(str, sorted(encoding)))}); add it to label_maps in the manifest"
+        )
+    return encoded
+
+
+def _prepared_case(record: Mapping[str, Any], entry: CaseEntry) -> PreparedCase:
+    folder = Path(record["folder"])
+    label = folder / "label.npy" if entry.label is not None else None
+    geometry = Geometry.from_json(record["geometry"])
+    return PreparedCase(entry.id, entry.patient, entry.modality, geometry, folder / "volume.npy", label)
+
+
+def _prepare_case(job: _Job) -> dict[str, Any]:
+    """The record of one case: from the cache, else made now."""
+    final = job.folder / f"{job.entry.id}-{_key(job)}"
+    if not final.is_dir():
+        temporary = job.folder / f".{final.name}.{os.getpid()}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            _write_case(job, temporary)
+            _rename(temporary, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    record = json.loads((final / "case.json").read_text(encoding="utf-8"))
+    return {**record, "folder": str(final)}
+
+
+def _rename(temporary: Path, final: Path) -> None:
+    try:
+        temporary.rename(final)
+    except OSError:
+        if not final.is_dir():  # otherwise another run was faster with the same case: its result is as good
+            raise
+
+
+def _write_case(job: _Job, folder: Path) -> None:
+    began = time.perf_counter()
+    entry = job.entry
+    image = read_image(entry.image)
+    label: Image | None = None
+    encoded: np.ndarray | None = None
+    if entry.label is not None:
+        label = read_label_map(entry.label)
+        require_same_grid(image, label, entry.label)
+        encoded = encode_label_map(label.array, job.encoding, entry.label)
+    try:
+        volume, geometry = apply(image, job.preprocessing, job.modality, label)
+    except InputError as error:
+        raise InputError(f"{entry.image}: {error}") from error
+    np.save(folder / "volume.npy", volume)
+    record: dict[str, Any] = {
+        "patient": entry.patient,
+        "modality": entry.modality,
+        "image": str(entry.image),
+        "shape": geometry.grid,
+        "spacing_mm": geometry.spacing_mm,
+        "file_shape": geometry.shape,
+        "file_spacing_mm": image.spacing_mm,
+        "crop": geometry.crop,
+        "reference_leaks": job.preprocessing.leaks_reference,
+        "geometry": geometry.to_json(),
+    }
+    if encoded is not None:
+        prepared = apply_to_label(encoded, geometry, outside=job.encoding.get(0, 0))
+        np.save(folder / "label.npy", prepared)
+        np.savez(folder / "foreground.npz", **_foreground(prepared, job.foreground))
+        record["label_voxels"] = _counts(prepared)
+        record["file_label_voxels"] = _counts(encoded)
+    record["seconds"] = round(time.perf_counter() - began, 3)
+    (folder / "case.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def _counts(label_map: np.ndarray) -> dict[str, int]:
+    counts = np.bincount(label_map.ravel(order="K"))
+    return {str(value): int(count) for value, count in enumerate(counts) if count}
+
+
+def _foreground(label_map: np.ndarray, values: tuple[int, ...]) -> dict[str, Any]:
+    """A seeded sample of the voxels of each of `values`, in memory order."""
+    positions = np.flatnonzero(label_map)
+    labels = label_map.ravel()[positions]
+    result = {}
+    for value in values:
+        found = positions[labels == value]
+        if len(found) > FOREGROUND_SAMPLES:
+            found = np.sort(np.random.default_rng(value).choice(found, FOREGROUND_SAMPLES, replace=False))
+        if len(found):
+            result[str(value)] = np.stack(np.unravel_index(found, label_map.shape), axis=1).astype(np.int32)
+    return result
+
+
+def _key(job: _Job) -> str:
+    """Changes whenever the prepared arrays would."""
+    identity = {
+        "format": FORMAT,
+        "image": _file_identity(job.entry.image),
+        "label": None if job.entry.label is None else _file_identity(job.entry.label),
+        "preprocessing": asdict(job.preprocessing),
+        "modality": asdict(job.modality),
+        "encoding": sorted(job.encoding.items()),
+        "foreground": job.foreground,
+    }
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+
+def _file_identity(file: Path) -> list[str | int]:
+    if not file.is_file():
+        raise InputError(f"expected a file at {file}, found none; correct the manifest's path")
+    status = file.stat()
+    return [str(file.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Unfinished cases of runs that were killed; young ones may belong to a run that is still going."""
+    for leftover in folder.glob(".*.tmp"):
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
