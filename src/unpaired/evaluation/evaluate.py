@@ -1,104 +1,22 @@
-"""Score predictions against references: one case from arrays, a dataset's split, or two folders of label maps.
+"""Score prediction files against reference files: a dataset's split, or two folders of label maps.
 
 Nothing here needs torch, so that anybody's label maps can be scored. Empty masks are a status, not only a number (see
 `Score`): a missed or false positive class has Dice 0, and as distances the image diagonal in mm (policy "diagonal")
 or none (policy "excluded"); it is counted either way. A prediction that can't be read is a listed failure.
 """
 
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from unpaired.data.images import NIFTI, Image, image_files, image_suffix, read_label_map
 from unpaired.data.manifest import CaseEntry, Dataset, encode_values
 from unpaired.errors import InputError, nearest
-from unpaired.evaluation.overlap import Overlap, count_overlap, dice
+from unpaired.evaluation.case_scores import CaseInfo, evaluate_case
 from unpaired.evaluation.scores import POLICIES, Evaluation, Failure, Score
-from unpaired.evaluation.surface import surface_distances
-
-
-@dataclass(frozen=True)
-class CaseInfo:
-    """What a score is about, and what is known of the case's annotation.
-
-    `not_annotated` are class numbers that were not looked for in this case (or only as part of a merged structure):
-    they are not applicable, whatever was predicted.
-    """
-
-    case: str = "case"
-    patient: str = ""
-    modality: str = "all"
-    not_annotated: frozenset[int] = frozenset()
-
-
-class Distances(NamedTuple):
-    """The distances of one class in one case, in mm, under `Score`'s names; None where the policy excludes them."""
-
-    hd: float | None
-    hd95: float | None
-    assd: float | None
-    masd: float | None
-
-
-def evaluate_case(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing_mm: Sequence[float],
-    classes: Sequence[str],
-    info: CaseInfo | None = None,
-    label_sets: Sequence[Sequence[int]] | None = None,
-    policy: str = "diagonal",
-) -> list[Score]:
-    """Score every foreground class of one case; `classes[0]` is background.
-
-    `prediction` holds class numbers, `reference` class numbers or, with `label_sets`, indices into those sets: a
-    voxel that stands for several classes is left out of the masks of each of them. Both are 2D or 3D, of one shape,
-    `spacing_mm` per axis; axes of length one are dropped, so a single slice is scored in 2D. Raises InputError if
-    shapes or numbers don't fit, or for an unknown policy.
-    """
-    info = info or CaseInfo()
-    if policy not in POLICIES:
-        raise InputError(f"there is no policy {policy!r} for empty masks; {nearest(policy, list(POLICIES))}")
-    spacing = [float(size) for size in spacing_mm]
-    if len(spacing) != prediction.ndim or not all(0 < size < math.inf for size in spacing):
-        raise InputError(
-            f"case {info.case}: expected {prediction.ndim} positive spacings in mm, one per axis, got {spacing}"
-        )
-    sets = tuple((number,) for number in range(len(classes))) if label_sets is None else label_sets
-    counts = count_overlap(prediction, reference, sets)
-    diagonal = math.hypot(*(size * count for size, count in zip(spacing, prediction.shape, strict=True)))
-    empty = Distances(*(None if policy == "excluded" else diagonal,) * 4)
-    ml = math.prod(spacing) / 1000
-    thick = [axis for axis, count in enumerate(prediction.shape) if count > 1] or [0]
-    flat = tuple(axis for axis in range(prediction.ndim) if axis not in thick)
-    predicted, true = prediction.squeeze(flat), reference.squeeze(flat)
-    boxes = _boxes(predicted, true, len(classes))
-    scores = []
-    for number, name in enumerate(classes[1:], start=1):
-        status = "not_applicable" if number in info.not_annotated else _status(counts, number)
-        score = Score(info.case, info.patient or info.case, info.modality, name, status)
-        if status != "not_applicable":
-            unknown = [label for label, members in enumerate(sets) if len(members) > 1 and number in members]
-            score = replace(
-                score,
-                dice=dice(counts.both[number], counts.predicted[number], counts.reference[number]),
-                prediction_ml=float(counts.predicted[number]) * ml,
-                reference_ml=float(counts.reference[number]) * ml,
-                **(
-                    _distances(predicted, true, number, unknown, boxes[number], [spacing[axis] for axis in thick])
-                    if status == "scored"
-                    else empty
-                )._asdict(),
-            )
-        scores.append(score)
-    return scores
 
 
 def evaluate_dataset(
@@ -243,46 +161,6 @@ def _evaluate(tasks: Mapping[str, Callable[[], list[Score]]], policy: str, worke
         results = list(pool.map(attempt, tasks.items()))
     scores = [score for result in results if not isinstance(result, Failure) for score in result]
     return Evaluation(scores, [result for result in results if isinstance(result, Failure)], policy)
-
-
-def _distances(
-    predicted: np.ndarray,
-    true: np.ndarray,
-    number: int,
-    unknown: Sequence[int],
-    box: tuple[slice, ...],
-    spacing_mm: Sequence[float],
-) -> Distances:
-    """The distances of one class; voxels of the reference labels `unknown` belong to neither mask."""
-    mask = predicted[box] == number
-    if unknown:
-        mask &= ~np.isin(true[box], unknown)
-    found = surface_distances(mask, true[box] == number, spacing_mm)
-    return Distances(found.hausdorff, found.hausdorff_95, found.assd, found.masd)
-
-
-def _status(counts: Overlap, number: int) -> str:
-    found = (bool(counts.predicted[number]), bool(counts.reference[number]))
-    return {
-        (True, True): "scored",
-        (False, True): "missed",
-        (True, False): "false_positive",
-        (False, False): "not_applicable",
-    }[found]
-
-
-def _boxes(predicted: np.ndarray, true: np.ndarray, classes: int) -> list[tuple[slice, ...]]:
-    """For each class, the box around its voxels in both label maps (the whole array where it has none)."""
-    everything = tuple(slice(0, size) for size in true.shape)
-    pairs = zip(find_objects(predicted, classes - 1), find_objects(true, classes - 1), strict=True)
-    boxes = [everything]
-    for ours, theirs in pairs:
-        if ours is None or theirs is None:
-            boxes.append(ours or theirs or everything)
-        else:
-            both = zip(ours, theirs, strict=True)
-            boxes.append(tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in both))
-    return boxes
 
 
 def _same_grid(prediction: Image, reference: Image, path: Path, reference_path: Path) -> None:

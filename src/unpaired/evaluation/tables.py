@@ -14,9 +14,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from unpaired.data.images import write_atomically
 from unpaired.errors import InputError
 from unpaired.evaluation.scores import POLICIES, SCORE_FIELDS, STATUSES, Evaluation, Failure, Score, Summary
+from unpaired.files import write_text
 
 SCHEMA = 1
 MEAN = "mean"
@@ -97,8 +97,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
     writer = csv.DictWriter(text, SCORE_FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(score) for score in evaluation.scores)
-    write_atomically(folder / "scores.csv", text.getvalue().encode())
-    write_atomically(folder / "scores.json", f"{json.dumps(evaluation_to_json(evaluation), indent=1)}\n".encode())
+    write_text(folder / "scores.csv", text.getvalue())
+    write_text(folder / "scores.json", json.dumps(evaluation_to_json(evaluation), indent=1) + "\n")
     return folder
 
 
