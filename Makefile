@@ -1,0 +1,39 @@
+# Two commands do everything: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The one torch that is tested: an exact version keeps pip from pulling a newer build with gigabytes of CUDA.
+TORCH := torch==2.13.0
+
+.PHONY: demo test install install-dev docs clean
+
+demo: install
+	$(BIN)/unpaired demo demo
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile "$(TORCH)" -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile "$(TORCH)" -e ".[dev,docs]"
+	touch $@ $(VENV)/.installed
+
+test: install-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: install-dev
+	$(BIN)/mkdocs serve
+
+clean:
+	rm -rf $(VENV) demo site

@@ -1,0 +1,308 @@
+"""The one training loop, for every paper. Everything that a step needs is a function of its number.
+
+A step's batch comes from (seed, rank, step), its dropout from the same, its learning rate from the step: so a run that
+was stopped or killed goes on from its last saved state and ends with the very bits it would have had.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from rich.console import Console
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from unpaired.data.batch import Batch
+from unpaired.data.manifest import Dataset
+from unpaired.data.prepare import PreparedCase, prepare
+from unpaired.data.sampling import Sampling, UnpairedSteps
+from unpaired.data.splits import check_patients
+from unpaired.errors import InputError
+from unpaired.methods.method import Method, Objective
+from unpaired.recipe import Recipe, build_method
+from unpaired.run import Run, load_weights, training_modalities
+from unpaired.training.optimization import build_optimizer, learning_rate
+from unpaired.training.progress import progress_bar, stop_on_signal
+from unpaired.training.validate import mean_dice, validate
+
+LOG_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a run is computed. `device` is "auto", "cpu", "cuda" or "mps"; `devices` counts processes (DDP).
+
+    `workers` are processes that cut and augment batches (0: the training process itself does).
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    workers: int = 1
+
+
+class Stopped(Exception):  # noqa: N818 (it is no error)
+    """Training was interrupted by a person and saved; starting it again goes on."""
+
+    def __init__(self, run: Run, step: int) -> None:
+        super().__init__(f"stopped after step {step} and saved in {run.folder}; the same command goes on from there")
+        self.run, self.step = run, step
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    folder: str | Path,
+    *,
+    name: str = "",
+    hardware: Hardware | None = None,
+    cache: str | Path | None = None,
+    show: bool = True,
+) -> Run:
+    """Train a recipe on a dataset's "train" cases into a run folder, or finish the run that the folder holds.
+
+    Prepared volumes go to `cache` (default: `prepared` beside the run folder, shared by the runs there). Raises
+    InputError for a dataset without training cases or a folder that holds another run, `Stopped` after Ctrl-C.
+    """
+    hardware = hardware or Hardware()
+    check_patients(dataset)
+    modalities = training_modalities(recipe, dataset)
+    fabric = _fabric(recipe, hardware)
+    fabric.launch()
+    if fabric.is_global_zero:
+        Run.create(folder, recipe, dataset, name)
+    fabric.barrier()
+    run = Run.open(folder)
+    console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
+    cases = _prepared_cases(run, Path(cache or run.folder.parent / "prepared"), modalities, fabric, hardware, console)
+    method = build_method(recipe, modalities, len(dataset.classes))
+    if recipe.init_from:
+        load_weights(method.network, Run.open(recipe.init_from).weights("best"))
+    _train_steps(run, method, cases, fabric, hardware, console)
+    return run
+
+
+def _train_steps(
+    run: Run,
+    method: Method,
+    cases: dict[str, dict[str, list[PreparedCase]]],
+    fabric: Fabric,
+    hardware: Hardware,
+    console: Console,
+) -> None:
+    recipe, dataset = run.recipe, run.dataset
+    optimizer = build_optimizer(method, recipe.optimization)
+    model, optimizer = fabric.setup(method, optimizer)
+    start, best = _restore(run, method, optimizer, fabric)
+    batches = _batches(run, cases["train"], start, fabric, hardware)
+    log = _Log(run, enabled=fabric.is_global_zero)
+    with stop_on_signal() as stop, progress_bar(recipe.steps, start, not console.quiet, console) as update:
+        for step in range(start, recipe.steps):
+            objective = _training_step(fabric, model, optimizer, batches, recipe, step)
+            log.add(step + 1, objective, optimizer)
+            done = step + 1
+            if done % recipe.validate_every == 0 or done == recipe.steps:
+                scores = (
+                    validate(method, recipe, dataset, cases["validation"], fabric.device)
+                    if fabric.is_global_zero
+                    else {}
+                )
+                log.add_validation(done, scores)
+                if fabric.is_global_zero and (mean_dice(scores) > best or not any(cases["validation"].values())):
+                    best = mean_dice(scores)
+                    run.save_weights(method.network, "best")
+            stopping = fabric.broadcast(stop.asked) if fabric.world_size > 1 else stop.asked
+            if done % recipe.save_every == 0 or done == recipe.steps or stopping:
+                log.flush()
+                if fabric.is_global_zero:
+                    _save(run, method, optimizer, fabric, done, best)
+                fabric.barrier()
+            if stopping and done < recipe.steps:
+                raise Stopped(run, done)
+            if done % LOG_EVERY == 0:
+                update(done, log.latest)
+
+
+def _training_step(
+    fabric: Fabric, model: Any, optimizer: Any, batches: Iterator[dict[str, Batch]], recipe: Recipe, step: int
+) -> Objective:
+    """One optimizer step: the method's objective on `accumulate` batches, backward, update."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe.optimization, step, recipe.steps)
+    torch.manual_seed(_step_seed(recipe.seed, fabric.global_rank, step))
+    optimizer.zero_grad(set_to_none=True)
+    for part in range(recipe.accumulate):
+        with fabric.no_backward_sync(model, enabled=part < recipe.accumulate - 1):
+            objective: Objective = model(fabric.to_device(next(batches)), step / recipe.steps)
+            fabric.backward(objective.loss / recipe.accumulate)
+    if recipe.optimization.gradient_clip is not None:
+        fabric.clip_gradients(model, optimizer, max_norm=recipe.optimization.gradient_clip)
+    optimizer.step()
+    return objective
+
+
+class _Log:
+    """Loss and terms by step, to log.csv and TensorBoard. Numbers stay on the device until they are written."""
+
+    def __init__(self, run: Run, enabled: bool) -> None:
+        self.run, self.enabled = run, enabled
+        self.latest: dict[str, float] = {}
+        self._waiting: list[dict[str, Any]] = []
+        self._began = time.monotonic()
+        if enabled:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(run.tensorboard))
+
+    def add(self, step: int, objective: Objective, optimizer: Any) -> None:
+        if not self.enabled or (step % LOG_EVERY and step != 1):
+            return
+        terms: dict[str, Tensor] = {
+            "loss": objective.loss.detach(),
+            **{f"term/{k}": v for k, v in objective.terms.items()},
+        }
+        names = list(terms)
+        values = torch.stack([terms[name].float() for name in names]).tolist()
+        numbers = dict(zip(names, values, strict=True))
+        if not all(value == value and abs(value) != float("inf") for value in values):
+            bad = next(name for name, value in numbers.items() if value != value or abs(value) == float("inf"))
+            raise InputError(
+                f"training of {self.run.folder} diverged at step {step}: {bad} is {numbers[bad]}; lower "
+                "optimization.learning_rate or use precision 32-true (the last saved weights are kept)"
+            )
+        self.latest = {"loss": numbers["loss"]}
+        rate = optimizer.param_groups[0]["lr"]
+        seconds = round(time.monotonic() - self._began, 2)
+        self._waiting.append(
+            {"step": step, **{k: f"{v:.6g}" for k, v in numbers.items()}, "lr": rate, "seconds": seconds}
+        )
+        for name, value in numbers.items():
+            self._board.add_scalar(name, value, step)
+
+    def add_validation(self, step: int, scores: dict[tuple[str, str], float]) -> None:
+        if not self.enabled:
+            return
+        rows = [{"step": step, "modality": m, "class": c, "dice": f"{value:.6f}"} for (m, c), value in scores.items()]
+        self.run.append_rows("validation", rows)
+        for (modality, class_name), value in scores.items():
+            self._board.add_scalar(f"validation/{modality}/{class_name}", value, step)
+
+    def flush(self) -> None:
+        if self.enabled:
+            self.run.append_rows("log", self._waiting)
+            self._waiting = []
+            self._board.flush()
+
+
+def _fabric(recipe: Recipe, hardware: Hardware) -> Fabric:
+    if hardware.device not in ("auto", "cpu", "cuda", "mps"):
+        raise InputError(f"device {hardware.device!r}: expected auto, cpu, cuda or mps")
+    strategy = DDPStrategy() if hardware.devices * hardware.nodes > 1 else "auto"
+    try:
+        return Fabric(
+            accelerator=hardware.device,
+            devices=hardware.devices,
+            num_nodes=hardware.nodes,
+            strategy=strategy,
+            precision=recipe.precision,  # type: ignore[arg-type]
+        )
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise InputError(
+            f"can't train with {hardware.devices} x {hardware.device} at {recipe.precision}: {error}"
+        ) from error
+
+
+def _prepared_cases(
+    run: Run, cache: Path, modalities: tuple[str, ...], fabric: Fabric, hardware: Hardware, console: Console
+) -> dict[str, dict[str, list[PreparedCase]]]:
+    """{side: {modality: prepared labeled cases}} for training and validation; rank 0 prepares, the others read it."""
+    wanted = [
+        case
+        for case in run.dataset.cases
+        if case.split in ("train", "validation") and case.modality in modalities and case.label is not None
+    ]
+    entries = {case.id: case for case in wanted}
+    if not fabric.is_global_zero:
+        fabric.barrier()
+    prepared = prepare(run.dataset, run.recipe.preprocessing, cache, only=set(entries), workers=hardware.workers)
+    if fabric.is_global_zero:
+        fabric.barrier()
+    if prepared.failures:
+        lines = "; ".join(message for _, message in prepared.failures[:3])
+        raise InputError(
+            f"{len(prepared.failures)} of {len(entries)} cases can't be prepared (see `unpaired verify`): {lines}"
+        )
+    console.print(f"{len(entries)} prepared cases in {cache}")
+    return {
+        side: {
+            modality: [prepared.cases[c.id] for c in wanted if c.split == side and c.modality == modality]
+            for modality in modalities
+        }
+        for side in ("train", "validation")
+    }
+
+
+def _batches(
+    run: Run, cases: dict[str, list[PreparedCase]], start: int, fabric: Fabric, hardware: Hardware
+) -> Iterator[dict[str, Batch]]:
+    recipe = run.recipe
+    sampling = Sampling(
+        recipe.patch_size, recipe.batch_size, recipe.context_slices, recipe.foreground_share, recipe.augmentation
+    )
+    steps = UnpairedSteps(
+        cases,
+        run.dataset.label_sets(),
+        len(run.dataset.classes),
+        sampling,
+        steps=recipe.steps * recipe.accumulate,
+        seed=recipe.seed,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+    )
+    loader = DataLoader(
+        steps,
+        batch_size=None,
+        sampler=range(start * recipe.accumulate, len(steps)),
+        num_workers=hardware.workers,
+        pin_memory=fabric.device.type == "cuda",
+        prefetch_factor=4 if hardware.workers else None,
+    )
+    return iter(loader)
+
+
+def _step_seed(seed: int, rank: int, step: int) -> int:
+    """A seed for the step's dropout; distinct for all steps below 2^31 and ranks below 2^10."""
+    return ((seed & 0x3FFFFF) << 41) ^ (rank << 31) ^ step
+
+
+def _restore(run: Run, method: Method, optimizer: Any, fabric: Fabric) -> tuple[int, float]:
+    """(first step to do, best validation Dice so far) from the run's saved state, or from nothing."""
+    state = run.load_state()
+    if state is None:
+        if fabric.is_global_zero:
+            run.forget_rows_from(-1)
+        return 0, -1.0
+    method.load_state_dict(state["method"])
+    optimizer.load_state_dict(state["optimizer"])
+    fabric.strategy.precision.load_state_dict(state["precision"])
+    if fabric.is_global_zero:
+        run.forget_rows_from(state["step"])
+    return int(state["step"]), float(state["best"])
+
+
+def _save(run: Run, method: Method, optimizer: Any, fabric: Fabric, step: int, best: float) -> None:
+    run.save_weights(method.network, "last")
+    run.save_state(
+        {
+            "step": step,
+            "best": best,
+            "method": method.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "precision": fabric.strategy.precision.state_dict(),
+        }
+    )

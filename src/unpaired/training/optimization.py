@@ -1,0 +1,35 @@
+"""Optimizer and learning rate. The rate is a function of the step alone, so a resumed run continues on the same curve."""
+
+import math
+
+from torch import nn, optim
+
+from unpaired.recipe import Optimization
+
+
+def build_optimizer(module: nn.Module, config: Optimization) -> optim.Optimizer:
+    """The optimizer over all trainable parameters, weight decay on kernels (two or more axes) only."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "sgd":
+        return optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
+    kind = optim.AdamW if config.optimizer == "adamw" else optim.Adam
+    return kind(groups, lr=config.learning_rate)
+
+
+def learning_rate(config: Optimization, step: int, steps: int) -> float:
+    """The learning rate of step `step` (from 0) of `steps`, after a linear warm-up of `warmup_steps`."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = step / steps
+    factor = {
+        "constant": 1.0,
+        "step_decay": config.decay ** (step // config.decay_every),
+        "polynomial": (1 - progress) ** config.decay,
+        "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+    }[config.schedule]
+    return config.learning_rate * factor

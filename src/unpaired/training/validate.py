@@ -1,0 +1,54 @@
+"""Validation on whole cases: Dice of each class over the full volume, on the prepared grid, as a user would see it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from unpaired.data.manifest import Dataset
+from unpaired.data.prepare import PreparedCase
+from unpaired.evaluation.overlap import count_overlap, dice
+from unpaired.inference.predict import segment_prepared
+from unpaired.methods.method import Method
+from unpaired.recipe import Recipe
+
+
+def validate(
+    method: Method,
+    recipe: Recipe,
+    dataset: Dataset,
+    cases: Mapping[str, Sequence[PreparedCase]],
+    device: torch.device | str,
+) -> dict[tuple[str, str], float]:
+    """{(modality, class): mean Dice over cases}. A class missing from both masks of a case is left out of its mean.
+
+    The method is put into evaluation mode and back into the mode it was in.
+    """
+    was_training = method.training
+    method.eval()
+    label_sets = dataset.label_sets()
+    scores: dict[tuple[str, str], list[float]] = {}
+    try:
+        for modality, members in cases.items():
+            for case in members:
+                probabilities = segment_prepared(method, recipe, case.volume(), modality, device)
+                reference = case.label_map()
+                if reference is None:
+                    continue
+                overlap = count_overlap(probabilities.argmax(0).numpy(), np.asarray(reference), label_sets)
+                for number, name in enumerate(dataset.classes[1:], start=1):
+                    counts = (overlap.both[number], overlap.predicted[number], overlap.reference[number])
+                    value = dice(*(int(count) for count in counts))
+                    if value is not None:
+                        scores.setdefault((modality, name), []).append(value)
+    finally:
+        method.train(was_training)
+    return {key: float(np.mean(values)) for key, values in scores.items()}
+
+
+def mean_dice(scores: Mapping[tuple[str, str], float]) -> float:
+    """The mean over modalities of the mean over classes, so no modality counts more for having more classes."""
+    by_modality: dict[str, list[float]] = {}
+    for (modality, _), value in scores.items():
+        by_modality.setdefault(modality, []).append(value)
+    return float(np.mean([np.mean(values) for values in by_modality.values()])) if by_modality else 0.0
