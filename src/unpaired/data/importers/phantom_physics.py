@@ -1,0 +1,168 @@
+"""What a tissue looks like in each modality: tissue constants, signal equations, noise, coil sensitivity.
+
+Tissue constants at 1.5 T (ms) and in CT (HU). T1 / T2 of blood, muscle: Stanisz 2005 (Magn Reson Med 54:507). Myocardium:
+T1 1030 from Stanisz 2005 (the reviews of Bojorquez 2017, Magn Reson Imaging 35:69, list 950-1030 at 1.5 T), T2 52 from
+Giri 2009 (J Cardiovasc Magn Reson 11:56). Liver, spleen, kidney, vertebral marrow: de Bazelaire 2004 (Radiology 230:652).
+Fat: Gold 2004 (AJR 183:343). Fluid: the long T1 and T2 of water. Blood's T2 falls with deoxygenation, hence the right
+heart's lower value (Wright 1991, J Magn Reson Imaging 1:275). T1 about 10-15 minutes after 0.15-0.2 mmol/kg of gadolinium:
+blood 250-350, myocardium 350-450, scar 200-280 (ranges of Messroghli 2017, J Cardiovasc Magn Reson 19:75, and the
+references there). Proton density is relative to water. HU are textbook ranges (Hounsfield 1980; contrast phase in chambers
+250-450 on the left, 100-350 on the right side of the heart, depending on bolus timing).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Constants of one tissue: CT number without contrast (HU), T1, T2 and T1 after gadolinium (ms), proton density."""
+
+    hu: float
+    t1_ms: float
+    t2_ms: float
+    gadolinium_t1_ms: float
+    proton_density: float
+
+
+TISSUES: dict[str, Tissue] = {
+    "air": Tissue(-1000, 1000, 50, 1000, 0.0),
+    "lung": Tissue(-840, 1200, 35, 600, 0.12),
+    "fat": Tissue(-95, 288, 165, 280, 0.9),
+    "muscle": Tissue(55, 1008, 44, 620, 0.85),
+    "bone": Tissue(650, 800, 12, 700, 0.15),
+    "marrow": Tissue(190, 549, 49, 450, 0.6),
+    "cartilage": Tissue(95, 1024, 30, 700, 0.7),
+    "csf": Tissue(10, 3500, 900, 3500, 1.0),
+    "arterial blood": Tissue(42, 1441, 240, 268, 0.95),
+    "venous blood": Tissue(42, 1441, 150, 276, 0.95),
+    "myocardium": Tissue(48, 1030, 52, 410, 0.85),
+    "scar": Tissue(42, 1080, 60, 228, 0.9),
+    "no-reflow": Tissue(45, 1030, 55, 520, 0.85),
+    "liver": Tissue(58, 586, 46, 330, 0.85),
+    "liver vessel": Tissue(42, 1441, 150, 276, 0.95),
+    "spleen": Tissue(48, 1057, 79, 380, 0.9),
+    "renal cortex": Tissue(34, 966, 87, 300, 0.9),
+    "renal medulla": Tissue(32, 1412, 85, 300, 0.95),
+    "pancreas": Tissue(40, 584, 46, 350, 0.85),
+    "bowel wall": Tissue(42, 1000, 60, 450, 0.85),
+    "fluid": Tissue(12, 2800, 500, 2800, 1.0),
+    "gas": Tissue(-980, 1000, 50, 1000, 0.0),
+}
+
+
+def bssfp_signal(
+    t1_ms: float, t2_ms: float, flip_degrees: float, repetition_ms: float = 3.2, echo_ms: float = 1.6
+) -> float:
+    """Steady state of balanced SSFP on resonance, for proton density 1 (Freeman-Hill; Scheffler 2003, Eur Radiol 13:2409).
+
+    sin a (1 - E1) / (1 - (E1 - E2) cos a - E1 E2) * exp(-TE / T2).
+    """
+    angle = np.deg2rad(flip_degrees)
+    e1, e2 = np.exp(-repetition_ms / t1_ms), np.exp(-repetition_ms / t2_ms)
+    steady = np.sin(angle) * (1 - e1) / (1 - (e1 - e2) * np.cos(angle) - e1 * e2)
+    return float(steady * np.exp(-echo_ms / t2_ms))
+
+
+def inversion_recovery_signal(t1_ms: float, inversion_ms: float, repetition_ms: float) -> float:
+    """Magnitude after an inversion pulse repeated every `repetition_ms`: |1 - 2 exp(-TI/T1) + exp(-TR/T1)|."""
+    return float(abs(1 - 2 * np.exp(-inversion_ms / t1_ms) + np.exp(-repetition_ms / t1_ms)))
+
+
+def nulling_inversion_ms(t1_ms: float, repetition_ms: float) -> float:
+    """The inversion time at which a tissue gives no signal: T1 ln(2 / (1 + exp(-TR/T1)))."""
+    return float(t1_ms * np.log(2 / (1 + np.exp(-repetition_ms / t1_ms))))
+
+
+def spin_echo_signal(t1_ms: float, t2_ms: float, repetition_ms: float, echo_ms: float) -> float:
+    """Spin echo: (1 - exp(-TR/T1)) exp(-TE/T2)."""
+    return float((1 - np.exp(-repetition_ms / t1_ms)) * np.exp(-echo_ms / t2_ms))
+
+
+def ct_values(rng: np.random.Generator, anatomy: str) -> dict[str, float]:
+    """HU of each tissue in one patient; iodine differs by chamber (bolus timing), organ and patient."""
+    values = {name: tissue.hu for name, tissue in TISSUES.items()}
+    if anatomy == "heart":
+        values["arterial blood"] = rng.uniform(290, 430)
+        values["venous blood"] = rng.uniform(140, 330)
+        values["myocardium"] = values["scar"] = values["no-reflow"] = rng.uniform(85, 125)
+        values["liver"], values["liver vessel"] = rng.uniform(60, 85), rng.uniform(75, 105)
+        values["spleen"] = rng.uniform(90, 140)
+        return values
+    values["arterial blood"], values["venous blood"] = rng.uniform(150, 200), rng.uniform(140, 180)
+    values["liver"], values["liver vessel"] = rng.uniform(95, 120), rng.uniform(140, 175)
+    values["spleen"], values["pancreas"] = rng.uniform(110, 135), rng.uniform(85, 110)
+    values["renal cortex"] = rng.uniform(165, 210)
+    values["renal medulla"] = values["renal cortex"] - rng.uniform(5, 50)
+    values["bowel wall"] = rng.uniform(70, 100)
+    return values
+
+
+def bssfp_values(rng: np.random.Generator) -> dict[str, float]:
+    """Balanced SSFP signal of each tissue, relative to arterial blood; flip angle and T1, T2 vary by patient."""
+    flip = rng.uniform(45, 60)
+    values = {
+        name: tissue.proton_density * bssfp_signal(tissue.t1_ms, tissue.t2_ms * rng.uniform(0.94, 1.06), flip)
+        for name, tissue in TISSUES.items()
+    }
+    values["scar"] = values["no-reflow"] = values["myocardium"]
+    return _relative(values)
+
+
+def lge_values(rng: np.random.Generator) -> dict[str, float]:
+    """Late gadolinium enhancement of each tissue, relative to blood: the inversion time nulls normal myocardium.
+
+    The operator's inversion time is a few percent off, and contrast wash-out varies by patient.
+    """
+    repetition = rng.uniform(1500, 2000)
+    washout = rng.uniform(0.92, 1.08)
+    t1_ms = {name: tissue.gadolinium_t1_ms * washout * rng.uniform(0.97, 1.03) for name, tissue in TISSUES.items()}
+    inversion = nulling_inversion_ms(t1_ms["myocardium"], repetition) * rng.uniform(0.97, 1.03)
+    values = {
+        name: tissue.proton_density * inversion_recovery_signal(t1_ms[name], inversion, repetition)
+        for name, tissue in TISSUES.items()
+    }
+    return _relative(values)
+
+
+def t2_values(rng: np.random.Generator) -> dict[str, float]:
+    """Fat-suppressed T2-weighted spin echo (SPIR) of each tissue, relative to spleen; TE and leftover fat vary."""
+    echo, repetition = rng.uniform(65, 85), rng.uniform(1800, 2600)
+    values = {
+        name: tissue.proton_density
+        * spin_echo_signal(tissue.t1_ms, tissue.t2_ms * rng.uniform(0.94, 1.06), repetition, echo)
+        for name, tissue in TISSUES.items()
+    }
+    values["fat"] *= rng.uniform(0.1, 0.25)
+    values["marrow"] *= 0.6
+    # Flowing blood leaves the slice between excitation and echo.
+    values["arterial blood"] *= 0.1
+    values["venous blood"] *= 0.2
+    values["liver vessel"] *= 0.9
+    return {name: value / values["spleen"] for name, value in values.items()}
+
+
+def add_rician_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Magnitude of a complex image with Gaussian noise of `sigma` in both channels (Gudbjartsson 1995)."""
+    real = image + rng.normal(0, sigma, image.shape).astype(np.float32)
+    imaginary = rng.normal(0, sigma, image.shape).astype(np.float32)
+    return np.sqrt(real * real + imaginary * imaginary)
+
+
+def add_ct_noise(image: np.ndarray, sigma_hu: float, kernel_voxels: float, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian noise of standard deviation `sigma_hu`, correlated in plane as a reconstruction kernel leaves it."""
+    noise = rng.normal(size=image.shape).astype(np.float32)
+    noise = ndimage.gaussian_filter(noise, (kernel_voxels, kernel_voxels, 0.0))
+    return image + noise * np.float32(sigma_hu / noise.std())
+
+
+def coil_sensitivity(points: np.ndarray, coil: np.ndarray, reach_mm: float) -> np.ndarray:
+    """Smooth sensitivity of a surface coil around `coil` (RAS mm): 1 / (1 + (distance / reach)^2), for points (3, ...)."""
+    offset = points - coil.astype(np.float32).reshape((3,) + (1,) * (points.ndim - 1))
+    return 1 / (1 + (offset * offset).sum(0) / np.float32(reach_mm**2))
+
+
+def _relative(values: dict[str, float]) -> dict[str, float]:
+    return {name: value / values["arterial blood"] for name, value in values.items()}
