@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from unpaired.errors import InputError
+from unpaired.networks.fcn import FCN, FCNConfig, ResidualBlock, sub_pixel_shuffle, symmetric_pad
+from unpaired.networks.network import NetworkOutput
+
+THIN = ((1, 2, 2),) * 3
+
+
+def small(dims: int = 2, modalities: tuple[str, ...] = ("ct", "mr"), **options: object) -> FCN:
+    torch.manual_seed(0)
+    return FCNConfig(width=2, **{"dropout": 0.0, **options}).build(modalities, 1, 3, dims)  # pyright: ignore
+
+
+def some_images(size: tuple[int, ...] = (16, 16)) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(2, 1, *size, generator=generator) for name in ("ct", "mr")}
+
+
+@pytest.mark.parametrize(
+    ("classes", "kernels", "norms_of_one_modality", "total"),
+    [(5, 39_302_456, 20_192, 39_342_840), (4, 36_941_360, 19_168, 36_979_696)],
+)
+def test_parameters_as_in_the_released_network(
+    classes: int, kernels: int, norms_of_one_modality: int, total: int
+) -> None:
+    """The counts of the released code, whose images are three adjacent slices; one slice has 288 weights less."""
+    with torch.device("meta"):
+        network = FCNConfig().build(["ct", "mr"], 3, classes, 2)
+        one_slice = FCNConfig().build(["ct", "mr"], 1, classes, 2)
+        alone = FCNConfig().build(["ct"], 3, classes, 2)
+        joint = FCNConfig(modality_norm=False).build(["ct", "mr"], 3, classes, 2)
+    counts = [sum(p.numel() for p in n.parameters()) for n in (network, one_slice, alone, joint)]
+    assert sum(p.numel() for p in network.parameters() if p.ndim == 4) == kernels
+    assert counts == [total, total - 2 * 9 * 16, kernels + norms_of_one_modality, kernels + norms_of_one_modality]
+
+
+def test_groups_as_in_the_paper() -> None:
+    with torch.device("meta"):
+        network = FCNConfig().build(["ct"], 1, 5, 2)
+        output = network({"ct": torch.zeros(2, 1, 224, 224)})["ct"]
+    assert output.logits.shape == (2, 5, 224, 224)
+    channels = [16, 32, 64, 128, 256, 256, 512, 512, 512]
+    sizes = [224, 112, 56, 28, 28, 28, 28, 28, 28]
+    assert tuple(output.features) == network.feature_names
+    assert [tuple(f.shape) for f in output.features.values()] == [
+        (2, c, size, size) for c, size in zip(channels, sizes, strict=True)
+    ]
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convolutions) == 3 + 2 + 4 * 6 + 2 + 4 - 4 + 2  # groups 1, 2, 3-8, 9 and the two of the head
+    assert all(m.bias is None for m in convolutions)
+    assert [m.dilation for m in convolutions].count((2, 2)) == 4
+
+
+@pytest.mark.parametrize(
+    ("dims", "size", "strides"),
+    [
+        (2, (16, 24), None),
+        (3, (8, 16, 8), None),
+        (3, (3, 8, 16), THIN),
+        (3, (6, 16, 8), ((1, 2, 2), (2, 2, 2), (1, 2, 2))),
+    ],
+)
+def test_shapes_and_gradients_in_2d_and_3d(dims: int, size: tuple[int, ...], strides: object) -> None:
+    network = small(dims, pool_strides=strides)
+    outputs = network(some_images(size))
+    assert {name: tuple(o.logits.shape) for name, o in outputs.items()} == {"ct": (2, 3, *size), "mr": (2, 3, *size)}
+    sum(o.logits.square().sum() for o in outputs.values()).backward()  # pyright: ignore
+    still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert still == []
+
+
+def test_group_10_has_the_same_channels_in_2d_and_3d() -> None:
+    with torch.device("meta"):
+        networks = [
+            FCNConfig(pool_strides=s).build(["ct"], 1, 5, dims) for dims, s in ((2, None), (3, None), (3, THIN))
+        ]
+    assert [n.deconvolution.weight.shape[0] for n in networks] == [2560, 2560, 2560]
+    assert [n.output.weight.shape[1] for n in networks] == [40, 5, 40]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("norm", ["batch", "instance", "group", "layer"])
+def test_one_pass_over_all_equals_one_pass_each(norm: str, dims: int) -> None:
+    size = (16,) * dims
+    results = []
+    for concatenate in (True, False):
+        network = small(dims, norm=norm, concatenate=concatenate).double()
+        outputs = network({name: x.double() for name, x in some_images(size).items()})
+        sum(o.logits.sin().sum() + o.features["group5"].sum() for o in outputs.values()).backward()  # pyright: ignore
+        results.append(
+            [o.logits for o in outputs.values()]
+            + [f for o in outputs.values() for f in o.features.values()]
+            + [p.grad for p in network.parameters()]
+            + list(network.buffers())
+        )
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_the_shared_norm_mixes_whatever_the_schedule() -> None:
+    results = [
+        small(modality_norm=False, concatenate=concatenate)(some_images())["ct"].logits
+        for concatenate in (True, False, None)
+    ]
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+    torch.testing.assert_close(results[0], results[2], rtol=0, atol=0)
+
+
+def test_images_of_different_size() -> None:
+    images = {"ct": torch.randn(2, 1, 16, 16), "mr": torch.randn(1, 1, 24, 16)}
+    assert small(concatenate=True)(images)["mr"].logits.shape == (1, 3, 24, 16)
+    with pytest.raises(InputError, match="one size in one step"):
+        small(modality_norm=False)(images)
+
+
+def test_symmetric_padding_is_numpys() -> None:
+    for shape in ((2, 3, 4, 5), (1, 2, 1, 3, 4)):
+        x = torch.randn(shape)
+        for amount in (1, 2):
+            widths = [(0, 0), (0, 0)] + [(amount, amount)] * (len(shape) - 2)
+            np.testing.assert_array_equal(symmetric_pad(x, amount), np.pad(x.numpy(), widths, mode="symmetric"))
+
+
+def test_shuffle_is_torchs_in_2d_and_its_rule_in_3d() -> None:
+    x = torch.randn(2, 18, 4, 5)
+    torch.testing.assert_close(sub_pixel_shuffle(x, (3, 3)), torch.nn.functional.pixel_shuffle(x, 3), rtol=0, atol=0)
+    x = torch.randn(1, 24, 2, 3, 4)
+    out = sub_pixel_shuffle(x, (2, 1, 3))
+    assert out.shape == (1, 4, 4, 3, 12)
+    for t, d, h, w, i, k in [(0, 0, 0, 0, 0, 0), (3, 1, 2, 3, 1, 2), (2, 0, 1, 2, 1, 0)]:
+        assert out[0, t, 2 * d + i, h, 3 * w + k] == x[0, 6 * t + 3 * i + k, d, h, w]
+
+
+def test_new_channels_lie_around_the_identity() -> None:
+    class Nothing(torch.nn.Module):
+        def forward(self, x: Tensor, groups: dict[str, int]) -> Tensor:
+            return torch.zeros(len(x), 4, *x.shape[2:])
+
+    block = ResidualBlock(Nothing(), Nothing(), new_channels=2)  # pyright: ignore
+    out = block(torch.ones(1, 2, 2, 2), {"ct": 1})
+    assert out[0, :, 0, 0].tolist() == [0, 1, 1, 0]
+
+
+def test_weights_come_from_torchs_seed() -> None:
+    first, second = small(), small()
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_official_initialization_is_truncated() -> None:
+    weights = torch.cat([p.detach().flatten() for p in small().parameters() if p.ndim == 4])
+    assert weights.abs().max() <= 0.02
+    assert weights.std().item() == pytest.approx(0.0088, abs=2e-4)  # 0.01, cut at two deviations
+
+
+def test_features_lie_before_the_next_norm() -> None:
+    """Group 4 is group 3's pooled sum with new channels around it, plus what its units add."""
+    network = small().eval()
+    output: NetworkOutput = network(some_images())["ct"]
+    for group in network.groups[3:4]:
+        for block in group.layers:  # pyright: ignore
+            torch.nn.init.zeros_(block.second.convolution.weight)
+    silent: NetworkOutput = network(some_images())["ct"]
+    pooled = torch.nn.functional.max_pool2d(output.features["group3"], 2)
+    torch.testing.assert_close(silent.features["group4"][:, 4:12], pooled)
+    assert silent.features["group4"][:, :4].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        ({"cd": torch.zeros(1, 1, 16, 16)}, "did you mean ct"),
+        ({"ct": torch.zeros(1, 3, 16, 16)}, r"expected images of shape \(batch, 1"),
+        ({"ct": torch.zeros(1, 1, 16, 16, 16)}, r"expected images of shape \(batch, 1"),
+        ({"ct": torch.zeros(1, 1, 16, 20)}, r"multiples of \(8, 8\)"),
+        ({}, "no images"),
+    ],
+)
+def test_images_that_do_not_fit(images: dict[str, Tensor], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        small()(images)
+
+
+@pytest.mark.parametrize(
+    ("dims", "options", "says"),
+    [
+        (3, {"pool_strides": ((2, 2),) * 3}, "3 tuples of 3 positive"),
+        (2, {"pool_strides": ((2, 2),)}, "3 tuples of 2 positive"),
+        (1, {}, "2D or 3D"),
+        (2, {"initialization": "hee"}, "official, he"),
+    ],
+)
+def test_fields_that_do_not_fit(dims: int, options: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        small(dims, **options)
