@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from unpaired.files import write_text
 
 SCHEMA = 1
 SPLITS = ("train", "validation", "test")
+CASE_FIELDS = ("id", "patient", "modality", "image", "label", "label_map", "annotated", "split", "fold")
 NORMALIZATIONS = ("zscore", "zscore_slice", "zscore_nonzero", "minmax", "none")
 
 
@@ -162,15 +164,11 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
     if schema != SCHEMA:
         raise InputError(f"{path}: schema {schema!r} is not known to this version (it reads schema {SCHEMA})")
     entries = list(_case_documents(document, path))
-    classes = tuple(document.get("classes") or ())
-    if len(classes) < 2 or len(set(classes)) != len(classes) or not all(isinstance(name, str) for name in classes):
-        raise InputError(
-            f"{path}: 'classes' must list background and at least one more class, each once; got {list(classes)!r}"
-        )
+    classes = _classes(document.get("classes"), path)
     modalities = _modalities(document.get("modalities") or sorted({str(e.get("modality")) for e in entries}), path)
     label_maps = {
         name: _label_map(table, classes, f"{path}: label_maps.{name}")
-        for name, table in document.get("label_maps", {}).items()
+        for name, table in _object(document.get("label_maps") or {}, f"{path}: 'label_maps'").items()
     }
     cases = tuple(_case(entry, path, classes, modalities, label_maps) for entry in entries)
     seen: set[str] = set()
@@ -249,10 +247,33 @@ def with_splits(dataset: Dataset, splits: Mapping[str, str]) -> Dataset:
     return replace(dataset, cases=tuple(replace(case, split=splits.get(case.id, case.split)) for case in dataset.cases))
 
 
+def _classes(value: Any, path: Path) -> tuple[str, ...]:
+    names = value if isinstance(value, list | tuple) else ()
+    words = [name for name in names if isinstance(name, str) and name]
+    if len(names) < 2 or len(words) < len(names) or len(set(words)) < len(words):
+        raise InputError(
+            f"{path}: 'classes' must be a list of background and at least one more class, each once; got {value!r}"
+        )
+    return tuple(words)
+
+
+def _object(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} must be a JSON object {{name: ...}}, got {value!r}")
+    return value
+
+
+def _objects(value: Any, where: str) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{where} must be a list of cases, got a {type(value).__name__}")
+    for number, entry in enumerate(value, start=1):
+        yield _object(entry, f"{where}: entry {number}")
+
+
 def _case_documents(document: Mapping[str, Any], path: Path) -> Iterator[Mapping[str, Any]]:
     """The case entries of our own schema, or of a MONAI datalist (training / validation / testing lists)."""
     if "cases" in document:
-        yield from document["cases"]
+        yield from _objects(document["cases"], f"{path}: 'cases'")
         return
     lists = {"training": "train", "validation": "validation", "testing": "test"}
     if not any(key in document for key in lists):
@@ -260,16 +281,19 @@ def _case_documents(document: Mapping[str, Any], path: Path) -> Iterator[Mapping
             f"{path}: expected 'cases' (or MONAI's training / validation / testing lists), found {sorted(document)}"
         )
     for key, split in lists.items():
-        for entry in document.get(key, []):
+        for entry in _objects(document.get(key, []), f"{path}: '{key}'"):
             yield {"split": split, **entry}
 
 
 def _modalities(value: Any, path: Path) -> dict[str, Modality]:
+    if not isinstance(value, Mapping | list | tuple) or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{path}: 'modalities' must be an object {{name: options}} or a list of names, got {value!r}")
     table = value if isinstance(value, Mapping) else {name: {} for name in value}
     result = {}
     for name, options in table.items():
         if name != name.lower() or not name.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"{path}: modality {name!r} must be a lower-case word (letters, digits, - and _)")
+        _object(options, f"{path}: modalities.{name}")
         unknown = set(options) - {"normalization", "clip", "clip_percentiles"}
         if unknown:
             raise InputError(f"{path}: modalities.{name} has unknown fields {sorted(unknown)}")
@@ -288,14 +312,17 @@ def _interval(options: Mapping[str, Any], key: str, name: str, path: Path) -> tu
     value = options.get(key)
     if value is None:
         return None
-    if not isinstance(value, list | tuple) or len(value) != 2 or not value[0] < value[1]:
+    numbers = [item for item in value if isinstance(item, int | float)] if isinstance(value, list | tuple) else []
+    if len(numbers) != 2 or len(value) != 2 or not numbers[0] < numbers[1]:
         raise InputError(f"{path}: modalities.{name}.{key} must be [low, high] with low < high, got {value!r}")
-    return float(value[0]), float(value[1])
+    return float(numbers[0]), float(numbers[1])
 
 
-def _label_map(table: Mapping[str, Any], classes: tuple[str, ...], where: str) -> dict[int, tuple[str, ...]]:
-    result = {}
-    for value, names in table.items():
+def _label_map(table: Any, classes: tuple[str, ...], where: str) -> dict[int, tuple[str, ...]]:
+    result: dict[int, tuple[str, ...]] = {}
+    for value, names in _object(table, where).items():
+        if not isinstance(names, str | list | tuple):
+            raise InputError(f"{where}: value {value} must stand for a class name or a list of them, got {names!r}")
         names = (names,) if isinstance(names, str) else tuple(names)
         try:
             number = int(value)
@@ -308,6 +335,8 @@ def _label_map(table: Mapping[str, Any], classes: tuple[str, ...], where: str) -
                 )
         if not names:
             raise InputError(f"{where}: value {value} stands for nothing; name a class or a list of classes")
+        if number in result:
+            raise InputError(f"{where}: value {number} appears twice")
         result[number] = names
     return result
 
@@ -319,31 +348,25 @@ def _case(
     modalities: Mapping[str, Modality],
     label_maps: Mapping[str, Any],
 ) -> CaseEntry:
-    label = f"case {entry.get('id', entry.get('image', '?'))!r}"
+    where = f"{path}: case {entry.get('id', entry.get('image', '?'))!r}"
+    _refuse_misspelled(entry, where)
     for key in ("patient", "modality", "image"):
-        if not entry.get(key):
-            raise InputError(f"{path}: {label} has no {key!r}")
+        if entry.get(key) in (None, ""):
+            raise InputError(f"{where} has no {key!r}")
     modality = str(entry["modality"])
     if modality not in modalities:
-        raise InputError(f"{path}: {label} has modality {modality!r}; {nearest(modality, list(modalities))}")
-    map_name = entry.get("label_map") or "identity"
+        raise InputError(f"{where} has modality {modality!r}; {nearest(modality, list(modalities))}")
+    map_name = str(entry.get("label_map") or "identity")
     if map_name != "identity" and map_name not in label_maps:
-        raise InputError(
-            f"{path}: {label} uses label_map {map_name!r}; {nearest(str(map_name), ['identity', *label_maps])}"
-        )
-    annotated = entry.get("annotated", "all")
-    if annotated != "all":
-        for name in annotated:
-            if name not in classes:
-                raise InputError(
-                    f"{path}: {label} is annotated for {name!r}, which is no class; {nearest(str(name), list(classes))}"
-                )
-    split = entry.get("split")
+        raise InputError(f"{where} uses label_map {map_name!r}; {nearest(map_name, ['identity', *label_maps])}")
+    split, fold = entry.get("split"), entry.get("fold")
     if split is not None and split not in SPLITS:
-        raise InputError(f"{path}: {label} has split {split!r}; expected one of {', '.join(SPLITS)}")
-    image = Path(entry["image"])
-    case_id = str(entry.get("id") or image.name.split(".")[0])
-    if Path(case_id).name != case_id:
+        raise InputError(f"{where} has split {split!r}; expected one of {', '.join(SPLITS)}")
+    if fold is not None and (not isinstance(fold, int) or isinstance(fold, bool)):
+        raise InputError(f"{where} has fold {fold!r}; expected a whole number")
+    image = _file(entry, "image", where)
+    case_id = str(entry.get("id") or Path(entry["image"]).name.split(".")[0])
+    if Path(case_id).name != case_id or case_id == ".." or "\\" in case_id:
         raise InputError(f"{path}: case id {case_id!r} can't be a file name; use letters, digits, '.', '_' and '-'")
     folder = path.parent.resolve()
     return CaseEntry(
@@ -351,9 +374,36 @@ def _case(
         patient=str(entry["patient"]),
         modality=modality,
         image=folder / image,
-        label=folder / entry["label"] if entry.get("label") else None,
+        label=folder / _file(entry, "label", where) if entry.get("label") not in (None, "") else None,
         label_map=map_name,
-        annotated=None if annotated == "all" else tuple(annotated),
+        annotated=_annotated(entry.get("annotated"), classes, where),
         split=split,
-        fold=entry.get("fold"),
+        fold=fold,
     )
+
+
+def _refuse_misspelled(entry: Mapping[str, Any], where: str) -> None:
+    """A datalist may carry fields of its own, but "lable" would silently make a labeled case an unlabeled one."""
+    for key in entry:
+        if key not in CASE_FIELDS and (close := get_close_matches(str(key), CASE_FIELDS, n=1, cutoff=0.75)):
+            raise InputError(f"{where} has an unknown field {key!r}; did you mean {close[0]!r}?")
+
+
+def _file(entry: Mapping[str, Any], key: str, where: str) -> str:
+    if not isinstance(entry[key], str):
+        raise InputError(f"{where}: {key!r} must be the path of one file, got {entry[key]!r}")
+    return entry[key]
+
+
+def _annotated(value: Any, classes: tuple[str, ...], where: str) -> tuple[str, ...] | None:
+    if value is None or value == "all":
+        return None
+    if not isinstance(value, str | list | tuple):
+        raise InputError(f"{where}: 'annotated' must be \"all\" or a list of classes, got {value!r}")
+    names = (value,) if isinstance(value, str) else tuple(value)
+    for name in names:
+        if name not in classes:
+            raise InputError(
+                f"{where} is annotated for {name!r}, which is no class; {nearest(str(name), list(classes))}"
+            )
+    return names

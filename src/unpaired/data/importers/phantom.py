@@ -142,7 +142,7 @@ def simulate(scan: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     patient = Heart.random(rng, scan.modality == "lge") if scan.anatomy == "heart" else Abdomen.random(rng)
     shape, affine, thickness_mm = _grid(scan, patient, rng)
     layers = _layers(scan, thickness_mm)
-    fine_shape, fine_affine = _split_slices(shape, affine, layers, thickness_mm)
+    fine_shape, fine_affine = _split_slices(shape, affine, layers)
     edge_mm = float(np.linalg.norm(affine[:3, 0]))
     canvas = Canvas(fine_shape, fine_affine, _values(scan, rng), edge_mm, patient.displacement, 3.2)
     paint_heart(canvas, patient) if isinstance(patient, Heart) else paint_abdomen(canvas, patient)
@@ -158,7 +158,7 @@ def simulate(scan: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _magnitude(canvas: Canvas, texture: np.ndarray, scan: Scan, layers: int, rng: np.random.Generator) -> np.ndarray:
-    """The MR image: coil sensitivity, slice profile, k-space ringing left out, Rician noise, scanner units."""
+    """The MR image: coil sensitivity, slice profile, Rician noise, and a scale that means nothing, as in scanners."""
     shape = (*canvas.image.shape[:2], canvas.image.shape[2] // layers)
     if scan.anatomy == "heart":
         coil, reach = np.array([-30, 105, -10]) + rng.normal(0, 20, 3), rng.uniform(95, 160)
@@ -171,7 +171,7 @@ def _magnitude(canvas: Canvas, texture: np.ndarray, scan: Scan, layers: int, rng
     # A slice-selective pulse excites the middle of a slice more than its rims.
     profile = np.hanning(layers + 2)[1:-1].astype(np.float32) ** 0.5
     signal = np.tensordot(signal.reshape(*shape, layers), profile / profile.sum(), 1)
-    reference = float(np.median(bias)) * {"bssfp": 1.0, "lge": 1.0, "t2": 1.0}[scan.modality]
+    reference = float(np.median(bias))
     snr = {"bssfp": rng.uniform(22, 35), "lge": rng.uniform(11, 18), "t2": rng.uniform(25, 45)}[scan.modality]
     noisy = add_rician_noise(signal, reference / snr, rng)
     return np.minimum(noisy / reference * rng.uniform(180, 420), 32767)
@@ -198,10 +198,9 @@ def _layers(scan: Scan, thickness_mm: float) -> int:
 
 
 def _split_slices(
-    shape: tuple[int, int, int], affine: np.ndarray, layers: int, thickness_mm: float
+    shape: tuple[int, int, int], affine: np.ndarray, layers: int
 ) -> tuple[tuple[int, int, int], np.ndarray]:
     """The grid of sub-slices: `layers` per slice, spread evenly over the slice's spacing."""
-    del thickness_mm
     fine = affine.copy()
     fine[:3, 2] /= layers
     fine[:3, 3] -= fine[:3, 2] * (layers - 1) / 2
@@ -217,8 +216,10 @@ def _grid(
     jitter = rng.normal(0, 4, 3)
     if isinstance(patient, Abdomen):
         slice_mm = slice_mm if is_ct else min(8.0, slice_mm)
-        columns = np.diag(_signs(rng)) * (spacing * 1.75, spacing * 1.35 * 1.0, slice_mm)
-        shape = (size.matrix, size.matrix, round(220 / slice_mm))
+        # A trunk is 1.8 times as wide as a heart's field of view: more voxels, and larger ones.
+        matrix = round(size.matrix * 1.25 / 8) * 8
+        columns = np.diag(_signs(rng)) * (spacing * 1.45, spacing * 1.45, slice_mm)
+        shape = (matrix, matrix, round(220 / slice_mm))
         return shape, _centered(columns, shape, np.array([0, 0, 15]) + jitter), slice_mm
     if is_ct and scan.ct_plane == "axial":
         columns = np.diag(_signs(rng)) * (spacing, spacing, slice_mm)

@@ -4,6 +4,9 @@ World: RAS+ mm, origin in front of the first lumbar vertebra. Adult sizes: liver
 0.12-0.22 L (Kratzer 2003 and Emamian 1993 give the ultrasound ranges).
 """
 
+# Points are arrays, and `array + (x, y, z)` moves one: not the concatenation that this rule suspects.
+# ruff: noqa: RUF005
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +61,7 @@ def paint_abdomen(canvas: Canvas, abdomen: Abdomen) -> None:
     _paint_liver(canvas, abdomen, lumps, rng)
     _paint_spleen(canvas, abdomen)
     _paint_kidneys(canvas, abdomen, rng)
-    _paint_lung_bases(canvas)
+    _paint_lung_bases(canvas, lumps)
     canvas.tube("arterial blood", [(-8, -38, 200), (-7, -40, -30), (-4, -40, -200)], [11, 9.5, 8])
     canvas.tube("venous blood", [(24, -30, 120), (20, -36, 0), (16, -38, -200)], [13, 11, 10])
 
@@ -66,9 +69,9 @@ def paint_abdomen(canvas: Canvas, abdomen: Abdomen) -> None:
 def _paint_trunk(canvas: Canvas, abdomen: Abdomen, lumps: np.ndarray) -> None:
     """Skin fat, abdominal wall, ribs, abdominal fat, spine with its muscles."""
     box, points, girth = canvas.everywhere(), canvas.points, abdomen.girth
-    trunk = ellipsoid(points, (0, -4, 0), (168 * girth, 112 * girth, 1400)) + 2 * lumps
+    trunk = ellipsoid(points, (0, -4, 0), (168 * girth, 112 * girth, 1400)) + 1.2 * lumps
     canvas.paint(box, trunk, "fat")
-    wall = trunk + abdomen.fat_mm + 3 * lumps
+    wall = trunk + abdomen.fat_mm + 1.5 * lumps
     canvas.paint(box, wall, "muscle")
     phase = np.mod(points[2] + np.float32(0.7) * points[1] + np.float32(0.2) * np.abs(points[0]), 30) - 15
     lowest = np.maximum(-points[2] - 30, points[1] - 50 - points[2])
@@ -93,7 +96,7 @@ def _paint_trunk(canvas: Canvas, abdomen: Abdomen, lumps: np.ndarray) -> None:
 
 def _paint_bowel(canvas: Canvas, rng: np.random.Generator) -> None:
     """Loops of bowel that wander through the middle and lower belly, some with gas, and strands of fat vessels."""
-    for _ in range(9):
+    for _ in range(16):
         point = rng.uniform((-75, 8, -110), (75, 62, 10))
         path = [point]
         for _ in range(6):
@@ -133,7 +136,10 @@ def _paint_liver(canvas: Canvas, abdomen: Abdomen, lumps: np.ndarray, rng: np.ra
     blend = np.float32(8)
     liver = -blend * np.log(np.exp(-np.clip(right, -99, 99) / blend) + np.exp(-np.clip(left, -99, 99) / blend))
     # The visceral face is hollow where bowel and right kidney press into it.
-    hollow = ellipsoid(canvas.points, center + (-42, -8, -66), (62, 62, 62))
+    hollow = np.minimum(
+        ellipsoid(canvas.points, center + (-42, -8, -66), (62, 62, 62)),
+        ellipsoid(canvas.points, center + (-16, -60, -62), (48, 62, 66)),
+    )
     canvas.paint(box, np.maximum(liver + 1.5 * lumps, -hollow), "liver", LIVER)
     hilum = center + (-40, 4, 2)
     for _ in range(14):
@@ -149,7 +155,7 @@ def _paint_liver(canvas: Canvas, abdomen: Abdomen, lumps: np.ndarray, rng: np.ra
 
 def _paint_spleen(canvas: Canvas, abdomen: Abdomen) -> None:
     """A curved wedge against the left ribs, its hilum hollowed by stomach and kidney."""
-    center = np.array([-98, -38, 62]) + abdomen.spleen_shift_mm
+    center = np.array([-98, -36, 52]) + abdomen.spleen_shift_mm
     turned = np.array([[0.90, 0.36, 0.25], [-0.40, 0.90, 0.15], [-0.17, -0.24, 0.96]])
     semiaxes = np.array([26, 46, 56]) * abdomen.spleen
     box = canvas.box(center, float(semiaxes.max()))
@@ -167,7 +173,7 @@ def _paint_kidneys(canvas: Canvas, abdomen: Abdomen, rng: np.random.Generator) -
         (-1, LEFT_KIDNEY, abdomen.kidney_shift_mm[0]),
         (1, RIGHT_KIDNEY, abdomen.kidney_shift_mm[1]),
     ):
-        center = np.array([side * 64, -46, 2 - 7 * side]) + shift
+        center = np.array([side * 61, -50, -4 - 10 * side]) + shift
         long = np.array([side * -0.2, -0.25, 0.95])
         long /= np.linalg.norm(long)
         across = np.array([1.0, side * 0.45, 0.0])
@@ -175,7 +181,7 @@ def _paint_kidneys(canvas: Canvas, abdomen: Abdomen, rng: np.random.Generator) -
         across /= np.linalg.norm(across)
         axes = np.stack([across, np.cross(long, across), long])
         semiaxes = np.array([27, 25.5, 55]) * abdomen.kidney
-        canvas.ellipsoid("fat", center, semiaxes + 7, 0, axes)
+        canvas.ellipsoid("fat", center, semiaxes + 4, 0, axes)
         canvas.ellipsoid("renal cortex", center, semiaxes, label, axes)
         for _ in range(11):
             offset = rng.normal(size=3)
@@ -186,13 +192,17 @@ def _paint_kidneys(canvas: Canvas, abdomen: Abdomen, rng: np.random.Generator) -
         canvas.tube("venous blood", [inward, (side * 14, -36, 5)], [5, 5])
 
 
-def _paint_lung_bases(canvas: Canvas) -> None:
-    """Lung above the two domes of the diaphragm, at the top of the stack."""
+def _paint_lung_bases(canvas: Canvas, lumps: np.ndarray) -> None:
+    """Lung above the two domes of the diaphragm and the underside of the heart, at the top of the stack."""
     for side, height in ((-1, 8), (1, 0)):
         box = canvas.everywhere()
         points = canvas.points
         dome = ellipsoid(points, (side * 66, -4, 42 - height), (76, 90, 92))
         chest = ellipsoid(points, (0, -4, 0), (140, 86, 1400))
         upper = np.maximum(np.maximum(chest, -dome), 60 - points[2])
-        apart = 20 - side * points[0]
-        canvas.paint(box, np.maximum(upper, apart), "lung", 0)
+        apart = 24 - side * points[0] - np.float32(0.15) * points[1]
+        canvas.paint(box, np.maximum(upper, apart) + 2 * lumps, "lung", 0)
+    canvas.ellipsoid("fat", (-24, 16, 140), (62, 54, 46))
+    canvas.ellipsoid("muscle", (-26, 16, 140), (55, 47, 40))
+    canvas.ellipsoid("venous blood", (-6, 22, 142), (26, 30, 30))
+    canvas.ellipsoid("arterial blood", (-48, 10, 142), (22, 22, 26))

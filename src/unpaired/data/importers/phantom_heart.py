@@ -5,6 +5,9 @@ anterior wall, and from base to apex. Sizes are those of adults at end-diastole 
 Reson 22:87: LV 90-210 mL, RV 90-230 mL, LA 40-120 mL, LV mass 70-180 g; ascending aorta 25-37 mm wide).
 """
 
+# Points are arrays, and `array + (x, y, z)` moves one: not the concatenation that this rule suspects.
+# ruff: noqa: RUF005
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,13 +151,14 @@ def _paint_lungs(canvas: Canvas, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         hilum = np.array([15 + side * 42, -25, 22])
         for _ in range(40):
-            direction = rng.normal(size=3) * (0.7, 0.8, 0.8) + (side * 0.9, -0.1, -0.1)
+            direction = rng.normal(size=3) * (0.9, 1.0, 1.0) + (side * 0.7, -0.1, -0.1)
             direction /= np.linalg.norm(direction)
-            middle = hilum + direction * rng.uniform(18, 40)
+            root = hilum + rng.normal(0, 7, 3)
+            middle = root + direction * rng.uniform(18, 40) + rng.normal(0, 9, 3)
             radius = rng.uniform(1.5, 3.8)
-            canvas.tube("venous blood", [hilum, middle], [radius + 1.2, radius])
+            canvas.tube("venous blood", [root, middle], [radius + 1.2, radius])
             for _ in range(4):
-                end = middle + direction * rng.uniform(18, 40) + rng.normal(0, 14, 3)
+                end = middle + direction * rng.uniform(8, 30) + rng.normal(0, 17, 3)
                 canvas.tube("venous blood", [middle, end], [radius * 0.75, 0.7])
 
 
@@ -198,7 +202,7 @@ def _paint_mediastinum(canvas: Canvas, heart: Heart, lumps: np.ndarray, rng: np.
         canvas.tube("cartilage", path, 7.5)
         canvas.tube("gas", path, 6)
     for _ in range(40):
-        start = heart.point(*(rng.normal(0, 1, 3) * (45, 45, 40) + (20, 0, 10)))
+        start = (rng.normal(0, 1, 3) * (45, 45, 40) + (20, 0, 10)) @ heart.axes
         canvas.tube("muscle", [start, start + rng.normal(0, 9, 3)], 0.9)
 
 
@@ -237,7 +241,7 @@ def _paint_right_heart(canvas: Canvas, heart: Heart, trabeculae: np.ndarray) -> 
         base = -np.tensordot(heart.axes[2].astype(np.float32), points, 1) - 8
         cavity = np.maximum(body, base)
         canvas.paint(box, cavity - 3, "myocardium", 0)
-        canvas.paint(box, np.maximum(body + 1.4 * trabeculae[box] + 0.5, base), "venous blood", RV, cavity)
+        canvas.paint(box, np.maximum(body + 0.8 * trabeculae[box] + 0.3, base), "venous blood", RV, cavity)
     canvas.tube("venous blood", outflow[1:], [13.5, 12.5, 11])
     canvas.tube("venous blood", outflow[:2], [15, 13.5], RV)
     branch = np.array([-10, 2, 68])
@@ -287,7 +291,7 @@ def _paint_left_ventricle(
         angle += rng.normal(0, 0.15)
         direction = np.array([np.cos(angle), np.sin(angle)])
         foot, head = direction * radius * 0.72, direction * radius * 0.5
-        stem = tube(points, heart.point(*foot, 50), heart.point(*head, 24), 5.0, 3.2)
+        stem = tube(points, heart.point(foot[0], foot[1], 50), heart.point(head[0], head[1], 24), 5.0, 3.2)
         canvas.paint(box, np.maximum(stem + 0.8 * trabeculae[box], pool), "myocardium", None)
     if heart.scar is not None:
         _paint_scar(canvas, heart, heart.scar, box, cavity, wall, trabeculae[box])

@@ -1,13 +1,14 @@
 """What a tissue looks like in each modality: tissue constants, signal equations, noise, coil sensitivity.
 
-Tissue constants at 1.5 T (ms) and in CT (HU). T1 / T2 of blood, muscle: Stanisz 2005 (Magn Reson Med 54:507). Myocardium:
-T1 1030 from Stanisz 2005 (the reviews of Bojorquez 2017, Magn Reson Imaging 35:69, list 950-1030 at 1.5 T), T2 52 from
-Giri 2009 (J Cardiovasc Magn Reson 11:56). Liver, spleen, kidney, vertebral marrow: de Bazelaire 2004 (Radiology 230:652).
-Fat: Gold 2004 (AJR 183:343). Fluid: the long T1 and T2 of water. Blood's T2 falls with deoxygenation, hence the right
-heart's lower value (Wright 1991, J Magn Reson Imaging 1:275). T1 about 10-15 minutes after 0.15-0.2 mmol/kg of gadolinium:
-blood 250-350, myocardium 350-450, scar 200-280 (ranges of Messroghli 2017, J Cardiovasc Magn Reson 19:75, and the
-references there). Proton density is relative to water. HU are textbook ranges (Hounsfield 1980; contrast phase in chambers
-250-450 on the left, 100-350 on the right side of the heart, depending on bolus timing).
+Tissue constants are at 1.5 T (ms) and in CT (HU).
+T1, T2 of blood, muscle and myocardium's T1: Stanisz 2005 (Magn Reson Med 54:507); Bojorquez 2017 (Magn Reson Imaging
+35:69) reviews the spread. Myocardium's T2 52: Giri 2009 (J Cardiovasc Magn Reson 11:56). Liver, spleen, pancreas,
+kidney, marrow: de Bazelaire 2004 (Radiology 230:652). Fat: Gold 2004 (AJR 183:343). Fluid: the long T1 and T2 of water.
+The T2 of blood falls with deoxygenation (Wright 1991, J Magn Reson Imaging 1:275), hence the right heart's lower value.
+T1 some 10 minutes after gadolinium is chosen inside the ranges usual at 1.5 T: blood 250-350, myocardium 350-450, scar
+200-280 ms, so that scar > blood > fat > muscle > nulled myocardium, as readers expect. Proton density is relative to
+water. HU are textbook ranges; iodine puts the left heart at 250-450 HU, the right at 100-350, depending on the bolus.
+Constants without a source above (cartilage, bowel wall, lung, bone) are plausible fillers that carry no label.
 """
 
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ TISSUES: dict[str, Tissue] = {
 def bssfp_signal(
     t1_ms: float, t2_ms: float, flip_degrees: float, repetition_ms: float = 3.2, echo_ms: float = 1.6
 ) -> float:
-    """Steady state of balanced SSFP on resonance, for proton density 1 (Freeman-Hill; Scheffler 2003, Eur Radiol 13:2409).
+    """Steady state of balanced SSFP on resonance, for proton density 1 (Scheffler 2003, Eur Radiol 13:2409).
 
     sin a (1 - E1) / (1 - (E1 - E2) cos a - E1 E2) * exp(-TE / T2).
     """
@@ -159,7 +160,7 @@ def add_ct_noise(image: np.ndarray, sigma_hu: float, kernel_voxels: float, rng: 
 
 
 def coil_sensitivity(points: np.ndarray, coil: np.ndarray, reach_mm: float) -> np.ndarray:
-    """Smooth sensitivity of a surface coil around `coil` (RAS mm): 1 / (1 + (distance / reach)^2), for points (3, ...)."""
+    """Sensitivity of a surface coil around `coil` (RAS mm): 1 / (1 + (distance / reach)^2), for points (3, ...)."""
     offset = points - coil.astype(np.float32).reshape((3,) + (1,) * (points.ndim - 1))
     return 1 / (1 + (offset * offset).sum(0) / np.float32(reach_mm**2))
 
