@@ -1,0 +1,70 @@
+"""What a picture of one case needs: image, reference and prediction on one grid, the same way up for every file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from unpaired.data.case import Geometry
+from unpaired.data.images import Image, read_image, read_label_map
+from unpaired.data.manifest import CaseEntry, Dataset, Modality, encode_values
+from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
+from unpaired.errors import InputError
+from unpaired.evaluation.evaluate import prediction_values, translate
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """Arrays (depth, height, width) with depth along the acquired slices; rows and columns as radiologists see them.
+
+    `reference` and `prediction` hold class numbers; either may be None. `edges` are the letters of the directions
+    (left, right, top, bottom of the picture): L, R, A, P, S or I.
+    """
+
+    name: str
+    modality: str
+    classes: tuple[str, ...]
+    volume: np.ndarray
+    reference: np.ndarray | None
+    prediction: np.ndarray | None
+    spacing_mm: tuple[float, float, float]
+    edges: tuple[str, str, str, str] | None = None
+
+
+def read_case_view(dataset: Dataset, case: CaseEntry, prediction: Path | None) -> CaseView:
+    """Read a case's image, its reference if it has one and its prediction if one is given, for drawing.
+
+    A reference voxel that stands for several classes is drawn as background. Raises InputError for files that can't
+    be read or don't lie on the image's grid.
+    """
+    volume, geometry = apply(read_image(case.image), Preprocessing(), Modality("none"))
+    reference = guess = None
+    if case.label is not None:
+        single = {
+            value: members[0] if len(members) == 1 else 0 for value, members in encode_values(dataset, case).items()
+        }
+        reference = _label_map(read_label_map(case.label), single, case.label, geometry)
+    if prediction is not None:
+        guess = _label_map(read_label_map(prediction), prediction_values(dataset, case), prediction, geometry)
+    return CaseView(
+        case.id, case.modality, dataset.classes, volume, reference, guess, geometry.spacing_mm, edge_letters(geometry)
+    )
+
+
+def edge_letters(geometry: Geometry) -> tuple[str, str, str, str]:
+    """Where the left, right, top and bottom of a picture lie in the patient (the nearest of L, R, A, P, S, I)."""
+    codes = nib.orientations.aff2axcodes(np.asarray(geometry.affine))
+    opposite = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
+    ends = []
+    for position in (2, 1):
+        code = codes[geometry.axes[position]]
+        end = opposite[code] if geometry.flips[position] else code
+        ends += [opposite[end], end]
+    return ends[0], ends[1], ends[2], ends[3]
+
+
+def _label_map(image: Image, table: dict[int, int], path: Path, geometry: Geometry) -> np.ndarray:
+    if image.array.shape != geometry.shape:
+        raise InputError(f"{path}: expected the image's shape {geometry.shape}, got {image.array.shape}")
+    return apply_to_label(translate(image.array, table, path), geometry)

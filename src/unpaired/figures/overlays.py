@@ -1,0 +1,187 @@
+"""Pictures of a case: the bare image above, prediction (fill) and reference (contour) drawn on it below."""
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from unpaired.errors import InputError
+from unpaired.figures.case_view import CaseView
+from unpaired.figures.style import class_color, class_style
+
+PAPER, INK = "#0f1216", "#e6edf3"
+FILL = 0.45
+MARGIN_MM = 18.0
+AIR_HU, SOFT_HU = -500.0, -250.0
+
+
+def draw_case(view: CaseView, columns: int = 4, title: str | None = None) -> Figure:
+    """Draw up to `columns` telling slices of a case, cropped around the organs, in true proportions.
+
+    The first column's letters say where the picture's sides lie in the patient. Without a label map the middle slices
+    are drawn. Raises InputError if the label maps haven't the volume's shape or `columns` is below 1.
+    """
+    for labels in (view.reference, view.prediction):
+        if labels is not None and labels.shape != view.volume.shape:
+            raise InputError(f"case {view.name}: expected label maps of shape {view.volume.shape}, got {labels.shape}")
+    slices = telling_slices(view, columns)
+    rows, cols = organ_box(view)
+    low, high = display_window(view, rows, cols)
+    height_mm = (rows.stop - rows.start) * view.spacing_mm[1]
+    width_mm = (cols.stop - cols.start) * view.spacing_mm[2]
+    panel = 2.35  # inches wide
+    panel_height = panel * height_mm / width_mm
+    head, foot = 0.42, 0.42
+    size = (panel * columns, 2 * panel_height + head + foot)
+    figure = Figure(figsize=size, facecolor=PAPER)
+    grid = figure.add_gridspec(
+        2, columns, left=0, right=1, wspace=0.012, hspace=0.012, top=1 - head / size[1], bottom=foot / size[1]
+    )
+    extent = (0.0, width_mm, height_mm, 0.0)
+    for column, index in enumerate(slices):
+        bare, drawn = (figure.add_subplot(grid[row, column]) for row in range(2))
+        for axes in (bare, drawn):
+            axes.set_axis_off()
+            axes.imshow(
+                view.volume[index, rows, cols], cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bicubic"
+            )
+        _draw_labels(drawn, view, index, (rows, cols), extent)
+        label = {"x": 0.03, "y": 0.97, "va": "top", "color": INK, "fontsize": 8, "path_effects": _halo(2)}
+        bare.text(s=f"slice {index + 1} of {len(view.volume)}", transform=bare.transAxes, **label)
+        if column == 0 and view.edges is not None:
+            _draw_edges(bare, view.edges)
+    figure.text(0.008, 1 - 0.2 / size[1], title or default_title(view), color=INK, fontsize=10.5, va="center")
+    _legend(figure, view)
+    return figure
+
+
+def default_title(view: CaseView) -> str:
+    """The case, its modality and, where both label maps are there, the Dice of each class."""
+    parts = []
+    if view.reference is not None and view.prediction is not None:
+        for number, name in enumerate(view.classes[1:], start=1):
+            ours, theirs = view.prediction == number, view.reference == number
+            total = int(ours.sum()) + int(theirs.sum())
+            if total:
+                parts.append(f"{name} {2 * int((ours & theirs).sum()) / total:.3f}")
+    return f"{view.name} · {view.modality}" + (f" · Dice: {', '.join(parts)}" if parts else "")
+
+
+def telling_slices(view: CaseView, count: int) -> list[int]:
+    """Up to `count` slices, ascending: the one with the most wrong voxels, and others spread evenly over the organs."""
+    if count < 1:
+        raise InputError(f"expected at least one column to draw, got {count}")
+    masks = [labels > 0 for labels in (view.reference, view.prediction) if labels is not None]
+    area = sum((mask.sum(axis=(1, 2)) for mask in masks), np.zeros(len(view.volume), dtype=int))
+    occupied = np.flatnonzero(area) if area.any() else np.arange(len(view.volume))
+    chosen: set[int] = set()
+    if view.reference is not None and view.prediction is not None and area.any():
+        wrong = (view.reference != view.prediction).sum(axis=(1, 2))
+        chosen.add(int(wrong.argmax()) if wrong.any() else int(area.argmax()))
+    count = min(count, len(occupied))
+    # Fill up with the slice that lies farthest from those chosen, starting at evenly spread places.
+    spread = [int(occupied[round((place + 0.5) / count * len(occupied) - 0.5)]) for place in range(count)]
+    for candidate in sorted(spread, key=lambda index: -min((abs(index - one) for one in chosen), default=0)):
+        if len(chosen) < count:
+            chosen.add(candidate)
+    remaining = [int(index) for index in occupied if int(index) not in chosen]
+    return sorted([*chosen, *remaining[: count - len(chosen)]])
+
+
+def organ_box(view: CaseView) -> tuple[slice, slice]:
+    """Rows and columns around all labels, with a margin; at least a third of the picture, the whole one if none."""
+    occupied = np.zeros(view.volume.shape[1:], dtype=bool)
+    for labels in (view.reference, view.prediction):
+        if labels is not None:
+            occupied |= (labels > 0).any(axis=0)
+    box = []
+    for axis, (size, spacing) in enumerate(zip(occupied.shape, view.spacing_mm[1:], strict=True)):
+        places = np.flatnonzero(occupied.any(axis=1 - axis))
+        if not places.size:
+            box.append((0.0, size * spacing))
+            continue
+        box.append((places[0] * spacing - MARGIN_MM, (places[-1] + 1) * spacing + MARGIN_MM))
+    # All cases come out in about one shape: the shorter side grows to three quarters of the longer one.
+    longest = max(stop - start for start, stop in box)
+    slices = []
+    for (start, stop), size, spacing in zip(box, occupied.shape, view.spacing_mm[1:], strict=True):
+        length = max(stop - start, 0.8 * longest, size * spacing / 3)
+        first = round(((start + stop) - length) / 2 / spacing)
+        last = round(((start + stop) + length) / 2 / spacing)
+        slices.append(slice(max(first, 0), min(max(last, first + 1), size)))
+    return slices[0], slices[1]
+
+
+def display_window(view: CaseView, rows: slice, cols: slice) -> tuple[float, float]:
+    """Gray values from black to white: percentiles 0.5 and 99.5 of what is shown.
+
+    Where air is so far below tissue that it would take the contrast (Hounsfield units), soft tissue alone decides.
+    """
+    shown = view.volume[:, rows, cols]
+    if view.volume.min() < AIR_HU and (shown > SOFT_HU).any():
+        shown = shown[shown > SOFT_HU]
+    low, high = (float(value) for value in np.percentile(shown, (0.5, 99.5)))
+    return low, high if high > low else low + 1.0
+
+
+def _draw_labels(axes: Axes, view: CaseView, index: int, box: tuple[slice, slice], extent: tuple[float, ...]) -> None:
+    left, right, bottom, top = extent
+    if view.prediction is not None:
+        labels = view.prediction[index][box]
+        fill = np.zeros((*labels.shape, 4))
+        for number in range(1, len(view.classes)):
+            fill[labels == number] = (*to_rgb(class_color(number)), FILL)
+        axes.imshow(fill, extent=(left, right, bottom, top), interpolation="nearest")
+    if view.reference is None:
+        return
+    labels = view.reference[index][box]
+    x = (np.arange(labels.shape[1]) + 0.5) * view.spacing_mm[2]
+    y = (np.arange(labels.shape[0]) + 0.5) * view.spacing_mm[1]
+    for number in range(1, len(view.classes)):
+        mask = labels == number
+        if mask.any() and min(mask.shape) > 1:
+            drawn = axes.contour(
+                x, y, mask, [0.5], colors=[class_color(number)], linewidths=1.5, linestyles=class_style(number)
+            )
+            drawn.set_path_effects(_halo(3.0, "white", 0.9))
+
+
+def _halo(width: float, color: str = "black", alpha: float = 0.8) -> list[patheffects.AbstractPathEffect]:
+    return [patheffects.Stroke(linewidth=width, foreground=color, alpha=alpha), patheffects.Normal()]
+
+
+def _draw_edges(axes: Axes, edges: tuple[str, str, str, str]) -> None:
+    places = ((0.03, 0.5), (0.97, 0.5), (0.5, 0.97), (0.5, 0.03))
+    for letter, (x, y), align, valign in zip(
+        edges, places, ("left", "right", "center", "center"), ("center", "center", "top", "bottom"), strict=True
+    ):
+        axes.text(
+            x, y, letter, transform=axes.transAxes, ha=align, va=valign, color=INK, fontsize=8, path_effects=_halo(2)
+        )
+
+
+def _legend(figure: Figure, view: CaseView) -> None:
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=class_color(number), label=name) for number, name in enumerate(view.classes[1:], start=1)
+    ]
+    if view.prediction is not None:
+        handles.append(Patch(facecolor="#8b949e", alpha=0.75, label="fill: prediction"))
+    if view.reference is not None:
+        line = Line2D([], [], color="#8b949e", linewidth=1.5, label="outline: reference")
+        line.set_path_effects(_halo(3.0, "white", 0.9))
+        handles.append(line)
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 0.0),
+        ncols=len(handles),
+        frameon=False,
+        labelcolor=INK,
+        fontsize=8.5,
+        handlelength=1.3,
+        columnspacing=1.3,
+        borderaxespad=0.3,
+    )
