@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,8 +112,9 @@ def prepare(
     folder: str | Path,
     workers: int = 0,
     progress: Progress | None = None,
+    only: Collection[str] | None = None,
 ) -> Prepared:
-    """Prepare every case of a dataset under `folder`, or find it there.
+    """Prepare every case of a dataset under `folder` (or `only` the cases with these ids), or find it there.
 
     A case is done again only if its files (path, size, time), its label encoding or the preprocessing changed. A run
     that was killed keeps what it had finished. `workers` above 1 are processes. Cases that fail are listed in
@@ -142,6 +143,7 @@ def prepare(
             folder,
         )
         for entry in dataset.cases
+        if only is None or entry.id in only
     ]
     records: dict[str, dict[str, Any]] = {}
     reasons: dict[str, str] = {}
@@ -253,15 +255,22 @@ def _write_case(job: _Job, folder: Path) -> None:
         prepared = apply_to_label(encoded, geometry, outside=job.encoding.get(0, 0))
         np.save(folder / "label.npy", prepared)
         np.savez(folder / "foreground.npz", **_foreground(prepared, job.foreground))
-        record["label_voxels"] = _counts(prepared)
-        record["file_label_voxels"] = _counts(encoded)
+        record["label_voxels"] = _present(prepared)
+        record["file_label_voxels"] = _present(encoded)
     record["seconds"] = round(time.perf_counter() - began, 3)
     (folder / "case.json").write_text(json.dumps(record), encoding="utf-8")
 
 
-def _counts(label_map: np.ndarray) -> dict[str, int]:
-    counts = np.bincount(label_map.ravel(order="K"))
-    return {str(value): int(count) for value, count in enumerate(counts) if count}
+def count_labels(label_map: np.ndarray) -> list[int]:
+    """How many voxels of a uint8 label map have each value 0..255; slice by slice, as bincount widens."""
+    counts = np.zeros(256, np.int64)
+    for plane in label_map.transpose(np.argsort(label_map.strides)[::-1]):  # outermost in memory first
+        counts += np.bincount(plane.ravel(order="K"), minlength=256)
+    return counts.tolist()
+
+
+def _present(label_map: np.ndarray) -> dict[str, int]:
+    return {str(value): count for value, count in enumerate(count_labels(label_map)) if count}
 
 
 def _foreground(label_map: np.ndarray, values: tuple[int, ...]) -> dict[str, Any]:

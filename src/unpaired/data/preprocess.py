@@ -278,8 +278,8 @@ def box_of(mask: np.ndarray) -> Box:
 def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
     """The box around the largest thing that is brighter than air, looked for on a grid of about 4 mm.
 
-    Air ends at -300 where values go below -200 (HU), else at a tenth of the 99th percentile above the minimum. An
-    opening cuts thin bridges to the table. An image without such a thing is kept whole.
+    Air ends at -300 where values go below -200 (HU), else at a tenth of the 99th percentile above the minimum. A table
+    that touches the body is kept: better too much than a cut arm. An image without such a thing is kept whole.
     """
     from scipy import ndimage
 
@@ -287,10 +287,7 @@ def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
     coarse = view[tuple(slice(stride // 2, None, stride) for stride in strides)]
     lowest = float(coarse.min())
     threshold = -300.0 if lowest < -200 else lowest + 0.1 * (float(np.percentile(coarse, 99)) - lowest)
-    body = coarse > threshold
-    structure = np.ones([3 if size >= 3 else 1 for size in coarse.shape], bool)
-    opened = ndimage.binary_opening(body, structure)
-    parts, _ = ndimage.label(opened)  # type: ignore[misc]
+    parts, _ = ndimage.label(coarse > threshold)  # type: ignore[misc]
     sizes = np.bincount(parts.ravel())[1:]
     if not len(sizes):
         return tuple((0, size) for size in view.shape)  # type: ignore[return-value]
