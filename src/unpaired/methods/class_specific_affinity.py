@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -190,11 +191,14 @@ def _soft_regions(masks: Tensor, classes: range, images: int) -> list[list[Regio
 
 
 def class_affinities(
-    F_l: Features, F_k: Features, found: Sequence[Sequence[Region]], config: CSAConfig
+    F_l: Float[Tensor, "batch M *grid"],
+    F_k: Float[Tensor, "batch N *grid"],
+    found: Sequence[Sequence[Region]],
+    config: CSAConfig,
 ) -> list[Tensor | None]:
     """A^c of CSA Eq. 2-3 for every class: (M, N), or its mean entry (a scalar) for the literal Eq. 4.
 
-    `F_l` (batch, M, *grid) and `F_k` (batch, N, *grid) are of one modality. None: the class is absent, to be skipped.
+    `F_l` and `F_k` are of one modality. None: the class is absent, to be skipped.
     """
     rows_l, rows_k = (in_full_precision(maps).movedim(1, -1).flatten(0, -2) for maps in (F_l, F_k))
     literal = config.consistency == "literal"
@@ -227,7 +231,9 @@ def masked(rows: Tensor, region: Region) -> Tensor:
     return rows if region.weight is None else rows * region.weight.to(rows.dtype).unsqueeze(1)
 
 
-def on_one_grid(F_l: Features, F_k: Features) -> tuple[Features, Features]:
+def on_one_grid(
+    F_l: Float[Tensor, "batch M *grid_l"], F_k: Float[Tensor, "batch N *grid_k"]
+) -> tuple[Float[Tensor, "batch M *grid"], Float[Tensor, "batch N *grid"]]:
     """Feature maps of two layers on the finer grid of both; the coarser one is repeated, so no value is invented."""
     grid = [max(sizes) for sizes in zip(F_l.shape[2:], F_k.shape[2:], strict=True)]
     return nearest_on_grid(F_l, 2, grid), nearest_on_grid(F_k, 2, grid)

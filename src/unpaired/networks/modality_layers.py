@@ -23,14 +23,15 @@ Run = Callable[[Tensor, Groups], NetworkOutput]
 class ModalityNorm(nn.Module):
     """CSA Eq. 1: each modality is normalized by its own statistics and its own scale and shift.
 
-    `shared=True` is one norm for all modalities, over whatever batch it gets (row Joint: the concatenated batch).
+    `kind` is a NormKind. `shared=True` is one norm for all modalities, over whatever batch it gets (row Joint: the
+    concatenated batch).
     `momentum` is the weight of the new batch in the running statistics; `norm_groups` is for "group" only and is
     lowered to a divisor of `channels`. Raises InputError for an unknown kind or a modality name that can't be used.
     """
 
     def __init__(
         self,
-        kind: NormKind,
+        kind: str,
         channels: int,
         modalities: Sequence[str],
         spatial_dims: int,

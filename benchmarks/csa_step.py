@@ -1,0 +1,153 @@
+"""What the affinity term of CSA costs: one CSA training step against one MSBN step, and against plainer affinities.
+
+    python benchmarks/csa_step.py                  the paper's network: width 16, 256x256, 8 images per modality
+    python benchmarks/csa_step.py --small          a size for small machines
+
+Prints the median times of alternating runs, the ratio of the steps (goal: below 1.05), and for the affinity term alone
+(forward and backward) how many times longer the same numbers take when written entry by entry or with masked maps.
+"""
+
+import argparse
+import datetime
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unpaired.data.batch import Batch
+from unpaired.methods.class_specific_affinity import CSAConfig, affinity_consistency, nearest_on_grid
+from unpaired.methods.method import Method
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.fcn import FCNConfig
+
+MODALITIES = ("ct", "mr")
+CLASSES = 5
+
+
+def batches(size: int, batch: int) -> dict[str, Batch]:
+    """Noise images with nested rings as label maps: background outside, smaller classes inside."""
+    axis = torch.arange(size) - size / 2
+    radius = (axis[:, None] ** 2 + axis[None] ** 2).sqrt() / size
+    label_map = sum((radius < limit).long() for limit in (0.35, 0.25, 0.15, 0.08))
+    labels = torch.as_tensor(label_map).expand(batch, size, size).contiguous()
+    label_sets = torch.eye(CLASSES, dtype=torch.bool)
+    return {name: Batch(torch.randn(batch, 1, size, size), labels, label_sets) for name in MODALITIES}
+
+
+def train_step(method: Method, data: dict[str, Batch]) -> Callable[[], None]:
+    """One step of Adam on `data`."""
+    optimizer = torch.optim.Adam(method.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        method(data, 0.0).loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def masked_maps(features: dict[str, dict[str, Tensor]], data: dict[str, Batch]) -> Tensor:
+    """The same loss by one product of whole masked maps per class."""
+    total = torch.zeros(())
+    for c in range(CLASSES):
+        matrices = []
+        for name, of_modality in features.items():
+            mask = (nearest_on_grid(data[name].label_map, 1, of_modality["group4"].shape[2:]) == c).unsqueeze(1)
+            rows = [(x * mask).movedim(1, 0).flatten(1) for x in (of_modality["group4"], of_modality["group5"])]
+            unit_l, unit_k = (F.normalize(x, dim=1, eps=1e-6) for x in rows)
+            matrices.append(unit_l @ unit_k.T)
+        total = total + (matrices[0] - matrices[1]).square().mean()
+    return total / CLASSES
+
+
+def entry_by_entry(features: dict[str, dict[str, Tensor]], data: dict[str, Batch]) -> Tensor:
+    """The same loss as the paper writes it: one cosine of two masked maps per entry."""
+    total = torch.zeros(())
+    for c in range(CLASSES):
+        matrices = []
+        for name, of_modality in features.items():
+            mask = (nearest_on_grid(data[name].label_map, 1, of_modality["group4"].shape[2:]) == c).unsqueeze(1)
+            rows_l, rows_k = (
+                (x * mask).movedim(1, 0).flatten(1) for x in (of_modality["group4"], of_modality["group5"])
+            )
+            cosines = [F.cosine_similarity(f, k, dim=0, eps=1e-12) for f in rows_l for k in rows_k]
+            matrices.append(torch.stack(cosines))
+        total = total + (matrices[0] - matrices[1]).square().mean()
+    return total / CLASSES
+
+
+def alternate(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each run: a round to warm up, then `repeats` rounds in turn, so that a busy machine hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def main() -> None:
+    """Print the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=8, help="images per modality")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--loop", action="store_true", help="time the entry-by-entry loop too (minutes at full size)")
+    parser.add_argument("--small", action="store_true", help="width 4, 96x96, 4 images per modality, with the loop")
+    options = parser.parse_args()
+    if options.small:
+        options.width, options.size, options.batch, options.loop = 4, 96, 4, True
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), {datetime.date.today()}; "
+        f"width {options.width}, {options.size}x{options.size}, {options.batch} images x {len(MODALITIES)} modalities"
+    )
+    torch.manual_seed(0)
+    data = batches(options.size, options.batch)
+    network = FCNConfig(width=options.width).build(MODALITIES, 1, CLASSES, 2)
+    steps = alternate(
+        {
+            "MSBN": train_step(SupervisedConfig().build(network, CLASSES), data),
+            "CSA": train_step(CSAConfig().build(network, CLASSES), data),
+        },
+        options.repeats,
+    )
+    for name, seconds in steps.items():
+        print(f"step {name:8} {1e3 * statistics.median(seconds):10.1f} ms")
+    ratios = [csa / msbn for csa, msbn in zip(steps["CSA"], steps["MSBN"], strict=True)]
+    print(f"CSA / MSBN, median of {len(ratios)} alternating pairs: {statistics.median(ratios):.3f} (goal < 1.05)")
+    print_affinity_alone(data, options, statistics.median(steps["MSBN"]))
+
+
+def print_affinity_alone(data: dict[str, Batch], options: argparse.Namespace, msbn_seconds: float) -> None:
+    """The affinity term on features of the right size: ours, masked maps, and the loop."""
+    grid = options.size // 8
+    features = {
+        name: {
+            layer: torch.randn(options.batch, multiple * options.width, grid, grid, requires_grad=True)
+            for layer, multiple in (("group4", 8), ("group5", 16))
+        }
+        for name in MODALITIES
+    }
+    losses: dict[str, Callable[[], Tensor]] = {
+        "ours": lambda: affinity_consistency(features, data, CSAConfig()),
+        "ours, literal Eq. 4": lambda: affinity_consistency(features, data, CSAConfig(consistency="literal")),
+        "masked maps": lambda: masked_maps(features, data),
+    }
+    if options.loop:
+        losses["entry by entry"] = lambda: entry_by_entry(features, data)
+    seconds = alternate({name: lambda loss=loss: loss().backward() for name, loss in losses.items()}, options.repeats)
+    ours = statistics.median(seconds["ours"])
+    print(f"affinity alone, forward and backward: {100 * ours / msbn_seconds:.1f} % of an MSBN step")
+    for name, of_name in seconds.items():
+        median = statistics.median(of_name)
+        print(f"  {name:20} {1e3 * median:10.1f} ms {median / ours:8.1f} x   loss {losses[name]().item():.9f}")
+
+
+if __name__ == "__main__":
+    main()
