@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -67,7 +68,7 @@ def score_table(evaluation: Evaluation) -> Table:
     caption = definitions(evaluation)
     if evaluation.failures:
         caption += f"\n{_failed(evaluation)}: these cases are in none of the means."
-    table = Table(caption=caption, caption_justify="left")
+    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("modality", "class") else "right")
     for row in summary_rows(evaluation):

@@ -73,7 +73,7 @@ def draw_curve(curve: Curve, modalities: Sequence[str] = (), theme: Theme = LIGH
     if curve.title == "learning rate" and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
     elif curve.title == "validation Dice":
-        axes.set_ylim(min(0.5, *values), 1.0)
+        axes.set_ylim(min(0.5, min(values) - 0.03), 1.0)
     axes.set_title(curve.title, loc="left", color=theme.ink, fontsize=10.5, fontweight="bold")
     axes.set_xlabel("step", color=theme.ink, fontsize=8.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

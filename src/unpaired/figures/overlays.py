@@ -1,5 +1,7 @@
 """Pictures of a case: the bare image above, prediction (fill) and reference (contour) drawn on it below."""
 
+from typing import Literal
+
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -14,8 +16,11 @@ from unpaired.figures.style import class_color, class_style
 
 PAPER, INK = "#0f1216", "#e6edf3"
 FILL = 0.45
+PANEL_INCHES, HEAD_INCHES = 2.35, 0.42
 MARGIN_MM = 18.0
 AIR_HU, SOFT_HU = -500.0, -250.0
+Align = Literal["left", "center", "right"]
+VerticalAlign = Literal["top", "center", "bottom"]
 
 
 def draw_case(view: CaseView, columns: int = 4, title: str | None = None) -> Figure:
@@ -30,30 +35,24 @@ def draw_case(view: CaseView, columns: int = 4, title: str | None = None) -> Fig
     slices = telling_slices(view, columns)
     rows, cols = organ_box(view)
     low, high = display_window(view, rows, cols)
-    height_mm = (rows.stop - rows.start) * view.spacing_mm[1]
-    width_mm = (cols.stop - cols.start) * view.spacing_mm[2]
-    panel = 2.35  # inches wide
-    panel_height = panel * height_mm / width_mm
-    head, foot = 0.42, 0.42
-    size = (panel * columns, 2 * panel_height + head + foot)
-    figure = Figure(figsize=size, facecolor=PAPER)
-    grid = figure.add_gridspec(
-        2, columns, left=0, right=1, wspace=0.012, hspace=0.012, top=1 - head / size[1], bottom=foot / size[1]
-    )
-    extent = (0.0, width_mm, height_mm, 0.0)
+    size_mm = ((rows.stop - rows.start) * view.spacing_mm[1], (cols.stop - cols.start) * view.spacing_mm[2])
+    extent = (0.0, size_mm[1], size_mm[0], 0.0)
+    figure, panels = _panels(columns, size_mm[0] / size_mm[1])
     for column, index in enumerate(slices):
-        bare, drawn = (figure.add_subplot(grid[row, column]) for row in range(2))
-        for axes in (bare, drawn):
-            axes.set_axis_off()
-            axes.imshow(
-                view.volume[index, rows, cols], cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bicubic"
-            )
+        for axes in panels[column]:
+            gray = view.volume[index, rows, cols]
+            axes.imshow(gray, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bicubic")
+        bare, drawn = panels[column]
         _draw_labels(drawn, view, index, (rows, cols), extent)
-        label = {"x": 0.03, "y": 0.97, "va": "top", "color": INK, "fontsize": 8, "path_effects": _halo(2)}
-        bare.text(s=f"slice {index + 1} of {len(view.volume)}", transform=bare.transAxes, **label)
+        _write(bare, 0.03, 0.97, f"slice {index + 1} of {len(view.volume)}", "left", "top")
         if column == 0 and view.edges is not None:
-            _draw_edges(bare, view.edges)
-    figure.text(0.008, 1 - 0.2 / size[1], title or default_title(view), color=INK, fontsize=10.5, va="center")
+            left, right, top, bottom = view.edges
+            _write(bare, 0.03, 0.5, left, "left", "center")
+            _write(bare, 0.97, 0.5, right, "right", "center")
+            _write(bare, 0.5, 0.97, top, "center", "top")
+            _write(bare, 0.5, 0.03, bottom, "center", "bottom")
+    place = 1 - HEAD_INCHES / 2 / figure.get_figheight()
+    figure.text(0.008, place, title or default_title(view), color=INK, fontsize=10.5, va="center")
     _legend(figure, view)
     return figure
 
@@ -71,24 +70,20 @@ def default_title(view: CaseView) -> str:
 
 
 def telling_slices(view: CaseView, count: int) -> list[int]:
-    """Up to `count` slices, ascending: the one with the most wrong voxels, and others spread evenly over the organs."""
+    """Up to `count` slices, ascending: spread evenly over the labels, the nearest swapped for the most wrong one."""
     if count < 1:
         raise InputError(f"expected at least one column to draw, got {count}")
     masks = [labels > 0 for labels in (view.reference, view.prediction) if labels is not None]
     area = sum((mask.sum(axis=(1, 2)) for mask in masks), np.zeros(len(view.volume), dtype=int))
     occupied = np.flatnonzero(area) if area.any() else np.arange(len(view.volume))
-    chosen: set[int] = set()
-    if view.reference is not None and view.prediction is not None and area.any():
-        wrong = (view.reference != view.prediction).sum(axis=(1, 2))
-        chosen.add(int(wrong.argmax()) if wrong.any() else int(area.argmax()))
     count = min(count, len(occupied))
-    # Fill up with the slice that lies farthest from those chosen, starting at evenly spread places.
-    spread = [int(occupied[round((place + 0.5) / count * len(occupied) - 0.5)]) for place in range(count)]
-    for candidate in sorted(spread, key=lambda index: -min((abs(index - one) for one in chosen), default=0)):
-        if len(chosen) < count:
-            chosen.add(candidate)
-    remaining = [int(index) for index in occupied if int(index) not in chosen]
-    return sorted([*chosen, *remaining[: count - len(chosen)]])
+    spread = [int(occupied[int((place + 0.5) / count * len(occupied))]) for place in range(count)]
+    if view.reference is not None and view.prediction is not None:
+        wrong = (view.reference != view.prediction).sum(axis=(1, 2))
+        if wrong.any():
+            worst = int(wrong.argmax())
+            spread[min(range(count), key=lambda place: abs(spread[place] - worst))] = worst
+    return sorted(spread)
 
 
 def organ_box(view: CaseView) -> tuple[slice, slice]:
@@ -153,14 +148,23 @@ def _halo(width: float, color: str = "black", alpha: float = 0.8) -> list[pathef
     return [patheffects.Stroke(linewidth=width, foreground=color, alpha=alpha), patheffects.Normal()]
 
 
-def _draw_edges(axes: Axes, edges: tuple[str, str, str, str]) -> None:
-    places = ((0.03, 0.5), (0.97, 0.5), (0.5, 0.97), (0.5, 0.03))
-    for letter, (x, y), align, valign in zip(
-        edges, places, ("left", "right", "center", "center"), ("center", "center", "top", "bottom"), strict=True
-    ):
-        axes.text(
-            x, y, letter, transform=axes.transAxes, ha=align, va=valign, color=INK, fontsize=8, path_effects=_halo(2)
-        )
+def _panels(columns: int, aspect: float) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """A figure with two panels (bare, drawn on) per column, each of height / width = `aspect`, without gaps."""
+    width, height = PANEL_INCHES * columns, 2 * PANEL_INCHES * aspect + 2 * HEAD_INCHES
+    figure = Figure(figsize=(width, height), facecolor=PAPER)
+    head = HEAD_INCHES / height
+    grid = figure.add_gridspec(2, columns, left=0, right=1, wspace=0.012, hspace=0.012, top=1 - head, bottom=head)
+    panels = []
+    for column in range(columns):
+        bare, drawn = (figure.add_subplot(grid[row, column]) for row in range(2))
+        bare.set_axis_off()
+        drawn.set_axis_off()
+        panels.append((bare, drawn))
+    return figure, panels
+
+
+def _write(axes: Axes, x: float, y: float, text: str, ha: Align, va: VerticalAlign) -> None:
+    axes.text(x, y, text, transform=axes.transAxes, ha=ha, va=va, color=INK, fontsize=8, path_effects=_halo(2.0))
 
 
 def _legend(figure: Figure, view: CaseView) -> None:

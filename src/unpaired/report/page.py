@@ -1,0 +1,150 @@
+"""One self-contained HTML page per run: scores, failures, pictures, curves, recipe. It opens from disk, offline."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from unpaired import __version__
+from unpaired.data.manifest import SPLITS, Dataset
+from unpaired.evaluation.scores import Evaluation
+from unpaired.evaluation.tables import MEAN, SummaryRow, definitions, summary_rows
+from unpaired.figures.curves import curves_of, draw_curve
+from unpaired.figures.score_strips import draw_dice_strips
+from unpaired.files import write_text
+from unpaired.report.pictures import dice_strips_alt, overlays, themed
+from unpaired.report.run_facts import RunFacts, read_run_facts
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """How many cases, labeled cases and patients one modality has on one side."""
+
+    modality: str
+    split: str
+    cases: int
+    labeled: int
+    patients: int
+
+
+def write_report(run_folder: Path, dataset: Dataset, predictions: Path, evaluation: Evaluation, out: Path) -> Path:
+    """Write the page of a run to `out` and return it.
+
+    Shows the scores with their counts and statuses, every failure, the worst, median and best test case of each
+    modality, the training curves and the recipe. Files of the run that are missing are named in the page. Raises
+    InputError if the run folder isn't there or `out` can't be written.
+    """
+    facts = read_run_facts(run_folder)
+    environment = Environment(
+        loader=PackageLoader("unpaired", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html.jinja").render(
+        dataset=dataset,
+        facts=facts,
+        evaluation=evaluation,
+        tiles=[row for row in summary_rows(evaluation) if row.class_name == MEAN or _single_class(evaluation, row)],
+        rows=list(summary_rows(evaluation)),
+        mean=MEAN,
+        definitions=definitions(evaluation),
+        warnings=list(_warnings(facts, dataset, evaluation)),
+        overlays={
+            modality: list(overlays(dataset, predictions, evaluation, modality))
+            for modality in _drawn(dataset, evaluation)
+        },
+        strips=themed(
+            "Dice of every case", lambda theme: draw_dice_strips(evaluation, theme), dice_strips_alt(evaluation)
+        ),
+        curves=[
+            themed(
+                curve.title, lambda theme, curve=curve: draw_curve(curve, tuple(dataset.modalities), theme), curve.alt
+            )
+            for curve in curves_of(facts.log, facts.validation)
+        ],
+        splits=list(_split_rows(dataset)),
+        recipe=None if facts.recipe is None else json.dumps(facts.recipe, indent=2, ensure_ascii=False),
+        versions={name: _plain(value) for name, value in (facts.versions or {}).items()},
+        files=list(_files(run_folder, predictions, out)),
+        version=__version__,
+    )
+    write_text(out, page)
+    return out
+
+
+def _single_class(evaluation: Evaluation, row: SummaryRow) -> bool:
+    return sum(other.modality == row.modality for other in summary_rows(evaluation)) == 1
+
+
+def _drawn(dataset: Dataset, evaluation: Evaluation) -> list[str]:
+    return [name for name in dataset.modalities if name in evaluation.modalities]
+
+
+def _warnings(facts: RunFacts, dataset: Dataset, evaluation: Evaluation) -> Iterator[str]:
+    """What a reader must know before believing the scores."""
+    tested = {row.case for row in evaluation.scores} | {failure.case for failure in evaluation.failures}
+    if facts.split is not None:
+        patient = {case.id: case.patient for case in dataset.cases}
+        seen = {
+            patient[case] for side in ("train", "validation") for case in facts.split.get(side, []) if case in patient
+        }
+        leaked = sorted({patient[case] for case in tested if case in patient} & seen)
+        if leaked:
+            listed = ", ".join(leaked[:8]) + (" ..." if len(leaked) > 8 else "")
+            yield f"Some scored patients were also used in training or validation ({listed}): the scores flatter."
+    preprocessing = (facts.recipe or {}).get("preprocessing")
+    if isinstance(preprocessing, dict) and preprocessing.get("roi") == "label":
+        yield "Scans were cropped around the reference label, also at test time: the reference leaks into predictions."
+
+
+def _split_rows(dataset: Dataset) -> Iterator[SplitRow]:
+    for modality in dataset.modalities:
+        for split in (*SPLITS, None):
+            cases = [case for case in dataset.of(modality) if case.split == split]
+            if cases:
+                labeled = sum(case.label is not None for case in cases)
+                yield SplitRow(
+                    modality, split or "not assigned", len(cases), labeled, len({case.patient for case in cases})
+                )
+
+
+def _files(run_folder: Path, predictions: Path, out: Path) -> Iterator[tuple[str, str]]:
+    """(what, path relative to the page) of what lies around the run, so that the page's links work from its place."""
+    known = {
+        "weights_best.safetensors": "best weights",
+        "weights_last.safetensors": "last weights",
+        "recipe.json": "recipe",
+        "split.json": "split",
+        "log.csv": "training log",
+        "validation.csv": "validation scores",
+        "evaluation/scores.csv": "scores per case and class",
+        "evaluation/scores.json": "scores with definitions and means",
+    }
+    yield "run folder", _relative(run_folder, out)
+    yield "predictions", _relative(predictions, out)
+    for name, what in known.items():
+        if (run_folder / name).is_file():
+            yield what, _relative(run_folder / name, out)
+
+
+def _relative(path: Path, out: Path) -> str:
+    try:
+        return Path(os.path.relpath(path.resolve(), out.resolve().parent)).as_posix()
+    except ValueError:  # another drive on Windows
+        return path.resolve().as_posix()
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    return str(value)

@@ -1,0 +1,83 @@
+"""What a run folder says about itself. A part that is missing or broken becomes a note, never a crash of the report."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unpaired.errors import InputError
+
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The parsed files of a run folder; None or empty where a file is missing, with a note that says so."""
+
+    folder: Path
+    recipe: dict[str, Any] | None
+    split: dict[str, list[str]] | None
+    versions: dict[str, Any] | None
+    log: Rows
+    validation: Rows
+    notes: list[str]
+
+    @property
+    def method(self) -> str | None:
+        """The method's name: its config's class without "Config"."""
+        return self._part("method")
+
+    @property
+    def network(self) -> str | None:
+        """The network's name, likewise."""
+        return self._part("network")
+
+    def _part(self, name: str) -> str | None:
+        part = (self.recipe or {}).get(name)
+        if not isinstance(part, dict) or "type" not in part:
+            return None
+        return str(part["type"]).rpartition(":")[2].removesuffix("Config")
+
+
+def read_run_facts(folder: Path) -> RunFacts:
+    """Read recipe, split and versions (JSON), log and validation (CSV) of a run folder, as far as they are there.
+
+    Raises InputError only if the folder isn't there.
+    """
+    if not folder.is_dir():
+        raise InputError(f"expected a run folder (written by `unpaired train`), found none at {folder}")
+    notes: list[str] = []
+    recipe, split, versions = (_read_object(folder / f"{name}.json", notes) for name in ("recipe", "split", "versions"))
+    log, validation = (_read_rows(folder / f"{name}.csv", notes) for name in ("log", "validation"))
+    return RunFacts(folder, recipe, split, versions, log, validation, notes)
+
+
+def _read_object(path: Path, notes: list[str]) -> dict[str, Any] | None:
+    if not path.is_file():
+        notes.append(f"{path.name} is not in the run folder")
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        notes.append(f"{path.name} can't be read: {error}")
+        return None
+    if not isinstance(document, dict):
+        notes.append(f"{path.name} holds a {type(document).__name__} where an object was expected")
+        return None
+    return document
+
+
+def _read_rows(path: Path, notes: list[str]) -> Rows:
+    if not path.is_file():
+        notes.append(f"{path.name} is not in the run folder")
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restkey="", restval=""))
+    except (csv.Error, UnicodeDecodeError) as error:
+        notes.append(f"{path.name} can't be read: {error}")
+        return []
+    if not rows:
+        notes.append(f"{path.name} has no rows yet")
+    return rows
