@@ -131,7 +131,7 @@ def encode_values(dataset: Dataset, case: CaseEntry) -> dict[int, tuple[int, ...
 
 
 def read_dataset(path: str | Path) -> Dataset:
-    """Read a manifest (`dataset.json`, a MONAI datalist with `modality` and `patient`, or a folder holding dataset.json).
+    """Read a manifest: `dataset.json`, its folder, a table, or a MONAI datalist with `modality` and `patient`.
 
     Paths are relative to the manifest. Raises InputError naming the field that is wrong. Whether the files are good is
     `verify`'s question, not answered here.
@@ -300,7 +300,8 @@ def _modalities(value: Any, path: Path) -> dict[str, Modality]:
         normalization = options.get("normalization", "zscore")
         if normalization not in NORMALIZATIONS:
             raise InputError(
-                f"{path}: modalities.{name}.normalization {normalization!r}: {nearest(str(normalization), list(NORMALIZATIONS))}"
+                f"{path}: modalities.{name}.normalization {normalization!r}: "
+                f"{nearest(str(normalization), list(NORMALIZATIONS))}"
             )
         result[name] = Modality(
             normalization, _interval(options, "clip", name, path), _interval(options, "clip_percentiles", name, path)
@@ -331,7 +332,8 @@ def _label_map(table: Any, classes: tuple[str, ...], where: str) -> dict[int, tu
         for name in names:
             if name not in classes:
                 raise InputError(
-                    f"{where}: value {value} stands for {name!r}, which is no class; {nearest(str(name), list(classes))}"
+                    f"{where}: value {value} stands for {name!r}, which is no class; "
+                    f"{nearest(str(name), list(classes))}"
                 )
         if not names:
             raise InputError(f"{where}: value {value} stands for nothing; name a class or a list of classes")

@@ -50,7 +50,7 @@ LABEL_VALUES: dict[str, dict[str, tuple[str, dict[str, int]]]] = {
     },
 }
 CLASSES = {"heart": HEART_CLASSES, "abdomen": ABDOMEN_CLASSES}
-NORMALIZATION = {"ct": {"heart": Modality("zscore", clip=(-250, 600)), "abdomen": Modality("zscore", clip=(-175, 250))}}
+CT_WINDOW_HU = {"heart": (-250.0, 600.0), "abdomen": (-175.0, 250.0)}
 
 
 @dataclass(frozen=True)
@@ -237,8 +237,8 @@ def _grid(
     second -= third * (second @ third) + first * (second @ first)
     second /= np.linalg.norm(second)
     columns = np.stack([first * spacing, second * spacing, third * slice_mm], axis=1)
-    shape = (size.matrix, size.matrix, round(112 / slice_mm))
-    return shape, _centered(columns, shape, patient.point(18, 0, 24) + jitter), slice_mm
+    shape = (size.matrix, size.matrix, round(118 / slice_mm))
+    return shape, _centered(columns, shape, patient.point(18, 0, 19) + jitter), slice_mm
 
 
 def _signs(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -269,7 +269,9 @@ def _dataset(folder: Path, anatomy: str, modalities: tuple[str, ...], scans: lis
     return Dataset(
         name=f"phantom-{anatomy}",
         classes=CLASSES[anatomy],
-        modalities={name: NORMALIZATION.get(name, {}).get(anatomy, Modality("zscore")) for name in modalities},
+        modalities={
+            name: Modality("zscore", clip=CT_WINDOW_HU[anatomy] if name == "ct" else None) for name in modalities
+        },
         cases=tuple(
             CaseEntry(
                 id=scan.id,

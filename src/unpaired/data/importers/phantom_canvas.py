@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 Box = tuple[slice, slice, slice]
-Point = Sequence[float] | np.ndarray
+Number = int | float
+Point = Sequence[Number] | np.ndarray
 
 
 class Waves:
@@ -19,7 +20,7 @@ class Waves:
     Evaluating it on a grid is one matrix product, because a plane wave is an outer product along the grid's axes.
     """
 
-    def __init__(self, rng: np.random.Generator, shortest_mm: float, longest_mm: float, count: int = 24) -> None:
+    def __init__(self, rng: np.random.Generator, shortest_mm: Number, longest_mm: Number, count: int = 24) -> None:
         directions = rng.normal(size=(count, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         lengths = np.exp(rng.uniform(np.log(shortest_mm), np.log(longest_mm), size=(count, 1)))
@@ -56,7 +57,7 @@ def ellipsoid(points: np.ndarray, center: Point, semiaxes: Point, axes: np.ndarr
     return np.maximum((radius - 1) * radius / slope, -semiaxes.min())
 
 
-def tube(points: np.ndarray, start: Point, stop: Point, start_mm: float, stop_mm: float | None = None) -> np.ndarray:
+def tube(points: np.ndarray, start: Point, stop: Point, start_mm: Number, stop_mm: Number | None = None) -> np.ndarray:
     """Signed distance in mm of points (3, ...) to a capsule whose radius runs from `start_mm` to `stop_mm`."""
     begin, axis = np.asarray(start, np.float32), np.asarray(stop, np.float32) - np.asarray(start, np.float32)
     offset = points - begin.reshape((3,) + (1,) * (points.ndim - 1))
@@ -94,7 +95,7 @@ class Canvas:
         self._margin_mm = edge_mm + 3 * displacement_mm
         self._inverse = np.linalg.inv(affine)
 
-    def box(self, center: Point, radius_mm: float) -> Box | None:
+    def box(self, center: Point, radius_mm: Number) -> Box | None:
         """The voxels that a shape within `radius_mm` of `center` can touch; None if it lies outside the grid."""
         middle = self._inverse[:3, :3] @ np.asarray(center, float) + self._inverse[:3, 3]
         reach = np.linalg.norm(self._inverse[:3, :3], axis=1) * (radius_mm + self._margin_mm)
@@ -130,7 +131,7 @@ class Canvas:
             self.paint(box, ellipsoid(self.points[:, *box], center, semiaxes, axes), tissue, label)
 
     def tube(
-        self, tissue: str, path: Sequence[Point], radii_mm: float | Sequence[float], label: int | None = 0
+        self, tissue: str, path: Sequence[Point], radii_mm: Number | Sequence[Number], label: int | None = 0
     ) -> None:
         """Paint a tube along a polyline, with one radius or one radius per point of the path."""
         radii = [radii_mm] * len(path) if isinstance(radii_mm, int | float) else list(radii_mm)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unpaired.data.importers.phantom_canvas import Canvas, Waves, ellipsoid, tube
+from unpaired.data.importers.phantom_canvas import Canvas, Number, Waves, ellipsoid, tube
 
 CLASSES = ("background", "LV", "myo", "RV", "LA", "AA")
 LV, MYO, RV, LA, AA = range(1, 6)
@@ -85,7 +85,7 @@ class Heart:
             detail=np.random.SeedSequence(int(rng.integers(2**62))),
         )
 
-    def point(self, septal: float, anterior: float, apical: float) -> np.ndarray:
+    def point(self, septal: Number, anterior: Number, apical: Number) -> np.ndarray:
         """World position of heart coordinates (mm)."""
         return np.array([septal, anterior, apical]) @ self.axes
 
@@ -93,13 +93,13 @@ class Heart:
 def _random_scar(rng: np.random.Generator) -> Scar:
     """LAD (anterior and septal), RCA (inferior) or LCX (lateral) territory; always starts at the endocardium."""
     center = {"LAD": 0.9, "RCA": -1.9, "LCX": 3.0}[str(rng.choice(["LAD", "RCA", "LCX"]))]
-    start = rng.uniform(5, 30)
+    start = rng.uniform(0, 25)
     return Scar(
         angle=float(center + rng.normal(0, 0.3)),
-        half_width=float(rng.uniform(0.35, 0.85)),
+        half_width=float(rng.uniform(0.5, 1.05)),
         from_base_mm=float(start),
-        to_base_mm=float(start + rng.uniform(20, 45)),
-        transmural=float(rng.uniform(0.35, 1.0)),
+        to_base_mm=float(start + rng.uniform(25, 55)),
+        transmural=float(rng.uniform(0.5, 1.1)),
         no_reflow=bool(rng.random() < 0.35),
     )
 
@@ -313,7 +313,7 @@ def _paint_scar(
     along = np.maximum(scar.from_base_mm - apical, apical - scar.to_base_mm)
     inside = np.maximum(np.maximum(-cavity, wall), np.maximum(around, along))
     depth = cavity - scar.transmural * heart.wall_mm
-    infarct = np.maximum(inside, depth) + np.float32(1.2) * ragged
+    infarct = np.maximum(inside, depth) + np.float32(0.7) * ragged
     canvas.paint(box, np.maximum(infarct, np.maximum(-cavity, wall)), "scar", None)
     if scar.no_reflow and scar.transmural > 0.5:
         core = np.maximum(np.maximum(around + 4, along + 5), np.abs(cavity - 0.3 * heart.wall_mm) - 1.8)

@@ -29,28 +29,28 @@ class Tissue:
 
 
 TISSUES: dict[str, Tissue] = {
-    "air": Tissue(-1000, 1000, 50, 1000, 0.0),
-    "lung": Tissue(-840, 1200, 35, 600, 0.12),
-    "fat": Tissue(-95, 288, 165, 280, 0.9),
-    "muscle": Tissue(55, 1008, 44, 620, 0.85),
-    "bone": Tissue(650, 800, 12, 700, 0.15),
-    "marrow": Tissue(190, 549, 49, 450, 0.6),
-    "cartilage": Tissue(95, 1024, 30, 700, 0.7),
-    "csf": Tissue(10, 3500, 900, 3500, 1.0),
-    "arterial blood": Tissue(42, 1441, 240, 268, 0.95),
-    "venous blood": Tissue(42, 1441, 150, 276, 0.95),
-    "myocardium": Tissue(48, 1030, 52, 410, 0.85),
-    "scar": Tissue(42, 1080, 60, 228, 0.9),
-    "no-reflow": Tissue(45, 1030, 55, 520, 0.85),
-    "liver": Tissue(58, 586, 46, 330, 0.85),
-    "liver vessel": Tissue(42, 1441, 150, 276, 0.95),
-    "spleen": Tissue(48, 1057, 79, 380, 0.9),
-    "renal cortex": Tissue(34, 966, 87, 300, 0.9),
-    "renal medulla": Tissue(32, 1412, 85, 300, 0.95),
-    "pancreas": Tissue(40, 584, 46, 350, 0.85),
-    "bowel wall": Tissue(42, 1000, 60, 450, 0.85),
-    "fluid": Tissue(12, 2800, 500, 2800, 1.0),
-    "gas": Tissue(-980, 1000, 50, 1000, 0.0),
+    "air": Tissue(-1000.0, 1000.0, 50.0, 1000.0, 0.0),
+    "lung": Tissue(-840.0, 1200.0, 35.0, 600.0, 0.12),
+    "fat": Tissue(-95.0, 288.0, 165.0, 280.0, 0.9),
+    "muscle": Tissue(55.0, 1008.0, 44.0, 620.0, 0.85),
+    "bone": Tissue(650.0, 800.0, 12.0, 700.0, 0.15),
+    "marrow": Tissue(190.0, 549.0, 49.0, 450.0, 0.6),
+    "cartilage": Tissue(95.0, 1024.0, 30.0, 700.0, 0.7),
+    "csf": Tissue(10.0, 3500.0, 900.0, 3500.0, 1.0),
+    "arterial blood": Tissue(42.0, 1441.0, 240.0, 268.0, 0.95),
+    "venous blood": Tissue(42.0, 1441.0, 150.0, 276.0, 0.95),
+    "myocardium": Tissue(48.0, 1030.0, 52.0, 410.0, 0.85),
+    "scar": Tissue(42.0, 1080.0, 60.0, 228.0, 0.9),
+    "no-reflow": Tissue(45.0, 1030.0, 55.0, 520.0, 0.85),
+    "liver": Tissue(58.0, 586.0, 46.0, 330.0, 0.85),
+    "liver vessel": Tissue(42.0, 1441.0, 150.0, 276.0, 0.95),
+    "spleen": Tissue(48.0, 1057.0, 79.0, 380.0, 0.9),
+    "renal cortex": Tissue(34.0, 966.0, 87.0, 300.0, 0.9),
+    "renal medulla": Tissue(32.0, 1412.0, 85.0, 300.0, 0.95),
+    "pancreas": Tissue(40.0, 584.0, 46.0, 350.0, 0.85),
+    "bowel wall": Tissue(42.0, 1000.0, 60.0, 450.0, 0.85),
+    "fluid": Tissue(12.0, 2800.0, 500.0, 2800.0, 1.0),
+    "gas": Tissue(-980.0, 1000.0, 50.0, 1000.0, 0.0),
 }
 
 
@@ -136,7 +136,7 @@ def t2_values(rng: np.random.Generator) -> dict[str, float]:
         * spin_echo_signal(tissue.t1_ms, tissue.t2_ms * rng.uniform(0.94, 1.06), repetition, echo)
         for name, tissue in TISSUES.items()
     }
-    values["fat"] *= rng.uniform(0.1, 0.25)
+    values["fat"] *= rng.uniform(0.08, 0.18)
     values["marrow"] *= 0.6
     # Flowing blood leaves the slice between excitation and echo.
     values["arterial blood"] *= 0.1
