@@ -91,3 +91,9 @@ def test_an_unknown_class_weighting() -> None:
     object.__setattr__(config, "class_weighting", "none at all")  # as read from a file: nothing checks types there
     with pytest.raises(InputError, match="frequency, none; got 'none at all'"):
         config.build(SMALL.build(("ct",), 1, 3, 2), 3)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0, -0.1])
+def test_a_clip_that_is_no_probability(clip: float) -> None:
+    with pytest.raises(InputError, match="between 0 and 1"):
+        SupervisedConfig(clip=clip).build(SMALL.build(("ct",), 1, 3, 2), 3)

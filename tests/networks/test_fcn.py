@@ -185,6 +185,8 @@ def test_images_that_do_not_fit(images: dict[str, Tensor], says: str) -> None:
         (3, {"pool_strides": ((2, 2),) * 3}, "3 tuples of 3 positive"),
         (2, {"pool_strides": ((2, 2),)}, "3 tuples of 2 positive"),
         (1, {}, "2D or 3D"),
+        (2, {"dropout": 1.0}, "0 <= dropout < 1, got width=2"),
+        (2, {"maps_per_class": 0}, "at least 1"),
     ],
 )
 def test_fields_that_do_not_fit(dims: int, options: dict[str, object], says: str) -> None:

@@ -40,7 +40,6 @@ CHOICES = {
     "pooling": ("batch", "image"),
     "mask_resizing": ("nearest", "area"),
     "absent": ("skip", "zero"),
-    "class_weighting": ("frequency", "none"),
 }
 SMALLEST_NORM = 1e-6
 """Feature channels shorter than this over a region count as this long, so that an empty channel has affinity 0."""
@@ -73,6 +72,7 @@ class CSAConfig(SegmentationTerms):
 
     def build(self, network: Network, classes: int) -> "CSA":
         """Raises InputError if `layer_pairs` names a feature map that `network` lacks, or a value is not known."""
+        self.check()
         for field, allowed in CHOICES.items():
             check_choice(field, getattr(self, field), allowed)
         if not self.layer_pairs:

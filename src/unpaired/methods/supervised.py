@@ -33,13 +33,20 @@ class SegmentationTerms(MethodConfig):
     clip: float | None = None
     """Lower bound of the true class's probability inside the cross-entropy; 0.005 in the released code of UMMKD."""
 
+    def check(self) -> None:
+        """Raise InputError for a class weighting that doesn't exist, or a clip that is no probability."""
+        check_choice("class_weighting", self.class_weighting, ("frequency", "none"))
+        if self.clip is not None and not 0 < self.clip < 1:
+            raise InputError(f"clip: expected a probability between 0 and 1, or none; got {self.clip}")
+
 
 @dataclass(frozen=True)
 class SupervisedConfig(SegmentationTerms):
     """Rows Single, Joint, MSBN."""
 
     def build(self, network: Network, classes: int) -> "Supervised":
-        """Needs no feature map. Raises InputError for a class weighting that doesn't exist."""
+        """Needs no feature map. Raises InputError for a field's value that is not known."""
+        self.check()
         return Supervised(network, self)
 
 
@@ -48,7 +55,6 @@ class Supervised(Method):
 
     def __init__(self, network: Network, config: SupervisedConfig) -> None:
         super().__init__()
-        check_choice("class_weighting", config.class_weighting, ("frequency", "none"))
         self.network = network
         self.config = config
 

@@ -50,29 +50,35 @@ DILATED_GROUP = 8
 
 @dataclass(frozen=True)
 class FCNConfig(NetworkConfig):
-    """The nine-group network; the defaults are the papers' (`width=16`), smaller widths are for small machines.
-
-    `dropout` is the share dropped: CSA prints "drop rate of 0.75", which is the keep probability of the released
-    code (TensorFlow's `dropout(x, 0.75)` keeps 75 %). Dropout in front of batch norm makes the running statistics of a
-    short run unfit for prediction: on a toy (width 8, 120 steps) it scored Dice 0 where the batch's own statistics
-    scored 0.8; without dropout both did. So short or narrow runs want 0. `modality_norm=False` is row Joint. `pool_strides` has one tuple
-    (stride per spatial axis) for each of the three poolings, for example `((1, 2, 2),) * 3` for thin 3D patches; None
-    is 2 along every axis. `maps_per_class` is how many channels each class keeps after the shuffle (None: the rule in
-    the module's docstring). `concatenate` runs all modalities in one pass, or one by one (None: by device).
-    """
+    """The nine-group network; the defaults are the papers'. Smaller widths are for small machines."""
 
     width: int = 16
+    """Channels of the first group; the others are multiples of it."""
     dropout: float = 0.25
+    """The share dropped. CSA prints "drop rate of 0.75", which is the keep probability of the released code (in
+    TensorFlow `dropout(x, 0.75)` keeps 75 %). Measured: dropout in front of batch norm makes the running statistics of
+    a short run unfit for prediction (width 8, 120 steps, a toy: Dice 0, where the batch's own statistics gave 0.8;
+    with dropout 0.1 or 0 both gave 0.8 and more). So short or narrow runs want 0."""
     norm: NormKind = "batch"
     modality_norm: bool = True
+    """A norm per modality (CSA Eq. 1); False is one norm for all (row Joint)."""
     pool_strides: tuple[tuple[int, ...], ...] | None = None
+    """One tuple (stride per spatial axis) for each of the three poolings, such as `((1, 2, 2),) * 3` for thin 3D
+    patches; None is 2 along every axis."""
     maps_per_class: int | None = None
+    """Channels that each class keeps after the shuffle; None is the rule in the module's docstring."""
     initialization: Literal["official", "he"] = "official"
     """ "official": normal(0, 0.01) truncated at two deviations, as released; "he": by fan-in (Kaiming, leaky 0.2)."""
     concatenate: bool | None = None
+    """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "FCN":
-        """Raises InputError where a field doesn't fit the number of spatial axes."""
+        """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
+        if self.width < 1 or not 0 <= self.dropout < 1 or (self.maps_per_class is not None and self.maps_per_class < 1):
+            raise InputError(
+                f"expected width and maps_per_class of at least 1 and 0 <= dropout < 1, got width={self.width}, "
+                f"maps_per_class={self.maps_per_class}, dropout={self.dropout}"
+            )
         return FCN(self, modalities, channels, classes, spatial_dims)
 
     def strides(self, spatial_dims: int) -> tuple[tuple[int, ...], ...]:
