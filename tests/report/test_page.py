@@ -1,0 +1,213 @@
+"""The page is whole, offline, honest about what failed, and safe with odd names."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from unpaired.data.images import write_image
+from unpaired.data.manifest import CaseEntry, Dataset, Modality
+from unpaired.errors import InputError
+from unpaired.evaluation.evaluate import evaluate_dataset
+from unpaired.evaluation.scores import Evaluation, Score
+from unpaired.evaluation.tables import write_evaluation
+from unpaired.report.page import write_report
+from unpaired.report.run_facts import read_run_facts
+
+VOID = {"meta", "img", "source", "link", "br", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags, texts and attributes of a page; fails on tags that don't nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.images, self.links, self.texts, self.tags, self.ids = [], [], [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        attributes = dict(attrs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag in ("img", "source"):
+            self.images.append((tag, attributes))
+        if tag == "a":
+            self.links.append(attributes["href"])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A dataset of two modalities with four and one test cases, predictions of falling quality, and a run folder."""
+    folder = tmp_path_factory.mktemp("world")
+    label = np.zeros((24, 24, 4), np.uint8)
+    label[8:16, 8:16, 1:3] = 1
+    label[17:20, 8:12, 1] = 2
+    affine = np.diag([1.5, 1.5, 8.0, 1.0])
+    cases = []
+    for modality, names in (("ct", "abcd"), ("mr", "e")):
+        for shift, name in enumerate(names):
+            case_id = f"{name}_{modality}"
+            write_image(folder / f"{case_id}.nii.gz", label.astype(np.int16) * 100, affine)
+            write_image(folder / f"{case_id}_label.nii.gz", label, affine)
+            files = (folder / f"{case_id}.nii.gz", folder / f"{case_id}_label.nii.gz")
+            cases.append(CaseEntry(case_id, f"p_{name}", modality, *files, split="test"))
+            prediction = np.roll(label, shift, axis=1)
+            if name == "c":
+                prediction[prediction == 2] = 0
+            if name != "d":
+                write_image(folder / "predictions" / f"{case_id}.nii.gz", prediction, affine)
+    cases.append(CaseEntry("t_ct", "p_t", "ct", *files, split="train"))
+    dataset = Dataset("hearts", ("background", "LV", "RV"), {"ct": Modality(), "mr": Modality()}, tuple(cases))
+    run = folder / "run"
+    run.mkdir()
+    recipe = {"type": "unpaired.recipe:Recipe", "steps": 30, "method": {"type": "unpaired.methods.x:SupervisedConfig"}}
+    recipe["network"] = {"type": "unpaired.networks.x:FCNConfig", "width": 8}
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    (run / "split.json").write_text(json.dumps({"train": ["t_ct"], "validation": [], "test": ["a_ct", "e_mr"]}))
+    (run / "versions.json").write_text(json.dumps({"unpaired": "0.1", "gpu": None, "git": {"changed": True}}))
+    (run / "log.csv").write_text("step,loss,term/ce/ct,term/ce/mr,lr\n0,2.0,1.0,1.0,0.1\n10,1.0,0.5,0.5,0.1\n")
+    (run / "validation.csv").write_text("step,modality,class,dice\n10,ct,LV,0.5\n")
+    return dataset, folder / "predictions", run
+
+
+@pytest.fixture(scope="module")
+def evaluation(world):
+    dataset, predictions, _ = world
+    return evaluate_dataset(dataset, predictions)
+
+
+@pytest.fixture(scope="module")
+def page(world, evaluation):
+    dataset, predictions, run = world
+    write_evaluation(evaluation, run / "evaluation")
+    path = write_report(run, dataset, predictions, evaluation, run / "report.html")
+    assert path == run / "report.html"
+    assert not [file for file in run.iterdir() if "tmp" in file.name]
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_nothing_is_fetched(world, page):
+    text = (world[2] / "report.html").read_text(encoding="utf-8")
+    sources = re.findall(r'(?:src|srcset|href)="([^"]*)"', text)
+    assert not [source for source in sources if re.match(r"[a-z]+:", source) and not source.startswith("data:image/")]
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert "@import" not in text
+    assert "url(" not in text
+    assert "default-src 'none'" in text
+
+
+def test_links_lead_to_files_and_sections_that_exist(world, page):
+    for link in page.links:
+        if link.startswith("#"):
+            assert link[1:] in page.ids
+        else:
+            assert (world[2] / link).exists(), link
+    assert "evaluation/scores.csv" in page.links
+
+
+def test_every_picture_has_words(page):
+    pictures = [attributes for tag, attributes in page.images if tag == "img"]
+    assert all(len(attributes["alt"]) > 20 for attributes in pictures)
+    assert len({attributes["alt"] for attributes in pictures}) == len(pictures)
+    # 3 ct overlays + 1 mr, the strips, and loss, ce, validation Dice, learning rate
+    assert len(pictures) == 4 + 1 + 4
+    assert sum(tag == "source" for tag, _ in page.images) == 1 + 4  # dark versions of the drawings
+
+
+def test_overlays_show_worst_median_and_best_of_every_modality(page):
+    captions = re.findall(r"(worst|median|best|only) · (\w+) · mean Dice (\d\.\d{3})", page.text)
+    assert [caption[:2] for caption in captions] == [
+        ("worst", "c_ct"),
+        ("median", "b_ct"),
+        ("best", "a_ct"),
+        ("only", "e_mr"),
+    ]
+    assert captions[2][2] == "1.000"
+    assert "missed: RV" in page.text
+
+
+def test_scores_stand_beside_their_counts(page, evaluation):
+    mean = evaluation.mean("dice", "ct", "RV")
+    assert (mean.n, mean.n_scored, mean.n_missed) == (3, 2, 1)
+    hd95, assd = (evaluation.mean(name, "ct", "RV").value for name in ("hd95", "assd"))
+    assert f"ct RV {mean.value:.3f} {hd95:.2f} {assd:.2f} 3 2 1 0" in page.text
+    assert "voxel surface" in page.text
+
+
+def test_failures_come_before_the_scores(page):
+    assert "1 case could not be scored" in page.text
+    assert page.text.index("no prediction: expected") < page.text.index("mean foreground Dice")
+
+
+def test_run_facts_are_shown(page):
+    assert "One network (FCN) for ct, mr, trained with Supervised for 30 steps" in page.text
+    assert '"width": 8' in page.text
+    assert "changed True" in page.text
+    assert "ct train 1 1 1" in page.text
+    assert "Missing from this report" not in page.text
+
+
+def test_missing_files_are_named_and_nothing_else_breaks(world, evaluation, tmp_path):
+    dataset, predictions, _ = world
+    (tmp_path / "log.csv").write_text("")
+    (tmp_path / "recipe.json").write_text("{")
+    (tmp_path / "split.json").write_text("[]")
+    text = Page(write_report(tmp_path, dataset, predictions, evaluation, tmp_path / "x" / "r.html").read_text()).text
+    for name in ("log.csv has no rows", "recipe.json can't be read", "split.json holds a list"):
+        assert name in text
+    assert "versions.json is not in the run folder" in text
+    assert "holds no training log" in text
+
+
+def test_names_are_text_and_never_markup(world, tmp_path):
+    dataset, predictions, run = world
+    evil = "<script>alert(1)</script>"
+    odd = replace(dataset, name=evil, classes=("background", "<b>LV", 'R"V'), about="<img src=x>")
+    evaluation = Evaluation([Score("a_ct", evil, "ct", "<b>LV", "scored", 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)], [])
+    path = write_report(run, odd, predictions, evaluation, tmp_path / "r.html")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert evil in page.text
+    assert all(attributes.get("src", "data:").startswith("data:") for _, attributes in page.images)
+
+
+def test_patients_seen_in_training_are_called_out(world, evaluation, tmp_path):
+    dataset, predictions, run = world
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "split.json").write_text(json.dumps({"train": ["a_ct"], "test": ["a_ct"]}))
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps({"preprocessing": {"roi": "label"}}))
+    text = Page(write_report(tmp_path / "run", dataset, predictions, evaluation, tmp_path / "r.html").read_text()).text
+    assert "also used in training or validation (p_a)" in text
+    assert "the reference leaks" in text
+
+
+def test_an_evaluation_without_scores_and_a_vanished_prediction(world, evaluation, tmp_path):
+    dataset, predictions, run = world
+    none = Evaluation([], evaluation.failures)
+    text = Page(write_report(run, dataset, predictions, none, tmp_path / "none.html").read_text()).text
+    assert "No case was scored" in text
+    only = Evaluation([score for score in evaluation.scores if score.case == "e_mr"], [])
+    text = Page(write_report(run, dataset, tmp_path, only, tmp_path / "gone.html").read_text()).text
+    assert "Not drawn: the prediction e_mr.nii.gz is no longer in" in text
+
+
+def test_a_run_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="expected a run folder"):
+        read_run_facts(tmp_path / "nowhere")
