@@ -107,7 +107,7 @@ class Dataset:
         values: list[int] = []
         for number, name in enumerate(self.classes):
             value = own.get(name, number)
-            while name not in own and (value in own.values() or value in values):
+            while name not in own and (value in table or value in values):
                 value += 1
             values.append(value)
         return values

@@ -1,0 +1,255 @@
+"""The manifest: read, written, merged labels and partial annotation, and every way to write it wrongly."""
+
+import json
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unpaired.data.manifest import (
+    CaseEntry,
+    Dataset,
+    Modality,
+    dataset_from_json,
+    encode_values,
+    read_dataset,
+    with_splits,
+    write_dataset,
+)
+from unpaired.errors import InputError
+
+CLASSES = ["background", "liver", "left kidney", "right kidney", "spleen"]
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "name": "abdomen",
+        "classes": CLASSES,
+        "modalities": {"ct": {"clip": [-175, 250]}, "t2": {"clip_percentiles": [1, 99]}},
+        "label_maps": {
+            "chaos": {"0": "background", "63": "liver", "126": "right kidney", "189": "left kidney", "252": "spleen"},
+            "merged": {"0": "background", "1": ["left kidney", "right kidney"], "6": "liver"},
+        },
+        "cases": [
+            {"id": "a", "patient": "p1", "modality": "ct", "image": "ct/a.nii.gz", "label": "ct/a_seg.nii.gz"},
+            {"patient": "p2", "modality": "t2", "image": "t2/b.nii.gz", "label": "t2/bs.nii.gz", "label_map": "chaos"},
+            {
+                "id": "c",
+                "patient": "p3",
+                "modality": "t2",
+                "image": "t2/c.nii.gz",
+                "label": "t2/cs.nii.gz",
+                "label_map": "merged",
+                "annotated": ["liver", "left kidney", "right kidney"],
+                "split": "test",
+                "fold": 2,
+            },
+            {"patient": 0, "modality": "t2", "image": "t2/d.nii.gz", "label": None},
+        ],
+    } | changes
+
+
+def parsed(folder: Path, **changes: Any) -> Dataset:
+    return dataset_from_json(document(**changes), folder / "dataset.json")
+
+
+def test_reading_resolves_paths_and_fills_defaults(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps(document()), encoding="utf-8")
+    dataset = read_dataset(tmp_path)
+    assert dataset == read_dataset(tmp_path / "dataset.json")
+    assert [case.id for case in dataset.cases] == ["a", "b", "c", "d"]
+    assert dataset.cases[0].image == tmp_path.resolve() / "ct/a.nii.gz"
+    assert dataset.cases[0].annotated is None
+    assert dataset.cases[3].label is None
+    assert dataset.cases[3].patient == "0", "a patient may be called 0"
+    assert dataset.modalities["ct"] == Modality("zscore", (-175.0, 250.0))
+    assert dataset.modalities["t2"].clip_percentiles == (1.0, 99.0)
+    assert (dataset.case("c").split, dataset.case("c").fold) == ("test", 2)
+
+
+def test_of_selects_by_modality_split_and_label(tmp_path: Path) -> None:
+    dataset = parsed(tmp_path)
+    for modality, split, labeled in product((None, "ct", "t2"), (None, "train", "test"), (None, True, False)):
+        expected = []
+        for case in dataset.cases:
+            fits = modality in (None, case.modality) and split in (None, case.split)
+            if fits and (labeled is None or labeled == (case.label is not None)):
+                expected.append(case)
+        assert dataset.of(modality, split, labeled) == expected
+
+
+def test_case_that_is_not_there_suggests_one(tmp_path: Path) -> None:
+    entry = document()["cases"][0] | {"id": "patient12"}
+    with pytest.raises(InputError, match="did you mean patient12"):
+        parsed(tmp_path, cases=[entry]).case("patient21")
+
+
+@pytest.mark.parametrize("name", ["out.json", "sub/folder"])
+def test_written_and_read_back_it_is_the_same(tmp_path: Path, name: str) -> None:
+    dataset = parsed(tmp_path)
+    path = write_dataset(dataset, tmp_path / name)
+    assert path == (tmp_path / "out.json" if name.endswith(".json") else tmp_path / "sub/folder/dataset.json")
+    back = read_dataset(path)
+    resolved = [(case.image.resolve(), case.label and case.label.resolve()) for case in back.cases]
+    assert resolved == [(case.image, case.label) for case in dataset.cases]
+    same_paths = tuple(
+        replace(case, image=image, label=label) for case, (image, label) in zip(back.cases, resolved, strict=True)
+    )
+    assert replace(back, cases=same_paths) == dataset
+    assert not Path(json.loads(path.read_text(encoding="utf-8"))["cases"][0]["image"]).is_absolute()
+    assert [file.name for file in path.parent.iterdir() if file.is_file()] == [path.name], "no temporary file is left"
+
+
+def test_the_manifest_moves_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    write_dataset(parsed(tmp_path / "old"), tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert read_dataset(tmp_path / "new").cases[0].image == tmp_path.resolve() / "new/ct/a.nii.gz"
+
+
+def test_a_monai_datalist_is_accepted_as_it_is(tmp_path: Path) -> None:
+    rows = [
+        {"patient": f"p{n}", "modality": "ct", "image": f"i{n}.nii", "label": f"l{n}.nii", "fold": 0} for n in range(3)
+    ]
+    datalist = {
+        "description": "made for MONAI",
+        "classes": ["background", "liver"],
+        "training": rows[:1],
+        "validation": rows[1:2],
+        "testing": [rows[2] | {"site": "B"}],
+    }
+    dataset = dataset_from_json(datalist, tmp_path / "datalist.json")
+    assert [case.split for case in dataset.cases] == ["train", "validation", "test"]
+    assert dict(dataset.modalities) == {"ct": Modality()}
+
+
+def test_label_sets_and_encoding_by_hand(tmp_path: Path) -> None:
+    dataset = parsed(tmp_path)
+    whole, merged = dataset.case("b"), dataset.case("c")
+    assert encode_values(dataset, dataset.case("a")) == {0: (0,), 1: (1,), 2: (2,), 3: (3,), 4: (4,)}
+    assert encode_values(dataset, whole) == {0: (0,), 63: (1,), 126: (3,), 189: (2,), 252: (4,)}
+    # Nobody looked for the spleen in case c: its background may be spleen.
+    assert encode_values(dataset, merged) == {0: (0, 4), 1: (2, 3), 6: (1,)}
+    assert dataset.label_sets() == ((0,), (1,), (2,), (3,), (4,), (0, 4), (2, 3))
+
+
+@given(annotated=st.sets(st.sampled_from(CLASSES[1:])))
+def test_background_means_background_or_what_nobody_looked_for(annotated: set[str]) -> None:
+    case = CaseEntry("x", "p", "ct", Path("x.nii"), Path("y.nii"), annotated=tuple(sorted(annotated)))
+    dataset = Dataset("d", tuple(CLASSES), {"ct": Modality()}, (case,))
+    expected = tuple(number for number, name in enumerate(CLASSES) if number == 0 or name not in annotated)
+    assert encode_values(dataset, case)[0] == expected
+    assert len(dataset.label_sets()) == len(CLASSES) + (len(expected) > 1)
+
+
+def test_source_values_are_the_modality_s_own_and_never_collide(tmp_path: Path) -> None:
+    dataset = parsed(tmp_path)
+    assert dataset.source_values("t2") == [0, 63, 189, 126, 252]
+    assert dataset.source_values("ct") == [0, 1, 2, 3, 4]
+    # With merged kidneys only, the map has no value of its own for one kidney, nor for the spleen: class numbers,
+    # moved past what already means something else (3 means either kidney, 4 the liver).
+    maps = {"merged": {"0": "background", "3": ["left kidney", "right kidney"], "4": "liver"}}
+    cases = [document()["cases"][2]]
+    assert parsed(tmp_path, label_maps=maps, cases=cases).source_values("t2") == [0, 4, 2, 5, 6]
+
+
+def test_identity_can_be_redefined(tmp_path: Path) -> None:
+    dataset = parsed(
+        tmp_path, label_maps={"identity": {"0": "background", "7": "liver"}}, cases=document()["cases"][:1]
+    )
+    assert dict(dataset.label_map_of(dataset.cases[0])) == {0: ("background",), 7: ("liver",)}
+
+
+def test_with_splits_changes_the_named_cases_only(tmp_path: Path) -> None:
+    dataset = with_splits(parsed(tmp_path), {"a": "train", "b": "validation"})
+    assert [case.split for case in dataset.cases] == ["train", "validation", "test", None]
+
+
+def case_with(**changes: Any) -> dict[str, Any]:
+    return {"cases": [document()["cases"][0] | changes]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"classes": None}, "'classes' must be a list"),
+        ({"classes": ["background"]}, "at least one more class"),
+        ({"classes": ["background", "liver", "liver"]}, "each once"),
+        ({"classes": "liver"}, "'classes' must be a list"),
+        ({"classes": {"background": 0, "liver": 1}}, "'classes' must be a list"),
+        ({"classes": ["background", 1]}, "'classes' must be a list"),
+        ({"modalities": {"CT": {}}}, "lower-case"),
+        ({"modalities": {"c t": {}}}, "lower-case"),
+        ({"modalities": "ct"}, "must be an object"),
+        ({"modalities": [1, 2]}, "must be an object"),
+        ({"modalities": {"ct": "zscore"}}, "modalities.ct must be a JSON object"),
+        ({"modalities": {"ct": {"normalisation": "zscore"}}}, "unknown fields"),
+        ({"modalities": {"ct": {"normalization": "z-score"}}}, "did you mean zscore"),
+        ({"modalities": {"ct": {"clip": [250, -175]}}}, "low < high"),
+        ({"modalities": {"ct": {"clip": ["a", "b"]}}}, "low < high"),
+        ({"modalities": {"ct": {"clip": [0, 1, 2]}}}, "low < high"),
+        ({"modalities": {"ct": {"clip": 5}}}, "low < high"),
+        ({"label_maps": []}, None),
+        ({"label_maps": [1]}, "'label_maps' must be a JSON object"),
+        ({"label_maps": {"m": ["liver"]}}, "label_maps.m must be a JSON object"),
+        ({"label_maps": {"m": {"one": "liver"}}}, "label values are integers, got 'one'"),
+        ({"label_maps": {"m": {"1": "livre"}}}, "did you mean liver"),
+        ({"label_maps": {"m": {"1": []}}}, "stands for nothing"),
+        ({"label_maps": {"m": {"1": 1}}}, "must stand for a class name"),
+        ({"label_maps": {"m": {"1": "liver", "01": "spleen"}}}, "appears twice"),
+        ({"cases": []}, "no cases"),
+        ({"cases": {"a": {}}}, "must be a list of cases"),
+        ({"cases": ["a.nii.gz"]}, "entry 1 must be a JSON object"),
+        ({"cases": document()["cases"][:1] * 2}, "case id 'a' appears twice"),
+        (case_with(patient=None), "has no 'patient'"),
+        (case_with(image=""), "has no 'image'"),
+        (case_with(image=["a.nii", "b.nii"]), "path of one file"),
+        (case_with(label=3), "path of one file"),
+        (case_with(lable="x.nii.gz"), "did you mean 'label'"),
+        (case_with(modality="mr"), "modality 'mr'"),
+        (case_with(label_map="kaos"), "did you mean chaos"),
+        (case_with(annotated=["livre"]), "did you mean liver"),
+        (case_with(annotated="livre"), "did you mean liver"),
+        (case_with(annotated=1), "'annotated' must be"),
+        (case_with(split="training"), "expected one of train, validation, test"),
+        (case_with(fold="one"), "fold 'one'"),
+        (case_with(id="a/b"), "can't be a file name"),
+        (case_with(id=".."), "can't be a file name"),
+        (case_with(id="a\\b"), "can't be a file name"),
+    ],
+)
+def test_what_is_wrong_gets_one_line(tmp_path: Path, changes: dict[str, Any], message: str | None) -> None:
+    if message is None:  # an empty list of label maps is an empty table of them
+        changes = {**changes, **case_with()}
+        assert len(parsed(tmp_path, **changes).cases) == 1
+        return
+    # Cases that use a label map would fail first where the label maps are what is wrong.
+    changes = {"cases": document()["cases"][:1], **changes}
+    with pytest.raises(InputError, match=message) as caught:
+        parsed(tmp_path, **changes)
+    assert "\n" not in str(caught.value)
+    assert "dataset.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "expected JSON"), ("[]", "expected a JSON object"), ("{}", "expected 'cases'"), (None, "found no file")],
+)
+def test_files_that_are_no_manifest(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "dataset.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=message) as caught:
+        read_dataset(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_binary_file_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_bytes(b"\x1f\x8b\x08\xff")
+    with pytest.raises(InputError, match="expected JSON"):
+        read_dataset(tmp_path / "dataset.json")

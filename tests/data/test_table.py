@@ -1,0 +1,106 @@
+"""Tables as manifests: what a spreadsheet writes is read, what is wrong is named by row and column."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from unpaired.data.importers.table import read_table
+from unpaired.data.manifest import Modality, read_dataset
+from unpaired.errors import InputError
+
+OPTIONS = {
+    "classes": ["background", "liver", "spleen"],
+    "label_maps": {"hospital": {"0": "background", "5": "liver", "9": "spleen"}},
+    "modalities": {"ct": {"clip": [-175, 250]}, "mr": {}},
+}
+TABLE = """patient,modality,image,label,label_map,annotated,split,fold,id
+p01,ct,ct/p01.nii.gz,ct/p01_seg.nii.gz,hospital,all,train,0,
+p02,mr,mr/p02.nii.gz,,,,train,,second
+
+p03,mr,"mr/p03, left.nii.gz",mr/p03_seg.nii.gz,hospital,liver; spleen,test,,
+p04,mr,mr/p04.nii.gz,mr/p04_seg.nii.gz,hospital,liver,validation
+"""
+
+
+def write(folder: Path, table: str, options: object = OPTIONS, name: str = "cases.csv") -> Path:
+    (folder / name).write_text(table, encoding="utf-8")
+    if options is not None:
+        (folder / name).with_suffix(".json").write_text(
+            options if isinstance(options, str) else json.dumps(options), encoding="utf-8"
+        )
+    return folder / name
+
+
+def test_reads_a_table_and_its_json(tmp_path: Path) -> None:
+    dataset = read_table(write(tmp_path, TABLE))
+    first, second, third, fourth = dataset.cases
+    assert (first.id, first.patient, first.fold, first.split, first.annotated) == ("p01", "p01", 0, "train", None)
+    assert first.image == tmp_path.resolve() / "ct/p01.nii.gz"
+    assert (second.id, second.label, second.fold) == ("second", None, None)
+    assert third.image.name == "p03, left.nii.gz"
+    assert third.annotated == ("liver", "spleen")
+    assert (fourth.annotated, fourth.split) == (("liver",), "validation")
+    assert dataset.modalities["ct"] == Modality(clip=(-175.0, 250.0))
+    assert dataset.label_map_of(first)[9] == ("spleen",)
+    assert dataset.name == "cases"
+
+
+def test_read_dataset_reads_tables_too_and_the_json_stays_a_side_file(tmp_path: Path) -> None:
+    assert read_dataset(write(tmp_path, TABLE)) == read_table(tmp_path / "cases.csv")
+
+
+def test_tab_separated_with_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
+    table = "\ufeff" + TABLE.replace('"mr/p03, left.nii.gz"', "mr/p03.nii.gz").replace(",", "\t").replace("\n", "\r\n")
+    dataset = read_table(write(tmp_path, table, name="cases.tsv"))
+    assert [case.patient for case in dataset.cases] == ["p01", "p02", "p03", "p04"]
+
+
+def test_classes_given_in_python_need_no_json(tmp_path: Path) -> None:
+    path = write(tmp_path, "patient,modality,image,label\n1,ct,a.nii,b.nii\n", options=None)
+    dataset = read_table(path, classes=["background", "liver"])
+    assert dataset.classes == ("background", "liver")
+    assert dict(dataset.modalities) == {"ct": Modality()}
+    assert dict(dataset.label_map_of(dataset.cases[0])) == {0: ("background",), 1: ("liver",)}
+
+
+HEADER = "patient,modality,image\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        ("", OPTIONS, "lacks patient, modality, image"),
+        (HEADER, OPTIONS, "no cases"),
+        ("patient,modalty,image\n", OPTIONS, "unknown column 'modalty'; did you mean modality"),
+        ("patient,modality,image,image\n", OPTIONS, "column 'image' appears twice"),
+        ("patient,modality\n", OPTIONS, "lacks image"),
+        (HEADER + "p1,ct,\n", OPTIONS, "row 2 has no 'image'"),
+        (HEADER + "p1,ct,a.nii\n\np2,,b.nii\n", OPTIONS, "row 4 has no 'modality'"),
+        (HEADER + "p1,ct,a.nii,train\n", OPTIONS, "row 2 has 4 cells under 3 columns"),
+        (HEADER + "p1,pet,a.nii\n", OPTIONS, "modality 'pet'"),
+        (HEADER.strip() + ",fold\np1,ct,a.nii,one\n", OPTIONS, "row 2: fold must be a whole number, got 'one'"),
+        (HEADER.strip() + ",split\np1,ct,a.nii,training\n", OPTIONS, "split 'training'"),
+        (HEADER.strip() + ",annotated\np1,ct,a.nii,livre\n", OPTIONS, "did you mean liver"),
+        (HEADER + 'p1,ct,"a.nii\n', OPTIONS, "expected a table in UTF-8"),
+        (HEADER + "p1,ct,a.nii\n", None, "needs cases.json beside it"),
+        (HEADER + "p1,ct,a.nii\n", "{", "expected JSON"),
+        (HEADER + "p1,ct,a.nii\n", ["liver"], "expected a JSON object"),
+        (HEADER + "p1,ct,a.nii\n", {"clases": ["a", "b"]}, "unknown field 'clases'; did you mean classes"),
+        (HEADER + "p1,ct,a.nii\n", {"classes": ["liver"]}, "at least one more class"),
+    ],
+)
+def test_what_is_wrong_gets_one_line(tmp_path: Path, table: str, options: object, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_table(write(tmp_path, table, options))
+    assert "\n" not in str(caught.value)
+    assert "cases." in str(caught.value)
+
+
+def test_a_missing_or_binary_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no file"):
+        read_table(tmp_path / "none.csv")
+    path = write(tmp_path, TABLE)
+    path.write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(InputError, match="UTF-8"):
+        read_table(path)
