@@ -3,8 +3,8 @@
     python benchmarks/csa_step.py                  the paper's network: width 16, 256x256, 8 images per modality
     python benchmarks/csa_step.py --small          a size for small machines
 
-Prints the median processor times of alternating runs, the ratio of the steps (goal: below 1.05), and for the affinity term alone
-(forward and backward) how many times longer the same numbers take when written entry by entry or with masked maps.
+Prints the median processor times of alternating runs, the ratio of the steps (goal: below 1.05), and for the affinity
+term alone (forward and backward) how many times longer the same numbers take entry by entry or with masked maps.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def entry_by_entry(features: dict[str, dict[str, Tensor]], data: dict[str, Batch
 
 
 def alternate(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Processor seconds of each run (other people's load doesn't count): a round to warm up, then `repeats` rounds in turn, so that a busy machine hits all alike."""
+    """Processor seconds of each run: a round to warm up, then `repeats` rounds in turn, so that load hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(repeats + 1):
         for name, run in runs.items():

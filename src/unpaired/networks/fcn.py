@@ -108,7 +108,7 @@ class FCN(Network):
         self.size_multiple = math.lcm(*self.upscale)
         self.feature_names = tuple(f"group{number}" for number in range(1, 10))
         self.concatenate = config.concatenate
-        self.mixed = not config.modality_norm
+        self.mixed = not config.modality_norm and config.norm == "batch"
         layers = _Layers(config, self.modalities, spatial_dims)
 
         self.first = layers.convolution(channels, config.width)
