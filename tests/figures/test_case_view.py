@@ -1,5 +1,7 @@
 """A case looks the same however its file lays out the axes."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from unpaired.data.images import write_image
 from unpaired.data.manifest import CaseEntry, Dataset, Modality
 from unpaired.errors import InputError
 from unpaired.figures.case_view import read_case_view
+from unpaired.figures.overlays import default_title
 
 CLASSES = ("background", "LV", "RV")
 MAPS = {"source": {0: ("background",), 500: ("LV",), 600: ("RV",), 7: ("LV", "RV")}}
@@ -48,11 +51,22 @@ def test_an_axial_scan_shows_the_patients_right_on_the_left_and_the_front_on_top
     assert view.prediction is None
 
 
-def test_a_voxel_that_stands_for_several_classes_is_background(tmp_path):
+def test_a_voxel_that_stands_for_several_classes_is_negative(tmp_path):
     dataset = dataset_in(tmp_path)
-    view = read_case_view(dataset, dataset.cases[0], None)
+    reference = read_case_view(dataset, dataset.cases[0], None).reference
+    assert reference is not None
+    assert [int((reference == value).sum()) for value in (-1, 0, 1, 2)] == [1, 4 * 8 * 10 - 6, 4, 1]
+
+
+def test_what_was_not_looked_for_is_neither_framed_nor_counted(tmp_path):
+    dataset = dataset_in(tmp_path)
+    partly = replace(dataset, cases=(replace(dataset.cases[0], annotated=("LV",)),))
+    prediction = np.where(axial()[1] == 0, 600, axial()[1]).astype(np.int16)  # RV wherever nobody looked for it
+    write_image(tmp_path / "p.nii.gz", np.where(prediction == 7, 500, prediction), axial()[2])
+    view = read_case_view(partly, partly.cases[0], tmp_path / "p.nii.gz")
     assert view.reference is not None
-    assert np.bincount(view.reference.ravel(), minlength=3).tolist() == [4 * 8 * 10 - 5, 4, 1]
+    assert (view.reference < 0).sum() == 4 * 8 * 10 - 5
+    assert default_title(view) == "a · ct · Dice: LV 1.000, RV 1.000"
 
 
 @pytest.mark.parametrize("codes", ["LPS", "PSR", "SAL", "ILA"])

@@ -114,7 +114,8 @@ def not_annotated(dataset: Dataset, case: CaseEntry) -> frozenset[int]:
 def translate(values: np.ndarray, table: Mapping[int, int], path: Path) -> np.ndarray:
     """Replace label values by numbers through `table`. Raises InputError naming the values it doesn't know."""
     known = np.array(sorted(table))
-    numbers = np.array([table[int(value)] for value in known], dtype=np.min_scalar_type(max(table.values())))
+    dtype = np.result_type(*(np.min_scalar_type(end(table.values())) for end in (min, max)))
+    numbers = np.array([table[int(value)] for value in known], dtype=dtype)
     inside = bool(values.size) and known[0] <= values.min() and values.max() <= known[-1]
     if inside and known[-1] - known[0] < 1 << 16:  # a table over the whole range is ten times faster than a search
         positions = np.full(known[-1] - known[0] + 1, -1, dtype=np.int32)
@@ -124,12 +125,15 @@ def translate(values: np.ndarray, table: Mapping[int, int], path: Path) -> np.nd
         found = np.searchsorted(known, values).clip(max=len(known) - 1)
         found = np.where(known[found] == values, found, -1)
     if (found < 0).any():
-        listed = ", ".join(str(int(value)) for value in np.unique(values[found < 0])[:5])
         raise InputError(
-            f"{path}: expected label values {', '.join(str(int(value)) for value in known)}, found {listed}; "
+            f"{path}: expected label values {_listed(known)}; found {_listed(np.unique(values[found < 0]))}; "
             "name each value in the label map (or --classes)"
         )
     return numbers[found]
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(str(int(value)) for value in values[:12]) + (", ..." if len(values) > 12 else "")
 
 
 def parse_classes(text: str) -> dict[int, str]:

@@ -13,12 +13,15 @@ from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError
 from unpaired.evaluation.evaluate import prediction_values, translate
 
+UNKNOWN = -1
+
 
 @dataclass(frozen=True)
 class CaseView:
     """Arrays (depth, height, width) with depth along the acquired slices; rows and columns as radiologists see them.
 
-    `reference` and `prediction` hold class numbers; either may be None. `edges` are the letters of the directions
+    `reference` and `prediction` hold class numbers; either may be None. A negative reference voxel stands for several
+    classes, so it is neither drawn nor counted. `edges` are the letters of the directions
     (left, right, top, bottom of the picture): L, R, A, P, S or I.
     """
 
@@ -35,14 +38,14 @@ class CaseView:
 def read_case_view(dataset: Dataset, case: CaseEntry, prediction: Path | None) -> CaseView:
     """Read a case's image, its reference if it has one and its prediction if one is given, for drawing.
 
-    A reference voxel that stands for several classes is drawn as background. Raises InputError for files that can't
-    be read or don't lie on the image's grid.
+    Raises InputError for files that can't be read or don't lie on the image's grid.
     """
     volume, geometry = apply(read_image(case.image), Preprocessing(), Modality("none"))
     reference = guess = None
     if case.label is not None:
         single = {
-            value: members[0] if len(members) == 1 else 0 for value, members in encode_values(dataset, case).items()
+            value: members[0] if len(members) == 1 else UNKNOWN
+            for value, members in encode_values(dataset, case).items()
         }
         reference = _label_map(read_label_map(case.label), single, case.label, geometry)
     if prediction is not None:

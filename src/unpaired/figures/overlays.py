@@ -62,7 +62,7 @@ def default_title(view: CaseView) -> str:
     parts = []
     if view.reference is not None and view.prediction is not None:
         for number, name in enumerate(view.classes[1:], start=1):
-            ours, theirs = view.prediction == number, view.reference == number
+            ours, theirs = (view.prediction == number) & (view.reference >= 0), view.reference == number
             total = int(ours.sum()) + int(theirs.sum())
             if total:
                 parts.append(f"{name} {2 * int((ours & theirs).sum()) / total:.3f}")
@@ -79,7 +79,7 @@ def telling_slices(view: CaseView, count: int) -> list[int]:
     count = min(count, len(occupied))
     spread = [int(occupied[int((place + 0.5) / count * len(occupied))]) for place in range(count)]
     if view.reference is not None and view.prediction is not None:
-        wrong = (view.reference != view.prediction).sum(axis=(1, 2))
+        wrong = ((view.reference != view.prediction) & (view.reference >= 0)).sum(axis=(1, 2))
         if wrong.any():
             worst = int(wrong.argmax())
             spread[min(range(count), key=lambda place: abs(spread[place] - worst))] = worst
