@@ -1,5 +1,27 @@
-"""Check the shapes in every signature while tests run (jaxtyping + beartype)."""
+"""Check the shapes in every signature while tests run (jaxtyping + beartype); a tiny phantom for all tests."""
 
 from jaxtyping import install_import_hook
 
-install_import_hook("unpaired", "beartype.beartype")
+install_import_hook("unpaired", "typecheck.checked")
+
+from pathlib import Path  # noqa: E402 (the hook has to come before any import of unpaired)
+
+import pytest  # noqa: E402
+
+from unpaired.data.manifest import Dataset, read_dataset  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Three modalities, four patients each (2 train, 1 validation, 1 test), 48x48 pixels. Do not write into it."""
+    from unpaired.data.importers.phantom import write_phantom
+
+    folder = tmp_path_factory.mktemp("phantom")
+    write_phantom(folder, anatomy="heart", size="tiny", seed=0)
+    return read_dataset(folder)
+
+
+@pytest.fixture
+def manifest(phantom: Dataset) -> Path:
+    """The tiny phantom's manifest file."""
+    return phantom.cases[0].image.parent.parent / "dataset.json"

@@ -99,7 +99,8 @@ def test_no_file_is_a_drawer_without_a_name() -> None:
 
 @pytest.mark.parametrize("statement", ["import unpaired", "import unpaired.cli", "import unpaired.evaluation.evaluate"])
 def test_the_start_up_path_leaves_torch_alone(statement: str) -> None:
-    code = f"{statement}; import sys; print(sorted({{'torch', 'monai', 'lightning_fabric', 'SimpleITK'}} & set(sys.modules)))"
+    heavy = {"torch", "monai", "lightning_fabric", "SimpleITK"}
+    code = f"{statement}; import sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 done but some cases failed or a check found errors; 2 bad input, one line says which; 130 stopped.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -376,6 +377,9 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    # Threads that wait by spinning make a training step ten times slower as soon as another process wants the cores
+    # (measured on two). Has to be set before torch is imported; a value of the user's own wins.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return tyro.extras.subcommand_cli_from_dict(
             COMMANDS,

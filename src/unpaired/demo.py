@@ -30,9 +30,8 @@ def run_demo(out: Path, *, recipe: str, seed: int, device: str, workers: int) ->
         write_phantom(manifest.parent, anatomy="heart", size="demo", seed=seed, workers=workers)
     dataset = read_dataset(manifest)
     findings = verify(dataset, workers=workers)
-    say(
-        f"{len(dataset.cases)} scans of {', '.join(dataset.modalities)} in {manifest.parent}; verify: {len(findings)} findings"
-    )
+    scans = f"{len(dataset.cases)} scans of {', '.join(dataset.modalities)} in {manifest.parent}"
+    say(f"{scans}; verify: {len(findings)} findings")
 
     folder = out / "runs" / recipe.split("/")[-1]
     say(f"training {recipe} (Ctrl-C is safe: the same command goes on)")

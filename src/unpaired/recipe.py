@@ -154,6 +154,10 @@ def from_json(document: Any, where: str = "recipe") -> Any:
     if unknown:
         raise InputError(f"{where}: {config_class.__name__} has no field {unknown[0]!r} in this version of unpaired")
     values = {key: from_json(value, f"{where}.{key}") for key, value in document.items() if key != "type"}
+    hints = typing.get_type_hints(config_class)
+    for key, value in values.items():
+        if not _fits(value, hints[key]):
+            raise InputError(f"{where}.{key}: expected {_type_name(hints[key])}, got {value!r}")
     try:
         return config_class(**values)
     except TypeError as error:
@@ -205,15 +209,15 @@ def _fits(value: Any, expected: Any) -> bool:
     origin = typing.get_origin(expected)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, option) for option in typing.get_args(expected))
+    if origin is typing.Literal:
+        return value in typing.get_args(expected)
     if origin is tuple:
         return isinstance(value, tuple)
     if expected is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if expected is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if expected in (str, bool, type(None)):
-        return isinstance(value, expected)
-    return not (isinstance(expected, type) and is_dataclass(expected))
+    return isinstance(value, expected) if isinstance(expected, type) else True
 
 
 def _type_name(expected: Any) -> str:

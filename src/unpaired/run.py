@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from unpaired import __version__
 from unpaired.data.manifest import SPLITS, Dataset, read_dataset, write_dataset
@@ -150,7 +150,7 @@ class Run:
         """Write the network's weights (safetensors)."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         with atomic(self.weights(which)) as temporary:
-            save_file(tensors, temporary)
+            temporary.write_bytes(save(tensors))  # not save_file: it writes files that only their owner may read
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write what going on needs: step, optimizer, method."""

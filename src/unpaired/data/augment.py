@@ -56,8 +56,9 @@ def augment(
     The result depends on the arguments alone: the library draws from global random states, which are set from `seed`
     for this call and put back after it.
     """
-    with _random_state(seed):
-        sample = _transforms(tuple(patch_size), augmentation)(image=image, segmentation=label_map[None].to(torch.int16))
+    with _random_state(seed):  # on a copy: some of the library's transforms work in place
+        transforms = _transforms(tuple(patch_size), augmentation)
+        sample = transforms(image=image.clone(), segmentation=label_map[None].to(torch.int16))
     return sample["image"].contiguous(), sample["segmentation"][0].long()
 
 
@@ -65,7 +66,7 @@ def augment(
 def _random_state(seed: int) -> Iterator[None]:
     state = np.random.get_state()  # batchgeneratorsv2 draws from numpy's global state too
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         np.random.seed(seed % 2**32)
         try:
             yield
@@ -76,7 +77,7 @@ def _random_state(seed: int) -> Iterator[None]:
 @lru_cache(maxsize=8)
 def _transforms(patch_size: tuple[int, ...], a: Augmentation):
     from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
-    from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
+    from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
     from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
     from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
     from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
@@ -116,13 +117,13 @@ def _transforms(patch_size: tuple[int, ...], a: Augmentation):
         (
             a.brightness,
             MultiplicativeBrightnessTransform(
-                multiplier_range=BGContrast((0.75, 1.25)), synchronize_channels=True, p_per_channel=1
+                multiplier_range=(0.75, 1.25), synchronize_channels=True, p_per_channel=1
             ),
         ),
         (
             a.contrast,
             ContrastTransform(
-                contrast_range=BGContrast((0.75, 1.25)), preserve_range=True, synchronize_channels=True, p_per_channel=1
+                contrast_range=(0.75, 1.25), preserve_range=True, synchronize_channels=True, p_per_channel=1
             ),
         ),
         (
@@ -131,15 +132,14 @@ def _transforms(patch_size: tuple[int, ...], a: Augmentation):
                 scale=(0.5, 1),
                 synchronize_channels=True,
                 synchronize_axes=True,
-                ignore_axes=None,
-                allowed_channels=None,
+                ignore_axes=(),
                 p_per_channel=1,
             ),
         ),
         (
             a.gamma,
             GammaTransform(
-                gamma=BGContrast((0.7, 1.5)),
+                gamma=(0.7, 1.5),
                 p_invert_image=0,
                 synchronize_channels=True,
                 p_per_channel=1,

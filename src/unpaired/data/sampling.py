@@ -7,7 +7,6 @@ and nothing is ever cut to the shorter one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from zlib import crc32
 
 import numpy as np
@@ -16,24 +15,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment
 from unpaired.data.batch import Batch
+from unpaired.data.prepare import PreparedCase
 from unpaired.errors import InputError
-
-
-class SampledCase(Protocol):
-    """What sampling reads of a case: `unpaired.data.prepare.PreparedCase` or arrays in memory (`ArrayCase`)."""
-
-    @property
-    def foreground(self) -> Mapping[int, np.ndarray]:
-        """{label value above 0: (n, 3) voxel coordinates}."""
-        ...
-
-    def volume(self) -> np.ndarray:
-        """(depth, height, width)."""
-        ...
-
-    def label_map(self) -> np.ndarray | None:
-        """The same shape, indices into the label sets."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +38,7 @@ class UnpairedSteps(TorchDataset):
 
     def __init__(
         self,
-        cases: Mapping[str, Sequence[SampledCase]],
+        cases: Mapping[str, Sequence[PreparedCase]],
         label_sets: Sequence[Sequence[int]],
         classes: int,
         sampling: Sampling,
@@ -101,7 +84,7 @@ class UnpairedSteps(TorchDataset):
         return draw_sample(case, self.sampling, rng)
 
 
-def draw_sample(case: SampledCase, sampling: Sampling, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_sample(case: PreparedCase, sampling: Sampling, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """One augmented image (channel, *patch_size) and its label map (*patch_size) from a random place of a case."""
     volume, label_map = case.volume(), case.label_map()
     if label_map is None:
@@ -122,7 +105,7 @@ def draw_sample(case: SampledCase, sampling: Sampling, rng: np.random.Generator)
 
 
 def _draw_center(
-    case: SampledCase, shape: np.ndarray, size: np.ndarray, foreground_share: float, rng: np.random.Generator
+    case: PreparedCase, shape: np.ndarray, size: np.ndarray, foreground_share: float, rng: np.random.Generator
 ) -> np.ndarray:
     """A patch center: near a foreground voxel, or anywhere; moved inside so that the patch leaves the volume least."""
     labels = sorted(label for label, places in case.foreground.items() if len(places))

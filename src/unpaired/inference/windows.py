@@ -58,7 +58,7 @@ def segment_volume(
     flat = len(patch_size) == 2
     size = np.array([1, *patch_size] if flat else patch_size)
     axes = [window_starts(length, int(window), overlap) for length, window in zip(volume.shape, size, strict=True)]
-    weights = torch.from_numpy(window_weights(size, [len(starts) > 1 for starts in axes]))
+    weights = torch.from_numpy(window_weights(size.tolist(), [len(starts) > 1 for starts in axes]))
     starts = [np.array(start) for start in product(*axes)]
     chunk = windows_at_once or (16 if flat else 2)
     total: Tensor | None = None

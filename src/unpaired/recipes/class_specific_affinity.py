@@ -7,9 +7,10 @@
 The paper's numbers (mean Dice over LV, myo, RV; LGE / bSSFP): Single 85.66 / 88.92, Joint 85.91 / 89.02,
 MSBN 85.71 / 89.65, CSA 87.65 / 89.95, on a random split of patients that was never released.
 
-Stated by the paper: 224x224 box, z-score per slice, batch 8, Adam at 1e-4 times 0.95 every 1000 steps, alpha = beta = 1,
-lambda. Open, and chosen here: steps (the paper names none), 8 images per modality, drop rate 0.25 (the printed 0.75 is
-the keep probability of the code it builds on), rotation and zoom as in the author's earlier code, one slice in.
+Stated by the paper: 224x224 box, z-score per slice, batch 8, Adam at 1e-4 times 0.95 every 1000 steps,
+alpha = beta = 1. Open, and chosen here: steps (the paper names none), 8 images per modality, drop rate 0.25 (the
+printed 0.75 is the keep probability of the code it builds on), rotation and zoom as in the author's earlier code,
+one slice in, lambda = 0.1 (the paper has 0.5 for MM-WHS and says that it was "increased" to that).
 The network has 37 million weights: this is GPU work. For a small machine: --set network.width=4 --set steps=1500.
 """
 

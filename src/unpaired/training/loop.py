@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from rich.console import Console
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -134,16 +134,17 @@ def _training_step(
     """One optimizer step: the method's objective on `accumulate` batches, backward, update."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(recipe.optimization, step, recipe.steps)
-    torch.manual_seed(_step_seed(recipe.seed, fabric.global_rank, step))
+    _seed_step(recipe.seed, step, fabric)
     optimizer.zero_grad(set_to_none=True)
+    objectives = []
     for part in range(recipe.accumulate):
         with fabric.no_backward_sync(model, enabled=part < recipe.accumulate - 1):
-            objective: Objective = model(fabric.to_device(next(batches)), step / recipe.steps)
-            fabric.backward(objective.loss / recipe.accumulate)
+            objectives.append(model(fabric.to_device(next(batches)), step / recipe.steps))
+            fabric.backward(objectives[-1].loss / recipe.accumulate)
     if recipe.optimization.gradient_clip is not None:
         fabric.clip_gradients(model, optimizer, max_norm=recipe.optimization.gradient_clip)
     optimizer.step()
-    return objective
+    return objectives[-1]
 
 
 class _Log:
@@ -275,9 +276,17 @@ def _batches(
     return iter(loader)
 
 
-def _step_seed(seed: int, rank: int, step: int) -> int:
-    """A seed for the step's dropout; distinct for all steps below 2^31 and ranks below 2^10."""
-    return ((seed & 0x3FFFFF) << 41) ^ (rank << 31) ^ step
+def _seed_step(seed: int, step: int, fabric: Fabric) -> None:
+    """Seed what a step draws on the device (dropout); distinct for steps below 2^31 and ranks below 2^10.
+
+    Not `torch.manual_seed`: where CUDA is not initialized it queues one more call for every step of the run.
+    """
+    number = ((seed & 0x3FFFFF) << 41) ^ (fabric.global_rank << 31) ^ step
+    torch.default_generator.manual_seed(number)
+    if fabric.device.type == "cuda":
+        torch.cuda.manual_seed(number)
+    elif fabric.device.type == "mps":
+        torch.mps.manual_seed(number)
 
 
 def _restore(run: Run, method: Method, optimizer: Any, fabric: Fabric) -> tuple[int, float]:

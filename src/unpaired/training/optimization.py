@@ -1,4 +1,4 @@
-"""Optimizer and learning rate. The rate is a function of the step alone, so a resumed run continues on the same curve."""
+"""Optimizer and learning rate. The rate is a function of the step alone, so a resumed run stays on its curve."""
 
 import math
 

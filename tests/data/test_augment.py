@@ -1,0 +1,65 @@
+"""Augmentation: image and labels move together, nothing new appears, nothing happens when all is off."""
+
+import pytest
+import torch
+
+from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment
+
+GEOMETRY_ONLY = Augmentation(spatial=1, noise=0, blur=0, brightness=0, contrast=0, gamma=0, low_resolution=0)
+
+
+def ball(shape: tuple[int, ...]) -> torch.Tensor:
+    """A blob off the center: 1 inside, 0 outside."""
+    axes = torch.meshgrid(*[torch.arange(n) - n * 0.55 for n in shape], indexing="ij")
+    return (sum((a / (n * 0.22)) ** 2 for a, n in zip(axes, shape, strict=True)) < 1).long()
+
+
+@pytest.mark.parametrize("patch", [(40, 48), (12, 32, 32)])
+def test_off_is_a_plain_central_cut(patch: tuple[int, ...]) -> None:
+    whole = tuple(n + 6 for n in patch)
+    image, labels = torch.rand(2, *whole), torch.randint(0, 4, whole)
+    out, moved = augment(image, labels, patch, NO_AUGMENTATION, seed=1)
+    middle = tuple(slice(3, 3 + n) for n in patch)
+    assert torch.equal(out, image[:, *middle])
+    assert torch.equal(moved, labels[middle])
+
+
+@pytest.mark.parametrize("augmentation", [GEOMETRY_ONLY, Augmentation(spatial=1, in_plane_only=True, noise=0, gamma=0)])
+@pytest.mark.parametrize("patch", [(40, 48), (12, 32, 32)])
+def test_image_and_labels_move_together(patch: tuple[int, ...], augmentation: Augmentation) -> None:
+    labels = ball(patch)
+    seen = set()
+    for seed in range(6):
+        out, moved = augment(labels[None].float(), labels, patch, augmentation, seed)
+        agree = ((out[0] > 0.5) == (moved > 0)).float().mean()
+        assert agree > 0.98
+        assert set(moved.unique().tolist()) <= {0, 1}
+        assert 0.4 < moved.sum() / labels.sum() < 2.2
+        seen.add(int(moved.sum()))
+    assert len(seen) > 1
+
+
+def test_in_plane_only_keeps_every_slice_in_its_place() -> None:
+    labels = torch.zeros(8, 32, 32, dtype=torch.long)
+    labels[3] = 1
+    _, moved = augment(torch.rand(1, 8, 32, 32), labels, (8, 32, 32), Augmentation(spatial=1, in_plane_only=True), 3)
+    assert moved.flatten(1).any(1).tolist() == [False, False, False, True, False, False, False, False]
+
+
+def test_the_seed_decides_and_intensity_leaves_labels_alone() -> None:
+    image, labels = torch.randn(1, 32, 32), torch.randint(0, 4, (32, 32))
+    loud = Augmentation(spatial=0, noise=1, blur=1, brightness=1, contrast=1, gamma=1, low_resolution=1)
+    first, moved = augment(image, labels, (32, 32), loud, 7)
+    assert torch.equal(first, augment(image, labels, (32, 32), loud, 7)[0])
+    assert not torch.equal(first, augment(image, labels, (32, 32), loud, 8)[0])
+    assert torch.equal(moved, labels)
+    assert not torch.allclose(first, image)
+    assert torch.isfinite(first).all()
+
+
+def test_the_margin_covers_what_turning_and_zooming_need() -> None:
+    assert NO_AUGMENTATION.margin == 1
+    image = torch.ones(1, *(2 * [round(64 * GEOMETRY_ONLY.margin) + 1]))
+    for seed in range(20):
+        out, _ = augment(image, image[0].long(), (64, 64), GEOMETRY_ONLY, seed)
+        assert (out > 0.99).all()

@@ -1,0 +1,167 @@
+"""UnpairedSteps: a pure function of (seed, rank, step), fair to small modalities, right about places."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unpaired.data.augment import NO_AUGMENTATION, Augmentation
+from unpaired.data.case import Geometry
+from unpaired.data.manifest import Dataset
+from unpaired.data.prepare import PreparedCase, prepare
+from unpaired.data.preprocess import Preprocessing
+from unpaired.data.sampling import Sampling, UnpairedSteps, cut, draw_sample
+from unpaired.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def cases(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[PreparedCase]]:
+    """ct with two cases, lge with one: very different sizes."""
+    prepared = prepare(phantom, Preprocessing(), tmp_path_factory.mktemp("prepared"))
+    assert not prepared.failures
+    return {
+        "ct": [prepared.cases[case.id] for case in phantom.of("ct", "train")],
+        "lge": [prepared.cases[case.id] for case in phantom.of("lge", "train")[:1]],
+    }
+
+
+def steps(cases: dict[str, list[PreparedCase]], **options) -> UnpairedSteps:
+    sampling = Sampling(
+        options.pop("patch_size", (32, 32)),
+        options.pop("batch_size", 2),
+        options.pop("context_slices", 1),
+        augmentation=options.pop("augmentation", NO_AUGMENTATION),
+    )
+    return UnpairedSteps(cases, [(i,) for i in range(6)], 6, sampling, steps=options.pop("steps", 8), **options)
+
+
+def same(a: dict, b: dict) -> bool:
+    return all(
+        torch.equal(a[m].images, b[m].images) and torch.equal(a[m].label_map, b[m].label_map) for m in a
+    ) and list(a) == list(b)
+
+
+def test_a_step_depends_on_seed_rank_and_step_alone(cases: dict[str, list[PreparedCase]]) -> None:
+    with_augmentation = {"augmentation": Augmentation(), "seed": 5}
+    first, second = steps(cases, **with_augmentation), steps(cases, **with_augmentation)
+    ahead = [first[t] for t in (6, 0, 3)]
+    torch.manual_seed(123)
+    np.random.seed(4)
+    for t, batch in zip((6, 0, 3), ahead, strict=True):
+        assert same(second[t], batch)
+    assert not same(first[0], first[1])
+    assert not same(first[0], steps(cases, augmentation=Augmentation(), seed=6)[0])
+    assert not same(first[0], steps(cases, augmentation=Augmentation(), seed=5, rank=1, world_size=2)[0])
+
+
+def test_sampling_leaves_the_global_random_states_alone(cases: dict[str, list[PreparedCase]]) -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    expected = torch.rand(3), np.random.rand(3)
+    torch.manual_seed(1)
+    np.random.seed(1)
+    _ = steps(cases, augmentation=Augmentation())[0]
+    assert torch.equal(torch.rand(3), expected[0])
+    assert np.array_equal(np.random.rand(3), expected[1])
+
+
+def test_two_ranks_together_are_one_rank_with_the_doubled_batch(cases: dict[str, list[PreparedCase]]) -> None:
+    whole = steps(cases, batch_size=4)[3]
+    halves = [steps(cases, batch_size=2, rank=rank, world_size=2)[3] for rank in (0, 1)]
+    for modality in cases:
+        assert torch.equal(whole[modality].images, torch.cat([half[modality].images for half in halves]))
+
+
+def test_every_modality_fills_its_batch_and_every_case_is_drawn_equally_often(
+    cases: dict[str, list[PreparedCase]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: Counter[str] = Counter()
+
+    def record(case: PreparedCase, sampling: Sampling, rng: np.random.Generator):
+        drawn[case.id] += 1
+        return torch.zeros(1, 2, 2), torch.zeros(2, 2, dtype=torch.long)
+
+    monkeypatch.setattr("unpaired.data.sampling.draw_sample", record)
+    stream = steps(cases, steps=8)
+    for t in range(8):
+        assert {modality: len(batch.images) for modality, batch in stream[t].items()} == {"ct": 2, "lge": 2}
+    counts = {modality: [drawn[case.id] for case in members] for modality, members in cases.items()}
+    assert counts == {"ct": [8, 8], "lge": [16]}
+
+
+def grid_case(
+    folder: Path, shape: tuple[int, int, int] = (5, 20, 24), foreground: np.ndarray | None = None
+) -> PreparedCase:
+    """A case whose voxel values say where they are: volume = index + 1, label = index mod 7."""
+    index = np.arange(np.prod(shape)).reshape(shape)
+    np.save(folder / "volume.npy", (index + 1).astype(np.float32))
+    np.save(folder / "label.npy", (index % 7).astype(np.uint8))
+    np.savez(folder / "foreground.npz", **({} if foreground is None else {"3": foreground}))
+    identity = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
+    box = tuple((0, n) for n in shape)
+    geometry = Geometry(shape, identity, (0, 1, 2), (False, False, False), box, shape)  # type: ignore[arg-type]
+    return PreparedCase("grid", "p", "ct", geometry, folder / "volume.npy", folder / "label.npy")
+
+
+@pytest.mark.parametrize("patch", [(8, 10), (3, 8, 10), (30, 30), (7, 30, 10)])
+def test_image_and_label_map_come_from_the_same_place(tmp_path: Path, patch: tuple[int, ...]) -> None:
+    case = grid_case(tmp_path)
+    for seed in range(20):
+        image, label_map = draw_sample(case, Sampling(patch, 1), np.random.default_rng(seed))
+        assert image.shape == (1, *patch)
+        assert label_map.shape == patch
+        inside = image[0] > 0
+        assert inside.any()
+        assert torch.equal(((image[0][inside] - 1) % 7).long(), label_map[inside])
+        assert not label_map[~inside].any()
+
+
+def test_a_patch_that_fits_never_leaves_the_volume(tmp_path: Path) -> None:
+    case = grid_case(tmp_path)
+    for seed in range(30):
+        image, _ = draw_sample(case, Sampling((4, 16, 16), 1), np.random.default_rng(seed))
+        assert (image > 0).all()
+
+
+def test_foreground_is_hit_as_often_as_asked(tmp_path: Path) -> None:
+    case = grid_case(tmp_path, (9, 60, 60), np.array([[4, 50, 50]], dtype=np.int32))
+    target = float(case.volume()[4, 50, 50])
+    sampling = Sampling((3, 12, 12), 1, foreground_share=0.75)
+    hits = [bool((draw_sample(case, sampling, np.random.default_rng(seed))[0] == target).any()) for seed in range(200)]
+    assert 0.65 < np.mean(hits) < 0.85
+
+
+def test_neighbor_slices_become_channels_and_the_outermost_repeat() -> None:
+    volume = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((4, 2, 2), np.float32)
+    whole = cut(volume, np.array([0, 0, 0]), np.array([4, 2, 2]), context_slices=3)
+    assert whole[:, :, 0, 0].T.tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
+
+
+def test_cut_fills_the_outside_with_zeros() -> None:
+    volume = np.ones((2, 3, 3), np.float32)
+    box = cut(volume, np.array([-1, 1, -2]), np.array([4, 4, 4]))
+    assert box.shape == (1, 4, 4, 4)
+    assert box.sum() == 2 * 2 * 2
+    assert box[0, 1:3, :2, 2:].all()
+    assert not cut(volume, np.array([5, 0, 0]), np.array([1, 3, 3])).any()
+
+
+def test_no_case_or_no_modality_is_refused(cases: dict[str, list[PreparedCase]]) -> None:
+    with pytest.raises(InputError, match="no labeled training case of modality bssfp"):
+        steps({**cases, "bssfp": []})
+    with pytest.raises(InputError, match="none given"):
+        steps({})
+
+
+def test_steps_outside_the_run_are_refused(cases: dict[str, list[PreparedCase]]) -> None:
+    with pytest.raises(IndexError):
+        steps(cases)[8]
+
+
+def test_label_sets_travel_with_the_batch(cases: dict[str, list[PreparedCase]], tmp_path: Path) -> None:
+    sets = [(0,), (1,), (2,), (3,), (4,), (5,), (0, 3)]
+    stream = UnpairedSteps(cases, sets, 6, Sampling((16, 16), 1), steps=1)
+    expected = torch.cat([torch.eye(6), torch.tensor([[1.0, 0, 0, 1, 0, 0]])]).bool()
+    assert torch.equal(stream[0]["ct"].label_sets, expected)

@@ -1,0 +1,110 @@
+"""Splits: every patient on one side, shares kept per modality, files that can't lie."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from unpaired.data.manifest import CaseEntry, Dataset, Modality, with_splits
+from unpaired.data.splits import check_patients, folds_by_patient, read_split, split_by_patient, write_split
+from unpaired.errors import InputError
+
+
+def dataset(both: int = 10, only_lge: int = 5) -> Dataset:
+    """Patients with bssfp and lge, then patients with lge alone."""
+    cases = []
+    for patient in range(both + only_lge):
+        for modality in ("bssfp", "lge") if patient < both else ("lge",):
+            cases.append(CaseEntry(f"p{patient}_{modality}", f"p{patient}", modality, Path(f"{patient}.nii")))
+    return Dataset("d", ("background", "LV"), {"bssfp": Modality(), "lge": Modality()}, tuple(cases))
+
+
+def sides_by_patient(data: Dataset, split: dict[str, str]) -> dict[str, set[str]]:
+    sides: dict[str, set[str]] = {}
+    for case in data.cases:
+        sides.setdefault(case.patient, set()).add(split[case.id])
+    return sides
+
+
+def test_a_patient_is_on_one_side_and_each_group_gives_its_share() -> None:
+    data = dataset()
+    split = split_by_patient(data, test=0.2, validation=0.2, seed=3)
+    sides = sides_by_patient(data, split)
+    assert all(len(side) == 1 for side in sides.values())
+    both = Counter(next(iter(sides[f"p{i}"])) for i in range(10))
+    alone = Counter(next(iter(sides[f"p{i}"])) for i in range(10, 15))
+    assert both == {"train": 6, "validation": 2, "test": 2}
+    assert alone == {"train": 3, "validation": 1, "test": 1}
+
+
+def test_the_seed_decides() -> None:
+    data = dataset()
+    assert split_by_patient(data, seed=1) == split_by_patient(data, seed=1)
+    assert len({tuple(split_by_patient(data, seed=seed).values()) for seed in range(5)}) > 1
+
+
+def test_one_patient_alone_stays_in_training() -> None:
+    assert set(split_by_patient(dataset(both=1, only_lge=0), test=0.5, validation=0.4).values()) == {"train"}
+
+
+def test_folds_test_every_patient_exactly_once() -> None:
+    data = dataset()
+    folds = folds_by_patient(data, folds=5, validation=0.1, seed=0)
+    tested = Counter(case for fold in folds for case, side in fold.items() if side == "test")
+    assert tested == {case.id: 1 for case in data.cases}
+    for fold in folds:
+        assert set(fold) == {case.id for case in data.cases}
+        assert all(len(side) == 1 for side in sides_by_patient(data, fold).values())
+        assert 2 <= len({data.case(c).patient for c, side in fold.items() if side == "test"}) <= 4
+
+
+@pytest.mark.parametrize(("test", "validation"), [(1.0, 0.0), (-0.1, 0.0), (0.6, 0.4)])
+def test_impossible_shares_are_refused(test: float, validation: float) -> None:
+    with pytest.raises(InputError, match="shares"):
+        split_by_patient(dataset(), test=test, validation=validation)
+
+
+def test_too_many_folds_are_refused() -> None:
+    with pytest.raises(InputError, match="between 2 and 15 folds"):
+        folds_by_patient(dataset(), folds=16)
+
+
+def test_a_split_file_comes_back_and_what_it_leaves_out_takes_no_part(tmp_path: Path) -> None:
+    data = dataset()
+    split = split_by_patient(data)
+    del split["p0_lge"], split["p0_bssfp"]
+    path = write_split(split, tmp_path / "deep" / "split.json")
+    stale = with_splits(data, {"p0_lge": "train", "p0_bssfp": "train"})
+    back = read_split(path, stale)
+    assert {case.id: case.split for case in back.cases if case.split} == split
+    assert back.case("p0_lge").split is None
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"train": ["p0_lge"], "test": ["p0_bssfp"]}, "patient 'p0' is on 2 sides"),
+        ({"train": ["p0_lge"], "test": ["p0_lge"]}, "both in train and in test"),
+        ({"train": ["p0_lgee"]}, "did you mean p0_lge"),
+        ({"training": []}, "expected lists of case ids under train, validation, test"),
+    ],
+)
+def test_a_split_file_that_lies_is_refused(tmp_path: Path, document: dict, message: str) -> None:
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=message):
+        read_split(path, dataset())
+
+
+def test_a_missing_or_broken_split_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no file"):
+        read_split(tmp_path / "no.json", dataset())
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(InputError, match="expected JSON"):
+        read_split(tmp_path / "broken.json", dataset())
+
+
+def test_a_patient_on_both_sides_of_a_manifest_is_refused() -> None:
+    with pytest.raises(InputError, match="split by patient"):
+        check_patients(with_splits(dataset(), {"p0_lge": "train", "p0_bssfp": "test"}))

@@ -1,0 +1,85 @@
+"""Windows: everything covered, seams blended, one window where one is enough; 2D and 3D alike."""
+
+import numpy as np
+import pytest
+import torch
+
+from unpaired.inference.windows import segment_volume, window_starts, window_weights
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.75])
+@pytest.mark.parametrize(("length", "window"), [(10, 4), (11, 4), (4, 4), (100, 33), (5, 1), (7, 6)])
+def test_windows_cover_every_voxel_and_share_enough(length: int, window: int, overlap: float) -> None:
+    starts = window_starts(length, window, overlap)
+    covered = {v for start in starts for v in range(start, start + window)}
+    assert covered == set(range(length))
+    gaps = np.diff(starts)
+    assert (gaps >= 1).all()
+    assert (window - gaps >= int(window * overlap) - (window == 1)).all()
+
+
+def test_a_larger_window_is_centered_as_in_training() -> None:
+    assert window_starts(5, 8, 0.5) == [-2]
+    assert window_starts(192, 224, 0.5) == [-16]
+
+
+def test_weights_are_one_without_overlap_and_peak_in_the_middle_with_it() -> None:
+    assert (window_weights((1, 8, 9), (False, False, False)) == 1).all()
+    weights = window_weights((1, 9, 9), (True, True, False))
+    assert weights[0, 4, 0] == weights.max() == weights[0, 4, 8]
+    assert np.array_equal(weights, weights[:, ::-1])
+    assert weights.min() >= 1e-3 * weights.max()
+
+
+def pointwise(images: torch.Tensor) -> torch.Tensor:
+    """Logits that depend on each voxel alone, so windows must not matter."""
+    middle = images[:, images.shape[1] // 2]
+    return torch.stack([middle, -middle, middle**2], dim=1)
+
+
+@pytest.mark.parametrize("patch", [(16, 16), (40, 48), (4, 16, 16), (9, 40, 48)])
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_a_voxelwise_network_gives_the_same_in_any_windows(patch: tuple[int, ...], overlap: float) -> None:
+    volume = np.random.default_rng(0).normal(size=(7, 33, 37)).astype(np.float32)
+    out = segment_volume(pointwise, volume, patch_size=patch, overlap=overlap)
+    expected = pointwise(torch.from_numpy(volume)[None, None])[0].softmax(0)
+    assert out.shape == (3, 7, 33, 37)
+    assert torch.allclose(out, expected, atol=1e-6)
+    assert torch.allclose(out.sum(0), torch.ones(7, 33, 37), atol=1e-5)
+
+
+def test_overlapping_windows_are_averaged_with_their_weights() -> None:
+    """Two windows along one axis, against a loop over windows."""
+    volume = np.random.default_rng(1).normal(size=(1, 6, 9)).astype(np.float32)
+
+    def by_position(images: torch.Tensor) -> torch.Tensor:
+        ramp = torch.arange(images.shape[-1], dtype=torch.float32).expand(images.shape[0], *images.shape[2:])
+        return torch.stack([images[:, 0], ramp / 3], dim=1)
+
+    out = segment_volume(by_position, volume, patch_size=(6, 6), overlap=0.5)
+    weights = window_weights((1, 6, 6), (False, False, True))[0, 0]
+    total, norm = np.zeros((2, 6, 9)), np.zeros(9)
+    for start in (0, 3):
+        logits = np.stack([volume[0, :, start : start + 6], np.tile(np.arange(6) / 3, (6, 1))])
+        soft = np.exp(logits) / np.exp(logits).sum(0)
+        for x in range(6):
+            total[:, :, start + x] += soft[:, :, x] * weights[x]
+            norm[start + x] += weights[x]
+    assert np.allclose(out[:, 0].numpy(), total / norm, atol=1e-6)
+
+
+def test_neighbor_slices_reach_the_network_as_channels() -> None:
+    volume = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((4, 8, 8), np.float32)
+    seen = []
+
+    def record(images: torch.Tensor) -> torch.Tensor:
+        seen.extend(images[:, :, 0, 0].tolist())
+        return images[:, :2]
+
+    segment_volume(record, volume, patch_size=(8, 8), context_slices=3)
+    assert seen == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
+
+
+def test_memory_is_not_held_for_gradients() -> None:
+    layer = torch.nn.Conv2d(1, 2, 1)
+    assert not segment_volume(layer, np.zeros((2, 8, 8), np.float32), patch_size=(8, 8)).requires_grad

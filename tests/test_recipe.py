@@ -1,0 +1,127 @@
+"""Recipes: what is written is read back equal; every wrong name or value is named."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from unpaired.errors import InputError
+from unpaired.recipe import Optimization, Recipe, build_method, dumps, from_json, override, to_json
+from unpaired.recipes import all_recipes, find_recipe
+
+NAME = "phantom/csa"
+
+
+@pytest.mark.parametrize("name", sorted(all_recipes()))
+def test_a_recipe_survives_json(name: str) -> None:
+    recipe = find_recipe(name)
+    assert from_json(json.loads(dumps(recipe))) == recipe
+
+
+def test_fields_are_replaced_deep_inside() -> None:
+    changed = override(
+        find_recipe(NAME),
+        ["network.width=8", "steps=7", "patch_size=[64, 80]", "optimization.learning_rate=1", 'modalities=["ct"]'],
+    )
+    expected = find_recipe(NAME)
+    expected = replace(
+        expected,
+        network=replace(expected.network, width=8),
+        steps=7,
+        patch_size=(64, 80),
+        optimization=replace(expected.optimization, learning_rate=1.0),
+        modalities=("ct",),
+    )
+    assert changed == expected
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("network.widht=8", "did you mean width"),
+        ("network.width=wide", "expected int, got 'wide'"),
+        ("steps=1.5", "expected int"),
+        ("steps=true", "expected int"),
+        ("steps", "FIELD=VALUE"),
+        ("steps.more=1", "plain value"),
+        ("steps=0", "steps must be above 0"),
+        ("network=3", "expected"),
+        ("optimization.schedule=cosin", "did you mean cosine"),
+        ("precision=fp8", "recipe.precision"),
+        ("context_slices=2", "must be odd"),
+        ("patch_size=[3]", "patch_size must be"),
+        ("foreground_share=2", r"\[0, 1\]"),
+        ("window_overlap=1", r"\[0, 1\)"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_line(assignment: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        override(find_recipe(NAME), [assignment])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_name_with_a_typo_suggests_the_near_one() -> None:
+    with pytest.raises(InputError, match=r"did you mean .*phantom/csa"):
+        find_recipe("phantom/cas")
+
+
+def test_a_recipe_of_ones_own_file(tmp_path) -> None:
+    file = tmp_path / "mine_for_test.py"
+    file.write_text(
+        "from dataclasses import replace\nfrom unpaired.recipe import Recipe\nfrom unpaired.recipes import phantom\n"
+        "def quick() -> Recipe:\n    return replace(phantom.csa(), steps=3)\n"
+    )
+    assert find_recipe(f"{file}:quick").steps == 3
+    with pytest.raises(InputError, match="did you mean quick"):
+        find_recipe(f"{file}:quikc")
+    with pytest.raises(InputError, match="no file"):
+        find_recipe("nowhere.py:quick")
+    file.write_text("def f(:\n")
+    with pytest.raises(InputError, match="SyntaxError"):
+        find_recipe(f"{file}:f")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"type": "os:system"}, "no config class"),
+        ({"type": "no_such_module:X"}, "can't be imported"),
+        ({"type": "unpaired.recipe:Nothing"}, "no config class"),
+        ({"stepz": 3}, "no field 'stepz'"),
+        ({"steps": -1}, "steps must be above 0"),
+        ({"steps": "many"}, "recipe.steps: expected int, got 'many'"),
+        ({"method": None}, "recipe.method: expected MethodConfig, got None"),
+        ({"network": {"type": "unpaired.recipe:Optimization"}}, "recipe.network: expected NetworkConfig"),
+    ],
+)
+def test_a_stored_recipe_that_is_wrong_is_refused(change: dict, message: str) -> None:
+    document = {**to_json(find_recipe(NAME)), **change}
+    with pytest.raises(InputError, match=message):
+        from_json(document)
+
+
+def test_a_patch_that_the_network_cannot_take_is_refused() -> None:
+    with pytest.raises(InputError, match="multiple"):
+        build_method(replace(find_recipe(NAME), patch_size=(60, 64)), ("ct", "lge"), 4)
+
+
+def test_building_is_seeded_and_leaves_the_random_state_alone() -> None:
+    import torch
+
+    recipe = override(find_recipe(NAME), ["network.width=2"])
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    first = build_method(recipe, ("ct", "lge"), 4).network.state_dict()
+    assert torch.equal(torch.rand(2), expected)
+    second = build_method(recipe, ("ct", "lge"), 4).network.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = build_method(replace(recipe, seed=1), ("ct", "lge"), 4).network.state_dict()
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_recipes_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        find_recipe(NAME).steps = 3  # type: ignore[misc]
+    assert isinstance(find_recipe(NAME), Recipe)
+    assert Optimization() == Optimization(learning_rate=1e-4)
