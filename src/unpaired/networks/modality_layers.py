@@ -89,8 +89,9 @@ def run_modalities(
     """Run a network over {modality: images}: once over all of them, or once per modality.
 
     Values and gradients are equal, except where layers mix the modalities (`mixed`, a shared norm): then it is always
-    once over all. `concatenate=None` is once per modality on a CPU, where that was measured to be faster
-    (`benchmarks/concatenated_forward.py`), and once over all on an accelerator, which has more cores to fill.
+    once over all. `concatenate=None` is once per modality on a CPU and once over all on an accelerator, which has more
+    cores to fill (not measured). On a CPU it hardly matters: once over all took 1.08 times as long at the papers' size
+    (8 images of 256x256 each) and 0.93 to 0.96 at 96x96 and 128x128 (`benchmarks/concatenated_forward.py`).
     Images of different size run once per modality; where layers mix, that is an InputError.
     """
     sizes = {name: tuple(x.shape[1:]) for name, x in images.items()}
