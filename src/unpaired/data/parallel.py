@@ -15,8 +15,7 @@ Outcome = tuple[int, Any, str | None]
 def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int = 0) -> Iterator[Outcome]:
     """Call `function` on every item and yield (position, result, failure) as they finish.
 
-    Up to one worker runs in this process, in order. More start fresh processes (spawn: torch's threads don't survive a
-    fork), so `function` and the items must be picklable and a script needs `if __name__ == "__main__"`. InputError,
+    Up to one worker runs in this process, in order. More start fresh processes (spawn: threads don't survive a fork), so `function` and the items must be picklable and a script needs `if __name__ == "__main__"`. InputError,
     OSError and MemoryError are the item's failure; any other error is a bug and is raised.
     """
     if workers <= 1 or len(work) <= 1:
@@ -62,11 +61,4 @@ def _result(future: Future) -> tuple[Any, str | None] | None:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
-
-
-def _one_thread() -> None:
-    """Processes are the parallelism here; each with a thread per core would only get in the others' way."""
-    import torch
-
-    torch.set_num_threads(1)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))

@@ -18,7 +18,7 @@ from unpaired.errors import InputError, nearest
 Plane = Literal["native", "axial", "coronal", "sagittal"]
 Region = Literal["none", "body", "label", "center"]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-Triple = tuple[float | None, float | None, float | None]
+Triple = tuple[float | int | None, float | int | None, float | int | None]
 
 DOWN = np.array([0.0, -1.0, -2.0])
 """Where rows run, in RAS: to inferior, else to posterior."""
@@ -46,7 +46,7 @@ class Preprocessing:
     is as large as the body or reference plus margin."""
     size: tuple[int | None, int | None, int | None] | None = None
     """Fixed extent of the box in prepared voxels (CSA: 224 x 224 of the file's pixels); wins over `roi_size_mm`."""
-    roi_margin_mm: float = 0.0
+    roi_margin_mm: float | int = 0.0
     """Added on each side of the body's or reference's box; not used along axes with a fixed extent."""
     normalization: str | None = None
     """Overrides the normalization that the manifest gives to a modality."""
@@ -76,7 +76,7 @@ class Preprocessing:
         return self.roi == "label"
 
 
-def _check_triple(name: str, value: Sequence[float | None] | None) -> None:
+def _check_triple(name: str, value: Sequence[float | int | None] | None) -> None:
     if value is None:
         return
     if len(value) != 3 or not all(item is None or (np.isfinite(item) and item > 0) for item in value):
@@ -95,7 +95,7 @@ def apply(
     for NaN or infinity, an affine without inverse, and roi "label" without a reference.
     """
     view, geometry = _cropped_view(image, preprocessing, label)
-    volume = _resample(_padded(view, geometry), geometry.grid)
+    volume = _resample(view, geometry.crop, geometry.grid)
     _check_finite(volume)
     inside = tuple(slice(start, stop) for start, stop in _inside(geometry))
     part = volume[inside]
@@ -149,10 +149,11 @@ def restore_probabilities(probabilities: np.ndarray, geometry: Geometry) -> np.n
     size = tuple(stop - start for start, stop in geometry.crop)
     if size == geometry.grid:
         return _uncropped(probabilities.argmax(axis=0).astype(np.uint8), geometry)
-    best = _resample(probabilities[0], size)
+    whole = tuple((0, count) for count in geometry.grid)
+    best = _resample(probabilities[0], whole, size)
     winner = np.zeros(size, np.uint8)
     for number in range(1, len(probabilities)):
-        score = _resample(probabilities[number], size)
+        score = _resample(probabilities[number], whole, size)
         winner[score > best] = number
         np.maximum(best, score, out=best)
     return _uncropped(winner, geometry)
@@ -298,19 +299,6 @@ def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
     )
 
 
-def _padded(view: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """The crop as contiguous float32, with the scan's edge repeated where it reaches outside."""
-    kept = [
-        (min(max(start, 0), size - 1), max(min(stop, size), 1))
-        for (start, stop), size in zip(geometry.crop, view.shape, strict=True)
-    ]
-    inside = view[tuple(slice(start, stop) for start, stop in kept)].astype(np.float32, order="C")
-    before_after = [
-        (first - start, stop - last) for (start, stop), (first, last) in zip(geometry.crop, kept, strict=True)
-    ]
-    return np.pad(inside, before_after, mode="edge") if any(map(any, before_after)) else inside
-
-
 def _inside(geometry: Geometry) -> Box:
     """The prepared voxels whose centers lie within the file."""
     box = []
@@ -323,15 +311,55 @@ def _inside(geometry: Geometry) -> Box:
     return tuple(box)
 
 
-def _resample(volume: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    """Trilinear, voxel-centre to voxel-centre, edges repeated; the volume itself where the grid is the same."""
-    if volume.shape == tuple(grid):
-        return volume.astype(np.float32, copy=False)
-    import torch
-    from torch.nn import functional as F
+Neighbors = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""For each sample along an axis: the voxel before it, the one after it, and how much of the latter."""
 
-    tensor = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
-    return F.interpolate(tensor[None, None], size=list(grid), mode="trilinear", align_corners=False)[0, 0].numpy()
+
+def _neighbors(crop: tuple[int, int], size: int, count: int) -> Neighbors:
+    """Sample centers of `count` voxels that fill the crop; beyond the crop or the file the last voxel is repeated.
+
+    Positions are float64: in float32, as torch's interpolation has them, a bone's edge is wrong by 0.02 HU.
+    """
+    first, last = max(crop[0], 0), min(crop[1], size) - 1
+    place = crop[0] + (np.arange(count) + 0.5) * ((crop[1] - crop[0]) / count) - 0.5
+    place = place.clip(first, last)
+    lower = np.floor(place).astype(np.intp)
+    return lower, np.minimum(lower + 1, last), (place - lower).astype(np.float32)
+
+
+def _resample(view: np.ndarray, crop: Sequence[tuple[int, int]], grid: Sequence[int]) -> np.ndarray:
+    """The crop of a view, trilinear on `grid`, voxel-centre to voxel-centre, as contiguous float32.
+
+    Plane by plane, so that everything but the result fits the processor's cache: four times as fast as torch's
+    trilinear interpolation on one core, and no copy of the crop.
+    """
+    depth, rows, columns = (_neighbors(*axis) for axis in zip(crop, view.shape, grid, strict=True))
+    result = np.empty(tuple(grid), np.float32)
+    planes: dict[int, np.ndarray] = {}
+    for target, before, after, weight in zip(result, depth[0].tolist(), depth[1].tolist(), depth[2], strict=True):
+        needed = (before, after) if weight else (before,)
+        planes = {
+            index: planes[index] if index in planes else _resample_plane(view[index], rows, columns) for index in needed
+        }
+        if weight:
+            np.subtract(planes[after], planes[before], out=target)
+            target *= weight
+            target += planes[before]
+        else:
+            target[...] = planes[before]
+    return result
+
+
+def _resample_plane(plane: np.ndarray, rows: Neighbors, columns: Neighbors) -> np.ndarray:
+    before, after, weight = rows
+    result = plane[before].astype(np.float32)
+    if weight.any():
+        result += (plane[after].astype(np.float32) - result) * weight[:, np.newaxis]
+    before, after, weight = columns
+    if not weight.any():
+        return result[:, before]
+    left = result[:, before]
+    return left + (result[:, after] - left) * weight
 
 
 def _uncropped(part: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -1,0 +1,210 @@
+"""Prepared arrays: right, cached, resumable, and never stopped by one bad case."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unpaired.data import prepare as module
+from unpaired.data.case import Case, UnlabeledCase
+from unpaired.data.images import read_image, write_image
+from unpaired.data.manifest import CaseEntry, Dataset, Modality
+from unpaired.data.parallel import for_each
+from unpaired.data.prepare import count_labels, encode_label_map, prepare
+from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
+from unpaired.errors import InputError
+
+SHAPE = (20, 18, 6)
+AFFINE = np.diag([-1.0, 1.0, 4.0, 1.0])
+RECIPE = Preprocessing(spacing_mm=(None, 1.3, 1.3))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    cases = []
+    for number in range(4):
+        generator = np.random.default_rng(number)
+        write_image(tmp_path / f"{number}.nii.gz", generator.normal(0, 9, SHAPE).astype(np.float32), AFFINE)
+        label = np.zeros(SHAPE, np.int16)
+        label[5:12, 4:10, 2:4] = 500
+        label[12:15, 4:10, 2:4] = 200
+        write_image(tmp_path / f"{number}_label.nii.gz", label, AFFINE)
+        file = None if number == 3 else tmp_path / f"{number}_label.nii.gz"
+        cases.append(CaseEntry(f"case{number}", f"p{number}", "lge", tmp_path / f"{number}.nii.gz", file, "odd"))
+    maps = {"odd": {0: ("background",), 500: ("LV",), 200: ("myo",)}}
+    return Dataset("d", ("background", "LV", "myo"), {"lge": Modality()}, tuple(cases), maps)
+
+
+def test_arrays_are_what_preprocess_makes(dataset: Dataset, tmp_path: Path) -> None:
+    prepared = prepare(dataset, RECIPE, tmp_path / "out")
+    assert list(prepared.cases) == [case.id for case in dataset.cases]
+    assert prepared.failures == []
+    case = prepared.cases["case1"]
+    volume, geometry = apply(read_image(dataset.cases[1].image), RECIPE, Modality())
+    assert case.geometry == geometry
+    assert case.shape == volume.shape == case.volume().shape
+    assert case.volume().dtype == np.float32
+    np.testing.assert_array_equal(case.volume(), volume)
+    assert isinstance(case.volume(), np.memmap)
+    label = read_image(dataset.cases[1].label or "").array
+    classes = np.where(label == 500, 1, np.where(label == 200, 2, 0)).astype(np.uint8)
+    label_map = case.label_map()
+    assert label_map is not None
+    np.testing.assert_array_equal(label_map, apply_to_label(classes, geometry))
+    assert isinstance(case.load(), Case)
+    assert isinstance(prepared.cases["case3"].load(), UnlabeledCase)
+    assert prepared.cases["case3"].label_map() is None
+    assert prepared.cases["case3"].foreground == {}
+
+
+def test_foreground_is_a_seeded_sample_of_each_class(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FOREGROUND_SAMPLES", 20)
+    first = prepare(dataset, RECIPE, tmp_path / "a").cases["case0"]
+    again = prepare(dataset, RECIPE, tmp_path / "b").cases["case0"]
+    label_map = first.label_map()
+    assert label_map is not None
+    assert set(first.foreground) == {1, 2}
+    for value, voxels in first.foreground.items():
+        assert voxels.shape == (20, 3)
+        assert len(np.unique(voxels, axis=0)) == 20
+        assert (label_map[tuple(voxels.T)] == value).all()
+        np.testing.assert_array_equal(voxels, again.foreground[value])
+
+
+def test_merged_values_and_unknown_background(dataset: Dataset, tmp_path: Path) -> None:
+    maps = {"odd": {0: ("background",), 500: ("LV", "myo"), 200: ("myo",)}}
+    cases = (replace(dataset.cases[0], annotated=("LV",)), dataset.cases[1])
+    prepared = prepare(replace(dataset, label_maps=maps, cases=cases), Preprocessing(), tmp_path / "out")
+    assert prepared.label_sets == ((0,), (1,), (2,), (0, 2), (1, 2))
+    label_map = prepared.cases["case0"].label_map()
+    assert label_map is not None
+    assert set(np.unique(label_map)) == {2, 3, 4}
+    assert set(prepared.cases["case0"].foreground) == {2, 4}  # what may be background is no foreground
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {file.parent.name: file.stat().st_mtime_ns for file in folder.glob("*/volume.npy")}
+
+
+def test_cache_is_used_until_something_changes(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(dataset, RECIPE, out)
+    first = stamps(out)
+    assert len(first) == 4
+    prepare(dataset, RECIPE, out)
+    assert stamps(out) == first
+    prepare(dataset, replace(RECIPE, normalization="minmax"), out)
+    assert len(stamps(out)) == 8  # another preparation, beside the first
+    status = dataset.cases[0].image.stat()
+    os.utime(dataset.cases[0].image, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    prepare(dataset, RECIPE, out)
+    assert len(stamps(out)) == 9
+
+
+def test_a_killed_run_is_resumed(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    real = module._write_case
+
+    class Killed(BaseException):
+        pass
+
+    def dies_at_case2(job: Any, folder: Path) -> None:
+        real(job, folder)
+        if job.entry.id == "case2":
+            raise Killed
+
+    monkeypatch.setattr(module, "_write_case", dies_at_case2)
+    with pytest.raises(Killed):
+        prepare(dataset, RECIPE, out)
+    done = stamps(out)
+    assert len(done) == 2
+    # what kill -9 leaves: a half-written folder under its temporary name
+    left = out / ".case2-key.1.tmp"
+    left.mkdir()
+    (left / "volume.npy").write_bytes(b"half")
+    os.utime(left, (0, 0))
+    monkeypatch.setattr(module, "_write_case", real)
+    prepared = prepare(dataset, RECIPE, out)
+    assert len(prepared.cases) == 4
+    assert {name: time for name, time in stamps(out).items() if name in done} == done
+    assert not list(out.glob(".*"))
+
+
+def test_bad_cases_are_listed_and_the_others_done(dataset: Dataset, tmp_path: Path) -> None:
+    dataset.cases[0].image.write_bytes(b"broken")
+    label = np.zeros(SHAPE, np.int16)
+    label[3, 3, 3] = 421
+    write_image(dataset.cases[1].label or "", label, AFFINE)
+    moved = AFFINE.copy()
+    moved[0, 3] = 30
+    write_image(dataset.cases[2].label or "", label * 0, moved)
+    prepared = prepare(dataset, RECIPE, tmp_path / "out")
+    assert list(prepared.cases) == ["case3"]
+    reasons = dict(prepared.failures)
+    assert list(reasons) == ["case0", "case1", "case2"]
+    assert "not a NIfTI" in reasons["case0"]
+    assert "421" in reasons["case1"]
+    assert "1_label.nii.gz" in reasons["case1"]
+    assert "30.0 voxels" in reasons["case2"]
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_report_tells_what_was_done(dataset: Dataset, tmp_path: Path) -> None:
+    prepared = prepare(dataset, RECIPE, tmp_path / "out")
+    report = json.loads(prepared.report.read_text())
+    case = report["cases"]["case0"]
+    assert case["file_shape"] == list(SHAPE)
+    assert case["shape"] == [6, 14, 15]
+    assert case["file_label_voxels"] == {"0": 2160 - 84 - 36, "1": 84, "2": 36}
+    assert case["seconds"] > 0
+    assert report["preprocessing"]["spacing_mm"] == [None, 1.3, 1.3]
+
+
+def test_processes_give_the_same_arrays(dataset: Dataset, tmp_path: Path) -> None:
+    dataset.cases[2].image.write_bytes(b"broken")
+    seen: list[int] = []
+    one = prepare(dataset, RECIPE, tmp_path / "one")
+    two = prepare(dataset, RECIPE, tmp_path / "two", workers=2, progress=lambda done, total, case: seen.append(done))
+    assert seen == [1, 2, 3, 4]
+    assert one.failures == two.failures
+    assert list(one.cases) == list(two.cases)
+    for case_id in one.cases:
+        np.testing.assert_array_equal(one.cases[case_id].volume(), two.cases[case_id].volume())
+
+
+def die_or_double(number: int) -> int:
+    if number == 2:
+        os._exit(9)
+    return 2 * number
+
+
+def test_a_killed_process_fails_its_own_item_only() -> None:
+    outcomes = sorted(for_each(die_or_double, [1, 2, 3], workers=2))
+    assert [(position, result) for position, result, _ in outcomes] == [(0, 2), (1, None), (2, 6)]
+    assert "killed" in (outcomes[1][2] or "")
+
+
+def test_encoding_knows_negative_and_large_values(tmp_path: Path) -> None:
+    label = np.array([[[-1, 0, 100000]]], np.int32)
+    np.testing.assert_array_equal(encode_label_map(label, {-1: 2, 0: 0, 100000: 1}, tmp_path), [[[2, 0, 1]]])
+    with pytest.raises(InputError, match=r"label value -1 is not .* knows 0, 100000"):
+        encode_label_map(label, {0: 0, 100000: 1}, tmp_path)
+
+
+def test_counting_whatever_the_memory_order() -> None:
+    label = np.random.default_rng(0).integers(0, 4, (3, 4, 5)).astype(np.uint8)
+    expected = [int((label == value).sum()) for value in range(256)]
+    for stored in (label, np.asfortranarray(label), label[::-1].transpose(1, 0, 2)):
+        assert count_labels(stored) == expected
+
+
+def test_folder_that_cant_be_made(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="can't be written"):
+        prepare(dataset, RECIPE, tmp_path / "file" / "out")
