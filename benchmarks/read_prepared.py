@@ -70,8 +70,9 @@ def main() -> None:
             nibabel_ms = median_ms(lambda index=index: np.array(from_nifti()[index]), few)
             reader_ms = median_ms(lambda index=index: np.array(from_our_reader()[index]), few)
             print(
-                f"{what:12} prepared {ours:8.3f} ms   NIfTI with nibabel {nibabel_ms:8.1f} ms = {nibabel_ms / ours:6.0f} x"
-                f"   with our reader {reader_ms:8.1f} ms = {reader_ms / ours:6.0f} x"
+                f"{what:12} prepared {ours:8.3f} ms   "
+                f"NIfTI with nibabel {nibabel_ms:8.1f} ms = {nibabel_ms / ours:6.0f} x   "
+                f"with our reader {reader_ms:8.1f} ms = {reader_ms / ours:6.0f} x"
             )
 
 

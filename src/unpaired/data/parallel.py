@@ -15,8 +15,9 @@ Outcome = tuple[int, Any, str | None]
 def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int = 0) -> Iterator[Outcome]:
     """Call `function` on every item and yield (position, result, failure) as they finish.
 
-    Up to one worker runs in this process, in order. More start fresh processes (spawn: threads don't survive a fork), so `function` and the items must be picklable and a script needs `if __name__ == "__main__"`. InputError,
-    OSError and MemoryError are the item's failure; any other error is a bug and is raised.
+    Up to one worker runs in this process, in order. More start fresh processes (spawn: threads don't survive a fork),
+    so `function` and the items must be picklable and a script needs `if __name__ == "__main__"`. InputError, OSError
+    and MemoryError are the item's failure; any other error is a bug and is raised.
     """
     if workers <= 1 or len(work) <= 1:
         for position, item in enumerate(work):
