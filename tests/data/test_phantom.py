@@ -87,9 +87,10 @@ def test_spin_echo_limits() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_tissues_are_ordered_as_readers_know_them(seed: int) -> None:
     bssfp = bssfp_values(np.random.default_rng(seed))
-    assert bssfp["fat"] > bssfp["arterial blood"] > bssfp["venous blood"] > bssfp["myocardium"] > bssfp["lung"]
+    assert bssfp["arterial blood"] > bssfp["venous blood"] > 1.3 * bssfp["myocardium"] > 5 * bssfp["lung"]
+    assert bssfp["fat"] > 1.5 * bssfp["myocardium"]
     lge = lge_values(np.random.default_rng(seed))
-    assert lge["scar"] > lge["arterial blood"] > 3 * lge["myocardium"]
+    assert lge["scar"] > lge["arterial blood"] > 2.5 * lge["myocardium"]
     assert lge["scar"] > 2 * lge["no-reflow"]
     t2 = t2_values(np.random.default_rng(seed))
     assert t2["fluid"] > t2["renal cortex"] > t2["liver"] > t2["fat"]
@@ -261,7 +262,7 @@ def test_contrast_of_the_written_images(heart: Path) -> None:
         assert median["LV"] > 1.4 * median["myo"], case.id
         assert median["AA"] > 1.4 * median["myo"], case.id
         if case.modality == "lge":
-            assert median["LV"] > 2.5 * median["myo"], case.id
+            assert median["LV"] > 1.8 * median["myo"], case.id
         if case.modality == "ct":
             assert 60 < median["myo"] < 160
             assert 220 < median["LV"] < 460

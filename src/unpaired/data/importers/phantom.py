@@ -161,18 +161,18 @@ def _magnitude(canvas: Canvas, texture: np.ndarray, scan: Scan, layers: int, rng
     """The MR image: coil sensitivity, slice profile, Rician noise, and a scale that means nothing, as in scanners."""
     shape = (*canvas.image.shape[:2], canvas.image.shape[2] // layers)
     if scan.anatomy == "heart":
-        coil, reach = np.array([-30, 105, -10]) + rng.normal(0, 20, 3), rng.uniform(95, 160)
+        coil, reach = np.array([-75, 85, -5]) + rng.normal(0, 20, 3), rng.uniform(110, 180)
     else:
         coil, reach = np.array([0, 60, 0]) + rng.normal(0, 40, 3), rng.uniform(230, 380)
     bias = coil_sensitivity(canvas.points, coil, reach) * np.exp(
         0.12 * Waves(rng, 150, 300, 8).on(canvas.image.shape, canvas.affine)
     )
-    signal = canvas.image * (1 + np.float32(0.06) * texture) * bias
+    signal = canvas.image * (1 + np.float32(0.09) * texture) * bias
     # A slice-selective pulse excites the middle of a slice more than its rims.
     profile = np.hanning(layers + 2)[1:-1].astype(np.float32) ** 0.5
     signal = np.tensordot(signal.reshape(*shape, layers), profile / profile.sum(), 1)
     reference = float(np.median(bias))
-    snr = {"bssfp": rng.uniform(22, 35), "lge": rng.uniform(11, 18), "t2": rng.uniform(25, 45)}[scan.modality]
+    snr = {"bssfp": rng.uniform(22, 35), "lge": rng.uniform(9, 16), "t2": rng.uniform(25, 45)}[scan.modality]
     noisy = add_rician_noise(signal, reference / snr, rng)
     return np.minimum(noisy / reference * rng.uniform(180, 420), 32767)
 
@@ -193,8 +193,8 @@ def _source_labels(numbers: np.ndarray, scan: Scan) -> np.ndarray:
 
 
 def _layers(scan: Scan, thickness_mm: float) -> int:
-    """How many sub-slices a slice is averaged from: about one per 2 mm in MR; CT slices are nearly sharp."""
-    return max(1, round(thickness_mm / (2.2 if scan.modality != "ct" else 3.0)))
+    """How many sub-slices a slice is averaged from: about as thick as a voxel is wide; CT slices are nearly sharp."""
+    return max(1, round(thickness_mm / (3.0 if scan.modality == "ct" else max(1.2, min(2.2, scan.size.in_plane_mm)))))
 
 
 def _split_slices(

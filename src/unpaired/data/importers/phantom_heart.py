@@ -75,7 +75,7 @@ class Heart:
                 float(rng.uniform(20, 25) * size),
             ),
             aorta_mm=float(rng.uniform(14, 17.5)),
-            fat_mm=float(rng.uniform(4, 9)),
+            fat_mm=float(rng.uniform(2.5, 6.5)),
             chest=float(rng.uniform(0.93, 1.07)),
             diaphragm_mm=float(rng.uniform(-6, 6)),
             scar=_random_scar(rng) if scarred and rng.random() < 0.75 else None,
