@@ -84,6 +84,20 @@ def test_statuses_and_both_policies():
     assert excluded["missing"].hd is None
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 5), (4, 5, 1), (1, 1, 1)])
+def test_a_case_without_any_label_has_nothing_to_score(shape):
+    found = evaluate_case(np.zeros(shape, int), np.zeros(shape, int), (1.0, 1.0, 1.0), CLASSES)
+    assert [score.status for score in found] == ["not_applicable", "not_applicable"]
+
+
+def test_scores_do_not_depend_on_the_empty_space_around():
+    random = np.random.default_rng(0)
+    prediction, reference = random.integers(0, 3, (2, 5, 6, 7))
+    wide = [np.pad(array, 3) for array in (prediction, reference)]
+    spacing = (2.0, 1.0, 0.5)
+    assert evaluate_case(*wide, spacing, CLASSES) == evaluate_case(prediction, reference, spacing, CLASSES)
+
+
 def test_one_slice_is_scored_in_2d():
     disk = np.ones((5, 5), int)
     center = np.zeros((5, 5), int)
@@ -91,6 +105,9 @@ def test_one_slice_is_scored_in_2d():
     flat = evaluate_case(disk, center, (1.0, 1.0), ("background", "disk"))
     thick = evaluate_case(disk[..., None], center[..., None], (1.0, 1.0, 8.0), ("background", "disk"))
     assert flat[0].assd == thick[0].assd
+    nothing = np.zeros_like(disk)
+    missed = evaluate_case(nothing[..., None], center[..., None], (1.0, 1.0, 8.0), ("background", "disk"))
+    assert missed[0].hd == pytest.approx(math.hypot(5, 5))  # the diagonal of the slice, not of the slab
     # In 2D the 16 voxels of the rim are surface, not all 25: 4 at 2, 8 at sqrt 5, 4 at sqrt 8, and 2 on the way back.
     assert flat[0].assd == pytest.approx((4 * 2 + 8 * math.sqrt(5) + 4 * math.sqrt(8) + 2) / 17)
 

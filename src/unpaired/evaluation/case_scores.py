@@ -10,7 +10,7 @@ from scipy.ndimage import find_objects
 from unpaired.errors import InputError, nearest
 from unpaired.evaluation.overlap import Overlap, count_overlap, dice
 from unpaired.evaluation.scores import POLICIES, Score
-from unpaired.evaluation.surface import surface_distances
+from unpaired.evaluation.surface import joint_box, surface_distances
 
 Box = tuple[slice, ...]
 
@@ -46,14 +46,18 @@ def evaluate_case(
     shapes or numbers don't fit, or for an unknown policy.
     """
     info = info or CaseInfo()
-    spacing = _checked_spacing(prediction, spacing_mm, info)
+    spacing = _checked_spacing(prediction, reference, spacing_mm, info)
     sets = tuple((number,) for number in range(len(classes))) if label_sets is None else label_sets
-    counts = count_overlap(prediction, reference, sets)
-    empty = empty_distance(prediction.shape, spacing, policy)
     ml = math.prod(spacing) / 1000
     thick = [axis for axis, count in enumerate(prediction.shape) if count > 1] or [0]
     flat = tuple(axis for axis in range(prediction.ndim) if axis not in thick)
+    spacing = [spacing[axis] for axis in thick]
     predicted, true = prediction.squeeze(flat), reference.squeeze(flat)
+    empty = empty_distance(predicted.shape, spacing, policy)
+    # Only the box that holds every label is looked at: background outside it changes no foreground class.
+    box = joint_box((predicted != 0) | (true != 0))
+    predicted, true = predicted[box], true[box]
+    counts = count_overlap(predicted, true, sets)
     boxes = _boxes(predicted, true, len(classes))
     scores = []
     for number, name in enumerate(classes[1:], start=1):
@@ -65,7 +69,7 @@ def evaluate_case(
         distances = (empty, empty, empty, empty)
         if status == "scored":
             unknown = [label for label, members in enumerate(sets) if len(members) > 1 and number in members]
-            distances = _distances(predicted, true, number, unknown, boxes[number], [spacing[axis] for axis in thick])
+            distances = _distances(predicted, true, number, unknown, boxes[number], spacing)
         voxels = (int(counts.both[number]), int(counts.predicted[number]), int(counts.reference[number]))
         scores.append(Score(*identity, dice(*voxels), *distances, voxels[1] * ml, voxels[2] * ml))
     return scores
@@ -79,7 +83,13 @@ def empty_distance(shape: Sequence[int], spacing_mm: Sequence[float], policy: st
     return diagonal if policy == "diagonal" else None
 
 
-def _checked_spacing(prediction: np.ndarray, spacing_mm: Sequence[float], info: CaseInfo) -> list[float]:
+def _checked_spacing(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], info: CaseInfo
+) -> list[float]:
+    if prediction.shape != reference.shape:
+        raise InputError(
+            f"case {info.case}: expected two label maps of one shape, got {prediction.shape} and {reference.shape}"
+        )
     spacing = [float(size) for size in spacing_mm]
     if len(spacing) != prediction.ndim or not all(0 < size < math.inf for size in spacing):
         raise InputError(
