@@ -68,9 +68,10 @@ def score_table(evaluation: Evaluation) -> Table:
     caption = definitions(evaluation)
     if evaluation.failures:
         caption += f"\n{_failed(evaluation)}: these cases are in none of the means."
-    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("modality", "class") else "right")
+        name = heading in ("modality", "class")
+        table.add_column(heading, justify="left" if name else "right", min_width=len(max(heading.split(), key=len)))
     for row in summary_rows(evaluation):
         cells = [Text(cell) for cell in row.cells]  # names are not markup
         table.add_row(*cells, style="bold" if row.class_name == MEAN else None, end_section=row.class_name == MEAN)
