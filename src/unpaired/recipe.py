@@ -120,9 +120,9 @@ def build_method(recipe: Recipe, modalities: Sequence[str], classes: int) -> Met
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         network = recipe.network.build(modalities, recipe.channels, classes, recipe.spatial_dims)
-        if any(size % network.size_multiple for size in recipe.patch_size):
+        if any(size % multiple for size, multiple in zip(recipe.patch_size, network.size_multiples, strict=True)):
             raise InputError(
-                f"recipe.patch_size {recipe.patch_size}: each size must be a multiple of {network.size_multiple} "
+                f"recipe.patch_size {recipe.patch_size}: sizes must be multiples of {network.size_multiples} "
                 f"for {type(recipe.network).__name__}"
             )
         return recipe.method.build(network, classes)

@@ -94,7 +94,7 @@ class FCNConfig(NetworkConfig):
 class FCN(Network):
     """See the module's docstring. Features "group1" to "group9": each group's last sum, before pooling and norm.
 
-    `size_multiple` holds for every axis; with unequal `pool_strides` an axis may do with less (`upscale`, per axis).
+    `size_multiples` are also what the sub-pixel shuffle scales up by.
     """
 
     def __init__(
@@ -104,8 +104,7 @@ class FCN(Network):
         strides = config.strides(spatial_dims)
         self.modalities = tuple(modalities)
         self.channels = channels
-        self.upscale = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
-        self.size_multiple = math.lcm(*self.upscale)
+        self.size_multiples = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
         self.feature_names = tuple(f"group{number}" for number in range(1, 10))
         self.concatenate = config.concatenate
         self.mixed = not config.modality_norm and config.norm == "batch"
@@ -120,8 +119,8 @@ class FCN(Network):
             before = after
         self.pools = nn.ModuleList(layers.max_pool(stride) for stride in strides)
 
-        maps = config.maps_per_class or max(1, 32 * config.width // math.prod(self.upscale))
-        wide = maps * classes * math.prod(self.upscale)
+        maps = config.maps_per_class or max(1, 32 * config.width // math.prod(self.size_multiples))
+        wide = maps * classes * math.prod(self.size_multiples)
         self.deconvolution = layers.convolution(before, wide, padded=False)
         self.deconvolution_norm = layers.norm(wide)
         self.output = layers.convolution(maps * classes, classes, size=5, padded=False)
@@ -129,7 +128,7 @@ class FCN(Network):
 
     def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
         """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
-        check_images(images, self.modalities, self.channels, self.upscale)
+        check_images(images, self.modalities, self.channels, self.size_multiples)
         return run_modalities(self.run, images, self.concatenate, self.mixed)
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
@@ -143,7 +142,7 @@ class FCN(Network):
                 x = self.pools[number - 1](x)
         x = self.deconvolution(symmetric_pad(x, 1))
         x = F.leaky_relu(self.deconvolution_norm(x, groups), 0.2)
-        x = sub_pixel_shuffle(x, self.upscale)
+        x = sub_pixel_shuffle(x, self.size_multiples)
         return NetworkOutput(self.output(symmetric_pad(x, 2)), features)
 
 

@@ -37,7 +37,7 @@ class IndependentNetworks(Network):
         any_network = next(iter(networks.values()))
         self.modalities = tuple(networks)
         self.feature_names = any_network.feature_names
-        self.size_multiple = any_network.size_multiple
+        self.size_multiples = any_network.size_multiples
         self.by_modality = modality_modules(networks)
 
     def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:

@@ -1,4 +1,4 @@
-"""The contract of what segments: `{modality: images} -> {modality: NetworkOutput}`. No loss, no file, no device here."""
+"""The contract of what segments: `{modality: images} -> {modality: NetworkOutput}`. No loss, file or device here."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ class Network(nn.Module, ABC):
 
     modalities: tuple[str, ...]
     feature_names: tuple[str, ...]
-    size_multiple: int
-    """Every spatial size given to the network must be a multiple of this."""
+    size_multiples: tuple[int, ...]
+    """Per spatial axis: sizes given to the network must be multiples of these."""
 
     @abstractmethod
     def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:

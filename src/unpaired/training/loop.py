@@ -4,6 +4,7 @@ A step's batch comes from (seed, rank, step), its dropout from the same, its lea
 was stopped or killed goes on from its last saved state and ends with the very bits it would have had.
 """
 
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -272,8 +273,15 @@ def _batches(
         num_workers=hardware.workers,
         pin_memory=fabric.device.type == "cuda",
         prefetch_factor=4 if hardware.workers else None,
+        worker_init_fn=_leave_stopping_to_the_parent,
     )
     return iter(loader)
+
+
+def _leave_stopping_to_the_parent(worker: int) -> None:
+    """A terminal sends Ctrl-C to every process: a worker that died of it would tear down a step that is half done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _seed_step(seed: int, step: int, fabric: Fabric) -> None:

@@ -1,0 +1,260 @@
+"""The loop: resume is bit-equal however a run ended, two processes equal one, bad runs are refused in one line."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unpaired.data.manifest import Dataset, with_splits
+from unpaired.errors import InputError
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.fcn import FCNConfig
+from unpaired.recipe import Optimization, Recipe, dumps
+from unpaired.recipes.phantom import csa
+from unpaired.run import Run
+from unpaired.training import loop
+from unpaired.training.loop import Hardware, Stopped, train
+
+IN_PROCESS = Hardware(device="cpu", workers=0)
+
+
+def tiny(**changes) -> Recipe:
+    """Dropout and augmentation are on: both have to come back the same after a stop."""
+    base = replace(
+        csa(),
+        network=FCNConfig(width=2, dropout=0.25, initialization="he"),
+        patch_size=(32, 32),
+        batch_size=2,
+        steps=6,
+        validate_every=3,
+        save_every=2,
+    )
+    return replace(base, **changes)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def straight(phantom: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing disturbed."""
+    return train(tiny(), phantom, tmp_path_factory.mktemp("runs") / "a", hardware=IN_PROCESS, cache=cache, show=False)
+
+
+def rows_without_times(run: Run) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in run.rows("log") + run.rows("validation")]
+
+
+def assert_same(a: Run, b: Run) -> None:
+    for which in ("last", "best"):
+        first, second = load_file(a.weights(which)), load_file(b.weights(which))
+        assert set(first) == set(second)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert rows_without_times(a) == rows_without_times(b)
+
+
+def test_a_run_folder_holds_what_its_readme_says(straight: Run) -> None:
+    readme = (straight.folder / "README.txt").read_text()
+    names = {path.name for path in straight.folder.iterdir()}
+    for name in names - {"README.txt"}:
+        assert name in readme, f"README.txt is silent about {name}"
+    assert {"recipe.json", "dataset.json", "split.json", "versions.json", "log.csv", "validation.csv"} <= names
+    assert not list(straight.folder.rglob("*tmp*"))
+    assert straight.recipe == tiny()
+    validation = straight.rows("validation")
+    assert {row["step"] for row in validation} == {"3", "6"}
+    assert {row["modality"] for row in validation} == {"ct", "bssfp", "lge"}
+    assert [row["step"] for row in straight.rows("log")] == ["1"]
+    assert list((straight.folder / "tensorboard").glob("events*"))
+
+
+def test_training_moves_shared_kernels_and_every_modalitys_norms(straight: Run) -> None:
+    from unpaired.recipe import build_method
+
+    fresh = build_method(straight.recipe, straight.modalities, 6).network.state_dict()
+    trained = load_file(straight.weights("last"))
+    still = [name for name in fresh if fresh[name].is_floating_point() and torch.equal(fresh[name], trained[name])]
+    assert not still
+
+
+def test_a_crash_between_saves_costs_only_the_steps_since(
+    straight: Run, phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = loop._training_step
+
+    def crash(*arguments):
+        if arguments[-1] == 5:
+            raise RuntimeError("power cut")
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "_training_step", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(tiny(), phantom, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
+    state = Run.open(tmp_path / "b").load_state()
+    assert state is not None
+    assert state["step"] == 4
+    monkeypatch.setattr(loop, "_training_step", original)
+    resumed = train(tiny(), phantom, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
+    assert_same(resumed, straight)
+
+
+def test_ctrl_c_finishes_the_step_saves_and_goes_on_bit_equal(
+    straight: Run, phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = loop._training_step
+
+    def interrupted(*arguments):
+        if arguments[-1] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "_training_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Stopped, match="stopped after step 3"):
+        train(tiny(), phantom, tmp_path / "c", hardware=IN_PROCESS, cache=cache, show=False)
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setattr(loop, "_training_step", original)
+    assert_same(train(tiny(), phantom, tmp_path / "c", hardware=IN_PROCESS, cache=cache, show=False), straight)
+
+
+def command(recipe: Path, data: Path, run: Path, cache: Path, *options: str) -> list[str]:
+    start = [sys.executable, "-m", "unpaired.cli", "train", f"{recipe}:stored", str(data), str(run)]
+    return [*start, "--device", "cpu", "--cache", str(cache), *options]
+
+
+def stored_recipe(folder: Path, recipe: Recipe) -> Path:
+    """A recipe file of a user's own."""
+    file = folder / "stored_recipe.py"
+    file.write_text(
+        "import json\nfrom unpaired.recipe import Recipe, from_json\n"
+        f"def stored() -> Recipe:\n    return from_json(json.loads({dumps(recipe)!r}))\n"
+    )
+    return file
+
+
+def test_kill_9_leaves_a_run_that_goes_on_bit_equal(
+    manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
+) -> None:
+    recipe = tiny(steps=16, save_every=2, validate_every=8)
+    file, run = stored_recipe(tmp_path, recipe), tmp_path / "d"
+    process = subprocess.Popen(
+        command(file, manifest, run, cache, "--workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not (run / "resume.pt").exists():
+        pass
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    state = Run.open(run).load_state()
+    assert state is not None
+    assert 0 < state["step"] < 16
+    resumed = train(recipe, phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
+    whole = train(recipe, phantom, tmp_path / "e", hardware=IN_PROCESS, cache=cache, show=False)
+    assert_same(resumed, whole)
+
+
+def test_two_processes_equal_one_with_the_doubled_batch(
+    manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
+) -> None:
+    """With losses and norms that are means over images (cross-entropy without class weights, group norm)."""
+    recipe = tiny(
+        network=FCNConfig(width=2, dropout=0.0, norm="group", initialization="he"),
+        method=SupervisedConfig(dice_weight=0.0, class_weighting="none"),
+        optimization=Optimization(optimizer="sgd", learning_rate=0.05, momentum=0.0, schedule="constant"),
+        steps=3,
+        batch_size=1,
+        validate_every=3,
+    )
+    file, run = stored_recipe(tmp_path, recipe), tmp_path / "ddp"
+    done = subprocess.run(
+        command(file, manifest, run, cache, "--devices", "2", "--workers", "0"),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    whole = train(
+        replace(recipe, batch_size=2), phantom, tmp_path / "one", hardware=IN_PROCESS, cache=cache, show=False
+    )
+    ddp, one = load_file(run / "weights_last.safetensors"), load_file(whole.weights("last"))
+    assert max((ddp[name] - one[name]).abs().max().item() for name in one) < 1e-6
+
+
+def test_accumulated_batches_equal_one_larger_batch(phantom: Dataset, cache: Path, tmp_path: Path) -> None:
+    recipe = tiny(
+        network=FCNConfig(width=2, dropout=0.0, norm="group", initialization="he"),
+        method=SupervisedConfig(dice_weight=0.0, class_weighting="none"),
+        optimization=Optimization(optimizer="sgd", learning_rate=0.05, momentum=0.0, schedule="constant"),
+        steps=3,
+    )
+    parts = train(
+        replace(recipe, batch_size=1, accumulate=2),
+        phantom,
+        tmp_path / "p",
+        hardware=IN_PROCESS,
+        cache=cache,
+        show=False,
+    )
+    whole = train(recipe, phantom, tmp_path / "w", hardware=IN_PROCESS, cache=cache, show=False)
+    a, b = load_file(parts.weights("last")), load_file(whole.weights("last"))
+    assert max((a[name] - b[name]).abs().max().item() for name in b) < 1e-6
+
+
+def test_a_run_starts_from_another_runs_weights(straight: Run, phantom: Dataset, cache: Path, tmp_path: Path) -> None:
+    recipe = tiny(init_from=str(straight.folder), steps=1, optimization=Optimization(learning_rate=1e-12))
+    run = train(recipe, phantom, tmp_path / "f", hardware=IN_PROCESS, cache=cache, show=False)
+    before, after = load_file(straight.weights("best")), load_file(run.weights("last"))
+    kernels = [name for name in before if before[name].ndim == 4]
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in kernels)
+
+
+def test_a_folder_of_another_recipe_or_split_is_left_alone(straight: Run, phantom: Dataset, cache: Path) -> None:
+    listing = {path: path.stat().st_mtime_ns for path in straight.folder.rglob("*")}
+    with pytest.raises(InputError, match=r"another recipe \(recipe\.method\.weight is 0\.5 there and 0\.1 here\)"):
+        train(
+            tiny(method=replace(csa().method, weight=0.1)), phantom, straight.folder, hardware=IN_PROCESS, cache=cache
+        )
+    moved = with_splits(phantom, {phantom.of("ct", "train")[0].id: "test"})
+    with pytest.raises(InputError, match="another split"):
+        train(tiny(), moved, straight.folder, hardware=IN_PROCESS, cache=cache)
+    assert {path: path.stat().st_mtime_ns for path in straight.folder.rglob("*")} == listing
+
+
+def test_a_folder_that_is_no_run_is_left_alone(phantom: Dataset, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="exists and is no run folder"):
+        train(tiny(), phantom, tmp_path / "mine", hardware=IN_PROCESS, cache=cache)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_divergence_is_named_and_the_saved_weights_stay(phantom: Dataset, cache: Path, tmp_path: Path) -> None:
+    recipe = tiny(optimization=Optimization(optimizer="sgd", learning_rate=1e30), steps=20)
+    with pytest.raises(InputError, match="diverged at step 10"):
+        train(recipe, phantom, tmp_path / "g", hardware=IN_PROCESS, cache=cache, show=False)
+
+
+def test_missing_training_cases_are_named(phantom: Dataset, cache: Path, tmp_path: Path) -> None:
+    nowhere = with_splits(phantom, {case.id: "test" for case in phantom.cases})
+    with pytest.raises(InputError, match="no labeled training cases"):
+        train(tiny(), nowhere, tmp_path / "h", hardware=IN_PROCESS, cache=cache)
+    with pytest.raises(InputError, match="did you mean lge"):
+        train(tiny(modalities=("lgee",)), phantom, tmp_path / "h", hardware=IN_PROCESS, cache=cache)
+    assert not (tmp_path / "h").exists()
+
+
+def test_the_log_is_plain_csv(straight: Run) -> None:
+    with (straight.folder / "log.csv").open(newline="") as file:
+        header = next(csv.reader(file))
+    assert header[:2] == ["step", "loss"]
+    assert {f"term/{kind}/{m}" for kind in ("dice", "ce") for m in ("ct", "bssfp", "lge")} <= set(header)
+    assert header[-2:] == ["lr", "seconds"]
