@@ -50,8 +50,8 @@ def write_ct(path: Path, small: bool) -> None:
 
 def run_unpaired(path: Path, box: list[list[int]] | None) -> tuple[np.ndarray, list[list[int]]]:
     """The product's own road: read, find the body, crop, resample, z-score."""
+    from unpaired.data.dataset import Modality
     from unpaired.data.images import read_image
-    from unpaired.data.manifest import Modality
     from unpaired.data.preprocess import Preprocessing, apply
 
     preprocessing = Preprocessing(spacing_mm=(TARGET_MM,) * 3, roi="body", normalization="zscore")
@@ -239,8 +239,8 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
 
 def reference_deviation(path: Path, box: object) -> float:
     """HU per unit of z-score, so that differences can be told in HU."""
+    from unpaired.data.dataset import Modality
     from unpaired.data.images import read_image
-    from unpaired.data.manifest import Modality
     from unpaired.data.preprocess import Preprocessing, apply
 
     plain = Preprocessing(spacing_mm=(TARGET_MM,) * 3, roi="body", normalization="none")

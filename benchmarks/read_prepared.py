@@ -17,8 +17,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import read_image, write_image
-from unpaired.data.manifest import CaseEntry, Dataset, Modality
 from unpaired.data.prepare import prepare
 from unpaired.data.preprocess import Preprocessing
 

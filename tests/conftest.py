@@ -8,7 +8,8 @@ from pathlib import Path  # noqa: E402 (the hook has to come before any import o
 
 import pytest  # noqa: E402
 
-from unpaired.data.manifest import Dataset, read_dataset  # noqa: E402
+from unpaired.data.dataset import Dataset  # noqa: E402
+from unpaired.data.manifest import read_dataset  # noqa: E402
 
 
 @pytest.fixture(scope="session")

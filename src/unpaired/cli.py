@@ -84,16 +84,14 @@ def import_(source_format: Format, source: Source, out: Out, /) -> int:
         source: Its folder or file.
         out: The manifest to write, such as data/mscmrseg.json.
     """
-    from unpaired.data.manifest import write_dataset
+    from unpaired.data.manifest import read_dataset, write_dataset
 
     if source_format == "mscmrseg":
         from unpaired.data.importers.mscmrseg import import_mscmrseg
 
         dataset = import_mscmrseg(source)
     else:
-        from unpaired.data.importers.table import read_table
-
-        dataset = read_table(source)
+        dataset = read_dataset(source)
     path = write_dataset(dataset, out)
     for modality in dataset.modalities:
         cases = dataset.of(modality)
@@ -283,7 +281,8 @@ def predict(
         device: auto, cpu, cuda or mps.
         overwrite: Redo what is there.
     """
-    from unpaired.data.manifest import read_dataset, with_splits
+    from unpaired.data.dataset import with_splits
+    from unpaired.data.manifest import read_dataset
     from unpaired.inference.predict import Predictor, plan, predict_files
     from unpaired.run import Run
 

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from unpaired import __version__
-from unpaired.data.manifest import SPLITS, Dataset, read_dataset, write_dataset
+from unpaired.data.dataset import SPLITS, Dataset
+from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError, nearest
 from unpaired.files import atomic, input_error_if_unwritable, write_text
 from unpaired.methods.method import Method

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unpaired.data.manifest import (
-    CaseEntry,
-    Dataset,
-    Modality,
-    dataset_from_json,
-    encode_values,
-    read_dataset,
-    with_splits,
-    write_dataset,
-)
+from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values, with_splits
+from unpaired.data.manifest import dataset_from_json, read_dataset, write_dataset
 from unpaired.errors import InputError
 
 CLASSES = ["background", "liver", "left kidney", "right kidney", "spleen"]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from unpaired.data.dataset import Modality
 from unpaired.data.importers.mscmrseg import import_mscmrseg
-from unpaired.data.manifest import Modality, read_dataset, write_dataset
+from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from unpaired.data import prepare as module
 from unpaired.data.case import Case, UnlabeledCase
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import read_image, write_image
-from unpaired.data.manifest import CaseEntry, Dataset, Modality
 from unpaired.data.parallel import for_each
 from unpaired.data.prepare import count_labels, encode_label_map, prepare
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label

@@ -10,8 +10,8 @@ from nibabel.orientations import aff2axcodes, inv_ornt_aff
 from scipy import ndimage
 
 from unpaired.data.case import Geometry
+from unpaired.data.dataset import Modality
 from unpaired.data.images import Image
-from unpaired.data.manifest import Modality
 from unpaired.data.preprocess import (
     Preprocessing,
     apply,

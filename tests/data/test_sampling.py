@@ -9,7 +9,7 @@ import torch
 
 from unpaired.data.augment import NO_AUGMENTATION, Augmentation
 from unpaired.data.case import Geometry
-from unpaired.data.manifest import Dataset
+from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase, prepare
 from unpaired.data.preprocess import Preprocessing
 from unpaired.data.sampling import Sampling, UnpairedSteps, cut, draw_sample

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unpaired.data.manifest import CaseEntry, Dataset, Modality, with_splits
+from unpaired.data.dataset import CaseEntry, Dataset, Modality, with_splits
 from unpaired.data.splits import check_patients, folds_by_patient, read_split, split_by_patient, write_split
 from unpaired.errors import InputError
 

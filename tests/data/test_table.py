@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from unpaired.data.importers.table import read_table
-from unpaired.data.manifest import Modality, read_dataset
+from unpaired.data.dataset import Modality
+from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
 
 OPTIONS = {
@@ -33,7 +33,7 @@ def write(folder: Path, table: str, options: object = OPTIONS, name: str = "case
 
 
 def test_reads_a_table_and_its_json(tmp_path: Path) -> None:
-    dataset = read_table(write(tmp_path, TABLE))
+    dataset = read_dataset(write(tmp_path, TABLE))
     first, second, third, fourth = dataset.cases
     assert (first.id, first.patient, first.fold, first.split, first.annotated) == ("p01", "p01", 0, "train", None)
     assert first.image == tmp_path.resolve() / "ct/p01.nii.gz"
@@ -46,22 +46,23 @@ def test_reads_a_table_and_its_json(tmp_path: Path) -> None:
     assert dataset.name == "cases"
 
 
-def test_read_dataset_reads_tables_too_and_the_json_stays_a_side_file(tmp_path: Path) -> None:
-    assert read_dataset(write(tmp_path, TABLE)) == read_table(tmp_path / "cases.csv")
+def test_a_table_says_what_the_same_manifest_says(tmp_path: Path) -> None:
+    table = write(
+        tmp_path, "patient,modality,image,label\n1,ct,a.nii,b.nii\n2,mr,c.nii,\n", {"classes": ["none", "liver"]}
+    )
+    cases = [
+        {"id": "a", "patient": "1", "modality": "ct", "image": "a.nii", "label": "b.nii"},
+        {"id": "c", "patient": "2", "modality": "mr", "image": "c.nii"},
+    ]
+    document = {"name": "cases", "classes": ["none", "liver"], "modalities": ["ct", "mr"], "cases": cases}
+    (tmp_path / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
+    assert read_dataset(table) == read_dataset(tmp_path / "manifest.json")
 
 
 def test_tab_separated_with_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
     table = "\ufeff" + TABLE.replace('"mr/p03, left.nii.gz"', "mr/p03.nii.gz").replace(",", "\t").replace("\n", "\r\n")
-    dataset = read_table(write(tmp_path, table, name="cases.tsv"))
+    dataset = read_dataset(write(tmp_path, table, name="cases.tsv"))
     assert [case.patient for case in dataset.cases] == ["p01", "p02", "p03", "p04"]
-
-
-def test_classes_given_in_python_need_no_json(tmp_path: Path) -> None:
-    path = write(tmp_path, "patient,modality,image,label\n1,ct,a.nii,b.nii\n", options=None)
-    dataset = read_table(path, classes=["background", "liver"])
-    assert dataset.classes == ("background", "liver")
-    assert dict(dataset.modalities) == {"ct": Modality()}
-    assert dict(dataset.label_map_of(dataset.cases[0])) == {0: ("background",), 1: ("liver",)}
 
 
 HEADER = "patient,modality,image\n"
@@ -92,15 +93,15 @@ HEADER = "patient,modality,image\n"
 )
 def test_what_is_wrong_gets_one_line(tmp_path: Path, table: str, options: object, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        read_table(write(tmp_path, table, options))
+        read_dataset(write(tmp_path, table, options))
     assert "\n" not in str(caught.value)
     assert "cases." in str(caught.value)
 
 
 def test_a_missing_or_binary_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no file"):
-        read_table(tmp_path / "none.csv")
+        read_dataset(tmp_path / "none.csv")
     path = write(tmp_path, TABLE)
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="UTF-8"):
-        read_table(path)
+        read_dataset(path)

@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
-from unpaired.data.manifest import CaseEntry, Dataset, Modality
 from unpaired.data.verify import Finding, verify
 
 CLASSES = ("background", "left kidney", "right kidney", "liver")

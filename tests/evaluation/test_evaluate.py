@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
-from unpaired.data.manifest import CaseEntry, Dataset, Modality
 from unpaired.errors import InputError
 from unpaired.evaluation.evaluate import (
     CaseInfo,

@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
-from unpaired.data.manifest import CaseEntry, Dataset, Modality
 from unpaired.errors import InputError
 from unpaired.figures.case_view import read_case_view
 from unpaired.figures.overlays import default_title

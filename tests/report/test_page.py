@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
-from unpaired.data.manifest import CaseEntry, Dataset, Modality
 from unpaired.errors import InputError
 from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.evaluation.scores import Evaluation, Score

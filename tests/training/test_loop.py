@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unpaired.data.manifest import Dataset, with_splits
+from unpaired.data.dataset import Dataset, with_splits
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig

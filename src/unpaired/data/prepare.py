@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from unpaired.data.case import Case, Geometry, UnlabeledCase
+from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import Image, read_image, read_label_map, require_same_grid, write_atomically
-from unpaired.data.manifest import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.parallel import for_each
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError

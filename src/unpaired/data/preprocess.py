@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from unpaired.data.case import Geometry
+from unpaired.data.dataset import NORMALIZATIONS, Modality
 from unpaired.data.images import Image
-from unpaired.data.manifest import NORMALIZATIONS, Modality
 from unpaired.errors import InputError, nearest
 
 Plane = Literal["native", "axial", "coronal", "sagittal"]

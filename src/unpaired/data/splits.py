@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unpaired.data.manifest import SPLITS, Dataset, with_splits
+from unpaired.data.dataset import SPLITS, Dataset, with_splits
 from unpaired.errors import InputError
 from unpaired.files import write_text
 

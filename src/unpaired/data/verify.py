@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import Image, corner_shift, read_image, read_label_map
-from unpaired.data.manifest import CaseEntry, Dataset, encode_values
 from unpaired.data.parallel import for_each
 from unpaired.data.prepare import count_labels, encode_label_map
 from unpaired.errors import InputError

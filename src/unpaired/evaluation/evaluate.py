@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import NIFTI, Image, image_files, image_suffix, read_label_map
-from unpaired.data.manifest import CaseEntry, Dataset, encode_values
 from unpaired.errors import InputError, nearest
 from unpaired.evaluation.case_scores import CaseInfo, evaluate_case
 from unpaired.evaluation.scores import POLICIES, Evaluation, Failure, Score

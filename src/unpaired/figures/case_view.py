@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 
 from unpaired.data.case import Geometry
+from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import Image, read_image, read_label_map
-from unpaired.data.manifest import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError
 from unpaired.evaluation.evaluate import prediction_values, translate

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from unpaired.data.dataset import Dataset
 from unpaired.data.images import Image, image_files, read_image, write_image
-from unpaired.data.manifest import Dataset
 from unpaired.data.preprocess import apply, restore_probabilities
 from unpaired.errors import InputError, nearest
 from unpaired.inference.windows import segment_volume

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unpaired import __version__
-from unpaired.data.manifest import SPLITS, Dataset
+from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.evaluation.scores import Evaluation
 from unpaired.evaluation.tables import MEAN, SummaryRow, definitions, summary_rows
 from unpaired.figures.curves import curves_of, draw_curve

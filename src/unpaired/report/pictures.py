@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from unpaired.data.dataset import Dataset
 from unpaired.data.images import NIFTI
-from unpaired.data.manifest import Dataset
 from unpaired.errors import InputError
 from unpaired.evaluation.scores import Evaluation
 from unpaired.figures.case_view import read_case_view

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unpaired.data.batch import Batch
-from unpaired.data.manifest import Dataset
+from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase, prepare
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.data.splits import check_patients

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from unpaired.data.manifest import Dataset
+from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase
 from unpaired.evaluation.overlap import count_overlap, dice
 from unpaired.inference.predict import segment_prepared

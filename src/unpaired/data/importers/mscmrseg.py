@@ -11,7 +11,7 @@ be missing (the challenge kept some): that case is unlabeled. Reference: Zhuang 
 import re
 from pathlib import Path
 
-from unpaired.data.manifest import CaseEntry, Dataset, Modality
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.errors import InputError
 
 MODALITIES = {"C0": "bssfp", "LGE": "lge", "T2": "t2"}

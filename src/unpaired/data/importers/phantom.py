@@ -19,6 +19,7 @@ from zlib import crc32
 
 import numpy as np
 
+from unpaired.data.dataset import SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.data.importers.phantom_abdomen import CLASSES as ABDOMEN_CLASSES
 from unpaired.data.importers.phantom_abdomen import Abdomen, paint_abdomen
@@ -34,7 +35,7 @@ from unpaired.data.importers.phantom_physics import (
     lge_values,
     t2_values,
 )
-from unpaired.data.manifest import SPLITS, CaseEntry, Dataset, Modality, write_dataset
+from unpaired.data.manifest import write_dataset
 from unpaired.errors import InputError, nearest
 
 # The values that the field's own datasets use: MS-CMRSeg (extended by MM-WHS's for LA and aorta), MM-WHS, CHAOS, BTCV.

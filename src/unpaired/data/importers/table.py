@@ -16,27 +16,23 @@ table. Only `classes` is required in the JSON file; without `label_maps`, label 
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unpaired.data.manifest import CASE_FIELDS, Dataset, dataset_from_json
+from unpaired.data.dataset import CASE_FIELDS
 from unpaired.errors import InputError, nearest
 
 _EXAMPLE = '{"classes": ["background", "liver", "spleen"]}'
 
 
-def read_table(path: str | Path, classes: Sequence[str] | None = None) -> Dataset:
-    """Read a `.csv` (comma) or `.tsv` (tab) table with a header row, in UTF-8.
+def table_document(path: Path) -> dict[str, Any]:
+    """The manifest document of a `.csv` (comma) or `.tsv` (tab) table with a header row, in UTF-8.
 
-    `classes`, background first, stands in for the JSON file beside the table where that is all there is to say.
-    Raises InputError naming the row and column that are wrong. A table without rows lists no cases, an error too.
+    Raises InputError naming the row and column that are wrong. A table without rows gives a document without cases,
+    which the manifest's own check refuses.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: expected a table (.csv or .tsv) with one row per case, found no file")
-    options = _options(path) if classes is None else {"classes": list(classes)}
-    return dataset_from_json({"name": path.stem, **options, "cases": list(_rows(path))}, path)
+    return {"name": path.stem, **_options(path), "cases": list(_rows(path))}
 
 
 def _options(path: Path) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""A dataset: its classes, its modalities and what each case's label values stand for. Files are read elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from unpaired.errors import InputError, nearest
+
+SPLITS = ("train", "validation", "test")
+NORMALIZATIONS = ("zscore", "zscore_slice", "zscore_nonzero", "minmax", "none")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """How the values of one modality are brought to a common scale: clip first, then normalize.
+
+    `clip` is a fixed window in the file's own values (HU for CT); `clip_percentiles` one from each volume.
+    """
+
+    normalization: str = "zscore"
+    clip: tuple[float, float] | None = None
+    clip_percentiles: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """One volume of one patient in one modality, as the manifest lists it. `label=None` is an unlabeled case."""
+
+    id: str
+    patient: str
+    modality: str
+    image: Path
+    label: Path | None = None
+    label_map: str = "identity"
+    annotated: tuple[str, ...] | None = None
+    """The classes that were looked for in this case; None means all."""
+    split: str | None = None
+    fold: int | None = None
+
+
+CASE_FIELDS = tuple(attribute.name for attribute in fields(CaseEntry))
+"""What a manifest's case entry and a table's header may name."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A manifest with its paths resolved. `classes[0]` is background; `label_maps` turn file values into classes."""
+
+    name: str
+    classes: tuple[str, ...]
+    modalities: Mapping[str, Modality]
+    cases: tuple[CaseEntry, ...]
+    label_maps: Mapping[str, Mapping[int, tuple[str, ...]]] = field(default_factory=dict)
+    about: str = ""
+
+    def of(self, modality: str | None = None, split: str | None = None, labeled: bool | None = None) -> list[CaseEntry]:
+        """The cases of a modality and split, labeled or not (None: any), in manifest order."""
+        return [
+            case
+            for case in self.cases
+            if (modality is None or case.modality == modality)
+            and (split is None or case.split == split)
+            and (labeled is None or (case.label is not None) == labeled)
+        ]
+
+    def case(self, case_id: str) -> CaseEntry:
+        """The case with this id."""
+        for case in self.cases:
+            if case.id == case_id:
+                return case
+        raise InputError(
+            f"dataset {self.name}: there is no case {case_id!r}; {nearest(case_id, [c.id for c in self.cases])}"
+        )
+
+    def label_map_of(self, case: CaseEntry) -> Mapping[int, tuple[str, ...]]:
+        """{file value: classes it may stand for} of one case; "identity" is value i = class i."""
+        if case.label_map == "identity" and "identity" not in self.label_maps:
+            return {value: (name,) for value, name in enumerate(self.classes)}
+        return self.label_maps[case.label_map]
+
+    def label_sets(self) -> tuple[tuple[int, ...], ...]:
+        """Every set of class numbers that a prepared label value can stand for.
+
+        The first C are the classes themselves; then each distinct larger set that merged values and partly annotated
+        cases bring, in a fixed order. Prepared label maps hold indices into this tuple.
+        """
+        sets = {
+            tuple(members) for case in self.cases for members in encode_values(self, case).values() if len(members) > 1
+        }
+        return (*((number,) for number in range(len(self.classes))), *sorted(sets))
+
+    def source_values(self, modality: str) -> list[int]:
+        """For each class, the value that files of this modality use for it (for writing predictions).
+
+        The first label map used by a case of the modality decides; a class without a value of its own there is
+        written as its class number, or as the next free value if that number is taken.
+        """
+        entries = [case for case in self.of(modality) if case.label is not None] or list(self.cases)
+        table = self.label_map_of(entries[0])
+        own: dict[str, int] = {}
+        for value, names in table.items():
+            if len(names) == 1:
+                own.setdefault(names[0], value)
+        values: list[int] = []
+        for number, name in enumerate(self.classes):
+            value = own.get(name, number)
+            while name not in own and (value in table or value in values):
+                value += 1
+            values.append(value)
+        return values
+
+
+def encode_values(dataset: Dataset, case: CaseEntry) -> dict[int, tuple[int, ...]]:
+    """{file value: class numbers it may be} of one case, with partial annotation taken into account.
+
+    What was not looked for is not background: in a case where only some classes were annotated, a background voxel
+    may be background or any class that was not annotated.
+    """
+    number = {name: index for index, name in enumerate(dataset.classes)}
+    unseen = set() if case.annotated is None else set(dataset.classes[1:]) - set(case.annotated)
+    encoded = {}
+    for value, names in dataset.label_map_of(case).items():
+        members = {number[name] for name in names}
+        if 0 in members:
+            members |= {number[name] for name in unseen}
+        encoded[value] = tuple(sorted(members))
+    return encoded
+
+
+def with_splits(dataset: Dataset, splits: Mapping[str, str]) -> Dataset:
+    """The dataset with each case's split taken from {case id: split}; cases that are not named keep theirs."""
+    return replace(dataset, cases=tuple(replace(case, split=splits.get(case.id, case.split)) for case in dataset.cases))
