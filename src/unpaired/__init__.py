@@ -1,3 +1,62 @@
-"""One network that segments every modality you have, trained on scans of different patients."""
+"""One network that segments every modality you have, trained on scans of different patients.
+
+The names below are the public API of the README; each is imported when it is first used, so that `import unpaired`
+answers at once and needs no torch. Everything else is imported from its own module.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unpaired.data.images import Image, read_image, write_image
+    from unpaired.data.manifest import read_dataset
+    from unpaired.data.splits import read_split
+    from unpaired.errors import InputError
+    from unpaired.evaluation.evaluate import evaluate_dataset
+    from unpaired.inference.predict import Predictor, plan, predict_files
+    from unpaired.recipes import find_recipe
+    from unpaired.run import Run
+    from unpaired.training.loop import Hardware, train
 
 __version__ = "0.1.0"
+__all__ = [
+    "Hardware",
+    "Image",
+    "InputError",
+    "Predictor",
+    "Run",
+    "evaluate_dataset",
+    "find_recipe",
+    "plan",
+    "predict_files",
+    "read_dataset",
+    "read_image",
+    "read_split",
+    "train",
+    "write_image",
+]
+
+_HOMES = {
+    "data.images": ("Image", "read_image", "write_image"),
+    "data.manifest": ("read_dataset",),
+    "data.splits": ("read_split",),
+    "errors": ("InputError",),
+    "evaluation.evaluate": ("evaluate_dataset",),
+    "inference.predict": ("Predictor", "plan", "predict_files"),
+    "recipes": ("find_recipe",),
+    "run": ("Run",),
+    "training.loop": ("Hardware", "train"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value  # found without this function from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from unpaired import __version__
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError, nearest
@@ -76,7 +76,10 @@ class Run:
                 + "\n",
             )
             readme = README.format(
-                version=__version__, name=name or "(unnamed)", folder=folder, modality=next(iter(dataset.modalities))
+                version=version("unpaired"),
+                name=name or "(unnamed)",
+                folder=folder,
+                modality=next(iter(dataset.modalities)),
             )
             write_text(folder / "README.txt", readme)
             write_text(

@@ -8,15 +8,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from unpaired import __version__
-
 PACKAGES = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric", "batchgeneratorsv2", "safetensors")
 
 
 def describe_versions(gpu: str | None) -> dict[str, Any]:
     """Versions, hardware, git state and command of this process, as JSON values. `gpu` is its name, if one is there."""
     return {
-        "unpaired": __version__,
+        "unpaired": version("unpaired"),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
         "platform": platform.platform(),

@@ -4,12 +4,12 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from unpaired import __version__
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.evaluation.scores import Evaluation
 from unpaired.evaluation.tables import MEAN, SummaryRow, definitions, summary_rows
@@ -72,7 +72,7 @@ def write_report(run_folder: Path, dataset: Dataset, predictions: Path, evaluati
         recipe=None if facts.recipe is None else json.dumps(facts.recipe, indent=2, ensure_ascii=False),
         versions={name: _plain(value) for name, value in (facts.versions or {}).items()},
         files=list(_files(run_folder, predictions, out)),
-        version=__version__,
+        version=version("unpaired"),
     )
     write_text(out, page)
     return out
