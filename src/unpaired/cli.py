@@ -109,8 +109,10 @@ def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
         json: Print findings as JSON for programs.
         workers: Processes.
     """
+    from rich.console import Console
+
+    from unpaired.data.findings import findings_as_json, print_findings
     from unpaired.data.manifest import read_dataset
-    from unpaired.data.verify import findings_as_json, print_findings
     from unpaired.data.verify import verify as verify_dataset
 
     dataset = read_dataset(data)
@@ -118,7 +120,7 @@ def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
     if json:
         print(findings_as_json(findings))
     else:
-        print_findings(dataset, findings)
+        print_findings(dataset, findings, Console(width=_table_width(), highlight=False))
     return 1 if any(finding.severity == "error" for finding in findings) else 0
 
 
@@ -335,7 +337,7 @@ def evaluate(
         names = parse_classes(classes)
         evaluation = evaluate_folders(predictions, reference, names, policy=policy, workers=workers)
     write_evaluation(evaluation, out)
-    Console(width=None if sys.stdout.isatty() else 120).print(score_table(evaluation))
+    Console(width=_table_width()).print(score_table(evaluation))
     print(f"scores by case and class: {out / 'scores.csv'}")
     return _list_failures([(failure.case, failure.message) for failure in evaluation.failures])
 
@@ -380,18 +382,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # (measured on two). Has to be set before torch is imported; a value of the user's own wins.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return tyro.extras.subcommand_cli_from_dict(
+        code = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="unpaired",
             description="One network that segments every modality you have, trained on scans of different patients.",
             args=arguments,
         )
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains on its way out
+        return 0
     except InputError as error:
         print(f"unpaired: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("unpaired: stopped", file=sys.stderr)
         return 130
+
+
+def _table_width() -> int | None:
+    """None, the terminal's own; in a pipe or file, where nothing says a width, enough that tables stay whole."""
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
 
 
 def _list_failures(failures: Sequence[tuple[str, str]]) -> int:

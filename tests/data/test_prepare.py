@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unpaired.data import label_map as label_map_module
 from unpaired.data import prepare as module
 from unpaired.data.case import Case, UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import read_image, write_image
-from unpaired.data.parallel import for_each
-from unpaired.data.prepare import count_labels, encode_label_map, prepare
+from unpaired.data.prepare import prepare
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError
 
@@ -64,7 +64,7 @@ def test_arrays_are_what_preprocess_makes(dataset: Dataset, tmp_path: Path) -> N
 def test_foreground_is_a_seeded_sample_of_each_class(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FOREGROUND_SAMPLES", 20)
+    monkeypatch.setattr(label_map_module, "FOREGROUND_SAMPLES", 20)
     first = prepare(dataset, RECIPE, tmp_path / "a").cases["case0"]
     again = prepare(dataset, RECIPE, tmp_path / "b").cases["case0"]
     label_map = first.label_map()
@@ -176,32 +176,6 @@ def test_processes_give_the_same_arrays(dataset: Dataset, tmp_path: Path) -> Non
     assert list(one.cases) == list(two.cases)
     for case_id in one.cases:
         np.testing.assert_array_equal(one.cases[case_id].volume(), two.cases[case_id].volume())
-
-
-def die_or_double(number: int) -> int:
-    if number == 2:
-        os._exit(9)
-    return 2 * number
-
-
-def test_a_killed_process_fails_its_own_item_only() -> None:
-    outcomes = sorted(for_each(die_or_double, [1, 2, 3], workers=2))
-    assert [(position, result) for position, result, _ in outcomes] == [(0, 2), (1, None), (2, 6)]
-    assert "killed" in (outcomes[1][2] or "")
-
-
-def test_encoding_knows_negative_and_large_values(tmp_path: Path) -> None:
-    label = np.array([[[-1, 0, 100000]]], np.int32)
-    np.testing.assert_array_equal(encode_label_map(label, {-1: 2, 0: 0, 100000: 1}, tmp_path), [[[2, 0, 1]]])
-    with pytest.raises(InputError, match=r"label value -1 is not .* knows 0, 100000"):
-        encode_label_map(label, {0: 0, 100000: 1}, tmp_path)
-
-
-def test_counting_whatever_the_memory_order() -> None:
-    label = np.random.default_rng(0).integers(0, 4, (3, 4, 5)).astype(np.uint8)
-    expected = [int((label == value).sum()) for value in range(256)]
-    for stored in (label, np.asfortranarray(label), label[::-1].transpose(1, 0, 2)):
-        assert count_labels(stored) == expected
 
 
 def test_folder_that_cant_be_made(dataset: Dataset, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.findings import Finding
 from unpaired.data.images import write_image
-from unpaired.data.verify import Finding, verify
+from unpaired.data.verify import verify
 
 CLASSES = ("background", "left kidney", "right kidney", "liver")
 SPACING = np.diag([2.0, 2.0, 5.0, 1.0])
@@ -123,7 +124,7 @@ def test_values_that_are_no_numbers(clean: Dataset, bad: float) -> None:
     write_image(clean.cases[0].image, image, SPACING)
     finding = only(verify(clean))
     assert (finding.severity, finding.rule, finding.case) == ("error", "nan", "ct0")
-    assert finding.message.startswith("1 voxels")
+    assert finding.message.startswith("NaN or infinity in 1 of 3840 voxels")
 
 
 def test_unknown_label_value(clean: Dataset) -> None:
@@ -208,10 +209,15 @@ def test_stale_spacing_of_a_whole_modality(clean: Dataset) -> None:
 
 def test_too_few_labeled_cases(clean: Dataset) -> None:
     bad = changed(changed(clean, 0, label=None), 1, label=None)
-    findings = verify(bad)
-    assert {finding.rule for finding in findings} == {"few-labeled"}
-    assert [finding.message.split(",")[0] for finding in findings] == [
-        f"ct: 1 labeled training cases show {name}" for name in CLASSES[1:]
+    finding = only(verify(bad))
+    assert (finding.severity, finding.rule, finding.case) == ("warning", "few-labeled", None)
+    assert "ct: 1 labeled training case with left kidney, right kidney, liver, expected 2" in finding.message
+    label = clean.cases[2].label
+    assert label is not None
+    write_image(label, organs() * (organs() != 3), SPACING)
+    assert [finding.message.split(",")[0] for finding in verify(bad)] == [
+        "ct: no labeled training cases with liver",
+        "ct: 1 labeled training case with left kidney",
     ]
 
 

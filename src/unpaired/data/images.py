@@ -5,6 +5,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +19,8 @@ ITK = (".nrrd", ".mha", ".mhd")
 IMAGE_SUFFIXES = (*NIFTI, *ITK, ".png")
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """ITK and DICOM count toward left and posterior (LPS), nibabel toward right and anterior (RAS)."""
+CORNER_VOXELS = 0.5
+"""How far a label map's corner may lie from its image's: less than a voxel is rounding in headers."""
 COMPRESSION = 2
 """Of isal's 0..3: within a tenth of zlib's default size, several times faster."""
 
@@ -255,17 +258,21 @@ def _one_line(error: Exception) -> str:
 
 def require_same_grid(image: Image, label: Image, label_path: Path) -> None:
     """InputError unless a label map lies on its image's grid: the same shape, corners within half a voxel."""
+    problem = grid_problem(image, label)
+    if problem is not None:
+        raise InputError(f"{label_path}: {problem[1]}")
+
+
+def grid_problem(image: Image, label: Image) -> tuple[Literal["shape", "corners"], str] | None:
+    """What is wrong with a label map that doesn't lie on its image's grid, and what to do; None if it does."""
     if image.array.shape != label.array.shape:
-        raise InputError(
-            f"{label_path}: the label map's shape {label.array.shape} isn't the image's {image.array.shape}; "
-            "export it on the image's own grid"
-        )
+        text = f"the label map's shape {label.array.shape} isn't the image's {image.array.shape}; "
+        return "shape", text + "export it on the image's own grid"
     shift = corner_shift(image, label)
-    if not shift <= 0.5:
-        raise InputError(
-            f"{label_path}: the label map lies {shift:.1f} voxels away from its image at a corner; "
-            "its affine or the image's is wrong, copy the right one"
-        )
+    if not shift <= CORNER_VOXELS:
+        text = f"a corner of the label map lies {shift:.1f} voxels away from the image's (allowed: {CORNER_VOXELS}); "
+        return "corners", text + "copy the affine of the one that is right"
+    return None
 
 
 def corner_shift(image: Image, other: Image) -> float:

@@ -20,15 +20,13 @@ import numpy as np
 from unpaired.data.case import Case, Geometry, UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import Image, read_image, read_label_map, require_same_grid, write_atomically
+from unpaired.data.label_map import UNKNOWN, encode_label_map, foreground_sample, present_labels
 from unpaired.data.parallel import for_each
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError
 
 FORMAT = 1
 """Raised when prepared arrays change their meaning, so that old caches aren't used."""
-FOREGROUND_SAMPLES = 4096
-"""Voxels remembered per label value: enough to center patches on, small enough to load at once."""
-UNKNOWN = 255
 LEFTOVER_SECONDS = 3600.0
 
 Progress = Callable[[int, int, str], None]
@@ -168,31 +166,6 @@ def prepare(
     return Prepared(cases, failures, sets, folder / "report.json")
 
 
-def encode_label_map(label_map: np.ndarray, encoding: Mapping[int, int], file: Path) -> np.ndarray:
-    """File values turned into indices of label sets (uint8, same shape and memory order).
-
-    Raises InputError naming a value that isn't in the map, the file, and what would help.
-    """
-    low, high = int(label_map.min()), int(label_map.max())
-    if low >= 0 and high < 2**16:
-        table = np.full(high + 1, UNKNOWN, np.uint8)
-        for value, index in encoding.items():
-            if 0 <= value <= high:
-                table[value] = index
-        encoded = table[label_map]
-    else:
-        encoded = np.full_like(label_map, UNKNOWN, dtype=np.uint8)
-        for value, index in encoding.items():
-            encoded[label_map == value] = index
-    unknown = np.unique(label_map[encoded == UNKNOWN]).tolist()
-    if unknown:
-        raise InputError(
-            f"{file}: label value {', '.join(map(str, unknown[:5]))} is not in the case's label map (it knows "
-            f"{', '.join(map(str, sorted(encoding)))}); add it to label_maps in the manifest"
-        )
-    return encoded
-
-
 def _prepared_case(record: Mapping[str, Any], entry: CaseEntry) -> PreparedCase:
     folder = Path(record["folder"])
     label = folder / "label.npy" if entry.label is not None else None
@@ -254,37 +227,11 @@ def _write_case(job: _Job, folder: Path) -> None:
     if encoded is not None:
         prepared = apply_to_label(encoded, geometry, outside=job.encoding.get(0, 0))
         np.save(folder / "label.npy", prepared)
-        np.savez(folder / "foreground.npz", **_foreground(prepared, job.foreground))
-        record["label_voxels"] = _present(prepared)
-        record["file_label_voxels"] = _present(encoded)
+        np.savez(folder / "foreground.npz", **foreground_sample(prepared, job.foreground))
+        record["label_voxels"] = present_labels(prepared)
+        record["file_label_voxels"] = present_labels(encoded)
     record["seconds"] = round(time.perf_counter() - began, 3)
     (folder / "case.json").write_text(json.dumps(record), encoding="utf-8")
-
-
-def count_labels(label_map: np.ndarray) -> list[int]:
-    """How many voxels of a uint8 label map have each value 0..255; slice by slice, as bincount widens."""
-    counts = np.zeros(256, np.int64)
-    for plane in label_map.transpose(np.argsort(label_map.strides)[::-1]):  # outermost in memory first
-        counts += np.bincount(plane.ravel(order="K"), minlength=256)
-    return counts.tolist()
-
-
-def _present(label_map: np.ndarray) -> dict[str, int]:
-    return {str(value): count for value, count in enumerate(count_labels(label_map)) if count}
-
-
-def _foreground(label_map: np.ndarray, values: tuple[int, ...]) -> dict[str, Any]:
-    """A seeded sample of the voxels of each of `values`, in memory order."""
-    positions = np.flatnonzero(label_map)
-    labels = label_map.ravel()[positions]
-    result = {}
-    for value in values:
-        found = positions[labels == value]
-        if len(found) > FOREGROUND_SAMPLES:
-            found = np.sort(np.random.default_rng(value).choice(found, FOREGROUND_SAMPLES, replace=False))
-        if len(found):
-            result[str(value)] = np.stack(np.unravel_index(found, label_map.shape), axis=1).astype(np.int32)
-    return result
 
 
 def _key(job: _Job) -> str:

@@ -1,0 +1,100 @@
+"""What `verify` finds, for people and programs: a table that shows errors first, and JSON."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from unpaired.data.dataset import CaseEntry, Dataset
+
+STYLES = {"error": "bold red", "warning": "yellow"}
+WHOLE_DATASET = "–"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken rule. `case` and `file` are None where the dataset as a whole is meant."""
+
+    severity: Literal["error", "warning"]
+    rule: str
+    case: str | None
+    file: Path | None
+    message: str
+
+
+def case_error(rule: str, entry: CaseEntry, file: Path, message: str) -> Finding:
+    """A broken rule of one case's file that makes scores wrong or training fail."""
+    return Finding("error", rule, entry.id, file, message)
+
+
+def case_warning(rule: str, entry: CaseEntry, file: Path, message: str) -> Finding:
+    """A broken rule of one case's file that may be meant so."""
+    return Finding("warning", rule, entry.id, file, message)
+
+
+def findings_as_json(findings: Sequence[Finding]) -> str:
+    """The findings as a JSON list of objects with severity, rule, case, file and message; `[]` for a clean dataset."""
+    documents = [{**asdict(finding), "file": finding.file and str(finding.file)} for finding in findings]
+    return json.dumps(documents, indent=1)
+
+
+def print_findings(dataset: Dataset, findings: Sequence[Finding], console: Console) -> None:
+    """The findings as a table, errors before warnings, and one closing line that counts them.
+
+    Messages are wrapped to the console's width, and name files relative to the folder that holds all of the dataset.
+    """
+    folder = _common_folder(dataset)
+    console.print(f"{dataset.name}: {_count(len(dataset.cases), 'case')} of {', '.join(dataset.modalities)}", end="")
+    console.print(f" in {os.path.normpath(folder)}" if folder else "", soft_wrap=True)
+    if findings:
+        console.print(_table(findings, "" if folder is None else f"{folder}{os.sep}"))
+    console.print(Text(summary(dataset, findings), style=_summary_style(findings)), soft_wrap=True)
+
+
+def summary(dataset: Dataset, findings: Sequence[Finding]) -> str:
+    """ "2 errors, 1 warning in 3 of 12 cases", or that nothing is wrong."""
+    if not findings:
+        whole = "the only case is" if len(dataset.cases) == 1 else f"all {len(dataset.cases)} cases are"
+        return f"no findings: {whole} sound"
+    errors = sum(finding.severity == "error" for finding in findings)
+    counts = f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}"
+    cases = {finding.case for finding in findings} - {None}
+    return f"{counts} in {len(cases)} of {_count(len(dataset.cases), 'case')}"
+
+
+def _table(findings: Sequence[Finding], prefix: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("severity", "rule"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("case", overflow="fold", max_width=24)
+    table.add_column("message", overflow="fold", ratio=1)
+    for finding in sorted(findings, key=lambda finding: finding.severity):  # "error" sorts before "warning"; stable
+        message = finding.message.replace(prefix, "") if prefix else finding.message
+        severity = Text(finding.severity, style=STYLES[finding.severity])
+        table.add_row(severity, Text(finding.rule), Text(finding.case or WHOLE_DATASET), Text(message))
+    return table
+
+
+def _common_folder(dataset: Dataset) -> Path | None:
+    """The folder that holds every file of a dataset; None where there is none, as on several drives."""
+    files = [str(file.parent) for case in dataset.cases for file in (case.image, case.label) if file is not None]
+    try:
+        folder = Path(os.path.commonpath(files))
+    except ValueError:
+        return None
+    return folder if folder.name else None
+
+
+def _summary_style(findings: Sequence[Finding]) -> str:
+    return "green" if not findings else STYLES[min(finding.severity for finding in findings)]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

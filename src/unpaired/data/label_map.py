@@ -1,0 +1,72 @@
+"""The values of a label map: file values turned into indices of label sets, counted, and sampled for patches."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpaired.errors import InputError
+
+FOREGROUND_SAMPLES = 4096
+"""Voxels remembered per label value: enough to center patches on, small enough to load at once."""
+UNKNOWN = 255
+"""Marks a file value that the case's label map doesn't know; hence at most 255 label sets."""
+
+
+def encode_label_map(label_map: np.ndarray, encoding: Mapping[int, int], file: Path) -> np.ndarray:
+    """File values turned into indices of label sets (uint8, same shape and memory order).
+
+    Raises InputError naming a value that isn't in the map, the file, and what would help.
+    """
+    low, high = int(label_map.min()), int(label_map.max())
+    if low >= 0 and high < 2**16:
+        table = np.full(high + 1, UNKNOWN, np.uint8)
+        for value, index in encoding.items():
+            if 0 <= value <= high:
+                table[value] = index
+        encoded = table[label_map]
+    else:
+        encoded = np.full_like(label_map, UNKNOWN, dtype=np.uint8)
+        for value, index in encoding.items():
+            encoded[label_map == value] = index
+    unknown = np.unique(label_map[encoded == UNKNOWN]).tolist()
+    if unknown:
+        which = f"label value {unknown[0]} is" if len(unknown) == 1 else f"label values {_some(unknown)} are"
+        raise InputError(
+            f"{file}: {which} not in the case's label map (it knows {', '.join(map(str, sorted(encoding)))}); "
+            "add what is missing to label_maps in the manifest"
+        )
+    return encoded
+
+
+def _some(values: list[int]) -> str:
+    shown = ", ".join(map(str, values[:5]))
+    return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
+
+
+def count_labels(label_map: np.ndarray) -> list[int]:
+    """How many voxels of a uint8 label map have each value 0..255; slice by slice, as bincount widens."""
+    counts = np.zeros(256, np.int64)
+    for plane in label_map.transpose(np.argsort(label_map.strides)[::-1]):  # outermost in memory first
+        counts += np.bincount(plane.ravel(order="K"), minlength=256)
+    return counts.tolist()
+
+
+def present_labels(label_map: np.ndarray) -> dict[str, int]:
+    """{value: number of voxels} of the values that do occur, as JSON has it."""
+    return {str(value): count for value, count in enumerate(count_labels(label_map)) if count}
+
+
+def foreground_sample(label_map: np.ndarray, values: tuple[int, ...]) -> dict[str, Any]:
+    """A seeded sample of the voxels of each of `values`, in memory order."""
+    positions = np.flatnonzero(label_map)
+    labels = label_map.ravel()[positions]
+    result = {}
+    for value in values:
+        found = positions[labels == value]
+        if len(found) > FOREGROUND_SAMPLES:
+            found = np.sort(np.random.default_rng(value).choice(found, FOREGROUND_SAMPLES, replace=False))
+        if len(found):
+            result[str(value)] = np.stack(np.unravel_index(found, label_map.shape), axis=1).astype(np.int32)
+    return result

@@ -1,0 +1,66 @@
+"""Work for every case: in order alone, complete in processes, and one bad item stops no other."""
+
+import os
+import time
+
+import pytest
+
+from unpaired.data.parallel import for_each
+from unpaired.errors import InputError
+
+
+def double(number: int) -> int:
+    """-1 is bad input, -2 a failing disk, -3 too large, -4 a bug, -9 kills its process."""
+    errors = {
+        -1: InputError("expected a positive number, got -1"),
+        -2: OSError("disk\nfell off"),
+        -3: MemoryError(),
+        -4: ZeroDivisionError("a bug"),
+    }
+    if number in errors:
+        raise errors[number]
+    if number == -9:
+        os._exit(9)
+    return 2 * number
+
+
+def slow_first(number: int) -> int:
+    time.sleep(1.0 if number == 0 else 0.0)
+    return number
+
+
+REASONS = {-1: "expected a positive number, got -1", -2: "OSError: disk fell off", -3: "MemoryError: no details"}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_alone_it_goes_in_order_and_one_at_a_time(workers: int) -> None:
+    outcomes = for_each(double, [3, -1, 5], workers)
+    assert next(outcomes) == (0, 6, None)
+    assert list(outcomes) == [(1, None, REASONS[-1]), (2, 10, None)]
+
+
+def test_no_work_gives_no_outcome() -> None:
+    assert list(for_each(double, [], workers=4)) == []
+
+
+def test_processes_answer_for_every_item_and_turn_failures_into_words() -> None:
+    work = [3, -1, -2, 5, -3]
+    expected = [(place, None if item in REASONS else 2 * item, REASONS.get(item)) for place, item in enumerate(work)]
+    assert sorted(for_each(double, work, workers=2)) == expected
+    assert list(for_each(double, work)) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bug_is_raised_not_listed(workers: int) -> None:
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        list(for_each(double, [1, -4, 2], workers))
+
+
+def test_a_killed_process_fails_its_own_item_only() -> None:
+    outcomes = sorted(for_each(double, [1, -9, 3], workers=2))
+    assert [(position, result) for position, result, _ in outcomes] == [(0, 2), (1, None), (2, 6)]
+    assert "killed" in (outcomes[1][2] or "")
+
+
+def test_outcomes_come_as_they_finish() -> None:
+    assert [position for position, _, _ in for_each(slow_first, [0, 1], workers=2)] == [1, 0]
