@@ -13,19 +13,14 @@ import numpy as np
 from unpaired.data.case import Geometry
 from unpaired.data.dataset import NORMALIZATIONS, Modality
 from unpaired.data.images import Image
+from unpaired.data.normalize import normalize_in_place
+from unpaired.data.orientation import Plane, orientation, oriented
+from unpaired.data.resample import resample
 from unpaired.errors import InputError, nearest
 
-Plane = Literal["native", "axial", "coronal", "sagittal"]
 Region = Literal["none", "body", "label", "center"]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 Triple = tuple[float | int | None, float | int | None, float | int | None]
-
-DOWN = np.array([0.0, -1.0, -2.0])
-"""Where rows run, in RAS: to inferior, else to posterior."""
-RIGHTWARD = np.array([-2.0, -1.0, 0.0])
-"""Where columns run, in RAS: to the patient's left, else to posterior (the way radiologists hang a picture)."""
-STD_FLOOR = 1e-6
-"""A constant slice becomes zeros, not NaN."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +90,11 @@ def apply(
     for NaN or infinity, an affine without inverse, and roi "label" without a reference.
     """
     view, geometry = _cropped_view(image, preprocessing, label)
-    volume = _resample(view, geometry.crop, geometry.grid)
+    volume = resample(view, geometry.crop, geometry.grid)
     _check_finite(volume)
     inside = tuple(slice(start, stop) for start, stop in _inside(geometry))
     part = volume[inside]
-    _normalize_in_place(part, modality, preprocessing.normalization or modality.normalization)
+    normalize_in_place(part, modality, preprocessing.normalization or modality.normalization)
     if part.shape != volume.shape:
         lowest = part.min()
         kept = part.copy()
@@ -114,7 +109,7 @@ def apply_to_label(label_map: np.ndarray, geometry: Geometry, outside: int = 0) 
     `outside` fills what lies beyond the file. Raises InputError if the label map hasn't the file's shape.
     """
     _check_shape(label_map.shape, geometry.shape, "label map")
-    view = _oriented(label_map, geometry.axes, geometry.flips)
+    view = oriented(label_map, geometry.axes, geometry.flips)
     indices = [
         start + ((2 * np.arange(count) + 1) * (stop - start)) // (2 * count)
         for (start, stop), count in zip(geometry.crop, geometry.grid, strict=True)
@@ -150,85 +145,25 @@ def restore_probabilities(probabilities: np.ndarray, geometry: Geometry) -> np.n
     if size == geometry.grid:
         return _uncropped(probabilities.argmax(axis=0).astype(np.uint8), geometry)
     whole = tuple((0, count) for count in geometry.grid)
-    best = _resample(probabilities[0], whole, size)
+    best = resample(probabilities[0], whole, size)
     winner = np.zeros(size, np.uint8)
     for number in range(1, len(probabilities)):
-        score = _resample(probabilities[number], whole, size)
+        score = resample(probabilities[number], whole, size)
         winner[score > best] = number
         np.maximum(best, score, out=best)
     return _uncropped(winner, geometry)
 
 
-def normalize(volume: np.ndarray, modality: Modality, normalization: str | None = None) -> np.ndarray:
-    """A copy of a volume (depth, height, width) as float32, clipped as the modality says, then normalized.
-
-    zscore: mean 0, deviation 1 over the volume. zscore_slice: the same for each slice along depth. zscore_nonzero: over
-    the voxels that aren't 0, which stay 0. minmax: 0 to 1. none: clipped only. A constant volume becomes zeros.
-    """
-    result = np.array(volume, dtype=np.float32, order="C")
-    _normalize_in_place(result, modality, normalization or modality.normalization)
-    return result
-
-
-def orientation(
-    affine: np.ndarray, shape: tuple[int, ...], plane: Plane = "native"
-) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Which file axis becomes depth, height and width, and which of them run backwards; from the affine alone.
-
-    Depth is chosen by `plane`. Of the two others, height is the one closer to "down" (to inferior, else posterior) and
-    width runs to the patient's left, else posterior: axial slices show anterior on top, coronal and sagittal ones the
-    head, and oblique ones (short-axis heart) the nearest to that, whatever the file's axis codes are. Depth then runs
-    so that no patient is ever mirrored: toward superior in axial, posterior in coronal, right in sagittal slices.
-    """
-    matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
-    sizes = np.linalg.norm(matrix, axis=0)
-    if not np.isfinite(matrix).all() or (sizes == 0).any() or abs(np.linalg.det(matrix / sizes)) < 1e-3:
-        raise InputError(f"expected an invertible affine, got {matrix.tolist()}; repair the file's header")
-    directions = (matrix / sizes).T
-    depth = _depth_axis(matrix, shape, plane)
-    first, second = (axis for axis in range(3) if axis != depth)
-    # How clearly each choice of rows and columns agrees with the page; a tie keeps the later file axis as height.
-    upright = abs(directions[second] @ DOWN) + abs(directions[first] @ RIGHTWARD)
-    lying = abs(directions[first] @ DOWN) + abs(directions[second] @ RIGHTWARD)
-    height, width = (second, first) if upright >= lying - 1e-6 else (first, second)
-    flip_height = bool(directions[height] @ DOWN < 0)
-    flip_width = bool(directions[width] @ RIGHTWARD < 0)
-    down = -directions[height] if flip_height else directions[height]
-    right = -directions[width] if flip_width else directions[width]
-    flip_depth = bool(directions[depth] @ np.cross(right, down) < 0)
-    return (depth, height, width), (flip_depth, flip_height, flip_width)
-
-
-def _depth_axis(matrix: np.ndarray, shape: tuple[int, ...], plane: Plane) -> int:
-    if plane == "native":
-        single = [axis for axis in range(3) if shape[axis] == 1]
-        if len(single) == 1:
-            return single[0]
-        sizes = np.linalg.norm(matrix, axis=0)
-        return max(axis for axis in range(3) if sizes[axis] >= sizes.max() * (1 - 1e-3))
-    import nibabel as nib
-
-    world = {"sagittal": 0, "coronal": 1, "axial": 2}[plane]
-    affine = np.eye(4)
-    affine[:3, :3] = matrix
-    return int(np.flatnonzero(nib.orientations.io_orientation(affine)[:, 0] == world)[0])
-
-
-def _oriented(array: np.ndarray, axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> np.ndarray:
-    """A view of a file's array as (depth, height, width)."""
-    return array.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-
-
 def _cropped_view(image: Image, preprocessing: Preprocessing, label: Image | None) -> tuple[np.ndarray, Geometry]:
     """The reoriented view of the whole file, and the geometry that says what of it is kept."""
     axes, flips = orientation(image.affine, image.array.shape, preprocessing.plane)
-    view = _oriented(image.array, axes, flips)
+    view = oriented(image.array, axes, flips)
     spacing = np.array(image.spacing_mm)[list(axes)]
     if preprocessing.roi == "label":
         if label is None:
             raise InputError("roi 'label' needs the reference's label map, this case has none; use roi body or center")
         _check_shape(label.array.shape, image.array.shape, "label map")
-        box = box_of(_oriented(label.array, axes, flips) != 0)
+        box = box_of(oriented(label.array, axes, flips) != 0)
     elif preprocessing.roi == "body":
         box = body_box(view, spacing)
     else:
@@ -311,61 +246,10 @@ def _inside(geometry: Geometry) -> Box:
     return tuple(box)
 
 
-Neighbors = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""For each sample along an axis: the voxel before it, the one after it, and how much of the latter."""
-
-
-def _neighbors(crop: tuple[int, int], size: int, count: int) -> Neighbors:
-    """Sample centers of `count` voxels that fill the crop; beyond the crop or the file the last voxel is repeated.
-
-    Positions are float64: in float32, as torch's interpolation has them, a bone's edge is wrong by 0.02 HU.
-    """
-    first, last = max(crop[0], 0), min(crop[1], size) - 1
-    place = crop[0] + (np.arange(count) + 0.5) * ((crop[1] - crop[0]) / count) - 0.5
-    place = place.clip(first, last)
-    lower = np.floor(place).astype(np.intp)
-    return lower, np.minimum(lower + 1, last), (place - lower).astype(np.float32)
-
-
-def _resample(view: np.ndarray, crop: Sequence[tuple[int, int]], grid: Sequence[int]) -> np.ndarray:
-    """The crop of a view, trilinear on `grid`, voxel-centre to voxel-centre, as contiguous float32.
-
-    Plane by plane, so that everything but the result fits the processor's cache: four times as fast as torch's
-    trilinear interpolation on one core, and no copy of the crop.
-    """
-    depth, rows, columns = (_neighbors(*axis) for axis in zip(crop, view.shape, grid, strict=True))
-    result = np.empty(tuple(grid), np.float32)
-    planes: dict[int, np.ndarray] = {}
-    for target, before, after, weight in zip(result, depth[0].tolist(), depth[1].tolist(), depth[2], strict=True):
-        needed = (before, after) if weight else (before,)
-        planes = {
-            index: planes[index] if index in planes else _resample_plane(view[index], rows, columns) for index in needed
-        }
-        if weight:
-            np.subtract(planes[after], planes[before], out=target)
-            target *= weight
-            target += planes[before]
-        else:
-            target[...] = planes[before]
-    return result
-
-
-def _resample_plane(plane: np.ndarray, rows: Neighbors, columns: Neighbors) -> np.ndarray:
-    before, after, weight = rows
-    result = plane[before].astype(np.float32)
-    if weight.any():
-        result += (plane[after].astype(np.float32) - result) * weight[:, np.newaxis]
-    before, after, weight = columns
-    if not weight.any():
-        return result[:, before]
-    left = result[:, before]
-    return left + (result[:, after] - left) * weight
-
-
 def _uncropped(part: np.ndarray, geometry: Geometry) -> np.ndarray:
     """A crop put back into the file's shape and axes, 0 elsewhere."""
     result = np.zeros(geometry.shape, part.dtype)
-    view = _oriented(result, geometry.axes, geometry.flips)
+    view = oriented(result, geometry.axes, geometry.flips)
     to, of = [], []
     for (start, stop), size in zip(geometry.crop, view.shape, strict=True):
         to.append(slice(max(start, 0), max(min(stop, size), 0)))
@@ -383,37 +267,3 @@ def _check_finite(volume: np.ndarray) -> None:
 def _check_shape(got: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
     if tuple(got) != tuple(expected):
         raise InputError(f"expected a {what} of shape {tuple(expected)}, got {tuple(got)}; use the image's own grid")
-
-
-def _normalize_in_place(volume: np.ndarray, modality: Modality, normalization: str) -> None:
-    nonzero = volume != 0 if normalization == "zscore_nonzero" else None
-    window = modality.clip
-    if window is not None:
-        np.clip(volume, *window, out=volume)
-    if modality.clip_percentiles is not None:
-        low, high = np.percentile(volume, modality.clip_percentiles)
-        np.clip(volume, low, high, out=volume)
-    if normalization == "zscore":
-        _zscore(volume)
-    elif normalization == "zscore_slice":
-        for index in range(len(volume)):
-            _zscore(volume[index : index + 1])
-    elif nonzero is not None:
-        values = volume[nonzero].astype(np.float64)
-        mean, deviation = (values.mean(), values.std()) if len(values) else (0.0, 1.0)
-        volume[...] = np.where(nonzero, (volume - mean) / max(deviation, STD_FLOOR), 0)
-    elif normalization == "minmax":
-        low, high = float(volume.min()), float(volume.max())
-        volume -= low
-        volume /= max(high - low, STD_FLOOR)
-    elif normalization != "none":
-        raise InputError(f"normalization {normalization!r}: {nearest(normalization, list(NORMALIZATIONS))}")
-
-
-def _zscore(volume: np.ndarray) -> None:
-    """Slice by slice in float64: exact, and no second copy of the volume."""
-    mean = sum(float(plane.sum(dtype=np.float64)) for plane in volume) / volume.size
-    volume -= np.float32(mean)
-    square = sum(float(np.square(plane, dtype=np.float64).sum()) for plane in volume) / volume.size
-    rest = sum(float(plane.sum(dtype=np.float64)) for plane in volume) / volume.size
-    volume /= np.float32(max(np.sqrt(max(square - rest**2, 0.0)), STD_FLOOR))
