@@ -148,6 +148,8 @@ def split(
     from unpaired.data.splits import folds_by_patient, split_by_patient, write_split
 
     dataset = read_dataset(data)
+    if out.resolve() in (data.resolve(), (data / "dataset.json").resolve()):
+        raise InputError(f"the split would overwrite the manifest {out}; name another file")
     if folds is None:
         splits = {out: split_by_patient(dataset, test=test, validation=validation, seed=seed)}
     else:
@@ -189,6 +191,8 @@ def prepare(
     chosen = override(find_recipe(recipe), assign)
     prepared = prepare_dataset(read_dataset(data), chosen.preprocessing, out, workers=workers)
     print(f"{len(prepared.cases)} prepared cases in {out}")
+    for case, message in prepared.warnings:
+        print(f"warning: {case}: {message}", file=sys.stderr)
     return _list_failures(prepared.failures)
 
 
@@ -395,6 +399,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except InputError as error:
         print(f"unpaired: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `unpaired recipes | head`: who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # what the system refuses anywhere: permission, a name that is too long, no space
+        print(f"unpaired: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("unpaired: stopped", file=sys.stderr)

@@ -166,6 +166,20 @@ def test_report_tells_what_was_done(dataset: Dataset, tmp_path: Path) -> None:
     assert report["preprocessing"]["spacing_mm"] == [None, 1.3, 1.3]
 
 
+def test_a_crop_that_cuts_labels_away_is_a_warning(dataset: Dataset, tmp_path: Path) -> None:
+    # the label fills x 5..14, y 4..9, z 2..3; 12 of the 20 voxels along x (4..15) keep it, 6 (7..12) don't
+    whole = prepare(dataset, Preprocessing(roi="center", size=(None, None, 12)), tmp_path / "whole")
+    assert whole.warnings == []
+    cut = prepare(dataset, Preprocessing(roi="center", size=(None, None, 6)), tmp_path / "cut")
+    assert [case for case, _ in cut.warnings] == ["case0", "case1", "case2"]  # case3 has no label
+    assert "LV 0.29, myo 0.67" in cut.warnings[0][1]
+    report = json.loads(cut.report.read_text())
+    assert report["warnings"] == dict(cut.warnings)
+    assert report["cases"]["case0"]["cut_label_voxels"] == {"1": 24, "2": 24}
+    again = prepare(dataset, Preprocessing(roi="center", size=(None, None, 6)), tmp_path / "cut")
+    assert again.warnings == cut.warnings  # also when the case comes from the cache
+
+
 def test_processes_give_the_same_arrays(dataset: Dataset, tmp_path: Path) -> None:
     dataset.cases[2].image.write_bytes(b"broken")
     seen: list[int] = []
@@ -180,5 +194,5 @@ def test_processes_give_the_same_arrays(dataset: Dataset, tmp_path: Path) -> Non
 
 def test_folder_that_cant_be_made(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match="can't write"):
         prepare(dataset, RECIPE, tmp_path / "file" / "out")

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from unpaired.errors import InputError
+from unpaired.files import write_bytes
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".mha", ".mhd")
@@ -105,21 +105,7 @@ def write_image(path: str | Path, array: np.ndarray, affine: np.ndarray) -> None
         from isal import igzip
 
         content = igzip.compress(content, compresslevel=COMPRESSION, mtime=0)
-    write_atomically(path, content)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside `path`, then rename it; InputError and no trace when that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-        raise InputError(
-            f"{path}: can't be written: {error.strerror or error}; free space or choose another folder"
-        ) from error
+    write_bytes(path, content)
 
 
 def image_files(folder: str | Path) -> list[Path]:

@@ -58,6 +58,16 @@ def present_labels(label_map: np.ndarray) -> dict[str, int]:
     return {str(value): count for value, count in enumerate(count_labels(label_map)) if count}
 
 
+def cut_labels(label_map: np.ndarray, kept: np.ndarray, values: tuple[int, ...]) -> dict[str, int]:
+    """{value: voxels of it that are in a label map but not in the part that is kept}, of `values` alone."""
+    if kept.size == label_map.size:
+        return {}
+    pairs = zip(count_labels(label_map), count_labels(kept), strict=True)
+    return {
+        str(value): before - after for value, (before, after) in enumerate(pairs) if value in values and before > after
+    }
+
+
 def foreground_sample(label_map: np.ndarray, values: tuple[int, ...]) -> dict[str, Any]:
     """A seeded sample of the voxels of each of `values`, in memory order."""
     positions = np.flatnonzero(label_map)

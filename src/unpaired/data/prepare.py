@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +19,15 @@ import numpy as np
 
 from unpaired.data.case import Case, Geometry, UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
-from unpaired.data.images import Image, read_image, read_label_map, require_same_grid, write_atomically
-from unpaired.data.label_map import UNKNOWN, encode_label_map, foreground_sample, present_labels
+from unpaired.data.images import Image, read_image, read_label_map, require_same_grid
+from unpaired.data.label_map import UNKNOWN, cut_labels, encode_label_map, foreground_sample, present_labels
 from unpaired.data.parallel import for_each
-from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
+from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_part
 from unpaired.errors import InputError
+from unpaired.files import input_error_if_unwritable, write_text
 
-FORMAT = 1
-"""Raised when prepared arrays change their meaning, so that old caches aren't used."""
+FORMAT = 2
+"""Raised when prepared arrays or what is recorded of them change their meaning, so that old caches aren't used."""
 LEFTOVER_SECONDS = 3600.0
 
 Progress = Callable[[int, int, str], None]
@@ -84,10 +85,12 @@ class PreparedCase:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` made: the cases by id in manifest order, and (id, why) of each that failed."""
+    """What `prepare` made: the cases by id in manifest order, and (id, why) of each that failed or is worth a look."""
 
     cases: dict[str, PreparedCase]
     failures: list[tuple[str, str]]
+    warnings: list[tuple[str, str]]
+    """Cases of which the crop cuts labeled voxels away: nothing can be learned, nor scored, there."""
     label_sets: tuple[tuple[int, ...], ...]
     """What each label value stands for: `Dataset.label_sets()`."""
     report: Path
@@ -124,11 +127,9 @@ def prepare(
         raise InputError(
             f"dataset {dataset.name}: expected at most {UNKNOWN} label sets, got {len(sets)}; merge classes"
         )
-    try:
+    with input_error_if_unwritable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: can't be written: {error.strerror}; choose another folder") from error
     foreground = tuple(index for index, members in enumerate(sets) if 0 not in members)
     number = {members: index for index, members in enumerate(sets)}
     jobs = [
@@ -155,15 +156,32 @@ def prepare(
             progress(done, len(jobs), case_id)
     cases = {entry.id: _prepared_case(records[entry.id], entry) for entry in dataset.cases if entry.id in records}
     failures = [(entry.id, reasons[entry.id]) for entry in dataset.cases if entry.id in reasons]
+    names = ["/".join(dataset.classes[number] for number in members) for members in sets]
+    warnings = [
+        (case_id, _cut_message(records[case_id], names))
+        for case_id in cases
+        if records[case_id].get("cut_label_voxels")
+    ]
     report = {
         "dataset": dataset.name,
         "preprocessing": asdict(preprocessing),
         "label_sets": sets,
         "cases": {case_id: records[case_id] for case_id in cases},
         "failures": dict(failures),
+        "warnings": dict(warnings),
     }
-    write_atomically(folder / "report.json", (json.dumps(report, indent=1) + "\n").encode())
-    return Prepared(cases, failures, sets, folder / "report.json")
+    write_text(folder / "report.json", json.dumps(report, indent=1) + "\n")
+    return Prepared(cases, failures, warnings, sets, folder / "report.json")
+
+
+def _cut_message(record: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The classes that lose voxels, each with its share."""
+    voxels = record["file_label_voxels"]
+    shares = ", ".join(f"{names[int(v)]} {cut / voxels[v]:.2g}" for v, cut in record["cut_label_voxels"].items())
+    return (
+        f"the crop cuts labeled voxels away (share of each class: {shares}); "
+        "enlarge preprocessing.size, roi_size_mm or roi_margin_mm, or choose another roi"
+    )
 
 
 def _prepared_case(record: Mapping[str, Any], entry: CaseEntry) -> PreparedCase:
@@ -230,6 +248,7 @@ def _write_case(job: _Job, folder: Path) -> None:
         np.savez(folder / "foreground.npz", **foreground_sample(prepared, job.foreground))
         record["label_voxels"] = present_labels(prepared)
         record["file_label_voxels"] = present_labels(encoded)
+        record["cut_label_voxels"] = cut_labels(encoded, kept_part(encoded, geometry), job.foreground)
     record["seconds"] = round(time.perf_counter() - began, 3)
     (folder / "case.json").write_text(json.dumps(record), encoding="utf-8")
 

@@ -122,6 +122,13 @@ def apply_to_label(label_map: np.ndarray, geometry: Geometry, outside: int = 0) 
     return np.ascontiguousarray(prepared)
 
 
+def kept_part(array: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The view (depth, height, width) of what the crop keeps of an array in file axes, before any resampling."""
+    _check_shape(array.shape, geometry.shape, "array")
+    view = oriented(array, geometry.axes, geometry.flips)
+    return view[tuple(slice(max(start, 0), max(stop, 0)) for start, stop in geometry.crop)]
+
+
 def restore_label_map(label_map: np.ndarray, geometry: Geometry) -> np.ndarray:
     """A label map on the prepared grid, back on the file's own grid by nearest neighbor; outside the crop 0."""
     _check_shape(label_map.shape, geometry.grid, "prepared label map")

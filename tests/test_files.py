@@ -1,0 +1,91 @@
+"""Files appear whole or not at all, and what stands in the way is said in one line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unpaired.errors import InputError
+from unpaired.files import atomic, input_error_if_unwritable, write_bytes, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_text_and_bytes_are_written_into_new_folders(tmp_path: Path) -> None:
+    write_text(tmp_path / "a/b/text.txt", "µm\n")
+    write_bytes(tmp_path / "a/b/bytes", b"\x00\xff")
+    assert (tmp_path / "a/b/text.txt").read_bytes() == "µm\n".encode()
+    assert (tmp_path / "a/b/bytes").read_bytes() == b"\x00\xff"
+    assert names(tmp_path / "a/b") == ["bytes", "text.txt"]
+
+
+def test_the_temporary_file_lies_beside_with_the_same_suffixes(tmp_path: Path) -> None:
+    with atomic(tmp_path / "scan.nii.gz") as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.name.endswith("scan.nii.gz")
+        temporary.write_bytes(b"x")
+        assert not (tmp_path / "scan.nii.gz").exists()
+    assert names(tmp_path) == ["scan.nii.gz"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_stops_the_block_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "weights"
+    path.write_text("old")
+
+    def stopped() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half of the ne")
+            raise error
+
+    with pytest.raises(error):
+        stopped()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["weights"]
+
+
+def full_disk(path: Path, content: bytes) -> int:
+    with path.open("wb") as file:
+        file.write(content[:1])
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("write", [lambda path: write_text(path, "new"), lambda path: write_bytes(path, b"new")])
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(InputError) as caught:
+        write(path)
+    assert str(caught.value) == (
+        f"can't write {path}: No space left on device; free some space or choose another folder"
+    )
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["scores.csv"]
+
+
+def test_places_that_cant_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"can't write .*(File exists|Not a directory)"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"can't write .*folder: Is a directory"):
+        write_text(tmp_path / "folder", "x")
+    assert names(tmp_path) == ["file", "folder"]
+
+    def read_only(self: Path, content: bytes) -> int:  # simulated: root may write where permissions say no
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", read_only)
+    with pytest.raises(InputError, match=r"can't write .*new/a\.txt: Permission denied"):
+        write_text(tmp_path / "new" / "a.txt", "x")
+
+
+def test_only_what_the_system_says_becomes_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a bug") as caught, input_error_if_unwritable(tmp_path):
+        raise ValueError("a bug")
+    assert not isinstance(caught.value, InputError)
+    with pytest.raises(InputError, match="strange"), input_error_if_unwritable(tmp_path):
+        raise OSError("strange")  # without a number or a text of the system's
