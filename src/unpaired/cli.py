@@ -400,9 +400,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"unpaired: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `unpaired recipes | head`: who reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:  # what the system refuses anywhere: permission, a name that is too long, no space
         print(f"unpaired: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
