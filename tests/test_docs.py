@@ -1,0 +1,283 @@
+"""What the documentation shows is true: its Python runs, its commands parse, its files exist."""
+
+import ast
+import functools
+import importlib.util
+import inspect
+import json
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import unpaired
+from unpaired import cli
+from unpaired.data.dataset import CASE_FIELDS, Dataset, Modality
+from unpaired.data.images import write_image
+from unpaired.errors import InputError
+from unpaired.networks.fcn import FCNConfig
+from unpaired.recipe import Recipe, override
+from unpaired.recipes import find_recipe
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "unpaired"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SPELLED_WRONG_ON_PURPOSE = {"phantom/csq"}
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(text: str, *languages: str) -> list[str]:
+    """The fenced code blocks of some languages."""
+    return [body for language, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S) if language in languages]
+
+
+def small(recipe: Recipe) -> Recipe:
+    return replace(
+        recipe,
+        network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+        patch_size=(48, 48),
+        batch_size=2,
+        steps=2,
+        validate_every=2,
+    )
+
+
+# ---- the Python of the README and of CONTRIBUTING
+
+
+def test_the_readmes_python_runs(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = blocks(text_of("README.md"), "python")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "phantom").symlink_to(manifest.parent)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(unpaired, "find_recipe", lambda name: small(find_recipe(name)))
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["label_map"].shape == names["image"].array.shape
+    assert names["evaluation"].modalities == ["ct", "bssfp", "lge"]
+    assert not names["evaluation"].failures
+
+
+@pytest.fixture
+def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
+    """CONTRIBUTING's example modules, loaded under the names that they would have in the package."""
+    loaded = {}
+    method, network, importer, _ = blocks(text_of("CONTRIBUTING.md"), "python")
+    for name, code in {
+        "unpaired.methods.mean_alignment": method,
+        "unpaired.networks.two_layers": network,
+        "unpaired.data.importers.folders": importer,
+    }.items():
+        file = tmp_path / f"{name}.py"
+        file.write_text(code, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        loaded[name] = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, loaded[name])
+        spec.loader.exec_module(loaded[name])
+    return loaded
+
+
+def test_contributings_method_network_and_recipe_train(
+    examples: dict[str, ModuleType], phantom: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "my_recipes.py"
+    file.write_text(blocks(text_of("CONTRIBUTING.md"), "python")[3], encoding="utf-8")
+    recipe = replace(
+        find_recipe(f"{file}:mean_alignment"), patch_size=(48, 48), batch_size=2, steps=10, validate_every=10
+    )
+    hardware = unpaired.Hardware(device="cpu", workers=0)
+    run = unpaired.train(recipe, phantom, tmp_path / "run", hardware=hardware, show=False)
+    last = run.rows("log")[-1]
+    parts = [float(value) for name, value in last.items() if re.match(r"term/(dice|ce)/", name)]
+    assert float(last["term/spread"]) > 0
+    assert float(last["loss"]) == pytest.approx(sum(parts) + 0.1 * float(last["term/spread"]), rel=1e-4)
+
+
+def test_contributings_method_names_a_missing_layer(examples: dict[str, ModuleType]) -> None:
+    network = examples["unpaired.networks.two_layers"].TwoLayersConfig().build(["ct", "mr"], 1, 3, 2)
+    with pytest.raises(InputError, match="no feature map 'group9'"):
+        examples["unpaired.methods.mean_alignment"].MeanAlignmentConfig().build(network, 3)
+
+
+def test_contributings_importer_finds_cases(examples: dict[str, ModuleType], phantom: Dataset, tmp_path: Path) -> None:
+    import_folders = examples["unpaired.data.importers.folders"].import_folders
+    image = unpaired.read_image(phantom.cases[0].image)
+    for name in ("ct/p1.nii.gz", "ct/p1_seg.nii.gz", "mr/p2.nii.gz"):
+        write_image(tmp_path / "study" / name, image.array, image.affine)
+    dataset = import_folders(tmp_path / "study", ("background", "heart"))
+    assert [(c.id, c.patient, c.label is None) for c in dataset.cases] == [
+        ("p1_ct", "p1", False),
+        ("p2_mr", "p2", True),
+    ]
+    with pytest.raises(InputError, match="expected images"):
+        import_folders(tmp_path / "study" / "ct", ("background", "heart"))
+
+
+@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/how-to/recipes.md"])
+def test_recipes_shown_in_the_docs_load(page: str, tmp_path: Path) -> None:
+    (code,) = blocks(text_of(page), "python")
+    (tmp_path / "my_recipes.py").write_text(code, encoding="utf-8")
+    assert find_recipe(f"{tmp_path / 'my_recipes.py'}:abdomen").steps == 40_000
+
+
+def test_json_in_the_docs_is_json() -> None:
+    found = [block for page in PAGES for block in blocks(page.read_text(encoding="utf-8"), "json")]
+    assert found
+    for block in found:
+        json.loads(block)
+
+
+# ---- commands
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """(where, arguments) of every `unpaired ...` line in a code block of a page, or in a recipe file's docstring."""
+    shown = {page: blocks(page.read_text(encoding="utf-8"), "bash", "console") for page in PAGES}
+    for file in sorted((SOURCE / "recipes").glob("*.py")):
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        shown[file] = ["\n".join(line.strip() for line in docstring.splitlines())]
+    for page, texts in shown.items():
+        for line in "\n".join(texts).replace("\\\n", " ").splitlines():
+            match = re.match(r"(?:\$ |srun )?(?:\.venv/bin/)?unpaired ([a-z-].*)", line)
+            if match:
+                yield str(page.relative_to(ROOT)), shlex.split(match[1], comments=True)
+
+
+@pytest.mark.parametrize(("page", "arguments"), list(commands()), ids=str)
+def test_a_shown_command_parses(page: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if arguments[-1:] == ["--help"]:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 0
+        return
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(cli, "COMMANDS", {name: recorded(command, seen) for name, command in cli.COMMANDS.items()})
+    assert cli.main(arguments) == 0
+    recipe = seen.get("recipe") or (seen.get("name") if arguments[0] == "recipes" else None)
+    if recipe and ".py:" not in recipe and recipe not in SPELLED_WRONG_ON_PURPOSE:
+        override(find_recipe(recipe), seen.get("assign", ()))
+
+
+def recorded(command: Any, seen: dict[str, Any]) -> Any:
+    """A command that only notes what it was given, with the signature of the real one."""
+    names = list(inspect.signature(command).parameters)
+
+    @functools.wraps(command)
+    def note(*values: Any, **named: Any) -> int:
+        seen.update(zip(names, values, strict=False), **named)
+        return 0
+
+    return note
+
+
+def test_a_command_that_does_not_exist_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "COMMANDS", {name: recorded(command, {}) for name, command in cli.COMMANDS.items()})
+    for arguments in (["segment", "x"], ["train", "phantom/csa", "data", "run", "--epochs", "3"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 2
+
+
+def test_every_command_is_shown_somewhere() -> None:
+    assert set(cli.COMMANDS) <= {arguments[0] for _, arguments in commands()} | {"demo"}
+    assert "unpaired demo" in text_of("docs/tutorial.md")
+
+
+# ---- files, fields, versions
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_and_pictures_exist(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not target.startswith(("http://", "https://", "#")):
+            assert (page.parent / target.split("#")[0]).exists(), f"{page}: {target}"
+
+
+def test_the_readmes_tree_is_the_repository() -> None:
+    tree = text_of("README.md").split("## What is where")[1].split("```")[1]
+    folders: list[Path] = []
+    shown = set()
+    for line in tree.strip().splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        path = Path(*folders[:depth], name)
+        assert (ROOT / path).exists(), path
+        folders[depth:] = [path] if depth == 0 else [Path(name)]
+        shown.add(path)
+    for path in SOURCE.iterdir():
+        if path.name != "__pycache__":
+            assert path.relative_to(ROOT) in shown, f"{path.name} is missing in the README's tree"
+
+
+def test_paths_named_in_the_architecture_exist() -> None:
+    for page in ("docs/explanation/architecture.md", "CONTRIBUTING.md"):
+        for named in re.findall(r"`((?:src|tests|docs)/[\w/.]+)`", text_of(page)):
+            assert (ROOT / named).exists() or Path(named).stem in ("mean_alignment", "two_layers", "folders"), named
+    for name in re.findall(r"\b(data|training|inference|networks|methods)/(\w+): ", text_of(page)):
+        assert (SOURCE / "/".join(name)).with_suffix(".py").exists(), name
+
+
+def test_the_reference_shows_modules_that_exist_and_no_room_is_left_out() -> None:
+    shown = {m for page in PAGES for m in re.findall(r"^::: unpaired\.([\w.]+)$", page.read_text("utf-8"), re.M)}
+    for module in shown:
+        path = SOURCE / Path(*module.split("."))
+        assert path.with_suffix(".py").exists() or (path / "__init__.py").exists(), module
+    rooms = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == {module.split(".")[0] for module in shown} & rooms
+
+
+def test_the_manifest_reference_names_every_field() -> None:
+    page = text_of("docs/how-to/import.md")
+    for name in (*CASE_FIELDS, *(field.name for field in fields(Modality)), *(f.name for f in fields(Dataset))):
+        assert f"| `{name}` |" in page, name
+
+
+def test_the_manual_of_verify_names_its_rules() -> None:
+    source = "".join(file.read_text(encoding="utf-8") for file in (SOURCE / "data").glob("*.py"))
+    rules = set(re.findall(r"case_(?:error|warning)\(\s*\"([a-z-]+)\"", source))
+    rules |= set(re.findall(r"Finding\(\s*\"\w+\",\s*\"([a-z-]+)\"", source))
+    rules |= {"missing", "unreadable", "shape", "corners"}  # these are handed over as values
+    table = text_of("docs/how-to/import.md").split("## Verify")[1]
+    named = {name for row in re.findall(r"^\| (`.*?`) \|", table, re.M) for name in re.findall(r"`([a-z-]+)`", row)}
+    assert named == rules
+
+
+def test_one_version_everywhere() -> None:
+    version = tomllib.loads(text_of("pyproject.toml"))["project"]["version"]
+    assert unpaired.__version__ == version
+    assert f"\nversion: {version}\n" in text_of("CITATION.cff")
+    assert f"## [{version}]" in text_of("CHANGELOG.md")
+
+
+# ---- the lazy names
+
+
+def test_every_public_name_is_there() -> None:
+    for name in unpaired.__all__:
+        assert getattr(unpaired, name).__name__ == name
+        assert name in dir(unpaired)
+    with pytest.raises(AttributeError, match="trian"):
+        _ = unpaired.trian  # pyright: ignore
+
+
+def test_type_checkers_see_the_names_where_python_finds_them() -> None:
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imported = {
+        alias.name: node.module for node in guarded.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert imported == {name: f"unpaired.{home}" for name, home in unpaired._HOME.items()}
+    assert sorted(imported) == sorted(unpaired.__all__)
