@@ -11,9 +11,8 @@ is scanned in one modality only. `phantom_heart` and `phantom_abdomen` hold the 
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -36,6 +35,7 @@ from unpaired.data.importers.phantom_physics import (
     t2_values,
 )
 from unpaired.data.manifest import write_dataset
+from unpaired.data.parallel import for_each
 from unpaired.errors import InputError, nearest
 
 # The values that the field's own datasets use: MS-CMRSeg (extended by MM-WHS's for LA and aorta), MM-WHS, CHAOS, BTCV.
@@ -67,7 +67,7 @@ class PhantomSize:
 
 SIZES: dict[str, PhantomSize] = {
     "tiny": PhantomSize(4.0, 9.0, 12.0, 48, {"train": 2, "validation": 1, "test": 1}),
-    "demo": PhantomSize(2.0, 4.5, 9.0, 104, {"train": 8, "validation": 2, "test": 3}),
+    "demo": PhantomSize(2.0, 4.5, 9.0, 104, {"train": 12, "validation": 2, "test": 3}),
     "realistic": PhantomSize(0.9, 1.2, 8.0, 256, {"train": 16, "validation": 4, "test": 9}),
 }
 
@@ -107,7 +107,7 @@ def write_phantom(
     patients: per modality and split, such as {"train": 8, "validation": 2, "test": 3} (default: the size's own).
     size: "tiny" (tests), "demo" (2 mm) or "realistic" (0.9 mm).  spacing_mm: another in-plane voxel size; the field of
     view stays.  ct_plane: "axial", as CT is acquired (so the two modalities see different cuts, as in life), or
-    "short_axis", reformatted like the MR.  workers: processes; 0 simulates in this one.
+    "short_axis", reformatted like the MR.  workers: processes; up to one simulates in this one.
     The same arguments give bit-identical files whatever `workers`. Raises InputError for a name or number that is none.
     """
     folder = Path(folder)
@@ -125,12 +125,9 @@ def write_phantom(
         for place, modality in enumerate(chosen)
         for index in range(per_modality)
     ]
-    if workers > 0:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(pool.map(_write_scan, scans, [folder] * len(scans)))
-    else:
-        for scan in scans:
-            _write_scan(scan, folder)
+    for _, _, failure in for_each(partial(_write_scan, folder=folder), scans, workers):
+        if failure is not None:
+            raise InputError(failure)
     dataset = _dataset(folder, anatomy, chosen, scans, preset)
     write_dataset(dataset, folder)
     return dataset
