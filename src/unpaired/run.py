@@ -1,8 +1,10 @@
 """Run: the folder of one training run, and the only place that knows its file names."""
 
 import csv
+import io
 import json
-from collections.abc import Mapping
+import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -58,8 +60,8 @@ class Run:
         split = _split_document(dataset)
         if (folder / "recipe.json").is_file():
             run = cls.open(folder)
-            _refuse_other(folder, "recipe", json.loads((folder / "recipe.json").read_text(encoding="utf-8")), document)
-            if json.loads((folder / "split.json").read_text(encoding="utf-8")) != split:
+            _refuse_other(folder, "recipe", _read_json(folder / "recipe.json"), document)
+            if _read_json(folder / "split.json") != split:
                 raise InputError(f"{folder} is a run on another split; choose a new folder for this run")
             return run
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -95,18 +97,17 @@ class Run:
             if not (folder / name).is_file():
                 raise InputError(f"expected a run folder (written by `unpaired train`), found no {name} in {folder}")
         run = cls(folder)
-        if not isinstance(run.recipe, Recipe):
-            raise InputError(f"{folder / 'recipe.json'} holds no recipe")
+        _ = run.recipe  # refuse a broken one here
         return run
 
     @cached_property
     def recipe(self) -> Recipe:
         """The resolved recipe."""
         path = self.folder / "recipe.json"
-        try:
-            return from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: expected JSON, but {error}") from error
+        recipe = from_json(_read_json(path), str(path))
+        if not isinstance(recipe, Recipe):
+            raise InputError(f"{path} holds no recipe; restore the file or train anew")
+        return recipe
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -158,8 +159,10 @@ class Run:
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write what going on needs: step, optimizer, method."""
+        content = io.BytesIO()  # torch.save to a full disk raises a RuntimeError that hides why
+        torch.save(dict(state), content)
         with atomic(self.folder / "resume.pt") as temporary:
-            torch.save(dict(state), temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def load_state(self) -> dict[str, Any] | None:
         """What `save_state` wrote, or None for a run that has not been saved yet. Tensors only, never pickled code."""
@@ -168,10 +171,9 @@ class Run:
             return None
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
-            raise InputError(
-                f"{path} can't be read ({str(error).splitlines()[0]}); delete it to train from the start"
-            ) from error
+        except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{path} can't be read ({reason}); delete it to train from the start") from error
 
     def rows(self, name: str) -> list[dict[str, str]]:
         """The rows of log.csv ("log") or validation.csv ("validation"); empty if there are none yet."""
@@ -188,19 +190,17 @@ class Run:
         path = self.folder / f"{name}.csv"
         new = not path.is_file()
         with input_error_if_unwritable(path), path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
+            file.write(_csv_text(rows, header=new))
 
     def forget_rows_from(self, step: int) -> None:
         """Drop log rows of steps that a kill has lost, so that a resumed run doesn't log them twice."""
         for name in ("log", "validation"):
             rows = [row for row in self.rows(name) if None not in row.values() and int(row["step"]) <= step]
             path = self.folder / f"{name}.csv"
-            if path.is_file():
-                path.unlink()
-            self.append_rows(name, list(rows))
+            if rows:
+                write_text(path, _csv_text(rows, header=True))
+            else:
+                path.unlink(missing_ok=True)
 
 
 def training_modalities(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
@@ -233,6 +233,22 @@ def load_weights(network: Network, path: Path) -> None:
         raise InputError(f"{path} holds the weights of another network: {reason}") from error
 
 
+def _csv_text(rows: Sequence[Mapping[str, Any]], header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected JSON, but {error}; restore the file or train anew") from error
+
+
 def _split_document(dataset: Dataset) -> dict[str, list[str]]:
     return {side: [case.id for case in dataset.of(split=side)] for side in SPLITS}
 
@@ -246,7 +262,7 @@ def _refuse_other(folder: Path, what: str, stored: Any, wanted: Any) -> None:
 
 def _difference(stored: Any, wanted: Any, where: str) -> str | None:
     if isinstance(stored, dict) and isinstance(wanted, dict):
-        for key in sorted(set(stored) | set(wanted)):
+        for key in sorted(set(stored) | set(wanted), key=lambda key: (key != "type", key)):  # another class says most
             found = _difference(stored.get(key), wanted.get(key), f"{where}.{key}")
             if found:
                 return found

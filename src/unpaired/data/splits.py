@@ -78,7 +78,8 @@ def read_split(path: str | Path, dataset: Dataset) -> Dataset:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected JSON, but {error}") from error
-    if not isinstance(document, dict) or not set(document) <= set(SPLITS):
+    lists = isinstance(document, dict) and all(isinstance(ids, list) for ids in document.values())
+    if not lists or not set(document) <= set(SPLITS):
         raise InputError(f"{path}: expected lists of case ids under {', '.join(SPLITS)}")
     split: dict[str, str] = {}
     for side, ids in document.items():

@@ -8,7 +8,15 @@ import numpy as np
 import torch
 
 from unpaired.data.dataset import Dataset
-from unpaired.data.images import Image, image_files, read_image, write_image
+from unpaired.data.images import (
+    IMAGE_SUFFIXES,
+    NIFTI,
+    Image,
+    image_files,
+    image_suffix,
+    read_image,
+    write_image,
+)
 from unpaired.data.preprocess import apply, restore_probabilities
 from unpaired.errors import InputError, nearest
 from unpaired.inference.windows import segment_volume
@@ -74,7 +82,7 @@ class Predictor:
     def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
         """Class numbers as the values that the training files of this modality use (500 for LV, say)."""
         values = np.array(self.run.dataset.source_values(modality))
-        kind = np.uint8 if values.max() < 256 and values.min() >= 0 else np.int16
+        kind = next(k for k in (np.uint8, np.int16, np.int32, np.int64) if _holds(k, values))
         return values.astype(kind)[labels]
 
     def check_modality(self, modality: str) -> None:
@@ -109,9 +117,18 @@ def plan(
     """What is to be segmented: one file, every image of a folder, or the cases of a dataset (of one side, if named).
 
     Files and folders need a modality; a dataset knows its own (a modality given then chooses among its cases).
-    Outputs are named `<case id or file name>.nii.gz`.
+    Outputs are named `<case id or file name>.nii.gz`. Raises InputError if there is nothing to segment, or if an image
+    would be overwritten by a label map.
     """
-    output = Path(output)
+    jobs = _jobs(images, Path(output), modality, split)
+    inputs = {job.image.resolve() for job in jobs}
+    for job in jobs:
+        if job.output.resolve() in inputs:
+            raise InputError(f"the label map of {job.name} would overwrite the image {job.output}; name another folder")
+    return jobs
+
+
+def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, split: str | None) -> list[Job]:
     if isinstance(images, Dataset):
         cases = images.of(modality, split)
         if not cases:
@@ -120,14 +137,22 @@ def plan(
             )
         return [Job(case.id, case.image, case.modality, output / f"{case.id}.nii.gz") for case in cases]
     images = Path(images)
-    if modality is None:
-        raise InputError(f"which modality is {images}? Name it with --modality (a manifest would say so itself)")
-    if images.is_dir():
-        return list(_distinct(_file_job(file, modality, output) for file in image_files(images)))
     if not images.exists():
         raise InputError(f"found no image, folder or manifest at {images}")
-    if output.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
+    if modality is None:
+        raise InputError(f"which modality is {images}? Name it with --modality (a manifest would say so itself)")
+    if split is not None:
+        raise InputError(f"split {split!r} needs a manifest, which says which case is on which side; {images} is none")
+    if images.is_dir():
+        files = image_files(images)
+        if not files:
+            raise InputError(f"expected images ({', '.join(IMAGE_SUFFIXES)}) in {images}, found none; check the folder")
+        return list(_distinct(_file_job(file, modality, output) for file in files))
+    suffix = image_suffix(output)
+    if suffix in NIFTI:
         return [replace(_file_job(images, modality, output.parent), output=output)]
+    if suffix is not None:
+        raise InputError(f"label maps are written as NIfTI; name {output} .nii.gz or .nii, or name a folder")
     return [_file_job(images, modality, output)]
 
 
@@ -163,12 +188,14 @@ def predict_files(
     return outcome
 
 
+def _holds(kind: type[np.integer], values: np.ndarray) -> bool:
+    limits = np.iinfo(kind)
+    return bool(limits.min <= values.min() and values.max() <= limits.max)
+
+
 def _file_job(file: Path, modality: str, output: Path) -> Job:
-    name = file.name
-    for suffix in (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".png"):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
+    suffix = image_suffix(file) or ""
+    name = file.name[: len(file.name) - len(suffix)]
     return Job(name, file, modality, output / f"{name}.nii.gz")
 
 

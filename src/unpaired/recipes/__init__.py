@@ -5,12 +5,16 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 from unpaired.errors import InputError, nearest
 from unpaired.recipe import Recipe
+
+_USER_ERRORS = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
+"""What somebody's own recipe file may raise."""
 
 
 def all_recipes() -> dict[str, Callable[[], Recipe]]:
@@ -47,13 +51,28 @@ def _recipe_from_file(name: str) -> Recipe:
     sys.modules[path.stem] = module  # configs defined in the file are found again when the run folder is read
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"recipe file {path} can't be loaded: {type(error).__name__}: {error}") from error
+    except InputError:
+        raise
+    except _USER_ERRORS as error:
+        raise _one_line(path, error) from error
     recipes = _recipes_in(module)
     if function not in recipes:
         hint = nearest(function, sorted(recipes)) if recipes else "it has no function annotated `-> Recipe`"
         raise InputError(f"{path} has no recipe {function!r}; {hint}")
-    return recipes[function]()
+    try:
+        return recipes[function]()
+    except InputError:
+        raise
+    except _USER_ERRORS as error:
+        raise _one_line(path, error) from error
+
+
+def _one_line(path: Path, error: Exception) -> InputError:
+    """What is wrong in a recipe file, and in which line of it."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    where = f", line {lines[-1]}" if lines else ""
+    reason = " ".join(str(error).split())
+    return InputError(f"recipe file {path}{where}: {type(error).__name__}: {reason}; correct it there")
 
 
 def _recipes_in(module: ModuleType) -> dict[str, Callable[[], Recipe]]:

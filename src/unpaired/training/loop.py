@@ -46,6 +46,11 @@ class Hardware:
     nodes: int = 1
     workers: int = 1
 
+    def __post_init__(self) -> None:
+        for name, least in (("devices", 1), ("nodes", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be {least} or more, got {getattr(self, name)}")
+
 
 class Stopped(Exception):  # noqa: N818 (it is no error)
     """Training was interrupted by a person and saved; starting it again goes on."""
@@ -73,6 +78,9 @@ def train(
     hardware = hardware or Hardware()
     check_patients(dataset)
     modalities = training_modalities(recipe, dataset)
+    method = build_method(recipe, modalities, len(dataset.classes))  # before any file: a recipe may not fit together
+    if recipe.init_from:
+        load_weights(method.network, Run.open(recipe.init_from).weights("best"))
     fabric = _fabric(recipe, hardware)
     fabric.launch()
     if fabric.is_global_zero:
@@ -81,9 +89,6 @@ def train(
     run = Run.open(folder)
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
     cases = _prepared_cases(run, Path(cache or run.folder.parent / "prepared"), modalities, fabric, hardware, console)
-    method = build_method(recipe, modalities, len(dataset.classes))
-    if recipe.init_from:
-        load_weights(method.network, Run.open(recipe.init_from).weights("best"))
     _train_steps(run, method, cases, fabric, hardware, console)
     return run
 
@@ -125,7 +130,7 @@ def _train_steps(
                 fabric.barrier()
             if stopping and done < recipe.steps:
                 raise Stopped(run, done)
-            if done % LOG_EVERY == 0:
+            if done % LOG_EVERY == 0 or done == recipe.steps:
                 update(done, log.latest)
 
 
