@@ -1,0 +1,166 @@
+"""Prediction: a scan's storage order changes nothing, values are the source's own, one plan for files and datasets."""
+
+from dataclasses import replace
+from itertools import permutations, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unpaired.data.dataset import Dataset, with_splits
+from unpaired.data.images import Image, read_image, write_image
+from unpaired.data.preprocess import Preprocessing
+from unpaired.errors import InputError
+from unpaired.inference.predict import Job, Predictor, choose_device, plan, predict_files
+from unpaired.networks.fcn import FCNConfig
+from unpaired.networks.independent import IndependentNetworksConfig
+from unpaired.recipe import Recipe, build_method
+from unpaired.recipes.phantom import csa
+from unpaired.run import Run
+
+RECIPE = replace(
+    csa(),
+    network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+    preprocessing=Preprocessing(plane="axial"),
+    patch_size=(32, 32),
+    window_overlap=0.0,
+)
+
+
+def predictor(dataset: Dataset, folder: Path, recipe: Recipe = RECIPE) -> Predictor:
+    """A run with fresh weights: what is tested here does not depend on how good they are."""
+    run = Run.create(folder, recipe, dataset)
+    run.save_weights(build_method(recipe, run.modalities, len(dataset.classes)).network, "best")
+    return Predictor(run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def fresh(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return predictor(phantom, tmp_path_factory.mktemp("runs") / "run")
+
+
+def reordered(image: Image, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Image:
+    """The same scan stored with other axes: every voxel keeps its place in the world."""
+    matrix = np.eye(4)[:, [*axes, 3]]  # new voxel -> old voxel
+    array = image.array.transpose(axes)
+    for axis, flip in enumerate(flips):
+        if flip:
+            array = np.flip(array, axis)
+            back = np.eye(4)
+            back[axis, axis], back[axis, 3] = -1, array.shape[axis] - 1
+            matrix = matrix @ back
+    return Image(array, image.affine @ matrix)
+
+
+def test_storage_order_does_not_change_the_prediction(fresh: Predictor) -> None:
+    """All 48 orders of a scan with three different spacings and sizes."""
+    rng = np.random.default_rng(0)
+    scan = Image(rng.normal(size=(20, 16, 3)).astype(np.float32), np.diag([1.0, 1.5, 6.0, 1.0]))
+    expected = fresh.segment(scan, "ct")
+    assert len(np.unique(expected)) > 1, "a constant prediction would agree with itself in any order"
+    for axes in permutations(range(3)):
+        for flips in product([False, True], repeat=3):
+            stored = reordered(scan, axes, flips)
+            found = fresh.segment(stored, "ct")
+            np.testing.assert_array_equal(found, reordered(Image(expected, scan.affine), axes, flips).array)
+
+
+def test_a_bare_array_is_one_with_1_mm_voxels(fresh: Predictor) -> None:
+    array = np.random.default_rng(1).normal(size=(20, 16, 3)).astype(np.float32)
+    np.testing.assert_array_equal(fresh.segment(array, "lge"), fresh.segment(Image(array, np.eye(4)), "lge"))
+    flat = fresh.segment(array[..., 0], "lge")
+    assert flat.shape == (20, 16, 1)
+
+
+def test_the_modality_decides_which_norms_are_used(fresh: Predictor) -> None:
+    with pytest.raises(InputError, match="no modality 'cta'; did you mean ct"):
+        fresh.segment(np.zeros((8, 8, 2), np.float32), "cta")
+
+
+def test_training_parts_of_the_method_are_never_called(fresh: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.random.default_rng(2).normal(size=(16, 16, 2)).astype(np.float32)
+    expected = fresh.segment(array, "ct")
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("the objective was called")
+
+    monkeypatch.setattr(type(fresh.method), "forward", forbidden)
+    np.testing.assert_array_equal(fresh.segment(array, "ct"), expected)
+
+
+def test_independent_networks_segment_each_their_own(phantom: Dataset, tmp_path: Path) -> None:
+    single = predictor(phantom, tmp_path / "run", replace(RECIPE, network=IndependentNetworksConfig(RECIPE.network)))
+    array = np.random.default_rng(3).normal(size=(16, 16, 2)).astype(np.float32)
+    before, other = single.segment(array, "ct"), single.segment(array, "lge")
+    with torch.no_grad():
+        for name, parameter in single.method.network.named_parameters():
+            if "lge" in name:
+                parameter.normal_()
+    np.testing.assert_array_equal(single.segment(array, "ct"), before)
+    assert (single.segment(array, "lge") != other).any()
+
+
+@pytest.mark.parametrize(("value", "kind"), [(255, np.uint8), (820, np.int16), (40_000, np.int32), (-1, np.int16)])
+def test_source_values_of_any_size_are_kept(fresh: Predictor, value: int, kind: type, phantom: Dataset) -> None:
+    table = {0: ("background",), value: ("LV",)}
+    cases = tuple(replace(case, label_map="odd") for case in phantom.cases)
+    fresh.run.__dict__["dataset"] = replace(phantom, label_maps={"odd": table}, cases=cases)
+    try:
+        written = fresh.source_values(np.array([[[0, 1]]], np.uint8), "ct")
+    finally:
+        del fresh.run.__dict__["dataset"]
+    assert written.dtype == kind
+    assert written.tolist() == [[[0, value]]]
+
+
+def test_a_plan_of_a_dataset_names_files_like_cases(phantom: Dataset, tmp_path: Path) -> None:
+    jobs = plan(phantom, tmp_path, split="test")
+    assert [job.name for job in jobs] == [case.id for case in phantom.of(split="test")]
+    assert {job.output.parent for job in jobs} == {tmp_path}
+    assert {job.modality for job in plan(phantom, tmp_path, "lge")} == {"lge"}
+    with pytest.raises(InputError, match="split validation"):
+        plan(with_splits(phantom, {case.id: "train" for case in phantom.cases}), tmp_path, split="validation")
+
+
+def test_a_plan_of_files_leaves_other_files_out(tmp_path: Path) -> None:
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    for name in ("a.nii.gz", "B.NII", "c.2.nrrd", "notes.txt", ".hidden.nii"):
+        (scans / name).touch()
+    names = {job.output.name for job in plan(scans, out, "ct")}
+    assert names == {"a.nii.gz", "B.nii.gz", "c.2.nii.gz"}
+    assert plan(scans / "a.nii.gz", out, "ct") == [Job("a", scans / "a.nii.gz", "ct", out / "a.nii.gz")]
+    assert plan(scans / "a.nii.gz", out / "x.nii", "ct")[0].output == out / "x.nii"
+
+
+def test_a_plan_never_writes_over_an_image(phantom: Dataset, tmp_path: Path) -> None:
+    scan = phantom.cases[0].image
+    (tmp_path / "link").symlink_to(scan.parent)
+    for images, output in ((scan, scan), (scan.parent, tmp_path / "link"), (phantom, scan.parent)):
+        with pytest.raises(InputError, match="would overwrite the image"):
+            plan(images, output, None if isinstance(images, Dataset) else "ct")
+
+
+def test_an_unknown_modality_is_refused_before_anything_is_written(fresh: Predictor, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nii", np.zeros((8, 8, 2), np.float32), np.eye(4))
+    out = tmp_path / "out"
+    jobs = [Job("a", tmp_path / "a.nii", m, out / f"{m}.nii") for m in ("ct", "pet")]
+    with pytest.raises(InputError, match="no modality 'pet'"):
+        predict_files(fresh, jobs)
+    assert not out.exists()
+
+
+def test_odd_but_legal_images_are_segmented(fresh: Predictor, tmp_path: Path) -> None:
+    """One voxel, one row, a constant: no NaN, no crash."""
+    for shape in ((1, 1, 1), (1, 40, 2), (50, 3, 1)):
+        write_image(tmp_path / "odd.nii", np.full(shape, 7, np.int16), np.eye(4))
+        outcome = predict_files(fresh, plan(tmp_path / "odd.nii", tmp_path / "out", "ct"), overwrite=True)
+        assert outcome.failures == []
+        assert read_image(tmp_path / "out" / "odd.nii.gz").array.shape == shape
+
+
+def test_a_device_that_is_not_here_is_named() -> None:
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="device 'abacus' can't be used here"):
+        choose_device("abacus")

@@ -1,0 +1,119 @@
+"""Every recipe that comes with unpaired, shrunk until a test can pay for it: it trains and its network segments."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.images import read_image
+from unpaired.data.preprocess import Preprocessing
+from unpaired.inference.predict import Predictor
+from unpaired.recipe import Recipe
+from unpaired.recipes import all_recipes
+from unpaired.training.loop import Hardware, train
+
+SIDE = {2: 32, 3: 16}
+"""Pixels of a patch by spatial axes."""
+RECIPES = sorted(all_recipes())
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared volumes, shared by all recipes that prepare alike."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def narrowed(config: Any) -> Any:
+    """The config with every `width` in it, however deep, set to 2; everything else (dropout, norms) is kept."""
+    changes = {}
+    for part in fields(config):
+        value = getattr(config, part.name)
+        if part.name == "width":
+            changes[part.name] = 2
+        elif is_dataclass(value):
+            changes[part.name] = narrowed(value)
+    return replace(config, **changes)
+
+
+def fitted(preprocessing: Preprocessing) -> Preprocessing:
+    """The same steps at a size that the phantom's 48x48 pixels can pay: boxes of at most one patch, coarse voxels."""
+    size = preprocessing.size and tuple(length and min(length, SIDE[2]) for length in preprocessing.size)
+    spacing = preprocessing.spacing_mm and tuple(step and max(step, 6.0) for step in preprocessing.spacing_mm)
+    return replace(preprocessing, size=size, spacing_mm=spacing)
+
+
+def shrunk(recipe: Recipe) -> Recipe:
+    network = narrowed(recipe.network)
+    multiples = network.build(["any"], recipe.channels, 2, recipe.spatial_dims).size_multiples
+    return replace(
+        recipe,
+        network=network,
+        preprocessing=fitted(recipe.preprocessing),
+        patch_size=tuple(
+            max(multiple, min(size, SIDE[recipe.spatial_dims]) // multiple * multiple)
+            for size, multiple in zip(recipe.patch_size, multiples, strict=True)
+        ),
+        batch_size=1,
+        steps=2,
+        validate_every=2,
+        save_every=2,
+        window_overlap=0.0,
+    )
+
+
+def widths(config: Any) -> list[int]:
+    found = []
+    for part in fields(config):
+        value = getattr(config, part.name)
+        found += [value] if part.name == "width" else widths(value) if is_dataclass(value) else []
+    return found
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_trains_and_segments(name: str, phantom: Dataset, cache: Path, tmp_path: Path) -> None:
+    whole = all_recipes()[name]()
+    recipe = shrunk(whole)
+    assert set(widths(recipe.network)) == {2}, "the shrinking has to reach every width, or this test gets slow"
+    assert type(recipe.method) is type(whole.method)
+    assert recipe.spatial_dims == whole.spatial_dims
+    run = train(recipe, phantom, tmp_path / "run", hardware=Hardware(device="cpu", workers=0), cache=cache, show=False)
+    loss = [float(row["loss"]) for row in run.rows("log")]
+    assert loss
+    assert np.isfinite(loss).all()
+    case = phantom.of("lge", "test")[0]
+    image = read_image(case.image)
+    predictor = Predictor(run, "last", "cpu")
+    probabilities, _ = predictor.probabilities(image, "lge")
+    assert probabilities.shape[0] == len(phantom.classes)
+    assert probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
+    assert predictor.segment(image, "lge").shape == image.array.shape
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_says_what_it_is_in_one_line(name: str) -> None:
+    lines = (all_recipes()[name].__doc__ or "").strip().splitlines()
+    assert lines, f"{name} needs a docstring: `unpaired recipes` prints its first line"
+    assert len(lines[0]) > 10
+    assert lines[0].endswith((".", ":", "`")), f"the first line of {name} stands alone in `unpaired recipes`"
+
+
+def test_recipes_differ() -> None:
+    """Two names for one recipe would be a row of a table that is compared with itself."""
+    seen: dict[Recipe, str] = {}
+    for name, function in all_recipes().items():
+        recipe = function()
+        assert recipe not in seen, f"{name} is the same as {seen[recipe]}"
+        seen[recipe] = name
+
+
+def test_recipes_draw_no_randomness_while_they_are_made() -> None:
+    made: Mapping[str, Recipe] = {name: function() for name, function in all_recipes().items()}
+    before = torch.get_rng_state()
+    assert made == {name: function() for name, function in all_recipes().items()}
+    assert torch.equal(torch.get_rng_state(), before)
