@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import unpaired
+from test_architecture import ALLOWED
 from unpaired import cli
 from unpaired.data.dataset import CASE_FIELDS, Dataset, Modality
 from unpaired.data.images import write_image
@@ -228,6 +229,12 @@ def test_paths_named_in_the_architecture_exist() -> None:
             assert (ROOT / named).exists() or Path(named).stem in ("mean_alignment", "two_layers", "folders"), named
     for name in re.findall(r"\b(data|training|inference|networks|methods)/(\w+): ", text_of(page)):
         assert (SOURCE / "/".join(name)).with_suffix(".py").exists(), name
+
+
+def test_the_architectures_table_is_the_one_that_is_checked() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", text_of("docs/explanation/architecture.md"), re.M)
+    shown = {room: set(re.findall(r"`([\w.]+)`", cell)) for room, cell in rows if room != "cli"}
+    assert shown == {room: allowed for room, allowed in ALLOWED.items() if room not in {"", "cli", "errors", "files"}}
 
 
 def test_the_reference_shows_modules_that_exist_and_no_room_is_left_out() -> None:
