@@ -129,8 +129,8 @@ def test_predict_evaluate_report(
         assert isinstance(image, nib.Nifti1Image)
         assert isinstance(label, nib.Nifti1Image)
         assert label.shape == image.shape
-        np.testing.assert_allclose(label.affine, image.affine, atol=1e-5)
-        assert label.get_data_dtype().kind in "iu"
+        np.testing.assert_allclose(np.asarray(label.affine), np.asarray(image.affine), atol=1e-5)
+        assert np.asarray(label.dataobj).dtype.kind in "iu"
         assert set(np.unique(np.asarray(label.dataobj))) <= set(phantom.source_values(case.modality))
 
     assert run("evaluate", out, trained, "--out", tmp_path / "scores", "--workers", 1) == 0
