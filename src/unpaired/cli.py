@@ -71,6 +71,8 @@ def phantom(
     """
     from unpaired.data.importers.phantom import write_phantom
 
+    if out.exists() and not out.is_dir():
+        raise InputError(f"expected a folder to write the phantom to, but {out} is a file; name another place")
     dataset = write_phantom(out, anatomy=anatomy, size=size, seed=seed, workers=workers)
     print(f"{len(dataset.cases)} cases of {', '.join(dataset.modalities)}: {out / 'dataset.json'}")
     return 0
