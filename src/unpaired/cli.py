@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unpaired.errors import InputError
+from unpaired.errors import InputError, Stopped
 
 Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
 Images = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IMAGES")]
@@ -249,18 +249,14 @@ def train(
     from unpaired.data.splits import read_split
     from unpaired.recipe import override
     from unpaired.recipes import find_recipe
-    from unpaired.training.loop import Hardware, Stopped
+    from unpaired.training.loop import Hardware
     from unpaired.training.loop import train as train_recipe
 
     chosen = override(find_recipe(recipe), assign)
     dataset = read_dataset(data)
     dataset = read_split(split, dataset) if split else dataset
     hardware = Hardware(device, devices, nodes, workers)
-    try:
-        finished = train_recipe(chosen, dataset, run, name=recipe, hardware=hardware, cache=cache)
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        return 130
+    finished = train_recipe(chosen, dataset, run, name=recipe, hardware=hardware, cache=cache)
     print(f"trained: {finished.folder}; next: unpaired predict {finished.folder} {data} {finished.predictions}")
     return 0
 
@@ -405,8 +401,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # what the system refuses anywhere: permission, a name that is too long, no space
         print(f"unpaired: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("unpaired: stopped", file=sys.stderr)
+    except (KeyboardInterrupt, Stopped) as stopped:
+        print(f"unpaired: {stopped or 'stopped'}", file=sys.stderr)
         return 130
 
 

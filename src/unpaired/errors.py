@@ -8,6 +8,10 @@ class InputError(ValueError):
     """
 
 
+class Stopped(Exception):  # noqa: N818 (it is no error)
+    """Work was interrupted by a person and saved; the same command goes on. The message is one line."""
+
+
 def nearest(name: str, allowed: list[str]) -> str:
     """A hint for a name that is not one of `allowed`: the closest ones, else the whole list."""
     from difflib import get_close_matches

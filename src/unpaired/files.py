@@ -1,9 +1,11 @@
-"""Writing files so that a reader, a crash or a full disk never sees half of one."""
+"""Reading JSON, and writing files so that a reader, a crash or a full disk never sees half of one."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from unpaired.errors import InputError
 
@@ -24,6 +26,14 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def read_json(path: Path, advice: str) -> Any:
+    """The JSON value in a UTF-8 file. Raises InputError, with `advice` on what to do, if it holds none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected JSON, but {error}; {advice}") from error
 
 
 def write_text(path: Path, text: str) -> None:

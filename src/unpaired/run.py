@@ -18,13 +18,15 @@ from safetensors.torch import load_file, save
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError, nearest
-from unpaired.files import atomic, input_error_if_unwritable, write_text
+from unpaired.files import atomic, input_error_if_unwritable, read_json, write_text
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
 from unpaired.recipe import Recipe, build_method, dumps, from_json
 from unpaired.versions import describe_versions
 
 WEIGHTS = ("best", "last")
+
+DAMAGED = "restore the file or train anew"
 
 README = """This folder is one training run of `unpaired` {version}: recipe {name}.
 
@@ -60,8 +62,8 @@ class Run:
         split = _split_document(dataset)
         if (folder / "recipe.json").is_file():
             run = cls.open(folder)
-            _refuse_other(folder, "recipe", _read_json(folder / "recipe.json"), document)
-            if _read_json(folder / "split.json") != split:
+            _refuse_other(folder, "recipe", read_json(folder / "recipe.json", DAMAGED), document)
+            if read_json(folder / "split.json", DAMAGED) != split:
                 raise InputError(f"{folder} is a run on another split; choose a new folder for this run")
             return run
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -104,7 +106,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The resolved recipe."""
         path = self.folder / "recipe.json"
-        recipe = from_json(_read_json(path), str(path))
+        recipe = from_json(read_json(path, DAMAGED), str(path))
         if not isinstance(recipe, Recipe):
             raise InputError(f"{path} holds no recipe; restore the file or train anew")
         return recipe
@@ -240,13 +242,6 @@ def _csv_text(rows: Sequence[Mapping[str, Any]], header: bool) -> str:
         writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected JSON, but {error}; restore the file or train anew") from error
 
 
 def _split_document(dataset: Dataset) -> dict[str, list[str]]:

@@ -170,7 +170,7 @@ def test_missing_files_are_named_and_nothing_else_breaks(world, evaluation, tmp_
     (tmp_path / "recipe.json").write_text("{")
     (tmp_path / "split.json").write_text("[]")
     text = Page(write_report(tmp_path, dataset, predictions, evaluation, tmp_path / "x" / "r.html").read_text()).text
-    for name in ("log.csv has no rows", "recipe.json can't be read", "split.json holds a list"):
+    for name in ("log.csv has no rows", "recipe.json: expected JSON", "split.json holds a list"):
         assert name in text
     assert "versions.json is not in the run folder" in text
     assert "holds no training log" in text

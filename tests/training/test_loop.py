@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import load_file
 
 from unpaired.data.dataset import Dataset, with_splits
-from unpaired.errors import InputError
+from unpaired.errors import InputError, Stopped
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Optimization, Recipe, dumps
 from unpaired.recipes.phantom import csa
 from unpaired.run import Run
 from unpaired.training import loop
-from unpaired.training.loop import Hardware, Stopped, train
+from unpaired.training.loop import Hardware, train
 
 IN_PROCESS = Hardware(device="cpu", workers=0)
 

@@ -10,7 +10,7 @@ from typing import Any
 from unpaired.data.dataset import CASE_FIELDS, NORMALIZATIONS, SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.importers.table import table_document
 from unpaired.errors import InputError, nearest
-from unpaired.files import write_text
+from unpaired.files import read_json, write_text
 
 SCHEMA = 1
 
@@ -31,10 +31,7 @@ def read_dataset(path: str | Path) -> Dataset:
         )
     if path.suffix.lower() in {".csv", ".tsv"}:
         return dataset_from_json(table_document(path), path)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected JSON, but {error}") from error
+    document = read_json(path, "write a manifest with `unpaired import`")
     if not isinstance(document, dict):
         raise InputError(
             f"{path}: expected a JSON object with 'classes', 'modalities' and 'cases', got a {type(document).__name__}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from unpaired.data.dataset import SPLITS, Dataset, with_splits
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import read_json, write_text
 
 
 def split_by_patient(dataset: Dataset, *, test: float = 0.2, validation: float = 0.1, seed: int = 0) -> dict[str, str]:
@@ -74,10 +74,7 @@ def read_split(path: str | Path, dataset: Dataset) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {path}")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected JSON, but {error}") from error
+    document = read_json(path, "write a split with `unpaired split`")
     lists = isinstance(document, dict) and all(isinstance(ids, list) for ids in document.values())
     if not lists or not set(document) <= set(SPLITS):
         raise InputError(f"{path}: expected lists of case ids under {', '.join(SPLITS)}")

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from unpaired.errors import InputError
 from unpaired.evaluation.scores import POLICIES, SCORE_FIELDS, STATUSES, Evaluation, Failure, Score, Summary
-from unpaired.files import write_text
+from unpaired.files import read_json, write_text
 
 SCHEMA = 1
 MEAN = "mean"
@@ -122,10 +122,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     path = folder / "scores.json"
     if not path.is_file():
         raise InputError(f"expected scores at {path}, found no file; write them with `unpaired evaluate`")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected JSON, but {error}; run `unpaired evaluate` again") from error
+    document = read_json(path, "run `unpaired evaluate` again")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError(f"{path}: expected scores of schema {SCHEMA}; run `unpaired evaluate` again")
     try:

@@ -1,12 +1,12 @@
 """What a run folder says about itself. A part that is missing or broken becomes a note, never a crash of the report."""
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unpaired.errors import InputError
+from unpaired.files import read_json
 
 Rows = list[dict[str, str]]
 
@@ -58,9 +58,9 @@ def _read_object(path: Path, notes: list[str]) -> dict[str, Any] | None:
         notes.append(f"{path.name} is not in the run folder")
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        notes.append(f"{path.name} can't be read: {error}")
+        document = read_json(path, "this part of the report is missing")
+    except InputError as error:
+        notes.append(str(error))
         return None
     if not isinstance(document, dict):
         notes.append(f"{path.name} holds a {type(document).__name__} where an object was expected")

@@ -5,7 +5,6 @@ was stopped or killed goes on from its last saved state and ends with the very b
 """
 
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from rich.console import Console
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unpaired.data.batch import Batch
@@ -23,15 +21,16 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase, prepare
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.data.splits import check_patients
-from unpaired.errors import InputError
+from unpaired.errors import InputError, Stopped
 from unpaired.methods.method import Method, Objective
 from unpaired.recipe import Recipe, build_method
 from unpaired.run import Run, load_weights, training_modalities
+from unpaired.training.log import LOG_EVERY, TrainingLog
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.progress import progress_bar, stop_on_signal
 from unpaired.training.validate import mean_dice, validate
 
-LOG_EVERY = 10
+SECONDS_AFTER_SIGTERM = 20
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,6 @@ class Hardware:
         for name, least in (("devices", 1), ("nodes", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be {least} or more, got {getattr(self, name)}")
-
-
-class Stopped(Exception):  # noqa: N818 (it is no error)
-    """Training was interrupted by a person and saved; starting it again goes on."""
-
-    def __init__(self, run: Run, step: int) -> None:
-        super().__init__(f"stopped after step {step} and saved in {run.folder}; the same command goes on from there")
-        self.run, self.step = run, step
 
 
 def train(
@@ -106,7 +97,7 @@ def _train_steps(
     model, optimizer = fabric.setup(method, optimizer)
     start, best = _restore(run, method, optimizer, fabric)
     batches = _batches(run, cases["train"], start, fabric, hardware)
-    log = _Log(run, enabled=fabric.is_global_zero)
+    log = TrainingLog(run, enabled=fabric.is_global_zero)
     with stop_on_signal() as stop, progress_bar(recipe.steps, start, not console.quiet, console) as update:
         for step in range(start, recipe.steps):
             objective = _training_step(fabric, model, optimizer, batches, recipe, step)
@@ -129,7 +120,9 @@ def _train_steps(
                     _save(run, method, optimizer, fabric, done, best)
                 fabric.barrier()
             if stopping and done < recipe.steps:
-                raise Stopped(run, done)
+                raise Stopped(
+                    f"stopped after step {done} and saved in {run.folder}; the same command goes on from there"
+                )
             if done % LOG_EVERY == 0 or done == recipe.steps:
                 update(done, log.latest)
 
@@ -151,59 +144,6 @@ def _training_step(
         fabric.clip_gradients(model, optimizer, max_norm=recipe.optimization.gradient_clip)
     optimizer.step()
     return objectives[-1]
-
-
-class _Log:
-    """Loss and terms by step, to log.csv and TensorBoard. Numbers stay on the device until they are written."""
-
-    def __init__(self, run: Run, enabled: bool) -> None:
-        self.run, self.enabled = run, enabled
-        self.latest: dict[str, float] = {}
-        self._waiting: list[dict[str, Any]] = []
-        self._began = time.monotonic()
-        if enabled:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(run.tensorboard))
-
-    def add(self, step: int, objective: Objective, optimizer: Any) -> None:
-        if not self.enabled or (step % LOG_EVERY and step != 1):
-            return
-        terms: dict[str, Tensor] = {
-            "loss": objective.loss.detach(),
-            **{f"term/{k}": v for k, v in objective.terms.items()},
-        }
-        names = list(terms)
-        values = torch.stack([terms[name].float() for name in names]).tolist()
-        numbers = dict(zip(names, values, strict=True))
-        if not all(value == value and abs(value) != float("inf") for value in values):
-            bad = next(name for name, value in numbers.items() if value != value or abs(value) == float("inf"))
-            raise InputError(
-                f"training of {self.run.folder} diverged at step {step}: {bad} is {numbers[bad]}; lower "
-                "optimization.learning_rate or use precision 32-true (the last saved weights are kept)"
-            )
-        self.latest = {"loss": numbers["loss"]}
-        rate = optimizer.param_groups[0]["lr"]
-        seconds = round(time.monotonic() - self._began, 2)
-        self._waiting.append(
-            {"step": step, **{k: f"{v:.6g}" for k, v in numbers.items()}, "lr": rate, "seconds": seconds}
-        )
-        for name, value in numbers.items():
-            self._board.add_scalar(name, value, step)
-
-    def add_validation(self, step: int, scores: dict[tuple[str, str], float]) -> None:
-        if not self.enabled:
-            return
-        rows = [{"step": step, "modality": m, "class": c, "dice": f"{value:.6f}"} for (m, c), value in scores.items()]
-        self.run.append_rows("validation", rows)
-        for (modality, class_name), value in scores.items():
-            self._board.add_scalar(f"validation/{modality}/{class_name}", value, step)
-
-    def flush(self) -> None:
-        if self.enabled:
-            self.run.append_rows("log", self._waiting)
-            self._waiting = []
-            self._board.flush()
 
 
 def _fabric(recipe: Recipe, hardware: Hardware) -> Fabric:
@@ -284,9 +224,12 @@ def _batches(
 
 
 def _leave_stopping_to_the_parent(worker: int) -> None:
-    """A terminal sends Ctrl-C to every process: a worker that died of it would tear down a step that is half done."""
+    """A terminal or Slurm tells every process to stop: a worker that died of it would tear down a half-done step.
+
+    After SIGTERM a worker still ends by itself, so that nobody has to wait for it should the parent not tell it to.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))
 
 
 def _seed_step(seed: int, step: int, fabric: Fabric) -> None:

@@ -15,13 +15,13 @@ table. Only `classes` is required in the JSON file; without `label_maps`, label 
 """
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from unpaired.data.dataset import CASE_FIELDS
 from unpaired.errors import InputError, nearest
+from unpaired.files import read_json
 
 _EXAMPLE = '{"classes": ["background", "liver", "spleen"]}'
 
@@ -40,10 +40,7 @@ def _options(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     if not beside.is_file():
         raise InputError(f"{path}: a table needs {beside.name} beside it to name the classes, such as {_EXAMPLE}")
-    try:
-        options = json.loads(beside.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{beside}: expected JSON such as {_EXAMPLE}, but {error}") from error
+    options = read_json(beside, f"it should look like {_EXAMPLE}")
     if not isinstance(options, dict):
         raise InputError(f"{beside}: expected a JSON object such as {_EXAMPLE}, got {options!r}")
     allowed = ["name", "about", "classes", "label_maps", "modalities", "schema"]

@@ -1,0 +1,66 @@
+"""The log of a run: loss and its terms by step, validation scores, to CSV and TensorBoard."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unpaired.errors import InputError
+from unpaired.methods.method import Objective
+from unpaired.run import Run
+
+LOG_EVERY = 10
+
+
+class TrainingLog:
+    """Loss and terms by step, to log.csv and TensorBoard. Numbers stay on the device until they are written."""
+
+    def __init__(self, run: Run, enabled: bool) -> None:
+        self.run, self.enabled = run, enabled
+        self.latest: dict[str, float] = {}
+        self._waiting: list[dict[str, Any]] = []
+        self._began = time.monotonic()
+        if enabled:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(run.tensorboard))
+
+    def add(self, step: int, objective: Objective, optimizer: Any) -> None:
+        if not self.enabled or (step % LOG_EVERY and step != 1):
+            return
+        terms: dict[str, Tensor] = {
+            "loss": objective.loss.detach(),
+            **{f"term/{k}": v for k, v in objective.terms.items()},
+        }
+        names = list(terms)
+        values = torch.stack([terms[name].float() for name in names]).tolist()
+        numbers = dict(zip(names, values, strict=True))
+        if not all(value == value and abs(value) != float("inf") for value in values):
+            bad = next(name for name, value in numbers.items() if value != value or abs(value) == float("inf"))
+            raise InputError(
+                f"training of {self.run.folder} diverged at step {step}: {bad} is {numbers[bad]}; lower "
+                "optimization.learning_rate or use precision 32-true (the last saved weights are kept)"
+            )
+        self.latest = {"loss": numbers["loss"]}
+        rate = optimizer.param_groups[0]["lr"]
+        seconds = round(time.monotonic() - self._began, 2)
+        self._waiting.append(
+            {"step": step, **{k: f"{v:.6g}" for k, v in numbers.items()}, "lr": rate, "seconds": seconds}
+        )
+        for name, value in numbers.items():
+            self._board.add_scalar(name, value, step)
+
+    def add_validation(self, step: int, scores: dict[tuple[str, str], float]) -> None:
+        if not self.enabled:
+            return
+        rows = [{"step": step, "modality": m, "class": c, "dice": f"{value:.6f}"} for (m, c), value in scores.items()]
+        self.run.append_rows("validation", rows)
+        for (modality, class_name), value in scores.items():
+            self._board.add_scalar(f"validation/{modality}/{class_name}", value, step)
+
+    def flush(self) -> None:
+        if self.enabled:
+            self.run.append_rows("log", self._waiting)
+            self._waiting = []
+            self._board.flush()
