@@ -14,7 +14,6 @@ from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.recipe import Optimization, Recipe
 
-
 _NETWORK = FCNConfig(width=2, dropout=0.0, initialization="he", pool_strides=((2, 2), (2, 2), (1, 1)), maps_per_class=4)
 """Small, and pooled by 4 instead of 8: at 2 mm a voxel the myocardium is four pixels thick."""
 
