@@ -1,7 +1,8 @@
 """The abdomen phantom's anatomy: liver, spleen and kidneys with what lies around them, different in every patient.
 
 World: RAS+ mm, origin in front of the first lumbar vertebra. Adult sizes: liver 1.2-1.8 L, spleen 0.12-0.35 L, kidney
-0.12-0.22 L (Kratzer 2003 and Emamian 1993 give the ultrasound ranges).
+0.12-0.22 L. Means in CT, women and men (Geraghty 2004, Abdom Imaging 29:482): liver 1.41 and 1.71 L, spleen 0.18 and
+0.24 L, one kidney 0.16 and 0.19 L.
 """
 
 # Points are arrays, and `array + (x, y, z)` moves one: not the concatenation that this rule suspects.

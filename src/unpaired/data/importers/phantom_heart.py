@@ -1,8 +1,9 @@
 """The heart phantom's anatomy: chambers, vessels, and the chest around them, different in every patient.
 
 World: RAS+ mm, origin at the middle of the mitral plane. Heart frame: rows of `axes` are toward the septum, toward the
-anterior wall, and from base to apex. Sizes are those of adults at end-diastole (Kawel-Boehm 2020, J Cardiovasc Magn
-Reson 22:87: LV 90-210 mL, RV 90-230 mL, LA 40-120 mL, LV mass 70-180 g; ascending aorta 25-37 mm wide).
+anterior wall, and from base to apex. Sizes are meant for adults at end-diastole: LV 90-210 mL, RV 90-230 mL, LA 40-120
+mL, LV mass 70-180 g, ascending aorta 25-37 mm wide. Those limits were written from memory; the tables to hold them
+against are in Kawel-Boehm 2020 (J Cardiovasc Magn Reson 22:87, doi 10.1186/s12968-020-00683-3).
 """
 
 # Points are arrays, and `array + (x, y, z)` moves one: not the concatenation that this rule suspects.
