@@ -1,4 +1,4 @@
-"""CSA: class-specific affinity-guided training (Chen, Li, Li, Zhang; MICCAI 2021), and its class-free row "Affinity".
+"""CSA: class-specific affinity-guided training (Chen, Li, Li, Zhang; MICCAI 2020), and its class-free row "Affinity".
 
 One network segments all modalities; its kernels are shared, its norms are not. What the modalities must agree on is how
 features of one layer relate to features of the next, class by class. The equations as printed:

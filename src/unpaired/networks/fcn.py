@@ -1,6 +1,6 @@
 """The nine-group network of CSA and UMMKD, in 2D and 3D.
 
-CSA (Chen et al., MICCAI 2021) says: nine convolution groups, one deconvolution group, softmax; two to four shared
+CSA (Chen et al., MICCAI 2020) says: nine convolution groups, one deconvolution group, softmax; two to four shared
 convolutions per group, each with a norm per modality. That is the 2D network in the released code of UMMKD (Dou et al.,
 TMI 2020), which fixes the rest. With `width=16`, C classes and 256x256 images:
 

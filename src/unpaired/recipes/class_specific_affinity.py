@@ -1,4 +1,4 @@
-"""CSA (Chen et al., MICCAI 2021): rows of Table 1 on MS-CMRSeg (LGE + bSSFP), at the paper's size.
+"""CSA (Chen et al., MICCAI 2020): rows of Table 1 on MS-CMRSeg (LGE + bSSFP), at the paper's size.
 
     unpaired import mscmrseg FOLDER data/mscmrseg.json
     unpaired split data/mscmrseg.json data/split.json --test 0.2 --validation 0.1

@@ -67,7 +67,7 @@ class PhantomSize:
 
 SIZES: dict[str, PhantomSize] = {
     "tiny": PhantomSize(4.0, 9.0, 12.0, 48, {"train": 2, "validation": 1, "test": 1}),
-    "demo": PhantomSize(2.0, 4.5, 9.0, 104, {"train": 12, "validation": 2, "test": 3}),
+    "demo": PhantomSize(2.0, 4.5, 9.0, 104, {"train": 24, "validation": 2, "test": 3}),
     "realistic": PhantomSize(0.9, 1.2, 8.0, 256, {"train": 16, "validation": 4, "test": 9}),
 }
 
@@ -108,7 +108,8 @@ def write_phantom(
     size: "tiny" (tests), "demo" (2 mm) or "realistic" (0.9 mm).  spacing_mm: another in-plane voxel size; the field of
     view stays.  ct_plane: "axial", as CT is acquired (so the two modalities see different cuts, as in life), or
     "short_axis", reformatted like the MR.  workers: processes; up to one simulates in this one.
-    The same arguments give bit-identical files whatever `workers`. Raises InputError for a name or number that is none.
+    The same arguments give bit-identical files whatever `workers`. Raises InputError for a name or number that is none,
+    and where a dataset is already.
     """
     folder = Path(folder)
     preset = _size(size, patients, spacing_mm)
@@ -119,6 +120,8 @@ def write_phantom(
         _check(modality, "modality", list(LABEL_VALUES[anatomy]))
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(f"phantom: modalities must be named once each, at least one; got {list(chosen)}")
+    if (folder / "dataset.json").exists():
+        raise InputError(f"{folder} holds a dataset already (dataset.json); use it, delete it, or name another folder")
     per_modality = sum(preset.patients.values())
     scans = [
         Scan(anatomy, modality, place * per_modality + index + 1, preset, ct_plane, seed)
