@@ -30,6 +30,7 @@ def msbn() -> Recipe:
         optimization=Optimization(learning_rate=4e-3, schedule="cosine", warmup_steps=20),
         patch_size=(96, 96),
         batch_size=4,
+        context_slices=3,
         foreground_share=0.6,
         steps=600,
         validate_every=200,
@@ -60,5 +61,6 @@ def csa_3d() -> Recipe:
         network=replace(_NETWORK, pool_strides=((1, 2, 2), (1, 2, 2), (1, 1, 1))),
         augmentation=replace(csa().augmentation, in_plane_only=True),
         patch_size=(8, 64, 64),
+        context_slices=1,
         batch_size=2,
     )
