@@ -32,7 +32,7 @@ def msbn() -> Recipe:
         batch_size=4,
         context_slices=3,
         foreground_share=0.6,
-        steps=600,
+        steps=700,
         validate_every=200,
         save_every=100,
         window_overlap=0.25,
