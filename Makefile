@@ -30,7 +30,7 @@ test: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs: install-dev
 	$(BIN)/mkdocs serve
