@@ -8,6 +8,10 @@ class InputError(ValueError):
     """
 
 
+class UnwritableError(InputError):
+    """A file can't be written: no space, no permission. Nor could the next one, so work on many cases stops."""
+
+
 class Stopped(Exception):  # noqa: N818 (it is no error)
     """Work was interrupted by a person and saved; the same command goes on. The message is one line."""
 

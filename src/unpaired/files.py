@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its name when the block ends well, and vanishes when it doesn't.
 
     The temporary name keeps the suffixes (".nii.gz"), which some writers look at. Creates missing parent folders.
-    Raises InputError when the disk is full or the place can't be written.
+    Raises `UnwritableError` when the disk is full or the place can't be written.
     """
     temporary = path.with_name(f".tmp{os.getpid()}-{path.name}")
     try:
@@ -49,10 +49,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def input_error_if_unwritable(path: Path) -> Iterator[None]:
-    """Turn "no space left", "not permitted" and the like into one clear line that names the path."""
+    """Turn "no space left", "not permitted" and the like into `UnwritableError`: one clear line that names the path."""
     try:
         yield
-    except OSError as error:
-        raise InputError(
-            f"can't write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
+    except OSError as error:  # numpy's for a full disk says how many items it wrote, but not why it stopped
+        reason = error.strerror or f"it could not be written whole ({error}), as on a full disk"
+        raise UnwritableError(f"can't write {path}: {reason}; free some space or choose another folder") from error

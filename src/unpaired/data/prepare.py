@@ -119,7 +119,8 @@ def prepare(
 
     A case is done again only if its files (path, size, time), its label encoding or the preprocessing changed. A run
     that was killed keeps what it had finished. `workers` above 1 are processes. Cases that fail are listed in
-    `failures` and don't stop the others. Raises InputError if the folder can't be written.
+    `failures` and don't stop the others. Raises `UnwritableError` if the disk is full or the
+    folder can't be written.
     """
     folder = Path(folder)
     sets = dataset.label_sets()
@@ -197,8 +198,9 @@ def _prepare_case(job: _Job) -> dict[str, Any]:
     if not final.is_dir():
         temporary = job.folder / f".{final.name}.{os.getpid()}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
         try:
+            with input_error_if_unwritable(final):
+                temporary.mkdir()
             _write_case(job, temporary)
             _rename(temporary, final)
         finally:
@@ -229,7 +231,8 @@ def _write_case(job: _Job, folder: Path) -> None:
         volume, geometry = apply(image, job.preprocessing, job.modality, label)
     except InputError as error:
         raise InputError(f"{entry.image}: {error}") from error
-    np.save(folder / "volume.npy", volume)
+    with input_error_if_unwritable(folder):
+        np.save(folder / "volume.npy", volume)
     record: dict[str, Any] = {
         "patient": entry.patient,
         "modality": entry.modality,
@@ -244,13 +247,15 @@ def _write_case(job: _Job, folder: Path) -> None:
     }
     if encoded is not None:
         prepared = apply_to_label(encoded, geometry, outside=job.encoding.get(0, 0))
-        np.save(folder / "label.npy", prepared)
-        np.savez(folder / "foreground.npz", **foreground_sample(prepared, job.foreground))
+        with input_error_if_unwritable(folder):
+            np.save(folder / "label.npy", prepared)
+            np.savez(folder / "foreground.npz", **foreground_sample(prepared, job.foreground))
         record["label_voxels"] = present_labels(prepared)
         record["file_label_voxels"] = present_labels(encoded)
         record["cut_label_voxels"] = cut_labels(encoded, kept_part(encoded, geometry), job.foreground)
     record["seconds"] = round(time.perf_counter() - began, 3)
-    (folder / "case.json").write_text(json.dumps(record), encoding="utf-8")
+    with input_error_if_unwritable(folder):
+        (folder / "case.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def _key(job: _Job) -> str:

@@ -18,7 +18,7 @@ from unpaired.data.images import (
     write_image,
 )
 from unpaired.data.preprocess import apply, restore_probabilities
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError, UnwritableError, nearest
 from unpaired.inference.windows import segment_volume
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
@@ -165,7 +165,8 @@ def predict_files(
 ) -> Outcome:
     """Segment every job; outputs that exist are skipped unless `overwrite`, one bad case never stops the others.
 
-    Raises InputError before anything is written if a job's modality is unknown to the run.
+    Raises InputError before anything is written if a job's modality is unknown to the run, and `UnwritableError` when
+    the disk is full.
     """
     for modality in {job.modality for job in jobs}:
         predictor.check_modality(modality)
@@ -179,6 +180,8 @@ def predict_files(
             image = read_image(job.image)
             labels = predictor.source_values(predictor.segment(image, job.modality), job.modality)
             write_image(job.output, labels, image.affine)
+        except UnwritableError:  # the next label map couldn't be written either
+            raise
         except InputError as error:
             outcome.failures.append((job.name, str(error)))
             report(f"{job.name}: failed: {error}")
