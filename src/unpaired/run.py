@@ -38,6 +38,7 @@ log.csv             loss and its terms by step;  tensorboard/ has the same curve
 validation.csv      Dice of whole validation cases by step, modality and class
 weights_best.safetensors   network weights with the best mean validation Dice (the last ones if there is no validation)
 weights_last.safetensors   network weights of the last saved step
+lock                held by the process that trains (it says which); means nothing once that has ended
 resume.pt           optimizer state and step; only needed to go on training (start the same command again)
 predictions/ evaluation/ report.html   written by `unpaired predict`, `evaluate`, `report` when no other place is named
 
@@ -135,6 +136,11 @@ class Run:
     def report(self) -> Path:
         """Where `report` writes when it is not told."""
         return self.folder / "report.html"
+
+    @property
+    def lock(self) -> Path:
+        """The file that a process locks while it trains."""
+        return self.folder / "lock"
 
     @property
     def tensorboard(self) -> Path:

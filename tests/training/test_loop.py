@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from unpaired.data.dataset import Dataset, with_splits
+from unpaired.data.sampling import UnpairedSteps
 from unpaired.errors import InputError, Stopped
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
@@ -126,6 +128,21 @@ def test_ctrl_c_finishes_the_step_saves_and_goes_on_bit_equal(
     assert_same(train(tiny(), phantom, tmp_path / "c", hardware=IN_PROCESS, cache=cache, show=False), straight)
 
 
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+"""Processes on a shared machine: threads that wait for each other cost minutes there."""
+
+
+def wait_for(file: Path, process: subprocess.Popen) -> None:
+    while process.poll() is None and not file.exists():
+        time.sleep(0.01)
+
+
+def saved_step(folder: Path) -> int:
+    state = Run.open(folder).load_state()
+    assert state is not None
+    return state["step"]
+
+
 def command(recipe: Path, data: Path, run: Path, cache: Path, *options: str) -> list[str]:
     start = [sys.executable, "-m", "unpaired.cli", "train", f"{recipe}:stored", str(data), str(run)]
     return [*start, "--device", "cpu", "--cache", str(cache), *options]
@@ -147,10 +164,12 @@ def test_kill_9_leaves_a_run_that_goes_on_bit_equal(
     recipe = tiny(steps=16, save_every=2, validate_every=8)
     file, run = stored_recipe(tmp_path, recipe), tmp_path / "d"
     process = subprocess.Popen(
-        command(file, manifest, run, cache, "--workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command(file, manifest, run, cache, "--workers", "1"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=ONE_THREAD,
     )
-    while process.poll() is None and not (run / "resume.pt").exists():
-        pass
+    wait_for(run / "resume.pt", process)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -160,6 +179,64 @@ def test_kill_9_leaves_a_run_that_goes_on_bit_equal(
     resumed = train(recipe, phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
     whole = train(recipe, phantom, tmp_path / "e", hardware=IN_PROCESS, cache=cache, show=False)
     assert_same(resumed, whole)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")
+def test_ctrl_c_in_a_terminal_stops_every_process_in_one_line(
+    manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
+) -> None:
+    """A terminal sends SIGINT to the whole process group: to the process that trains and to those that cut batches.
+
+    While it trains, nobody else may train there.
+    """
+    recipe = tiny(modalities=("lge",), batch_size=1, steps=150, save_every=2, validate_every=150)
+    file, run = stored_recipe(tmp_path, recipe), tmp_path / "terminal"
+    process = subprocess.Popen(
+        command(file, manifest, run, cache, "--workers", "1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=ONE_THREAD,
+    )
+    wait_for(run / "resume.pt", process)
+    with pytest.raises(InputError, match=rf"terminal is in use: process {process.pid} on .* is training there"):
+        train(recipe, phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
+    os.killpg(process.pid, signal.SIGINT)
+    _, messages = process.communicate(timeout=60)  # returns once the workers have let go of the pipe as well
+    assert process.returncode == 130, messages
+    assert "Traceback" not in messages
+    step = saved_step(run)
+    assert messages.splitlines()[-1] == (
+        f"unpaired: stopped after step {step} and saved in {run}; the same command goes on from there"
+    )
+    assert 0 < step < 150
+    train(recipe, phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
+    assert saved_step(run) == 150
+
+
+def test_a_killed_worker_ends_in_one_line(
+    phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: UnpairedSteps, step: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(UnpairedSteps, "__getitem__", killed)
+    with pytest.raises(InputError, match=r"process that cuts batches was killed.*the same command") as caught:
+        train(tiny(), phantom, tmp_path / "k", hardware=Hardware("cpu", workers=1), cache=cache, show=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_fails_ends_in_one_line(
+    phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: UnpairedSteps, step: int) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "volume.npy")
+
+    monkeypatch.setattr(UnpairedSteps, "__getitem__", failing)
+    with pytest.raises(InputError, match=r"failed: FileNotFoundError.*volume\.npy") as caught:
+        train(tiny(), phantom, tmp_path / "k", hardware=Hardware("cpu", workers=1), cache=cache, show=False)
+    assert "\n" not in str(caught.value)
 
 
 def test_two_processes_equal_one_with_the_doubled_batch(
@@ -179,7 +256,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(
         command(file, manifest, run, cache, "--devices", "2", "--workers", "0"),
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**ONE_THREAD, "PYTHONPATH": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr
     whole = train(

@@ -6,6 +6,7 @@ was stopped or killed goes on from its last saved state and ends with the very b
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from unpaired.data.prepare import PreparedCase, prepare
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.data.splits import check_patients
 from unpaired.errors import InputError, Stopped
+from unpaired.lock import only_one
 from unpaired.methods.method import Method, Objective
 from unpaired.recipe import Recipe, build_method
 from unpaired.run import Run, load_weights, training_modalities
@@ -31,6 +33,7 @@ from unpaired.training.progress import progress_bar, stop_on_signal
 from unpaired.training.validate import mean_dice, validate
 
 SECONDS_AFTER_SIGTERM = 20
+WARNINGS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,12 @@ def train(
         Run.create(folder, recipe, dataset, name)
     fabric.barrier()
     run = Run.open(folder)
+    alone = only_one(run.lock, "training there") if fabric.is_global_zero else nullcontext()
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
-    cases = _prepared_cases(run, Path(cache or run.folder.parent / "prepared"), modalities, fabric, hardware, console)
-    _train_steps(run, method, cases, fabric, hardware, console)
+    cache = Path(cache or run.folder.parent / "prepared")
+    with alone, _batch_errors_in_one_line(run):
+        cases = _prepared_cases(run, cache, modalities, fabric, hardware, console)
+        _train_steps(run, method, cases, fabric, hardware, console)
     return run
 
 
@@ -96,9 +102,9 @@ def _train_steps(
     optimizer = build_optimizer(method, recipe.optimization)
     model, optimizer = fabric.setup(method, optimizer)
     start, best = _restore(run, method, optimizer, fabric)
-    batches = _batches(run, cases["train"], start, fabric, hardware)
     log = TrainingLog(run, enabled=fabric.is_global_zero)
     with stop_on_signal() as stop, progress_bar(recipe.steps, start, not console.quiet, console) as update:
+        batches = _batches(run, cases["train"], start, fabric, hardware)
         for step in range(start, recipe.steps):
             objective = _training_step(fabric, model, optimizer, batches, recipe, step)
             log.add(step + 1, objective, optimizer)
@@ -185,6 +191,10 @@ def _prepared_cases(
             f"{len(prepared.failures)} of {len(entries)} cases can't be prepared (see `unpaired verify`): {lines}"
         )
     console.print(f"{len(entries)} prepared cases in {cache}")
+    for case, message in prepared.warnings[:WARNINGS_SHOWN]:
+        console.print(f"warning: {case}: {message}", highlight=False, soft_wrap=True)
+    if len(prepared.warnings) > WARNINGS_SHOWN:
+        console.print(f"and {len(prepared.warnings) - WARNINGS_SHOWN} more such warnings: {prepared.report}")
     return {
         side: {
             modality: [prepared.cases[c.id] for c in wanted if c.split == side and c.modality == modality]
@@ -230,6 +240,26 @@ def _leave_stopping_to_the_parent(worker: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))
+
+
+@contextmanager
+def _batch_errors_in_one_line(run: Run) -> Iterator[None]:
+    """What torch raises when a worker was killed, or failed itself, as one line that says how to go on."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        text = str(error).strip()
+        if text.startswith("DataLoader worker"):
+            reason = "was killed, as a rule for want of memory or shared memory"
+            advice = "with fewer --workers (0 cuts batches in the training process)"
+        elif text.startswith("Caught ") and "in DataLoader worker process" in text:
+            reason, advice = f"failed: {text.splitlines()[-1]}", "once that is mended"
+        else:
+            raise
+        raise InputError(
+            f"{run.folder}: a process that cuts batches {reason}; start the same command again, {advice}: it goes on "
+            "from the last saved step"
+        ) from error
 
 
 def _seed_step(seed: int, step: int, fabric: Fabric) -> None:
