@@ -13,6 +13,7 @@ import pytest
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image, read_label_map, write_image
+from unpaired.recipes import all_recipes
 
 RECIPE = "phantom/msbn"
 TINY = ["network.width=2", "patch_size=[32,32]", "batch_size=1", "steps=3", "window_overlap=0.0"]
@@ -108,7 +109,7 @@ def test_recipes_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> N
     assert run("recipes") == 0
     assert "phantom/csa " in capsys.readouterr().out
     assert run("recipes", RECIPE) == 0
-    assert json.loads(capsys.readouterr().out)["steps"] == 400
+    assert json.loads(capsys.readouterr().out)["steps"] == all_recipes()[RECIPE]().steps
 
 
 def test_a_finished_run_is_not_trained_again(data: Path, trained: Path) -> None:

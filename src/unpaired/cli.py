@@ -4,7 +4,9 @@ Exit codes: 0 done; 1 done but some cases failed or a check found errors; 2 bad 
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -112,13 +114,16 @@ def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
         workers: Processes.
     """
     from rich.console import Console
+    from rich.progress import Progress
 
     from unpaired.data.findings import findings_as_json, print_findings
     from unpaired.data.manifest import read_dataset
     from unpaired.data.verify import verify as verify_dataset
 
     dataset = read_dataset(data)
-    findings = verify_dataset(dataset, workers=workers)
+    with Progress(console=Console(stderr=True), transient=True) as bar:  # shows nothing where stderr is no terminal
+        task = bar.add_task("verify", total=len(dataset.cases))
+        findings = verify_dataset(dataset, workers, lambda done, total, case: bar.update(task, completed=done))
     if json:
         print(findings_as_json(findings))
     else:
@@ -383,6 +388,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait by spinning make a training step ten times slower as soon as another process wants the cores
     # (measured on two). Has to be set before torch is imported; a value of the user's own wins.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None  # Slurm's way to say Ctrl-C
     try:
         code = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -399,11 +406,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"unpaired: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # what the system refuses anywhere: permission, a name that is too long, no space
-        print(f"unpaired: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"unpaired: {error.filename or 'standard output or an open file'}: {error.strerror or error}",
+            file=sys.stderr,
+        )
         return 2
     except (KeyboardInterrupt, Stopped) as stopped:
-        print(f"unpaired: {stopped or 'stopped'}", file=sys.stderr)
+        print(f"unpaired: {str(stopped) or 'stopped; the same command goes on where it can'}", file=sys.stderr)
         return 130
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _table_width() -> int | None:
