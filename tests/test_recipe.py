@@ -102,7 +102,7 @@ def test_a_stored_recipe_that_is_wrong_is_refused(change: dict, message: str) ->
 
 def test_a_patch_that_the_network_cannot_take_is_refused() -> None:
     with pytest.raises(InputError, match="multiple"):
-        build_method(replace(find_recipe(NAME), patch_size=(60, 64)), ("ct", "lge"), 4)
+        build_method(replace(find_recipe(NAME), patch_size=(62, 64)), ("ct", "lge"), 4)
 
 
 def test_building_is_seeded_and_leaves_the_random_state_alone() -> None:

@@ -37,7 +37,7 @@ def demo(
     recipe: str = "phantom/csa",
     seed: int = 0,
     device: str = "auto",
-    workers: int = 1,
+    workers: int = 2,
 ) -> int:
     """Everything once, on a phantom: make scans, train, predict, evaluate, write a report. A few minutes on two cores.
 
