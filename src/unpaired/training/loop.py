@@ -93,7 +93,7 @@ def train(
 
 @contextmanager
 def _cores_left_for(workers: int) -> Iterator[None]:
-    """Leave a core to each process that cuts batches: on two cores, two threads beside a worker were slower than one."""
+    """Leave a core to each process that cuts batches: on two cores, two threads beside it were slower than one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads - workers))
     try:
