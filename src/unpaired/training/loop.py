@@ -86,20 +86,8 @@ def train(
     cache = Path(cache or run.folder.parent / "prepared")
     with alone, _batch_errors_in_one_line(run):
         cases = _prepared_cases(run, cache, modalities, fabric, hardware, console)
-        with _cores_left_for(hardware.workers):
-            _train_steps(run, method, cases, fabric, hardware, console)
+        _train_steps(run, method, cases, fabric, hardware, console)
     return run
-
-
-@contextmanager
-def _cores_left_for(workers: int) -> Iterator[None]:
-    """Leave a core to each process that cuts batches: on two cores, two threads beside it were slower than one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads - workers))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _train_steps(
