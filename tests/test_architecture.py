@@ -45,7 +45,8 @@ ALLOWED = {
     "figures": {"run", "data", "methods", "evaluation"},
     "report": {"run", "data", "methods", "evaluation", "figures"},
     "demo": {"data", "recipes", "run", "training", "inference", "evaluation", "report"},
-    "cli": {"*"},
+    "commands": {"data", "recipe", "recipes", "run", "training", "inference", "evaluation", "report", "demo"},
+    "cli": {"commands"},
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "misc", "tools"}
 FILES = sorted(SOURCE.rglob("*.py"))

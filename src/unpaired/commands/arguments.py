@@ -1,0 +1,35 @@
+"""What the commands share: their arguments' types, the width of a table, the list of failures."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
+Images = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IMAGES")]
+Out = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+Predictions = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PREDICTIONS")]
+RecipeName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
+Reference = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="REFERENCE")]
+RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+Source = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")]
+Format = tyro.conf.Positional[Literal["mscmrseg", "table"]]
+Assignments = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
+OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+OptionalText = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
+OptionalCount = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+
+
+def table_width() -> int | None:
+    """None, the terminal's own; in a pipe or file, where nothing says a width, enough that tables stay whole."""
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+
+
+def list_failures(failures: Sequence[tuple[str, str]]) -> int:
+    """Print (case, message) pairs to standard error; the exit code is 1 if there are any."""
+    for case, message in failures:
+        print(f"failed: {case}: {message}", file=sys.stderr)
+    return 1 if failures else 0

@@ -1,0 +1,167 @@
+"""The commands about datasets: phantom, import, verify, split, prepare."""
+
+import sys
+from typing import Literal
+
+from unpaired.commands.arguments import (
+    Assignments,
+    Data,
+    Format,
+    OptionalCount,
+    Out,
+    RecipeName,
+    Source,
+    list_failures,
+    table_width,
+)
+from unpaired.errors import InputError
+
+
+def phantom(
+    out: Out,
+    /,
+    *,
+    anatomy: Literal["heart", "abdomen"] = "heart",
+    size: Literal["tiny", "demo", "realistic"] = "demo",
+    seed: int = 0,
+    workers: int = 1,
+) -> int:
+    """Write a phantom dataset: simulated scans of different patients in each modality, with a manifest.
+
+    Args:
+        out: Folder to write to.
+        anatomy: heart (ct, bssfp, lge) or abdomen (ct, t2).
+        size: tiny (tests), demo (minutes to train), realistic (0.8 to 1.5 mm).
+        seed: Other seeds give other patients.
+        workers: Processes.
+    """
+    from unpaired.data.importers.phantom import write_phantom
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"expected a folder to write the phantom to, but {out} is a file; name another place")
+    dataset = write_phantom(out, anatomy=anatomy, size=size, seed=seed, workers=workers)
+    print(f"{len(dataset.cases)} cases of {', '.join(dataset.modalities)}: {out / 'dataset.json'}")
+    return 0
+
+
+def import_(source_format: Format, source: Source, out: Out, /) -> int:
+    """Write a manifest for a dataset that you have. Files stay where they are.
+
+    Args:
+        source_format: mscmrseg (the challenge's folders) or table (a CSV with patient, modality, image, label).
+        source: Its folder or file.
+        out: The manifest to write, such as data/mscmrseg.json.
+    """
+    from unpaired.data.manifest import read_dataset, write_dataset
+
+    if source_format == "mscmrseg":
+        from unpaired.data.importers.mscmrseg import import_mscmrseg
+
+        dataset = import_mscmrseg(source)
+    else:
+        dataset = read_dataset(source)
+    path = write_dataset(dataset, out)
+    for modality in dataset.modalities:
+        cases = dataset.of(modality)
+        labeled = sum(case.label is not None for case in cases)
+        print(f"{modality}: {len(cases)} cases, {labeled} labeled, {len({c.patient for c in cases})} patients")
+    print(f"wrote {path}; check it with: unpaired verify {path}")
+    return 0
+
+
+def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
+    """Check every file of a dataset: geometry, values, labels, splits. Exit code 1 if there are errors.
+
+    Args:
+        data: The manifest.
+        json: Print findings as JSON for programs.
+        workers: Processes.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from unpaired.data.findings import findings_as_json, print_findings
+    from unpaired.data.manifest import read_dataset
+    from unpaired.data.verify import verify as verify_dataset
+
+    dataset = read_dataset(data)
+    with Progress(console=Console(stderr=True), transient=True) as bar:  # shows nothing where stderr is no terminal
+        task = bar.add_task("verify", total=len(dataset.cases))
+        findings = verify_dataset(dataset, workers, lambda done, total, case: bar.update(task, completed=done))
+    if json:
+        print(findings_as_json(findings))
+    else:
+        print_findings(dataset, findings, Console(width=table_width(), highlight=False))
+    return 1 if any(finding.severity == "error" for finding in findings) else 0
+
+
+def split(
+    data: Data,
+    out: Out,
+    /,
+    *,
+    test: float = 0.2,
+    validation: float = 0.1,
+    folds: OptionalCount = None,
+    seed: int = 0,
+) -> int:
+    """Draw a split by patient, the same patient never on two sides, and store it in a file.
+
+    Args:
+        data: The manifest.
+        out: The split file to write (JSON); with --folds a folder that gets fold0.json, fold1.json, ...
+        test: Share of patients for testing (without --folds).
+        validation: Share of patients for choosing the best weights.
+        folds: Cross-validation: every patient is tested in exactly one of so many splits.
+        seed: Other seeds draw other patients.
+    """
+    from unpaired.data.manifest import read_dataset
+    from unpaired.data.splits import folds_by_patient, split_by_patient, write_split
+
+    dataset = read_dataset(data)
+    if out.resolve() in (data.resolve(), (data / "dataset.json").resolve()):
+        raise InputError(f"the split would overwrite the manifest {out}; name another file")
+    if folds is None:
+        splits = {out: split_by_patient(dataset, test=test, validation=validation, seed=seed)}
+    else:
+        drawn = folds_by_patient(dataset, folds=folds, validation=validation, seed=seed)
+        splits = {out / f"fold{number}.json": one for number, one in enumerate(drawn)}
+    for path, one in splits.items():
+        write_split(one, path)
+        counts = {
+            side: {m: sum(one[c.id] == side for c in dataset.of(m)) for m in dataset.modalities}
+            for side in ("train", "validation", "test")
+        }
+        print(f"{path}: " + "; ".join(f"{side} {numbers}" for side, numbers in counts.items()))
+    return 0
+
+
+def prepare(
+    recipe: RecipeName,
+    data: Data,
+    out: Out,
+    /,
+    *,
+    assign: Assignments = (),
+    workers: int = 2,
+) -> int:
+    """Prepare a dataset as a recipe wants it (training does this by itself). Finished cases are never redone.
+
+    Args:
+        recipe: Its name, or file.py:function.
+        data: The manifest.
+        out: Cache folder.
+        assign: Change fields of the recipe, such as preprocessing.plane=axial.
+        workers: Processes.
+    """
+    from unpaired.data.manifest import read_dataset
+    from unpaired.data.prepare import prepare as prepare_dataset
+    from unpaired.recipe import override
+    from unpaired.recipes import find_recipe
+
+    chosen = override(find_recipe(recipe), assign)
+    prepared = prepare_dataset(read_dataset(data), chosen.preprocessing, out, workers=workers)
+    print(f"{len(prepared.cases)} prepared cases in {out}")
+    for case, message in prepared.warnings:
+        print(f"warning: {case}: {message}", file=sys.stderr)
+    return list_failures(prepared.failures)

@@ -1,0 +1,45 @@
+"""The command that segments images: predict."""
+
+from typing import Literal
+
+from unpaired.commands.arguments import Images, OptionalText, Out, RunFolder, list_failures
+
+
+def predict(
+    run: RunFolder,
+    images: Images,
+    out: Out,
+    /,
+    *,
+    modality: OptionalText = None,
+    split: OptionalText = None,
+    weights: Literal["best", "last"] = "best",
+    device: str = "auto",
+    overwrite: bool = False,
+) -> int:
+    """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
+
+    Args:
+        run: A trained run.
+        images: An image, a folder of images, or a manifest (.json).
+        out: Folder for the label maps (or, for one image, a file name).
+        modality: What the images are; a manifest says so itself.
+        split: Only this side of a manifest's cases; "test" uses the side stored in the run.
+        weights: The best by validation, or the last.
+        device: auto, cpu, cuda or mps.
+        overwrite: Redo what is there.
+    """
+    from unpaired.data.dataset import with_splits
+    from unpaired.data.manifest import read_dataset
+    from unpaired.inference.predict import Predictor, plan, predict_files
+    from unpaired.run import Run
+
+    trained = Run.open(run)
+    source = images
+    if images.suffix == ".json" or (images / "dataset.json").is_file():
+        sides = {case.id: case.split for case in trained.dataset.cases if case.split}
+        source = with_splits(read_dataset(images), sides)
+    jobs = plan(source, out, modality, split)
+    outcome = predict_files(Predictor(trained, weights, device), jobs, overwrite=overwrite, report=print)
+    print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
+    return list_failures(outcome.failures)

@@ -1,0 +1,91 @@
+"""The commands that train: demo, recipes, train."""
+
+from pathlib import Path
+
+from unpaired.commands.arguments import Assignments, Data, OptionalPath, Out, RecipeName, RunFolder
+
+
+def demo(
+    out: Out = Path("demo"),
+    /,
+    *,
+    recipe: str = "phantom/csa",
+    seed: int = 0,
+    device: str = "auto",
+    workers: int = 2,
+) -> int:
+    """Everything once, on a phantom: make scans, train, predict, evaluate, write a report. A few minutes on two cores.
+
+    Args:
+        out: Folder for data, run, predictions and report. What is there already is not done again.
+        recipe: The recipe to train; see `unpaired recipes`.
+        seed: Seed of the phantom's patients.
+        device: auto, cpu, cuda or mps.
+        workers: Processes that prepare and augment.
+    """
+    from unpaired.demo import run_demo
+
+    return run_demo(out, recipe=recipe, seed=seed, device=device, workers=workers)
+
+
+def recipes(name: RecipeName = "", /) -> int:
+    """List the recipes, or print one with every setting.
+
+    Args:
+        name: The recipe to print as JSON.
+    """
+    from unpaired.recipe import dumps
+    from unpaired.recipes import all_recipes, find_recipe
+
+    if name:
+        print(dumps(find_recipe(name)), end="")
+        return 0
+    found = all_recipes()
+    width = max(map(len, found))
+    for key, function in found.items():
+        print(f"{key:{width}}  {(function.__doc__ or '').strip().splitlines()[0]}")
+    return 0
+
+
+def train(
+    recipe: RecipeName,
+    data: Data,
+    run: RunFolder,
+    /,
+    *,
+    split: OptionalPath = None,
+    assign: Assignments = (),
+    cache: OptionalPath = None,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    workers: int = 1,
+) -> int:
+    """Train a recipe into a run folder. Ctrl-C saves and stops; the same command goes on from the last saved step.
+
+    Args:
+        recipe: Its name (`unpaired recipes`), or file.py:function for one of your own.
+        data: The manifest.
+        run: The run folder, new or to be resumed.
+        split: A split file (`unpaired split`); without it the manifest's own split is used.
+        assign: Change fields of the recipe, such as steps=500 network.width=8.
+        cache: Folder for prepared volumes (default: `prepared` beside the run folder).
+        device: auto, cpu, cuda or mps.
+        devices: Processes on this node, one device each (DDP).
+        nodes: Nodes, when Slurm or torchrun starts them.
+        workers: Processes per device that cut and augment batches.
+    """
+    from unpaired.data.manifest import read_dataset
+    from unpaired.data.splits import read_split
+    from unpaired.recipe import override
+    from unpaired.recipes import find_recipe
+    from unpaired.training.loop import Hardware
+    from unpaired.training.loop import train as train_recipe
+
+    chosen = override(find_recipe(recipe), assign)
+    dataset = read_dataset(data)
+    dataset = read_split(split, dataset) if split else dataset
+    hardware = Hardware(device, devices, nodes, workers)
+    finished = train_recipe(chosen, dataset, run, name=recipe, hardware=hardware, cache=cache)
+    print(f"trained: {finished.folder}; next: unpaired predict {finished.folder} {data} {finished.predictions}")
+    return 0
