@@ -4,11 +4,8 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.evaluation.scores import Evaluation
@@ -18,6 +15,7 @@ from unpaired.figures.score_strips import draw_dice_strips
 from unpaired.files import write_text
 from unpaired.report.pictures import dice_strips_alt, overlays, themed
 from unpaired.report.run_facts import RunFacts, read_run_facts
+from unpaired.report.template import render
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,8 @@ def write_report(run_folder: Path, dataset: Dataset, predictions: Path, evaluati
     InputError if the run folder isn't there or `out` can't be written.
     """
     facts = read_run_facts(run_folder)
-    environment = Environment(
-        loader=PackageLoader("unpaired", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html.jinja").render(
+    page = render(
+        "page.html.jinja",
         dataset=dataset,
         facts=facts,
         evaluation=evaluation,
@@ -72,7 +64,6 @@ def write_report(run_folder: Path, dataset: Dataset, predictions: Path, evaluati
         recipe=None if facts.recipe is None else json.dumps(facts.recipe, indent=2, ensure_ascii=False),
         versions={name: _plain(value) for name, value in (facts.versions or {}).items()},
         files=list(_files(run_folder, predictions, out)),
-        version=version("unpaired"),
     )
     write_text(out, page)
     return out
