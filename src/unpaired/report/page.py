@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.evaluation.scores import Evaluation
@@ -16,6 +16,24 @@ from unpaired.files import write_text
 from unpaired.report.pictures import dice_strips_alt, overlays, themed
 from unpaired.report.run_facts import RunFacts, read_run_facts
 from unpaired.report.template import render
+
+
+class Section(NamedTuple):
+    """A part of the page: `sections/<name>.html.jinja`, the id to link to, and its entry in the navigation."""
+
+    name: str
+    title: str
+
+
+SECTIONS = (
+    Section("scores", "Scores"),
+    Section("cases", "Test cases"),
+    Section("training", "Training"),
+    Section("data", "Data and split"),
+    Section("recipe", "Recipe"),
+    Section("files", "Versions and files"),
+)
+"""In the page's order. To add one: its template, a line here, and its values in `write_report`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ def write_report(run_folder: Path, dataset: Dataset, predictions: Path, evaluati
     facts = read_run_facts(run_folder)
     page = render(
         "page.html.jinja",
+        sections=SECTIONS,
         dataset=dataset,
         facts=facts,
         evaluation=evaluation,
