@@ -17,6 +17,7 @@ import torch
 from unpaired.data.augment import Augmentation
 from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError, nearest
+from unpaired.inference.postprocess import Postprocessing
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.networks.network import NetworkConfig
 
@@ -75,6 +76,7 @@ class Recipe:
     accumulate: int = 1
     """Batches whose gradients are added up before one optimizer step."""
     window_overlap: float = 0.5
+    postprocessing: Postprocessing = field(default_factory=Postprocessing)
     validate_every: int = 1000
     save_every: int = 500
     precision: str = "32-true"
@@ -239,7 +241,7 @@ def _config_class(name: str, where: str) -> type:
         ) from error
     for part in class_name.split("."):
         config_class = getattr(config_class, part, None)
-    allowed = (NetworkConfig, MethodConfig, Recipe, Optimization, Preprocessing, Augmentation)
+    allowed = (NetworkConfig, MethodConfig, Recipe, Optimization, Preprocessing, Postprocessing, Augmentation)
     if not (isinstance(config_class, type) and is_dataclass(config_class)):
         raise InputError(f"{where}: {name} is no config class of this version of unpaired")
     if not (issubclass(config_class, allowed) or module_name.startswith("unpaired.")):

@@ -56,14 +56,17 @@ class Run:
     def create(cls, folder: str | Path, recipe: Recipe, dataset: Dataset, name: str = "") -> "Run":
         """Start a run folder, or return the one that is there if it holds the same recipe and split (to resume it).
 
-        Raises InputError if the folder belongs to something else; nothing in it is touched then.
+        Raises InputError if the folder belongs to something else, or if the recipe post-processes a class that the
+        dataset lacks; nothing in the folder is touched then.
         """
         folder = Path(folder)
+        recipe.postprocessing.class_numbers(dataset.classes)  # refuse a class that isn't there before training for it
         document = json.loads(dumps(recipe))
         split = _split_document(dataset)
         if (folder / "recipe.json").is_file():
             run = cls.open(folder)
-            _refuse_other(folder, "recipe", read_json(folder / "recipe.json", DAMAGED), document)
+            # Read back, so that a field that is newer than the run has its default instead of a difference.
+            _refuse_other(folder, "recipe", json.loads(dumps(run.recipe)), document)
             if read_json(folder / "split.json", DAMAGED) != split:
                 raise InputError(f"{folder} is a run on another split; choose a new folder for this run")
             return run

@@ -15,6 +15,7 @@ def predict(
     split: OptionalText = None,
     weights: Literal["best", "last"] = "best",
     device: str = "auto",
+    largest_component: OptionalText = None,
     overwrite: bool = False,
 ) -> int:
     """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
@@ -27,10 +28,13 @@ def predict(
         split: Only this side of a manifest's cases; "test" uses the side stored in the run.
         weights: The best by validation, or the last.
         device: auto, cpu, cuda or mps.
+        largest_component: Keep only the largest connected part of "all" classes, of some ("LV,myo") or of "none";
+            without it the recipe decides. Removes islands, but also the second of two parts that belong there.
         overwrite: Redo what is there.
     """
     from unpaired.data.dataset import with_splits
     from unpaired.data.manifest import read_dataset
+    from unpaired.inference.postprocess import parse_largest_component
     from unpaired.inference.predict import Predictor, plan, predict_files
     from unpaired.run import Run
 
@@ -40,6 +44,8 @@ def predict(
         sides = {case.id: case.split for case in trained.dataset.cases if case.split}
         source = with_splits(read_dataset(images), sides)
     jobs = plan(source, out, modality, split)
-    outcome = predict_files(Predictor(trained, weights, device), jobs, overwrite=overwrite, report=print)
+    postprocessing = None if largest_component is None else parse_largest_component(largest_component)
+    predictor = Predictor(trained, weights, device, postprocessing)
+    outcome = predict_files(predictor, jobs, overwrite=overwrite, report=print)
     print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
     return list_failures(outcome.failures)

@@ -19,6 +19,7 @@ from unpaired.data.images import (
 )
 from unpaired.data.preprocess import apply, restore_probabilities
 from unpaired.errors import InputError, UnwritableError, nearest
+from unpaired.inference.postprocess import Postprocessing, postprocess
 from unpaired.inference.windows import segment_volume
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
@@ -56,11 +57,20 @@ def segment_prepared(
 class Predictor:
     """A trained run, loaded once: images in, label maps out.
 
-    `weights` is "best" (by validation Dice) or "last". Only the network is used, none of the method's training parts.
+    `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces the recipe's. Only the network is
+    used, none of the method's training parts.
     """
 
-    def __init__(self, run: Run | str | Path, weights: str = "best", device: str = "auto") -> None:
+    def __init__(
+        self,
+        run: Run | str | Path,
+        weights: str = "best",
+        device: str = "auto",
+        postprocessing: Postprocessing | None = None,
+    ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run)
+        self.postprocessing = self.run.recipe.postprocessing if postprocessing is None else postprocessing
+        self.postprocessing.class_numbers(self.run.dataset.classes)  # refuse a misspelled class at once
         self.device = choose_device(device)
         self.method = self.run.load_method(weights).to(self.device)
 
@@ -77,7 +87,8 @@ class Predictor:
         """
         if isinstance(image, np.ndarray):
             image = Image(image if image.ndim == 3 else image[..., None], np.eye(4))
-        return restore_probabilities(*self.probabilities(image, modality))
+        labels = restore_probabilities(*self.probabilities(image, modality))
+        return postprocess(labels, self.postprocessing, self.run.dataset.classes)
 
     def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
         """Class numbers as the values that the training files of this modality use (500 for LV, say)."""

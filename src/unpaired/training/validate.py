@@ -8,6 +8,7 @@ import torch
 from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase
 from unpaired.evaluation.overlap import count_overlap, dice
+from unpaired.inference.postprocess import postprocess
 from unpaired.inference.predict import segment_prepared
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
@@ -35,7 +36,8 @@ def validate(
                 reference = case.label_map()
                 if reference is None:
                     continue
-                overlap = count_overlap(probabilities.argmax(0).numpy(), np.asarray(reference), label_sets)
+                labels = postprocess(probabilities.argmax(0).numpy(), recipe.postprocessing, dataset.classes)
+                overlap = count_overlap(labels, np.asarray(reference), label_sets)
                 for number, name in enumerate(dataset.classes[1:], start=1):
                     counts = (overlap.both[number], overlap.predicted[number], overlap.reference[number])
                     value = dice(*(int(count) for count in counts))
