@@ -3,7 +3,6 @@
 from pathlib import Path
 from time import monotonic
 
-import torch
 from rich.console import Console
 
 from unpaired.data.importers.phantom import write_phantom
@@ -34,8 +33,6 @@ def run_demo(out: Path, *, recipe: str, seed: int, device: str, workers: int) ->
     scans = f"{len(dataset.cases)} scans of {', '.join(dataset.modalities)} in {manifest.parent}"
     say(f"{scans}; verify: {len(findings)} findings")
 
-    # The demo's network is too small for threads: 0.49 s a step with one, 0.58 s with two. Larger ones gain from two.
-    torch.set_num_threads(1)
     folder = out / "runs" / recipe.split("/")[-1]
     say(f"training {recipe} (Ctrl-C is safe: the same command goes on)")
     run = train(find_recipe(recipe), dataset, folder, name=recipe, hardware=Hardware(device=device, workers=workers))

@@ -81,11 +81,13 @@ def train(
     from unpaired.recipes import find_recipe
     from unpaired.training.loop import Hardware
     from unpaired.training.loop import train as train_recipe
+    from unpaired.training.processes import is_first_process
 
     chosen = override(find_recipe(recipe), assign)
     dataset = read_dataset(data)
     dataset = read_split(split, dataset) if split else dataset
     hardware = Hardware(device, devices, nodes, workers)
     finished = train_recipe(chosen, dataset, run, name=recipe, hardware=hardware, cache=cache)
-    print(f"trained: {finished.folder}; next: unpaired predict {finished.folder} {data} {finished.predictions}")
+    if is_first_process():
+        print(f"trained: {finished.folder}; next: unpaired predict {finished.folder} {data} {finished.predictions}")
     return 0

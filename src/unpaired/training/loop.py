@@ -6,20 +6,19 @@ was stopped or killed goes on from its last saved state and ends with the very b
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from rich.console import Console
 from torch.utils.data import DataLoader
 
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
-from unpaired.data.prepare import PreparedCase, prepare
+from unpaired.data.prepare import Prepared, PreparedCase, prepare
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.data.splits import check_patients
 from unpaired.errors import InputError, Stopped
@@ -29,6 +28,7 @@ from unpaired.recipe import Recipe, build_method
 from unpaired.run import Run, load_weights, training_modalities
 from unpaired.training.log import LOG_EVERY, TrainingLog
 from unpaired.training.optimization import build_optimizer, learning_rate
+from unpaired.training.processes import build_fabric, by_the_first
 from unpaired.training.progress import progress_bar, stop_on_signal
 from unpaired.training.validate import mean_dice, validate
 
@@ -75,16 +75,15 @@ def train(
     method = build_method(recipe, modalities, len(dataset.classes))  # before any file: a recipe may not fit together
     if recipe.init_from:
         load_weights(method.network, Run.open(recipe.init_from).weights("best"))
-    fabric = _fabric(recipe, hardware)
+    fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
-    if fabric.is_global_zero:
-        Run.create(folder, recipe, dataset, name)
-    fabric.barrier()
+    by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))
     run = Run.open(folder)
-    alone = only_one(run.lock, "training there") if fabric.is_global_zero else nullcontext()
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
     cache = Path(cache or run.folder.parent / "prepared")
-    with alone, _batch_errors_in_one_line(run):
+    with ExitStack() as stack:
+        by_the_first(fabric, lambda: stack.enter_context(only_one(run.lock, "training there")))
+        stack.enter_context(_batch_errors_in_one_line(run))
         cases = _prepared_cases(run, cache, modalities, fabric, hardware, console)
         _train_steps(run, method, cases, fabric, hardware, console)
     return run
@@ -152,24 +151,6 @@ def _training_step(
     return objectives[-1]
 
 
-def _fabric(recipe: Recipe, hardware: Hardware) -> Fabric:
-    if hardware.device not in ("auto", "cpu", "cuda", "mps"):
-        raise InputError(f"device {hardware.device!r}: expected auto, cpu, cuda or mps")
-    strategy = DDPStrategy() if hardware.devices * hardware.nodes > 1 else "auto"
-    try:
-        return Fabric(
-            accelerator=hardware.device,
-            devices=hardware.devices,
-            num_nodes=hardware.nodes,
-            strategy=strategy,
-            precision=recipe.precision,  # type: ignore[arg-type]
-        )
-    except (RuntimeError, ValueError, ImportError) as error:
-        raise InputError(
-            f"can't train with {hardware.devices} x {hardware.device} at {recipe.precision}: {error}"
-        ) from error
-
-
 def _prepared_cases(
     run: Run, cache: Path, modalities: tuple[str, ...], fabric: Fabric, hardware: Hardware, console: Console
 ) -> dict[str, dict[str, list[PreparedCase]]]:
@@ -180,16 +161,17 @@ def _prepared_cases(
         if case.split in ("train", "validation") and case.modality in modalities and case.label is not None
     ]
     entries = {case.id: case for case in wanted}
-    if not fabric.is_global_zero:
-        fabric.barrier()
-    prepared = prepare(run.dataset, run.recipe.preprocessing, cache, only=set(entries), workers=hardware.workers)
-    if fabric.is_global_zero:
-        fabric.barrier()
-    if prepared.failures:
-        lines = "; ".join(message for _, message in prepared.failures[:3])
-        raise InputError(
-            f"{len(prepared.failures)} of {len(entries)} cases can't be prepared (see `unpaired verify`): {lines}"
-        )
+
+    def prepared_here() -> Prepared:
+        prepared = prepare(run.dataset, run.recipe.preprocessing, cache, only=set(entries), workers=hardware.workers)
+        if prepared.failures:
+            lines = "; ".join(message for _, message in prepared.failures[:3])
+            raise InputError(
+                f"{len(prepared.failures)} of {len(entries)} cases can't be prepared (see `unpaired verify`): {lines}"
+            )
+        return prepared
+
+    prepared = by_the_first(fabric, prepared_here) or prepared_here()
     console.print(f"{len(entries)} prepared cases in {cache}")
     for case, message in prepared.warnings[:WARNINGS_SHOWN]:
         console.print(f"warning: {case}: {message}", highlight=False, soft_wrap=True)
