@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from unpaired.errors import InputError
+from unpaired.files import input_error_if_unwritable
 from unpaired.methods.method import Objective
 from unpaired.run import Run
 
@@ -48,19 +49,24 @@ class TrainingLog:
         self._waiting.append(
             {"step": step, **{k: f"{v:.6g}" for k, v in numbers.items()}, "lr": rate, "seconds": seconds}
         )
-        for name, value in numbers.items():
-            self._board.add_scalar(name, value, step)
+        self._to_board(numbers, step)
 
     def add_validation(self, step: int, scores: dict[tuple[str, str], float]) -> None:
         if not self.enabled:
             return
         rows = [{"step": step, "modality": m, "class": c, "dice": f"{value:.6f}"} for (m, c), value in scores.items()]
         self.run.append_rows("validation", rows)
-        for (modality, class_name), value in scores.items():
-            self._board.add_scalar(f"validation/{modality}/{class_name}", value, step)
+        self._to_board({f"validation/{modality}/{name}": value for (modality, name), value in scores.items()}, step)
 
     def flush(self) -> None:
         if self.enabled:
             self.run.append_rows("log", self._waiting)
             self._waiting = []
-            self._board.flush()
+            with input_error_if_unwritable(self.run.tensorboard):
+                self._board.flush()
+
+    def _to_board(self, numbers: dict[str, float], step: int) -> None:
+        """TensorBoard writes in a thread of its own; what that thread met, such as a full disk, is raised here."""
+        with input_error_if_unwritable(self.run.tensorboard):
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, step)
