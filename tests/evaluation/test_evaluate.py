@@ -10,16 +10,10 @@ import pytest
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.errors import InputError
-from unpaired.evaluation.evaluate import (
-    CaseInfo,
-    evaluate_case,
-    evaluate_dataset,
-    evaluate_folders,
-    not_annotated,
-    parse_classes,
-    prediction_values,
-    translate,
-)
+from unpaired.evaluation.case_scores import CaseInfo, evaluate_case
+from unpaired.evaluation.evaluate import evaluate_dataset, evaluate_folders
+from unpaired.evaluation.label_values import not_annotated, parse_classes, prediction_values, translate
+from unpaired.evaluation.scoring import Scoring
 
 CLASSES = ("background", "LV", "myo")
 HEART = {0: ("background",), 500: ("LV",), 200: ("myo",)}
@@ -79,7 +73,7 @@ def test_statuses_and_both_policies():
         assert found[name].dice == 0.0
         assert found[name].hd == found[name].hd95 == found[name].assd == found[name].masd == pytest.approx(diagonal)
     assert (found["nowhere"].dice, found["nowhere"].hd, found["nowhere"].reference_ml) == (None, None, None)
-    excluded = by_class(evaluate_case(prediction, reference, (1.0, 1.0, 2.0), classes, policy="excluded"))
+    excluded = by_class(evaluate_case(prediction, reference, (1.0, 1.0, 2.0), classes, scoring=Scoring("excluded")))
     assert excluded["missing"].dice == 0.0
     assert excluded["missing"].hd is None
 
@@ -166,8 +160,8 @@ def test_bad_files_are_failures_and_do_not_stop_the_others(tmp_path):
     assert {score.case for score in evaluation.scores} == {"good"}
     messages = {failure.case: failure.message for failure in evaluation.failures}
     assert set(messages) == set(names) - {"good"}
-    assert "no prediction: expected" in messages["missing"]
-    assert "expected the shape (6, 7, 5) of shape.nii.gz, got (5, 7, 5)" in messages["shape"]
+    assert "no prediction of this case" in messages["missing"]
+    assert "expected the shape (6, 7, 5) of shape.nii.gz, got (5, 7, 5) (axis 0 by -1 voxels)" in messages["shape"]
     assert "0.60 mm" in messages["affine"]
     assert "found 7;" in messages["value"]
     assert "whole numbers" in messages["fraction"]
@@ -209,13 +203,14 @@ def test_nothing_to_score_is_an_error(tmp_path):
     with pytest.raises(InputError, match="folder of predictions, found none"):
         evaluate_dataset(dataset, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    assert [failure.case for failure in evaluate_dataset(dataset, tmp_path / "empty").failures] == ["a"]
+    with pytest.raises(InputError, match="found none"):
+        evaluate_dataset(dataset, tmp_path / "empty")
     with pytest.raises(InputError, match="found none"):
         evaluate_folders(tmp_path / "empty", tmp_path / "labels", {500: "LV"})
     with pytest.raises(InputError, match="did you mean excluded"):
-        evaluate_dataset(dataset, tmp_path / "empty", policy="exclude")
+        Scoring("exclude")
     with pytest.raises(InputError, match="workers"):
-        evaluate_dataset(dataset, tmp_path / "empty", workers=-1)
+        evaluate_dataset(dataset, predict(tmp_path, "a", heart()), workers=-1)
 
 
 def test_two_folders_by_equal_names(tmp_path):
@@ -265,7 +260,7 @@ def test_arrays_that_do_not_fit_are_named():
     with pytest.raises(InputError, match="case x: expected 2 positive spacings"):
         evaluate_case(np.zeros((2, 2), int), np.zeros((2, 2), int), (1.0,), CLASSES, CaseInfo("x"))
     with pytest.raises(InputError, match="policy"):
-        evaluate_case(np.zeros((2, 2), int), np.zeros((2, 2), int), (1.0, 1.0), CLASSES, policy="zero")
+        evaluate_case(np.zeros((2, 2), int), np.zeros((2, 2), int), (1.0, 1.0), CLASSES, scoring=Scoring("zero"))
 
 
 def test_evaluation_does_not_import_torch():

@@ -56,7 +56,11 @@ def test_markup_in_names_is_printed_as_it_is():
 def test_written_scores_read_back_equal(tmp_path):
     write_evaluation(EVALUATION, tmp_path / "new" / "scores")
     assert read_evaluation(tmp_path / "new" / "scores") == EVALUATION
-    assert sorted(file.name for file in (tmp_path / "new" / "scores").iterdir()) == ["scores.csv", "scores.json"]
+    assert sorted(file.name for file in (tmp_path / "new" / "scores").iterdir()) == [
+        "patients.csv",
+        "scores.csv",
+        "scores.json",
+    ]
 
 
 def test_csv_has_a_row_per_case_and_class_and_empty_cells_for_no_number(tmp_path):
@@ -80,11 +84,15 @@ def test_an_evaluation_of_failures_only_can_be_written_and_printed(tmp_path):
     ("text", "message"),
     [
         ("{", "expected JSON"),
-        ("[]", "schema 1"),
-        ('{"schema": 2}', "schema 1"),
-        ('{"schema": 1}', "'scores'"),
-        ('{"schema": 1, "scores": [{"x": 1}], "failures": [], "policy": "diagonal", "surface": "voxel"}', "version"),
-        ('{"schema": 1, "scores": [], "failures": [], "policy": "zero", "surface": "voxel"}', "policy or status"),
+        ("[]", "schema 2, found none"),
+        ('{"schema": 1}', "schema 2, found schema 1"),
+        ('{"schema": 2}', "'scores'"),
+        ('{"schema": 2, "scores": [{"x": 1}]}', "not the scores of this version"),
+        (
+            '{"schema": 2, "scores": [], "failures": [], "policy": "zero", "surface": "voxel", "tolerances_mm": [], '
+            '"class_tolerances_mm": {}, "presets": []}',
+            "policy, surface",
+        ),
     ],
 )
 def test_bad_score_files_are_named(tmp_path, text, message):

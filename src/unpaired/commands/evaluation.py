@@ -39,18 +39,22 @@ def evaluate(
     from rich.console import Console
 
     from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.evaluate import evaluate_dataset, evaluate_folders, parse_classes
+    from unpaired.evaluation.evaluate import evaluate_dataset, evaluate_folders
+    from unpaired.evaluation.label_values import parse_classes
+    from unpaired.evaluation.scoring import Scoring
     from unpaired.evaluation.tables import score_table, write_evaluation
 
     out = out or predictions.parent / "evaluation"
     if reference.suffix in (".json", ".csv", ".tsv") or (reference / "dataset.json").is_file():
         side = split or ("test" if (reference / "recipe.json").is_file() else None)
-        evaluation = evaluate_dataset(read_dataset(reference), predictions, split=side, policy=policy, workers=workers)
+        evaluation = evaluate_dataset(
+            read_dataset(reference), predictions, split=side, scoring=Scoring(policy), workers=workers
+        )
     else:
         if classes is None:
             raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
         names = parse_classes(classes)
-        evaluation = evaluate_folders(predictions, reference, names, policy=policy, workers=workers)
+        evaluation = evaluate_folders(predictions, reference, names, scoring=Scoring(policy), workers=workers)
     write_evaluation(evaluation, out)
     Console(width=table_width()).print(score_table(evaluation))
     print(f"scores by case and class: {out / 'scores.csv'}")

@@ -1,18 +1,22 @@
-"""Score one case from its arrays: counts once for all classes, distances once per class, a status for empty masks."""
+"""Score one case from its arrays: counts and distances once per class, in its own box; a status for empty masks."""
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import find_objects
 
-from unpaired.errors import InputError, nearest
-from unpaired.evaluation.overlap import Overlap, count_overlap, dice
-from unpaired.evaluation.scores import POLICIES, Score
-from unpaired.evaluation.surface import joint_box, surface_distances
+from unpaired.errors import InputError
+from unpaired.evaluation.area_surface import AreaDistances, area_surface_distances
+from unpaired.evaluation.boxes import Box, class_boxes, in_memory_order
+from unpaired.evaluation.overlap import dice, iou, require_range
+from unpaired.evaluation.presets import PresetCase, preset_columns
+from unpaired.evaluation.scores import Score
+from unpaired.evaluation.scoring import Scoring
+from unpaired.evaluation.surface import SurfaceDistances, surface_distances
 
-Box = tuple[slice, ...]
+DEFAULT = Scoring()
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,17 @@ class CaseInfo:
     not_annotated: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True)
+class _Arrays:
+    """Both label maps of a case without axes of length one, their spacing, and what an empty mask gets."""
+
+    predicted: np.ndarray
+    true: np.ndarray
+    spacing_mm: tuple[float, ...]
+    voxel_ml: float
+    empty_mm: float | None
+
+
 def evaluate_case(
     prediction: np.ndarray,
     reference: np.ndarray,
@@ -36,51 +51,103 @@ def evaluate_case(
     classes: Sequence[str],
     info: CaseInfo | None = None,
     label_sets: Sequence[Sequence[int]] | None = None,
-    policy: str = "diagonal",
+    scoring: Scoring = DEFAULT,
+    pool: Executor | None = None,
 ) -> list[Score]:
     """Score every foreground class of one case; `classes[0]` is background.
 
     `prediction` holds class numbers, `reference` class numbers or, with `label_sets`, indices into those sets: a
     voxel that stands for several classes is left out of the masks of each of them. Both are 2D or 3D, of one shape,
-    `spacing_mm` per axis; axes of length one are dropped, so a single slice is scored in 2D. Raises InputError if
-    shapes or numbers don't fit, or for an unknown policy.
+    `spacing_mm` per axis; axes of length one are dropped, so a single slice is scored in 2D. A `pool` of threads
+    takes a class each. Raises InputError if shapes or numbers don't fit.
     """
     info = info or CaseInfo()
     spacing = _checked_spacing(prediction, reference, spacing_mm, info)
     sets = tuple((number,) for number in range(len(classes))) if label_sets is None else label_sets
-    ml = math.prod(spacing) / 1000
+    require_range(prediction, len(classes), f"case {info.case}: prediction")
+    require_range(reference, len(sets), f"case {info.case}: reference")
     thick = [axis for axis, count in enumerate(prediction.shape) if count > 1] or [0]
     flat = tuple(axis for axis in range(prediction.ndim) if axis not in thick)
+    ml = math.prod(spacing) / 1000
     spacing = [spacing[axis] for axis in thick]
     predicted, true = prediction.squeeze(flat), reference.squeeze(flat)
-    empty = empty_distance(predicted.shape, spacing, policy)
-    # Only the box that holds every label is looked at: background outside it changes no foreground class.
-    box = joint_box((predicted != 0) | (true != 0))
-    predicted, true = predicted[box], true[box]
-    counts = count_overlap(predicted, true, sets)
-    boxes = _boxes(predicted, true, len(classes))
-    scores = []
-    for number, name in enumerate(classes[1:], start=1):
-        status = "not_applicable" if number in info.not_annotated else _status(counts, number)
-        identity = (info.case, info.patient or info.case, info.modality, name, status)
-        if status == "not_applicable":
-            scores.append(Score(*identity))
-            continue
-        distances = (empty, empty, empty, empty)
-        if status == "scored":
-            unknown = [label for label, members in enumerate(sets) if len(members) > 1 and number in members]
-            distances = _distances(predicted, true, number, unknown, boxes[number], spacing)
-        voxels = (int(counts.both[number]), int(counts.predicted[number]), int(counts.reference[number]))
-        scores.append(Score(*identity, dice(*voxels), *distances, voxels[1] * ml, voxels[2] * ml))
-    return scores
+    empty = empty_distance(predicted.shape, spacing, scoring.policy)
+    predicted, true, spacing = in_memory_order(predicted, true, spacing)
+    boxes = class_boxes(predicted, true, len(classes))
+    arrays = _Arrays(predicted, true, tuple(spacing), ml, empty)
+
+    def score(number: int) -> Score:
+        unknown = [label for label, members in enumerate(sets) if len(members) > 1 and number in members]
+        return _score_class(arrays, number, classes[number], boxes[number], unknown, info, scoring)
+
+    return list((pool.map if pool else map)(score, range(1, len(classes))))
 
 
 def empty_distance(shape: Sequence[int], spacing_mm: Sequence[float], policy: str) -> float | None:
     """What a missed or false positive class gets as its distances: the image diagonal in mm, or None if excluded."""
-    if policy not in POLICIES:
-        raise InputError(f"there is no policy {policy!r} for empty masks; {nearest(policy, list(POLICIES))}")
     diagonal = math.hypot(*(size * count for size, count in zip(spacing_mm, shape, strict=True)))
     return diagonal if policy == "diagonal" else None
+
+
+def _score_class(
+    arrays: _Arrays,
+    number: int,
+    name: str,
+    box: Box | None,
+    unknown: Sequence[int],
+    info: CaseInfo,
+    scoring: Scoring,
+) -> Score:
+    """One class in its box; voxels of the reference labels `unknown` belong to neither mask."""
+    identity = (info.case, info.patient or info.case, info.modality, name)
+    if number in info.not_annotated:
+        return Score(*identity, "not_applicable")
+    box = box or (slice(0, 0),) * arrays.true.ndim
+    prediction, reference = arrays.predicted[box] == number, arrays.true[box] == number
+    if unknown:
+        prediction &= ~np.isin(arrays.true[box], unknown)
+    counts = tuple(int(np.count_nonzero(mask)) for mask in (prediction & reference, prediction, reference))
+    status = _status(bool(counts[1]), bool(counts[2]))
+    overlap = dice(*counts)
+    distances = _distances(prediction, reference, arrays.spacing_mm, scoring) if status == "scored" else None
+    between = distances if isinstance(distances, SurfaceDistances) else None
+    masks = PresetCase(prediction, reference, arrays.spacing_mm, status, overlap, between)
+    presets = preset_columns(scoring.presets, masks)
+    if status == "not_applicable":
+        return Score(*identity, status, presets=presets)
+    ours, theirs = counts[1] * arrays.voxel_ml, counts[2] * arrays.voxel_ml
+    return Score(
+        *identity,
+        status,
+        overlap,
+        *_in_mm(distances, arrays.empty_mm),
+        ours,
+        theirs,
+        iou(*counts),
+        abs(ours - theirs),
+        abs(ours - theirs) / theirs if theirs else None,
+        {
+            column: distances.surface_dice(tolerance) if distances else 0.0
+            for column, tolerance in scoring.nsd_tolerances(name).items()
+        },
+        presets,
+    )
+
+
+def _distances(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], scoring: Scoring
+) -> SurfaceDistances | AreaDistances:
+    between = area_surface_distances if scoring.surface == "area" else surface_distances
+    return between(prediction, reference, spacing_mm)
+
+
+def _in_mm(
+    distances: SurfaceDistances | AreaDistances | None, empty: float | None
+) -> tuple[float | None, float | None, float | None, float | None]:
+    """HD, HD95, ASSD and MASD, or four times what an empty mask gets."""
+    if distances is None:
+        return empty, empty, empty, empty
+    return distances.hausdorff, distances.hausdorff_95, distances.assd, distances.masd
 
 
 def _checked_spacing(
@@ -98,36 +165,10 @@ def _checked_spacing(
     return spacing
 
 
-def _distances(
-    predicted: np.ndarray, true: np.ndarray, number: int, unknown: Sequence[int], box: Box, spacing_mm: Sequence[float]
-) -> tuple[float, float, float, float]:
-    """HD, HD95, ASSD and MASD of one class; voxels of the reference labels `unknown` belong to neither mask."""
-    mask = predicted[box] == number
-    if unknown:
-        mask &= ~np.isin(true[box], unknown)
-    found = surface_distances(mask, true[box] == number, spacing_mm)
-    return found.hausdorff, found.hausdorff_95, found.assd, found.masd
-
-
-def _status(counts: Overlap, number: int) -> str:
-    found = (bool(counts.predicted[number]), bool(counts.reference[number]))
+def _status(predicted: bool, true: bool) -> str:
     return {
         (True, True): "scored",
         (False, True): "missed",
         (True, False): "false_positive",
         (False, False): "not_applicable",
-    }[found]
-
-
-def _boxes(predicted: np.ndarray, true: np.ndarray, classes: int) -> list[Box]:
-    """For each class, the box around its voxels in both label maps (the whole array where it has none)."""
-    everything = tuple(slice(0, size) for size in true.shape)
-    pairs = zip(find_objects(predicted, classes - 1), find_objects(true, classes - 1), strict=True)
-    boxes = [everything]
-    for ours, theirs in pairs:
-        if ours is None or theirs is None:
-            boxes.append(ours or theirs or everything)
-        else:
-            both = zip(ours, theirs, strict=True)
-            boxes.append(tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in both))
-    return boxes
+    }[predicted, true]

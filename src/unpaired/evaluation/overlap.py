@@ -31,9 +31,8 @@ def count_overlap(prediction: np.ndarray, reference: np.ndarray, label_sets: Seq
     if prediction.shape != reference.shape:
         raise InputError(f"expected two label maps of one shape, got {prediction.shape} and {reference.shape}")
     classes = sum(len(members) == 1 for members in label_sets)
-    for name, array, count in (("prediction", prediction, classes), ("reference", reference, len(label_sets))):
-        if array.size and not (int(array.min()) >= 0 and int(array.max()) < count):
-            raise InputError(f"expected {name} values in 0..{count - 1}, got {array.min()}..{array.max()}")
+    require_range(prediction, classes, "prediction")
+    require_range(reference, len(label_sets), "reference")
     # One histogram of the pair (reference label, predicted class) holds all that Dice and volumes need.
     small = np.min_scalar_type(classes * len(label_sets))
     pairs = reference.astype(small, copy=False) * small.type(classes) + prediction.astype(small, copy=False)
@@ -53,3 +52,15 @@ def dice(both: int, predicted: int, reference: int) -> float | None:
     """2 TP / (2 TP + FP + FN) from voxel counts; None where neither mask has a voxel (there is nothing to score)."""
     total = predicted + reference
     return None if total == 0 else 2.0 * float(both) / float(total)
+
+
+def iou(both: int, predicted: int, reference: int) -> float | None:
+    """Intersection over union, TP / (TP + FP + FN), from voxel counts; None where neither mask has a voxel."""
+    union = predicted + reference - both
+    return None if union == 0 else float(both) / float(union)
+
+
+def require_range(labels: np.ndarray, count: int, what: str) -> None:
+    """InputError unless all labels lie in 0..count - 1."""
+    if labels.size and not (int(labels.min()) >= 0 and int(labels.max()) < count):
+        raise InputError(f"expected {what} values in 0..{count - 1}, got {labels.min()}..{labels.max()}")

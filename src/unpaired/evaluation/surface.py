@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from unpaired.errors import InputError
+from unpaired.evaluation.lattice import Lattice
 
-SURFACE = "voxel"
+HEADER_ROUNDING = 1 + 1e-6
+"""Headers hold spacing in 32 bits: what is 0.3 mm away by them is 0.30000001 mm, and still within 0.3 mm."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class SurfaceDistances:
         directed = (self.prediction_to_reference, self.reference_to_prediction)
         return float(max(np.percentile(distances, 95) for distances in directed))
 
+    def pooled_percentile(self, percent: float) -> float:
+        """A percentile of both directions' distances pooled (medpy's HD95, for one), in mm: not our HD95."""
+        return float(
+            np.percentile(np.concatenate([self.prediction_to_reference, self.reference_to_prediction]), percent)
+        )
+
     @property
     def assd(self) -> float:
         """Average symmetric surface distance: the mean over both surfaces' distances pooled, in mm."""
@@ -47,47 +54,40 @@ class SurfaceDistances:
     def surface_dice(self, tolerance_mm: float) -> float:
         """NSD@t, normalized surface Dice: the share of both surfaces within `tolerance_mm` of the other."""
         directed = (self.prediction_to_reference, self.reference_to_prediction)
-        within = sum(int(np.count_nonzero(distances <= tolerance_mm)) for distances in directed)
+        within = sum(int(np.count_nonzero(distances <= tolerance_mm * HEADER_ROUNDING)) for distances in directed)
         return within / sum(distances.size for distances in directed)
 
 
 def surface_distances(
     prediction_mask: np.ndarray, reference_mask: np.ndarray, spacing_mm: Sequence[float]
 ) -> SurfaceDistances:
-    """Distances between the surfaces of two masks of one shape, 2D or 3D, with `spacing_mm` per axis.
+    """Distances between the voxel surfaces of two masks of one shape, 2D or 3D, with `spacing_mm` per axis.
 
     Raises InputError if a mask is empty (whether that is a miss or nothing at all is the caller's to say: see
     `evaluate`), if the shapes differ, or if there is not one positive spacing per axis.
     """
-    _check(prediction_mask, reference_mask, spacing_mm)
+    check_masks(prediction_mask, reference_mask, spacing_mm)
     box = joint_box(prediction_mask, reference_mask)
-    predicted = surface(prediction_mask[box])
-    reference = surface(reference_mask[box])
+    lattice = Lattice(prediction_mask[box].shape, spacing_mm)
+    predicted, true = (_surface(lattice, mask[box]) for mask in (prediction_mask, reference_mask))
+    ours, theirs = lattice.core(predicted), lattice.core(true)
     # A voxel on both surfaces is at distance zero; only the others need a search, few of them for a good prediction.
-    shared = int(np.count_nonzero(predicted & reference))
-    predicted_points, reference_points = _points(predicted, spacing_mm), _points(reference, spacing_mm)
+    zeros = np.zeros(int(np.count_nonzero(ours & theirs)))
     return SurfaceDistances(
-        _nearest(_points(predicted & ~reference, spacing_mm), reference_points, shared),
-        _nearest(_points(reference & ~predicted, spacing_mm), predicted_points, shared),
+        np.concatenate([lattice.distances(np.flatnonzero(ours > theirs), true), zeros]),
+        np.concatenate([lattice.distances(np.flatnonzero(theirs > ours), predicted), zeros]),
     )
 
 
 def surface(mask: np.ndarray) -> np.ndarray:
     """The mask's surface voxels: mask XOR its erosion by the 4 (2D) or 6 (3D) neighbors. An empty mask has none."""
-    padded = np.pad(mask.astype(bool, copy=False), 1)
-    center = (slice(1, -1),) * mask.ndim
-    inside = padded[center].copy()
-    for axis in range(mask.ndim):
-        for side in (slice(0, -2), slice(2, None)):
-            inside &= padded[(*center[:axis], side, *center[axis + 1 :])]
-    return padded[center] & ~inside
+    lattice = Lattice(mask.shape, (1.0,) * mask.ndim)
+    found = lattice.core(_surface(lattice, mask)).reshape(lattice.padded)
+    return found[tuple(slice(0, size) for size in mask.shape)].copy()
 
 
 def joint_box(*masks: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box that holds every mask; slices of length zero if all are empty.
-
-    `surface` pads its box by one voxel of background, which is what lies around a box that holds the whole mask.
-    """
+    """The smallest box that holds every mask; slices of length zero if all are empty. Beyond it lies background."""
     box = []
     for axis in range(masks[0].ndim):
         others = tuple(other for other in range(masks[0].ndim) if other != axis)
@@ -96,21 +96,21 @@ def joint_box(*masks: np.ndarray) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _points(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-    return np.argwhere(mask) * np.asarray(spacing_mm, dtype=float)
+def _surface(lattice: Lattice, mask: np.ndarray) -> np.ndarray:
+    """The surface voxels of a mask that fills the lattice, in its flat memory."""
+    placed = lattice.place(mask.astype(bool, copy=False))
+    inside = lattice.core(placed).copy()
+    for stride in lattice.strides:
+        inside &= lattice.core(placed, stride)
+        inside &= lattice.core(placed, -stride)
+    core = lattice.core(placed)
+    # Memory of its own: the margins of `placed` stay empty, and its core becomes the surface.
+    np.greater(core, inside, out=core)
+    return placed
 
 
-def _nearest(points: np.ndarray, targets: np.ndarray, zeros: int) -> np.ndarray:
-    """The distance of each point to its nearest target, followed by `zeros` zeros."""
-    if not len(points):
-        return np.zeros(zeros)
-    # Surface voxels lie on a grid: unbalanced splits with large leaves are 1.5 times faster than scipy's defaults.
-    tree = KDTree(targets, leafsize=24, balanced_tree=False)
-    distances, _ = tree.query(points)
-    return np.concatenate([distances, np.zeros(zeros)])
-
-
-def _check(prediction_mask: np.ndarray, reference_mask: np.ndarray, spacing_mm: Sequence[float]) -> None:
+def check_masks(prediction_mask: np.ndarray, reference_mask: np.ndarray, spacing_mm: Sequence[float]) -> None:
+    """InputError unless both masks have voxels, one shape, and one positive spacing per axis."""
     if prediction_mask.shape != reference_mask.shape:
         raise InputError(f"expected two masks of one shape, got {prediction_mask.shape} and {reference_mask.shape}")
     spacing = [float(size) for size in spacing_mm]

@@ -1,0 +1,98 @@
+"""Which prediction file belongs to which reference, and whether both lie on one grid."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from nibabel.orientations import aff2axcodes
+
+from unpaired.data.images import CORNER_VOXELS, Image, corner_shift, image_files, image_suffix
+from unpaired.errors import InputError, nearest
+
+PERPENDICULAR = 0.01
+"""The largest cosine between two axes of a grid on which distances per axis still mean something."""
+
+
+def label_files(folder: Path, what: str) -> dict[str, list[Path]]:
+    """{name without suffix: its files} of a folder; more than one where x.nii lies beside x.nii.gz.
+
+    Raises InputError if there is no such folder, or no label map in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"expected a folder of {what}, found none at {folder}; check the path")
+    files: dict[str, list[Path]] = {}
+    for file in image_files(folder):
+        files.setdefault(file.name[: -len(image_suffix(file) or "")], []).append(file)
+    if not files:
+        raise InputError(f"expected label maps (.nii.gz) in the folder of {what} {folder}, found none")
+    return files
+
+
+def one_file(files: Mapping[str, Sequence[Path]], name: str, folder: Path, advice: str) -> Path:
+    """The file called `name`. Raises InputError if there is none, with `advice`, or more than one."""
+    found = files.get(name, ())
+    if not found:
+        raise InputError(f"no file {name}.nii.gz in {folder}; {advice}")
+    if len(found) > 1:
+        names = " and ".join(file.name for file in found)
+        raise InputError(f"{folder}: the same case twice, {names}; keep the one that is right")
+    return found[0]
+
+
+def require_a_match(found: Iterable[str], expected: Sequence[str], folder: Path, what: str) -> None:
+    """InputError if not one of the names `found` in a folder is one of the names `expected`."""
+    found = list(found)
+    if not set(found) & set(expected):
+        raise InputError(
+            f"{folder}: none of its {len(found)} files is named like {what}: found {_few(found)}; "
+            f"expected {_few(expected)}"
+        )
+
+
+def stranger(name: str, expected: Sequence[str], folder: Path, what: str) -> str:
+    """The message about a file that matches nothing."""
+    return f"{folder / name}: matches no {what}; {nearest(name.split('.')[0], list(expected))} Rename or remove it"
+
+
+def require_one_grid(prediction: Image, reference: Image, path: Path, reference_path: Path) -> None:
+    """InputError, saying by how much, unless both have one shape, perpendicular axes and corners that meet."""
+    ours, theirs = prediction.array.shape, reference.array.shape
+    if ours != theirs:
+        differ = ", ".join(
+            f"axis {axis} by {a - b:+d}" for axis, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b
+        )
+        raise InputError(
+            f"{path}: expected the shape {theirs} of {reference_path.name}, got {ours} ({differ} voxels); "
+            "predict on the image's own grid"
+        )
+    apart = corner_shift(reference, prediction)
+    if not apart <= CORNER_VOXELS:
+        raise InputError(
+            f"{path}: its affine puts a corner {apart * min(reference.spacing_mm):.2f} mm ({apart:.1f} voxels) from "
+            f"where {reference_path.name} has it ({CORNER_VOXELS} voxels are allowed)"
+            f"{_why_apart(prediction, reference)}; write the prediction with the image's own affine"
+        )
+    axes = reference.affine[:3, :3] / np.linalg.norm(reference.affine[:3, :3], axis=0)
+    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if not cosine <= PERPENDICULAR:
+        raise InputError(
+            f"{reference_path}: its axes are {np.degrees(np.arcsin(min(cosine, 1))):.1f} degrees from perpendicular "
+            "(gantry tilt?), so distances along them mean little; resample image, reference and prediction"
+        )
+
+
+def _why_apart(prediction: Image, reference: Image) -> str:
+    """What of the affine differs most tellingly: directions, then spacing; nothing for a mere shift."""
+    if not (np.isfinite(prediction.affine).all() and min(prediction.spacing_mm) > 0):
+        return ": it has no valid affine"
+    ours, theirs = ("".join(str(code) for code in aff2axcodes(image.affine)) for image in (prediction, reference))
+    if ours != theirs:
+        return f": its axes run {ours}, the reference's {theirs}"
+    if not np.allclose(prediction.spacing_mm, reference.spacing_mm, rtol=1e-3):
+        sizes = (" x ".join(f"{size:g}" for size in image.spacing_mm) for image in (prediction, reference))
+        return ": its spacing is {} mm, the reference's {}".format(*sizes)
+    return ""
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
