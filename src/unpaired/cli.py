@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from unpaired.commands.comparison import compare
 from unpaired.commands.data import import_, phantom, prepare, split, verify
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.prediction import predict
@@ -28,6 +29,7 @@ COMMANDS = {
     "train": train,
     "predict": predict,
     "evaluate": evaluate,
+    "compare": compare,
     "report": report,
 }
 

@@ -1,5 +1,6 @@
 """Pictures of a case: the bare image above, prediction (fill) and reference (contour) drawn on it below."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -23,16 +24,18 @@ Align = Literal["left", "center", "right"]
 VerticalAlign = Literal["top", "center", "bottom"]
 
 
-def draw_case(view: CaseView, columns: int = 4, title: str | None = None) -> Figure:
+def draw_case(view: CaseView, columns: int = 4, title: str | None = None, focus: int | None = None) -> Figure:
     """Draw up to `columns` telling slices of a case, cropped around the organs, in true proportions.
 
     The first column's letters say where the picture's sides lie in the patient. Without a label map the middle slices
-    are drawn. Raises InputError if the label maps haven't the volume's shape or `columns` is below 1.
+    are drawn. With `focus`, a class number, the slices are those that show this class, in whichever label map it is;
+    the rest of the labels stays in the picture. Raises InputError if the label maps haven't the volume's shape or
+    `columns` is below 1.
     """
     for labels in (view.reference, view.prediction):
         if labels is not None and labels.shape != view.volume.shape:
             raise InputError(f"case {view.name}: expected label maps of shape {view.volume.shape}, got {labels.shape}")
-    slices = telling_slices(view, columns)
+    slices = telling_slices(view if focus is None else only_class(view, focus), columns)
     rows, cols = organ_box(view)
     low, high = display_window(view, rows, cols)
     size_mm = ((rows.stop - rows.start) * view.spacing_mm[1], (cols.stop - cols.start) * view.spacing_mm[2])
@@ -43,17 +46,17 @@ def draw_case(view: CaseView, columns: int = 4, title: str | None = None) -> Fig
             gray = view.volume[index, rows, cols]
             axes.imshow(gray, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bicubic")
         bare, drawn = panels[column]
-        _draw_labels(drawn, view, index, (rows, cols), extent)
-        _write(bare, 0.03, 0.97, f"slice {index + 1} of {len(view.volume)}", "left", "top")
+        draw_labels(drawn, view, index, (rows, cols), extent)
+        write_on(bare, 0.03, 0.97, f"slice {index + 1} of {len(view.volume)}", "left", "top")
         if column == 0 and view.edges is not None:
             left, right, top, bottom = view.edges
-            _write(bare, 0.03, 0.5, left, "left", "center")
-            _write(bare, 0.97, 0.5, right, "right", "center")
-            _write(bare, 0.5, 0.97, top, "center", "top")
-            _write(bare, 0.5, 0.03, bottom, "center", "bottom")
+            write_on(bare, 0.03, 0.5, left, "left", "center")
+            write_on(bare, 0.97, 0.5, right, "right", "center")
+            write_on(bare, 0.5, 0.97, top, "center", "top")
+            write_on(bare, 0.5, 0.03, bottom, "center", "bottom")
     place = 1 - HEAD_INCHES / 2 / figure.get_figheight()
     figure.text(0.008, place, title or default_title(view), color=INK, fontsize=10.5, va="center")
-    _legend(figure, view)
+    draw_legend(figure, view)
     return figure
 
 
@@ -67,6 +70,15 @@ def default_title(view: CaseView) -> str:
             if total:
                 parts.append(f"{name} {2 * int((ours & theirs).sum()) / total:.3f}")
     return f"{view.name} · {view.modality}" + (f" · Dice: {', '.join(parts)}" if parts else "")
+
+
+def only_class(view: CaseView, number: int) -> CaseView:
+    """The same view with the label maps reduced to one class (voxels of no certain class stay so)."""
+    kept = [
+        None if labels is None else np.where((labels == number) | (labels < 0), labels, 0)
+        for labels in (view.reference, view.prediction)
+    ]
+    return replace(view, reference=kept[0], prediction=kept[1])
 
 
 def telling_slices(view: CaseView, count: int) -> list[int]:
@@ -122,7 +134,11 @@ def display_window(view: CaseView, rows: slice, cols: slice) -> tuple[float, flo
     return low, high if high > low else low + 1.0
 
 
-def _draw_labels(axes: Axes, view: CaseView, index: int, box: tuple[slice, slice], extent: tuple[float, ...]) -> None:
+def draw_labels(axes: Axes, view: CaseView, index: int, box: tuple[slice, slice], extent: tuple[float, ...]) -> None:
+    """Draw a slice's prediction as fills and its reference as outlines, as far as the view has them.
+
+    `box` are the rows and columns shown, `extent` their (left, right, bottom, top) in the panel, in mm.
+    """
     left, right, bottom, top = extent
     if view.prediction is not None:
         labels = view.prediction[index][box]
@@ -163,11 +179,13 @@ def _panels(columns: int, aspect: float) -> tuple[Figure, list[tuple[Axes, Axes]
     return figure, panels
 
 
-def _write(axes: Axes, x: float, y: float, text: str, ha: Align, va: VerticalAlign) -> None:
+def write_on(axes: Axes, x: float, y: float, text: str, ha: Align, va: VerticalAlign) -> None:
+    """Write a few words on a picture at a place in [0, 1] of the panel, readable on bright and dark tissue."""
     axes.text(x, y, text, transform=axes.transAxes, ha=ha, va=va, color=INK, fontsize=8, path_effects=_halo(2.0))
 
 
-def _legend(figure: Figure, view: CaseView) -> None:
+def draw_legend(figure: Figure, view: CaseView) -> None:
+    """The classes' colors, and what fills and outlines are, along the figure's lower edge."""
     handles: list[Patch | Line2D] = [
         Patch(facecolor=class_color(number), label=name) for number, name in enumerate(view.classes[1:], start=1)
     ]

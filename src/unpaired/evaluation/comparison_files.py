@@ -1,0 +1,107 @@
+"""A comparison's files: tables for papers, and rows that anyone can test again."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unpaired.evaluation.comparison import Comparison
+from unpaired.evaluation.comparison_cells import best_methods
+from unpaired.evaluation.comparison_latex import latex
+from unpaired.evaluation.comparison_notes import notes, warnings
+from unpaired.evaluation.comparison_tables import markdown
+from unpaired.files import write_text
+
+SCHEMA = 1
+FILES = ("comparison.md", "comparison.tex", "comparison.csv", "differences.csv", "comparison.json")
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything as JSON values, in the scores' own units (shares from 0 to 1)."""
+    return {
+        "schema": SCHEMA,
+        "methods": [
+            {"name": one.name, "seeds": len(one.seeds), "places": [place.as_posix() for place in one.places]}
+            for one in comparison.contenders
+        ],
+        "baseline": comparison.baseline,
+        "family": comparison.family,
+        "policy": comparison.reference.policy,
+        "surface": comparison.reference.surface,
+        "notes": list(notes(comparison)),
+        "warnings": list(warnings(comparison)),
+        "left_out": [asdict(one) for one in comparison.left_out],
+        "columns": list(_records(comparison)),
+        "worst_cases": [asdict(one) for one in comparison.losses() if one.loss > 0],
+    }
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> Path:
+    """Write `FILES` into `folder` and return it; files of those names are replaced."""
+    records = list(_records(comparison))
+    write_text(folder / "comparison.md", markdown(comparison))
+    write_text(folder / "comparison.tex", latex(comparison))
+    write_text(folder / "comparison.csv", _csv(records))
+    write_text(folder / "differences.csv", _csv(_patient_records(comparison)))
+    write_text(folder / "comparison.json", json.dumps(to_json(comparison), indent=1, ensure_ascii=False) + "\n")
+    return folder
+
+
+def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    """A flat row per score, column and method."""
+    for score in comparison.scores:
+        for column in comparison.columns:
+            best = best_methods(comparison, score, column)
+            for name in comparison.names:
+                cell, other = comparison.cells[score, column, name], comparison.by_key.get((score, column, name))
+                seeds = len(comparison.contender(name).seeds)
+                interval = None if other is None else other.interval
+                yield {
+                    "score": score,
+                    "modality": column.modality,
+                    "class": column.class_name,
+                    "method": name,
+                    "seeds": seeds,
+                    **asdict(cell),
+                    "std_over": "patients" if seeds == 1 else "seeds",
+                    "best": name in best,
+                    "baseline": comparison.baseline,
+                    "paired_patients": None if other is None else other.patients,
+                    "difference": None if other is None else other.mean,
+                    "interval_low": None if interval is None else interval.low,
+                    "interval_high": None if interval is None else interval.high,
+                    "better": None if other is None else other.better,
+                    "worse": None if other is None else other.worse,
+                    "equal": None if other is None else other.equal,
+                    "effect": None if other is None else other.effect,
+                    "p": None if other is None else other.p,
+                    "p_holm": None if other is None else other.p_holm,
+                    "p_exact": None if other is None else other.test.exact,
+                }
+
+
+def _patient_records(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    for row in comparison.patient_rows():
+        yield {
+            "score": row.score,
+            "modality": row.column.modality,
+            "class": row.column.class_name,
+            "patient": row.patient,
+            "method": row.method,
+            "baseline": comparison.baseline,
+            "value": row.value,
+            "baseline_value": row.baseline,
+            "difference": row.difference,
+        }
+
+
+def _csv(records: Iterable[dict[str, Any]]) -> str:
+    rows = list(records)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

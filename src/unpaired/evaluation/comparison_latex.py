@@ -1,0 +1,72 @@
+"""A comparison's tables for a LaTeX paper."""
+
+from unpaired.evaluation.comparison import Comparison
+from unpaired.evaluation.comparison_cells import DASH, best_methods, cell_text, count_text, mark, title
+from unpaired.evaluation.comparison_notes import BETTER_MARK, WORSE_MARK, notes
+from unpaired.evaluation.comparison_records import Column
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    DASH: "--",
+    "†": r"$\dagger$",
+    "±": r"$\pm$",
+    "“": "``",
+    "”": "''",
+}
+
+
+def latex(comparison: Comparison) -> str:
+    r"""A `table` per score for a paper; needs `\usepackage{booktabs}` alone."""
+    text = "% \\usepackage{booktabs}\n"
+    for score in comparison.scores:
+        text += "\n" + _latex_table(comparison, score)
+    return text
+
+
+def _latex_table(comparison: Comparison, score: str) -> str:
+    groups = [[column for column in comparison.columns if column.modality == name] for name in comparison.modalities]
+    spans, rules, place = [], [], 2
+    for group in groups:
+        spans.append(rf"\multicolumn{{{len(group)}}}{{c}}{{{_tex(group[0].modality)}}}")
+        rules.append(rf"\cmidrule(lr){{{place}-{place + len(group) - 1}}}")
+        place += len(group)
+    heads = ["Method", *(_tex(column.class_name) for column in comparison.columns), "missed", "invented"]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_tex(title(score))}. {_tex(' '.join(notes(comparison)))}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(comparison.columns)}rr}}",
+        r"\toprule",
+        " & ".join(["", *spans, "", ""]) + r" \\",
+        " ".join(rules),
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+    ]
+    for name in comparison.names:
+        cells = [_latex_cell(comparison, score, column, name) for column in comparison.columns]
+        lines.append(" & ".join([_tex(name), *cells, *count_text(comparison, name)]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _latex_cell(comparison: Comparison, score: str, column: Column, name: str) -> str:
+    text = _tex(cell_text(score, comparison.cells[score, column, name]))
+    if name in best_methods(comparison, score, column):
+        text = rf"\textbf{{{text}}}"
+    sign = mark(comparison.by_key.get((score, column, name)))
+    return text + {"": "", BETTER_MARK: r"$^{*}$", WORSE_MARK: r"$^{\dagger}$"}[sign]
+
+
+def _tex(text: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in text)

@@ -1,0 +1,100 @@
+"""What a reader must know beside a comparison's numbers: how they were made, and what they can't show."""
+
+from collections.abc import Iterator
+
+from unpaired.evaluation.comparison import Comparison, empty_structures
+from unpaired.evaluation.contenders import SHOWN
+from unpaired.evaluation.statistics import ALPHA, patients_needed, smallest_p
+from unpaired.evaluation.tables import definitions
+
+WORSE_MARK, BETTER_MARK = "†", "*"
+
+
+def notes(comparison: Comparison) -> Iterator[str]:
+    """How the numbers were made, a sentence or two each."""
+    yield definitions(comparison.reference)
+    seeds = {method.name: len(method.seeds) for method in comparison.contenders if len(method.seeds) > 1}
+    spread = "± is the standard deviation over patients"
+    if seeds:
+        listed = ", ".join(f"{name} {count}" for name, count in seeds.items())
+        spread += (
+            f"; for methods with several seeds ({listed}) it is over the seeds' means. Their patients enter a test "
+            "once, averaged over the seeds"
+        )
+    yield (
+        "A patient's value is the mean over the patient's cases of a modality, in the columns “mean” of each case's "
+        f"mean over its classes; the table shows means over patients. {spread}."
+    )
+    family = (
+        "the methods compared in one column of one score"
+        if comparison.family == "methods"
+        else "all methods and columns of one score's table"
+    )
+    yield (
+        f"Bold: the best mean of a column. {BETTER_MARK} better, {WORSE_MARK} worse than {comparison.baseline}: "
+        "two-sided Wilcoxon signed-rank test on paired patients, exact, ties with mean ranks and zeros after Pratt; "
+        f"p corrected after Holm over {family} ({comparison.tests_in_family}), below {ALPHA}."
+    )
+    yield (
+        "Intervals: 95 %, percentile bootstrap over patients, 10,000 resamples, expanded for few patients (Hesterberg "
+        "2015). Effect: matched rank-biserial correlation, from -1 (worse in every patient) to 1 (better in every one)."
+    )
+
+
+def warnings(comparison: Comparison) -> Iterator[str]:
+    """What limits the numbers: left-out cases, misses, too few patients, tests that no correction is over."""
+    yield from _left_out(comparison)
+    for method in comparison.contenders:
+        found = "; ".join(empty_structures(method))
+        if found:
+            yield f"{method.name} has structures without a distance of its own: {found}. Read the counts first."
+    for score, keys in comparison.dropped.items():
+        if keys:
+            listed = ", ".join(sorted(f"{case}/{name}" for case, name in keys)[:SHOWN])
+            more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+            yield (
+                f"{len(keys)} structures are in no {score} of any method, because one of them has no value there "
+                f"(policy {comparison.reference.policy}): {listed}{more}."
+            )
+    yield from _too_few(comparison)
+    tests = [one for one in comparison.differences if one.p is not None]
+    families = len(tests) // max(1, comparison.tests_in_family)
+    if families > 1:
+        yield (
+            f"{len(tests)} tests were made in {families} families, each corrected for itself: by chance alone about "
+            f"{ALPHA:.0%} of the families show a mark. Decide on one score and column before looking."
+        )
+
+
+def _left_out(comparison: Comparison) -> Iterator[str]:
+    if not comparison.left_out:
+        return
+    cases = list(dict.fromkeys(item.case for item in comparison.left_out))
+    listed = "; ".join(
+        f"{item.case}{'' if item.class_name is None else '/' + item.class_name}: {item.method} ({item.reason})"
+        for item in comparison.left_out[:SHOWN]
+    )
+    more = f"; and {len(comparison.left_out) - SHOWN} more" if len(comparison.left_out) > SHOWN else ""
+    yield (
+        f"LEFT OUT: {len(cases)} cases are, in whole or in part, in none of these numbers, because not every method "
+        f"scored them: {listed}{more}. A method that fails at hard cases looks better here than it is."
+    )
+
+
+def _too_few(comparison: Comparison) -> Iterator[str]:
+    """Columns in which no result could be significant, whatever the methods do."""
+    tests = comparison.tests_in_family
+    for column in comparison.main_columns:
+        patients = {row.patient for row in comparison.reference.rows(column.modality) if row.status != "not_applicable"}
+        n, p = len(patients), smallest_p(len(patients))
+        needed = f"at least {patients_needed(tests)} patients are needed"
+        if p >= ALPHA:
+            yield (
+                f"{column.modality}: {n} patient{'s' if n != 1 else ''}. No p below {p:.3g} is possible, so no "
+                f"difference can be significant; {needed}."
+            )
+        elif p * tests >= ALPHA:
+            yield (
+                f"{column.modality}: {n} patients. The smallest possible p is {p:.3g}, after Holm over {tests} tests "
+                f"{min(1.0, p * tests):.3g}, so no difference can be significant; {needed}."
+            )

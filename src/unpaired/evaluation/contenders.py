@@ -1,0 +1,209 @@
+"""What may be compared: methods that scored the same cases of the same reference in the same way.
+
+A method is one evaluation, or one for each seed it was trained with.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unpaired.errors import InputError
+from unpaired.evaluation.scores import OWN_TOLERANCE, Evaluation, Score
+from unpaired.evaluation.tables import read_evaluation
+
+SHOWN = 6
+"""So many names are written out in a message; the rest is counted."""
+GENERIC_NAMES = ("evaluation", "predictions", "scores")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method's name, its evaluation for each seed, and where each came from (for messages and pictures)."""
+
+    name: str
+    seeds: tuple[Evaluation, ...]
+    places: tuple[Path, ...] = ()
+
+    def labels(self) -> list[str]:
+        """How messages call each seed: the method's name, with the folder where there are several."""
+        if len(self.seeds) == 1:
+            return [self.name]
+        places = [str(place) for place in self.places] or [f"seed {number}" for number in range(len(self.seeds))]
+        return [f"{self.name} ({place})" for place in places]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A case, or a class of one (None: all of them), that is in no number because `method` has no scores for it."""
+
+    case: str
+    class_name: str | None
+    method: str
+    reason: str
+
+
+def read_contender(text: str, score: Callable[[Path], Evaluation] | None = None) -> Contender:
+    """A method from "PATH", "NAME=PATH" or "NAME=PATH,PATH" (one path per seed).
+
+    A path is a run folder or any folder with `evaluation/scores.json`, a folder with `scores.json`, that file, or a
+    folder of predictions, which `score` then scores (None: there is no reference to score it against). Without a name
+    the first folder's is taken. Raises InputError for a path that is none of these.
+    """
+    name, paths = parse_contender(text)
+    return Contender(name, tuple(_evaluation(path, score) for path in paths), paths)
+
+
+def parse_contender(text: str) -> tuple[str, tuple[Path, ...]]:
+    """(name, paths) of "PATH", "NAME=PATH" or "NAME=PATH,PATH"; a path that exists may hold "=" and ","."""
+    name, equals, rest = text.partition("=")
+    if not equals or Path(text).exists():
+        name, rest = "", text
+    whole = bool(rest) and Path(rest).exists()
+    paths = (Path(rest),) if whole else tuple(Path(part) for part in rest.split(",") if part.strip())
+    if not paths or not (name or rest == text):
+        raise InputError(f"expected a method as PATH, NAME=PATH or NAME=PATH,PATH (one path per seed), got {text!r}")
+    return name.strip() or _name_of(paths[0]), paths
+
+
+def predictions_of(place: Path) -> Path:
+    """The folder of label maps that belongs to a path given to `read_contender`, whether it exists or not."""
+    folder = place.parent if place.name == "scores.json" else place
+    if folder.name == "evaluation":
+        folder = folder.parent
+    return folder / "predictions" if (folder / "predictions").is_dir() else folder
+
+
+def require_comparable(
+    contenders: Sequence[Contender], scores: Sequence[str], common: bool = False
+) -> tuple[list[Contender], list[LeftOut]]:
+    """The methods as they may be compared, and what was left out for it.
+
+    Raises InputError unless all were made with one policy and surface (and tolerances, where `scores` need them)
+    against the same reference and scored the same classes of the same cases. With `common` cases and classes that a
+    method failed at or lacks are left out of all of them instead.
+    """
+    _require_names(contenders)
+    entries = [(label, one) for method in contenders for label, one in zip(method.labels(), method.seeds, strict=True)]
+    _require_one_definition(entries, scores)
+    tables = [{(row.case, row.class_name): row for row in one.scores} for _, one in entries]
+    left_out = list(_left_out(entries, tables))
+    if left_out and not common:
+        raise InputError(_difference_message(left_out))
+    shared = set(tables[0]).intersection(*tables[1:])
+    if not shared:
+        raise InputError("the methods have no scored case in common; compare evaluations of the same cases")
+    for (label, _), table in zip(entries[1:], tables[1:], strict=True):
+        _require_same_reference(entries[0][0], tables[0], label, table, shared)
+    kept = []
+    for method in contenders:
+        seeds = tuple(
+            replace(one, scores=[row for row in one.scores if (row.case, row.class_name) in shared], failures=[])
+            for one in method.seeds
+        )
+        kept.append(replace(method, seeds=seeds))
+    return kept, left_out
+
+
+def _evaluation(path: Path, score: Callable[[Path], Evaluation] | None) -> Evaluation:
+    if path.name == "scores.json" and path.is_file():
+        return read_evaluation(path.parent)
+    for folder in (path / "evaluation", path):
+        if (folder / "scores.json").is_file():
+            return read_evaluation(folder)
+    if not path.is_dir():
+        raise InputError(f"expected a run folder, scores or a folder of predictions, found no folder at {path}")
+    if score is None:
+        raise InputError(
+            f"{path} holds no scores (evaluation/scores.json or scores.json); write them with `unpaired evaluate`, or "
+            "name the reference of these predictions: --reference"
+        )
+    return score(predictions_of(path))
+
+
+def _name_of(path: Path) -> str:
+    folder = path.resolve().parent if path.name == "scores.json" else path.resolve()
+    return folder.parent.name if folder.name in GENERIC_NAMES and folder.parent.name else folder.name
+
+
+def _require_names(contenders: Sequence[Contender]) -> None:
+    names = [method.name for method in contenders]
+    if len(names) < 2:
+        raise InputError(f"expected two methods or more to compare, got {len(names)}")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two methods are called {name!r}; name them apart: NAME=PATH")
+    for method in contenders:
+        if not method.seeds or not all(one.scores for one in method.seeds):
+            raise InputError(f"{method.name} has no scores: every case failed; see its scores.json")
+
+
+def _require_one_definition(entries: Sequence[tuple[str, Evaluation]], scores: Sequence[str]) -> None:
+    first, theirs = entries[0]
+    for label, one in entries:
+        for what, ours, other in (
+            ("policy for empty masks", theirs.policy, one.policy),
+            ("surface", theirs.surface, one.surface),
+        ):
+            if ours != other:
+                raise InputError(f"{first} was scored with {what} {ours!r}, {label} with {other!r}; score both alike")
+        for score in scores:
+            if score not in (*one.score_names,):
+                one.require_score(score)
+        if OWN_TOLERANCE in scores and dict(one.class_tolerances_mm) != dict(theirs.class_tolerances_mm):
+            raise InputError(f"{first} and {label} judge classes at different tolerances (nsd@own); score both alike")
+
+
+def _left_out(
+    entries: Sequence[tuple[str, Evaluation]], tables: Sequence[dict[tuple[str, str], Score]]
+) -> Iterator[LeftOut]:
+    """What some method has no scores for though another has, or failed at."""
+    order = {key: None for table in tables for key in table}
+    failed = {failure.case for _, one in entries for failure in one.failures}
+    cases = list(dict.fromkeys([*(case for case, _ in order), *sorted(failed)]))
+    for (label, one), table in zip(entries, tables, strict=True):
+        reasons = {failure.case: failure.message for failure in one.failures}
+        present = {case for case, _ in table}
+        for case in cases:
+            if case not in present:
+                yield LeftOut(case, None, label, reasons.get(case, "not among its cases"))
+        for case, name in order:
+            if case in present and (case, name) not in table:
+                yield LeftOut(case, name, label, "a class that it has no scores for")
+
+
+def _difference_message(left_out: Sequence[LeftOut]) -> str:
+    parts = []
+    for method in dict.fromkeys(item.method for item in left_out):
+        items = [item for item in left_out if item.method == method]
+        names = [item.case if item.class_name is None else f"{item.case}/{item.class_name}" for item in items]
+        listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        parts.append(f"{method} lacks {len(names)} of the structures or cases compared: {listed} ({items[0].reason})")
+    return f"not comparable: {'; '.join(parts)}; score the same cases, or compare what all have with --common"
+
+
+def _require_same_reference(
+    first: str,
+    ours: dict[tuple[str, str], Score],
+    second: str,
+    theirs: dict[tuple[str, str], Score],
+    keys: set[tuple[str, str]],
+) -> None:
+    """Equal volumes of every reference structure: another reference, label map or spacing would show there."""
+    for case, name in sorted(keys):
+        a, b = ours[case, name], theirs[case, name]
+        if (a.patient, a.modality) != (b.patient, b.modality):
+            raise InputError(
+                f"not comparable: case {case} is {a.modality} of patient {a.patient} in {first}, but {b.modality} of "
+                f"patient {b.patient} in {second}; score both against one manifest"
+            )
+        if not math.isclose(_reference_ml(a), _reference_ml(b), rel_tol=1e-6, abs_tol=1e-9):
+            raise InputError(
+                f"not comparable: the reference of {name} in case {case} has {_reference_ml(a):.3f} ml in {first}, "
+                f"{_reference_ml(b):.3f} ml in {second}; score both against one reference"
+            )
+
+
+def _reference_ml(row: Score) -> float:
+    """Zero where neither mask had a voxel, so that an invented structure and none at all have the same reference."""
+    return 0.0 if row.status == "not_applicable" or row.reference_ml is None else row.reference_ml
