@@ -19,6 +19,7 @@ from dataclasses import replace
 from unpaired.data.augment import Augmentation
 from unpaired.data.preprocess import Preprocessing
 from unpaired.methods.class_specific_affinity import CSAConfig
+from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
@@ -51,6 +52,16 @@ def mscmrseg_single() -> Recipe:
 def mscmrseg_joint() -> Recipe:
     """Row Joint: everything shared, batch norm too; its batches mix the modalities."""
     return replace(mscmrseg_msbn(), network=FCNConfig(modality_norm=False))
+
+
+def mscmrseg_ummkd() -> Recipe:
+    """Row UMMKD: MSBN and knowledge distillation at T = 2, with the cross-entropy's clip, as released."""
+    return replace(mscmrseg_msbn(), method=KnowledgeDistillationConfig(clip=0.005))
+
+
+def mscmrseg_affinity() -> Recipe:
+    """Row Affinity: CSA without classes, one affinity over the whole image."""
+    return replace(mscmrseg_msbn(), method=CSAConfig(weight=0.1, class_specific=False))
 
 
 def mscmrseg_csa() -> Recipe:
@@ -91,6 +102,16 @@ def small_single() -> Recipe:
 def small_joint() -> Recipe:
     """Row Joint for two CPU cores."""
     return replace(small_msbn(), network=replace(_SMALL, modality_norm=False))
+
+
+def small_ummkd() -> Recipe:
+    """Row UMMKD for two CPU cores."""
+    return replace(small_msbn(), method=mscmrseg_ummkd().method)
+
+
+def small_affinity() -> Recipe:
+    """Row Affinity for two CPU cores."""
+    return replace(small_msbn(), method=mscmrseg_affinity().method)
 
 
 def small_csa() -> Recipe:
