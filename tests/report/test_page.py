@@ -1,5 +1,8 @@
 """The page is whole, offline, honest about what failed, and safe with odd names."""
 
+import base64
+import gzip
+import hashlib
 import json
 import re
 import shutil
@@ -18,7 +21,7 @@ from unpaired.evaluation.tables import write_evaluation
 from unpaired.report.page import write_report
 from unpaired.report.run_facts import read_run_facts
 
-VOID = {"meta", "img", "source", "link", "br", "hr"}
+VOID = {"meta", "img", "source", "link", "br", "hr", "input"}
 
 
 class Page(HTMLParser):
@@ -27,12 +30,16 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.images, self.links, self.texts, self.tags, self.ids = [], [], [], [], [], []
+        self.scripts, self.all = [], []
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         attributes = dict(attrs)
+        self.all.append((tag, attributes))
+        if tag == "script":
+            self.scripts.append([attributes, ""])
         self.ids += [attributes["id"]] if "id" in attributes else []
         if tag in ("img", "source"):
             self.images.append((tag, attributes))
@@ -45,7 +52,13 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.texts.append(data)
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1][1] += data
+        elif not self.open or self.open[-1] != "style":
+            self.texts.append(data)
+
+    def attributes(self, tag, name, value):
+        return [attributes for kind, attributes in self.all if kind == tag and attributes.get(name) == value]
 
     @property
     def text(self):
@@ -107,10 +120,22 @@ def test_nothing_is_fetched(world, page):
     text = (world[2] / "report.html").read_text(encoding="utf-8")
     sources = re.findall(r'(?:src|srcset|href)="([^"]*)"', text)
     assert not [source for source in sources if re.match(r"[a-z]+:", source) and not source.startswith("data:image/")]
-    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert not {"link", "iframe", "object", "base"} & set(page.tags)
     assert "@import" not in text
     assert "url(" not in text
     assert "default-src 'none'" in text
+
+
+def test_only_the_viewers_two_scripts_may_run(page):
+    """Data blocks aside, the page has one script; the policy names its hash and that of the NiiVue it unpacks."""
+    policy = page.attributes("meta", "http-equiv", "Content-Security-Policy")[0]["content"]
+    allowed = re.search(r"script-src ([^;]*)$", policy).group(1).split()
+    scripts = [text for attributes, text in page.scripts if attributes.get("type") in (None, "text/javascript")]
+    packed = [text for attributes, text in page.scripts if attributes.get("id") == "viewer-niivue"]
+    assert len(scripts) == len(packed) == 1
+    sources = [scripts[0].encode(), gzip.decompress(base64.b64decode(packed[0]))]
+    assert allowed == [f"'sha256-{base64.b64encode(hashlib.sha256(one).digest()).decode()}'" for one in sources]
+    assert "unsafe" not in policy.partition("script-src")[2]
 
 
 def test_links_lead_to_files_and_sections_that_exist(world, page):
@@ -126,8 +151,8 @@ def test_every_picture_has_words(page):
     pictures = [attributes for tag, attributes in page.images if tag == "img"]
     assert all(len(attributes["alt"]) > 20 for attributes in pictures)
     assert len({attributes["alt"] for attributes in pictures}) == len(pictures)
-    # 3 ct overlays + 1 mr, the strips, and loss, ce, validation Dice, learning rate
-    assert len(pictures) == 4 + 1 + 4
+    # 3 ct overlays + 1 mr, a missed structure, the strips, and loss, ce, validation Dice, learning rate
+    assert len(pictures) == 4 + 1 + 1 + 4
     assert sum(tag == "source" for tag, _ in page.images) == 1 + 4  # dark versions of the drawings
 
 
@@ -153,7 +178,7 @@ def test_scores_stand_beside_their_counts(page, evaluation):
 
 def test_failures_come_before_the_scores(page):
     assert "1 case could not be scored" in page.text
-    assert page.text.index("no prediction: expected") < page.text.index("mean foreground Dice")
+    assert page.text.index("no prediction of this case") < page.text.index("mean foreground Dice")
 
 
 def test_run_facts_are_shown(page):
@@ -183,7 +208,8 @@ def test_names_are_text_and_never_markup(world, tmp_path):
     evaluation = Evaluation([Score("a_ct", evil, "ct", "<b>LV", "scored", 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)], [])
     path = write_report(run, odd, predictions, evaluation, tmp_path / "r.html")
     page = Page(path.read_text(encoding="utf-8"))
-    assert "script" not in page.tags
+    own = {"viewer-facts", "viewer-niivue", "viewer-0-image", "viewer-0-reference", "viewer-0-prediction"}
+    assert [attributes.get("id") for attributes, _ in page.scripts if attributes.get("id") not in own] == [None]
     assert evil in page.text
     assert all(attributes.get("src", "data:").startswith("data:") for _, attributes in page.images)
 

@@ -35,21 +35,40 @@ class CaseView:
     edges: tuple[str, str, str, str] | None = None
 
 
-def read_case_view(dataset: Dataset, case: CaseEntry, prediction: Path | None) -> CaseView:
-    """Read a case's image, its reference if it has one and its prediction if one is given, for drawing.
+@dataclass(frozen=True)
+class CaseFiles:
+    """What the files of a case hold, on the image's own grid: its values, and class numbers as in `CaseView`."""
+
+    image: Image
+    reference: np.ndarray | None
+    prediction: np.ndarray | None
+
+
+def read_case_files(dataset: Dataset, case: CaseEntry, prediction: Path | None) -> CaseFiles:
+    """Read a case's image, its reference if it has one and its prediction if one is given.
 
     Raises InputError for files that can't be read or don't lie on the image's grid.
     """
-    volume, geometry = apply(read_image(case.image), Preprocessing(), Modality("none"))
+    image = read_image(case.image)
     reference = guess = None
     if case.label is not None:
         single = {
             value: members[0] if len(members) == 1 else UNKNOWN
             for value, members in encode_values(dataset, case).items()
         }
-        reference = _label_map(read_label_map(case.label), single, case.label, geometry)
+        reference = _label_map(image, case.label, single)
     if prediction is not None:
-        guess = _label_map(read_label_map(prediction), prediction_values(dataset, case), prediction, geometry)
+        guess = _label_map(image, prediction, prediction_values(dataset, case))
+    return CaseFiles(image, reference, guess)
+
+
+def read_case_view(dataset: Dataset, case: CaseEntry, prediction: Path | None) -> CaseView:
+    """A case as `read_case_files` reads it, turned the way radiologists look at it, for drawing."""
+    files = read_case_files(dataset, case, prediction)
+    volume, geometry = apply(files.image, Preprocessing(), Modality("none"))
+    reference, guess = (
+        None if labels is None else apply_to_label(labels, geometry) for labels in (files.reference, files.prediction)
+    )
     return CaseView(
         case.id, case.modality, dataset.classes, volume, reference, guess, geometry.spacing_mm, edge_letters(geometry)
     )
@@ -67,7 +86,8 @@ def edge_letters(geometry: Geometry) -> tuple[str, str, str, str]:
     return ends[0], ends[1], ends[2], ends[3]
 
 
-def _label_map(image: Image, table: dict[int, int], path: Path, geometry: Geometry) -> np.ndarray:
-    if image.array.shape != geometry.shape:
-        raise InputError(f"{path}: expected the image's shape {geometry.shape}, got {image.array.shape}")
-    return apply_to_label(translate(image.array, table, path), geometry)
+def _label_map(image: Image, path: Path, table: dict[int, int]) -> np.ndarray:
+    labels = read_label_map(path).array
+    if labels.shape != image.array.shape:
+        raise InputError(f"{path}: expected the image's shape {image.array.shape}, got {labels.shape}")
+    return translate(labels, table, path)

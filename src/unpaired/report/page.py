@@ -13,9 +13,10 @@ from unpaired.evaluation.tables import MEAN, SummaryRow, definitions, summary_ro
 from unpaired.figures.curves import curves_of, draw_curve
 from unpaired.figures.score_strips import draw_dice_strips
 from unpaired.files import write_text
-from unpaired.report.pictures import dice_strips_alt, overlays, themed
+from unpaired.report.pictures import dice_strips_alt, empty_masks, overlays, themed
 from unpaired.report.run_facts import RunFacts, read_run_facts
 from unpaired.report.template import render
+from unpaired.report.viewer import VIEWER_MB, build_viewer
 
 
 class Section(NamedTuple):
@@ -28,6 +29,8 @@ class Section(NamedTuple):
 SECTIONS = (
     Section("scores", "Scores"),
     Section("cases", "Test cases"),
+    Section("empty_masks", "Missed and invented"),
+    Section("viewer", "Volumes"),
     Section("training", "Training"),
     Section("data", "Data and split"),
     Section("recipe", "Recipe"),
@@ -47,7 +50,14 @@ class SplitRow:
     patients: int
 
 
-def write_report(run_folder: Path, dataset: Dataset, predictions: Path, evaluation: Evaluation, out: Path) -> Path:
+def write_report(
+    run_folder: Path,
+    dataset: Dataset,
+    predictions: Path,
+    evaluation: Evaluation,
+    out: Path,
+    viewer_mb: float = VIEWER_MB,
+) -> Path:
     """Write the page of a run to `out` and return it.
 
     Shows the scores with their counts and statuses, every failure, the worst, median and best test case of each
@@ -70,6 +80,8 @@ def write_report(run_folder: Path, dataset: Dataset, predictions: Path, evaluati
             modality: list(overlays(dataset, predictions, evaluation, modality))
             for modality in _drawn(dataset, evaluation)
         },
+        empty_masks=list(empty_masks(dataset, predictions, evaluation)),
+        viewer=build_viewer(dataset, predictions, evaluation, viewer_mb),
         strips=themed(
             "Dice of every case", lambda theme: draw_dice_strips(evaluation, theme), dice_strips_alt(evaluation)
         ),

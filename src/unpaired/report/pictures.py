@@ -3,17 +3,21 @@
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from unpaired.data.dataset import Dataset
-from unpaired.data.images import NIFTI
 from unpaired.errors import InputError
-from unpaired.evaluation.scores import Evaluation
-from unpaired.figures.case_view import read_case_view
+from unpaired.evaluation.scores import Evaluation, Score
+from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.overlays import draw_case
 from unpaired.figures.style import DARK, LIGHT, Theme, svg, webp
+from unpaired.report.ranking import prediction_file, ranked_cases
+
+EMPTY = {"missed": "missed", "false_positive": "false positive"}
+MANY = 40
 
 
 @dataclass(frozen=True)
@@ -38,35 +42,67 @@ class CasePicture:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class EmptyMask:
+    """The overlay of one structure that was missed or invented, or why it can't be drawn."""
+
+    case: str
+    modality: str
+    class_name: str
+    status: str
+    milliliters: float | None
+    picture: Picture | None
+    problem: str = ""
+
+
 def overlays(dataset: Dataset, predictions: Path, evaluation: Evaluation, modality: str) -> Iterator[CasePicture]:
     """Worst, median and best test case of a modality by mean Dice over its classes (fewer if there are fewer cases)."""
-    means = {}
-    for case in dict.fromkeys(row.case for row in evaluation.rows(modality)):
-        dice = [row.dice for row in evaluation.rows(modality) if row.case == case and row.dice is not None]
-        if dice:
-            means[case] = sum(dice) / len(dice)
-    ranked = sorted(means, key=lambda case: means[case])
-    ranks = {"worst": 0, "median": (len(ranked) - 1) // 2, "best": len(ranked) - 1} if ranked else {}
-    shown: set[int] = set()
-    for rank, place in ranks.items():
-        if place in shown:
-            continue
-        shown.add(place)
-        name = ranked[place]
-        text = f"{means[name]:.3f}"
-        label = rank if len(ranked) > 1 else "only"
-        remarks = "; ".join(_remarks(evaluation, name))
+    for item in ranked_cases(evaluation, modality):
+        text = f"{item.dice:.3f}"
+        remarks = "; ".join(_remarks(evaluation, item.case))
         try:
-            view = read_case_view(dataset, dataset.case(name), _prediction(predictions, name))
+            view = read_case_view(dataset, dataset.case(item.case), prediction_file(predictions, item.case))
         except InputError as error:
-            yield CasePicture(label, name, text, remarks, None, str(error))
+            yield CasePicture(item.rank, item.case, text, remarks, None, str(error))
             continue
         alt = (
-            f"Slices of {name} ({modality}), the {label} test case with a mean Dice of {text}: the image alone above, "
-            "below it the prediction as a colored fill and the reference as an outline"
+            f"Slices of {item.case} ({modality}), the {item.rank} test case with a mean Dice of {text}: the image "
+            "alone above, below it the prediction as a colored fill and the reference as an outline"
         )
-        uri = _uri("image/webp", webp(draw_case(view)))
-        yield CasePicture(label, name, text, remarks, Picture(name, uri, uri, alt))
+        uri = data_uri("image/webp", webp(draw_case(view)))
+        yield CasePicture(item.rank, item.case, text, remarks, Picture(item.case, uri, uri, alt))
+
+
+def empty_masks(dataset: Dataset, predictions: Path, evaluation: Evaluation) -> Iterator[EmptyMask]:
+    """Every missed and every false positive structure, in the order of the cases; an empty iterator if there is none.
+
+    Each is drawn on up to three slices, on one where there are more than `MANY` of them, so that the page stays small
+    enough to open.
+    """
+    rows = [row for row in evaluation.scores if row.status in EMPTY]
+    columns = 3 if len(rows) <= MANY else 1
+    for case, group in groupby(rows, key=lambda row: row.case):
+        view, problem = None, ""
+        try:
+            view = read_case_view(dataset, dataset.case(case), prediction_file(predictions, case))
+        except InputError as error:
+            problem = str(error)
+        for row in group:
+            there = row.reference_ml if row.status == "missed" else row.prediction_ml
+            picture = None if view is None else _empty_mask_picture(view, row, columns)
+            yield EmptyMask(case, row.modality, row.class_name, row.status, there, picture, problem)
+
+
+def _empty_mask_picture(view: CaseView, row: Score, columns: int) -> Picture:
+    number = view.classes.index(row.class_name)
+    which, other = ("reference", "prediction") if row.status == "missed" else ("prediction", "reference")
+    alt = (
+        f"{row.class_name} of {row.case} ({row.modality}): in the {which}, but not in the {other}. "
+        "The image alone above, below it the prediction as a colored fill and the reference as an outline"
+    )
+    figure = draw_case(view, columns, f"{row.case} · {row.class_name}: {EMPTY[row.status]}", focus=number)
+    uri = data_uri("image/webp", webp(figure, dpi=110))
+    return Picture(f"{row.case} {row.class_name}", uri, uri, alt)
 
 
 def _remarks(evaluation: Evaluation, case: str) -> Iterator[str]:
@@ -77,19 +113,13 @@ def _remarks(evaluation: Evaluation, case: str) -> Iterator[str]:
             yield f"{status.replace('_', ' ')}: {', '.join(names)}"
 
 
-def _prediction(folder: Path, case: str) -> Path:
-    for suffix in NIFTI:
-        if (folder / f"{case}{suffix}").is_file():
-            return folder / f"{case}{suffix}"
-    raise InputError(f"the prediction {case}.nii.gz is no longer in {folder}")
-
-
 def themed(title: str, draw: Callable[[Theme], Figure], alt: str) -> Picture:
-    light, dark = (_uri("image/svg+xml", svg(draw(theme))) for theme in (LIGHT, DARK))
+    light, dark = (data_uri("image/svg+xml", svg(draw(theme))) for theme in (LIGHT, DARK))
     return Picture(title, light, dark, alt)
 
 
-def _uri(kind: str, content: bytes) -> str:
+def data_uri(kind: str, content: bytes) -> str:
+    """A file of the media type `kind`, to stand in a page instead of its address."""
     return f"data:{kind};base64,{b64encode(content).decode('ascii')}"
 
 

@@ -1,0 +1,203 @@
+// The viewer of a report: unpacks NiiVue and the volumes that the page carries, when a reader opens it.
+"use strict";
+
+(() => {
+  const facts = JSON.parse(document.getElementById("viewer-facts").textContent);
+  const part = (name) => document.getElementById(`viewer-${name}`);
+  const box = part("box");
+  const canvas = part("canvas");
+  const slice = { axial: 0, coronal: 1, sagittal: 2, multiplanar: 3, render: 4 };
+  const IMAGE = 0; // among NiiVue's volumes
+  let viewer = null;
+  let shown = null; // the case on the screen: its facts, its label maps and where they lie among the volumes
+  let loading = Promise.resolve();
+
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+  async function gunzip(text) {
+    const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+
+  function missing() {
+    if (typeof DecompressionStream === "undefined") return "This browser is too old for the viewer (no DecompressionStream).";
+    if (!document.createElement("canvas").getContext("webgl2")) {
+      return "The viewer needs WebGL2, which this browser has not or has switched off. All pictures above are complete without it.";
+    }
+    return null;
+  }
+
+  function say(text, state) {
+    part("message").textContent = text;
+    part("message").hidden = !text;
+    box.dataset.state = state;
+  }
+
+  async function start() {
+    const problem = missing();
+    if (problem) return say(problem, "unsupported");
+    say("Starting …", "starting");
+    const script = document.createElement("script");
+    script.textContent = await gunzip(part("niivue").textContent.trim());
+    document.head.append(script);
+    part("stage").hidden = false;
+    viewer = new niivue.Niivue({
+      backColor: [0.06, 0.07, 0.09, 1],
+      crosshairColor: [1, 1, 1, 0.55],
+      crosshairWidth: 0.3,
+      crosshairWidthUnit: "percent",
+      fontColor: [0.9, 0.93, 0.96, 1],
+      dragAndDropEnabled: false,
+      isColorbar: false,
+      isRadiologicalConvention: true,
+      loadingText: "",
+      logLevel: "error",
+      multiplanarLayout: 2, // a grid
+      multiplanarShowRender: 1, // always
+      sagittalNoseLeft: true,
+      showAllOrientationMarkers: true,
+      scrollRequiresFocus: true,
+      showLegend: false,
+      viewModeHotKey: "",
+    });
+    // NiiVue has one outline setting for all label maps; here only the reference's are to be opaque lines.
+    const refresh = viewer.refreshLayers.bind(viewer);
+    viewer.refreshLayers = (volume, layer) => {
+      viewer.opts.atlasOutline = volume.name === "reference.nii.gz" ? 1 : 0;
+      return refresh(volume, layer);
+    };
+    await viewer.attachToCanvas(canvas);
+    viewer.onLocationChange = locate;
+    viewer.onIntensityChange = (volume) => writeWindow(volume.cal_min, volume.cal_max);
+    await show(Number(part("case").value));
+    canvas.focus();
+  }
+
+  const colormap = () => {
+    const rows = [[0, 0, 0, 0], ...facts.classes.map(({ color }) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)).concat(255))];
+    const column = (place) => rows.map((row) => row[place]);
+    return { R: column(0), G: column(1), B: column(2), A: column(3), I: rows.map((_, number) => number), labels: ["background", ...facts.classes.map(({ name }) => name)] };
+  };
+
+  // The voxels of a class that touch another one within their slice, so that an outline can lie on a fill.
+  function outline(labels, dims, axis) {
+    const steps = [1, dims[0], dims[0] * dims[1]];
+    const edge = new Uint8Array(labels.length);
+    const planes = [0, 1, 2].filter((other) => other !== axis);
+    for (let at = 0; at < labels.length; at++) {
+      if (!labels[at]) continue;
+      for (const other of planes) {
+        const place = Math.floor(at / steps[other]) % dims[other];
+        if (place === 0 || place === dims[other] - 1 || labels[at - steps[other]] !== labels[at] || labels[at + steps[other]] !== labels[at]) {
+          edge[at] = labels[at];
+          break;
+        }
+      }
+    }
+    return edge;
+  }
+
+  async function show(number) {
+    const item = facts.cases[number];
+    say("Unpacking the volumes …", "loading");
+    while (viewer.volumes.length) viewer.removeVolumeByIndex(0);
+    const add = async (name, options) => {
+      const volume = await niivue.NVImage.loadFromBase64({ base64: part(`${number}-${name}`).textContent.trim(), name: `${name}.nii.gz`, ...options });
+      viewer.addVolume(volume);
+      return volume;
+    };
+    shown = { item, places: {}, labels: {} };
+    await add("image", { colormap: "gray", cal_min: item.window[0], cal_max: item.window[1] });
+    for (const name of item.has) {
+      const volume = await add(name, { opacity: 0 });
+      volume.setColormapLabel(colormap());
+      shown.labels[name] = volume.img.slice();
+      shown.places[name] = viewer.volumes.length - 1;
+      if (name === "reference") volume.img.set(outline(volume.img, volume.hdr.dims.slice(1, 4), item.axis));
+    }
+    part("changes").textContent = item.changes.length ? `Shown here: ${item.changes.join("; ")}.` : "";
+    part("low").min = part("high").min = item.range[0];
+    part("low").max = part("high").max = item.range[1];
+    writeWindow(...item.window);
+    viewer.updateGLVolume();
+    viewer.scene.crosshairPos = viewer.mm2frac(item.place, 0, true);
+    look();
+    paint();
+    viewer.createOnLocationChange();
+    say("", "ready");
+  }
+
+  function paint() {
+    if (!shown) return;
+    const choice = box.querySelector("input[name=viewer-labels]:checked").value;
+    const strength = part("opacity").value / 100;
+    for (const name of shown.item.has) {
+      const visible = choice === name || choice === "both";
+      viewer.setOpacity(shown.places[name], visible ? (name === "reference" ? 1 : strength) : 0);
+    }
+    part("opacity-value").textContent = `${part("opacity").value} %`;
+  }
+
+  function look() {
+    const view = part("view").value;
+    viewer.setSliceType(slice[view === "acquired" ? shown.item.plane : view]);
+    // In 3D the scan would hide the labels inside it.
+    viewer.setOpacity(IMAGE, view === "render" ? 0 : 1);
+  }
+
+  function writeWindow(low, high) {
+    part("low").value = low;
+    part("high").value = high;
+    part("low-value").textContent = Number(low.toPrecision(4));
+    part("high-value").textContent = Number(high.toPrecision(4));
+  }
+
+  function readWindow(moved) {
+    let [low, high] = [Number(part("low").value), Number(part("high").value)];
+    const least = (shown.item.range[1] - shown.item.range[0]) / 500;
+    if (high - low < least) [low, high] = moved === "low" ? [low, low + least] : [high - least, high];
+    viewer.volumes[IMAGE].cal_min = low;
+    viewer.volumes[IMAGE].cal_max = high;
+    writeWindow(low, high);
+    viewer.updateGLVolume();
+  }
+
+  function locate(place) {
+    if (!shown || !place.values || !place.values.length) return;
+    const words = [`x ${place.mm[0].toFixed(0)}, y ${place.mm[1].toFixed(0)}, z ${place.mm[2].toFixed(0)} mm`, `value ${Number(place.values[0].value.toPrecision(4))}`];
+    const [x, y, z] = shown.item.inverse.map((row) => Math.round(row[0] * place.mm[0] + row[1] * place.mm[1] + row[2] * place.mm[2] + row[3]));
+    for (const name of shown.item.has) {
+      const dims = viewer.volumes[IMAGE].hdr.dims;
+      const label = shown.labels[name][x + dims[1] * (y + dims[2] * z)] || 0;
+      words.push(`${name}: ${label ? facts.classes[label - 1].name : "background"}`);
+    }
+    part("place").textContent = words.join(" · ");
+  }
+
+  const next = (number) => { loading = loading.then(() => show(number)).catch(fail); };
+  const fail = (error) => say(`The viewer can't show this: ${error.message}`, "failed");
+  const keys = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
+
+  part("open").addEventListener("click", () => {
+    part("open").hidden = true;
+    loading = start().catch(fail);
+  });
+  part("case").addEventListener("change", () => next(Number(part("case").value)));
+  part("view").addEventListener("change", look);
+  part("opacity").addEventListener("input", paint);
+  for (const choice of box.querySelectorAll("input[name=viewer-labels]")) choice.addEventListener("change", paint);
+  for (const end of ["low", "high"]) part(end).addEventListener("input", () => readWindow(end));
+  part("reset").addEventListener("click", () => {
+    [viewer.volumes[IMAGE].cal_min, viewer.volumes[IMAGE].cal_max] = shown.item.window;
+    writeWindow(...shown.item.window);
+    viewer.updateGLVolume();
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const step = keys[event.key];
+    if (!step || !shown) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    viewer.moveCrosshairInVox(...step);
+  }, true);
+  box.hidden = false;
+})();

@@ -1,0 +1,179 @@
+"""The interactive viewer of a page: which cases it holds, their volumes, and the two scripts that may run.
+
+NiiVue (https://niivue.com) draws; its published bundle lies in `niivue/`, unchanged. It is embedded compressed and
+started when a reader opens the viewer, so a page that is only read stays quick.
+"""
+
+import gzip
+import hashlib
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from unpaired.data.dataset import Dataset
+from unpaired.errors import InputError
+from unpaired.evaluation.scores import Evaluation
+from unpaired.figures.case_view import read_case_files, read_case_view
+from unpaired.figures.overlays import display_window, organ_box
+from unpaired.figures.style import class_color
+from unpaired.report.ranking import RankedCase, prediction_file, ranked_cases, troubled_cases
+from unpaired.report.volumes import Volumes, fitting_volumes, slicing_axis, telling_place_mm
+
+MEGABYTE = 10**6
+VIEWER_MB = 20.0
+PLANES = ("sagittal", "coronal", "axial")
+
+
+@dataclass(frozen=True)
+class ViewerCase:
+    """One case of the viewer.
+
+    number: the place in the viewer, part of the ids of its volumes.
+    window: the overlays' black and white. range: the lowest and highest value of the scan.
+    plane, axis: which the slices were acquired in, and the file axis that runs through them.
+    place_mm: where to look first, in RAS.
+    """
+
+    number: int
+    case: str
+    modality: str
+    caption: str
+    volumes: Volumes
+    window: tuple[float, float]
+    range: tuple[float, float]
+    plane: str
+    axis: int
+    place_mm: tuple[float, float, float]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the script needs to know besides the volumes; `inverse` takes RAS millimetres to voxels."""
+        return {
+            "case": self.case,
+            "window": self.window,
+            "range": self.range,
+            "plane": self.plane,
+            "axis": self.axis,
+            "place": self.place_mm,
+            "inverse": np.linalg.inv(self.volumes.affine)[:3].tolist(),
+            "changes": self.volumes.changes,
+            "has": [name for name in ("prediction", "reference") if getattr(self.volumes, name) is not None],
+        }
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """What the page embeds: cases, names of those left out and why, class names with their colors, scripts."""
+
+    cases: list[ViewerCase]
+    left_out: list[tuple[str, str]]
+    classes: list[tuple[str, str]]
+    script: str
+    niivue: str
+    hashes: tuple[str, str]
+
+    @property
+    def megabytes(self) -> float:
+        """What the volumes add to the page."""
+        return sum(case.volumes.size for case in self.cases) / MEGABYTE
+
+    @property
+    def facts(self) -> str:
+        """What the script needs to know, as JSON in which no "<" can end the element that holds it."""
+        document = {
+            "classes": [{"name": name, "color": color} for name, color in self.classes],
+            "cases": [case.facts for case in self.cases],
+        }
+        return json.dumps(document).replace("<", "\\u003c")
+
+
+def build_viewer(dataset: Dataset, predictions: Path, evaluation: Evaluation, budget_mb: float = VIEWER_MB) -> Viewer:
+    """The viewer of a run: worst, median and best case of each modality, then those with missed or invented classes.
+
+    The volumes take at most `budget_mb` megabytes of the page: each of the ranked cases gets its share of what is
+    left, and is cut or made coarser to fit it (`fitting_volumes`); further cases are taken while there is room. What
+    was left out is named with its reason. A budget of 0 makes a viewer without cases, which a page doesn't show.
+    Raises InputError if the budget is negative or no number.
+    """
+    if not (np.isfinite(budget_mb) and budget_mb >= 0):
+        raise InputError(f"viewer budget: expected a number of megabytes from 0, got {budget_mb:g}")
+    wanted = wanted_cases(dataset, evaluation)
+    shown: list[ViewerCase] = []
+    left_out: list[tuple[str, str]] = []
+    room = int(budget_mb * MEGABYTE)
+    shares = sum(item.rank != TROUBLED for item in wanted)
+    for place, item in enumerate(wanted if room else []):
+        share = room // (shares - place) if place < shares else min(room, int(budget_mb * MEGABYTE) // max(shares, 1))
+        try:
+            case = _viewer_case(len(shown), dataset, predictions, item, share)
+        except InputError as error:
+            left_out.append((item.case, str(error)))
+            continue
+        if case is None:
+            left_out.append((item.case, f"no room left of {budget_mb:g} MB"))
+            continue
+        room -= case.volumes.size
+        shown.append(case)
+    script, niivue = (_text(name) for name in ("viewer.js", "niivue/niivue.umd.js"))
+    classes = [(name, class_color(number)) for number, name in enumerate(dataset.classes[1:], start=1)]
+    return Viewer(shown, left_out, classes, script, _compressed(niivue), (_hash(script), _hash(niivue)))
+
+
+TROUBLED = "missed or false positive classes"
+
+
+def wanted_cases(dataset: Dataset, evaluation: Evaluation) -> list[RankedCase]:
+    """Each modality's worst cases first, then the medians, the best, and all others with an empty mask."""
+    ranked = [item for modality in dataset.modalities for item in ranked_cases(evaluation, modality)]
+    order = ("worst", "only", "median", "best")
+    wanted = sorted(ranked, key=lambda item: order.index(item.rank))
+    known = {item.case for item in wanted}
+    return wanted + [
+        RankedCase(TROUBLED, case, modality, dice)
+        for case, modality, dice in troubled_cases(evaluation)
+        if case not in known
+    ]
+
+
+def _viewer_case(number: int, dataset: Dataset, predictions: Path, item: RankedCase, limit: int) -> ViewerCase | None:
+    entry = dataset.case(item.case)
+    prediction = prediction_file(predictions, item.case)
+    files = read_case_files(dataset, entry, prediction)
+    volumes = fitting_volumes(files, limit)
+    if volumes is None:
+        return None
+    view = read_case_view(dataset, entry, prediction)
+    axis = slicing_axis(files.image)
+    return ViewerCase(
+        number,
+        item.case,
+        item.modality,
+        f"{item.rank}, mean Dice {item.dice:.3f}",
+        volumes,
+        display_window(view, *organ_box(view)),
+        (float(files.image.array.min()), float(files.image.array.max())),
+        PLANES[int(nib.orientations.io_orientation(files.image.affine)[axis, 0])],
+        axis,
+        telling_place_mm(files),
+    )
+
+
+def _text(name: str) -> str:
+    return files("unpaired.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _compressed(text: str) -> str:
+    return b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
+
+
+def _hash(text: str) -> str:
+    """What the page's Content-Security-Policy knows a script by."""
+    return "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
