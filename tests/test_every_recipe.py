@@ -12,7 +12,7 @@ import torch
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image
 from unpaired.data.preprocess import Preprocessing
-from unpaired.inference.predict import Predictor
+from unpaired.inference.predictor import Predictor
 from unpaired.recipe import Recipe
 from unpaired.recipes import all_recipes
 from unpaired.training.loop import Hardware, train

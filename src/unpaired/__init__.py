@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from unpaired.data.splits import read_split
     from unpaired.errors import InputError
     from unpaired.evaluation.evaluate import evaluate_dataset
-    from unpaired.inference.predict import Predictor, plan, predict_files
+    from unpaired.inference.predict import plan, predict_files
+    from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.recipes import find_recipe
     from unpaired.run import Run
     from unpaired.training.loop import Hardware, train
 
 __version__ = "0.1.0"
 __all__ = [
+    "Ensemble",
     "Hardware",
     "Image",
     "InputError",
@@ -42,7 +44,8 @@ _HOMES = {
     "data.splits": ("read_split",),
     "errors": ("InputError",),
     "evaluation.evaluate": ("evaluate_dataset",),
-    "inference.predict": ("Predictor", "plan", "predict_files"),
+    "inference.predict": ("plan", "predict_files"),
+    "inference.predictor": ("Ensemble", "Predictor"),
     "recipes": ("find_recipe",),
     "run": ("Run",),
     "training.loop": ("Hardware", "train"),

@@ -10,7 +10,8 @@ from unpaired.data.manifest import read_dataset
 from unpaired.data.verify import verify
 from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.evaluation.tables import score_table, write_evaluation
-from unpaired.inference.predict import Predictor, plan, predict_files
+from unpaired.inference.predict import plan, predict_files
+from unpaired.inference.predictor import Predictor
 from unpaired.recipes import find_recipe
 from unpaired.report.page import write_report
 from unpaired.training.loop import Hardware, train

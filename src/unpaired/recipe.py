@@ -95,6 +95,8 @@ class Recipe:
             or (len(self.patch_size) == 3 and self.context_slices > 1)
         ):
             raise InputError(f"recipe.context_slices must be odd, and 1 in 3D; got {self.context_slices}")
+        if len(self.patch_size) == 2 and "depth" in self.augmentation.mirror:
+            raise InputError("recipe.augmentation.mirror: slices have no depth to mirror; name height or width")
         if not 0 <= self.foreground_share <= 1:
             raise InputError(f"recipe.foreground_share must lie in [0, 1], got {self.foreground_share}")
         if not 0 <= self.window_overlap < 1:

@@ -15,7 +15,7 @@ from unpaired.inference.postprocess import (
     parse_largest_component,
     postprocess,
 )
-from unpaired.inference.predict import Predictor
+from unpaired.inference.predictor import Predictor
 from unpaired.recipe import build_method, from_json, override, to_json
 from unpaired.recipes.phantom import csa
 from unpaired.run import Run

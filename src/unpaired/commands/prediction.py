@@ -1,8 +1,9 @@
 """The command that segments images: predict."""
 
+import sys
 from typing import Literal
 
-from unpaired.commands.arguments import Images, OptionalText, Out, RunFolder, list_failures
+from unpaired.commands.arguments import AlsoRuns, Images, OptionalText, Out, RunFolder, list_failures
 
 
 def predict(
@@ -16,9 +17,14 @@ def predict(
     weights: Literal["best", "last"] = "best",
     device: str = "auto",
     largest_component: OptionalText = None,
+    mirror: bool = False,
+    also: AlsoRuns = (),
+    probabilities: bool = False,
     overwrite: bool = False,
 ) -> int:
     """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
+
+    With --mirror or --also several predictions are averaged, and uncertainty.csv says how far they agree per case.
 
     Args:
         run: A trained run.
@@ -30,12 +36,18 @@ def predict(
         device: auto, cpu, cuda or mps.
         largest_component: Keep only the largest connected part of "all" classes, of some ("LV,myo") or of "none";
             without it the recipe decides. Removes islands, but also the second of two parts that belong there.
+        mirror: Average the predictions of all mirrored forms, along the axes that training mirrored
+            (augmentation.mirror), else along height and width, with a warning. Takes four to eight times as long.
+        also: Another run that segments too, probabilities averaged; may be given several times. Networks and
+            preparation may differ, classes may not.
+        probabilities: Save class probabilities too, as 4-D NIfTI in the folder `probabilities` of the label maps.
         overwrite: Redo what is there.
     """
     from unpaired.data.dataset import with_splits
     from unpaired.data.manifest import read_dataset
     from unpaired.inference.postprocess import parse_largest_component
-    from unpaired.inference.predict import Predictor, plan, predict_files
+    from unpaired.inference.predict import plan, predict_files, seen_in_training
+    from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.run import Run
 
     trained = Run.open(run)
@@ -45,7 +57,20 @@ def predict(
         source = with_splits(read_dataset(images), sides)
     jobs = plan(source, out, modality, split)
     postprocessing = None if largest_component is None else parse_largest_component(largest_component)
-    predictor = Predictor(trained, weights, device, postprocessing)
-    outcome = predict_files(predictor, jobs, overwrite=overwrite, report=print)
+    runs = [trained, *(Run.open(other) for other in also)]
+    ensemble = Ensemble([Predictor(one, weights, device, postprocessing, mirror) for one in runs])
+    for one in runs:
+        if mirror and not one.recipe.augmentation.mirror:
+            print(
+                f"warning: {one.folder} was trained without mirroring (augmentation.mirror), so mirrored scans are "
+                "strange to it; check on validation cases whether --mirror helps",
+                file=sys.stderr,
+            )
+    for folder, names in seen_in_training(ensemble, jobs) if also else ():
+        listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+        print(f"warning: {folder} was trained on {listed}: agreement and scores flatter there", file=sys.stderr)
+    outcome = predict_files(ensemble, jobs, probabilities=probabilities, overwrite=overwrite, report=print)
     print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
+    if ensemble.size > 1:
+        print(f"the cases to look at first: {jobs[0].output.parent / 'uncertainty.csv'}")
     return list_failures(outcome.failures)

@@ -14,6 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unpaired.errors import InputError
+
+MIRROR_AXES = ("depth", "height", "width")
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -35,6 +39,14 @@ class Augmentation:
     contrast: float = 0.15
     gamma: float = 0.3
     low_resolution: float = 0.1
+    mirror: tuple[str, ...] = ()
+    """Axes ("depth" in 3D, "height", "width" of the prepared volume) along which every other sample is mirrored."""
+
+    def __post_init__(self) -> None:
+        if not set(self.mirror) <= set(MIRROR_AXES) or len(set(self.mirror)) < len(self.mirror):
+            raise InputError(
+                f"augmentation.mirror must name some of {', '.join(MIRROR_AXES)}, each once; got {self.mirror!r}"
+            )
 
     @property
     def margin(self) -> float:
@@ -82,6 +94,7 @@ def _transforms(patch_size: tuple[int, ...], a: Augmentation):
     from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
     from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
     from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+    from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
     from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
     from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
     from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
@@ -102,6 +115,8 @@ def _transforms(patch_size: tuple[int, ...], a: Augmentation):
         mode_seg="nearest",
     )
     steps: list = [Convert3DTo2DTransform(), spatial, Convert2DTo3DTransform()] if flat else [spatial]
+    mirrored = [axis for axis, name in enumerate(MIRROR_AXES[-len(patch_size) :]) if name in a.mirror]
+    steps += [MirrorTransform(tuple(mirrored))] if mirrored else []
     intensity = [
         (a.noise, GaussianNoiseTransform(noise_variance=(0, 0.05), p_per_channel=1, synchronize_channels=True)),
         (

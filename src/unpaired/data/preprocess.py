@@ -161,6 +161,15 @@ def restore_probabilities(probabilities: np.ndarray, geometry: Geometry) -> np.n
     return _uncropped(winner, geometry)
 
 
+def restore_probability(probability: np.ndarray, geometry: Geometry, outside: float = 0.0) -> np.ndarray:
+    """The probability of one class (depth, height, width), resampled to the file's grid, float32; else `outside`."""
+    _check_shape(probability.shape, geometry.grid, "prepared probability")
+    size = tuple(stop - start for start, stop in geometry.crop)
+    if size != geometry.grid:
+        probability = resample(probability, tuple((0, count) for count in geometry.grid), size)
+    return _uncropped(probability.astype(np.float32, copy=False), geometry, outside)
+
+
 def _cropped_view(image: Image, preprocessing: Preprocessing, label: Image | None) -> tuple[np.ndarray, Geometry]:
     """The reoriented view of the whole file, and the geometry that says what of it is kept."""
     axes, flips = orientation(image.affine, image.array.shape, preprocessing.plane)
@@ -253,9 +262,9 @@ def _inside(geometry: Geometry) -> Box:
     return tuple(box)
 
 
-def _uncropped(part: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """A crop put back into the file's shape and axes, 0 elsewhere."""
-    result = np.zeros(geometry.shape, part.dtype)
+def _uncropped(part: np.ndarray, geometry: Geometry, outside: float = 0) -> np.ndarray:
+    """A crop put back into the file's shape and axes, `outside` elsewhere."""
+    result = np.full(geometry.shape, outside, part.dtype)
     view = oriented(result, geometry.axes, geometry.flips)
     to, of = [], []
     for (start, stop), size in zip(geometry.crop, view.shape, strict=True):

@@ -1,106 +1,26 @@
-"""From an image to a label map on the image's own grid: one case, or many files with the model loaded once."""
+"""Many files to label maps, with the networks loaded once: what is to be done, what is done already, what failed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from unpaired.data.dataset import Dataset
-from unpaired.data.images import (
-    IMAGE_SUFFIXES,
-    NIFTI,
-    Image,
-    image_files,
-    image_suffix,
-    read_image,
-    write_image,
+from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, read_image, write_image
+from unpaired.data.probability_maps import write_probabilities
+from unpaired.errors import InputError, UnwritableError
+from unpaired.evaluation.uncertainty import measure_uncertainty, write_uncertainty
+from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.record import (
+    make_record,
+    probabilities_path,
+    read_record,
+    record_path,
+    recorded_uncertainty,
+    settings_of,
+    write_record,
 )
-from unpaired.data.preprocess import apply, restore_probabilities
-from unpaired.errors import InputError, UnwritableError, nearest
-from unpaired.inference.postprocess import Postprocessing, postprocess
-from unpaired.inference.windows import segment_volume
-from unpaired.methods.method import Method
-from unpaired.recipe import Recipe
-from unpaired.run import Run
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """The device by name; "auto" takes a CUDA GPU, else Apple's, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"device {name!r} can't be used here ({str(error).splitlines()[0]}); try --device cpu"
-        ) from error
-    return device
-
-
-def segment_prepared(
-    method: Method, recipe: Recipe, volume: np.ndarray, modality: str, device: torch.device | str
-) -> torch.Tensor:
-    """Class probabilities (class, depth, height, width) of a prepared volume, by the recipe's windows."""
-    return segment_volume(
-        lambda images: method.predict(images, modality),
-        volume,
-        patch_size=recipe.patch_size,
-        context_slices=recipe.context_slices,
-        overlap=recipe.window_overlap,
-        device=device,
-    )
-
-
-class Predictor:
-    """A trained run, loaded once: images in, label maps out.
-
-    `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces the recipe's. Only the network is
-    used, none of the method's training parts.
-    """
-
-    def __init__(
-        self,
-        run: Run | str | Path,
-        weights: str = "best",
-        device: str = "auto",
-        postprocessing: Postprocessing | None = None,
-    ) -> None:
-        self.run = run if isinstance(run, Run) else Run.open(run)
-        self.postprocessing = self.run.recipe.postprocessing if postprocessing is None else postprocessing
-        self.postprocessing.class_numbers(self.run.dataset.classes)  # refuse a misspelled class at once
-        self.device = choose_device(device)
-        self.method = self.run.load_method(weights).to(self.device)
-
-    def probabilities(self, image: Image, modality: str):
-        """Class probabilities on the prepared grid, and the geometry that leads back to the image's."""
-        self.check_modality(modality)
-        volume, geometry = apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
-        return segment_prepared(self.method, self.run.recipe, volume, modality, self.device).numpy(), geometry
-
-    def segment(self, image: Image | np.ndarray, modality: str) -> np.ndarray:
-        """The label map of an image, on the image's own grid and axes, as class numbers (uint8).
-
-        A bare array is taken as (x, y, z) with 1 mm voxels; give an `Image` with its affine wherever there is one.
-        """
-        if isinstance(image, np.ndarray):
-            image = Image(image if image.ndim == 3 else image[..., None], np.eye(4))
-        labels = restore_probabilities(*self.probabilities(image, modality))
-        return postprocess(labels, self.postprocessing, self.run.dataset.classes)
-
-    def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
-        """Class numbers as the values that the training files of this modality use (500 for LV, say)."""
-        values = np.array(self.run.dataset.source_values(modality))
-        kind = next(k for k in (np.uint8, np.int16, np.int32, np.int64) if _holds(k, values))
-        return values.astype(kind)[labels]
-
-    def check_modality(self, modality: str) -> None:
-        """Raise InputError if the run's network doesn't know the modality."""
-        if modality not in self.run.modalities:
-            hint = nearest(modality, list(self.run.modalities))
-            raise InputError(f"run {self.run.folder} has no modality {modality!r}; {hint}")
 
 
 @dataclass(frozen=True)
@@ -168,29 +88,33 @@ def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, spli
 
 
 def predict_files(
-    predictor: Predictor,
+    predictor: Predictor | Ensemble,
     jobs: Sequence[Job],
     *,
+    probabilities: bool = False,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Segment every job; outputs that exist are skipped unless `overwrite`, one bad case never stops the others.
 
-    Raises InputError before anything is written if a job's modality is unknown to the run, and `UnwritableError` when
-    the disk is full.
+    Beside each label map stands a record of how it was made. With `probabilities` the class probabilities are written
+    too. Where several predictions are averaged (mirrored ones, several runs), the records say how far they agree, and
+    `uncertainty.csv` and `uncertainty.json` in the outputs' folder say it for all its cases.
+
+    A label map that was made in another way is a failure of its case, never overwritten unasked. Raises InputError
+    before anything is written if a job's modality is unknown to a run, and `UnwritableError` when the disk is full.
     """
+    ensemble = predictor if isinstance(predictor, Ensemble) else Ensemble([predictor])
     for modality in {job.modality for job in jobs}:
-        predictor.check_modality(modality)
+        ensemble.check_modality(modality)
     outcome = Outcome()
     for job in jobs:
-        if job.output.exists() and not overwrite:
-            outcome.skipped.append(job.name)
-            report(f"{job.name}: there already, skipped")
-            continue
         try:
-            image = read_image(job.image)
-            labels = predictor.source_values(predictor.segment(image, job.modality), job.modality)
-            write_image(job.output, labels, image.affine)
+            if not overwrite and _is_done(job, ensemble, probabilities):
+                outcome.skipped.append(job.name)
+                report(f"{job.name}: there already, skipped")
+                continue
+            _predict(job, ensemble, probabilities)
         except UnwritableError:  # the next label map couldn't be written either
             raise
         except InputError as error:
@@ -199,12 +123,63 @@ def predict_files(
             continue
         outcome.written.append(job.name)
         report(f"{job.name}: {job.output}")
+    if ensemble.size > 1:
+        for folder in dict.fromkeys(job.output.parent for job in jobs):
+            if cases := list(recorded_uncertainty(folder)):
+                write_uncertainty(cases, folder)
     return outcome
 
 
-def _holds(kind: type[np.integer], values: np.ndarray) -> bool:
-    limits = np.iinfo(kind)
-    return bool(limits.min <= values.min() and values.max() <= limits.max)
+def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path, list[str]]]:
+    """For each run that was trained or validated on some of the jobs' images (by path): its folder, the jobs' names."""
+    found = []
+    for predictor in ensemble.predictors:
+        cases = predictor.run.dataset.cases
+        seen = {case.image.resolve() for case in cases if case.split in ("train", "validation")}
+        names = [job.name for job in jobs if job.image.resolve() in seen]
+        found += [(predictor.run.folder, names)] if names else []
+    return found
+
+
+def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> None:
+    """Segment one image and write all there is about it; the label map comes last, so where it is, the rest is too."""
+    image = read_image(job.image)
+    found = ensemble.segment_case(image, job.modality)
+    uncertainty = None
+    if found.members:
+        voxel_ml = float(np.prod(image.spacing_mm)) / 1000
+        uncertainty = measure_uncertainty(
+            found.label_map, found.members, voxel_ml, ensemble.classes, job.name, job.modality
+        )
+    job.output.unlink(missing_ok=True)  # an old one must not stand beside a new record if we are stopped in between
+    if probabilities:
+        write_probabilities(
+            probabilities_path(job.output), found.probabilities(), image.array.shape, image.affine, ensemble.classes
+        )
+    write_record(make_record(ensemble, job.name, job.modality, uncertainty), job.output)
+    write_image(job.output, ensemble.source_values(found.label_map, job.modality), image.affine)
+
+
+def _is_done(job: Job, ensemble: Ensemble, probabilities: bool) -> bool:
+    """Whether a job's files are there. InputError if its label map is there but was made in another way."""
+    if not job.output.exists():
+        return False
+    record = read_record(record_path(job.output))
+    if record is None:
+        if ensemble.size == 1 and not probabilities:
+            return True  # of a version without records, or of another tool
+        raise InputError(
+            f"{job.output} is there without a record of how it was made; --overwrite redoes it, or name another folder"
+        )
+    settings = settings_of(ensemble) | {"modality": job.modality}
+    made = record.settings | {"modality": record.modality}
+    for name, value in settings.items():
+        if made.get(name) != value:
+            raise InputError(
+                f"{job.output} was made in another way ({name} {made.get(name)} there, {value} here); --overwrite "
+                "redoes it, or name another folder"
+            )
+    return not probabilities or probabilities_path(job.output).is_file()
 
 
 def _file_job(file: Path, modality: str, output: Path) -> Job:

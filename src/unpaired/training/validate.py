@@ -9,7 +9,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase
 from unpaired.evaluation.overlap import count_overlap, dice
 from unpaired.inference.postprocess import postprocess
-from unpaired.inference.predict import segment_prepared
+from unpaired.inference.predictor import segment_prepared
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
 

@@ -1,0 +1,257 @@
+"""From an image to its label map: one trained run (`Predictor`), or several of them together (`Ensemble`).
+
+With mirroring, or with several runs, the same scan is segmented several times. Their class probabilities are averaged,
+every run counting alike, and each single prediction (a *member*) is kept, because what they disagree on is where to
+look (see `evaluation.uncertainty`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unpaired.data.augment import MIRROR_AXES
+from unpaired.data.case import Geometry
+from unpaired.data.images import Image
+from unpaired.data.preprocess import apply, restore_probabilities, restore_probability
+from unpaired.errors import InputError, nearest
+from unpaired.inference.postprocess import Postprocessing, postprocess
+from unpaired.inference.windows import segment_volume
+from unpaired.methods.method import Method
+from unpaired.recipe import Recipe
+from unpaired.run import Run
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device by name; "auto" takes a CUDA GPU, else Apple's, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device {name!r} can't be used here ({str(error).splitlines()[0]}); try --device cpu"
+        ) from error
+    return device
+
+
+def segment_prepared(
+    method: Method, recipe: Recipe, volume: np.ndarray, modality: str, device: torch.device | str
+) -> torch.Tensor:
+    """Class probabilities (class, depth, height, width) of a prepared volume, by the recipe's windows."""
+    return segment_volume(
+        lambda images: method.predict(images, modality),
+        volume,
+        patch_size=recipe.patch_size,
+        context_slices=recipe.context_slices,
+        overlap=recipe.window_overlap,
+        device=device,
+    )
+
+
+def mirror_axes(recipe: Recipe) -> tuple[str, ...]:
+    """The axes of the prepared volume worth mirroring: those that training mirrored, else the two of the slice plane.
+
+    A network that never saw a mirrored scan may well segment one worse: compare on validation cases.
+    """
+    return recipe.augmentation.mirror or MIRROR_AXES[1:]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What runs with one prepared grid say together: `probabilities` (class, depth, height, width) summing to `share`.
+
+    `share` is the part's weight in the average; the shares of all parts add up to 1.
+    """
+
+    probabilities: np.ndarray
+    geometry: Geometry
+    share: float
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """One segmented case, on the image's own grid and axes, in class numbers.
+
+    `label_map` is the answer. `members` are the label maps of the single predictions it was averaged from; empty if
+    there was only one.
+    """
+
+    label_map: np.ndarray
+    members: tuple[np.ndarray, ...]
+    parts: tuple[Part, ...]
+
+    def probabilities(self) -> Iterator[np.ndarray]:
+        """The probability of each class in turn (x, y, z), float32; outside of what was looked at it is background."""
+        return averaged(self.parts)
+
+
+def averaged(parts: Sequence[Part]) -> Iterator[np.ndarray]:
+    """The averaged probability of each class in turn on the file's own grid; one class is held at a time."""
+    for number in range(len(parts[0].probabilities)):
+        total = None
+        for part in parts:
+            outside = part.share if number == 0 else 0.0
+            here = restore_probability(part.probabilities[number], part.geometry, outside)
+            total = here if total is None else np.add(total, here, out=total)
+        assert total is not None  # there is a part
+        yield total
+
+
+def likeliest(parts: Sequence[Part]) -> np.ndarray:
+    """The class number with the highest averaged probability (the lower one of a tie), uint8."""
+    if len(parts) == 1:
+        return restore_probabilities(parts[0].probabilities, parts[0].geometry)
+    classes = averaged(parts)
+    best = next(classes)
+    winner = np.zeros(best.shape, np.uint8)
+    for number, score in enumerate(classes, start=1):
+        winner[score > best] = number
+        np.maximum(best, score, out=best)
+    return winner
+
+
+class Predictor:
+    """A trained run, loaded once: images in, label maps out.
+
+    `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces the recipe's. With `mirror` the scan
+    is segmented in every mirrored form along `mirror_axes` and the probabilities are averaged. Only the network is
+    used, none of the method's training parts.
+    """
+
+    def __init__(
+        self,
+        run: Run | str | Path,
+        weights: str = "best",
+        device: str = "auto",
+        postprocessing: Postprocessing | None = None,
+        mirror: bool = False,
+    ) -> None:
+        self.run = run if isinstance(run, Run) else Run.open(run)
+        self.postprocessing = self.run.recipe.postprocessing if postprocessing is None else postprocessing
+        self.postprocessing.class_numbers(self.run.dataset.classes)  # refuse a misspelled class at once
+        self.device = choose_device(device)
+        self.weights = weights
+        self.method = self.run.load_method(weights).to(self.device)
+        self.mirrored = mirror_axes(self.run.recipe) if mirror else ()
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """The first sixteen hexadecimal digits of the weight file's SHA-256: which network it was."""
+        return sha256(self.run.weights(self.weights).read_bytes()).hexdigest()[:16]
+
+    @property
+    def views(self) -> list[tuple[int, ...]]:
+        """The sets of volume axes to mirror, one prediction each; the scan as it is comes first."""
+        axes = [MIRROR_AXES.index(name) for name in self.mirrored]
+        return list(chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1)))
+
+    def members(self, image: Image, modality: str) -> Iterator[tuple[np.ndarray, Geometry]]:
+        """Each single prediction's class probabilities on the prepared grid, and the geometry that leads back."""
+        self.check_modality(modality)
+        volume, geometry = apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
+        for axes in self.views:
+            mirrored = np.ascontiguousarray(np.flip(volume, axes))
+            found = segment_prepared(self.method, self.run.recipe, mirrored, modality, self.device).numpy()
+            yield np.flip(found, tuple(axis + 1 for axis in axes)), geometry
+
+    def segment(self, image: Image | np.ndarray, modality: str) -> np.ndarray:
+        """The label map of an image, on the image's own grid and axes, as class numbers (uint8).
+
+        A bare array is taken as (x, y, z) with 1 mm voxels; give an `Image` with its affine wherever there is one.
+        """
+        return Ensemble([self]).segment(image, modality)
+
+    def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
+        """Class numbers as the values that the training files of this modality use (500 for LV, say)."""
+        values = np.array(self.run.dataset.source_values(modality))
+        kind = next(k for k in (np.uint8, np.int16, np.int32, np.int64) if _holds(k, values))
+        return values.astype(kind)[labels]
+
+    def check_modality(self, modality: str) -> None:
+        """Raise InputError if the run's network doesn't know the modality."""
+        if modality not in self.run.modalities:
+            hint = nearest(modality, list(self.run.modalities))
+            raise InputError(f"run {self.run.folder} has no modality {modality!r}; {hint}")
+
+
+class Ensemble:
+    """Several runs that segment together: their probabilities are averaged on the image's own grid.
+
+    Networks, methods and preparation may differ; classes and their order may not. Values and post-processing are those
+    of the first run. Raises InputError if classes differ.
+    """
+
+    def __init__(self, predictors: Sequence[Predictor]) -> None:
+        if not predictors:
+            raise InputError("expected at least one run to predict with, got none")
+        self.predictors = list(predictors)
+        first = self.predictors[0].run
+        for other in self.predictors[1:]:
+            if other.run.dataset.classes != first.dataset.classes:
+                raise InputError(
+                    f"run {other.run.folder} has the classes {', '.join(other.run.dataset.classes)}, run "
+                    f"{first.folder} has {', '.join(first.dataset.classes)}; runs are averaged class by class"
+                )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of every run."""
+        return self.predictors[0].run.dataset.classes
+
+    @property
+    def size(self) -> int:
+        """How many single predictions a label map is averaged from: mirrored forms of all runs."""
+        return sum(len(predictor.views) for predictor in self.predictors)
+
+    def check_modality(self, modality: str) -> None:
+        """Raise InputError if one of the networks doesn't know the modality."""
+        for predictor in self.predictors:
+            predictor.check_modality(modality)
+
+    def segment(self, image: Image | np.ndarray, modality: str) -> np.ndarray:
+        """As `Predictor.segment`, by all runs together."""
+        if isinstance(image, np.ndarray):
+            image = Image(image if image.ndim == 3 else image[..., None], np.eye(4))
+        return self.segment_case(image, modality, keep_members=False).label_map
+
+    def segment_case(self, image: Image, modality: str, keep_members: bool = True) -> Segmentation:
+        """Label map, members' label maps and class probabilities of an image.
+
+        Memory: a float32 volume per class and distinct prepared grid, and a byte per voxel and member.
+        """
+        self.check_modality(modality)
+        sums: dict[Geometry, np.ndarray] = {}
+        shares: dict[Geometry, float] = {}
+        members: list[np.ndarray] = []
+        for predictor in self.predictors:
+            share = 1 / (len(self.predictors) * len(predictor.views))
+            for probabilities, geometry in predictor.members(image, modality):
+                if keep_members and self.size > 1:
+                    members.append(self._finished(restore_probabilities(probabilities, geometry)))
+                weighted = probabilities if share == 1 else probabilities * np.float32(share)
+                if geometry in sums:  # resampling is linear, so what shares a grid can be averaged before it
+                    sums[geometry] += weighted
+                else:
+                    sums[geometry] = weighted
+                shares[geometry] = shares.get(geometry, 0.0) + share
+        parts = tuple(Part(sums[geometry], geometry, shares[geometry]) for geometry in sums)
+        return Segmentation(self._finished(likeliest(parts)), tuple(members), parts)
+
+    def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
+        """As `Predictor.source_values`, of the first run."""
+        return self.predictors[0].source_values(labels, modality)
+
+    def _finished(self, label_map: np.ndarray) -> np.ndarray:
+        return postprocess(label_map, self.predictors[0].postprocessing, self.classes)
+
+
+def _holds(kind: type[np.integer], values: np.ndarray) -> bool:
+    limits = np.iinfo(kind)
+    return bool(limits.min <= values.min() and values.max() <= limits.max)
