@@ -137,8 +137,9 @@ def test_a_missed_structure_counts_with_dice_zero():
     cell = one.cells["dice", Column("ct", "RV"), "b"]
     assert (cell.mean, cell.n, cell.n_scored, cell.n_missed) == (None, 1, 0, 1)  # no number where nothing was scored
     assert one.by_key["dice", Column("ct", "RV"), "b"].mean == pytest.approx(-0.5)  # but the loss is one
-    assert list(empty_structures(one.contender("b"))) == ["missed: RV"]
-    assert any(warning.startswith("b has structures") and "missed: RV" in warning for warning in warnings(one))
+    assert list(empty_structures(one.contender("b"))) == ["missed: RV 1x"]
+    assert list(empty_structures(one.contender("b"), "p1")) == ["missed: RV"]
+    assert any(warning.startswith("b missed: RV 1x.") for warning in warnings(one))
 
 
 def test_an_excluded_distance_is_left_out_of_every_method():
@@ -212,7 +213,7 @@ def test_what_is_left_out_is_said_first_and_loudly():
     broken = Contender("b", (Evaluation(evaluation({"p1": A["p1"]}).scores, [Failure("p2", "truncated")]),))
     one = compare([method("a", {"p1": A["p1"], "p2": A["p2"]}), broken], common=True)
     first = next(warnings(one))
-    assert first.startswith("LEFT OUT: 1 cases")
+    assert first.startswith("LEFT OUT: 1 case is")
     assert "p2: b (truncated)" in first
     assert {row.case for row in one.reference.scores} == {"p1"}
 

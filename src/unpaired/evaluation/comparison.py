@@ -5,7 +5,7 @@ cases of each case's mean over its classes. A method with several seeds is avera
 tested, so that seeds are never counted as patients. Every method's numbers are made of the same structures.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -257,14 +257,16 @@ def compare(
 
 
 def empty_structures(method: Contender, case: str | None = None) -> Iterator[str]:
-    """What a method missed or invented (in one case): "missed: RV", with the number of seeds where it has several."""
+    """What a method missed or invented in a case: "missed: RV (1 of 3 seeds)"; without one, how often: "missed: RV 5x".
+
+    The number of seeds stands only where a method has several.
+    """
     for status in ("missed", "false_positive"):
         rows = [row for one in method.seeds for row in one.scores if row.status == status and case in (None, row.case)]
-        counts = {
-            name: sum(row.class_name == name for row in rows) for name in dict.fromkeys(r.class_name for r in rows)
-        }
-        many = len(method.seeds) > 1
-        names = [f"{name} ({count} of {len(method.seeds)} seeds)" if many else name for name, count in counts.items()]
+        names = []
+        for name, count in Counter(row.class_name for row in rows).items():
+            seeds = f" ({count} of {len(method.seeds)} seeds)" if len(method.seeds) > 1 else ""
+            names.append(f"{name} {count}x" if case is None else f"{name}{seeds}")
         if names:
             yield f"{status.replace('_', ' ')}: {', '.join(names)}"
 

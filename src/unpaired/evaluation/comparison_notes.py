@@ -43,11 +43,17 @@ def notes(comparison: Comparison) -> Iterator[str]:
 
 def warnings(comparison: Comparison) -> Iterator[str]:
     """What limits the numbers: left-out cases, misses, too few patients, tests that no correction is over."""
-    yield from _left_out(comparison)
+    if comparison.left_out:
+        yield left_out(comparison)
+    yield from cautions(comparison)
+
+
+def cautions(comparison: Comparison) -> Iterator[str]:
+    """The warnings without the one about left-out cases."""
     for method in comparison.contenders:
         found = "; ".join(empty_structures(method))
         if found:
-            yield f"{method.name} has structures without a distance of its own: {found}. Read the counts first."
+            yield f"{method.name} {found}. Read the counts before the means."
     for score, keys in comparison.dropped.items():
         if keys:
             listed = ", ".join(sorted(f"{case}/{name}" for case, name in keys)[:SHOWN])
@@ -66,17 +72,17 @@ def warnings(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _left_out(comparison: Comparison) -> Iterator[str]:
-    if not comparison.left_out:
-        return
+def left_out(comparison: Comparison) -> str:
+    """What is in none of the numbers, and what that does to them."""
     cases = list(dict.fromkeys(item.case for item in comparison.left_out))
     listed = "; ".join(
         f"{item.case}{'' if item.class_name is None else '/' + item.class_name}: {item.method} ({item.reason})"
         for item in comparison.left_out[:SHOWN]
     )
     more = f"; and {len(comparison.left_out) - SHOWN} more" if len(comparison.left_out) > SHOWN else ""
-    yield (
-        f"LEFT OUT: {len(cases)} cases are, in whole or in part, in none of these numbers, because not every method "
+    verb = "cases are" if len(cases) > 1 else "case is"
+    return (
+        f"LEFT OUT: {len(cases)} {verb}, in whole or in part, in none of these numbers, because not every method "
         f"scored them: {listed}{more}. A method that fails at hard cases looks better here than it is."
     )
 

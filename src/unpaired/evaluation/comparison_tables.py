@@ -77,7 +77,8 @@ def terminal(comparison: Comparison) -> Group:
     parts: list[Any] = [comparison_table(comparison, score) for score in comparison.scores]
     tests = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"against {comparison.baseline}", title_justify="left")
     for place, head in enumerate(TEST_HEADINGS):
-        tests.add_column(head, justify="left" if place < 4 else "right")
+        whole = head != "method"
+        tests.add_column(head, justify="left" if place < 4 else "right", no_wrap=whole)
     for one in _main_differences(comparison):
         tests.add_row(*(Text(cell) for cell in test_cells(one)))
     parts.append(tests)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata, t
+from scipy.special import ndtr, stdtrit
 
 from unpaired.errors import InputError
 
@@ -64,7 +64,7 @@ def signed_rank(differences: Sequence[float] | np.ndarray) -> SignedRank:
     sizes = np.abs(values)
     if sizes.max() > 0:
         sizes = np.round(sizes / sizes.max() / NOISE)
-    ranks = rankdata(sizes)
+    ranks = _mean_ranks(sizes)
     moved = sizes > 0
     positive = float(ranks[moved & (values > 0)].sum())
     negative = float(ranks[moved & (values < 0)].sum())
@@ -126,9 +126,15 @@ def bootstrap_interval(
     ]
     tail = (1 - level) / 2
     if expanded:
-        tail = float(norm.cdf(math.sqrt(n / (n - 1)) * t.ppf(tail, n - 1)))
+        tail = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
     low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
     return Interval(float(low), float(high))
+
+
+def _mean_ranks(sizes: np.ndarray) -> np.ndarray:
+    """Ranks from 1, equal sizes share the mean of theirs."""
+    _, place, counts = np.unique(sizes, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _exact_p(ranks: np.ndarray, smaller: float) -> float:
@@ -146,7 +152,7 @@ def _exact_p(ranks: np.ndarray, smaller: float) -> float:
 
 def _normal_p(ranks: np.ndarray, smaller: float) -> float:
     spread = math.sqrt(float((ranks**2).sum()) / 4)
-    return min(1.0, 2 * float(norm.cdf((smaller - float(ranks.sum()) / 2) / spread)))
+    return min(1.0, 2 * float(ndtr((smaller - float(ranks.sum()) / 2) / spread)))
 
 
 def _checked(differences: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Methods beside each other: every patient as a point, boxes per class, and paired differences with their interval."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,8 +15,9 @@ from unpaired.figures.style import LIGHT, Theme
 
 MARKERS = ("o", "s", "D", "^", "v", "P")
 CLASSES_PER_ROW = 8
-FAR = 6.0
-"""A distance so many times the third quartile (as a rule an image's diagonal) makes the axis logarithmic above."""
+FAR = 4.0
+"""A distance so many times the third quartile (as a rule an image's diagonal) gets the axis a square-root scale."""
+ROOT_TICKS = (0, 0.5, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def draw_boxes(comparison: Comparison, score: str, modality: str, theme: Theme = LIGHT) -> Figure:
@@ -118,21 +118,13 @@ def _draw_lane(
         part.set(color=color, linewidth=1.0)
     for part in box["medians"]:
         part.set(color=color, linewidth=2.2)
-    empty = _patients_with_empty_structures(comparison, key[1], key[2])
-    offsets = (np.arange(len(shown)) % 5 - 2) * width / 9
     order = np.argsort(shown, kind="stable")
-    patients = list(values)
-    for offset, index in zip(offsets, order, strict=True):
-        cross = patients[index] in empty
-        axes.plot(
-            center + offset,
-            shown[index],
-            color=color,
-            marker="x" if cross else marker,
-            markersize=6.5 if cross else 4,
-            markeredgewidth=1.6 if cross else 0,
-            alpha=0.8,
-        )
+    places = np.empty(len(shown))
+    places[order] = center + (np.arange(len(shown)) % 5 - 2) * width / 9  # neighbors in rank stand side by side
+    empty = _patients_with_empty_structures(comparison, key[1], key[2])
+    crossed = np.array([patient in empty for patient in values])
+    axes.plot(places[~crossed], shown[~crossed], linestyle="", color=color, marker=marker, ms=4, mew=0, alpha=0.8)
+    axes.plot(places[crossed], shown[crossed], linestyle="", color=color, marker="x", ms=6.5, mew=1.6, alpha=0.8)
 
 
 def _draw_difference(
@@ -171,7 +163,7 @@ def _patients_with_empty_structures(comparison: Comparison, column: Column, name
 
 
 def _set_scale(axes: Axes, comparison: Comparison, score: str, columns: Sequence[Column]) -> None:
-    """Percent up to 100; distances from 0, with a logarithmic upper part where a few are far beyond the rest."""
+    """Percent up to 100; distances from 0, on a square-root scale where a few are far beyond the rest."""
     scale = 100 if percent(score) else 1
     values = [
         value * scale
@@ -186,9 +178,11 @@ def _set_scale(axes: Axes, comparison: Comparison, score: str, columns: Sequence
         axes.set_ylim(max(-2.0, low - 0.08 * (100 - low) - 0.5), 100.5)
         return
     usual, most = float(np.quantile(values, 0.75)), max(values)
-    if usual > 0 and most > FAR * usual:
-        axes.set_yscale("symlog", linthresh=10 ** math.ceil(math.log10(usual)), linscale=2)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, most * 1.06 or 1)
+    if most > FAR * usual:
+        axes.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
+        axes.set_yticks([tick for tick in ROOT_TICKS if tick <= most], minor=False)
+        axes.set_ylim(0, most * 1.12)
 
 
 def _look(place: int, theme: Theme) -> tuple[str, str]:

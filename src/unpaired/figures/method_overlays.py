@@ -15,6 +15,7 @@ from unpaired.figures.overlays import (
     display_window,
     draw_labels,
     draw_legend,
+    only_class,
     organ_box,
     telling_slices,
     write_on,
@@ -23,12 +24,13 @@ from unpaired.figures.overlays import (
 HEAD_INCHES = 0.34
 
 
-def draw_methods(views: Mapping[str, CaseView], worst: str, slices: int = 3) -> Figure:
+def draw_methods(views: Mapping[str, CaseView], worst: str, slices: int = 3, focus: int | None = None) -> Figure:
     """Draw a case as seen by each of `views` {method: the case with its prediction}, one row per slice.
 
     The first column is the image with the reference's outline. The slices tell most of method `worst`: one is where it
-    is most wrong. Every panel has the same crop, around all labels of all methods. Raises InputError if there is no
-    view, or if label maps haven't the volume's shape.
+    is most wrong; with `focus`, a class number, where it is most wrong about this class. Every panel has the same crop,
+    around all labels of all methods. Raises InputError if there is no view, or if label maps haven't the volume's
+    shape.
     """
     if worst not in views:
         raise InputError(f"expected the predictions of {worst} to draw, got those of {', '.join(views) or 'no method'}")
@@ -43,7 +45,7 @@ def draw_methods(views: Mapping[str, CaseView], worst: str, slices: int = 3) -> 
     low, high = display_window(first, rows, cols)
     size_mm = ((rows.stop - rows.start) * first.spacing_mm[1], (cols.stop - cols.start) * first.spacing_mm[2])
     extent = (0.0, size_mm[1], size_mm[0], 0.0)
-    indices = telling_slices(first, slices)
+    indices = telling_slices(first if focus is None else only_class(first, focus), slices)
     columns = {"image": replace(first, prediction=None), **views}
     width, body = PANEL_INCHES * len(columns), PANEL_INCHES * size_mm[0] / size_mm[1] * len(indices)
     height = body + 2 * HEAD_INCHES

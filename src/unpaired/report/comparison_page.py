@@ -1,0 +1,137 @@
+"""One self-contained HTML page per comparison: tables, plots, worst cases side by side, every missed structure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unpaired.data.dataset import Dataset
+from unpaired.evaluation.comparison import Comparison
+from unpaired.evaluation.comparison_cells import (
+    TEST_HEADINGS,
+    best_methods,
+    cell_text,
+    count_text,
+    mark,
+    number,
+    percent,
+    short_title,
+    test_cells,
+    title,
+)
+from unpaired.evaluation.comparison_files import FILES
+from unpaired.evaluation.comparison_notes import cautions, notes
+from unpaired.evaluation.scores import Score
+from unpaired.evaluation.summaries import MEAN
+from unpaired.files import write_text
+from unpaired.report.comparison_pictures import MISSED_AT_MOST, methods_pictures, score_pictures, troubled
+from unpaired.report.template import render
+
+WORST_LISTED = 20
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """A cell of a score's table: its text, whether it is a best one, the mark after it."""
+
+    text: str
+    best: bool
+    mark: str
+
+
+@dataclass(frozen=True)
+class EmptyStructure:
+    """A structure that a method missed or invented, with the seed where it has several."""
+
+    method: str
+    row: Score
+
+
+def write_comparison_report(
+    comparison: Comparison, out: Path, dataset: Dataset | None = None, predictions: Mapping[str, Path] | None = None
+) -> Path:
+    """Write the page of a comparison to `out` and return it.
+
+    `dataset` says where images and references are, `predictions` where each method's label maps are; what is missing
+    is not drawn, and the page says why. Raises InputError if `out` can't be written.
+    """
+    folders = dict(predictions or {})
+    page = render(
+        "comparison.html.jinja",
+        comparison=comparison,
+        patients={
+            modality: len({row.patient for row in comparison.reference.rows(modality)})
+            for modality in comparison.modalities
+        },
+        cases=len({row.case for row in comparison.reference.scores}),
+        warnings=list(cautions(comparison)),
+        notes=list(notes(comparison)),
+        mean=MEAN,
+        tables={title(score): _table(comparison, score) for score in comparison.scores},
+        groups=[
+            (modality, [column for column in comparison.columns if column.modality == modality])
+            for modality in comparison.modalities
+        ],
+        counts={name: count_text(comparison, name) for name in comparison.names},
+        plots=list(score_pictures(comparison)),
+        short_title=short_title,
+        test_headings=TEST_HEADINGS,
+        tests=[
+            (one, test_cells(one))
+            for one in sorted(comparison.differences, key=lambda one: one.column not in comparison.main_columns)
+        ],
+        main_columns=comparison.main_columns,
+        losses=[
+            (one, number(comparison.scores[0], one.loss)) for one in comparison.losses()[:WORST_LISTED] if one.loss > 0
+        ],
+        number=number,
+        worst_score=short_title(comparison.scores[0]),
+        pictures=list(methods_pictures(comparison, dataset, folders)),
+        troubled=len(troubled(comparison)),
+        drawn_at_most=MISSED_AT_MOST,
+        empty=list(_empty(comparison)),
+        patient_tables={short_title(score): _patients(comparison, score) for score in comparison.scores},
+        percent=percent,
+        files=[name for name in FILES if (out.parent / name).is_file()],
+    )
+    write_text(out, page)
+    return out
+
+
+def _table(comparison: Comparison, score: str) -> dict[str, list[TableCell]]:
+    """{method: its cells in the columns' order}."""
+    best = {column: best_methods(comparison, score, column) for column in comparison.columns}
+    return {
+        name: [
+            TableCell(
+                cell_text(score, comparison.cells[score, column, name]),
+                name in best[column],
+                mark(comparison.by_key.get((score, column, name))),
+            )
+            for column in comparison.columns
+        ]
+        for name in comparison.names
+    }
+
+
+def _empty(comparison: Comparison) -> Iterator[EmptyStructure]:
+    for method in comparison.contenders:
+        for label, one in zip(method.labels(), method.seeds, strict=True):
+            for row in one.scores:
+                if row.status in ("missed", "false_positive"):
+                    yield EmptyStructure(label, row)
+
+
+def _patients(comparison: Comparison, score: str) -> list[tuple[str, str, list[str]]]:
+    """(modality, patient, every method's value, then each other's difference to the baseline), by the mean columns."""
+    found = []
+    for column in comparison.main_columns:
+        values = {name: comparison.patient_values(score, column, name) for name in comparison.names}
+        for patient in dict.fromkeys(row.patient for row in comparison.reference.rows(column.modality)):
+            ours = values[comparison.baseline].get(patient)
+            texts = [number(score, values[name].get(patient)) for name in comparison.names]
+            for name in comparison.others:
+                theirs = values[name].get(patient)
+                gap = None if ours is None or theirs is None else theirs - ours
+                texts.append(number(score, gap, signed=True))
+            found.append((column.modality, patient, texts))
+    return found
