@@ -1,0 +1,234 @@
+"""Any torch network as a `Network`: norms per modality, feature maps tapped by module name.
+
+A recipe names a function that builds the network, and the modules whose outputs methods may read:
+
+    def my_network(channels: int, classes: int, spatial_dims: int) -> nn.Module: ...
+
+    network = AdaptedConfig("my_file:my_network", features=("encoder.3", "encoder.4"))
+
+Each norm of the network that has weights or statistics is replaced by one copy per modality (CSA Eq. 1); everything
+else is shared. The network knows nothing of modalities: it sees images of one modality per pass.
+"""
+
+import copy
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from unpaired.errors import InputError, nearest
+from unpaired.networks.modality_layers import Groups, check_images, modality_modules, run_modalities
+from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.shapes import Images
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+"""Batch and instance norms (`_NormBase`), group, layer and RMS norms."""
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+MONAI_KEYWORDS = {"channels": "in_channels", "classes": "out_channels"}
+LARGEST_MULTIPLE = 64
+
+
+@dataclass(frozen=True)
+class AdaptedConfig(NetworkConfig):
+    """A torch network of anybody's, built by a function of (channels, classes, spatial_dims)."""
+
+    factory: str
+    """Where the function or class is: "module:name", as in `monai.networks.nets:UNet`. It is called with the keywords
+    `channels`, `classes` and `spatial_dims` renamed by `keywords`, and with `arguments`."""
+    features: tuple[str, ...] = ()
+    """Names of modules (as in `named_modules()`) whose outputs are feature maps: (batch, channel, *spatial)."""
+    arguments: Mapping[str, Any] | None = field(default=None, hash=False)
+    """Further keyword arguments of the function; JSON values."""
+    keywords: Mapping[str, str] | None = field(default=None, hash=False)
+    """Its names for `channels`, `classes`, `spatial_dims` where they differ; None: in MONAI `in_channels` and
+    `out_channels`, else as ours. An empty name leaves the argument out."""
+    modality_norm: bool = True
+    """A copy of each norm per modality; False is one for all (row Joint)."""
+    size_multiples: tuple[int, ...] | None = None
+    """Per spatial axis, what image sizes must be multiples of; None: found by trying sizes without computing."""
+
+    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "AdaptedNetwork":
+        """Raises InputError if the function is not there or refuses, or for a feature that is no module's name."""
+        network = self._call(channels=channels, classes=classes, spatial_dims=spatial_dims)
+        modules = dict(network.named_modules())
+        for name in self.features:
+            if name not in modules:
+                raise InputError(f"{self.factory} has no module {name!r} to tap; {nearest(name, list(modules)[1:])}")
+        multiples = self.size_multiples
+        if multiples is None:
+            multiples = find_size_multiples(network, channels, spatial_dims, self.factory)
+        if len(multiples) != spatial_dims or min(multiples) < 1:
+            raise InputError(f"size_multiples: expected {spatial_dims} positive numbers, got {multiples}")
+        return AdaptedNetwork(network, modalities, channels, classes, multiples, self.features, self.modality_norm)
+
+    def _call(self, **given: int) -> nn.Module:
+        factory = find_factory(self.factory)
+        names = self.keywords
+        if names is None:
+            names = MONAI_KEYWORDS if self.factory.startswith("monai.") else {}
+        keywords = {names.get(name, name): value for name, value in given.items() if names.get(name, name)}
+        try:
+            network = factory(**keywords, **(self.arguments or {}))
+        except (TypeError, ValueError, AssertionError, RuntimeError, LookupError, ImportError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(
+                f"{self.factory} can't be built with {keywords | dict(self.arguments or {})}: {reason}"
+            ) from error
+        if not isinstance(network, nn.Module):
+            raise InputError(f"{self.factory}: expected it to return a torch module, got {type(network).__name__}")
+        return network
+
+
+def find_factory(name: str) -> Callable[..., Any]:
+    """The function or class that "module:name" means. Raises InputError if it isn't there."""
+    module_name, colon, path = name.partition(":")
+    if not colon or not path:
+        raise InputError(f'factory: expected "module:function" such as "monai.networks.nets:UNet", got {name!r}')
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(f"factory {name}: {error}; install it, or run from the folder that holds it") from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise InputError(f"factory {name}: {module_name} has no {part!r}; {nearest(part, dir(found))}")
+        found = getattr(found, part)
+    return found
+
+
+class AdaptedNetwork(Network):
+    """Another's network with norms per modality. Its weights keep their names, under `network.`."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        modalities: Sequence[str],
+        channels: int,
+        classes: int,
+        size_multiples: tuple[int, ...],
+        features: tuple[str, ...] = (),
+        modality_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.channels, self.classes = channels, classes
+        self.size_multiples = size_multiples
+        self.feature_names = features
+        self.mixed = not modality_norm and any(
+            isinstance(module, _NormBase) and not isinstance(module, INSTANCE_NORMS) for module in network.modules()
+        )
+        self.network = split_norms(network, self.modalities) if modality_norm else network
+        self._splits = [module for module in self.network.modules() if isinstance(module, NormOfModality)]
+
+    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
+        """One pass per modality; one over all where a batch norm is shared (row Joint).
+
+        Raises InputError for an unknown modality, sizes that don't fit, or outputs that are no logits of that size.
+        """
+        check_images(images, self.modalities, self.channels, self.size_multiples)
+        return run_modalities(self.run, images, concatenate=False, mixed=self.mixed)
+
+    def run(self, x: Images, groups: Groups) -> NetworkOutput:
+        """One pass; `groups` has several modalities only where every norm is shared."""
+        for norm in self._splits:
+            (norm.modality,) = groups
+        tapped: dict[str, Any] = {}
+        with self._tapping(tapped):
+            logits = self.network(x)
+        expected = (len(x), self.classes, *x.shape[2:])
+        if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
+            raise InputError(
+                f"the adapted network returned {_shape(logits)} for images {tuple(x.shape)}; expected logits "
+                f"{expected} (switch deep supervision off; one channel per class, background included)"
+            )
+        return NetworkOutput(logits, {name: _checked_feature(name, tapped.get(name), x) for name in self.feature_names})
+
+    @contextmanager
+    def _tapping(self, tapped: dict[str, Any]) -> Iterator[None]:
+        """Hooks for one pass only, so that a copy of this network never fills the original's."""
+        hooks = [
+            self.network.get_submodule(name).register_forward_hook(
+                lambda module, inputs, output, name=name: tapped.update({name: output})
+            )
+            for name in self.feature_names
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+class NormOfModality(nn.Module):
+    """A norm's copies by modality. `modality` is which of them the current pass uses."""
+
+    def __init__(self, norm: nn.Module, modalities: Sequence[str]) -> None:
+        super().__init__()
+        self.by_modality = modality_modules({name: copy.deepcopy(norm) for name in modalities})
+        self.modality = modalities[0]
+
+    def forward(self, x: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
+        """What the modality's own copy makes of `x`."""
+        return self.by_modality[self.modality](x, *arguments, **keywords)
+
+
+def split_norms(module: nn.Module, modalities: Sequence[str]) -> nn.Module:
+    """Replace, in place, every norm that has weights or statistics by a copy per modality; returns the module."""
+    if isinstance(module, NormOfModality):  # met before: a network may hold one module under two names
+        return module
+    if isinstance(module, NORMS):
+        alone = not list(module.parameters()) and not list(module.buffers())
+        return module if alone else NormOfModality(module, modalities)
+    for name, child in module.named_children():
+        replaced = split_norms(child, modalities)
+        if replaced is not child:
+            setattr(module, name, replaced)
+    return module
+
+
+def find_size_multiples(network: nn.Module, channels: int, spatial_dims: int, name: str) -> tuple[int, ...]:
+    """Per axis the smallest power of two such that sizes of 3, 5 and 8 times it come back unchanged.
+
+    Tried on torch's meta device, where shapes are worked out and nothing is computed. Raises InputError if no power up
+    to 64 does.
+    """
+    probe = copy.deepcopy(network).to("meta").eval()
+    found = [LARGEST_MULTIPLE] * spatial_dims
+    for axis in range(spatial_dims):
+        multiple = LARGEST_MULTIPLE
+        while multiple > 1 and _keeps_sizes(probe, channels, [*found[:axis], multiple // 2, *found[axis + 1 :]], axis):
+            multiple //= 2
+        found[axis] = multiple
+    if not _keeps_sizes(probe, channels, found, 0):
+        raise InputError(f"{name}: can't find out which image sizes it takes; give size_multiples")
+    return tuple(found)
+
+
+def _keeps_sizes(probe: nn.Module, channels: int, multiples: Sequence[int], axis: int) -> bool:
+    for factor in (3, 5, 8):
+        size = [factor * m if other == axis else 2 * m for other, m in enumerate(multiples)]
+        try:
+            with torch.no_grad():
+                output = probe(torch.empty(1, channels, *size, device="meta"))
+        except (RuntimeError, ValueError, AssertionError, NotImplementedError):
+            return False
+        if not isinstance(output, Tensor) or list(output.shape[2:]) != size:
+            return False
+    return True
+
+
+def _checked_feature(name: str, output: Any, x: Tensor) -> Tensor:
+    if not isinstance(output, Tensor) or output.ndim != x.ndim or len(output) != len(x):
+        raise InputError(
+            f"feature {name!r} is {_shape(output)}; expected (batch, channel, *spatial) with {x.ndim} axes: tap "
+            "another module"
+        )
+    return output
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else f"a {type(value).__name__}"
