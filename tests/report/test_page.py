@@ -9,13 +9,9 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
-from unpaired.data.dataset import CaseEntry, Dataset, Modality
-from unpaired.data.images import write_image
 from unpaired.errors import InputError
-from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.evaluation.scores import Evaluation, Score
 from unpaired.evaluation.tables import write_evaluation
 from unpaired.report.page import write_report
@@ -63,47 +59,6 @@ class Page(HTMLParser):
     @property
     def text(self):
         return " ".join(" ".join(self.texts).split())
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A dataset of two modalities with four and one test cases, predictions of falling quality, and a run folder."""
-    folder = tmp_path_factory.mktemp("world")
-    label = np.zeros((24, 24, 4), np.uint8)
-    label[8:16, 8:16, 1:3] = 1
-    label[17:20, 8:12, 1] = 2
-    affine = np.diag([1.5, 1.5, 8.0, 1.0])
-    cases = []
-    for modality, names in (("ct", "abcd"), ("mr", "e")):
-        for shift, name in enumerate(names):
-            case_id = f"{name}_{modality}"
-            write_image(folder / f"{case_id}.nii.gz", label.astype(np.int16) * 100, affine)
-            write_image(folder / f"{case_id}_label.nii.gz", label, affine)
-            files = (folder / f"{case_id}.nii.gz", folder / f"{case_id}_label.nii.gz")
-            cases.append(CaseEntry(case_id, f"p_{name}", modality, *files, split="test"))
-            prediction = np.roll(label, shift, axis=1)
-            if name == "c":
-                prediction[prediction == 2] = 0
-            if name != "d":
-                write_image(folder / "predictions" / f"{case_id}.nii.gz", prediction, affine)
-    cases.append(CaseEntry("t_ct", "p_t", "ct", *files, split="train"))
-    dataset = Dataset("hearts", ("background", "LV", "RV"), {"ct": Modality(), "mr": Modality()}, tuple(cases))
-    run = folder / "run"
-    run.mkdir()
-    recipe = {"type": "unpaired.recipe:Recipe", "steps": 30, "method": {"type": "unpaired.methods.x:SupervisedConfig"}}
-    recipe["network"] = {"type": "unpaired.networks.x:FCNConfig", "width": 8}
-    (run / "recipe.json").write_text(json.dumps(recipe))
-    (run / "split.json").write_text(json.dumps({"train": ["t_ct"], "validation": [], "test": ["a_ct", "e_mr"]}))
-    (run / "versions.json").write_text(json.dumps({"unpaired": "0.1", "gpu": None, "git": {"changed": True}}))
-    (run / "log.csv").write_text("step,loss,term/ce/ct,term/ce/mr,lr\n0,2.0,1.0,1.0,0.1\n10,1.0,0.5,0.5,0.1\n")
-    (run / "validation.csv").write_text("step,modality,class,dice\n10,ct,LV,0.5\n")
-    return dataset, folder / "predictions", run
-
-
-@pytest.fixture(scope="module")
-def evaluation(world):
-    dataset, predictions, _ = world
-    return evaluate_dataset(dataset, predictions)
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,7 @@
       showAllOrientationMarkers: true,
       scrollRequiresFocus: true,
       showLegend: false,
+      sliceType: sliceType(facts.cases[Number(part("case").value)]),
       viewModeHotKey: "",
     });
     // NiiVue has one outline setting for all label maps; here only the reference's are to be opaque lines.
@@ -138,11 +139,15 @@
     part("opacity-value").textContent = `${part("opacity").value} %`;
   }
 
-  function look() {
+  function sliceType(item) {
     const view = part("view").value;
-    viewer.setSliceType(slice[view === "acquired" ? shown.item.plane : view]);
+    return slice[view === "acquired" ? item.plane : view];
+  }
+
+  function look() {
+    viewer.setSliceType(sliceType(shown.item));
     // In 3D the scan would hide the labels inside it.
-    viewer.setOpacity(IMAGE, view === "render" ? 0 : 1);
+    viewer.setOpacity(IMAGE, part("view").value === "render" ? 0 : 1);
   }
 
   function writeWindow(low, high) {

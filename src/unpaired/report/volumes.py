@@ -83,7 +83,7 @@ def slicing_axis(image: Image) -> int:
 
 
 def telling_place_mm(files: CaseFiles) -> tuple[float, float, float]:
-    """Where to look first, in RAS millimetres: the middle of the labels in the slice with the most wrong voxels.
+    """Where to look first, in RAS millimetres: the labeled voxel in the middle of the slice with most wrong voxels.
 
     Without a wrong voxel it is the slice with the most labels, without labels the middle of the scan.
     """
@@ -93,13 +93,14 @@ def telling_place_mm(files: CaseFiles) -> tuple[float, float, float]:
     for labels in maps:
         occupied |= labels > 0
     if not occupied.any():
-        return _world(files.image, (np.array(shape) - 1) / 2)
+        return _world(files.image, np.array(shape) // 2)
     axis = slicing_axis(files.image)
     others = tuple(other for other in range(3) if other != axis)
     wrong = (maps[0] != maps[-1]) & (maps[0] >= 0)
     counts = (wrong if wrong.any() else occupied).sum(axis=others)
     places = np.argwhere(occupied & np.isin(np.arange(shape[axis]), counts.argmax()).reshape(_along(axis)))
-    return _world(files.image, places.mean(axis=0))
+    distances = ((places - places.mean(axis=0)) * files.image.spacing_mm) ** 2
+    return _world(files.image, places[distances.sum(axis=1).argmin()])
 
 
 def _along(axis: int) -> list[int]:
