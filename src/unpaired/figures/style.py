@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import Literal
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
@@ -55,7 +56,11 @@ def webp(figure: Figure, dpi: int = 160) -> bytes:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG with its text as outlines, so that it looks the same without the font."""
+    """The figure as SVG with its text as outlines, so that it looks the same without the font.
+
+    The same figure gives the same bytes: matplotlib's random ids are drawn from a fixed salt.
+    """
     stream = io.BytesIO()
-    figure.savefig(stream, format="svg", facecolor=figure.get_facecolor(), metadata={"Date": None, "Creator": None})
+    with rc_context({"svg.hashsalt": "unpaired"}):
+        figure.savefig(stream, format="svg", facecolor=figure.get_facecolor(), metadata={"Date": None, "Creator": None})
     return stream.getvalue()

@@ -1,0 +1,200 @@
+"""The page of a comparison is whole, offline and says what is missed, left out or not drawn."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.images import write_image
+from unpaired.evaluation.comparison import compare
+from unpaired.evaluation.comparison_files import write_comparison
+from unpaired.evaluation.contenders import Contender
+from unpaired.evaluation.evaluate import evaluate_dataset
+from unpaired.evaluation.scores import Evaluation, Failure
+from unpaired.report import comparison_page
+from unpaired.report.comparison_page import write_comparison_report
+
+VOID = {"meta", "img", "source", "br"}
+
+
+class Page(HTMLParser):
+    """Texts, links, ids, pictures and tables of a page; fails on tags that don't nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.texts, self.links, self.ids, self.alts, self.tables = [], [], [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+        self.alts += [attributes["alt"]] if tag == "img" else []
+        if tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        elif tag == "table":
+            self.tables.append([])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += data
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Four patients in two modalities; "good" is right, "bad" shifts and misses RV of b, <odd> & is as good as good."""
+    folder = tmp_path_factory.mktemp("world")
+    label = np.zeros((24, 24, 4), np.uint8)
+    label[8:16, 8:16, 1:3] = 1
+    label[17:20, 8:12, 1] = 2
+    affine = np.diag([1.5, 1.5, 8.0, 1.0])
+    cases = []
+    for modality in ("ct", "mr"):
+        for name in "abcd":
+            case = f"{name}_{modality}"
+            files = (folder / f"{case}.nii.gz", folder / f"{case}_label.nii.gz")
+            write_image(files[0], label.astype(np.int16) * 100, affine)
+            write_image(files[1], label, affine)
+            cases.append(CaseEntry(case, f"p_{name}", modality, *files, split="test"))
+            bad = np.roll(label, "abcd".index(name), axis=1)
+            if case == "b_mr":
+                bad[bad == 2] = 0
+            for method, prediction in (("good", label), ("bad", bad)):
+                write_image(folder / method / f"{case}.nii.gz", prediction, affine)
+    modalities = {"ct": Modality(), "mr": Modality()}
+    dataset = Dataset("hearts", ("background", "LV", "RV"), modalities, tuple(cases))
+    scored = {method: evaluate_dataset(dataset, folder / method) for method in ("good", "bad")}
+    contenders = [
+        Contender("good", (scored["good"],), (folder / "good",)),
+        Contender("bad", (scored["bad"],), (folder / "bad",)),
+        Contender("<odd> &", (scored["good"], scored["bad"]), (folder / "good", folder / "bad")),
+    ]
+    predictions = {"good": folder / "good", "bad": folder / "bad", "<odd> &": folder / "good"}
+    return dataset, contenders, predictions, folder
+
+
+@pytest.fixture(scope="module")
+def comparison(world):
+    return compare(world[1], ["dice", "hd95"])
+
+
+@pytest.fixture(scope="module")
+def html(world, comparison):
+    dataset, _, predictions, folder = world
+    write_comparison(comparison, folder / "out")
+    path = write_comparison_report(comparison, folder / "out" / "comparison.html", dataset, predictions)
+    assert not [file for file in path.parent.iterdir() if "tmp" in file.name]
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_nothing_is_fetched_and_nothing_runs(html):
+    for address in re.findall(r'(?:src|srcset|href)="([^"]*)"', html):
+        assert address.startswith(("data:image/", "#")) or ":" not in address
+    assert "<script" not in html
+    assert "default-src 'none'" in html
+
+
+def test_links_lead_somewhere(world, page):
+    for link in page.links:
+        assert link[1:] in page.ids if link.startswith("#") else (world[3] / "out" / link).is_file()
+    assert {"comparison.tex", "differences.csv"} <= set(page.links)
+
+
+def test_names_are_text_and_not_tags(page):
+    assert "good · bad · <odd> &" in page.text
+
+
+def test_the_tables_hold_the_numbers(comparison, page):
+    dice = next(table for table in page.tables if table[1][0] == "method")
+    assert [row[0] for row in dice[2:]] == comparison.names
+    column = comparison.main_columns[0]
+    assert column.class_name == "mean"
+    cell = comparison.cells["dice", column, "bad"]
+    place = 1 + comparison.columns.index(column)
+    assert dice[3][place].split() == [f"{100 * cell.mean:.2f}", "±", f"{100 * cell.std:.2f}"]
+    assert dice[3][-2:] == ["1 of 16", "0"]
+
+
+def test_every_missed_structure_is_listed_and_drawn(page):
+    missed = next(table for table in page.tables if table[0][:2] == ["method", "case"])
+    assert [row[1:6] for row in missed[1:]] == [["b_mr", "p_b", "mr", "RV", "missed"]] * 2
+    assert missed[1][0] == "bad"
+    assert missed[2][0].startswith("<odd> & (")
+    assert any(alt.startswith("The same slices of b_mr (mr)") for alt in page.alts)
+    assert "bad missed: RV" in page.text
+
+
+def test_worst_cases_come_first(comparison, page):
+    worst = next(table for table in page.tables if table[0][-1] == "remarks")
+    losses = [float(row[5]) for row in worst[1:]]
+    assert losses == sorted(losses, reverse=True)
+    assert [(row[0], row[2]) for row in worst[1:]] == [
+        (one.case, one.method) for one in comparison.losses() if one.loss > 0
+    ]
+
+
+def test_patients_have_values_and_differences(comparison, page):
+    table = next(table for table in page.tables if table[0][:2] == ["modality", "patient"])
+    assert len(table) == 1 + 8
+    assert table[0][2:] == ["good", "bad", "<odd> &", "bad − good", "<odd> & − good"]
+    for row in table[1:]:
+        good, bad, _, difference, _ = (float(text) for text in row[2:])
+        assert difference == pytest.approx(bad - good, abs=0.011)
+
+
+def test_plots_and_words(page):
+    assert len(page.alts) == len(set(page.alts))
+    assert sum("every patient" in alt for alt in page.alts) == 4  # two scores, two modalities
+    assert sum(alt.startswith("Differences of") for alt in page.alts) == 2
+
+
+def test_warnings_come_before_the_scores(page):
+    assert page.text.index("No p below 0.125 is possible") < page.text.index("Dice %, higher is better")
+
+
+@pytest.fixture
+def no_plots(monkeypatch):
+    """Plots take most of a page's time and are not what these tests look at."""
+    monkeypatch.setattr(comparison_page, "score_pictures", lambda comparison: iter(()))
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_without_a_manifest_or_predictions_the_page_says_why_nothing_is_drawn(world, comparison, tmp_path):
+    dataset, _, predictions, _ = world
+    bare = Page(write_comparison_report(comparison, tmp_path / "bare.html").read_text(encoding="utf-8"))
+    assert "Not drawn: no manifest says where the images are" in bare.text
+    gone = {**predictions, "bad": tmp_path}
+    page = Page(write_comparison_report(comparison, tmp_path / "gone.html", dataset, gone).read_text(encoding="utf-8"))
+    assert "Not drawn: the prediction" in page.text
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_what_is_left_out_stands_at_the_top(world, tmp_path):
+    _, contenders, _, _ = world
+    kept = [row for row in contenders[0].seeds[0].scores if row.case != "a_ct"]
+    broken = Contender("broken", (Evaluation(kept, [Failure("a_ct", "a_ct.nii.gz: truncated")]),))
+    one = compare([contenders[0], broken], ["dice"], common=True)
+    page = Page(write_comparison_report(one, tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.text.index("a_ct : broken (a_ct.nii.gz: truncated)") < page.text.index("Dice %, higher")
+    assert "None: every method found every structure" in page.text
+    assert "No method loses against good" in page.text

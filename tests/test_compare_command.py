@@ -1,0 +1,150 @@
+"""`unpaired compare` from end to end: folders of any tool against a manifest, seeds, refusals in one line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unpaired import cli
+from unpaired.data.dataset import Dataset
+from unpaired.data.images import read_image, write_image
+
+CLASSES = "1:LV,2:RV"
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """References of seven patients, and predictions: `right`, `shifted` by a voxel, `blind` to RV in one case."""
+    affine = np.diag([1.5, 1.5, 8.0, 1.0])
+    for number in range(7):
+        label = np.zeros((16, 16, 3), np.uint8)
+        label[4:10, 4 : 10 + number // 3, 1:] = 1
+        label[11:14, 4:10, 1] = 2
+        blind = np.where(label == 2, 0, label) if number == 3 else label
+        for name, array in (
+            ("references", label),
+            ("right/predictions", label),
+            ("shifted", np.roll(label, 1, axis=1)),
+            ("blind", blind),
+        ):
+            write_image(tmp_path / name / f"p{number}.nii.gz", array.astype(np.uint8), affine)
+    return tmp_path
+
+
+def compare(folders: Path, *arguments: object) -> int:
+    fixed = ("--reference", folders / "references", "--classes", CLASSES, "--out", folders / "out", "--no-report")
+    return run("compare", *arguments, *fixed)
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert captured.out == ""
+    return lines[0]
+
+
+def test_folders_of_any_tool(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare(folders, folders / "right", f"moved={folders / 'shifted'}", folders / "blind") == 0
+    text = capsys.readouterr().out
+    assert "1 of 14" in text
+    assert "blind missed: RV 1x" in text
+    assert sorted(file.name for file in (folders / "out").iterdir()) == [
+        "comparison.csv",
+        "comparison.json",
+        "comparison.md",
+        "comparison.tex",
+        "differences.csv",
+    ]
+    document = json.loads((folders / "out" / "comparison.json").read_text())
+    assert [method["name"] for method in document["methods"]] == ["right", "moved", "blind"]
+    row = next(r for r in document["columns"] if (r["score"], r["class"], r["method"]) == ("dice", "mean", "moved"))
+    assert (row["p"], row["worse"], row["effect"]) == (2 / 2**7, 7, -1)
+    assert row["p_holm"] == 4 / 2**7
+
+
+def test_json_for_programs(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wishes = ("--scores", "nsd@2", "iou", "--baseline", "shifted", "--json", "--correct-over", "table")
+    assert compare(folders, folders / "right", folders / "shifted", *wishes) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["baseline"] == "shifted"
+    assert {row["score"] for row in document["columns"]} == {"nsd@2", "iou"}
+
+
+def test_seeds_of_one_method(folders: Path) -> None:
+    seeds = f"ours={folders / 'right'},{folders / 'shifted'}"
+    assert compare(folders, folders / "blind", seeds) == 0
+    document = json.loads((folders / "out" / "comparison.json").read_text())
+    assert document["methods"][1]["seeds"] == 2
+    row = next(r for r in document["columns"] if (r["score"], r["class"], r["method"]) == ("dice", "mean", "ours"))
+    assert (row["std_over"], row["paired_patients"]) == ("seeds", 7)
+
+
+def test_a_missing_prediction_refuses_until_told_otherwise(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "shifted" / "p5.nii.gz").unlink()
+    (folders / "shifted" / "p6.nii.gz").write_bytes(b"broken")
+    assert compare(folders, folders / "right", folders / "shifted") == 2
+    message = one_line(capsys)
+    assert "shifted lacks 2" in message
+    assert "p5, p6" in message
+    assert "--common" in message
+    assert not (folders / "out").exists()
+    assert compare(folders, folders / "right", folders / "shifted", "--common") == 0
+    assert "LEFT OUT: 2 cases" in capsys.readouterr().out
+    assert "LEFT OUT: 2 cases" in (folders / "out" / "comparison.md").read_text()
+
+
+def test_runs_and_a_page_with_figures(phantom: Dataset, manifest: Path, tmp_path: Path) -> None:
+    for name, shift in (("a", 0), ("b", 1)):
+        for case in phantom.of(split="test"):
+            assert case.label is not None
+            label = read_image(case.label)
+            moved = np.roll(label.array, shift, axis=0)
+            write_image(tmp_path / name / "predictions" / f"{case.id}.nii.gz", moved, label.affine)
+        predictions = tmp_path / name / "predictions"
+        assert run("evaluate", predictions, manifest, "--split", "test", "--workers", 1) == 0
+        shutil.copy(manifest, tmp_path / name / "dataset.json")
+    out = tmp_path / "out"
+    assert run("compare", tmp_path / "a", tmp_path / "b", "--scores", "dice", "--out", out) == 0
+    drawn = {file.name for file in (out / "figures").iterdir()}
+    assert drawn == {"dice_differences.svg", *(f"dice_{modality}.svg" for modality in phantom.modalities)}
+    assert (out / "comparison.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("right",), "two methods or more"),
+        ((), "two methods or more"),
+        (("right", "right"), "two methods are called 'right'"),
+        (("right", "gone"), "found no folder"),
+        (("right", "shifted", "--baseline", "csa"), "the baseline 'csa' is none"),
+        (("right", "shifted", "--scores", "dise"), "no score 'dise'"),
+        (("right", "shifted", "--scores", "nsd@far"), "nsd@2 (tolerance in mm)"),
+        (("right", "x="), "expected a method as PATH"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_write_nothing(
+    folders: Path,
+    arguments: tuple[str, ...],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folders)
+    assert compare(folders, *arguments) == 2
+    assert words in one_line(capsys)
+    assert not (folders / "out").exists()
+
+
+def test_predictions_need_a_reference_and_its_classes(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compare", folders / "right", folders / "shifted") == 2
+    assert "--reference" in one_line(capsys)
+    assert run("compare", folders / "right", folders / "shifted", "--reference", folders / "references") == 2
+    assert "--classes" in one_line(capsys)
