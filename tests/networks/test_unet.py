@@ -1,0 +1,141 @@
+"""The residual-encoder U-Net against nnU-Net's library on equal weights (where it is installed), and its promises."""
+
+import pytest
+import torch
+from torch import nn
+
+from unpaired.errors import InputError
+from unpaired.networks.modality_layers import ModalityNorm
+from unpaired.networks.unet import UNetConfig, _kernels
+
+NAMES = ("ct", "mr")
+THICK = ((1, 2, 2), (2, 2, 2))
+SMALL = UNetConfig(width=4, widest=12, blocks=(1, 2, 1))
+
+
+def images(dims: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(dims)
+    return {name: torch.randn(2, 1, *[16] * dims, generator=generator) for name in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("strides", "kernels"),
+    [
+        (((2, 2), (2, 2)), [(3, 3)] * 3),
+        (((1, 2, 2), (1, 2, 2), (2, 2, 2)), [(1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3)]),
+        (((1, 2, 2),) * 3, [(1, 3, 3)] * 3 + [(3, 3, 3)]),
+        (((1, 1), (2, 2)), [(3, 3)] * 3),
+    ],
+)
+def test_kernels_wait_for_thick_slices(strides: tuple[tuple[int, ...], ...], kernels: list[tuple[int, ...]]) -> None:
+    assert _kernels(strides) == kernels
+
+
+@pytest.mark.parametrize(("dims", "strides"), [(2, None), (3, None), (3, THICK)])
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+def test_sizes_features_and_one_norm_per_modality(
+    dims: int, strides: tuple[tuple[int, ...], ...] | None, norm: str
+) -> None:
+    network = UNetConfig(4, 12, (1, 2, 1), strides, norm).build(NAMES, 1, 3, dims)
+    output = network(images(dims))
+    assert list(output) == list(NAMES)
+    features = output["ct"].features
+    assert tuple(features) == network.feature_names
+    assert output["ct"].logits.shape == (2, 3, *[16] * dims)
+    sizes = {name: tuple(maps.shape[1:]) for name, maps in features.items()}
+    deepest = (12, *(16 // m for m in network.size_multiples))
+    assert sizes["encoder1"] == (4, *[16] * dims) == sizes["decoder1"]
+    assert sizes["encoder3"] == deepest
+    assert sizes["decoder2"] == sizes["encoder2"]
+    norms = [module for module in network.modules() if isinstance(module, ModalityNorm)]
+    assert all(set(module.by_modality) == set(NAMES) for module in norms)
+
+
+def test_one_pass_over_all_equals_one_each() -> None:
+    together, apart = (
+        UNetConfig(4, 12, (1, 2, 1), norm="batch", concatenate=concatenate) for concatenate in (True, False)
+    )
+    one, other = together.build(NAMES, 1, 3, 2), apart.build(NAMES, 1, 3, 2)
+    other.load_state_dict(one.state_dict())
+    a, b = one(images(2)), other(images(2))
+    for name in NAMES:
+        torch.testing.assert_close(a[name].logits, b[name].logits)
+        torch.testing.assert_close(a[name].features["encoder3"], b[name].features["encoder3"])
+
+
+def test_row_joint_has_one_norm_for_all() -> None:
+    network = UNetConfig(4, 12, (1, 1), modality_norm=False, norm="batch").build(NAMES, 1, 3, 2)
+    assert not [key for key in network.state_dict() if "by_modality" in key]
+    assert network.mixed
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_every_parameter_is_trained(dims: int) -> None:
+    network = SMALL.build(NAMES, 1, 3, dims)
+    sum(output.logits.square().mean() for output in network(images(dims)).values()).backward()
+    # A bias in front of an instance norm is taken out by it; nnU-Net has them too.
+    still = [
+        name
+        for name, p in network.named_parameters()
+        if (p.grad is None or not p.grad.abs().max() > 0) and not name.endswith("convolution.bias")
+    ]
+    assert still == []
+
+
+@pytest.mark.parametrize(
+    ("config", "dims", "words"),
+    [
+        (UNetConfig(width=0), 2, "positive width"),
+        (UNetConfig(blocks=(1,)), 2, "at least two stages"),
+        (UNetConfig(blocks=(1, 1), strides=((2, 2, 2),)), 2, "1 tuples of 2 positive strides"),
+        (UNetConfig(blocks=(1, 1, 1), strides=((2, 2),)), 2, "2 tuples of 2 positive strides"),
+        (SMALL, 1, "2D or 3D"),
+    ],
+)
+def test_fields_out_of_range_are_named(config: UNetConfig, dims: int, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        config.build(NAMES, 1, 3, dims)
+
+
+@pytest.mark.parametrize(("dims", "strides"), [(2, ((2, 2), (2, 2))), (3, THICK)])
+def test_it_equals_nnu_nets_on_equal_weights(dims: int, strides: tuple[tuple[int, ...], ...]) -> None:
+    """Needs `dynamic_network_architectures`, which installs timm and torchvision: not in the tests' requirements."""
+    library = pytest.importorskip("dynamic_network_architectures.architectures.unet", exc_type=ImportError)
+    theirs = library.ResidualEncoderUNet(
+        1,
+        3,
+        (4, 8, 12),
+        {2: nn.Conv2d, 3: nn.Conv3d}[dims],
+        _kernels(strides),
+        ((1,) * dims, *strides),
+        (1, 2, 1),
+        3,
+        1,
+        conv_bias=True,
+        norm_op={2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dims],
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+    )
+    ours = UNetConfig(4, 12, (1, 2, 1), strides).build(["ct"], 1, 3, dims)
+    encoder = theirs.encoder
+    pairs = [(ours.stem, encoder.stem.convs[0])]
+    for stage, other in zip(ours.encoder, encoder.stages, strict=True):
+        for block, their_block in zip(stage.blocks, other.blocks, strict=True):
+            pairs += [(block.first, their_block.conv1), (block.second, their_block.conv2)]
+            if block.project is not None:
+                pairs.append((block.project, their_block.skip[-1]))
+    decoder = theirs.decoder
+    pairs += [(unit, stage.convs[0]) for unit, stage in zip(ours.decoder, reversed(decoder.stages), strict=True)]
+    with torch.no_grad():
+        for unit, their_unit in pairs:
+            unit.convolution.load_state_dict(their_unit.conv.state_dict())
+            unit.norm.by_modality["ct"].load_state_dict(their_unit.norm.state_dict())
+        for up, their_up in zip(ours.up, reversed(decoder.transpconvs), strict=True):
+            up.load_state_dict(their_up.state_dict())
+        ours.output.load_state_dict(decoder.seg_layers[-1].state_dict())
+        x = torch.randn(2, 1, *[16] * dims)
+        torch.testing.assert_close(ours({"ct": x})["ct"].logits, theirs(x), rtol=1e-5, atol=1e-5)
+    used = sum(p.numel() for p in ours.parameters())
+    deep_supervision = sum(p.numel() for layer in decoder.seg_layers[:-1] for p in layer.parameters())
+    assert used == sum(p.numel() for p in theirs.parameters()) - deep_supervision
