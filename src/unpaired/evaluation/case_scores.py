@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpaired.errors import InputError
-from unpaired.evaluation.area_surface import AreaDistances, area_surface_distances
+from unpaired.evaluation.area_surface import AreaDistances, area_distances_in_box
 from unpaired.evaluation.boxes import Box, class_boxes, in_memory_order
 from unpaired.evaluation.overlap import dice, iou, require_range
 from unpaired.evaluation.presets import PresetCase, preset_columns
 from unpaired.evaluation.scores import Score
 from unpaired.evaluation.scoring import Scoring
-from unpaired.evaluation.surface import SurfaceDistances, surface_distances
+from unpaired.evaluation.surface import SurfaceDistances, distances_in_box
 
 DEFAULT = Scoring()
 
@@ -137,7 +137,7 @@ def _score_class(
 def _distances(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], scoring: Scoring
 ) -> SurfaceDistances | AreaDistances:
-    between = area_surface_distances if scoring.surface == "area" else surface_distances
+    between = area_distances_in_box if scoring.surface == "area" else distances_in_box
     return between(prediction, reference, spacing_mm)
 
 

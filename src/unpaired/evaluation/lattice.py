@@ -7,14 +7,15 @@ points with no neighbor that close ask a k-d tree. Both answers are exact, and w
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from scipy.spatial import KDTree
 
-STEPS = {1: 8, 2: 4, 3: 2}
-"""By dimension: how many of the finest voxels a point looks around itself before it asks the tree."""
-WORTH = 1 / 400
+AROUND = 100
+"""At most so many neighbors are looked at before the tree is asked."""
+WIDTH = {1: 8, 2: 6, 3: 4}
+"""By dimension: neighbors further away than so many of the finest voxels are not among them."""
+WORTH = 1 / 1000
 """Looking at one more neighbor costs this share of a question to the tree; it has to find that share of the points."""
 
 
@@ -28,12 +29,18 @@ class Lattice:
     def __init__(self, shape: Sequence[int], spacing_mm: Sequence[float]) -> None:
         self.shape = tuple(shape)
         self.spacing_mm = tuple(float(size) for size in spacing_mm)
-        self.reach = (STEPS[len(self.shape)] + 1) * min(self.spacing_mm)
-        self.margins = tuple(max(1, math.ceil(self.reach / size) - 1) for size in self.spacing_mm)
+        moves, lengths = _neighbors(self.spacing_mm)
+        self.margins = tuple(max(1, int(reach)) for reach in np.abs(moves).max(axis=0))
         self.padded = tuple(size + margin for size, margin in zip(self.shape, self.margins, strict=True))
         self.strides = tuple(math.prod(self.padded[axis + 1 :]) for axis in range(len(self.padded)))
         self.lead = sum(margin * stride for margin, stride in zip(self.margins, self.strides, strict=True))
         self.size = math.prod(self.padded)
+        # [(distance, steps in flat memory to the neighbors that far)], nearest first
+        self.shells: list[tuple[float, list[int]]] = []
+        for length, step in zip(lengths.tolist(), (moves @ np.array(self.strides)).tolist(), strict=True):
+            if not self.shells or self.shells[-1][0] != length:
+                self.shells.append((length, []))
+            self.shells[-1][1].append(step)
 
     def place(self, array: np.ndarray) -> np.ndarray:
         """`array`, no larger than the grid, at the grid's origin in flat memory with empty points around it."""
@@ -53,26 +60,26 @@ class Lattice:
     def distances(self, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The distance in mm of each of `points` (positions in `core`) to the nearest nonzero point of `targets`.
 
-        `targets` is boolean flat memory of this lattice and has at least one nonzero point.
+        `targets` is boolean flat memory of this lattice with at least one nonzero point; `points` are none of them.
         """
         found = np.empty(len(points))
         left, places = np.arange(len(points)), points + self.lead
-        for distance, steps in self._shells:
+        for distance, steps in self.shells:
             if not len(left):
-                break
-            hit = targets[places + steps[0]]
+                return found
+            hit = targets.take(places + steps[0])
             for step in steps[1:]:
-                hit |= targets[places + step]
+                hit |= targets.take(places + step)
             found[left[hit]] = distance
+            before = len(left)
             np.logical_not(hit, out=hit)
-            missing = int(np.count_nonzero(hit))
-            hopeless = len(left) - missing < WORTH * len(steps) * len(left)
             left, places = left[hit], places[hit]
-            if hopeless:
+            if before - len(left) < WORTH * len(steps) * before:
                 break
         if len(left):
-            # Surface voxels lie on a grid: unbalanced splits with large leaves are 1.5 times faster than the defaults.
-            tree = KDTree(self._positions(np.flatnonzero(self.core(targets))), leafsize=24, balanced_tree=False)
+            # Made for points that are far off: with large leaves and loose boxes 1.5 times as fast as scipy's.
+            surface = self._positions(np.flatnonzero(self.core(targets)))
+            tree = KDTree(surface, leafsize=48, compact_nodes=False, balanced_tree=False)
             found[left] = tree.query(self._positions(points[left]))[0]
         return found
 
@@ -83,15 +90,19 @@ class Lattice:
             positions[:, axis] = index * self.spacing_mm[axis]
         return positions
 
-    @cached_property
-    def _shells(self) -> list[tuple[float, list[int]]]:
-        """[(distance, steps in flat memory to the neighbors that far)] up to, not including, `reach`; nearest first."""
-        axes = [np.arange(-margin, margin + 1) for margin in self.margins]
-        moves = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
-        lengths = np.sqrt(((moves * self.spacing_mm) ** 2).sum(axis=1))
-        steps = moves @ np.array(self.strides)
-        shells: dict[float, list[int]] = {}
-        for index in np.argsort(lengths, kind="stable"):
-            if lengths[index] < self.reach:
-                shells.setdefault(float(lengths[index]), []).append(int(steps[index]))
-        return list(shells.items())
+
+def _neighbors(spacing_mm: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The moves (neighbors, axes) in voxels to the nearest neighbors of a point and their lengths in mm, nearest first.
+
+    They are complete: no neighbor that is left out is nearer than one that is there.
+    """
+    reach = (WIDTH[len(spacing_mm)] + 1) * min(spacing_mm)
+    axes = [np.arange(-count, count + 1) for count in (math.ceil(reach / size) for size in spacing_mm)]
+    moves = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+    lengths = np.sqrt(((moves * spacing_mm) ** 2).sum(axis=1))
+    order = np.argsort(lengths, kind="stable")[1:]  # without the point itself
+    moves, lengths = moves[order], lengths[order]
+    count = int(np.searchsorted(lengths, reach))
+    if count > AROUND:  # whole shells only
+        count = int(np.searchsorted(lengths, lengths[AROUND]))
+    return moves[:count], lengths[:count]

@@ -24,6 +24,11 @@ def area_table(spacing_mm: Sequence[float]) -> np.ndarray:
 
     The bit of the voxel at offset (i, j, k), each 0 or 1, is `bit_of`'s. Codes of no or all voxels have none.
     """
+    return _area_table(tuple(float(size) for size in spacing_mm)).copy()
+
+
+@cache
+def _area_table(spacing_mm: tuple[float, ...]) -> np.ndarray:
     if len(spacing_mm) == 1:  # a line of voxels: each change between mask and background counts one
         return np.array([0.0, 1.0, 1.0, 0.0])
     spacing = np.asarray(spacing_mm, dtype=float)

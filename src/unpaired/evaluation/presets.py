@@ -10,8 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from unpaired.evaluation.area_surface import area_surface_distances
-from unpaired.evaluation.surface import SurfaceDistances, surface_distances
+from unpaired.evaluation.area_surface import area_distances_in_box
+from unpaired.evaluation.surface import SurfaceDistances, distances_in_box
 
 PRESETS = {
     "csa": (
@@ -53,12 +53,12 @@ class PresetCase:
     @cached_property
     def in_mm(self) -> SurfaceDistances:
         """The distances between the voxel surfaces in mm."""
-        return self.distances or surface_distances(self.prediction, self.reference, self.spacing_mm)
+        return self.distances or distances_in_box(self.prediction, self.reference, self.spacing_mm)
 
     @cached_property
     def in_voxels(self) -> SurfaceDistances:
         """The distances between the voxel surfaces in units of voxels, as if spacing were 1 along each axis."""
-        return surface_distances(self.prediction, self.reference, (1.0,) * self.prediction.ndim)
+        return distances_in_box(self.prediction, self.reference, (1.0,) * self.prediction.ndim)
 
 
 def preset_columns(names: tuple[str, ...], case: PresetCase) -> dict[str, float | None]:
@@ -89,7 +89,7 @@ def _transunet(case: PresetCase) -> Mapping[str, float | None]:
 def _amos(case: PresetCase) -> Mapping[str, float | None]:
     if not case.scored:
         return {"amos:dice": case.dice, "amos:nsd": None if case.dice is None else 0.0}
-    distances = area_surface_distances(case.prediction, case.reference, case.spacing_mm)
+    distances = area_distances_in_box(case.prediction, case.reference, case.spacing_mm)
     return {"amos:dice": case.dice, "amos:nsd": distances.surface_dice(AMOS_TOLERANCE_MM)}
 
 
