@@ -2,7 +2,7 @@
 
 from unpaired.evaluation.comparison import Comparison
 from unpaired.evaluation.comparison_cells import DASH, best_methods, cell_text, count_text, mark, title
-from unpaired.evaluation.comparison_notes import BETTER_MARK, WORSE_MARK, notes
+from unpaired.evaluation.comparison_notes import BETTER_MARK, WORSE_MARK, notes, warnings
 from unpaired.evaluation.comparison_records import Column
 
 LATEX = {
@@ -28,14 +28,19 @@ LATEX = {
 
 
 def latex(comparison: Comparison) -> str:
-    r"""A `table` per score for a paper; needs `\usepackage{booktabs}` alone."""
+    r"""A `table` per score for a paper; needs `\usepackage{booktabs}` alone.
+
+    The first caption says how the numbers were made, comments on top what limits them.
+    """
     text = "% \\usepackage{booktabs}\n"
-    for score in comparison.scores:
-        text += "\n" + _latex_table(comparison, score)
+    text += "".join(f"% Note: {' '.join(warning.split())}\n" for warning in warnings(comparison))
+    for place, score in enumerate(comparison.scores):
+        how = " ".join(notes(comparison)) if place == 0 else "Definitions and marks as in the first table."
+        text += "\n" + _latex_table(comparison, score, f"{title(score)}. {how}")
     return text
 
 
-def _latex_table(comparison: Comparison, score: str) -> str:
+def _latex_table(comparison: Comparison, score: str, caption: str) -> str:
     groups = [[column for column in comparison.columns if column.modality == name] for name in comparison.modalities]
     spans, rules, place = [], [], 2
     for group in groups:
@@ -46,7 +51,7 @@ def _latex_table(comparison: Comparison, score: str) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(title(score))}. {_tex(' '.join(notes(comparison)))}}}",
+        rf"\caption{{{_tex(caption)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(comparison.columns)}rr}}",
         r"\toprule",
         " & ".join(["", *spans, "", ""]) + r" \\",
