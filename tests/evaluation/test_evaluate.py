@@ -160,7 +160,7 @@ def test_bad_files_are_failures_and_do_not_stop_the_others(tmp_path):
     assert {score.case for score in evaluation.scores} == {"good"}
     messages = {failure.case: failure.message for failure in evaluation.failures}
     assert set(messages) == set(names) - {"good"}
-    assert "no prediction of this case" in messages["missing"]
+    assert "no prediction missing.nii.gz in" in messages["missing"]
     assert "expected the shape (6, 7, 5) of shape.nii.gz, got (5, 7, 5) (axis 0 by -1 voxels)" in messages["shape"]
     assert "0.60 mm" in messages["affine"]
     assert "found 7;" in messages["value"]

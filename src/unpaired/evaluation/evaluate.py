@@ -48,7 +48,7 @@ def evaluate_dataset(
 
     def score(case: CaseEntry, pool: Executor | None) -> list[Score]:
         assert case.label is not None  # `labeled=True` above
-        path = one_file(files, case.id, predictions, "no prediction of this case: run `unpaired predict` for it")
+        path = one_file(files, case.id, predictions, "prediction", "run `unpaired predict` for this case")
         encoded = encode_values(dataset, case)
         reference = read_label_map(case.label)
         prediction = read_label_map(path)
@@ -93,9 +93,8 @@ def evaluate_folders(
 
     def score(name: str, pool: Executor | None) -> list[Score]:
         advice = "each case needs a prediction and a reference"
-        path, reference_path = (
-            one_file(files, name, folder, advice) for files, folder in ((ours, predictions), (theirs, references))
-        )
+        path = one_file(ours, name, predictions, "prediction", advice)
+        reference_path = one_file(theirs, name, references, "reference", advice)
         prediction, reference = read_label_map(path), read_label_map(reference_path)
         require_one_grid(prediction, reference, path, reference_path)
         predicted = translate(prediction.array, table, path)

@@ -28,11 +28,11 @@ def label_files(folder: Path, what: str) -> dict[str, list[Path]]:
     return files
 
 
-def one_file(files: Mapping[str, Sequence[Path]], name: str, folder: Path, advice: str) -> Path:
-    """The file called `name`. Raises InputError if there is none, with `advice`, or more than one."""
+def one_file(files: Mapping[str, Sequence[Path]], name: str, folder: Path, what: str, advice: str) -> Path:
+    """The prediction or reference (`what`) called `name`. InputError, with `advice`, if there is none, or several."""
     found = files.get(name, ())
     if not found:
-        raise InputError(f"no file {name}.nii.gz in {folder}; {advice}")
+        raise InputError(f"no {what} {name}.nii.gz in {folder}; {advice}")
     if len(found) > 1:
         names = " and ".join(file.name for file in found)
         raise InputError(f"{folder}: the same case twice, {names}; keep the one that is right")

@@ -92,7 +92,9 @@ def score_table(evaluation: Evaluation, shown: Sequence[str] = SHOWN) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     for title in _headings(shown):
         name = title in ("modality", "class")
-        table.add_column(title, justify="left" if name else "right", min_width=len(max(title.split(), key=len)))
+        table.add_column(
+            title, justify="left" if name else "right", overflow="fold", min_width=len(max(title.split(), key=len))
+        )
     for row in summary_rows(evaluation):
         texts = [Text(cell) for cell in cells(row, shown)]  # names are not markup
         table.add_row(*texts, style="bold" if row.class_name == MEAN else None, end_section=row.class_name == MEAN)
