@@ -394,12 +394,13 @@ def test_a_full_disk_leaves_no_half_file(
 
     before = listing(data)
     predictions = data / "ct"
+    classes = "205:myo,420:LA,500:LV,600:RV,820:AA"
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full)
         patched.setattr(Path, "write_text", lambda path, text, **_: full(path, text.encode()))
         for arguments in (
             ("split", data, tmp_path / "new" / "s.json"),
-            ("evaluate", tmp_path, tmp_path, "--classes", "820:AA", "--out", tmp_path / "new"),
+            ("evaluate", tmp_path, tmp_path, "--classes", classes, "--out", tmp_path / "new"),
             ("train", RECIPE, data, tmp_path / "new" / "run", *TRAIN),
         ):
             shutil.copy(predictions / "ct001_label.nii.gz", tmp_path / "a.nii.gz")
