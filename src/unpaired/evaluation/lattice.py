@@ -102,7 +102,7 @@ def _neighbors(spacing_mm: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.sqrt(((moves * spacing_mm) ** 2).sum(axis=1))
     order = np.argsort(lengths, kind="stable")[1:]  # without the point itself
     moves, lengths = moves[order], lengths[order]
-    count = int(np.searchsorted(lengths, reach))
-    if count > AROUND:  # whole shells only
-        count = int(np.searchsorted(lengths, lengths[AROUND]))
+    count = int(np.searchsorted(lengths, reach * (1 - 1e-9)))
+    if count > AROUND:  # whole shells only; equal lengths may differ in their last digit
+        count = int(np.searchsorted(lengths, lengths[AROUND] * (1 - 1e-9)))
     return moves[:count], lengths[:count]
