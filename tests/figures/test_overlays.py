@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
-from unpaired.figures.overlays import default_title, display_window, draw_case, organ_box, telling_slices
+from unpaired.figures.overlays import default_title, display_window, draw_case, only_class, organ_box, telling_slices
 from unpaired.figures.style import class_color, png
 
 
@@ -115,6 +115,39 @@ def test_what_is_missing_is_not_drawn(missing):
     words = [text.get_text() for text in draw_case(view).legends[0].get_texts()]
     assert ("fill: prediction" in words) == (missing == "reference")
     assert ("outline: reference" in words) == (missing == "prediction")
+
+
+def test_each_class_is_named_once_inside_itself():
+    """In its fill or its outline, so nobody has to tell colors apart; a class that isn't there has no name."""
+    reference, prediction = labels(), labels()
+    prediction[prediction == 2] = 0
+    figure = draw_case(view_of(reference, prediction, spacing=(5.0, 1.0, 1.0)))
+    drawn = {}
+    for axes in figure.axes:
+        for text in axes.texts:
+            if text.get_text() in ("LV", "RV"):
+                assert text.get_text() not in drawn
+                drawn[text.get_text()] = text.get_position()
+    rows, cols = organ_box(view_of(reference, prediction, spacing=(5.0, 1.0, 1.0)))
+    for number, name in ((1, "LV"), (2, "RV")):
+        x, y = drawn[name]
+        assert (reference == number)[:, rows.start + int(y), cols.start + int(x)].any()
+    alone = draw_case(view_of(np.where(reference == 1, 1, 0), None))
+    assert [text.get_text() for axes in alone.axes for text in axes.texts].count("RV") == 0
+
+
+def test_focus_shows_the_slices_of_one_class_with_all_labels():
+    reference, prediction = labels(), labels()
+    prediction[prediction == 2] = 1
+    view = view_of(reference, prediction)
+    slices = [
+        text.get_text() for axes in draw_case(view, 3, focus=2).axes for text in axes.texts if "of" in text.get_text()
+    ]
+    assert {int(text.split()[1]) - 1 for text in slices} <= {4, 5, 6, 7}
+    only = only_class(view, 2)
+    assert set(np.unique(only.reference)) == {0, 2}
+    assert not only.prediction.any()
+    assert np.array_equal(view.reference, labels())
 
 
 def test_title_names_case_modality_and_dice():

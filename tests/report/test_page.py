@@ -131,9 +131,9 @@ def test_scores_stand_beside_their_counts(page, evaluation):
     assert "voxel surface" in page.text
 
 
-def test_failures_come_before_the_scores(page):
+def test_failures_come_before_the_scores(page, evaluation):
     assert "1 case could not be scored" in page.text
-    assert page.text.index("no prediction of this case") < page.text.index("mean foreground Dice")
+    assert page.text.index(evaluation.failures[0].message) < page.text.index("mean foreground Dice")
 
 
 def test_run_facts_are_shown(page):

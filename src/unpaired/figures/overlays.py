@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from scipy import ndimage
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
@@ -54,6 +55,7 @@ def draw_case(view: CaseView, columns: int = 4, title: str | None = None, focus:
             write_on(bare, 0.97, 0.5, right, "right", "center")
             write_on(bare, 0.5, 0.97, top, "center", "top")
             write_on(bare, 0.5, 0.03, bottom, "center", "bottom")
+    _name_classes([drawn for _, drawn in panels], view, slices, (rows, cols))
     place = 1 - HEAD_INCHES / 2 / figure.get_figheight()
     figure.text(0.008, place, title or default_title(view), color=INK, fontsize=10.5, va="center")
     draw_legend(figure, view)
@@ -158,6 +160,31 @@ def draw_labels(axes: Axes, view: CaseView, index: int, box: tuple[slice, slice]
                 x, y, mask, [0.5], colors=[class_color(number)], linewidths=1.5, linestyles=class_style(number)
             )
             drawn.set_path_effects(_halo(3.0, "white", 0.9))
+
+
+def _name_classes(panels: list[Axes], view: CaseView, slices: list[int], box: tuple[slice, slice]) -> None:
+    """Write each class's name into it once, so that nobody needs its color: on a slice that shows it well, and one
+    with few names on it."""
+    names = [0] * len(slices)
+    for number, name in enumerate(view.classes[1:], start=1):
+        masks = [
+            np.any(
+                [labels[index][box] == number for labels in (view.reference, view.prediction) if labels is not None], 0
+            )
+            for index in slices
+        ]
+        areas = [int(mask.sum()) for mask in masks]
+        if not any(areas):
+            continue
+        column = min(range(len(slices)), key=lambda at: (areas[at] < 0.6 * max(areas), names[at], -areas[at]))
+        names[column] += 1
+        # The voxel that lies deepest inside: text there touches the fewest borders.
+        depth = ndimage.distance_transform_edt(np.pad(masks[column], 1), sampling=view.spacing_mm[1:])
+        row, col = np.unravel_index(int(np.argmax(depth)), depth.shape)
+        x, y = (col - 0.5) * view.spacing_mm[2], (row - 0.5) * view.spacing_mm[1]
+        panels[column].text(
+            x, y, name, ha="center", va="center", color=INK, fontsize=6.5, path_effects=_halo(1.8), clip_on=True
+        )
 
 
 def _halo(width: float, color: str = "black", alpha: float = 0.8) -> list[patheffects.AbstractPathEffect]:
