@@ -61,13 +61,21 @@ def evaluate(
     return list_failures([(failure.case, failure.message) for failure in evaluation.failures])
 
 
-def report(run: RunFolder, /, *, predictions: OptionalPath = None, out: OptionalPath = None) -> int:
+def report(
+    run: RunFolder,
+    /,
+    *,
+    predictions: OptionalPath = None,
+    out: OptionalPath = None,
+    viewer_mb: float = 20.0,
+) -> int:
     """Write one HTML page about a run, from its predictions and scores: opens from disk, needs no network.
 
     Args:
         run: A run whose test cases were predicted and evaluated.
         predictions: Folder of its predictions (default: `predictions` in the run).
         out: The page (default: report.html in the run).
+        viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
     """
     from unpaired.evaluation.tables import read_evaluation
     from unpaired.report.page import write_report
@@ -75,6 +83,8 @@ def report(run: RunFolder, /, *, predictions: OptionalPath = None, out: Optional
 
     trained = Run.open(run)
     evaluation = read_evaluation(trained.evaluation)
-    page = write_report(run, trained.dataset, predictions or trained.predictions, evaluation, out or trained.report)
+    page = write_report(
+        run, trained.dataset, predictions or trained.predictions, evaluation, out or trained.report, viewer_mb
+    )
     print(page)
     return 0
