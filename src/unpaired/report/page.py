@@ -16,6 +16,7 @@ from unpaired.files import write_text
 from unpaired.report.pictures import dice_strips_alt, empty_masks, overlays, themed
 from unpaired.report.run_facts import RunFacts, read_run_facts
 from unpaired.report.template import render
+from unpaired.report.trust import trust_view
 from unpaired.report.viewer import VIEWER_MB, build_viewer
 
 
@@ -30,6 +31,7 @@ SECTIONS = (
     Section("scores", "Scores"),
     Section("cases", "Test cases"),
     Section("empty_masks", "Missed and invented"),
+    Section("trust", "Trust"),
     Section("viewer", "Volumes"),
     Section("training", "Training"),
     Section("data", "Data and split"),
@@ -81,6 +83,7 @@ def write_report(
             for modality in _drawn(dataset, evaluation)
         },
         empty_masks=list(empty_masks(dataset, predictions, evaluation)),
+        trust=trust_view(predictions, run_folder / "evaluation"),
         viewer=build_viewer(dataset, predictions, evaluation, viewer_mb),
         strips=themed(
             "Dice of every case", lambda theme: draw_dice_strips(evaluation, theme), dice_strips_alt(evaluation)

@@ -1,0 +1,97 @@
+"""Pictures of trust: the reliability plot (probability said against frequency found), agreement against true Dice."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from unpaired.evaluation.calibration import ClassCalibration
+from unpaired.evaluation.uncertainty_check import Point
+from unpaired.figures.style import LIGHT, LINE_STYLES, Theme
+
+MARKERS = ("o", "s", "D", "^", "v", "P")
+
+
+def draw_reliability(rows: Sequence[ClassCalibration], title: str = "", theme: Theme = LIGHT) -> Figure:
+    """The reliability plot of the classes of one modality, a line each, above the share of voxels in each bin.
+
+    Points below the diagonal are overconfident: the class is there less often than said. Bins without voxels have no
+    point. Without rows the axes are empty.
+    """
+    figure = Figure(figsize=(4.2, 4.4), facecolor=theme.paper, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color=theme.ink, linewidth=0.9, linestyle=(0, (2, 3)))
+    for place, row in enumerate(rows):
+        color, marker = theme.series[place % len(theme.series)], MARKERS[place % len(MARKERS)]
+        style = LINE_STYLES[(place // len(theme.series)) % len(LINE_STYLES)]
+        points = [
+            (one.mean_probability, one.frequency)
+            for one in row.bins
+            if one.mean_probability is not None and one.frequency is not None
+        ]
+        ece = "" if row.ece is None else f" (ECE {100 * row.ece:.2f} %)"
+        upper.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            color=color,
+            linestyle=style,
+            linewidth=1.5,
+            marker=marker,
+            markersize=4,
+            label=f"{row.class_name}{ece}",
+        )
+        total = max(row.voxels, 1)
+        filled = [one for one in row.bins if one.voxels]
+        centers, shares = [(one.low + one.high) / 2 for one in filled], [one.voxels / total for one in filled]
+        lower.plot(
+            centers, shares, color=color, linestyle=style, linewidth=1.2, drawstyle="steps-mid", marker=marker, ms=2.5
+        )
+    upper.set_ylim(-0.02, 1.02)
+    upper.set_xlim(-0.02, 1.02)
+    upper.set_ylabel("frequency found", color=theme.ink, fontsize=8.5)
+    upper.set_title(title, loc="left", color=theme.ink, fontsize=10.5, fontweight="bold")
+    lower.set_yscale("log")
+    lower.set_ylabel("share of voxels", color=theme.ink, fontsize=8.5)
+    lower.set_xlabel("probability said", color=theme.ink, fontsize=8.5)
+    for axes in (upper, lower):
+        _plain(axes, theme)
+    if rows:
+        upper.legend(frameon=False, fontsize=8, labelcolor=theme.ink, loc="upper left")
+    return figure
+
+
+def draw_agreement(points: Sequence[Point], theme: Theme = LIGHT) -> Figure:
+    """Each case's agreement (what can be known without a reference) against its true mean Dice, by modality.
+
+    Where agreement is worth something, low points are on the left. Without points the axes are empty.
+    """
+    figure = Figure(figsize=(4.2, 3.3), facecolor=theme.paper, layout="constrained")
+    axes = figure.add_subplot()
+    for place, modality in enumerate(dict.fromkeys(point.modality for point in points)):
+        mine = [point for point in points if point.modality == modality]
+        axes.scatter(
+            [point.agreement for point in mine],
+            [point.dice for point in mine],
+            s=26,
+            color=theme.series[place % len(theme.series)],
+            marker=MARKERS[place % len(MARKERS)],
+            linewidths=0,
+            alpha=0.85,
+            label=modality,
+        )
+    axes.set_xlabel("agreement of the single predictions", color=theme.ink, fontsize=8.5)
+    axes.set_ylabel("Dice with the reference", color=theme.ink, fontsize=8.5)
+    axes.set_title("agreement and Dice", loc="left", color=theme.ink, fontsize=10.5, fontweight="bold")
+    _plain(axes, theme)
+    if points:
+        axes.legend(frameon=False, fontsize=8, labelcolor=theme.ink, loc="lower right")
+    return figure
+
+
+def _plain(axes: Axes, theme: Theme) -> None:
+    axes.set_facecolor(theme.paper)
+    axes.tick_params(colors=theme.ink, labelsize=8, length=0, which="both")
+    axes.grid(color=theme.faint, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,187 @@
+"""Folders of predictions: what is written beside label maps, what counts as done, and how agreement is listed."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from unpaired import cli
+from unpaired.data.dataset import Dataset
+from unpaired.data.images import read_image, write_image
+from unpaired.evaluation.uncertainty import measure_uncertainty, read_uncertainty
+from unpaired.inference.postprocess import Postprocessing
+from unpaired.inference.predict import Job, plan, predict_files, seen_in_training
+from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.record import probabilities_path, read_record, record_path
+from unpaired.networks.fcn import FCNConfig
+from unpaired.recipe import build_method
+from unpaired.recipes.phantom import csa
+from unpaired.run import Run
+
+RECIPE = replace(
+    csa(),
+    network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+    patch_size=(48, 48),
+    window_overlap=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def runs(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    found = []
+    for seed in range(3):
+        recipe = replace(RECIPE, seed=seed)
+        run = Run.create(tmp_path_factory.mktemp("runs") / f"run{seed}", recipe, phantom)
+        run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
+        found.append(run)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scans")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        write_image(folder / f"{name}.nii.gz", rng.normal(size=(16, 14, 1)), np.diag([1.5, 1.5, 8, 1]))
+    return folder
+
+
+def ensemble(runs: list[Run], **options: bool) -> Ensemble:
+    return Ensemble([Predictor(run, device="cpu", **options) for run in runs])
+
+
+def test_a_record_says_how_a_label_map_was_made(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    predictor = Predictor(runs[0], device="cpu", postprocessing=Postprocessing(("LV",)))
+    outcome = predict_files(predictor, plan(scans, tmp_path, "ct"))
+    assert outcome.written == ["a", "b"]
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "a.nii.gz", "b.nii.gz", "a.prediction.json", "b.prediction.json"
+    }  # fmt: skip
+    record = read_record(record_path(tmp_path / "a.nii.gz"))
+    assert record is not None
+    assert (record.case, record.modality, record.uncertainty) == ("a", "ct", None)
+    assert record.settings["largest_component"] == ["LV"]
+    assert record.settings["mirrored"] == [[]]
+    assert record.runs == [{"folder": str(runs[0].folder), "weights": "best"}]
+    assert list(record.values) == list(runs[0].dataset.classes)
+    assert list(record.values.values()) == runs[0].dataset.source_values("ct")
+
+
+def test_probabilities_lie_on_the_scans_grid_and_agree_with_the_label_map(
+    runs: list[Run], scans: Path, tmp_path: Path
+) -> None:
+    predictor = Predictor(runs[0], device="cpu")
+    predict_files(predictor, plan(scans, tmp_path, "ct"), probabilities=True)
+    image = nib.load(tmp_path / "probabilities" / "a.nii.gz")
+    scan = read_image(scans / "a.nii.gz")
+    assert image.shape == (*scan.array.shape, len(runs[0].dataset.classes))
+    np.testing.assert_allclose(image.affine, scan.affine)
+    said = image.get_fdata()
+    np.testing.assert_allclose(said.sum(axis=-1), 1, atol=2.5 / 255)
+    chosen = np.take_along_axis(said, predictor.segment(scan, "ct")[..., None].astype(int), axis=-1)[..., 0]
+    assert (chosen >= said.max(axis=-1) - 1.01 / 255).all()
+
+
+def test_what_is_done_is_not_done_again(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    pair, jobs = ensemble(runs[:2]), plan(scans, tmp_path, "ct")
+    predict_files(pair, jobs)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
+    (tmp_path / "b.nii.gz").unlink()  # as if stopped between the record and the label map
+    outcome = predict_files(pair, jobs)
+    assert (outcome.written, outcome.skipped) == (["b"], ["a"])
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == before
+    outcome = predict_files(pair, jobs, probabilities=True)
+    assert outcome.written == ["a", "b"], "probabilities were asked for and not there"
+    assert predict_files(pair, jobs, probabilities=True).skipped == ["a", "b"]
+    probabilities_path(jobs[0].output).unlink()
+    assert predict_files(pair, jobs, probabilities=True).written == ["a"]
+
+
+def test_a_label_map_made_in_another_way_is_not_taken_for_done(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    jobs = plan(scans, tmp_path, "ct")
+    predict_files(Predictor(runs[0], device="cpu"), jobs)
+    before = (tmp_path / "a.nii.gz").read_bytes()
+    others = {
+        "weights": Predictor(runs[1], device="cpu"),
+        "mirrored": Predictor(runs[0], device="cpu", mirror=True),
+        "largest_component": Predictor(runs[0], device="cpu", postprocessing=Postprocessing("all")),
+    }
+    for name, other in others.items():
+        outcome = predict_files(other, jobs)
+        assert [case for case, _ in outcome.failures] == ["a", "b"]
+        assert f"was made in another way ({name}" in outcome.failures[0][1]
+    assert "(modality ct there, lge here)" in predict_files(Predictor(runs[0], device="cpu"), plan(
+        scans, tmp_path, "lge"
+    )).failures[0][1]  # fmt: skip
+    assert (tmp_path / "a.nii.gz").read_bytes() == before
+    assert predict_files(others["mirrored"], jobs, overwrite=True).written == ["a", "b"]
+    assert predict_files(others["mirrored"], jobs).skipped == ["a", "b"]
+
+
+def test_label_maps_without_a_record_are_left_alone(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    jobs = plan(scans, tmp_path, "ct")[:1]
+    predict_files(Predictor(runs[0], device="cpu"), jobs)
+    record_path(jobs[0].output).unlink()
+    assert predict_files(Predictor(runs[0], device="cpu"), jobs).skipped == ["a"]
+    outcome = predict_files(ensemble(runs[:2]), jobs)
+    assert "without a record of how it was made; --overwrite" in outcome.failures[0][1]
+    record_path(jobs[0].output).write_text("{}")
+    assert "expected a record of schema 1" in predict_files(Predictor(runs[0], device="cpu"), jobs).failures[0][1]
+
+
+def test_agreement_is_listed_with_the_lowest_on_top(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    group = ensemble(runs)
+    predict_files(group, plan(scans / "a.nii.gz", tmp_path, "ct"))
+    predict_files(group, plan(scans, tmp_path, "ct"))  # the case of the first call stays in the list
+    cases = read_uncertainty(tmp_path)
+    assert {case.case for case in cases} == {"a", "b"}
+    assert cases[0].agreement is not None
+    assert cases[1].agreement is not None
+    assert cases[0].agreement <= cases[1].agreement
+    scan = read_image(scans / "a.nii.gz")
+    members = [Predictor(run, device="cpu").segment(scan, "ct") for run in runs]
+    classes = runs[0].dataset.classes
+    expected = measure_uncertainty(group.segment(scan, "ct"), members, 1.5 * 1.5 * 8 / 1000, classes, "a", "ct")
+    assert next(case for case in cases if case.case == "a") == expected
+    with (tmp_path / "uncertainty.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["case"] for row in rows] == [case.case for case in cases for _ in classes[1:]]
+    assert {row["members"] for row in rows} == {"3"}
+    record = json.loads((tmp_path / "a.prediction.json").read_text())
+    assert record["uncertainty"]["agreement"] == pytest.approx(expected.agreement)
+
+
+def test_training_cases_are_found_by_their_image(runs: list[Run], phantom: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(phantom.cases[0].image.parent)
+    train = phantom.of(split="train")[0]
+    jobs = [
+        *plan(phantom, tmp_path, split="test"),
+        Job("x", tmp_path / "link" / train.image.name, "ct", tmp_path / "x"),
+    ]
+    assert seen_in_training(ensemble(runs[:1]), jobs) == [(runs[0].folder, ["x"])]
+    assert seen_in_training(ensemble(runs[:1]), jobs[:-1]) == []
+
+
+def test_the_command_takes_several_runs_and_warns(
+    runs: list[Run], phantom: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    also = ["--also", str(runs[1].folder), "--also", str(runs[2].folder)]
+    out, scan = str(tmp_path / "out"), str(phantom.of("ct", "train")[0].image)
+    asked = ["predict", str(runs[0].folder), scan, out, "--modality", "ct", "--device", "cpu"]
+    assert cli.main([*asked, *also, "--mirror", "--probabilities"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("was trained without mirroring") == 3
+    assert said.err.count("was trained on") == 3
+    assert "agreement and scores flatter" in said.err
+    assert f"look at first: {tmp_path / 'out' / 'uncertainty.csv'}" in said.out
+    assert read_uncertainty(tmp_path / "out")[0].classes[0].members == 12
+    assert cli.main([*asked, *also, "--mirror", "--probabilities"]) == 0
+    assert "0 written, 1 skipped" in capsys.readouterr().out
+    assert cli.main([*asked, "--also", str(tmp_path / "nowhere")]) == 2
+    assert "expected a run folder" in capsys.readouterr().err
+    assert cli.main([*asked, "--largest-component", "spleen"]) == 2
+    assert "names 'spleen', which is no foreground class" in capsys.readouterr().err

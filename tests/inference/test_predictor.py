@@ -1,0 +1,171 @@
+"""Several predictions of one scan: averages against plain loops, what may be averaged and what may not."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unpaired.data.augment import NO_AUGMENTATION
+from unpaired.data.dataset import Dataset
+from unpaired.data.images import Image
+from unpaired.data.preprocess import Preprocessing, apply, restore_probabilities
+from unpaired.errors import InputError
+from unpaired.inference.postprocess import Postprocessing
+from unpaired.inference.predictor import Ensemble, Predictor, averaged, mirror_axes, segment_prepared
+from unpaired.networks.fcn import FCNConfig
+from unpaired.recipe import Recipe, build_method
+from unpaired.recipes.phantom import csa
+from unpaired.run import Run
+
+RECIPE = replace(
+    csa(),
+    network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+    preprocessing=Preprocessing(plane="axial"),
+    patch_size=(16, 16),
+    window_overlap=0.0,
+)
+SCAN = Image(
+    np.random.default_rng(0).normal(size=(18, 14, 3)).astype(np.float32),
+    np.diag([1.0, 1.5, 6.0, 1.0]),
+)
+
+
+def new_run(dataset: Dataset, folder: Path, recipe: Recipe = RECIPE) -> Run:
+    """A run with fresh weights, different for different seeds."""
+    run = Run.create(folder, recipe, dataset)
+    run.save_weights(build_method(recipe, run.modalities, len(dataset.classes)).network, "best")
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Two that prepare images alike, and one that crops and resamples them."""
+    folder = tmp_path_factory.mktemp("runs")
+    other = Preprocessing(plane="axial", spacing_mm=(6.0, 2.0, 2.0), roi="center", size=(3, 6, 8))
+    return [
+        new_run(phantom, folder / "first"),
+        new_run(phantom, folder / "second", replace(RECIPE, seed=1)),
+        new_run(phantom, folder / "third", replace(RECIPE, seed=2, preprocessing=other)),
+    ]
+
+
+def native_probabilities(run: Run) -> np.ndarray:
+    """One run's probabilities (class, x, y, z), brought back voxel by voxel: linear between prepared voxel centers."""
+    predictor = Predictor(run, device="cpu")
+    volume, geometry = apply(SCAN, run.recipe.preprocessing, run.dataset.modalities["ct"])
+    prepared = segment_prepared(predictor.method, run.recipe, volume, "ct", "cpu").numpy()
+    to_prepared = np.linalg.inv(geometry.prepared_affine) @ SCAN.affine
+    result = np.zeros((len(prepared), *SCAN.array.shape))
+    for voxel in product(*(range(size) for size in SCAN.array.shape)):
+        place = (to_prepared @ [*voxel, 1])[:3]
+        if any(p < -0.5 - 1e-9 or p > n - 0.5 + 1e-9 for p, n in zip(place, geometry.grid, strict=True)):
+            result[(0, *voxel)] = 1  # beyond what the run looked at
+            continue
+        place = [min(max(p, 0), n - 1) for p, n in zip(place, geometry.grid, strict=True)]
+        for corner in product((0, 1), repeat=3):
+            base = [int(np.floor(p + 1e-9)) for p in place]
+            weight = np.prod([abs(1 - c - (p - b)) for c, p, b in zip(corner, place, base, strict=True)])
+            at = [min(b + c, n - 1) for b, c, n in zip(base, corner, geometry.grid, strict=True)]
+            result[:, *voxel] += weight * prepared[:, *at]
+    return result
+
+
+def test_runs_are_averaged_on_the_images_own_grid(runs: list[Run]) -> None:
+    ensemble = Ensemble([Predictor(run, device="cpu") for run in runs])
+    found = ensemble.segment_case(SCAN, "ct")
+    expected = sum(native_probabilities(run) for run in runs) / 3
+    np.testing.assert_allclose(np.stack(list(found.probabilities())), expected, atol=1e-5)
+    np.testing.assert_allclose(sum(found.probabilities()), 1, atol=1e-5)
+    ordered = np.sort(expected, axis=0)
+    clear = ordered[-1] - ordered[-2] > 3e-5
+    assert clear.mean() > 0.7
+    np.testing.assert_array_equal(found.label_map[clear], expected.argmax(axis=0)[clear])
+    assert len(found.parts) == 2, "two runs share a grid, so their average is held once"
+    for run, member in zip(runs, found.members, strict=True):
+        np.testing.assert_array_equal(member, Predictor(run, device="cpu").segment(SCAN, "ct"))
+
+
+def test_the_order_of_runs_changes_nothing_but_whose_post_processing_counts(runs: list[Run]) -> None:
+    predictors = [Predictor(run, device="cpu") for run in runs]
+    there, back = (Ensemble(order).segment_case(SCAN, "ct") for order in (predictors, predictors[::-1]))
+    np.testing.assert_allclose(list(there.probabilities()), list(back.probabilities()), atol=1e-6)
+    predictors[0] = Predictor(runs[0], device="cpu", postprocessing=Postprocessing("all"))
+    kept = Ensemble(predictors).segment(SCAN, "ct")
+    assert (kept != there.label_map).any()
+    assert ((kept == there.label_map) | (kept == 0)).all()
+
+
+def test_mirrored_predictions_are_averaged(runs: list[Run]) -> None:
+    run = runs[0]
+    plain, mirrored = Predictor(run, device="cpu"), Predictor(run, device="cpu", mirror=True)
+    volume, geometry = apply(SCAN, run.recipe.preprocessing, run.dataset.modalities["ct"])
+    total = 0
+    for height, width in product((1, -1), repeat=2):
+        flipped = np.ascontiguousarray(volume[:, ::height, ::width])
+        said = segment_prepared(plain.method, run.recipe, flipped, "ct", "cpu").numpy()
+        total = total + said[:, :, ::height, ::width] / 4
+    found = Ensemble([mirrored]).segment_case(SCAN, "ct")
+    np.testing.assert_allclose(found.parts[0].probabilities, total, atol=1e-6)
+    np.testing.assert_array_equal(found.label_map, restore_probabilities(found.parts[0].probabilities, geometry))
+    assert len(found.members) == 4
+    np.testing.assert_array_equal(found.members[0], plain.segment(SCAN, "ct"))
+    assert (found.members[0] != found.members[3]).any()
+    np.testing.assert_array_equal(mirrored.segment(SCAN, "ct"), found.label_map)
+
+
+def test_every_run_counts_alike_however_many_mirrored_forms_it_has(runs: list[Run]) -> None:
+    mixed = Ensemble([Predictor(runs[0], device="cpu", mirror=True), Predictor(runs[1], device="cpu")])
+    parts = mixed.segment_case(SCAN, "ct").parts
+    alone = [Ensemble([one]).segment_case(SCAN, "ct").parts[0].probabilities for one in mixed.predictors]
+    assert mixed.size == 5
+    np.testing.assert_allclose(parts[0].probabilities, (alone[0] + alone[1]) / 2, atol=1e-6)
+
+
+def test_a_symmetric_network_is_not_changed_by_mirroring(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Voxelwise logits: every mirrored form says the same, so they all agree."""
+    predictor = Predictor(runs[0], device="cpu", mirror=True)
+
+    def voxelwise(images: torch.Tensor, modality: str) -> torch.Tensor:
+        middle = images[:, images.shape[1] // 2]
+        return torch.stack([middle, -middle, middle**2, middle * 0], dim=1)
+
+    monkeypatch.setattr(predictor.method, "predict", voxelwise)
+    found = Ensemble([predictor]).segment_case(SCAN, "ct")
+    assert len(np.unique(found.label_map)) > 1
+    for member in found.members:
+        np.testing.assert_array_equal(member, found.members[0])
+    np.testing.assert_array_equal(found.label_map, found.members[0])
+
+
+def test_one_run_has_no_members_and_saves_what_it_labels(runs: list[Run]) -> None:
+    for run in runs:
+        found = Ensemble([Predictor(run, device="cpu")]).segment_case(SCAN, "ct")
+        assert found.members == ()
+        np.testing.assert_array_equal(np.argmax(list(averaged(found.parts)), axis=0), found.label_map)
+
+
+def test_the_axes_are_those_that_training_mirrored() -> None:
+    assert mirror_axes(RECIPE) == ("height", "width")
+    trained = replace(RECIPE, augmentation=replace(NO_AUGMENTATION, mirror=("width",)))
+    assert mirror_axes(trained) == ("width",)
+    volume = replace(trained, patch_size=(8, 32, 32), context_slices=1)
+    deep = replace(volume, augmentation=replace(NO_AUGMENTATION, mirror=("depth", "width")))
+    assert mirror_axes(deep) == ("depth", "width")
+
+
+def test_runs_that_cannot_be_averaged_are_named(runs: list[Run], phantom: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected at least one run"):
+        Ensemble([])
+    renamed = Predictor(runs[1], device="cpu")
+    renamed.run = Run(runs[1].folder)
+    renamed.run.__dict__["dataset"] = replace(phantom, classes=(*phantom.classes[:-1], "aorta"))
+    with pytest.raises(InputError, match=r"run .*second has the classes .*aorta, run .*first has .*class by class"):
+        Ensemble([Predictor(runs[0], device="cpu"), renamed])
+    without = new_run(phantom, tmp_path / "ct_only", replace(RECIPE, modalities=("ct",)))
+    pair = Ensemble([Predictor(runs[0], device="cpu"), Predictor(without, device="cpu")])
+    with pytest.raises(InputError, match="ct_only has no modality 'lge'"):
+        pair.check_modality("lge")
+    pair.check_modality("ct")
