@@ -1,0 +1,118 @@
+"""Every method on every network, in 2D and 3D, with three modalities: one step trains, and the network then segments.
+
+MONAI's networks are adapted by name; without MONAI (extra `dev`) their rows are skipped.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from unpaired.data.batch import Batch
+from unpaired.methods.class_specific_affinity import CSAConfig
+from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
+from unpaired.methods.method import MethodConfig
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.adapt import AdaptedConfig
+from unpaired.networks.fcn import FCNConfig
+from unpaired.networks.independent import IndependentNetworksConfig
+from unpaired.networks.network import NetworkConfig
+from unpaired.networks.unet import UNetConfig
+
+NAMES = ("ct", "mr", "lge")
+C = 3
+MONAI = "monai.networks.nets:"
+UNET = UNetConfig(width=4, widest=12, blocks=(1, 1, 1))
+UNET_LAYERS = ("encoder2", "encoder3")
+
+# network -> the two feature maps whose affinity CSA compares
+NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
+    "fcn": (FCNConfig(width=2, dropout=0.0, initialization="he"), ("group4", "group5")),
+    "unet": (UNET, UNET_LAYERS),
+    "unet, batch norm": (replace(UNET, norm="batch"), UNET_LAYERS),
+    "unet, joint": (replace(UNET, norm="batch", modality_norm=False), UNET_LAYERS),
+    "unet, single": (IndependentNetworksConfig(UNET), UNET_LAYERS),
+    "MONAI UNet": (
+        AdaptedConfig(
+            f"{MONAI}UNet",
+            ("model.0", "model.1.submodule.0"),
+            {"channels": (4, 8, 12), "strides": (2, 2), "num_res_units": 1, "norm": "batch"},
+        ),
+        ("model.0", "model.1.submodule.0"),
+    ),
+    "MONAI DynUNet": (
+        AdaptedConfig(
+            f"{MONAI}DynUNet",
+            ("downsamples.0", "bottleneck"),
+            {"kernel_size": (3, 3, 3), "strides": (1, 2, 2), "upsample_kernel_size": (2, 2), "filters": (4, 8, 12)},
+        ),
+        ("downsamples.0", "bottleneck"),
+    ),
+    "MONAI SegResNet": (
+        AdaptedConfig(f"{MONAI}SegResNet", ("down_layers.1", "down_layers.2"), {"init_filters": 8}),
+        ("down_layers.1", "down_layers.2"),
+    ),
+    "MONAI SwinUNETR": (
+        AdaptedConfig(
+            f"{MONAI}SwinUNETR",
+            ("encoder2", "encoder3"),
+            {"feature_size": 12, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 3, 4)},
+        ),
+        ("encoder2", "encoder3"),
+    ),
+}
+METHODS: dict[str, MethodConfig] = {
+    "supervised": SupervisedConfig(),
+    "UMMKD": KnowledgeDistillationConfig(),
+    "affinity": CSAConfig(class_specific=False),
+    "CSA": CSAConfig(),
+    "CSA, literal": CSAConfig(consistency="literal"),
+}
+
+
+def built(name: str, dims: int):
+    """The network, once for all methods: building and probing cost more than a step."""
+    config, layers = NETWORKS[name]
+    if "MONAI" in name:
+        pytest.importorskip("monai")
+    torch.manual_seed(0)
+    return config.build(NAMES, 1, C, dims), layers
+
+
+def batches(size: tuple[int, ...]) -> dict[str, Batch]:
+    generator = torch.Generator().manual_seed(len(size))
+    return {
+        name: Batch(
+            torch.randn(2, 1, *size, generator=generator),
+            torch.randint(0, C, (2, *size), generator=generator),
+            torch.eye(C, dtype=torch.bool),
+        )
+        for name in NAMES
+    }
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_method_trains_it(name: str, dims: int) -> None:
+    network, layers = built(name, dims)
+    shortest, *others = network.size_multiples
+    size = (2 * shortest, *others)  # as small as it goes: an instance norm needs two voxels at the bottom
+    data = batches(size)
+    for row, method_config in METHODS.items():
+        if isinstance(method_config, CSAConfig):
+            method_config = replace(method_config, layer_pairs=(layers,))
+        method = method_config.build(network, C)
+        method.zero_grad(set_to_none=True)
+        objective = method(data, 0.0)
+        assert torch.isfinite(objective.loss), row
+        extra = {term for term in objective.terms if "/" not in term}
+        assert extra == {"supervised": set(), "UMMKD": {"kd"}, "affinity": {"affinity"}}.get(row, {"csa"}), row
+        assert all(objective.terms[term] > 0 for term in extra), row
+        objective.loss.backward()
+        for modality in NAMES:  # every modality's own weights are trained, where it has some
+            own = [p for key, p in network.named_parameters() if f"by_modality.{modality}." in key]
+            assert not own or any(p.grad is not None and p.grad.abs().max() > 0 for p in own), (row, modality)
+    network.eval()
+    with torch.no_grad():
+        logits = method.predict(data["mr"].images, "mr")
+    assert logits.shape == (2, C, *size)
