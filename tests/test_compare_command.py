@@ -10,6 +10,7 @@ import pytest
 from unpaired import cli
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image, write_image
+from unpaired.data.manifest import read_dataset
 
 CLASSES = "1:LV,2:RV"
 
@@ -115,6 +116,26 @@ def test_runs_and_a_page_with_figures(phantom: Dataset, manifest: Path, tmp_path
     drawn = {file.name for file in (out / "figures").iterdir()}
     assert drawn == {"dice_differences.svg", *(f"dice_{modality}.svg" for modality in phantom.modalities)}
     assert (out / "comparison.html").is_file()
+
+
+def test_a_run_that_was_trained_on_scored_patients_is_named(
+    folders: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = read_dataset(manifest).of(split="test")
+    for name, trained in (("fair", []), ("unfair", [cases[0].id])):
+        for case in cases:
+            assert case.label is not None
+            label = read_image(case.label)
+            write_image(folders / name / "predictions" / f"{case.id}.nii.gz", label.array, label.affine)
+        shutil.copy(manifest, folders / name / "dataset.json")
+        (folders / name / "split.json").write_text(json.dumps({"train": trained, "validation": [], "test": []}))
+    wishes = ("--reference", manifest, "--split", "test", "--out", folders / "out", "--no-report", "--json")
+    assert run("compare", folders / "fair", folders / "unfair" / "predictions", *wishes) == 0
+    said = [warning for warning in json.loads(capsys.readouterr().out)["warnings"] if "training" in warning]
+    assert len(said) == 1
+    assert said[0].startswith(
+        f"unfair: Some scored patients were also used in training or validation ({cases[0].patient})"
+    )
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,14 @@ def test_markdown_lists_the_tests_of_the_mean_columns(comparison):
     assert found.p_holm == 4 / 2**8
 
 
+def test_rows_say_how_many_seeds_they_have():
+    seeds = Contender("ours", (method("x", 0.1).seeds[0], method("x", 0.12).seeds[0]))
+    one = compare([method("base", 0.0), seeds], ["dice"])
+    assert [row[0] for row in rows_of(markdown(one), "## Dice %, higher is better")[2:]] == ["base", "ours (2 seeds)"]
+    assert "ours (2 seeds) & " in latex(one)
+    assert "ours (2 seeds)" in printed(one)
+
+
 def test_markdown_warns_before_the_numbers(comparison):
     text = markdown(comparison)
     assert text.index("missed: RV 2x") < text.index("## Dice")

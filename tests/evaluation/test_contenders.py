@@ -8,6 +8,7 @@ import pytest
 from unpaired.errors import InputError
 from unpaired.evaluation.contenders import (
     Contender,
+    folder_of,
     parse_contender,
     predictions_of,
     read_contender,
@@ -60,6 +61,7 @@ def test_scores_are_found_from_run_folder_scores_folder_and_file(tmp_path, place
     found = read_contender(str(tmp_path / "run" / place))
     assert found.name == "run"
     assert found.seeds == (one,)
+    assert folder_of(found.places[0]) == tmp_path / "run"
     (tmp_path / "run" / "predictions").mkdir()
     assert predictions_of(found.places[0]) == tmp_path / "run" / "predictions"
 
@@ -76,6 +78,8 @@ def test_predictions_are_scored_where_a_reference_is_known(tmp_path):
     assert read_contender(str(tmp_path / "theirs"), score).name == "theirs"
     assert read_contender(str(folder), score).name == "theirs"
     assert asked == [folder, folder]
+    assert predictions_of(folder) == folder
+    assert folder_of(folder) == tmp_path / "theirs"
     with pytest.raises(InputError, match="--reference"):
         read_contender(str(folder))
     with pytest.raises(InputError, match="found no folder"):

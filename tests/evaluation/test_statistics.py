@@ -229,10 +229,14 @@ def test_equal_differences_have_an_interval_of_one_point():
     assert (interval.low, interval.high) == (0.25, 0.25)
 
 
-def test_many_patients_are_drawn_in_blocks():
-    differences = np.random.default_rng(8).normal(0, 1, 300_000)
-    interval = bootstrap_interval(differences, resamples=20)
-    assert interval.low < differences.mean() < interval.high
+def test_many_patients_are_drawn_one_resample_at_a_time():
+    differences = np.random.default_rng(8).normal(0, 1, 5000)
+    interval = bootstrap_interval(differences, resamples=500)
+    assert statistics.KEPT < 500 * 5000
+    half = 1.96 / np.sqrt(5000)  # the standard error of a mean of 5000 normal values
+    assert interval.low == pytest.approx(differences.mean() - half, abs=half / 3)
+    assert interval.high == pytest.approx(differences.mean() + half, abs=half / 3)
+    assert interval == bootstrap_interval(differences, resamples=500)
 
 
 def test_one_patient_has_no_interval():

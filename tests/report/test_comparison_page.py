@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from chromium import find_chromium, launched
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
@@ -126,7 +127,7 @@ def test_names_are_text_and_not_tags(page):
 
 def test_the_tables_hold_the_numbers(comparison, page):
     dice = next(table for table in page.tables if table[1][0] == "method")
-    assert [row[0] for row in dice[2:]] == comparison.names
+    assert [row[0] for row in dice[2:]] == ["good", "bad", "<odd> & (2 seeds)"]
     column = comparison.main_columns[0]
     assert column.class_name == "mean"
     cell = comparison.cells["dice", column, "bad"]
@@ -170,6 +171,20 @@ def test_plots_and_words(page):
 
 def test_warnings_come_before_the_scores(page):
     assert page.text.index("No p below 0.125 is possible") < page.text.index("Dice %, higher is better")
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="needs Chromium (see tests/report/chromium.py)")
+@pytest.mark.parametrize(("theme", "width"), [("light", 1300), ("dark", 420)])
+def test_a_browser_shows_it_without_a_complaint(world, html, tmp_path, theme, width):
+    assert html
+    with launched(find_chromium(), tmp_path) as browser:
+        browser.open(world[3] / "out" / "comparison.html", width=width, theme=theme)
+        assert browser.complaints() == []
+        assert browser.run("document.documentElement.scrollWidth") <= width  # wide tables scroll in themselves
+        broken = "[...document.images].filter(image => !image.complete || !image.naturalWidth).length"
+        assert browser.run(broken) == 0
+        paper = browser.run("getComputedStyle(document.body).backgroundColor")
+        assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 25, 30)"}[theme]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The command that compares methods: compare."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +12,7 @@ from unpaired.errors import InputError
 if TYPE_CHECKING:
     from unpaired.data.dataset import Dataset
     from unpaired.evaluation.comparison import Comparison
+    from unpaired.evaluation.contenders import Contender
     from unpaired.evaluation.scores import Evaluation
     from unpaired.evaluation.scoring import Scoring
 
@@ -71,7 +72,8 @@ def compare(
         scoring = Scoring(policy, surface, _tolerances(scores))
         score = _scorer(reference, classes, split, scoring, workers)
     contenders = [read_contender(text, score) for text in methods]
-    comparison = compare_methods(contenders, scores, baseline, common, correct_over)
+    remarks = list(_remarks(contenders))
+    comparison = compare_methods(contenders, scores, baseline, common, correct_over, remarks)
     write_comparison(comparison, out)
     if report:
         _write_figures_and_page(comparison, out, reference)
@@ -109,6 +111,21 @@ def _tolerances(scores: Sequence[str]) -> tuple[float, ...]:
         raise InputError(f"expected scores such as nsd@2 (tolerance in mm), got {' '.join(scores)}") from error
 
 
+def _remarks(contenders: "Sequence[Contender]") -> Iterator[str]:
+    """What the runs among the methods say of themselves: patients they were trained on, a region that leaks."""
+    from unpaired.data.manifest import read_dataset
+    from unpaired.evaluation.contenders import folder_of
+    from unpaired.report.run_facts import read_run_facts
+    from unpaired.report.run_warnings import run_warnings
+
+    for method in contenders:
+        for label, place, one in zip(method.labels(), method.places, method.seeds, strict=True):
+            folder = folder_of(place)
+            if (folder / "split.json").is_file() and (folder / "dataset.json").is_file():
+                for warning in run_warnings(read_run_facts(folder), read_dataset(folder), one):
+                    yield f"{label}: {warning}"
+
+
 def _is_manifest(path: Path) -> bool:
     return path.suffix in (".json", ".csv", ".tsv") or (path / "dataset.json").is_file()
 
@@ -132,10 +149,10 @@ def _write_figures_and_page(comparison: "Comparison", out: Path, reference: Path
 def _dataset(comparison: "Comparison", reference: Path | None) -> "Dataset | None":
     """What says where the images are: the reference's manifest, else that of the first run folder that has one."""
     from unpaired.data.manifest import read_dataset
+    from unpaired.evaluation.contenders import folder_of
 
-    places = [place for method in comparison.contenders for place in method.places]
+    places = [folder_of(place) for method in comparison.contenders for place in method.places]
     for place in [*([reference] if reference is not None else []), *places]:
-        folder = place.parent if place.name == "evaluation" else place
-        if _is_manifest(folder) and folder.name != "scores.json":
-            return read_dataset(folder)
+        if _is_manifest(place):
+            return read_dataset(place)
     return None

@@ -6,9 +6,10 @@ tested, so that seeds are never counted as patients. Every method's numbers are 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -28,13 +29,17 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparable methods and what is computed of them; `left_out` is in none of the numbers."""
+    """Comparable methods and what is computed of them; `left_out` is in none of the numbers.
+
+    `remarks` are whatever else a reader must know of the methods, a sentence each.
+    """
 
     contenders: tuple[Contender, ...]
     baseline: str
     scores: tuple[str, ...]
     family: Family
     left_out: tuple[LeftOut, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -111,13 +116,21 @@ class Comparison:
             for method in self.contenders
         }
 
+    @cached_property
+    def by_patient(self) -> dict[tuple[str, Column, str], dict[str, float]]:
+        """(score, column, method) -> {patient: value}, averaged over seeds."""
+        result = {}
+        for key, seeds in self.by_seed.items():
+            found: dict[str, list[float]] = defaultdict(list)
+            for values in seeds:
+                for patient, value in values.items():
+                    found[patient].append(value)
+            result[key] = {patient: fmean(values) for patient, values in found.items()}
+        return result
+
     def patient_values(self, score: str, column: Column, name: str) -> dict[str, float]:
         """{patient: value} of a method, averaged over its seeds."""
-        found: dict[str, list[float]] = defaultdict(list)
-        for values in self.by_seed[score, column, name]:
-            for patient, value in values.items():
-                found[patient].append(value)
-        return {patient: float(np.mean(values)) for patient, values in found.items()}
+        return self.by_patient[score, column, name]
 
     @cached_property
     def cells(self) -> dict[tuple[str, Column, str], Cell]:
@@ -129,8 +142,8 @@ class Comparison:
         count = {status: sum(row.status == status for row in rows) for status in STATUSES}
         seeds = self.by_seed[score, column, name]
         values = self.patient_values(score, column, name)
-        spread = list(values.values()) if len(seeds) == 1 else [_mean(one.values()) for one in seeds if one]
-        mean = _mean(values.values()) if values and count["scored"] else None
+        spread = list(values.values()) if len(seeds) == 1 else [fmean(one.values()) for one in seeds if one]
+        mean = fmean(values.values()) if values and count["scored"] else None
         std = float(np.std(spread, ddof=1)) if mean is not None and len(spread) > 1 else None
         n = len(rows) - count["not_applicable"]
         return Cell(mean, std, len(values), n, count["scored"], count["missed"], count["false_positive"])
@@ -184,7 +197,7 @@ class Comparison:
                     kept = replace(one, scores=_without(one.scores, self.dropped[score]))
                     for case, value in case_means(kept, score).items():
                         found[case].append(value)
-                result[score, method.name] = {case: _mean(values) for case, values in found.items()}
+                result[score, method.name] = {case: fmean(values) for case, values in found.items()}
         return result
 
     def losses(self, score: str | None = None) -> list[CaseLoss]:
@@ -220,7 +233,7 @@ class Comparison:
             column=column,
             method=name,
             patients=len(patients),
-            mean=_mean(values) if patients else None,
+            mean=fmean(values) if patients else None,
             interval=bootstrap_interval(values),
             test=test,
             effect=None if test.effect is None else sign * test.effect,
@@ -236,12 +249,14 @@ def compare(
     baseline: str | None = None,
     common: bool = False,
     family: Family = "methods",
+    remarks: Sequence[str] = (),
 ) -> Comparison:
     """Compare methods with a baseline (None: the first) by some scores.
 
     `family` says over what p values are corrected (Holm): the methods of one column, or everything in one score's
-    table. Raises InputError where the methods are not comparable (see `require_comparable`), for an unknown score or
-    baseline, and for a preset's column, which counts as its protocol does and not as ours.
+    table; `remarks` come with the warnings. Raises InputError where the methods are not comparable (see
+    `require_comparable`), for an unknown score or baseline, and for a preset's column, which counts as its protocol
+    does and not as ours.
     """
     names = [method.name for method in contenders]
     chosen = baseline if baseline is not None else (names[0] if names else "")
@@ -253,7 +268,7 @@ def compare(
         if any(score in columns for columns in PRESET_COLUMNS.values()):
             raise InputError(f"{score!r} is a preset's column and can't be tested; {nearest(score, ['dice', 'hd95'])}")
     kept, left_out = require_comparable(contenders, scores, common)
-    return Comparison(tuple(kept), chosen, tuple(scores), family, tuple(left_out))
+    return Comparison(tuple(kept), chosen, tuple(scores), family, tuple(left_out), tuple(remarks))
 
 
 def empty_structures(method: Contender, case: str | None = None) -> Iterator[str]:
@@ -281,7 +296,3 @@ def _grouped(evaluation: Evaluation) -> dict[Column, list[Score]]:
 
 def _without(rows: Sequence[Score], dropped: set[Key]) -> list[Score]:
     return [row for row in rows if (row.case, row.class_name) not in dropped]
-
-
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))

@@ -69,6 +69,12 @@ def mark(difference: Difference | None) -> str:
     return BETTER_MARK if difference.effect > 0 else WORSE_MARK
 
 
+def row_name(comparison: Comparison, name: str) -> str:
+    """A method as a row is called: its name, with the number of seeds where there are several."""
+    seeds = len(comparison.contender(name).seeds)
+    return f"{name} ({seeds} seeds)" if seeds > 1 else name
+
+
 def count_text(comparison: Comparison, name: str) -> tuple[str, str]:
     """("2 of 54", "0"): structures that a method missed and invented, over all modalities and seeds."""
     rows = [row for one in comparison.contender(name).seeds for row in one.scores]

@@ -1,7 +1,7 @@
 """A comparison's tables for a LaTeX paper."""
 
 from unpaired.evaluation.comparison import Comparison
-from unpaired.evaluation.comparison_cells import DASH, best_methods, cell_text, count_text, mark, title
+from unpaired.evaluation.comparison_cells import DASH, best_methods, cell_text, count_text, mark, row_name, title
 from unpaired.evaluation.comparison_notes import BETTER_MARK, WORSE_MARK, notes, warnings
 from unpaired.evaluation.comparison_records import Column
 
@@ -61,7 +61,7 @@ def _latex_table(comparison: Comparison, score: str, caption: str) -> str:
     ]
     for name in comparison.names:
         cells = [_latex_cell(comparison, score, column, name) for column in comparison.columns]
-        lines.append(" & ".join([_tex(name), *cells, *count_text(comparison, name)]) + r" \\")
+        lines.append(" & ".join([_tex(row_name(comparison, name)), *cells, *count_text(comparison, name)]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 

@@ -50,6 +50,7 @@ def warnings(comparison: Comparison) -> Iterator[str]:
 
 def cautions(comparison: Comparison) -> Iterator[str]:
     """The warnings without the one about left-out cases."""
+    yield from comparison.remarks
     for method in comparison.contenders:
         found = "; ".join(empty_structures(method))
         if found:

@@ -19,6 +19,7 @@ from unpaired.evaluation.comparison_cells import (
     cell_text,
     count_text,
     mark,
+    row_name,
     test_cells,
     title,
 )
@@ -43,7 +44,9 @@ def markdown(comparison: Comparison) -> str:
                 text = cell_text(score, comparison.cells[score, column, name])
                 text = f"**{text}**" if name in best_methods(comparison, score, column) else text
                 cells.append(text + _md(mark(comparison.by_key.get((score, column, name)))))
-            lines.append("| " + " | ".join([_md(name), *cells, *count_text(comparison, name)]) + " |")
+            lines.append(
+                "| " + " | ".join([_md(row_name(comparison, name)), *cells, *count_text(comparison, name)]) + " |"
+            )
         lines.append("")
     lines += [f"## Against {_md(comparison.baseline)}", "", _md_row(TEST_HEADINGS), "|---|---|---|---|" + "---:|" * 7]
     lines += [_md_row(test_cells(one)) for one in _main_differences(comparison)]
@@ -57,7 +60,7 @@ def comparison_table(comparison: Comparison, score: str) -> Table:
     for head in ("modality", "class"):
         table.add_column(head)
     for name in comparison.names:
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(row_name(comparison, name)), justify="right")
     for column in comparison.columns:
         best = best_methods(comparison, score, column)
         cells = []

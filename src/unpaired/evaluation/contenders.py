@@ -66,12 +66,17 @@ def parse_contender(text: str) -> tuple[str, tuple[Path, ...]]:
     return name.strip() or _name_of(paths[0]), paths
 
 
+def folder_of(place: Path) -> Path:
+    """The folder, as a rule of a run, that a path given to `read_contender` belongs to."""
+    folder = place.parent if place.name == "scores.json" else place
+    whole = folder.name not in GENERIC_NAMES or (folder / "evaluation").is_dir()
+    return folder if whole else folder.parent
+
+
 def predictions_of(place: Path) -> Path:
     """The folder of label maps that belongs to a path given to `read_contender`, whether it exists or not."""
-    folder = place.parent if place.name == "scores.json" else place
-    if folder.name == "evaluation":
-        folder = folder.parent
-    return folder / "predictions" if (folder / "predictions").is_dir() else folder
+    folder = folder_of(place)
+    return folder / "predictions" if (folder / "predictions").is_dir() else place
 
 
 def require_comparable(

@@ -7,6 +7,7 @@ can't answer at all, and `smallest_p` says so beforehand.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
@@ -19,6 +20,8 @@ EXACT_UP_TO = 500
 NOISE = 1e-10
 """Differences closer than this share of the largest are equal: rounding of floats must not make ranks."""
 RESAMPLES = 10_000
+KEPT = 2_000_000
+"""Up to so many counts (16 MB) the drawn patients are kept for the next interval of as many patients."""
 
 
 @dataclass(frozen=True)
@@ -118,17 +121,24 @@ def bootstrap_interval(
     n = len(values)
     if n < 2:
         return None
-    generator = np.random.default_rng(seed)
-    block = max(1, 1_000_000 // n)  # at most 8 MB of indices at a time
-    means = [
-        values[generator.integers(n, size=(min(block, resamples - start), n))].mean(axis=1)
-        for start in range(0, resamples, block)
-    ]
+    means = _drawn(n, resamples, seed) @ values / n if n * resamples <= KEPT else _means(values, resamples, seed)
     tail = (1 - level) / 2
     if expanded:
         tail = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
-    low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
+    low, high = np.quantile(means, (tail, 1 - tail))
     return Interval(float(low), float(high))
+
+
+@lru_cache(maxsize=4)
+def _drawn(n: int, resamples: int, seed: int) -> np.ndarray:
+    """(resamples, n): how often each patient is drawn."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+
+
+def _means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """The mean of each resample, one at a time: for many patients."""
+    generator = np.random.default_rng(seed)
+    return np.array([values[generator.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
 
 
 def _mean_ranks(sizes: np.ndarray) -> np.ndarray:

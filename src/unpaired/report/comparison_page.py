@@ -13,7 +13,7 @@ from unpaired.evaluation.comparison_cells import (
     count_text,
     mark,
     number,
-    percent,
+    row_name,
     short_title,
     test_cells,
     title,
@@ -71,6 +71,7 @@ def write_comparison_report(
             (modality, [column for column in comparison.columns if column.modality == modality])
             for modality in comparison.modalities
         ],
+        row_names={name: row_name(comparison, name) for name in comparison.names},
         counts={name: count_text(comparison, name) for name in comparison.names},
         plots=list(score_pictures(comparison)),
         short_title=short_title,
@@ -90,7 +91,6 @@ def write_comparison_report(
         drawn_at_most=MISSED_AT_MOST,
         empty=list(_empty(comparison)),
         patient_tables={short_title(score): _patients(comparison, score) for score in comparison.scores},
-        percent=percent,
         files=[name for name in FILES if (out.parent / name).is_file()],
     )
     write_text(out, page)
