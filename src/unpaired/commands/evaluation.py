@@ -1,6 +1,11 @@
 """The commands about scores: evaluate, report."""
 
-from typing import Literal
+import json as json_format
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from unpaired.commands.arguments import (
     OptionalPath,
@@ -13,6 +18,15 @@ from unpaired.commands.arguments import (
 )
 from unpaired.errors import InputError
 
+if TYPE_CHECKING:
+    from unpaired.data.dataset import Dataset
+    from unpaired.evaluation.scores import Evaluation
+    from unpaired.evaluation.scoring import Scoring
+
+Tolerances = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MM|CLASS=MM")]
+ScoreNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
+Presets = tuple[Literal["csa", "ssc", "transunet", "amos"], ...]
+
 
 def evaluate(
     predictions: Predictions,
@@ -23,42 +37,138 @@ def evaluate(
     classes: OptionalText = None,
     split: OptionalText = None,
     policy: Literal["diagonal", "excluded"] = "diagonal",
+    surface: Literal["voxel", "area"] = "voxel",
+    tolerance: Tolerances = (),
+    preset: Presets = (),
+    show: ScoreNames = (),
+    json: bool = False,
     workers: int = 2,
 ) -> int:
-    """Score label maps against references: Dice, HD95, ASSD per case and class. Needs no torch, takes anybody's files.
+    """Score label maps against references: overlap, distances, volumes per case and class. Needs no torch.
+
+    Saved probabilities (`predict --probabilities`) are judged too, and so is the uncertainty of averaged predictions.
 
     Args:
         predictions: Folder of label maps named like the case (or, for folders, like the reference).
         reference: A manifest, a run folder (its test cases), or a folder of label maps.
-        out: Folder for scores.csv and scores.json (default: `evaluation` beside the predictions).
+        out: Folder for scores.csv, patients.csv and scores.json (default: `evaluation` beside the predictions).
         classes: For a folder of references: "1:LV,2:myo".
         split: Only this side of a manifest's cases.
         policy: What a missed structure's distance is: the image's diagonal, or left out (always counted).
-        workers: Processes.
+        surface: Distances between surface voxels, or between surface elements weighted by their area.
+        tolerance: Tolerances in mm of the surface Dice (NSD): "1 2" for all classes, "LV=1.5" for one (default: 1 2).
+        preset: Also print what other protocols would, beside our columns.
+        show: Columns of the table: names such as dice iou hd nsd@2, or all (default: dice hd95 assd, NSD if asked for).
+        json: Print everything as one JSON value instead of a table; also what is wrong with the input.
+        workers: Threads.
     """
-    from rich.console import Console
-
-    from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.evaluate import evaluate_dataset, evaluate_folders
-    from unpaired.evaluation.label_values import parse_classes
-    from unpaired.evaluation.scoring import Scoring
-    from unpaired.evaluation.tables import score_table, write_evaluation
+    from unpaired.evaluation.scoring import Scoring, parse_tolerances
 
     out = out or predictions.parent / "evaluation"
-    if reference.suffix in (".json", ".csv", ".tsv") or (reference / "dataset.json").is_file():
-        side = split or ("test" if (reference / "recipe.json").is_file() else None)
-        evaluation = evaluate_dataset(
-            read_dataset(reference), predictions, split=side, scoring=Scoring(policy), workers=workers
+    evaluation = None
+    try:
+        everyone, own = parse_tolerances(tolerance)
+        scoring = Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, preset)
+        dataset, side = _dataset(reference, split)
+        evaluation = _score(predictions, dataset or reference, side, classes, scoring, workers)
+        if not evaluation.scores:
+            raise _nothing_scored(evaluation)
+        return _write_and_show(
+            evaluation, dataset, predictions, side, out, workers, _shown(evaluation, show, bool(tolerance)), json
         )
-    else:
-        if classes is None:
-            raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
-        names = parse_classes(classes)
-        evaluation = evaluate_folders(predictions, reference, names, scoring=Scoring(policy), workers=workers)
+    except (InputError, OSError) as error:
+        if json:
+            failures = [asdict(failure) for failure in evaluation.failures] if evaluation else []
+            document = {"error": {"message": str(error), "exit_code": 2}, "failures": failures}
+            print(json_format.dumps(document, indent=1))
+        raise
+
+
+def _dataset(reference: Path, split: str | None) -> "tuple[Dataset | None, str | None]":
+    """The dataset and the side to score if the reference is a manifest or a run, else nothing."""
+    from unpaired.data.manifest import read_dataset
+
+    if reference.suffix in (".json", ".csv", ".tsv") or (reference / "dataset.json").is_file():
+        return read_dataset(reference), split or ("test" if (reference / "recipe.json").is_file() else None)
+    return None, None
+
+
+def _score(
+    predictions: Path,
+    reference: "Dataset | Path",
+    side: str | None,
+    classes: str | None,
+    scoring: "Scoring",
+    workers: int,
+) -> "Evaluation":
+    from unpaired.evaluation.evaluate import evaluate_dataset, evaluate_folders
+    from unpaired.evaluation.label_values import parse_classes
+
+    if not isinstance(reference, Path):
+        return evaluate_dataset(reference, predictions, split=side, scoring=scoring, workers=workers)
+    if classes is None:
+        raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
+    return evaluate_folders(predictions, reference, parse_classes(classes), scoring=scoring, workers=workers)
+
+
+def _shown(evaluation: "Evaluation", show: tuple[str, ...], tolerances: bool) -> tuple[str, ...]:
+    """The table's columns; raises InputError for a name that is no score."""
+    from unpaired.evaluation.tables import SHOWN
+
+    if show == ("all",):
+        return tuple(name for name in evaluation.score_names if ":" not in name)
+    for name in show:
+        evaluation.require_score(name)
+    return show or (*SHOWN, *(evaluation.nsd_names if tolerances else ()))
+
+
+def _nothing_scored(evaluation: "Evaluation") -> InputError:
+    """Every case failed, which no table should hide: all are named, and it is an error."""
+    list_failures([(failure.case, failure.message) for failure in evaluation.failures])
+    first = evaluation.failures[0]
+    return InputError(
+        f"nothing could be scored: {len(evaluation.failures)} failed, {first.case} because: {first.message}"
+    )
+
+
+def _write_and_show(
+    evaluation: "Evaluation",
+    dataset: "Dataset | None",
+    predictions: Path,
+    side: str | None,
+    out: Path,
+    workers: int,
+    shown: tuple[str, ...],
+    json: bool,
+) -> int:
+    """Write the scores, judge what else was predicted, show both; returns the exit code."""
+    from rich.console import Console
+
+    from unpaired.evaluation.calibration_files import calibration_table
+    from unpaired.evaluation.tables import evaluation_to_json, score_table, write_evaluation
+    from unpaired.evaluation.trust import evaluate_trust
+    from unpaired.evaluation.uncertainty_check import sentences
+
     write_evaluation(evaluation, out)
-    Console(width=table_width()).print(score_table(evaluation))
+    trust = evaluate_trust(evaluation, dataset, predictions, side, out, workers)
+    more = trust.calibration.failures if trust.calibration is not None else ()
+    failures = [(failure.case, failure.message) for failure in (*evaluation.failures, *more)]
+    if json:
+        document: dict[str, Any] = {"folder": str(out), **evaluation_to_json(evaluation)}
+        document["failures"] = [{"case": case, "message": message} for case, message in failures]
+        print(json_format.dumps(document, indent=1))
+        return list_failures(failures)
+    table = score_table(evaluation, shown)
+    console = Console(width=table_width(), highlight=False)
+    if table_width() is not None:  # nobody's terminal: as wide as it takes
+        console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
+    console.print(table)
+    if trust.calibration is not None:
+        console.print(calibration_table(trust.calibration))
+    for sentence in sentences(trust.check) if trust.check else ():
+        print(f"agreement, {sentence}")
     print(f"scores by case and class: {out / 'scores.csv'}")
-    return list_failures([(failure.case, failure.message) for failure in evaluation.failures])
+    return list_failures(failures)
 
 
 def report(
