@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 import unpaired
 from test_architecture import ALLOWED
@@ -67,6 +68,19 @@ def test_the_readmes_python_runs(manifest: Path, tmp_path: Path, monkeypatch: py
     assert names["label_map"].shape == names["image"].array.shape
     assert names["evaluation"].modalities == ["ct", "bssfp", "lge"]
     assert not names["evaluation"].failures
+
+
+def test_the_networks_of_the_how_to_are_built() -> None:
+    recipe, monai, mine = blocks(text_of("docs/how-to/networks.md"), "python")
+    names: dict[str, Any] = {}
+    exec(compile(recipe, "networks.md", "exec"), names)
+    unet = names["unet"]()
+    assert unet.method.layer_pairs[0][0] in replace(unet.network, width=2).build(["ct"], 1, 3, 2).feature_names
+    exec(compile(mine, "networks.md", "exec"), names)
+    assert names["MyNetwork"](channels=1, classes=3, spatial_dims=3)(torch.zeros(1, 1, 4, 4, 4)).shape[1] == 3
+    pytest.importorskip("monai")
+    exec(compile(monai, "networks.md", "exec"), names)
+    assert names["network"].build(["ct", "mr"], 1, 3, 2).size_multiples == (8, 8)
 
 
 @pytest.fixture
