@@ -76,7 +76,7 @@ def compare(
     comparison = compare_methods(contenders, scores, baseline, common, correct_over, remarks)
     write_comparison(comparison, out)
     if report:
-        _write_figures_and_page(comparison, out, reference)
+        _write_page(comparison, out, reference)
     if json:
         print(dumps(to_json(comparison), ensure_ascii=False))
     else:
@@ -130,18 +130,10 @@ def _is_manifest(path: Path) -> bool:
     return path.suffix in (".json", ".csv", ".tsv") or (path / "dataset.json").is_file()
 
 
-def _write_figures_and_page(comparison: "Comparison", out: Path, reference: Path | None) -> None:
+def _write_page(comparison: "Comparison", out: Path, reference: Path | None) -> None:
     from unpaired.evaluation.contenders import predictions_of
-    from unpaired.figures.comparison import draw_boxes, draw_differences
-    from unpaired.figures.style import svg
-    from unpaired.files import write_bytes
     from unpaired.report.comparison_page import write_comparison_report
 
-    for score in comparison.scores:
-        stem = score.replace("@", "_at_")
-        write_bytes(out / "figures" / f"{stem}_differences.svg", svg(draw_differences(comparison, score)))
-        for modality in comparison.modalities:
-            write_bytes(out / "figures" / f"{stem}_{modality}.svg", svg(draw_boxes(comparison, score, modality)))
     predictions = {method.name: predictions_of(method.places[0]) for method in comparison.contenders}
     write_comparison_report(comparison, out / "comparison.html", _dataset(comparison, reference), predictions)
 

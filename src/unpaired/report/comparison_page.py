@@ -23,7 +23,13 @@ from unpaired.evaluation.comparison_notes import cautions, notes
 from unpaired.evaluation.scores import Score
 from unpaired.evaluation.summaries import MEAN
 from unpaired.files import write_text
-from unpaired.report.comparison_pictures import MISSED_AT_MOST, methods_pictures, score_pictures, troubled
+from unpaired.report.comparison_pictures import (
+    MISSED_AT_MOST,
+    methods_pictures,
+    score_pictures,
+    troubled,
+    write_figures,
+)
 from unpaired.report.template import render
 
 WORST_LISTED = 20
@@ -49,12 +55,13 @@ class EmptyStructure:
 def write_comparison_report(
     comparison: Comparison, out: Path, dataset: Dataset | None = None, predictions: Mapping[str, Path] | None = None
 ) -> Path:
-    """Write the page of a comparison to `out` and return it.
+    """Write the page of a comparison to `out` and return it; its plots go into `figures` beside it as well.
 
     `dataset` says where images and references are, `predictions` where each method's label maps are; what is missing
     is not drawn, and the page says why. Raises InputError if `out` can't be written.
     """
-    folders = dict(predictions or {})
+    plots = list(score_pictures(comparison))
+    figures = write_figures(plots, comparison.modalities, out.parent / "figures")
     page = render(
         "comparison.html.jinja",
         comparison=comparison,
@@ -73,7 +80,7 @@ def write_comparison_report(
         ],
         row_names={name: row_name(comparison, name) for name in comparison.names},
         counts={name: count_text(comparison, name) for name in comparison.names},
-        plots=list(score_pictures(comparison)),
+        plots=plots,
         short_title=short_title,
         test_headings=TEST_HEADINGS,
         tests=[
@@ -86,12 +93,15 @@ def write_comparison_report(
         ],
         number=number,
         worst_score=short_title(comparison.scores[0]),
-        pictures=list(methods_pictures(comparison, dataset, folders)),
+        pictures=list(methods_pictures(comparison, dataset, predictions or {})),
         troubled=len(troubled(comparison)),
         drawn_at_most=MISSED_AT_MOST,
         empty=list(_empty(comparison)),
         patient_tables={short_title(score): _patients(comparison, score) for score in comparison.scores},
-        files=[name for name in FILES if (out.parent / name).is_file()],
+        files=[
+            *(name for name in FILES if (out.parent / name).is_file()),
+            *(f"figures/{figure.name}" for figure in figures),
+        ],
     )
     write_text(out, page)
     return out

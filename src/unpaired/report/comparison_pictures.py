@@ -1,6 +1,8 @@
 """The pictures of a comparison: boxes, differences, and cases as every method segmented them."""
 
-from collections.abc import Iterator, Mapping
+import re
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.comparison import boxes_alt, differences_alt, draw_boxes, draw_differences
 from unpaired.figures.method_overlays import draw_methods
 from unpaired.figures.style import webp
+from unpaired.files import write_bytes
 from unpaired.report.pictures import Picture, data_uri, themed
 from unpaired.report.ranking import prediction_file
 
@@ -59,6 +62,17 @@ def score_pictures(comparison: Comparison) -> Iterator[ScorePictures]:
             differences_alt(comparison, score),
         )
         yield ScorePictures(score, boxes, differences)
+
+
+def write_figures(plots: Sequence[ScorePictures], modalities: Sequence[str], folder: Path) -> list[Path]:
+    """Write the light drawings as `<score>_<modality>.svg` and `<score>_differences.svg`, for papers; returns them."""
+    written = []
+    for plot in plots:
+        for name, picture in zip([*modalities, "differences"], [*plot.boxes, plot.differences], strict=True):
+            stem = re.sub(r"[^\w.-]", "_", f"{plot.score}_{name}")  # scores may come from anybody's file
+            written.append(folder / f"{stem}.svg")
+            write_bytes(written[-1], b64decode(picture.light.partition(",")[2]))
+    return written
 
 
 def worst_cases(comparison: Comparison) -> list[CaseLoss]:

@@ -14,7 +14,8 @@ from unpaired.figures.curves import curves_of, draw_curve
 from unpaired.figures.score_strips import draw_dice_strips
 from unpaired.files import write_text
 from unpaired.report.pictures import dice_strips_alt, empty_masks, overlays, themed
-from unpaired.report.run_facts import RunFacts, read_run_facts
+from unpaired.report.run_facts import read_run_facts
+from unpaired.report.run_warnings import run_warnings
 from unpaired.report.template import render
 from unpaired.report.trust import trust_view
 from unpaired.report.viewer import VIEWER_MB, build_viewer
@@ -77,7 +78,7 @@ def write_report(
         rows=list(summary_rows(evaluation)),
         mean=MEAN,
         definitions=definitions(evaluation),
-        warnings=list(_warnings(facts, dataset, evaluation)),
+        warnings=list(run_warnings(facts, dataset, evaluation)),
         overlays={
             modality: list(overlays(dataset, predictions, evaluation, modality))
             for modality in _drawn(dataset, evaluation)
@@ -109,23 +110,6 @@ def _single_class(evaluation: Evaluation, row: SummaryRow) -> bool:
 
 def _drawn(dataset: Dataset, evaluation: Evaluation) -> list[str]:
     return [name for name in dataset.modalities if name in evaluation.modalities]
-
-
-def _warnings(facts: RunFacts, dataset: Dataset, evaluation: Evaluation) -> Iterator[str]:
-    """What a reader must know before believing the scores."""
-    tested = {row.case for row in evaluation.scores} | {failure.case for failure in evaluation.failures}
-    if facts.split is not None:
-        patient = {case.id: case.patient for case in dataset.cases}
-        seen = {
-            patient[case] for side in ("train", "validation") for case in facts.split.get(side, []) if case in patient
-        }
-        leaked = sorted({patient[case] for case in tested if case in patient} & seen)
-        if leaked:
-            listed = ", ".join(leaked[:8]) + (" ..." if len(leaked) > 8 else "")
-            yield f"Some scored patients were also used in training or validation ({listed}): the scores flatter."
-    preprocessing = (facts.recipe or {}).get("preprocessing")
-    if isinstance(preprocessing, dict) and preprocessing.get("roi") == "label":
-        yield "Scans were cropped around the reference label, also at test time: the reference leaks into predictions."
 
 
 def _split_rows(dataset: Dataset) -> Iterator[SplitRow]:
