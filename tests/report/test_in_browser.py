@@ -95,6 +95,14 @@ def settle(browser):
     browser.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def scan(browser):
+    """What the viewer shows, with black where the stage's edge may have the mark of focus."""
+    picture = browser.picture(".stage")
+    inner = np.zeros_like(picture)
+    inner[6:-6, 6:-6] = picture[6:-6, 6:-6]
+    return inner
+
+
 def colored(picture):
     """Where a picture is not gray: where labels were drawn."""
     return np.ptp(picture, axis=2) > 40
@@ -121,12 +129,12 @@ def test_a_page_loads_whole_from_disk(browser, page, theme, width):
 
 @pytest.mark.parametrize(("width", "theme"), [(700, "light"), (420, "dark")])
 def test_the_viewer_opens_by_keyboard_and_draws(browser, bodies, theme, width):
-    browser.open(bodies, width=width, theme=theme)
+    browser.open(bodies, width=width, height=520, theme=theme)
     browser.run("document.getElementById('viewer-open').focus()")
     browser.press("Enter")
     browser.wait(READY)
     settle(browser)
-    stage = browser.picture(".stage")
+    stage = scan(browser)
     assert len(np.unique(stage.reshape(-1, 3), axis=0)) > 50
     assert colored(stage).mean() > 0.002
     assert browser.run("document.documentElement.scrollWidth") <= width
@@ -140,12 +148,12 @@ def test_left_is_on_the_right_and_front_is_up(viewer, case):
     """As in the overlays, for files of both axis orders: the block lies to the patient's left and in front."""
     choose(viewer, "case", case)
     labels(viewer, "none")
-    bare = viewer.picture(".stage")
+    bare = scan(viewer)
     assert not colored(bare).any()
     columns = np.flatnonzero((bare.max(axis=2) > 80).sum(axis=0) > 20)  # the body
     rows = np.flatnonzero((bare.max(axis=2) > 80).sum(axis=1) > 20)
     labels(viewer, "reference")
-    places = np.argwhere(like(viewer.picture(".stage"), 1))
+    places = np.argwhere(like(scan(viewer), 1))
     assert len(places) > 30
     assert places[:, 0].max() < rows.mean()
     assert places[:, 1].min() > columns.mean()
@@ -153,16 +161,16 @@ def test_left_is_on_the_right_and_front_is_up(viewer, case):
 
 def test_prediction_is_a_fill_and_reference_an_outline(viewer):
     labels(viewer, "prediction")
-    fill = colored(viewer.picture(".stage"))
+    fill = colored(scan(viewer))
     labels(viewer, "reference")
-    outline = like(viewer.picture(".stage"), 1)
+    outline = like(scan(viewer), 1)
     rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))
     height, width = np.ptp(rows) // 3, np.ptp(columns) // 3
     inner = (slice(rows[0] + height, rows[-1] - height), slice(columns[0] + width, columns[-1] - width))
     assert fill[inner].mean() > 0.9
     assert outline[inner].mean() < 0.1
     labels(viewer, "both")
-    both = viewer.picture(".stage")
+    both = scan(viewer)
     assert colored(both)[inner].mean() > 0.9
     assert like(both, 1).sum() >= 0.9 * outline.sum()
 
@@ -170,18 +178,18 @@ def test_prediction_is_a_fill_and_reference_an_outline(viewer):
 def test_fill_opacity_and_gray_values_follow_their_controls(viewer):
     labels(viewer, "prediction")
     choose(viewer, "opacity", 10)
-    weak = viewer.picture(".stage")
+    weak = scan(viewer)
     choose(viewer, "opacity", 90)
-    strong = viewer.picture(".stage")
+    strong = scan(viewer)
     assert np.ptp(strong, axis=2).sum() > 2 * np.ptp(weak, axis=2).sum()
     labels(viewer, "none")
-    before = viewer.picture(".stage")
+    before = scan(viewer)
     choose(viewer, "high", 60)
-    brighter = viewer.picture(".stage")
+    brighter = scan(viewer)
     assert brighter.mean() > before.mean() + 3
     viewer.run("document.getElementById('viewer-reset').click()")
     settle(viewer)
-    assert np.array_equal(viewer.picture(".stage"), before)
+    assert np.array_equal(scan(viewer), before)
 
 
 def test_the_crosshair_says_where_it_is_and_what_is_there(viewer):
@@ -201,17 +209,30 @@ def test_the_crosshair_says_where_it_is_and_what_is_there(viewer):
     assert len(set(positions)) == 3
 
 
+@pytest.mark.parametrize("view", ["axial", "coronal", "sagittal"])
+def test_arrows_move_the_crosshair_their_way_on_the_screen(viewer, view):
+    labels(viewer, "none")
+    choose(viewer, "view", view)
+    row, column = crosshair(viewer)
+    for key, rows, columns in (("ArrowRight", 0, 1), ("ArrowUp", -1, 0), ("ArrowLeft", 0, -1), ("ArrowDown", 1, 0)):
+        viewer.press(key)
+        settle(viewer)
+        after = crosshair(viewer)
+        assert (np.sign(after[0] - row), np.sign(after[1] - column)) == (rows, columns), key
+        row, column = after
+
+
 def test_the_words_at_the_crosshair_are_the_files(viewer):
     """Clicking into the block of both maps names it in both; the other class only in the prediction."""
     labels(viewer, "reference")
-    outline = np.argwhere(like(viewer.picture(".stage"), 1))
+    outline = np.argwhere(like(scan(viewer), 1))
     click(viewer, outline.mean(axis=0))
     assert viewer.run("document.getElementById('viewer-place').textContent").endswith(
         "prediction: block · reference: block"
     )
     labels(viewer, "prediction")
     choose(viewer, "opacity", 100)
-    other = np.argwhere(like(viewer.picture(".stage"), 2))
+    other = np.argwhere(like(scan(viewer), 2))
     click(viewer, other.mean(axis=0))
     assert viewer.run("document.getElementById('viewer-place').textContent").endswith(
         "prediction: <i>other</i> · reference: background"
@@ -221,9 +242,9 @@ def test_the_words_at_the_crosshair_are_the_files(viewer):
 def test_another_case_is_unpacked_when_it_is_chosen(viewer):
     labels(viewer, "none")
     viewer.press("PageUp")
-    first = viewer.picture(".stage")
+    first = scan(viewer)
     choose(viewer, "case", 1)
-    second = viewer.picture(".stage")
+    second = scan(viewer)
     assert not np.array_equal(first, second)
     assert len(np.unique(second.reshape(-1, 3), axis=0)) > 20
     assert viewer.complaints() == []
@@ -231,7 +252,7 @@ def test_another_case_is_unpacked_when_it_is_chosen(viewer):
 
 def test_three_dimensions_show_the_labels(viewer):
     choose(viewer, "view", "render")
-    stage = viewer.picture(".stage")
+    stage = scan(viewer)
     assert colored(stage).sum() > 500
 
 
@@ -254,6 +275,13 @@ def test_without_scripts_the_page_says_so(browser, page):
         assert browser.run("document.getElementById('viewer-box').hidden")
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def crosshair(browser):
+    """(row, column) of the stage where the crosshair's white lines meet: the brightest line each way."""
+    gray = scan(browser).min(axis=2)
+    inside = gray[:, gray.max(axis=0) > 0]
+    return int(inside.mean(axis=1).argmax()), int(gray.mean(axis=0).argmax())
 
 
 def millimeters(text):

@@ -181,7 +181,14 @@
 
   const next = (number) => { loading = loading.then(() => show(number)).catch(fail); };
   const fail = (error) => say(`The viewer can't show this: ${error.message}`, "failed");
-  const keys = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
+  // Steps in RAS voxels: to the right and up on the screen, and to the next slice, in each plane. Radiologists look at
+  // the patient's left on the right; in sagittal slices the nose points to the left.
+  const moves = {
+    axial: { right: [-1, 0, 0], up: [0, 1, 0], through: [0, 0, 1] },
+    coronal: { right: [-1, 0, 0], up: [0, 0, 1], through: [0, 1, 0] },
+    sagittal: { right: [0, -1, 0], up: [0, 0, 1], through: [-1, 0, 0] },
+  };
+  const keys = { ArrowRight: ["right", 1], ArrowLeft: ["right", -1], ArrowUp: ["up", 1], ArrowDown: ["up", -1], PageUp: ["through", 1], PageDown: ["through", -1] };
 
   part("open").addEventListener("click", () => {
     part("open").hidden = true;
@@ -198,11 +205,12 @@
     viewer.updateGLVolume();
   });
   canvas.addEventListener("keydown", (event) => {
-    const step = keys[event.key];
-    if (!step || !shown) return;
+    if (!(event.key in keys) || !shown) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    viewer.moveCrosshairInVox(...step);
+    const [direction, sign] = keys[event.key];
+    const plane = part("view").value in moves ? part("view").value : shown.item.plane;
+    viewer.moveCrosshairInVox(...moves[plane][direction].map((step) => sign * step));
   }, true);
   box.hidden = false;
 })();
