@@ -1,9 +1,15 @@
 """Augmentation: image and labels move together, nothing new appears, nothing happens when all is off."""
 
+import math
+from dataclasses import replace
+from itertools import combinations
+
 import pytest
 import torch
 
 from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment
+from unpaired.errors import InputError
+from unpaired.recipes.phantom import csa
 
 GEOMETRY_ONLY = Augmentation(spatial=1, noise=0, blur=0, brightness=0, contrast=0, gamma=0, low_resolution=0)
 
@@ -55,6 +61,29 @@ def test_the_seed_decides_and_intensity_leaves_labels_alone() -> None:
     assert torch.equal(moved, labels)
     assert not torch.allclose(first, image)
     assert torch.isfinite(first).all()
+
+
+@pytest.mark.parametrize(("patch", "names"), [((6, 8), ("width",)), ((4, 6, 8), ("depth", "width")), ((4, 6), ())])
+def test_mirroring_flips_image_and_labels_along_the_named_axes(patch: tuple[int, ...], names: tuple[str, ...]) -> None:
+    """Every result is one of the flips of the input, each comes up, and labels follow their image."""
+    labels = torch.arange(math.prod(patch)).reshape(patch)
+    axes = [("depth", "height", "width")[-len(patch) :].index(name) for name in names]
+    expected = [labels.flip(some) for count in range(len(axes) + 1) for some in combinations(axes, count)]
+    seen = set()
+    for seed in range(24):
+        out, moved = augment(labels[None].float(), labels, patch, replace(NO_AUGMENTATION, mirror=names), seed)
+        assert torch.equal(out[0].long(), moved)
+        seen.add(next(place for place, flip in enumerate(expected) if torch.equal(moved, flip)))
+    assert len(seen) == 2 ** len(names)
+
+
+def test_axes_to_mirror_are_checked() -> None:
+    with pytest.raises(InputError, match=r"some of depth, height, width, each once; got \('left',\)"):
+        Augmentation(mirror=("left",))
+    with pytest.raises(InputError, match="each once"):
+        Augmentation(mirror=("width", "width"))
+    with pytest.raises(InputError, match="slices have no depth to mirror"):
+        replace(csa(), augmentation=Augmentation(mirror=("depth",)))
 
 
 def test_the_margin_covers_what_turning_and_zooming_need() -> None:

@@ -19,6 +19,7 @@ from unpaired.data.preprocess import (
     body_box,
     restore_label_map,
     restore_probabilities,
+    restore_probability,
 )
 from unpaired.errors import InputError
 
@@ -183,6 +184,25 @@ def test_probabilities_that_were_not_resampled_are_exact() -> None:
     np.testing.assert_array_equal(restore_probabilities(probabilities, geometry), expected)
     with pytest.raises(InputError, match="classes"):
         restore_probabilities(np.zeros((0, *geometry.grid), np.float32), geometry)
+
+
+def test_one_class_is_restored_as_all_together_are() -> None:
+    """Class by class, the likeliest one afterwards is the one that `restore_probabilities` finds."""
+    for preprocessing in (
+        Preprocessing(spacing_mm=(1.5, 2, 1.8)),
+        Preprocessing(roi="center", size=(None, 9, 4)),
+        Preprocessing(roi="center", spacing_mm=(3, 2, 2), size=(2, 3, 3)),
+    ):
+        image = scan((6, 7, 5), (1, 1.3, 4))
+        _, geometry = apply(image, preprocessing, RAW)
+        said = np.random.default_rng(3).dirichlet([1, 1, 1], geometry.grid).astype(np.float32)
+        back = [restore_probability(said[..., n], geometry, float(n == 0)) for n in range(3)]
+        np.testing.assert_allclose(np.sum(back, axis=0), 1, atol=1e-6)
+        found = restore_probabilities(np.moveaxis(said, -1, 0), geometry)
+        np.testing.assert_array_equal(np.argmax(back, axis=0), found)
+        outside = restore_label_map(np.ones(geometry.grid, np.uint8), geometry) == 0
+        assert (back[0][outside] == 1).all()
+    assert outside.any()
 
 
 def test_padding_does_not_enter_the_statistics() -> None:

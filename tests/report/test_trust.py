@@ -1,11 +1,13 @@
 """The report's part on trust: what was saved is shown with the case to look at first on top, broken files are named."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from unpaired import cli
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_label_map, write_image
 from unpaired.data.probability_maps import write_probabilities
@@ -84,6 +86,15 @@ def test_the_section_shows_cases_and_calibration(phantom: Dataset, view: TrustVi
     assert "rank correlation" in text
 
 
+def test_many_cases_are_folded(view: TrustView) -> None:
+    many = tuple(replace(view.cases[0], case=f"case{number:02}") for number in range(23))
+    text = render("sections/trust.html.jinja", trust=replace(view, cases=many))
+    shown, folded = text.split("<details>")
+    assert "3 more cases" in folded
+    assert [f"case{number:02}<" in shown for number in range(23)] == [True] * 20 + [False] * 3
+    assert all(f"case{number:02}<" in folded for number in range(20, 23))
+
+
 def test_without_anything_the_section_says_how_to_get_it(tmp_path: Path) -> None:
     text = render("sections/trust.html.jinja", trust=trust_view(tmp_path, tmp_path))
     assert "unpaired predict --also RUN" in text
@@ -95,6 +106,23 @@ def test_a_broken_file_becomes_a_line(predictions: Path, tmp_path: Path) -> None
     (tmp_path / "calibration.json").write_text("{}")
     text = render("sections/trust.html.jinja", trust=trust_view(predictions, tmp_path))
     assert "expected a calibration of schema 1" in text
+
+
+def test_evaluate_judges_what_was_saved(
+    predictions: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "evaluation"
+    asked = ["evaluate", str(predictions), str(manifest), "--split", "test", "--out", str(out)]
+    assert cli.main(asked) == 0
+    said = capsys.readouterr().out
+    assert "ECE per case" in said
+    assert said.count("rank correlation of agreement and Dice") == 3
+    assert {"calibration.json", "uncertainty_check.json", "scores.json"} <= {file.name for file in out.iterdir()}
+    broken = tmp_path / "predictions"
+    shutil.copytree(predictions, broken)
+    next((broken / "probabilities").iterdir()).unlink()
+    assert cli.main([asked[0], str(broken), *asked[2:]]) == 1
+    assert "found no file at" in capsys.readouterr().err
 
 
 def test_names_are_escaped(view: TrustView) -> None:

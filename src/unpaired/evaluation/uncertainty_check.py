@@ -82,6 +82,7 @@ def check_uncertainty(cases: Sequence[CaseUncertainty], evaluation: Evaluation) 
         if mine:
             dice = sum(row.dice or 0.0 for row in mine) / len(mine)
             points.append(Point(case.case, mine[0].patient, case.modality, case.agreement or 0.0, dice))
+    points.sort(key=lambda point: evaluation.modalities.index(point.modality))  # colors as in all other figures
     for modality in evaluation.modalities:
         found = [point for point in points if point.modality == modality]
         if found:
