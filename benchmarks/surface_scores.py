@@ -251,6 +251,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="64 x 64 x 32, for a smoke run: its ratios mean little")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--medpy", action="store_true", help="run medpy too, once: it takes minutes")
+    parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS))
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -259,6 +260,7 @@ def main() -> None:
         measure_memory(arguments.memory_of[0], Path(arguments.memory_of[1]))
         return
     tools = [tool for tool, (module, _) in TOOLS.items() if importlib.util.find_spec(module)]
+    tools = [tool for tool in tools if tool in ("ours", "ours, area") or tool in arguments.tools]
     if not arguments.medpy:
         tools = [tool for tool in tools if tool != "medpy"]
     packages = ("unpaired", "numpy", "scipy", "monai", "surface-distance", "medpy")
