@@ -14,7 +14,7 @@ from unpaired.evaluation.comparison_files import write_comparison
 from unpaired.evaluation.contenders import Contender
 from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.evaluation.scores import Evaluation, Failure
-from unpaired.report import comparison_page
+from unpaired.report import comparison_page, comparison_pictures
 from unpaired.report.comparison_page import write_comparison_report
 
 VOID = {"meta", "img", "source", "br"}
@@ -85,7 +85,7 @@ def world(tmp_path_factory):
         Contender("bad", (scored["bad"],), (folder / "bad",)),
         Contender("<odd> &", (scored["good"], scored["bad"]), (folder / "good", folder / "bad")),
     ]
-    predictions = {"good": folder / "good", "bad": folder / "bad", "<odd> &": folder / "good"}
+    predictions = {one.name: list(one.places) for one in contenders}
     return dataset, contenders, predictions, folder
 
 
@@ -145,6 +145,13 @@ def test_every_missed_structure_is_listed_and_drawn(page):
     assert "bad missed: RV" in page.text
 
 
+def test_of_several_seeds_the_worst_is_drawn(world, comparison):
+    dataset, _, predictions, _ = world
+    views = comparison_pictures._views(comparison, dataset, predictions, "b_mr")
+    assert 2 not in views["<odd> &"].prediction  # the second seed's, which missed it
+    assert 2 in views["good"].prediction
+
+
 def test_worst_cases_come_first(comparison, page):
     worst = next(table for table in page.tables if table[0][-1] == "remarks")
     losses = [float(row[5]) for row in worst[1:]]
@@ -198,7 +205,7 @@ def test_without_a_manifest_or_predictions_the_page_says_why_nothing_is_drawn(wo
     dataset, _, predictions, _ = world
     bare = Page(write_comparison_report(comparison, tmp_path / "bare.html").read_text(encoding="utf-8"))
     assert "Not drawn: no manifest says where the images are" in bare.text
-    gone = {**predictions, "bad": tmp_path}
+    gone = {**predictions, "bad": [tmp_path]}
     page = Page(write_comparison_report(comparison, tmp_path / "gone.html", dataset, gone).read_text(encoding="utf-8"))
     assert "Not drawn: the prediction" in page.text
 

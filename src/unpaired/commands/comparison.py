@@ -134,7 +134,7 @@ def _write_page(comparison: "Comparison", out: Path, reference: Path | None) -> 
     from unpaired.evaluation.contenders import predictions_of
     from unpaired.report.comparison_page import write_comparison_report
 
-    predictions = {method.name: predictions_of(method.places[0]) for method in comparison.contenders}
+    predictions = {one.name: [predictions_of(place) for place in one.places] for one in comparison.contenders}
     write_comparison_report(comparison, out / "comparison.html", _dataset(comparison, reference), predictions)
 
 

@@ -17,7 +17,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 CLASSES_PER_ROW = 8
 FAR = 4.0
 """A distance so many times the third quartile (as a rule an image's diagonal) gets the axis a square-root scale."""
-ROOT_TICKS = (0, 0.5, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+ROOT_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def draw_boxes(comparison: Comparison, score: str, modality: str, theme: Theme = LIGHT) -> Figure:
@@ -181,7 +181,11 @@ def _set_scale(axes: Axes, comparison: Comparison, score: str, columns: Sequence
     axes.set_ylim(0, most * 1.06 or 1)
     if most > FAR * usual:
         axes.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
-        axes.set_yticks([tick for tick in ROOT_TICKS if tick <= most], minor=False)
+        ticks = [0.0]
+        for tick in ROOT_TICKS:
+            if tick <= most and tick**0.5 - ticks[-1] ** 0.5 > 0.09 * most**0.5:
+                ticks.append(tick)
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_ylim(0, most * 1.12)
 
 

@@ -1,6 +1,6 @@
 """One self-contained HTML page per comparison: tables, plots, worst cases side by side, every missed structure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +53,15 @@ class EmptyStructure:
 
 
 def write_comparison_report(
-    comparison: Comparison, out: Path, dataset: Dataset | None = None, predictions: Mapping[str, Path] | None = None
+    comparison: Comparison,
+    out: Path,
+    dataset: Dataset | None = None,
+    predictions: Mapping[str, Sequence[Path]] | None = None,
 ) -> Path:
     """Write the page of a comparison to `out` and return it; its plots go into `figures` beside it as well.
 
-    `dataset` says where images and references are, `predictions` where each method's label maps are; what is missing
-    is not drawn, and the page says why. Raises InputError if `out` can't be written.
+    `dataset` says where images and references are, `predictions` where each method's label maps are, a folder per
+    seed; what is missing is not drawn, and the page says why. Raises InputError if `out` can't be written.
     """
     plots = list(score_pictures(comparison))
     figures = write_figures(plots, comparison.modalities, out.parent / "figures")

@@ -11,6 +11,8 @@ from unpaired.errors import InputError
 from unpaired.evaluation.comparison import Comparison, empty_structures
 from unpaired.evaluation.comparison_cells import number, short_title
 from unpaired.evaluation.comparison_records import CaseLoss
+from unpaired.evaluation.scores import higher_is_better
+from unpaired.evaluation.summaries import case_means
 from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.comparison import boxes_alt, differences_alt, draw_boxes, draw_differences
 from unpaired.figures.method_overlays import draw_methods
@@ -86,12 +88,12 @@ def worst_cases(comparison: Comparison) -> list[CaseLoss]:
 
 
 def methods_pictures(
-    comparison: Comparison, dataset: Dataset | None, predictions: Mapping[str, Path]
+    comparison: Comparison, dataset: Dataset | None, predictions: Mapping[str, Sequence[Path]]
 ) -> Iterator[MethodsPicture]:
     """The worst cases of each modality, then others with a missed or invented structure (at most MISSED_AT_MOST).
 
-    `predictions` {method: folder}; of a method with several seeds the first one's. A case or file that can't be read
-    becomes a picture's `problem`.
+    `predictions` {method: a folder for each seed}; of several seeds the one with the worst value in the case is drawn.
+    A case or file that can't be read becomes a picture's `problem`.
     """
     worst = worst_cases(comparison)
     for loss in worst:
@@ -120,7 +122,7 @@ def troubled(comparison: Comparison) -> dict[str, tuple[str, str]]:
 def _methods_picture(
     comparison: Comparison,
     dataset: Dataset | None,
-    predictions: Mapping[str, Path],
+    predictions: Mapping[str, Sequence[Path]],
     shown: tuple[str, str, str | None],
     why: str,
 ) -> MethodsPicture:
@@ -134,7 +136,7 @@ def _methods_picture(
     row = next(row for row in comparison.reference.scores if row.case == case)
     text = f"{short_title(score)}: {values}"
     try:
-        views = _views(dataset, predictions, case)
+        views = _views(comparison, dataset, predictions, case)
         classes = views[worst].classes
         drawn = draw_methods(views, worst, focus=classes.index(focus) if focus in classes else None)
     except InputError as error:
@@ -147,8 +149,21 @@ def _methods_picture(
     return MethodsPicture(case, row.modality, why, text, remarks, Picture(case, uri, uri, alt))
 
 
-def _views(dataset: Dataset | None, predictions: Mapping[str, Path], case: str) -> dict[str, CaseView]:
+def _views(
+    comparison: Comparison, dataset: Dataset | None, predictions: Mapping[str, Sequence[Path]], case: str
+) -> dict[str, CaseView]:
     if dataset is None:
         raise InputError("no manifest says where the images are; compare run folders, or name one with --reference")
     entry = dataset.case(case)
-    return {name: read_case_view(dataset, entry, prediction_file(folder, case)) for name, folder in predictions.items()}
+    return {
+        name: read_case_view(dataset, entry, prediction_file(folders[_worst_seed(comparison, name, case)], case))
+        for name, folders in predictions.items()
+    }
+
+
+def _worst_seed(comparison: Comparison, name: str, case: str) -> int:
+    score = comparison.scores[0]
+    sign = 1 if higher_is_better(score) else -1
+    values = [case_means(one, score).get(case) for one in comparison.contender(name).seeds]
+    known = [(sign * value, seed) for seed, value in enumerate(values) if value is not None]
+    return min(known)[1] if known else 0
