@@ -48,7 +48,7 @@ def import_(source_format: Format, source: Source, out: Out, /) -> int:
     """Write a manifest for a dataset that you have. Files stay where they are.
 
     Args:
-        source_format: mscmrseg (the challenge's folders) or table (a CSV with patient, modality, image, label).
+        source_format: mmwhs, mscmrseg (the challenges' folders) or table (a CSV with patient, modality, image, label).
         source: Its folder or file.
         out: The manifest to write, such as data/mscmrseg.json.
     """
@@ -58,6 +58,10 @@ def import_(source_format: Format, source: Source, out: Out, /) -> int:
         from unpaired.data.importers.mscmrseg import import_mscmrseg
 
         dataset = import_mscmrseg(source)
+    elif source_format == "mmwhs":
+        from unpaired.data.importers.mmwhs import import_mmwhs
+
+        dataset = import_mmwhs(source)
     else:
         dataset = read_dataset(source)
     path = write_dataset(dataset, out)

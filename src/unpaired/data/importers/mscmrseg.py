@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
-from unpaired.errors import InputError
+from unpaired.data.importers.named_files import find_named_files
 
 MODALITIES = {"C0": "bssfp", "LGE": "lge", "T2": "t2"}
 LABEL_MAP = {0: ("background",), 500: ("LV",), 200: ("myo",), 600: ("RV",)}
@@ -26,39 +26,21 @@ def import_mscmrseg(folder: str | Path) -> Dataset:
     here. Values are z-scored per slice, as the CSA paper does. Raises InputError if no image is found, if one is found
     twice, or if a label map has no image.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder}: expected the folder of MS-CMRSeg, found {'a file' if folder.exists() else 'nothing'}"
-        )
-    images: dict[tuple[int, str], Path] = {}
-    labels: dict[tuple[int, str], Path] = {}
-    for file in sorted(folder.rglob("*.nii*")):
-        match = _NAME.fullmatch(file.name)
-        if match is None or not file.is_file():
-            continue
-        found = labels if match[3] else images
-        key = (int(match[1]), match[2].upper())
-        if key in found:
-            raise InputError(
-                f"{file}: found a second time (first {found[key]}); name a folder that holds each file once"
-            )
-        found[key] = file
-    if not images:
-        raise InputError(
-            f"{folder}: expected MS-CMRSeg files like patient1_C0.nii.gz and patient1_LGE.nii.gz; {_seen(folder)}"
-        )
-    for key, file in labels.items():
-        if key not in images:
-            raise InputError(
-                f"{file}: label map without its image patient{key[0]}_{key[1]}.nii.gz anywhere in {folder}"
-            )
-    present = {sequence for _, sequence in images}
+    files = find_named_files(
+        folder,
+        "MS-CMRSeg",
+        _NAME,
+        key_of=lambda match: (int(match[1]), match[2].upper()),
+        is_label=lambda match: bool(match[3]),
+        image_name=lambda key: f"patient{key[0]}_{key[1]}.nii.gz",
+        example="patient1_C0.nii.gz and patient1_LGE.nii.gz",
+    )
+    present = {sequence for _, sequence in files.images}
     return Dataset(
         name="ms-cmrseg",
         classes=("background", "LV", "myo", "RV"),
         modalities={name: Modality("zscore_slice") for sequence, name in MODALITIES.items() if sequence in present},
-        cases=tuple(_entry(key, images[key], labels.get(key)) for key in sorted(images)),
+        cases=tuple(_entry(key, files.images[key], files.labels.get(key)) for key in sorted(files.images)),
         label_maps={"mscmrseg": LABEL_MAP},
         about="MS-CMRSeg 2019 challenge. Research use; not to be redistributed.",
     )
@@ -74,11 +56,3 @@ def _entry(key: tuple[int, str], image: Path, label: Path | None) -> CaseEntry:
         label=None if label is None else label.resolve(),
         label_map="mscmrseg",
     )
-
-
-def _seen(folder: Path) -> str:
-    """What the folder holds instead, in a few words."""
-    names = sorted(path.name for path in folder.iterdir())
-    if not names:
-        return "the folder is empty"
-    return f"found {', '.join(names[:4])}{' ...' if len(names) > 4 else ''} and no such name below it"
