@@ -187,7 +187,48 @@ def test_workers_do_not_change_the_scores(tmp_path):
     dataset = dataset_at(tmp_path, {name: heart() for name in "abcd"})
     for shift, name in enumerate("abcd"):
         folder = predict(tmp_path, name, heart(shift))
-    assert evaluate_dataset(dataset, folder, workers=1) == evaluate_dataset(dataset, folder, workers=3)
+    alone = evaluate_dataset(dataset, folder, workers=1)
+    assert alone == evaluate_dataset(dataset, folder, workers=3)  # over cases
+    assert alone == evaluate_dataset(dataset, folder, workers=9)  # and over classes
+
+
+def test_an_oblique_affine_has_the_spacing_of_its_columns(tmp_path):
+    """Turned by 30 degrees about one axis and 20 about another: the same patient, the same scores."""
+    (c, s), (k, z) = [(math.cos(math.radians(angle)), math.sin(math.radians(angle))) for angle in (30, 20)]
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, k, -z], [0, z, k]])
+    oblique = np.eye(4)
+    oblique[:3, :3] = turn @ AFFINE[:3, :3]
+    oblique[:3, 3] = (-40, 12, 7)
+    for name, affine in (("straight", AFFINE), ("turned", oblique)):
+        write_image(tmp_path / name / "theirs" / "a.nii.gz", heart(), affine)
+        write_image(tmp_path / name / "ours" / "a.nii.gz", heart(shift=1), affine)
+    straight, turned = (
+        evaluate_folders(tmp_path / name / "ours", tmp_path / name / "theirs", {500: "LV", 200: "myo"}).scores
+        for name in ("straight", "turned")
+    )
+    for one, other in zip(straight, turned, strict=True):
+        assert one.hd == pytest.approx(other.hd, rel=1e-6)
+        assert one.reference_ml == pytest.approx(other.reference_ml, rel=1e-6)
+        assert one.nsd == other.nsd
+
+
+def test_overlap_and_volumes_by_hand():
+    prediction, reference = np.zeros((2, 4, 6), int)
+    prediction[0, :3] = 1  # 3 pixels of 2 mm^2, of which
+    reference[0, 1:6] = 1  # 2 are among these 5
+    score = evaluate_case(prediction, reference, (1.0, 2.0), ("background", "line"))[0]
+    assert score.dice == 0.5
+    assert score.iou == pytest.approx(2 / 6)
+    assert score.volume_difference_ml == pytest.approx(2 * 2 / 1000)
+    assert score.relative_volume_difference == pytest.approx(2 / 5)
+    assert score.nsd == {"nsd@1": pytest.approx(4 / 8), "nsd@2": pytest.approx(6 / 8)}
+    assert evaluate_case(prediction, reference, (1.0, 2.0), ("background", "line"))[0] == score
+    nothing = np.zeros_like(reference)
+    missed = evaluate_case(nothing, reference, (1.0, 2.0), ("background", "line"))[0]
+    assert (missed.iou, missed.relative_volume_difference, missed.nsd) == (0.0, 1.0, {"nsd@1": 0.0, "nsd@2": 0.0})
+    invented = evaluate_case(prediction, nothing, (1.0, 2.0), ("background", "line"))[0]
+    assert invented.relative_volume_difference is None
+    assert invented.volume_difference_ml == pytest.approx(3 * 2 / 1000)
 
 
 def test_splits_choose_the_cases(tmp_path):
