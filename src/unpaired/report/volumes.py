@@ -1,12 +1,13 @@
 """Volumes small enough to embed in a page: the whole scan if it fits, else cut to its labels, else coarser in plane."""
 
-import gzip
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
 
 from unpaired.data.images import Image
 from unpaired.data.orientation import orientation
@@ -126,8 +127,11 @@ def _coarser(files: CaseFiles, factor: int) -> CaseFiles:
     array = files.image.array
     factors = [min(step, size) for step, size in zip(factors, array.shape, strict=True)]
     whole = tuple(slice(0, size // step * step) for size, step in zip(array.shape, factors, strict=True))
-    blocks = [part for size, step in zip(array.shape, factors, strict=True) for part in (size // step, step)]
-    means = array[whole].reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32)
+    # A sum of shifted samples: many times faster than numpy's mean over axes of length two.
+    total = np.zeros([edge.stop // step for edge, step in zip(whole, factors, strict=True)], np.float32)
+    for shift in product(*(range(step) for step in factors)):
+        total += array[whole][tuple(slice(start, None, step) for start, step in zip(shift, factors, strict=True))]
+    means = total / np.float32(np.prod(factors))
     means = np.rint(means).astype(array.dtype) if array.dtype.kind in "iu" else means
     first = tuple(slice(0, edge.stop, step) for edge, step in zip(whole, factors, strict=True))
     reference, prediction = (None if one is None else one[first] for one in (files.reference, files.prediction))
@@ -163,4 +167,4 @@ def _nifti(array: np.ndarray, affine: np.ndarray, slope: float = 1.0, intercept:
     image = nib.Nifti1Image(array, affine, dtype=array.dtype)
     image.header.set_slope_inter(slope, intercept)
     content = image.to_bytes()
-    return b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode("ascii")
+    return b64encode(igzip.compress(content, compresslevel=3, mtime=0)).decode("ascii")
