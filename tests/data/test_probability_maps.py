@@ -67,7 +67,8 @@ def test_float_probabilities_of_other_tools_are_read(tmp_path: Path) -> None:
         ([np.zeros((2, 2, 2))] * 2, "3 classes, got 2"),
         ([np.zeros((2, 2, 2))] * 4, "3 classes, got 4"),
         ([np.zeros((2, 2, 3))] * 3, r"shape \(2, 2, 2\), got \(2, 2, 3\)"),
-        ([np.full((2, 2, 2), np.nan)] * 3, "finite"),
+        ([np.full((2, 2, 2), np.nan)] * 3, r"in \[0, 1\], got nan"),
+        ([np.full((2, 2, 2), 1.1)] * 3, r"in \[0, 1\], got 1.1 to 1.1"),
     ],
 )
 def test_what_does_not_fit_is_not_written(arrays: list[np.ndarray], message: str, tmp_path: Path) -> None:

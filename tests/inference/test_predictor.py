@@ -110,6 +110,7 @@ def test_mirrored_predictions_are_averaged(runs: list[Run]) -> None:
     found = Ensemble([mirrored]).segment_case(SCAN, "ct")
     np.testing.assert_allclose(found.parts[0].probabilities, total, atol=1e-6)
     np.testing.assert_array_equal(found.label_map, restore_probabilities(found.parts[0].probabilities, geometry))
+    np.testing.assert_array_equal(mirrored.probabilities(SCAN, "ct")[0], found.parts[0].probabilities)
     assert len(found.members) == 4
     np.testing.assert_array_equal(found.members[0], plain.segment(SCAN, "ct"))
     assert (found.members[0] != found.members[3]).any()

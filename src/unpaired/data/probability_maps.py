@@ -19,6 +19,8 @@ from unpaired.errors import InputError
 from unpaired.files import atomic
 
 STEPS = 255
+ROUNDING = 1e-4
+"""So far outside of [0, 1] a probability may lie."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def write_probabilities(
     """Write one array (x, y, z) of values in [0, 1] per class, in the order of `classes`, to a `.nii.gz`, atomically.
 
     `probabilities` may be a generator: one class is held at a time. Raises InputError if there are fewer or more
-    arrays than classes, one of another shape, or NaN; nothing is left behind then.
+    arrays than classes, one of another shape, NaN, or a value outside [0, 1]; nothing is left behind then.
     """
     from isal import igzip
 
@@ -76,9 +78,13 @@ def write_probabilities(
         file.write(header.binaryblock + bytes(4))
         for values in probabilities:
             count += 1
-            if values.shape != tuple(shape) or not np.isfinite(values.sum(dtype=np.float64)):
-                raise InputError(f"{path}: expected finite probabilities of shape {tuple(shape)}, got {values.shape}")
-            steps = np.rint(np.clip(values, 0, 1) * np.float32(STEPS)).astype(np.uint8)
+            if values.shape != tuple(shape):
+                raise InputError(f"{path}: expected probabilities of shape {tuple(shape)}, got {values.shape}")
+            low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+            if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+                raise InputError(f"{path}: expected probabilities in [0, 1], got {low:g} to {high:g}")
+            scaled = values * np.float32(STEPS)
+            steps = np.rint(scaled, out=scaled).astype(np.uint8)
             file.write(steps.tobytes(order="F"))
         if count != len(classes):
             raise InputError(f"{path}: expected probabilities of {len(classes)} classes, got {count}")
@@ -103,6 +109,6 @@ def read_probabilities(path: Path) -> ProbabilityMap:
     if stored.ndim != 4 or stored.shape[-1] < 2 or stored.dtype.kind not in "uif":
         raise InputError(f"{path}: expected probabilities (x, y, z, class), got {stored.dtype} of shape {stored.shape}")
     low, high = (float(end) * slope + intercept for end in (stored.min(), stored.max()))
-    if intercept != 0 or not (low >= -1e-4 and high <= 1 + 1e-4):
+    if intercept != 0 or not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise InputError(f"{path}: expected probabilities in [0, 1], got {low:g} to {high:g}; save softmax, not logits")
     return ProbabilityMap(stored, slope, np.asarray(image.affine, dtype=np.float64))  # type: ignore[attr-defined]

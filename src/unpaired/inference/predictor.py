@@ -161,6 +161,11 @@ class Predictor:
             found = segment_prepared(self.method, self.run.recipe, mirrored, modality, self.device).numpy()
             yield np.flip(found, tuple(axis + 1 for axis in axes)), geometry
 
+    def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
+        """Class probabilities on the prepared grid, averaged over mirrored forms, and the geometry that leads back."""
+        (part,) = Ensemble([self]).parts(image, modality)
+        return part.probabilities, part.geometry
+
     def segment(self, image: Image | np.ndarray, modality: str) -> np.ndarray:
         """The label map of an image, on the image's own grid and axes, as class numbers (uint8).
 
@@ -226,14 +231,20 @@ class Ensemble:
 
         Memory: a float32 volume per class and distinct prepared grid, and a byte per voxel and member.
         """
+        members: list[np.ndarray] = []
+        keep = members if keep_members and self.size > 1 else None
+        parts = self.parts(image, modality, keep)
+        return Segmentation(self._finished(likeliest(parts)), tuple(members), parts)
+
+    def parts(self, image: Image, modality: str, members: list[np.ndarray] | None = None) -> tuple[Part, ...]:
+        """The averaged probabilities, a part per distinct prepared grid; each single label map goes into `members`."""
         self.check_modality(modality)
         sums: dict[Geometry, np.ndarray] = {}
         shares: dict[Geometry, float] = {}
-        members: list[np.ndarray] = []
         for predictor in self.predictors:
             share = 1 / (len(self.predictors) * len(predictor.views))
             for probabilities, geometry in predictor.members(image, modality):
-                if keep_members and self.size > 1:
+                if members is not None:
                     members.append(self._finished(restore_probabilities(probabilities, geometry)))
                 weighted = probabilities if share == 1 else probabilities * np.float32(share)
                 if geometry in sums:  # resampling is linear, so what shares a grid can be averaged before it
@@ -241,8 +252,7 @@ class Ensemble:
                 else:
                     sums[geometry] = weighted
                 shares[geometry] = shares.get(geometry, 0.0) + share
-        parts = tuple(Part(sums[geometry], geometry, shares[geometry]) for geometry in sums)
-        return Segmentation(self._finished(likeliest(parts)), tuple(members), parts)
+        return tuple(Part(sums[geometry], geometry, shares[geometry]) for geometry in sums)
 
     def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
         """As `Predictor.source_values`, of the first run."""
