@@ -24,7 +24,8 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bodies(world, tmp_path_factory):
-    """A run of two cases of one anatomy, along RAS and along LPS axes: "block" lies to the patient's left, in front."""
+    """A run of three cases of one anatomy: "block" lies to the patient's left, in front. Two are stored along RAS and
+    LPS axes; "askew" is turned as a short-axis view of a heart (the directions are those of a real one)."""
     folder = tmp_path_factory.mktemp("bodies")
     x, y, z = np.mgrid[:40, :40, :10]
     inside = (x - 20) ** 2 + (y - 20) ** 2 < 330
@@ -38,7 +39,10 @@ def bodies(world, tmp_path_factory):
     affine[:3, 3] = -40, -40, -20
     turned = affine @ np.array([[-1, 0, 0, 39], [0, -1, 0, 39], [0, 0, 1, 0], [0, 0, 0, 1.0]])
     cases = []
-    for name, matrix, step in (("ras", affine, 1), ("lps", turned, -1)):
+    left, _, right = np.linalg.svd([[-0.637, -0.52, 0.569], [-0.702, 0.088, -0.706], [-0.318, 0.85, 0.421]])
+    askew = np.diag([2.0, 2.0, 5.0, 1.0])
+    askew[:3, :3] = left @ right @ askew[:3, :3]
+    for name, matrix, step in (("ras", affine, 1), ("lps", turned, -1), ("askew", askew, 1)):
         files = [folder / f"{name}.nii.gz", folder / f"{name}_label.nii.gz", folder / "predictions" / f"{name}.nii.gz"]
         for file, array in zip(files, (image, reference, prediction), strict=True):
             write_image(file, array[::step, ::step], matrix)
@@ -157,6 +161,20 @@ def test_left_is_on_the_right_and_front_is_up(viewer, case):
     assert len(places) > 30
     assert places[:, 0].max() < rows.mean()
     assert places[:, 1].min() > columns.mean()
+
+
+def test_acquired_slices_are_those_of_an_oblique_scan_too(viewer):
+    """The body is round in them, and an ellipse in any other plane."""
+    choose(viewer, "case", 2)
+    labels(viewer, "none")
+    body = scan(viewer).max(axis=2) > 120
+    rows, columns = np.flatnonzero(body.mean(axis=1) > 0.1), np.flatnonzero(body.mean(axis=0) > 0.1)
+    assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.15)
+    choose(viewer, "view", "coronal")
+    coronal = scan(viewer)
+    choose(viewer, "view", "sagittal")
+    sagittal = scan(viewer)
+    assert not np.array_equal(coronal, sagittal)
 
 
 def test_prediction_is_a_fill_and_reference_an_outline(viewer):

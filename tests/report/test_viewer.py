@@ -25,7 +25,7 @@ def test_all_cases_fit_a_large_budget(world, evaluation):
     assert [case.number for case in viewer.cases] == [0, 1, 2, 3]
     assert viewer.left_out == []
     assert viewer.megabytes == sum(case.volumes.size for case in viewer.cases) / MEGABYTE
-    assert {case.plane for case in viewer.cases} == {"axial"}
+    assert {case.axis for case in viewer.cases} == {2}
     facts = json.loads(viewer.facts)
     assert facts["classes"][0] == {"name": "LV", "color": "#E69F00"}
     assert facts["cases"][0]["has"] == ["prediction", "reference"]

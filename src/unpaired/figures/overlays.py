@@ -179,7 +179,8 @@ def _name_classes(panels: list[Axes], view: CaseView, slices: list[int], box: tu
         column = min(range(len(slices)), key=lambda at: (areas[at] < 0.6 * max(areas), names[at], -areas[at]))
         names[column] += 1
         # The voxel that lies deepest inside: text there touches the fewest borders.
-        depth = ndimage.distance_transform_edt(np.pad(masks[column], 1), sampling=view.spacing_mm[1:])
+        padded = np.pad(masks[column], 1)
+        depth = np.asarray(ndimage.distance_transform_edt(padded, sampling=view.spacing_mm[1:]))
         row, col = np.unravel_index(int(np.argmax(depth)), depth.shape)
         x, y = (col - 0.5) * view.spacing_mm[2], (row - 0.5) * view.spacing_mm[1]
         panels[column].text(

@@ -58,7 +58,7 @@
       showAllOrientationMarkers: true,
       scrollRequiresFocus: true,
       showLegend: false,
-      sliceType: sliceType(facts.cases[Number(part("case").value)]),
+      sliceType: slice[part("view").value] ?? slice.multiplanar,
       viewModeHotKey: "",
     });
     // NiiVue has one outline setting for all label maps; here only the reference's are to be opaque lines.
@@ -139,15 +139,17 @@
     part("opacity-value").textContent = `${part("opacity").value} %`;
   }
 
-  function sliceType(item) {
-    const view = part("view").value;
-    return slice[view === "acquired" ? item.plane : view];
+  // The plane that NiiVue shows the acquired slices in: of an oblique scan it is one of two that are about as near.
+  function acquiredPlane() {
+    const axes = viewer.volumes[IMAGE].permRAS.map(Math.abs);
+    return ["sagittal", "coronal", "axial"][axes.indexOf(shown.item.axis + 1)];
   }
 
   function look() {
-    viewer.setSliceType(sliceType(shown.item));
+    const view = part("view").value;
+    viewer.setSliceType(slice[view === "acquired" ? acquiredPlane() : view]);
     // In 3D the scan would hide the labels inside it.
-    viewer.setOpacity(IMAGE, part("view").value === "render" ? 0 : 1);
+    viewer.setOpacity(IMAGE, view === "render" ? 0 : 1);
   }
 
   function writeWindow(low, high) {
@@ -209,7 +211,7 @@
     event.preventDefault();
     event.stopImmediatePropagation();
     const [direction, sign] = keys[event.key];
-    const plane = part("view").value in moves ? part("view").value : shown.item.plane;
+    const plane = part("view").value in moves ? part("view").value : acquiredPlane();
     viewer.moveCrosshairInVox(...moves[plane][direction].map((step) => sign * step));
   }, true);
   box.hidden = false;

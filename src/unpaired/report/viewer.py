@@ -14,7 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from unpaired.data.dataset import Dataset
@@ -28,7 +27,6 @@ from unpaired.report.volumes import Volumes, fitting_volumes, slicing_axis, tell
 
 MEGABYTE = 10**6
 VIEWER_MB = 20.0
-PLANES = ("sagittal", "coronal", "axial")
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class ViewerCase:
 
     number: the place in the viewer, part of the ids of its volumes.
     window: the overlays' black and white. range: the lowest and highest value of the scan.
-    plane, axis: which the slices were acquired in, and the file axis that runs through them.
+    axis: the file axis that runs through the acquired slices.
     place_mm: where to look first, in RAS.
     """
 
@@ -48,7 +46,6 @@ class ViewerCase:
     volumes: Volumes
     window: tuple[float, float]
     range: tuple[float, float]
-    plane: str
     axis: int
     place_mm: tuple[float, float, float]
 
@@ -59,7 +56,6 @@ class ViewerCase:
             "case": self.case,
             "window": self.window,
             "range": self.range,
-            "plane": self.plane,
             "axis": self.axis,
             "place": self.place_mm,
             "inverse": np.linalg.inv(self.volumes.affine)[:3].tolist(),
@@ -150,7 +146,6 @@ def _viewer_case(number: int, dataset: Dataset, predictions: Path, item: RankedC
     if volumes is None:
         return None
     view = read_case_view(dataset, entry, prediction)
-    axis = slicing_axis(files.image)
     return ViewerCase(
         number,
         item.case,
@@ -159,8 +154,7 @@ def _viewer_case(number: int, dataset: Dataset, predictions: Path, item: RankedC
         volumes,
         display_window(view, *organ_box(view)),
         (float(files.image.array.min()), float(files.image.array.max())),
-        PLANES[int(nib.orientations.io_orientation(files.image.affine)[axis, 0])],
-        axis,
+        slicing_axis(files.image),
         telling_place_mm(files),
     )
 
