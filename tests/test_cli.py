@@ -37,6 +37,14 @@ def listing(*folders: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+def label_maps_in(folder: Path) -> list[str]:
+    """The names of a folder's label maps, each of which has its record beside it and nothing else lies there."""
+    names = sorted(path.name for path in folder.iterdir() if path.suffix != ".json")
+    records = sorted(f"{name.partition('.nii')[0]}.prediction.json" for name in names)
+    assert sorted(path.name for path in folder.glob("*.json")) == records
+    return names
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A phantom written by the command, in a folder whose name is no easy one."""
@@ -124,7 +132,7 @@ def test_predict_evaluate_report(
     out = tmp_path / "predictions"
     assert run("predict", trained, data, out, "--split", "test", "--device", "cpu") == 0
     tests = phantom.of(split="test")
-    assert sorted(path.name for path in out.iterdir()) == sorted(f"{case.id}.nii.gz" for case in tests)
+    assert label_maps_in(out) == sorted(f"{case.id}.nii.gz" for case in tests)
     for case in tests:
         image, label = nib.load(data / case.modality / f"{case.id}.nii.gz"), nib.load(out / f"{case.id}.nii.gz")
         assert isinstance(image, nib.Nifti1Image)
@@ -160,7 +168,7 @@ def test_predict_skips_what_is_there_until_told_otherwise(
 ) -> None:
     command = ("predict", trained, data, tmp_path, "--split", "test", "--modality", "lge", "--device", "cpu")
     assert run(*command) == 0
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.nii*")
     whole = file.read_bytes()
     file.write_bytes(b"mine")
     assert run(*command) == 0
@@ -179,7 +187,7 @@ def test_a_folder_and_a_single_file_are_predicted_alike(data: Path, trained: Pat
     options = ("--modality", "lge", "--device", "cpu")
     assert run("predict", trained, scans, tmp_path / "by folder", *options) == 0
     assert run("predict", trained, scan, tmp_path / "new" / "named.nii", *options) == 0
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["named.nii"]
+    assert label_maps_in(tmp_path / "new") == ["named.nii"]
     by_folder, named = read_image(tmp_path / "by folder" / "lge012.nii.gz"), read_image(tmp_path / "new" / "named.nii")
     np.testing.assert_array_equal(by_folder.array, named.array)
 
@@ -198,7 +206,7 @@ def test_one_bad_case_is_listed_and_stops_no_other(
     (scans / "text.nii").write_text("this is no image")
     assert run("predict", trained, scans, out, "--modality", "ct", "--device", "cpu") == 1
     captured = capsys.readouterr()
-    assert [path.name for path in out.iterdir()] == ["good.nii.gz"]
+    assert label_maps_in(out) == ["good.nii.gz"]
     assert "1 written, 0 skipped, 3 failed" in captured.out
     failed = [line for line in captured.err.splitlines() if line.startswith("failed: ")]
     assert [line.split(":")[1].strip() for line in failed] == ["cut", "holes", "text"]
