@@ -13,6 +13,7 @@ from typing import Any
 from unpaired.errors import InputError, UnwritableError
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Outcome = tuple[int, Any, str | None]
 """(position in the work list, result, or None and why it failed)."""
@@ -35,7 +36,7 @@ def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int =
     others = set(multiprocessing.active_children())
     pool = _pool(min(workers, len(work)))
     try:
-        with _signals_held():
+        with _signals_held(), _one_thread_each():
             futures = {pool.submit(_in_worker, function, item): position for position, item in enumerate(work)}
         for future in as_completed(futures):
             outcome = _result(future)
@@ -51,7 +52,7 @@ def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int =
         pool.shutdown(cancel_futures=True)
     # A killed process (out of memory, as a rule) takes the whole pool with it: find the culprit one by one.
     for position in sorted(victims):
-        with _pool(1) as single:
+        with _pool(1) as single, _one_thread_each():
             outcome = _result(single.submit(_in_worker, function, work[position]))
         result, failure = outcome or (None, "its process was killed, as a rule for want of memory; use fewer workers")
         yield position, result, failure
@@ -117,6 +118,21 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile compute with one thread: two that each took every core wrote phantoms half as fast.
+
+    A number of threads that the user has set stays.
+    """
+    ours = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(ours, "1"))
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
 
 
 def _on_stop(handler: Any) -> None:
