@@ -44,7 +44,7 @@ ALLOWED = {
         "methods.method",
         *NETWORK_PARTS,
     },
-    "recipes": {"recipe", "data", "networks", "methods", "inference.postprocess"},
+    "recipes": {"recipe", "data", "networks", "methods"},
     "run": {"recipe", "methods", "data.dataset", "data.manifest", "versions", *NETWORK_PARTS},
     "inference": {"shapes", "data", "methods", "recipe", "run", "evaluation.uncertainty"},
     "evaluation": {"data.case", "data.images", "data.dataset", "data.probability_maps"},

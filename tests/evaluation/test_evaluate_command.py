@@ -20,6 +20,12 @@ def label_map(shift=0):
     return array
 
 
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch):
+    """So that no heading of a table is broken over lines, whatever the tests' own output goes to."""
+    monkeypatch.setenv("COLUMNS", "240")
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Predictions and references of the cases good and case, both fine."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from unpaired.data.augment import Augmentation
 from unpaired.data.preprocess import Preprocessing
-from unpaired.inference.postprocess import Postprocessing
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
@@ -37,7 +36,6 @@ def msbn() -> Recipe:
         validate_every=345,
         save_every=100,
         window_overlap=0.25,
-        postprocessing=Postprocessing("all"),
     )
 
 
