@@ -29,6 +29,7 @@ PRESETS = {
     ),
 }
 AMOS_TOLERANCE_MM = 1.0
+"""An assumption: no source was found for the challenge's own."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """The log of a run: loss and its terms by step, validation scores, to CSV and TensorBoard."""
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,3 +73,19 @@ class TrainingLog:
         with input_error_if_unwritable(self.run.tensorboard):
             for name, value in numbers.items():
                 self._board.add_scalar(name, value, step)
+
+
+@contextmanager
+def writer_errors_once() -> Iterator[None]:
+    """Don't let TensorBoard's thread print a traceback of its own: its error is raised again by the next call to it."""
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if type(failure.thread).__name__ != "_AsyncWriterThread":
+            before(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before

@@ -26,7 +26,7 @@ from unpaired.lock import only_one
 from unpaired.methods.method import Method, Objective
 from unpaired.recipe import Recipe, build_method
 from unpaired.run import Run, load_weights, training_modalities
-from unpaired.training.log import LOG_EVERY, TrainingLog
+from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.processes import build_fabric, by_the_first
 from unpaired.training.progress import progress_bar, stop_on_signal
@@ -102,7 +102,8 @@ def _train_steps(
     model, optimizer = fabric.setup(method, optimizer)
     start, best = _restore(run, method, optimizer, fabric)
     log = TrainingLog(run, enabled=fabric.is_global_zero)
-    with stop_on_signal() as stop, progress_bar(recipe.steps, start, not console.quiet, console) as update:
+    bar = progress_bar(recipe.steps, start, not console.quiet, console)
+    with stop_on_signal() as stop, writer_errors_once(), bar as update:
         batches = _batches(run, cases["train"], start, fabric, hardware)
         for step in range(start, recipe.steps):
             objective = _training_step(fabric, model, optimizer, batches, recipe, step)
