@@ -157,10 +157,15 @@ def test_predict_evaluate_report(
         assert float(row["dice"]) == pytest.approx(expected)
         assert score["dice"] == pytest.approx(expected)
 
-    shutil.copytree(tmp_path / "scores", trained / "evaluation", dirs_exist_ok=True)
     page = tmp_path / "page.html"
-    assert run("report", trained, "--predictions", out, "--out", page) == 0
+    report = ("report", trained, "--predictions", out, "--out", page)
+    shutil.rmtree(trained / "evaluation", ignore_errors=True)
+    shutil.copytree(tmp_path / "scores", trained / "evaluation")
+    assert run(*report) == 2, "the run's own scores are not those of other predictions"
+    shutil.move(trained / "evaluation", tmp_path / "evaluation")
+    assert run(*report) == 0
     assert "<html" in page.read_text()
+    assert 'href="evaluation/scores.csv"' in page.read_text()
 
 
 def test_predict_skips_what_is_there_until_told_otherwise(

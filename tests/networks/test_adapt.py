@@ -137,6 +137,17 @@ def flat(channels: int, classes: int, spatial_dims: int) -> nn.Module:
     )
 
 
+class TwoInputs(nn.Conv2d):
+    """Wants a second argument, which nobody gives."""
+
+    def __init__(self, channels: int, classes: int, spatial_dims: int) -> None:
+        super().__init__(channels, classes, 3, padding=1)
+
+    def forward(self, x: Tensor, times: Tensor) -> Tensor:
+        """Never reached."""
+        return super().forward(x) * times
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -148,7 +159,8 @@ def flat(channels: int, classes: int, spatial_dims: int) -> nn.Module:
         (AdaptedConfig(f"{__name__}:Plain", keywords={"channels": ""}), "can't be built with"),
         (AdaptedConfig(f"{__name__}:no_module"), "expected it to return a torch module, got str"),
         (AdaptedConfig(f"{__name__}:Plain", size_multiples=(2,)), "expected 2 positive numbers"),
-        (AdaptedConfig(f"{__name__}:flat"), "can't find out which image sizes"),
+        (AdaptedConfig(f"{__name__}:flat"), "can't find out which image sizes it takes .RuntimeError"),
+        (AdaptedConfig(f"{__name__}:TwoInputs"), "TypeError: .*missing 1 required positional argument: 'times'"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_one_line(changed: AdaptedConfig, words: str) -> None:

@@ -30,11 +30,11 @@ def world(tmp_path_factory):
             if name == "c":
                 prediction[prediction == 2] = 0
             if name != "d":
-                write_image(folder / "predictions" / f"{case_id}.nii.gz", prediction, affine)
+                write_image(folder / "run" / "predictions" / f"{case_id}.nii.gz", prediction, affine)
     cases.append(CaseEntry("t_ct", "p_t", "ct", *files, split="train"))
     dataset = Dataset("hearts", ("background", "LV", "RV"), {"ct": Modality(), "mr": Modality()}, tuple(cases))
     run = folder / "run"
-    run.mkdir()
+    run.mkdir(exist_ok=True)
     recipe = {"type": "unpaired.recipe:Recipe", "steps": 30, "method": {"type": "unpaired.methods.x:SupervisedConfig"}}
     recipe["network"] = {"type": "unpaired.networks.x:FCNConfig", "width": 8}
     (run / "recipe.json").write_text(json.dumps(recipe))
@@ -42,7 +42,7 @@ def world(tmp_path_factory):
     (run / "versions.json").write_text(json.dumps({"unpaired": "0.1", "gpu": None, "git": {"changed": True}}))
     (run / "log.csv").write_text("step,loss,term/ce/ct,term/ce/mr,lr\n0,2.0,1.0,1.0,0.1\n10,1.0,0.5,0.5,0.1\n")
     (run / "validation.csv").write_text("step,modality,class,dice\n10,ct,LV,0.5\n")
-    return dataset, folder / "predictions", run
+    return dataset, run / "predictions", run
 
 
 @pytest.fixture(scope="session")

@@ -183,7 +183,7 @@ def report(
 
     Args:
         run: A run whose test cases were predicted and evaluated.
-        predictions: Folder of its predictions (default: `predictions` in the run).
+        predictions: Folder of its predictions, with their `evaluation` beside it (default: `predictions` in the run).
         out: The page (default: report.html in the run).
         viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
     """
@@ -192,9 +192,8 @@ def report(
     from unpaired.run import Run
 
     trained = Run.open(run)
-    evaluation = read_evaluation(trained.evaluation)
-    page = write_report(
-        run, trained.dataset, predictions or trained.predictions, evaluation, out or trained.report, viewer_mb
-    )
+    predictions = predictions or trained.predictions
+    evaluation = read_evaluation(predictions.parent / "evaluation")  # where `unpaired evaluate` puts it
+    page = write_report(run, trained.dataset, predictions, evaluation, out or trained.report, viewer_mb)
     print(page)
     return 0

@@ -200,25 +200,32 @@ def find_size_multiples(network: nn.Module, channels: int, spatial_dims: int, na
     found = [LARGEST_MULTIPLE] * spatial_dims
     for axis in range(spatial_dims):
         multiple = LARGEST_MULTIPLE
-        while multiple > 1 and _keeps_sizes(probe, channels, [*found[:axis], multiple // 2, *found[axis + 1 :]], axis):
+        while multiple > 1 and not _refusal(probe, channels, [*found[:axis], multiple // 2, *found[axis + 1 :]], axis):
             multiple //= 2
         found[axis] = multiple
-    if not _keeps_sizes(probe, channels, found, 0):
-        raise InputError(f"{name}: can't find out which image sizes it takes; give size_multiples")
+    refusal = _refusal(probe, channels, found, 0)
+    if refusal:
+        raise InputError(
+            f"{name}: can't find out which image sizes it takes ({refusal}); mend it or give size_multiples"
+        )
     return tuple(found)
 
 
-def _keeps_sizes(probe: nn.Module, channels: int, multiples: Sequence[int], axis: int) -> bool:
+def _refusal(probe: nn.Module, channels: int, multiples: Sequence[int], axis: int) -> str | None:
+    """Why the network can't take multiples of these sizes along an axis, in a line; None if it can.
+
+    A network of anybody's may fail in any way that Python code fails in.
+    """
     for factor in (3, 5, 8):
         size = [factor * m if other == axis else 2 * m for other, m in enumerate(multiples)]
         try:
             with torch.no_grad():
                 output = probe(torch.empty(1, channels, *size, device="meta"))
-        except (RuntimeError, ValueError, AssertionError, NotImplementedError):
-            return False
+        except (RuntimeError, ValueError, AssertionError, TypeError, LookupError, AttributeError) as error:
+            return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         if not isinstance(output, Tensor) or list(output.shape[2:]) != size:
-            return False
-    return True
+            return f"images of {tuple(size)} came back as {_shape(output)}"
+    return None
 
 
 def _checked_feature(name: str, output: Any, x: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def write_report(
             for modality in _drawn(dataset, evaluation)
         },
         empty_masks=list(empty_masks(dataset, predictions, evaluation)),
-        trust=trust_view(predictions, run_folder / "evaluation"),
+        trust=trust_view(predictions, predictions.parent / "evaluation"),
         viewer=build_viewer(dataset, predictions, evaluation, viewer_mb),
         strips=themed(
             "Dice of every case", lambda theme: draw_dice_strips(evaluation, theme), dice_strips_alt(evaluation)
@@ -132,14 +132,16 @@ def _files(run_folder: Path, predictions: Path, out: Path) -> Iterator[tuple[str
         "split.json": "split",
         "log.csv": "training log",
         "validation.csv": "validation scores",
-        "evaluation/scores.csv": "scores per case and class",
-        "evaluation/scores.json": "scores with definitions and means",
     }
+    scores = {"scores.csv": "scores per case and class", "scores.json": "scores with definitions and means"}
     yield "run folder", _relative(run_folder, out)
     yield "predictions", _relative(predictions, out)
     for name, what in known.items():
         if (run_folder / name).is_file():
             yield what, _relative(run_folder / name, out)
+    for name, what in scores.items():
+        if (predictions.parent / "evaluation" / name).is_file():
+            yield what, _relative(predictions.parent / "evaluation" / name, out)
 
 
 def _relative(path: Path, out: Path) -> str:
