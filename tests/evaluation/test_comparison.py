@@ -123,7 +123,7 @@ def test_seeds_are_averaged_per_patient_and_spread_over_their_means():
     assert (cell.mean, cell.std) == (pytest.approx(0.8), pytest.approx(np.std([0.7, 0.9], ddof=1)))
     assert (cell.patients, cell.n) == (2, 4)
     assert one.by_key["dice", column, "b"].patients == 2  # not four
-    assert any("a 2" in note and "over the seeds' means" in note for note in notes(one))
+    assert any("a 2 seeds" in note and "over the runs' means" in note for note in notes(one))
 
 
 # ---- missed, invented, excluded

@@ -2,7 +2,8 @@
 
 A patient's value is, for a class, the mean over the patient's cases of a modality; for "mean", the mean over these
 cases of each case's mean over its classes. A method with several seeds is averaged over them per patient before it is
-tested, so that seeds are never counted as patients. Every method's numbers are made of the same structures.
+tested, so that seeds are never counted as patients; with folds each patient is tested in one of them. Every method's
+numbers are made of the same structures.
 """
 
 from collections import Counter, defaultdict
@@ -17,6 +18,7 @@ import numpy as np
 from unpaired.errors import InputError, nearest
 from unpaired.evaluation.comparison_records import CaseLoss, Cell, Column, Difference, PatientValue
 from unpaired.evaluation.contenders import Contender, LeftOut, require_comparable
+from unpaired.evaluation.replicates import Replicates, mean_and_spread, merged, patient_averages, replicates
 from unpaired.evaluation.scores import PRESET_COLUMNS, STATUSES, Evaluation, Score, higher_is_better
 from unpaired.evaluation.statistics import bootstrap_interval, holm, signed_rank
 from unpaired.evaluation.summaries import MEAN, case_means, patient_means
@@ -56,10 +58,15 @@ class Comparison:
         """In order of first appearance."""
         return self.reference.modalities
 
-    @property
+    @cached_property
     def reference(self) -> Evaluation:
-        """The first evaluation, for all that is the same in every one: cases, patients, definitions."""
-        return self.contenders[0].seeds[0]
+        """The first method's scores of every case, for all that is the same in every method: patients, definitions."""
+        return merged(self.contenders[0].seeds)
+
+    @cached_property
+    def replicates(self) -> dict[str, Replicates]:
+        """How many folds and seeds each method has."""
+        return {method.name: replicates(method.seeds) for method in self.contenders}
 
     def contender(self, name: str) -> Contender:
         """The method called `name`."""
@@ -95,7 +102,7 @@ class Comparison:
 
     @cached_property
     def rows(self) -> dict[tuple[str, Column], list[list[Score]]]:
-        """(method, column) -> for each seed its rows."""
+        """(method, column) -> for each run its rows."""
         return {
             (method.name, column): [rows.get(column, []) for rows in grouped]
             for method in self.contenders
@@ -105,7 +112,7 @@ class Comparison:
 
     @cached_property
     def by_seed(self) -> dict[tuple[str, Column, str], list[dict[str, float]]]:
-        """(score, column, method) -> for each seed {patient: value}."""
+        """(score, column, method) -> for each run (seed, fold) {patient: value}."""
         return {
             (score, column, method.name): [
                 patient_means(replace(one, scores=_without(rows, self.dropped[score])), score, column.modality)
@@ -119,14 +126,7 @@ class Comparison:
     @cached_property
     def by_patient(self) -> dict[tuple[str, Column, str], dict[str, float]]:
         """(score, column, method) -> {patient: value}, averaged over seeds."""
-        result = {}
-        for key, seeds in self.by_seed.items():
-            found: dict[str, list[float]] = defaultdict(list)
-            for values in seeds:
-                for patient, value in values.items():
-                    found[patient].append(value)
-            result[key] = {patient: fmean(values) for patient, values in found.items()}
-        return result
+        return {key: patient_averages(by_run) for key, by_run in self.by_seed.items()}
 
     def patient_values(self, score: str, column: Column, name: str) -> dict[str, float]:
         """{patient: value} of a method, averaged over its seeds."""
@@ -140,13 +140,12 @@ class Comparison:
     def _cell(self, score: str, column: Column, name: str) -> Cell:
         rows = [row for rows in self.rows[name, column] for row in rows]
         count = {status: sum(row.status == status for row in rows) for status in STATUSES}
-        seeds = self.by_seed[score, column, name]
-        values = self.patient_values(score, column, name)
-        spread = list(values.values()) if len(seeds) == 1 else [fmean(one.values()) for one in seeds if one]
-        mean = fmean(values.values()) if values and count["scored"] else None
-        std = float(np.std(spread, ddof=1)) if mean is not None and len(spread) > 1 else None
+        mean, std = mean_and_spread(self.by_seed[score, column, name])
+        if not count["scored"]:
+            mean, std = None, None
         n = len(rows) - count["not_applicable"]
-        return Cell(mean, std, len(values), n, count["scored"], count["missed"], count["false_positive"])
+        patients = len(self.patient_values(score, column, name))
+        return Cell(mean, std, patients, n, count["scored"], count["missed"], count["false_positive"])
 
     @cached_property
     def differences(self) -> list[Difference]:
@@ -274,14 +273,15 @@ def compare(
 def empty_structures(method: Contender, case: str | None = None) -> Iterator[str]:
     """What a method missed or invented in a case: "missed: RV (1 of 3 seeds)"; without one, how often: "missed: RV 5x".
 
-    The number of seeds stands only where a method has several.
+    The number of seeds stands only where several scored the case.
     """
+    seeds = sum(any(row.case == case for row in one.scores) for one in method.seeds)
     for status in ("missed", "false_positive"):
         rows = [row for one in method.seeds for row in one.scores if row.status == status and case in (None, row.case)]
         names = []
         for name, count in Counter(row.class_name for row in rows).items():
-            seeds = f" ({count} of {len(method.seeds)} seeds)" if len(method.seeds) > 1 else ""
-            names.append(f"{name} {count}x" if case is None else f"{name}{seeds}")
+            of_seeds = f" ({count} of {seeds} seeds)" if seeds > 1 else ""
+            names.append(f"{name} {count}x" if case is None else f"{name}{of_seeds}")
         if names:
             yield f"{status.replace('_', ' ')}: {', '.join(names)}"
 

@@ -70,13 +70,13 @@ def mark(difference: Difference | None) -> str:
 
 
 def row_name(comparison: Comparison, name: str) -> str:
-    """A method as a row is called: its name, with the number of seeds where there are several."""
-    seeds = len(comparison.contender(name).seeds)
-    return f"{name} ({seeds} seeds)" if seeds > 1 else name
+    """A method as a row is called: its name, with the number of folds and seeds where there are several."""
+    found = comparison.replicates[name]
+    return f"{name} ({found})" if found.runs > 1 else name
 
 
 def count_text(comparison: Comparison, name: str) -> tuple[str, str]:
-    """("2 of 54", "0"): structures that a method missed and invented, over all modalities and seeds."""
+    """("2 of 54", "0"): structures that a method missed and invented, over all modalities and runs."""
     rows = [row for one in comparison.contender(name).seeds for row in one.scores]
     missed, invented = (sum(row.status == status for row in rows) for status in ("missed", "false_positive"))
     true = sum(row.status in ("scored", "missed") for row in rows)

@@ -24,7 +24,12 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "methods": [
-            {"name": one.name, "seeds": len(one.seeds), "places": [place.as_posix() for place in one.places]}
+            {
+                "name": one.name,
+                "folds": comparison.replicates[one.name].folds,
+                "seeds": comparison.replicates[one.name].seeds,
+                "places": [place.as_posix() for place in one.places],
+            }
             for one in comparison.contenders
         ],
         "baseline": comparison.baseline,
@@ -57,16 +62,17 @@ def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:
             best = best_methods(comparison, score, column)
             for name in comparison.names:
                 cell, other = comparison.cells[score, column, name], comparison.by_key.get((score, column, name))
-                seeds = len(comparison.contender(name).seeds)
+                found = comparison.replicates[name]
                 interval = None if other is None else other.interval
                 yield {
                     "score": score,
                     "modality": column.modality,
                     "class": column.class_name,
                     "method": name,
-                    "seeds": seeds,
+                    "folds": found.folds,
+                    "seeds": found.seeds,
                     **asdict(cell),
-                    "std_over": "patients" if seeds == 1 else "seeds",
+                    "std_over": found.unit if found.runs > 1 else "patients",
                     "best": name in best,
                     "baseline": comparison.baseline,
                     "paired_patients": None if other is None else other.patients,

@@ -13,13 +13,13 @@ WORSE_MARK, BETTER_MARK = "†", "*"
 def notes(comparison: Comparison) -> Iterator[str]:
     """How the numbers were made, a sentence or two each."""
     yield definitions(comparison.reference)
-    seeds = {method.name: len(method.seeds) for method in comparison.contenders if len(method.seeds) > 1}
+    several = {name: found for name, found in comparison.replicates.items() if found.runs > 1}
     spread = "± is the standard deviation over patients"
-    if seeds:
-        listed = ", ".join(f"{name} {count}" for name, count in seeds.items())
+    if several:
+        listed = ", ".join(f"{name} {found}" for name, found in several.items())
         spread += (
-            f"; for methods with several seeds ({listed}) it is over the seeds' means. Their patients enter a test "
-            "once, averaged over the seeds"
+            f"; for methods with several runs ({listed}) it is over the runs' means. A patient enters a test once, "
+            "averaged over the runs that scored this patient"
         )
     yield (
         "A patient's value is the mean over the patient's cases of a modality, in the columns “mean” of each case's "

@@ -17,8 +17,8 @@ class Column:
 class Cell:
     """One method in one column. `mean` is None where no structure was scored, `std` with fewer than two values.
 
-    With one seed `std` is over patients, with more it is over the seeds' means. The counts are of structures (cases,
-    in "mean" times classes), summed over seeds; `n` = scored + missed + false positive.
+    With one run `std` is over patients, with more (seeds, folds) over the runs' means. The counts are of structures
+    (cases, in "mean" times classes), summed over runs; `n` = scored + missed + false positive.
     """
 
     mean: float | None
