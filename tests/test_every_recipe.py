@@ -29,12 +29,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def narrowed(config: Any) -> Any:
-    """The config with every `width` in it, however deep, set to 2; everything else (dropout, norms) is kept."""
+    """The config with every `width` in it, however deep, set to 2, and one block for several; the rest (dropout, norms,
+    strides) is kept."""
     changes = {}
     for part in fields(config):
         value = getattr(config, part.name)
         if part.name == "width":
             changes[part.name] = 2
+        elif part.name == "blocks":
+            changes[part.name] = (1,) * len(value)
         elif is_dataclass(value):
             changes[part.name] = narrowed(value)
     return replace(config, **changes)
@@ -50,14 +53,17 @@ def fitted(preprocessing: Preprocessing) -> Preprocessing:
 def shrunk(recipe: Recipe) -> Recipe:
     network = narrowed(recipe.network)
     multiples = network.build(["any"], recipe.channels, 2, recipe.spatial_dims).size_multiples
+    patch = [
+        max(multiple, min(size, SIDE[recipe.spatial_dims]) // multiple * multiple)
+        for size, multiple in zip(recipe.patch_size, multiples, strict=True)
+    ]
+    if patch == list(multiples):
+        patch[-1] *= 2  # an instance norm needs two voxels at the bottom of the network
     return replace(
         recipe,
         network=network,
         preprocessing=fitted(recipe.preprocessing),
-        patch_size=tuple(
-            max(multiple, min(size, SIDE[recipe.spatial_dims]) // multiple * multiple)
-            for size, multiple in zip(recipe.patch_size, multiples, strict=True)
-        ),
+        patch_size=tuple(patch),
         batch_size=1,
         steps=2,
         validate_every=2,

@@ -17,6 +17,7 @@ from unpaired.networks.adapt import AdaptedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
+from unpaired.networks.ummkd_unet import UMMKDUNetConfig
 from unpaired.networks.unet import UNetConfig
 
 NAMES = ("ct", "mr", "lge")
@@ -28,6 +29,7 @@ UNET_LAYERS = ("encoder2", "encoder3")
 # network -> the two feature maps whose affinity CSA compares
 NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
     "fcn": (FCNConfig(width=2, dropout=0.0, initialization="he"), ("group4", "group5")),
+    "UMMKD's U-Net": (UMMKDUNetConfig(width=2, initialization="he"), ("encoder3", "encoder4")),
     "unet": (UNET, UNET_LAYERS),
     "unet, batch norm": (replace(UNET, norm="batch"), UNET_LAYERS),
     "unet, joint": (replace(UNET, norm="batch", modality_norm=False), UNET_LAYERS),

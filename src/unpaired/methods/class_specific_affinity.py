@@ -12,8 +12,9 @@ features of one layer relate to features of the next, class by class. The equati
 Eq. 1 is `networks.modality_layers.ModalityNorm`; Eq. 5 without its last term is `methods.supervised`. The paper leaves
 much of Eq. 2-4 open and has no public code; each choice is a field of `CSAConfig`, where the alternatives are said.
 
-Speed. A product over only the voxels of the class costs a fraction of one over masked maps. For more than two
-modalities the mean over all pairs is taken at linear cost: sum_{i<j} |a_i - a_j|^2 = N sum_i |a_i - mean|^2.
+Speed. Only the voxels of a class are multiplied, not masked maps (`benchmarks/affinity.py`); nothing larger than the
+feature maps themselves is ever allocated, in 3D neither. For more than two modalities the mean over all pairs is taken
+at linear cost: sum_{i<j} |a_i - a_j|^2 = N sum_i |a_i - mean|^2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -200,35 +201,59 @@ def class_affinities(
 
     `F_l` and `F_k` are of one modality. None: the class is absent, to be skipped.
     """
-    rows_l, rows_k = (in_full_precision(maps).movedim(1, -1).flatten(0, -2) for maps in (F_l, F_k))
-    literal = config.consistency == "literal"
+    everywhere = [region for of_class in found for region in of_class]
+    pairs = zip(masked(F_l, everywhere), masked(F_k, everywhere), everywhere, strict=True)
     affinities: list[Tensor | None] = []
     for of_class in found:
         if of_class:
-            A = [_affinity(rows_l, rows_k, region, config) for region in of_class]
+            A = [_affinity(*next(pairs), config) for _ in of_class]
             affinities.append(A[0] if len(A) == 1 else torch.stack(A).mean(dim=0))
         elif config.absent == "zero":
-            affinities.append(rows_l.new_zeros(() if literal else (rows_l.shape[1], rows_k.shape[1])))
+            shape = () if config.consistency == "literal" else (F_l.shape[1], F_k.shape[1])
+            affinities.append(in_full_precision(F_l.new_zeros(shape)))
         else:
             affinities.append(None)
     return affinities
 
 
+def masked(maps: Features, found: Sequence[Region]) -> list[Float[Tensor, "_ channel"]]:
+    """CSA Eq. 2 without its zeros: for each region the rows (voxels) inside it, times the mask.
+
+    Voxels are gathered once, region after region, so that the rows of a region are a view: a gather for each region
+    would, in the backward pass, write a gradient of the whole map for each.
+    """
+    rows = in_full_precision(maps).movedim(1, -1).flatten(0, -2)
+    positions = [region.positions for region in found if region.positions is not None]
+    if len(positions) < len(found):
+        return [rows for _ in found]
+    if not positions:
+        return []
+    gathered = rows.index_select(0, torch.cat(positions)).split([len(index) for index in positions])
+    return [
+        inside if region.weight is None else inside * region.weight.to(rows.dtype).unsqueeze(1)
+        for inside, region in zip(gathered, found, strict=True)
+    ]
+
+
 def _affinity(rows_l: Tensor, rows_k: Tensor, region: Region, config: CSAConfig) -> Tensor:
-    """CSA Eq. 3 over one region; rows are voxels, columns are channels."""
-    unit_l, unit_k = (F.normalize(masked(rows, region), dim=0, eps=SMALLEST_NORM) for rows in (rows_l, rows_k))
-    literal = config.consistency == "literal"  # the mean of all cosines is the product of the mean unit vectors
-    A = unit_l.mean(dim=1) @ unit_k.mean(dim=1) if literal else unit_l.T @ unit_k
+    """CSA Eq. 3 over one region; rows are voxels, columns are channels.
+
+    Lengths divide the (M, N) products rather than the rows, which spares a copy of all rows. The mean of all cosines,
+    for the literal Eq. 4, is the product of two mean unit vectors and needs no matrix.
+    """
+    length_l, length_k = (_lengths(rows) for rows in (rows_l, rows_k))
+    if config.consistency == "literal":
+        A = (rows_l @ (1 / length_l)) @ (rows_k @ (1 / length_k)) / (len(length_l) * len(length_k))
+    else:
+        A = rows_l.T @ rows_k / torch.outer(length_l, length_k)
     if config.roi_size == "pixels" and region.positions is not None and config.class_specific:
         return A / (len(region.positions) if region.weight is None else region.weight.sum())
     return A
 
 
-def masked(rows: Tensor, region: Region) -> Tensor:
-    """CSA Eq. 2 without its zeros: the rows (voxels) inside the region, times the mask."""
-    if region.positions is not None:
-        rows = rows.index_select(0, region.positions)
-    return rows if region.weight is None else rows * region.weight.to(rows.dtype).unsqueeze(1)
+def _lengths(rows: Tensor) -> Tensor:
+    """The length of each column, at least SMALLEST_NORM; a third of the time of torch's norm along this axis."""
+    return rows.square().sum(dim=0).clamp(min=SMALLEST_NORM**2).sqrt()
 
 
 def on_one_grid(
