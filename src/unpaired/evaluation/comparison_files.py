@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,22 @@ from unpaired.evaluation.comparison_cells import best_methods
 from unpaired.evaluation.comparison_latex import latex
 from unpaired.evaluation.comparison_notes import notes, warnings
 from unpaired.evaluation.comparison_tables import markdown
+from unpaired.evaluation.paper_formats import paper_json, paper_latex, paper_markdown, paper_records
+from unpaired.evaluation.paper_layout import PaperLayout
 from unpaired.files import write_text
 
 SCHEMA = 1
 FILES = ("comparison.md", "comparison.tex", "comparison.csv", "differences.csv", "comparison.json")
+PAPER_FILE = "paper_tables.csv"
+"""Written only where something is laid out as a paper's table."""
 
 
-def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Everything as JSON values, in the scores' own units (shares from 0 to 1)."""
-    return {
+def to_json(comparison: Comparison, layouts: Sequence[PaperLayout] = ()) -> dict[str, Any]:
+    """Everything as JSON values, in the scores' own units (shares from 0 to 1).
+
+    What is laid out as a paper's table stands apart, in the paper's units.
+    """
+    document = {
         "schema": SCHEMA,
         "methods": [
             {
@@ -42,16 +49,27 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "columns": list(_records(comparison)),
         "worst_cases": [asdict(one) for one in comparison.losses() if one.loss > 0],
     }
+    return document | ({"paper_tables": [paper_json(layout) for layout in layouts]} if layouts else {})
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> Path:
-    """Write `FILES` into `folder` and return it; files of those names are replaced."""
+def write_comparison(comparison: Comparison, folder: Path, layouts: Sequence[PaperLayout] = ()) -> Path:
+    """Write `FILES` into `folder` and return it; files of those names are replaced.
+
+    `layouts` are appended to the tables and the JSON; `PAPER_FILE` has them alone, and is removed if there are none, so
+    that it never belongs to another comparison than the files beside it.
+    """
     records = list(_records(comparison))
-    write_text(folder / "comparison.md", markdown(comparison))
-    write_text(folder / "comparison.tex", latex(comparison))
+    document = to_json(comparison, layouts)
+    papers = [row for layout in layouts for row in paper_records(layout)]
+    write_text(folder / "comparison.md", markdown(comparison) + paper_markdown(layouts))
+    write_text(folder / "comparison.tex", latex(comparison) + paper_latex(layouts))
     write_text(folder / "comparison.csv", _csv(records))
     write_text(folder / "differences.csv", _csv(_patient_records(comparison)))
-    write_text(folder / "comparison.json", json.dumps(to_json(comparison), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / "comparison.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    if papers:
+        write_text(folder / PAPER_FILE, _csv(papers))
+    else:
+        (folder / PAPER_FILE).unlink(missing_ok=True)
     return folder
 
 

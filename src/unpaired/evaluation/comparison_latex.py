@@ -44,14 +44,14 @@ def _latex_table(comparison: Comparison, score: str, caption: str) -> str:
     groups = [[column for column in comparison.columns if column.modality == name] for name in comparison.modalities]
     spans, rules, place = [], [], 2
     for group in groups:
-        spans.append(rf"\multicolumn{{{len(group)}}}{{c}}{{{_tex(group[0].modality)}}}")
+        spans.append(rf"\multicolumn{{{len(group)}}}{{c}}{{{tex(group[0].modality)}}}")
         rules.append(rf"\cmidrule(lr){{{place}-{place + len(group) - 1}}}")
         place += len(group)
-    heads = ["Method", *(_tex(column.class_name) for column in comparison.columns), "missed", "invented"]
+    heads = ["Method", *(tex(column.class_name) for column in comparison.columns), "missed", "invented"]
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(caption)}}}",
+        rf"\caption{{{tex(caption)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(comparison.columns)}rr}}",
         r"\toprule",
         " & ".join(["", *spans, "", ""]) + r" \\",
@@ -61,17 +61,18 @@ def _latex_table(comparison: Comparison, score: str, caption: str) -> str:
     ]
     for name in comparison.names:
         cells = [_latex_cell(comparison, score, column, name) for column in comparison.columns]
-        lines.append(" & ".join([_tex(row_name(comparison, name)), *cells, *count_text(comparison, name)]) + r" \\")
+        lines.append(" & ".join([tex(row_name(comparison, name)), *cells, *count_text(comparison, name)]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
 def _latex_cell(comparison: Comparison, score: str, column: Column, name: str) -> str:
-    text = _tex(cell_text(score, comparison.cells[score, column, name]))
+    text = tex(cell_text(score, comparison.cells[score, column, name]))
     if name in best_methods(comparison, score, column):
         text = rf"\textbf{{{text}}}"
     sign = mark(comparison.by_key.get((score, column, name)))
     return text + {"": "", BETTER_MARK: r"$^{*}$", WORSE_MARK: r"$^{\dagger}$"}[sign]
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """Text in which nothing is LaTeX."""
     return "".join(LATEX.get(letter, letter) for letter in text)

@@ -32,25 +32,30 @@ def markdown(comparison: Comparison) -> str:
     """Warnings, a table per score, the tests of the mean columns, how the numbers were made, what was missed."""
     lines = [f"# {', '.join(comparison.names)}", ""]
     for warning in warnings(comparison):
-        lines += [f"> **Note.** {_md(warning)}", ">"]
+        lines += [f"> **Note.** {escaped(warning)}", ">"]
     lines[-1] = ""
     columns = comparison.columns
     for score in comparison.scores:
         heads = ["method", *(f"{column.modality} {column.class_name}" for column in columns), "missed", "invented"]
-        lines += [f"## {title(score)}", "", _md_row(heads), "|---|" + "---:|" * (len(heads) - 1)]
+        lines += [f"## {title(score)}", "", markdown_row(heads), "|---|" + "---:|" * (len(heads) - 1)]
         for name in comparison.names:
             cells = []
             for column in columns:
                 text = cell_text(score, comparison.cells[score, column, name])
                 text = f"**{text}**" if name in best_methods(comparison, score, column) else text
-                cells.append(text + _md(mark(comparison.by_key.get((score, column, name)))))
+                cells.append(text + escaped(mark(comparison.by_key.get((score, column, name)))))
             lines.append(
-                "| " + " | ".join([_md(row_name(comparison, name)), *cells, *count_text(comparison, name)]) + " |"
+                "| " + " | ".join([escaped(row_name(comparison, name)), *cells, *count_text(comparison, name)]) + " |"
             )
         lines.append("")
-    lines += [f"## Against {_md(comparison.baseline)}", "", _md_row(TEST_HEADINGS), "|---|---|---|---|" + "---:|" * 7]
-    lines += [_md_row(test_cells(one)) for one in _main_differences(comparison)]
-    lines += ["", *(f"{_md(note)}\n" for note in notes(comparison))]
+    lines += [
+        f"## Against {escaped(comparison.baseline)}",
+        "",
+        markdown_row(TEST_HEADINGS),
+        "|---|---|---|---|" + "---:|" * 7,
+    ]
+    lines += [markdown_row(test_cells(one)) for one in _main_differences(comparison)]
+    lines += ["", *(f"{escaped(note)}\n" for note in notes(comparison))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -94,10 +99,11 @@ def _main_differences(comparison: Comparison) -> list[Difference]:
     return [one for one in comparison.differences if one.column in comparison.main_columns]
 
 
-def _md(text: str) -> str:
+def escaped(text: str) -> str:
     """Text in which nothing is Markdown: names of methods and cases come from anywhere."""
     return "".join(f"\\{letter}" if letter in "\\|*_`<[#" else letter for letter in text)
 
 
-def _md_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_md(cell) for cell in cells) + " |"
+def markdown_row(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"

@@ -25,10 +25,11 @@ BOTH = Column("both", MEAN)
 
 @dataclass(frozen=True)
 class PaperNumber:
-    """A number as printed: Dice in percent, distances in the unit of the score's name; `std` where there is one."""
+    """A number and how it is printed: Dice in percent, distances in the unit of the score's name."""
 
     value: float
-    std: float | None = None
+    std: float | None
+    text: str
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,14 @@ def _row(text: str, classes: Sequence[str]) -> PaperRow:
     for part in parts if overall else [*parts, last]:
         cells, _, mean = part.partition("=")
         numbers = dict(zip(classes, map(_number, cells.split()), strict=True))
-        numbers[MEAN] = _number(mean) if mean else PaperNumber(fmean(one.value for one in numbers.values()))
+        numbers[MEAN] = _number(mean) if mean else _number(f"{fmean(one.value for one in numbers.values()):.2f}")
         blocks.append(numbers)
     return PaperRow(tuple(blocks), overall)
 
 
 def _number(text: str) -> PaperNumber:
     value, _, std = text.partition("±")
-    return PaperNumber(float(value), float(std) if std else None)
+    return PaperNumber(float(value), float(std) if std else None, text.strip().replace("±", " ± "))
 
 
 @cache
