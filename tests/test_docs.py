@@ -74,8 +74,8 @@ def test_the_networks_of_the_how_to_are_built() -> None:
     recipe, monai, mine = blocks(text_of("docs/how-to/networks.md"), "python")
     names: dict[str, Any] = {}
     exec(compile(recipe, "networks.md", "exec"), names)
-    unet = names["unet"]()
-    assert unet.method.layer_pairs[0][0] in replace(unet.network, width=2).build(["ct"], 1, 3, 2).feature_names
+    shown = names["nine_groups"]()
+    assert shown.method.layer_pairs[0][0] in replace(shown.network, width=2).build(["ct"], 1, 3, 2).feature_names
     exec(compile(mine, "networks.md", "exec"), names)
     assert names["MyNetwork"](channels=1, classes=3, spatial_dims=3)(torch.zeros(1, 1, 4, 4, 4)).shape[1] == 3
     pytest.importorskip("monai")
