@@ -1,7 +1,6 @@
 """A comparison laid out as a paper's table, in Markdown, LaTeX, rows for programs, and on the terminal."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -103,11 +102,10 @@ def _head(layout: PaperLayout, column: Column) -> str:
 def _latex_table(layout: PaperLayout, score: str, first: bool) -> str:
     how = " ".join(layout.notes()) if first else "Whose numbers they are: as in the table before."
     spans, rules, place = ["", ""], [], 3
-    for modality, columns in groupby(layout.columns, lambda column: column.modality):
-        width = len(list(columns))
-        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{tex(modality)}}}")
-        rules.append(rf"\cmidrule(lr){{{place}-{place + width - 1}}}")
-        place += width
+    for modality, columns in layout.groups:
+        spans.append(rf"\multicolumn{{{len(columns)}}}{{c}}{{{tex(modality)}}}")
+        rules.append(rf"\cmidrule(lr){{{place}-{place + len(columns) - 1}}}")
+        place += len(columns)
     heads = ["Setting", "Numbers", *(tex(layout.table.heading(column.class_name)) for column in layout.columns)]
     lines = [
         "",

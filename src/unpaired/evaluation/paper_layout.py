@@ -8,6 +8,7 @@ paper's numbers stand in rows of their own with `LABEL`, in no mean, test or ran
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from statistics import fmean, stdev
 
 from unpaired.errors import InputError
@@ -67,6 +68,11 @@ class PaperLayout:
     def columns(self) -> list[Column]:
         """The paper's columns, in its own names of modalities and classes."""
         return self.table.columns
+
+    @property
+    def groups(self) -> list[tuple[str, list[Column]]]:
+        """The columns of each modality, for a heading above them."""
+        return [(modality, list(group)) for modality, group in groupby(self.columns, lambda one: one.modality)]
 
     @cached_property
     def settings(self) -> dict[str, list[Contender]]:
