@@ -36,6 +36,7 @@ class IndependentNetworks(Network):
         super().__init__()
         any_network = next(iter(networks.values()))
         self.modalities = tuple(networks)
+        self.channels = any_network.channels
         self.feature_names = any_network.feature_names
         self.size_multiples = any_network.size_multiples
         self.by_modality = modality_modules(networks)

@@ -1,0 +1,289 @@
+"""SSC: structured semantic consistency (Yang, Zhu, Wang, Li, Zhang; MIDL 2023).
+
+One Transformer segments all modalities. From outside, an External Attention Module per modality (EAM, Eq. 1-8, in
+`networks.external_attention`) asks the network's feature maps at three scales where each class is, starting from
+learnable class embeddings E^m; its answers are supervised, and what the modalities must agree on is how their classes
+look on the whole (E^m) and how the classes of an image relate to each other (R). No code was published and the formulas
+are lost in every copy of the text; these are reconstructed from its prose:
+
+    L_aux = sum_s [ CE + DSC ]( f_s(F^s_s), Y )                                                         (SSC Eq. 9)
+    L_mod = (1 / N) sum_i || e_i^a - e_i^b ||_2^2                                                       (SSC Eq. 10)
+    L_img = sum_s (1 / N) sum_i 1/2 [ KL(p_i^a || p_i^b) + KL(p_i^b || p_i^a) ],  p = softmax(r / tau)  (SSC Eq. 11)
+    L = L_seg^a + L_seg^b + L_aux^a + L_aux^b + lambda_1 L_mod + lambda_2 L_img                         (SSC Eq. 12)
+
+Eq. 13-15, the channel scale that class embeddings give to a block, are `networks.class_embeddings`: where the network
+has such embeddings this method uses them, else its own. Only the network predicts; the EAMs are dropped.
+
+For more than two modalities L_mod and L_img are means over all pairs at linear cost, the paper's open problem:
+
+    sum_{i<j} |e_i - e_j|^2 = M sum_i |e_i - mean|^2
+    sum_{i!=j} KL(p_i || p_j) = M sum_i <p_i, log p_i> - <sum_i p_i, sum_j log p_j>
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from unpaired.data.batch import Batch
+from unpaired.errors import InputError, nearest
+from unpaired.losses import cross_entropy, in_full_precision, one_hot, soft_dice_loss
+from unpaired.methods.knowledge_distillation import mean_symmetric_divergence
+from unpaired.methods.method import Method, Objective
+from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
+from unpaired.networks.class_embeddings import ClassEmbeddings
+from unpaired.networks.external_attention import Correlations, EAMConfig, ExternalAttention, ScaleOutput, head_counts
+from unpaired.networks.network import Network, NetworkOutput
+from unpaired.shapes import Logits, Scalar
+
+Distance = Literal["squared", "absolute", "cosine"]
+Absent = Literal["compare", "skip"]
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+@dataclass(frozen=True)
+class SSCConfig(SegmentationTerms):
+    """SSC with the recommended reading of what the text leaves open.
+
+    Row Baseline and the Joint rows without CR: `modality_weight=0, image_weight=0`. The paper's weights and its
+    temperature are lost; all weights are 1 here.
+    """
+
+    scales: tuple[str, ...] = ("decoder3", "decoder2", "decoder1")
+    """The feature maps that the EAM reads, from the coarsest to the finest: the paper's are those of Swin-Unet's
+    decoder at H/16, H/8 and H/4. Any network's names will do; so will any number of them."""
+    auxiliary_weight: float = 1.0
+    """The factor of L_aux of every modality."""
+    modality_weight: float = 1.0
+    """lambda_1 of SSC Eq. 12."""
+    image_weight: float = 1.0
+    """lambda_2 of SSC Eq. 12."""
+    temperature: float = 0.1
+    """tau of SSC Eq. 11. Its value is lost; the text says that results rise with it and then fall. Rows of R lie in
+    [0, 1], so at 1 and above the distributions are nearly uniform and L_img hardly counts."""
+    attention: EAMConfig = field(default_factory=EAMConfig)
+    """What the paper leaves open inside the EAM (Eq. 1-8)."""
+    embedding_width: int | None = None
+    """Width of the method's own class embeddings; None: the channels of the first scale. Not used where the network
+    has class embeddings."""
+    distance: Distance = "squared"
+    """Eq. 10 between e_i^a and e_i^b: the squared length, the sum of absolute differences, or 1 - cosine."""
+    background: bool = True
+    """Whether background is one of the classes that Eq. 10 and 11 compare. The EAM always has it: Eq. 9 needs it."""
+    absent: Absent = "compare"
+    """Eq. 11 for a class that one of the two images lacks: compared all the same, as the text has it, or left out."""
+    image_scales: Literal["all", "first"] = "all"
+    """The scales of Eq. 11; one sentence of the text speaks of the first alone."""
+    auxiliary_grid: Literal["labels", "features"] = "labels"
+    """Eq. 9: predictions brought to the label map's size (linear), or label maps to theirs (nearest; cheaper)."""
+
+    def check(self) -> None:
+        """Raise InputError for a field's value that is not known or out of range."""
+        super().check()
+        choices = {"distance": Distance, "absent": Absent}
+        for name, allowed in choices.items():
+            check_choice(name, getattr(self, name), get_args(allowed))
+        check_choice("image_scales", self.image_scales, ("all", "first"))
+        check_choice("auxiliary_grid", self.auxiliary_grid, ("labels", "features"))
+        for name, hint in EAM_CHOICES.items():
+            check_choice(f"attention.{name}", getattr(self.attention, name), hint)
+        if not self.temperature > 0:
+            raise InputError(f"temperature: expected a number above 0, got {self.temperature}")
+        if self.embedding_width is not None and self.embedding_width < 1:
+            raise InputError(f"embedding_width: expected a number above 0 or none, got {self.embedding_width}")
+        if not self.scales:
+            raise InputError("scales: expected at least one feature map, got none")
+
+    def build(self, network: Network, classes: int) -> "SSC":
+        """Raises InputError if `scales` names a feature map that `network` lacks, or a value is not known."""
+        self.check()
+        for name in self.scales:
+            if name not in network.feature_names:
+                raise InputError(
+                    f"scales: the network has no feature map {name!r}; {nearest(name, list(network.feature_names))}"
+                )
+        channels = feature_channels(network, self.scales)
+        heads = self.attention.heads
+        if heads is None:
+            heads = head_counts(channels)
+        if len(heads) != len(channels) or any(h < 1 or c % h for h, c in zip(heads, channels, strict=True)):
+            raise InputError(
+                f"attention.heads: expected one number for each scale that divides its channels {tuple(channels)}, "
+                f"got {heads}"
+            )
+        return SSC(network, classes, self, channels)
+
+
+EAM_CHOICES = {
+    "norm": ("pre", "post", "none"),
+    "update": ("mlp", "linear", "none"),
+    "filtered": ("logits", "attention", "scaled"),
+    "auxiliary": ("logits", "attention", "scaled"),
+    "gate": ("classes", "positions"),
+    "aggregation": ("l1", "heads", "l2"),
+}
+
+
+class SSC(Method):
+    """Supervised terms, the EAM's auxiliary predictions, and the two consistency terms between modalities."""
+
+    def __init__(self, network: Network, classes: int, config: SSCConfig, channels: Sequence[int]) -> None:
+        """`channels` of the feature maps `config.scales`; see `feature_channels`."""
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.embeddings = None
+        if network_embeddings(network) is None:
+            self.embeddings = ClassEmbeddings(network.modalities, classes, config.embedding_width or channels[0])
+        predicts, compares = config.auxiliary_weight > 0, config.image_weight > 0
+        reach = len(channels) if predicts or config.image_scales == "all" else 1
+        self.scales = config.scales[:reach] if predicts or compares else ()
+        correlates = [compares and (config.image_scales == "all" or number == 0) for number in range(reach)]
+        width = self.class_embeddings.width
+        self.attention = nn.ModuleDict(
+            {
+                modality: ExternalAttention(
+                    classes, width, channels[: len(self.scales)], config.attention, predicts, correlates
+                )
+                for modality in network.modalities
+                if self.scales
+            }
+        )
+
+    @property
+    def class_embeddings(self) -> ClassEmbeddings:
+        """E^m: the network's where it has them, else the method's own."""
+        found = self.embeddings if self.embeddings is not None else network_embeddings(self.network)
+        assert found is not None
+        return found
+
+    def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
+        """SSC Eq. 12; the terms are those of `supervised_terms`, "aux/<modality>", "mod" and "img" (if weighted)."""
+        outputs = self.network({modality: batch.images for modality, batch in batches.items()})
+        supervised = supervised_terms(outputs, batches, self.config)
+        weighted: dict[str, tuple[float, Tensor]] = {}
+        with torch.autocast(supervised.loss.device.type, enabled=False):
+            attended = {modality: self.attend(output, modality) for modality, output in outputs.items() if self.scales}
+            if self.config.auxiliary_weight > 0:
+                for modality, scales in attended.items():
+                    loss = auxiliary_loss(scales, batches[modality], self.config)
+                    weighted[f"aux/{modality}"] = self.config.auxiliary_weight, loss
+            if self.config.modality_weight > 0:
+                vectors = [self.class_embeddings(modality) for modality in batches]
+                weighted["mod"] = self.config.modality_weight, modality_consistency(vectors, self.config)
+            if self.config.image_weight > 0:
+                weighted["img"] = self.config.image_weight, image_consistency(attended, batches, self.config)
+        loss = torch.stack([supervised.loss, *(weight * term for weight, term in weighted.values())]).sum()
+        return Objective(loss, supervised.terms | {name: term.detach() for name, (_, term) in weighted.items()})
+
+    def attend(self, output: NetworkOutput, modality: str) -> list[ScaleOutput]:
+        """What the modality's EAM says of the network's output, scale by scale; in full precision."""
+        maps = [in_full_precision(output.features[name]) for name in self.scales]
+        return self.attention[modality](self.class_embeddings(modality), maps)
+
+
+def auxiliary_loss(scales: Sequence[ScaleOutput], batch: Batch, config: SSCConfig) -> Scalar:
+    """L_aux of one modality (SSC Eq. 9): cross-entropy and soft Dice of the EAM's prediction, summed over the scales.
+
+    A label that stands for several classes counts as in the segmentation loss.
+    """
+    losses = []
+    for scale in scales:
+        assert scale.prediction is not None
+        logits, label_map = _on_one_grid(scale.prediction, batch, config)
+        dice = soft_dice_loss(logits, label_map, batch.label_sets)
+        ce = cross_entropy(logits, label_map, batch.label_sets, config.class_weighting, config.clip)
+        losses += [dice, ce]
+    return torch.stack(losses).sum()
+
+
+def _on_one_grid(prediction: Logits, batch: Batch, config: SSCConfig) -> tuple[Tensor, Tensor]:
+    size, grid = batch.label_map.shape[1:], prediction.shape[2:]
+    if config.auxiliary_grid == "labels":
+        return F.interpolate(prediction, size=size, mode=LINEAR[len(grid)], align_corners=False), batch.label_map
+    label_map = F.interpolate(batch.label_map.unsqueeze(1).to(torch.float32), size=grid, mode="nearest")
+    return prediction, label_map.squeeze(1).to(batch.label_map.dtype)
+
+
+def modality_consistency(vectors: Sequence[Float[Tensor, "class width"]], config: SSCConfig) -> Scalar:
+    """L_mod (SSC Eq. 10): the mean over classes and over all pairs of modalities of the distance of their embeddings.
+
+    Zero for one modality.
+    """
+    E = in_full_precision(torch.stack(list(vectors)))[:, 0 if config.background else 1 :]
+    M = len(E)
+    match config.distance:
+        case "squared":
+            over_pairs = M * (E - E.mean(dim=0)).square().sum()
+        case "absolute":  # of the sorted values the k-th is larger than k others and smaller than M - 1 - k
+            ranks = torch.arange(M, device=E.device, dtype=E.dtype)
+            over_pairs = torch.einsum("m,mcw->", 2 * ranks - (M - 1), E.sort(dim=0).values)
+        case "cosine":
+            units = F.normalize(E, dim=-1)
+            over_pairs = (M * units.square().sum() - units.sum(dim=0).square().sum()) / 2
+    return over_pairs / E.shape[1] / max(M * (M - 1) / 2, 1)
+
+
+def image_consistency(
+    attended: Mapping[str, Sequence[ScaleOutput]], batches: Mapping[str, Batch], config: SSCConfig
+) -> Scalar:
+    """L_img (SSC Eq. 11): the symmetric KL between rows of R, of the k-th image of each modality with the k-th of each
+    other; the mean over classes, images and all pairs of modalities, summed over the scales.
+
+    Zero where there is nothing to compare. Images beyond the smallest batch have no partner and take no part.
+    """
+    first = 0 if config.background else 1
+    images = min(len(batch.label_map) for batch in batches.values())
+    counted = torch.stack([_compared(batch, config)[:images, first:] for batch in batches.values()]).flatten(1)
+    losses = []
+    for of_scale in zip(*(attended[modality] for modality in batches), strict=True):
+        matrices = [scale.correlations for scale in of_scale if scale.correlations is not None]
+        if matrices:
+            log_p = torch.stack([correlation_distributions(R[:images], config) for R in matrices])
+            losses.append(mean_symmetric_divergence(log_p.flatten(1, 2), counted))
+    return torch.stack(losses).sum()
+
+
+def correlation_distributions(R: Correlations, config: SSCConfig) -> Float[Tensor, "batch row row"]:
+    """log p of SSC Eq. 11: each row of R softened by the temperature, over the classes that are compared."""
+    first = 0 if config.background else 1
+    return (R[:, first:, first:] / config.temperature).log_softmax(dim=-1)
+
+
+def _compared(batch: Batch, config: SSCConfig) -> Bool[Tensor, "batch class"]:
+    """Which rows of each image's R are compared: all, or those of classes that the image certainly has."""
+    if config.absent == "compare":
+        shape = len(batch.label_map), batch.label_sets.shape[1]
+        return torch.ones(shape, dtype=torch.bool, device=batch.label_map.device)
+    return one_hot(batch.label_map, batch.label_sets).flatten(2).any(dim=2)
+
+
+def network_embeddings(network: Network) -> ClassEmbeddings | None:
+    """The network's own class embeddings, which scale its blocks (SSC Eq. 13-15), or None."""
+    found = getattr(network, "class_embeddings", None)
+    return found if isinstance(found, ClassEmbeddings) else None
+
+
+def feature_channels(network: Network, names: Sequence[str]) -> list[int]:
+    """Channels of the network's feature maps, found on torch's meta device, where nothing is computed.
+
+    Raises InputError if the network can't be run there.
+    """
+    state: dict[str, Tensor] = {n: t.to("meta") for n, t in (*network.named_parameters(), *network.named_buffers())}
+    modality = network.modalities[0]
+    image = torch.empty(1, network.channels, *(2 * m for m in network.size_multiples), device="meta")
+    try:
+        with torch.no_grad():
+            output: NetworkOutput = functional_call(network, state, ({modality: image},))[modality]
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"can't find out the channels of {', '.join(names)}: the network does not run on torch's meta device "
+            f"({reason}); make its tensors on the device of its input"
+        ) from error
+    return [output.features[name].shape[1] for name in names]
