@@ -178,10 +178,10 @@ def test_a_case_of_another_patient_or_modality():
 
 
 def test_seeds_are_held_to_the_same_rules_and_named_by_their_folder():
-    seeds = (method("a", "x").seeds[0], method("a", "y").seeds[0])
-    assert "a (seed 1) lacks" in refused(Contender("a", seeds), method("b", "x"))
+    seeds = (method("a", "x", "y").seeds[0], method("a", "x").seeds[0])
+    assert "a (seed 1) lacks" in refused(Contender("a", seeds), method("b", "x", "y"))
     placed = Contender("a", seeds, (Path("runs/a0"), Path("runs/a1")))
-    assert "a (runs/a1) lacks" in refused(placed, method("b", "x"))
+    assert "a (runs/a1) lacks" in refused(placed, method("b", "x", "y"))
 
 
 def test_names_that_do_not_tell_methods_apart():

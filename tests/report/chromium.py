@@ -99,11 +99,11 @@ class Chromium:
             time.sleep(0.05)
 
     def press(self, key: str) -> None:
-        """Press and release a key where the focus is ("ArrowUp", "Tab", "Enter")."""
+        """Press and release a key where the focus is ("ArrowUp", "Tab", "Enter", "1")."""
         codes = {"Tab": 9, "Enter": 13, "PageUp": 33, "PageDown": 34, "ArrowLeft": 37, "ArrowUp": 38}
-        codes |= {"ArrowRight": 39, "ArrowDown": 40, " ": 32}
+        codes |= {"ArrowRight": 39, "ArrowDown": 40, " ": 32} | {str(digit): 48 + digit for digit in range(10)}
         text = {"text": "\r"} if key == "Enter" else {}
-        event = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
+        event = {"key": key, "code": f"Digit{key}" if key.isdigit() else key, "windowsVirtualKeyCode": codes[key]}
         self.call("Input.dispatchKeyEvent", type="keyDown", **event, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **event)
 

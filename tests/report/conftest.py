@@ -7,6 +7,7 @@ import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
+from unpaired.evaluation.contenders import Contender
 from unpaired.evaluation.evaluate import evaluate_dataset
 
 
@@ -49,3 +50,36 @@ def world(tmp_path_factory):
 def evaluation(world):
     dataset, predictions, _ = world
     return evaluate_dataset(dataset, predictions)
+
+
+@pytest.fixture(scope="session")
+def rivals(tmp_path_factory):
+    """Four patients in two modalities; "good" is right, "bad" shifts and misses RV of b, <odd> & is as good as good."""
+    folder = tmp_path_factory.mktemp("world")
+    label = np.zeros((24, 24, 4), np.uint8)
+    label[8:16, 8:16, 1:3] = 1
+    label[17:20, 8:12, 1] = 2
+    affine = np.diag([1.5, 1.5, 8.0, 1.0])
+    cases = []
+    for modality in ("ct", "mr"):
+        for name in "abcd":
+            case = f"{name}_{modality}"
+            files = (folder / f"{case}.nii.gz", folder / f"{case}_label.nii.gz")
+            write_image(files[0], label.astype(np.int16) * 100, affine)
+            write_image(files[1], label, affine)
+            cases.append(CaseEntry(case, f"p_{name}", modality, *files, split="test"))
+            bad = np.roll(label, "abcd".index(name), axis=1)
+            if case == "b_mr":
+                bad[bad == 2] = 0
+            for method, prediction in (("good", label), ("bad", bad)):
+                write_image(folder / method / f"{case}.nii.gz", prediction, affine)
+    modalities = {"ct": Modality(), "mr": Modality()}
+    dataset = Dataset("hearts", ("background", "LV", "RV"), modalities, tuple(cases))
+    scored = {method: evaluate_dataset(dataset, folder / method) for method in ("good", "bad")}
+    contenders = [
+        Contender("good", (scored["good"],), (folder / "good",)),
+        Contender("bad", (scored["bad"],), (folder / "bad",)),
+        Contender("<odd> &", (scored["good"], scored["bad"]), (folder / "good", folder / "bad")),
+    ]
+    predictions = {one.name: list(one.places) for one in contenders}
+    return dataset, contenders, predictions, folder

@@ -1,23 +1,22 @@
 """The page of a comparison is whole, offline and says what is missed, left out or not drawn."""
 
+import gzip
+import hashlib
 import re
+from base64 import b64decode, b64encode
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 from chromium import find_chromium, launched
 
-from unpaired.data.dataset import CaseEntry, Dataset, Modality
-from unpaired.data.images import write_image
 from unpaired.evaluation.comparison import compare
 from unpaired.evaluation.comparison_files import write_comparison
 from unpaired.evaluation.contenders import Contender
-from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.evaluation.scores import Evaluation, Failure
 from unpaired.report import comparison_page, comparison_pictures
 from unpaired.report.comparison_page import write_comparison_report
 
-VOID = {"meta", "img", "source", "br"}
+VOID = {"meta", "img", "source", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -57,36 +56,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Four patients in two modalities; "good" is right, "bad" shifts and misses RV of b, <odd> & is as good as good."""
-    folder = tmp_path_factory.mktemp("world")
-    label = np.zeros((24, 24, 4), np.uint8)
-    label[8:16, 8:16, 1:3] = 1
-    label[17:20, 8:12, 1] = 2
-    affine = np.diag([1.5, 1.5, 8.0, 1.0])
-    cases = []
-    for modality in ("ct", "mr"):
-        for name in "abcd":
-            case = f"{name}_{modality}"
-            files = (folder / f"{case}.nii.gz", folder / f"{case}_label.nii.gz")
-            write_image(files[0], label.astype(np.int16) * 100, affine)
-            write_image(files[1], label, affine)
-            cases.append(CaseEntry(case, f"p_{name}", modality, *files, split="test"))
-            bad = np.roll(label, "abcd".index(name), axis=1)
-            if case == "b_mr":
-                bad[bad == 2] = 0
-            for method, prediction in (("good", label), ("bad", bad)):
-                write_image(folder / method / f"{case}.nii.gz", prediction, affine)
-    modalities = {"ct": Modality(), "mr": Modality()}
-    dataset = Dataset("hearts", ("background", "LV", "RV"), modalities, tuple(cases))
-    scored = {method: evaluate_dataset(dataset, folder / method) for method in ("good", "bad")}
-    contenders = [
-        Contender("good", (scored["good"],), (folder / "good",)),
-        Contender("bad", (scored["bad"],), (folder / "bad",)),
-        Contender("<odd> &", (scored["good"], scored["bad"]), (folder / "good", folder / "bad")),
-    ]
-    predictions = {one.name: list(one.places) for one in contenders}
-    return dataset, contenders, predictions, folder
+def world(rivals):
+    return rivals
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +79,17 @@ def page(html):
     return Page(html)
 
 
-def test_nothing_is_fetched_and_nothing_runs(html):
+def test_nothing_is_fetched_and_only_the_viewer_runs(html, page):
     for address in re.findall(r'(?:src|srcset|href)="([^"]*)"', html):
         assert address.startswith(("data:image/", "#")) or ":" not in address
-    assert "<script" not in html
-    assert "default-src 'none'" in html
+    running = re.findall(r"<script>(.*?)</script>", html, re.S)
+    niivue = gzip.decompress(b64decode(re.search(r'id="viewer-niivue">(.*?)</script>', html, re.S).group(1)))
+    sums = [b64encode(hashlib.sha256(text).digest()).decode() for text in (running[0].encode(), niivue)]
+    assert len(running) == 1
+    assert len(re.findall(r"<script(?! type=.(?:text/plain|application/json))", html)) == 1
+    policy = " ".join(re.search(r'Policy" content="([^"]*)"', html).group(1).split())
+    scripts = " ".join(f"'sha256-{one}'" for one in sums)
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}"
 
 
 def test_links_lead_somewhere(world, page):

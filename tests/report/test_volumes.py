@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from unpaired.data.images import Image
-from unpaired.figures.case_view import CaseFiles
-from unpaired.report.volumes import fitting_volumes, label_box, sixteen_bits, slicing_axis, telling_place_mm
+from unpaired.report.volumes import (
+    LabeledScan,
+    fitting_volumes,
+    label_box,
+    sixteen_bits,
+    slicing_axis,
+    telling_place_mm,
+)
 
 AFFINE = np.array([[0, 2.0, 0, -30], [-1.5, 0, 0, 12], [0, 0, 6.0, 5], [0, 0, 0, 1]])
 
@@ -22,7 +28,8 @@ def case(shape=(64, 48, 10)):
     prediction = np.zeros(shape, np.int16)
     prediction[22:36, 16:28, 4:7] = 1
     prediction[30:34, 20:24, 5] = 2
-    return CaseFiles(Image(rng.integers(-1000, 2000, shape).astype(np.int16), AFFINE), reference, prediction)
+    image = Image(rng.integers(-1000, 2000, shape).astype(np.int16), AFFINE)
+    return LabeledScan(image, {"reference": reference, "prediction": prediction})
 
 
 def decoded(text):
@@ -36,10 +43,12 @@ def test_a_case_that_fits_is_embedded_whole_and_exactly():
     image = decoded(volumes.image)
     assert np.array_equal(np.asanyarray(image.dataobj), files.image.array)
     assert image.get_data_dtype() == np.int16
-    for text, labels in ((volumes.reference, files.reference), (volumes.prediction, files.prediction)):
+    assert list(volumes.labels) == list(files.labels) == ["reference", "prediction"]
+    for name, text in volumes.labels.items():
+        labels = files.labels[name]
         assert np.array_equal(np.asanyarray(decoded(text).dataobj), np.maximum(labels, 0))
         assert np.allclose(decoded(text).affine, AFFINE)
-    assert volumes.size == len(volumes.image) + len(volumes.reference) + len(volumes.prediction)
+    assert volumes.size == len(volumes.image) + len(volumes.labels["reference"]) + len(volumes.labels["prediction"])
 
 
 def test_a_tighter_limit_cuts_to_the_labels_and_keeps_each_voxel_where_it_is():
@@ -58,7 +67,7 @@ def test_a_tighter_limit_cuts_to_the_labels_and_keeps_each_voxel_where_it_is():
 def test_a_tight_limit_makes_slices_coarser_and_never_fewer():
     files = case()
     volumes = fitting_volumes(files, 20_000)
-    image, labels = decoded(volumes.image), decoded(volumes.prediction)
+    image, labels = decoded(volumes.image), decoded(volumes.labels["prediction"])
     assert "2 × 2 pixels" in volumes.changes[-1]
     assert volumes.size <= 20_000
     assert image.shape == labels.shape
@@ -77,10 +86,9 @@ def test_nothing_is_embedded_where_nothing_fits():
 
 def test_a_case_without_labels_or_with_one_map_is_embedded_too():
     files = case()
-    none = fitting_volumes(CaseFiles(files.image, None, None), 10**6)
-    assert none.reference is None
-    assert none.prediction is None
-    assert label_box(CaseFiles(files.image, None, None)) == tuple(slice(0, size) for size in files.image.array.shape)
+    none = fitting_volumes(LabeledScan(files.image, {}), 10**6)
+    assert none.labels == {}
+    assert label_box(LabeledScan(files.image, {})) == tuple(slice(0, size) for size in files.image.array.shape)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +116,12 @@ def test_the_slicing_axis_is_that_of_the_overlays():
 
 
 def test_the_first_place_is_a_labeled_voxel_in_the_most_wrong_slice():
-    files = case()
-    place = np.rint(np.linalg.inv(AFFINE) @ [*telling_place_mm(files), 1]).astype(int)
+    scan = case()
+    reference, prediction = scan.labels["reference"], scan.labels["prediction"]
+    place = np.rint(np.linalg.inv(AFFINE) @ [*telling_place_mm(scan.image, [reference, prediction]), 1]).astype(int)
     # wrong where certain: slice 4: 24, slice 5: 24 + 16, slice 6: all 168 of the prediction
     assert place[2] == 6
-    assert files.prediction[tuple(place[:3])] > 0
-    right = CaseFiles(files.image, files.prediction, files.prediction)
-    place = np.rint(np.linalg.inv(AFFINE) @ [*telling_place_mm(right), 1]).astype(int)
-    assert files.prediction[tuple(place[:3])] > 0
-    middle = telling_place_mm(CaseFiles(files.image, None, None))
-    assert np.allclose(middle, (AFFINE @ [32, 24, 5, 1])[:3])
+    assert prediction[tuple(place[:3])] > 0
+    place = np.rint(np.linalg.inv(AFFINE) @ [*telling_place_mm(scan.image, [prediction, prediction]), 1]).astype(int)
+    assert prediction[tuple(place[:3])] > 0
+    assert np.allclose(telling_place_mm(scan.image, []), (AFFINE @ [32, 24, 5, 1])[:3])

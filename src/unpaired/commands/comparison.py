@@ -1,8 +1,8 @@
 """The command that compares methods: compare."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from unpaired.data.dataset import Dataset
     from unpaired.evaluation.comparison import Comparison
     from unpaired.evaluation.contenders import Contender
+    from unpaired.evaluation.paper_layout import PaperLayout
+    from unpaired.evaluation.paper_tables import PaperTable
     from unpaired.evaluation.scores import Evaluation
     from unpaired.evaluation.scoring import Scoring
 
 Methods = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="METHOD")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
+Tables = Annotated[tuple[str, ...], tyro.conf.arg(metavar="TABLE")]
 
 
 def compare(
@@ -34,11 +37,16 @@ def compare(
     surface: Literal["voxel", "area"] = "voxel",
     common: bool = False,
     correct_over: Literal["methods", "table"] = "methods",
+    group: bool = False,
+    paper: Tables = (),
     report: bool = True,
+    viewer_mb: float = 20.0,
     json: bool = False,
     workers: int = 2,
 ) -> int:
     """Compare methods that scored the same cases: tables for a paper, paired tests per patient, figures, one page.
+
+    Refused where predictions or references changed since they were scored: evaluate again first.
 
     Args:
         methods: Two or more of PATH, NAME=PATH, or NAME=PATH,PATH with a path per seed. A path is a run folder or
@@ -53,7 +61,11 @@ def compare(
         surface: When predictions are scored here: distances between surface voxels, or area-weighted.
         common: Leave out what a method failed at or lacks, instead of refusing to compare.
         correct_over: p values are corrected over the methods in a column, or over a score's whole table.
+        group: Take runs without a NAME whose recipes differ in the seed alone (or the split) as one method.
+        paper: Also lay out as the tables of papers, beside their numbers: csa-table-1, csa-tables-2-3, ssc-cardiac,
+            ssc-abdomen, ssc-few-shot. Runs are grouped, and find their row by their recipe or by NAME.
         report: Also draw the figures and write the page.
+        viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
         json: Print the comparison as JSON for programs.
         workers: Threads that score predictions.
     """
@@ -64,25 +76,63 @@ def compare(
     from unpaired.evaluation.comparison import compare as compare_methods
     from unpaired.evaluation.comparison_files import to_json, write_comparison
     from unpaired.evaluation.comparison_tables import terminal
-    from unpaired.evaluation.contenders import read_contender
+    from unpaired.evaluation.paper_formats import paper_terminal
+    from unpaired.evaluation.paper_layout import lay_out
+    from unpaired.evaluation.paper_tables import paper_table
     from unpaired.evaluation.scoring import Scoring
 
+    tables = [paper_table(name) for name in paper]
     score = None
     if reference is not None:
-        scoring = Scoring(policy, surface, _tolerances(scores))
+        scoring = Scoring(policy, surface, _tolerances(scores), presets=_presets(tables))
         score = _scorer(reference, classes, split, scoring, workers)
-    contenders = [read_contender(text, score) for text in methods]
+    contenders = _contenders(methods, score, group, tables, workers)
+    dataset = _dataset(contenders, reference)
+    _require_references(contenders, reference, dataset)
     remarks = list(_remarks(contenders))
     comparison = compare_methods(contenders, scores, baseline, common, correct_over, remarks)
-    write_comparison(comparison, out)
+    layouts = [lay_out(comparison, table) for table in tables]
+    write_comparison(comparison, out, layouts)
     if report:
-        _write_page(comparison, out, reference)
+        _write_page(comparison, out, dataset, viewer_mb, layouts)
     if json:
-        print(dumps(to_json(comparison), ensure_ascii=False))
+        print(dumps(to_json(comparison, layouts), ensure_ascii=False))
     else:
-        Console(width=table_width(), highlight=False).print(terminal(comparison))
+        Console(width=table_width(), highlight=False).print(terminal(comparison), paper_terminal(layouts))
         print(f"tables, differences per patient{', figures, page' if report else ''}: {out}")
     return 0
+
+
+def _contenders(
+    methods: Sequence[str],
+    score: "Callable[[Path], Evaluation] | None",
+    group: bool,
+    tables: "Sequence[PaperTable]",
+    workers: int,
+) -> "list[Contender]":
+    """The methods behind the arguments, grouped where that is asked for, with all columns that the tables need."""
+    from unpaired.evaluation.contenders import read_contender, read_runs
+    from unpaired.evaluation.paper_scores import with_presets
+    from unpaired.evaluation.recipe_rows import recipe_row
+    from unpaired.evaluation.run_groups import group_runs
+
+    if not group and not tables:
+        return [read_contender(text, score) for text in methods]
+
+    def row(recipe: Mapping[str, Any]) -> str | None:
+        return next((found for table in tables if (found := recipe_row(recipe, table.name))), None)
+
+    groups = group_runs(methods, row)
+    if len(groups) == 1 and len(methods) > 1:
+        raise InputError(
+            f"all {len(methods)} runs are of one recipe ({groups[0].name}); add those of another to compare"
+        )
+    found = [read_runs(one.name, one.places, score) for one in groups]
+    return [with_presets(method, _presets(tables), workers) for method in found]
+
+
+def _presets(tables: "Sequence[PaperTable]") -> tuple[str, ...]:
+    return tuple(dict.fromkeys(table.preset for table in tables))
 
 
 def _scorer(
@@ -130,21 +180,41 @@ def _is_manifest(path: Path) -> bool:
     return path.suffix in (".json", ".csv", ".tsv") or (path / "dataset.json").is_file()
 
 
-def _write_page(comparison: "Comparison", out: Path, reference: Path | None) -> None:
+def _write_page(
+    comparison: "Comparison",
+    out: Path,
+    dataset: "Dataset | None",
+    viewer_mb: float,
+    layouts: "Sequence[PaperLayout]",
+) -> None:
     from unpaired.evaluation.contenders import predictions_of
     from unpaired.report.comparison_page import write_comparison_report
 
     predictions = {one.name: [predictions_of(place) for place in one.places] for one in comparison.contenders}
-    write_comparison_report(comparison, out / "comparison.html", _dataset(comparison, reference), predictions)
+    write_comparison_report(comparison, out / "comparison.html", dataset, predictions, viewer_mb, layouts)
 
 
-def _dataset(comparison: "Comparison", reference: Path | None) -> "Dataset | None":
+def _dataset(contenders: "Sequence[Contender]", reference: Path | None) -> "Dataset | None":
     """What says where the images are: the reference's manifest, else that of the first run folder that has one."""
     from unpaired.data.manifest import read_dataset
     from unpaired.evaluation.contenders import folder_of
 
-    places = [folder_of(place) for method in comparison.contenders for place in method.places]
+    places = [folder_of(place) for method in contenders for place in method.places]
     for place in [*([reference] if reference is not None else []), *places]:
         if _is_manifest(place):
             return read_dataset(place)
     return None
+
+
+def _require_references(contenders: "Sequence[Contender]", reference: Path | None, dataset: "Dataset | None") -> None:
+    """InputError if a method's stored scores are against other references than those that lie there now."""
+    from unpaired.evaluation.contenders import predictions_of
+    from unpaired.evaluation.freshness import require_fresh
+
+    for method in contenders:
+        for place, one in zip(method.places, method.seeds, strict=True):
+            if reference is not None and not _is_manifest(reference):
+                found = {files.case: reference / files.reference for files in one.files if files.reference}
+            else:
+                found = {case.id: case.label for case in dataset.cases if case.label} if dataset else {}
+            require_fresh(one, place, predictions_of(place), found)

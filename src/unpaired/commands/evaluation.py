@@ -181,19 +181,25 @@ def report(
 ) -> int:
     """Write one HTML page about a run, from its predictions and scores: opens from disk, needs no network.
 
+    Refused where predictions or references changed since they were scored: evaluate again first.
+
     Args:
         run: A run whose test cases were predicted and evaluated.
         predictions: Folder of its predictions, with their `evaluation` beside it (default: `predictions` in the run).
         out: The page (default: report.html in the run).
         viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
     """
+    from unpaired.evaluation.freshness import require_fresh
     from unpaired.evaluation.tables import read_evaluation
     from unpaired.report.page import write_report
     from unpaired.run import Run
 
     trained = Run.open(run)
     predictions = predictions or trained.predictions
-    evaluation = read_evaluation(predictions.parent / "evaluation")  # where `unpaired evaluate` puts it
+    scores = predictions.parent / "evaluation"  # where `unpaired evaluate` puts them
+    evaluation = read_evaluation(scores)
+    references = {case.id: case.label for case in trained.dataset.cases if case.label is not None}
+    require_fresh(evaluation, scores / "scores.json", predictions, references)
     page = write_report(run, trained.dataset, predictions, evaluation, out or trained.report, viewer_mb)
     print(page)
     return 0

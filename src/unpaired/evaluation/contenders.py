@@ -1,14 +1,16 @@
 """What may be compared: methods that scored the same cases of the same reference in the same way.
 
-A method is one evaluation, or one for each seed it was trained with.
+A method is one evaluation, or one for each run of it: another seed on the same patients, or another fold.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unpaired.errors import InputError
+from unpaired.evaluation.freshness import require_fresh
+from unpaired.evaluation.replicates import match_folds
 from unpaired.evaluation.scores import OWN_TOLERANCE, Evaluation, Score
 from unpaired.evaluation.tables import read_evaluation
 
@@ -19,7 +21,7 @@ GENERIC_NAMES = ("evaluation", "predictions", "scores")
 
 @dataclass(frozen=True)
 class Contender:
-    """A method's name, its evaluation for each seed, and where each came from (for messages and pictures)."""
+    """A method's name, its evaluation for each run (seed or fold), and where each came from."""
 
     name: str
     seeds: tuple[Evaluation, ...]
@@ -48,9 +50,14 @@ def read_contender(text: str, score: Callable[[Path], Evaluation] | None = None)
 
     A path is a run folder or any folder with `evaluation/scores.json`, a folder with `scores.json`, that file, or a
     folder of predictions, which `score` then scores (None: there is no reference to score it against). Without a name
-    the first folder's is taken. Raises InputError for a path that is none of these.
+    the first folder's is taken. Raises InputError for a path that is none of these, and for stored scores of label maps
+    that lie there no more, because others have taken their place.
     """
-    name, paths = parse_contender(text)
+    return read_runs(*parse_contender(text), score)
+
+
+def read_runs(name: str, paths: tuple[Path, ...], score: Callable[[Path], Evaluation] | None = None) -> Contender:
+    """A method from its name and the paths of its runs, each as `read_contender` takes it."""
     return Contender(name, tuple(_evaluation(path, score) for path in paths), paths)
 
 
@@ -85,37 +92,50 @@ def require_comparable(
     """The methods as they may be compared, and what was left out for it.
 
     Raises InputError unless all were made with one policy and surface (and tolerances, where `scores` need them)
-    against the same reference and scored the same classes of the same cases. With `common` cases and classes that a
-    method failed at or lacks are left out of all of them instead.
+    against the same reference and scored the same classes of the same cases, in the same folds (see `match_folds`).
+    With `common` cases, classes and folds that a method failed at or lacks are left out of all of them instead.
     """
     _require_names(contenders)
     entries = [(label, one) for method in contenders for label, one in zip(method.labels(), method.seeds, strict=True)]
     _require_one_definition(entries, scores)
-    tables = [{(row.case, row.class_name): row for row in one.scores} for _, one in entries]
-    left_out = list(_left_out(entries, tables))
+    _require_one_reference(entries)
+    left_out: list[LeftOut] = []
+    kept: dict[tuple[str, int], Evaluation] = {}
+    for fold in match_folds({method.name: method.seeds for method in contenders}):
+        runs = [(method, number) for method in contenders for number in fold.get(method.name, [])]
+        of_fold = [(method.labels()[number], method.seeds[number]) for method, number in runs]
+        tables = [{(row.case, row.class_name): row for row in one.scores} for _, one in of_fold]
+        without = [method for method in contenders if method.name not in fold]
+        for method in without:
+            cases = dict.fromkeys(case for table in tables for case, _ in table)
+            left_out += [LeftOut(case, None, method.name, "none of its runs scored it") for case in cases]
+        left_out += _left_out(of_fold, tables)
+        shared = set() if without else set(tables[0]).intersection(*tables[1:])
+        for (method, number), (_, one) in zip(runs, of_fold, strict=True):
+            rows = [row for row in one.scores if (row.case, row.class_name) in shared]
+            if rows:
+                kept[method.name, number] = replace(one, scores=rows, failures=[])
     if left_out and not common:
         raise InputError(_difference_message(left_out))
-    shared = set(tables[0]).intersection(*tables[1:])
-    if not shared:
+    if not kept:
         raise InputError("the methods have no scored case in common; compare evaluations of the same cases")
-    for (label, _), table in zip(entries[1:], tables[1:], strict=True):
-        _require_same_reference(entries[0][0], tables[0], label, table, shared)
-    kept = []
-    for method in contenders:
-        seeds = tuple(
-            replace(one, scores=[row for row in one.scores if (row.case, row.class_name) in shared], failures=[])
-            for one in method.seeds
-        )
-        kept.append(replace(method, seeds=seeds))
-    return kept, left_out
+    return [_with_runs(method, kept) for method in contenders], left_out
+
+
+def _with_runs(method: Contender, kept: Mapping[tuple[str, int], Evaluation]) -> Contender:
+    """The method with the runs that are left."""
+    numbers = [number for number in range(len(method.seeds)) if (method.name, number) in kept]
+    places = tuple(method.places[number] for number in numbers) if method.places else ()
+    return Contender(method.name, tuple(kept[method.name, number] for number in numbers), places)
 
 
 def _evaluation(path: Path, score: Callable[[Path], Evaluation] | None) -> Evaluation:
-    if path.name == "scores.json" and path.is_file():
-        return read_evaluation(path.parent)
-    for folder in (path / "evaluation", path):
+    named = path.name == "scores.json" and path.is_file()
+    for folder in (path.parent,) if named else (path / "evaluation", path):
         if (folder / "scores.json").is_file():
-            return read_evaluation(folder)
+            evaluation = read_evaluation(folder)
+            require_fresh(evaluation, folder / "scores.json", predictions_of(path))
+            return evaluation
     if not path.is_dir():
         raise InputError(f"expected a run folder, scores or a folder of predictions, found no folder at {path}")
     if score is None:
@@ -187,26 +207,23 @@ def _difference_message(left_out: Sequence[LeftOut]) -> str:
     return f"not comparable: {'; '.join(parts)}; score the same cases, or compare what all have with --common"
 
 
-def _require_same_reference(
-    first: str,
-    ours: dict[tuple[str, str], Score],
-    second: str,
-    theirs: dict[tuple[str, str], Score],
-    keys: set[tuple[str, str]],
-) -> None:
+def _require_one_reference(entries: Sequence[tuple[str, Evaluation]]) -> None:
     """Equal volumes of every reference structure: another reference, label map or spacing would show there."""
-    for case, name in sorted(keys):
-        a, b = ours[case, name], theirs[case, name]
-        if (a.patient, a.modality) != (b.patient, b.modality):
-            raise InputError(
-                f"not comparable: case {case} is {a.modality} of patient {a.patient} in {first}, but {b.modality} of "
-                f"patient {b.patient} in {second}; score both against one manifest"
-            )
-        if not math.isclose(_reference_ml(a), _reference_ml(b), rel_tol=1e-6, abs_tol=1e-9):
-            raise InputError(
-                f"not comparable: the reference of {name} in case {case} has {_reference_ml(a):.3f} ml in {first}, "
-                f"{_reference_ml(b):.3f} ml in {second}; score both against one reference"
-            )
+    first: dict[tuple[str, str], tuple[str, Score]] = {}
+    for label, one in entries:
+        for row in one.scores:
+            other, known = first.setdefault((row.case, row.class_name), (label, row))
+            if (known.patient, known.modality) != (row.patient, row.modality):
+                raise InputError(
+                    f"not comparable: case {row.case} is {known.modality} of patient {known.patient} in {other}, but "
+                    f"{row.modality} of patient {row.patient} in {label}; score both against one manifest"
+                )
+            if not math.isclose(_reference_ml(known), _reference_ml(row), rel_tol=1e-6, abs_tol=1e-9):
+                raise InputError(
+                    f"not comparable: the reference of {row.class_name} in case {row.case} has "
+                    f"{_reference_ml(known):.3f} ml in {other}, {_reference_ml(row):.3f} ml in {label}; score both "
+                    "against one reference"
+                )
 
 
 def _reference_ml(row: Score) -> float:

@@ -6,22 +6,30 @@ or none (policy "excluded"); it is counted either way. A prediction that can't b
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
 from unpaired.errors import InputError
 from unpaired.evaluation.case_scores import DEFAULT, CaseInfo, evaluate_case
+from unpaired.evaluation.freshness import scored_files
 from unpaired.evaluation.label_values import not_annotated, prediction_values, translate
 from unpaired.evaluation.pairs import label_files, one_file, require_a_match, require_one_grid, stranger
-from unpaired.evaluation.scores import Evaluation, Failure, Score
+from unpaired.evaluation.scores import Evaluation, Failure, Score, ScoredFiles
 from unpaired.evaluation.scoring import Scoring
 
-Task = Callable[[Executor | None], list[Score]]
-"""Reads and scores one case; the executor, if there is one, takes a class each."""
+
+@dataclass(frozen=True)
+class Task:
+    """One case: what reads and scores it (the executor, if there is one, takes a class each), and its files."""
+
+    score: Callable[[Executor | None], list[Score]]
+    prediction: Path | None
+    reference: Path | None
 
 
 def evaluate_dataset(
@@ -64,7 +72,9 @@ def evaluate_dataset(
         for name, found in files.items()
         if name not in known
     ]
-    tasks: dict[str, Task] = {case.id: (lambda pool, case=case: score(case, pool)) for case in cases}
+    tasks = {
+        case.id: Task(lambda pool, case=case: score(case, pool), _only(files, case.id), case.label) for case in cases
+    }
     return _evaluate(tasks, scoring, workers, strangers)
 
 
@@ -102,7 +112,10 @@ def evaluate_folders(
         info = CaseInfo(name, name, modality)
         return evaluate_case(predicted, truth, reference.spacing_mm, names, info, scoring=scoring, pool=pool)
 
-    tasks: dict[str, Task] = {name: (lambda pool, name=name: score(name, pool)) for name in sorted({*ours, *theirs})}
+    tasks = {
+        name: Task(lambda pool, name=name: score(name, pool), _only(ours, name), _only(theirs, name))
+        for name in sorted({*ours, *theirs})
+    }
     return _evaluate(tasks, scoring, workers)
 
 
@@ -119,16 +132,18 @@ def _evaluate(
         spare = workers > len(tasks)
         classes = stack.enter_context(ThreadPoolExecutor(workers)) if spare else None
 
-        def attempt(item: tuple[str, Task]) -> list[Score] | Failure:
+        def attempt(item: tuple[str, Task]) -> tuple[ScoredFiles, list[Score] | Failure]:
             name, task = item
+            # Before they are read for scoring: what is replaced meanwhile shows as changed, and never as scored.
+            known = scored_files(name, task.prediction, task.reference)
             try:
-                return task(classes)
+                return known, task.score(classes)
             except InputError as error:
-                return Failure(name, str(error))
+                return known, Failure(name, str(error))
 
-        results = list(stack.enter_context(ThreadPoolExecutor(workers)).map(attempt, tasks.items()))
-    scores = [score for result in results if not isinstance(result, Failure) for score in result]
-    failures = [result for result in results if isinstance(result, Failure)] + (strangers or [])
+        done = list(stack.enter_context(ThreadPoolExecutor(workers)).map(attempt, tasks.items()))
+    scores = [score for _, result in done if not isinstance(result, Failure) for score in result]
+    failures = [result for _, result in done if isinstance(result, Failure)] + (strangers or [])
     return Evaluation(
         scores,
         failures,
@@ -137,4 +152,11 @@ def _evaluate(
         scoring.tolerances_mm,
         scoring.class_tolerances_mm,
         scoring.presets,
+        tuple(known for known, _ in done),
     )
+
+
+def _only(files: Mapping[str, Sequence[Path]], name: str) -> Path | None:
+    """The file called `name`; None if there is none, or several."""
+    found = files.get(name, ())
+    return found[0] if len(found) == 1 else None

@@ -76,6 +76,17 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class ScoredFiles:
+    """The files that a case was scored from: their names, and the SHA-256 of what they held. None where none was."""
+
+    case: str
+    prediction: str | None
+    prediction_sha256: str | None
+    reference: str | None
+    reference_sha256: str | None
+
+
+@dataclass(frozen=True)
 class Summary:
     """A mean with its counts. `n` = scored + missed + false positive; `value` is None where nothing was scored."""
 
@@ -94,6 +105,7 @@ class Evaluation:
     surface: between what distances run: surface voxels, or surface elements weighted by their area.
     tolerances_mm: for which there is an NSD column; class_tolerances_mm: each class's own, column "nsd@own".
     presets: the other protocols that have columns of their own.
+    files: what each case was scored from, also where that failed (empty: not known).
     """
 
     scores: list[Score]
@@ -103,6 +115,7 @@ class Evaluation:
     tolerances_mm: tuple[float, ...] = ()
     class_tolerances_mm: Mapping[str, float] = field(default_factory=dict, hash=False)
     presets: tuple[str, ...] = ()
+    files: tuple[ScoredFiles, ...] = ()
 
     @property
     def modalities(self) -> list[str]:

@@ -17,7 +17,17 @@ from rich.text import Text
 
 from unpaired.errors import InputError
 from unpaired.evaluation.presets import PRESETS
-from unpaired.evaluation.scores import POLICIES, SCORE_FIELDS, STATUSES, SURFACES, Evaluation, Failure, Score, Summary
+from unpaired.evaluation.scores import (
+    POLICIES,
+    SCORE_FIELDS,
+    STATUSES,
+    SURFACES,
+    Evaluation,
+    Failure,
+    Score,
+    ScoredFiles,
+    Summary,
+)
 from unpaired.evaluation.summaries import MEAN, SummaryRow, UnitRow, summary_rows, unit_rows
 from unpaired.files import read_json, write_text
 
@@ -149,6 +159,7 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
         "cases": [_unit_document(row) for row in unit_rows(evaluation, "case")],
         "scores": [asdict(score) for score in evaluation.scores],
         "failures": [asdict(failure) for failure in evaluation.failures],
+        "files": [asdict(files) for files in evaluation.files],
     }
 
 
@@ -174,6 +185,7 @@ def read_evaluation(folder: Path) -> Evaluation:
             tuple(document["tolerances_mm"]),
             document["class_tolerances_mm"],
             tuple(document["presets"]),
+            tuple(ScoredFiles(**files) for files in document.get("files", ())),  # newer than this schema
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not the scores of this version ({error}); run `unpaired evaluate` again") from error

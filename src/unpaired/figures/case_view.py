@@ -50,21 +50,29 @@ def read_case_files(dataset: Dataset, case: CaseEntry, prediction: Path | None) 
     Raises InputError for files that can't be read or don't lie on the image's grid.
     """
     image = read_image(case.image)
-    reference = guess = None
+    reference = None
     if case.label is not None:
         single = {
             value: members[0] if len(members) == 1 else UNKNOWN
             for value, members in encode_values(dataset, case).items()
         }
         reference = _label_map(image, case.label, single)
-    if prediction is not None:
-        guess = _label_map(image, prediction, prediction_values(dataset, case))
+    guess = None if prediction is None else read_prediction(dataset, case, image, prediction)
     return CaseFiles(image, reference, guess)
+
+
+def read_prediction(dataset: Dataset, case: CaseEntry, image: Image, path: Path) -> np.ndarray:
+    """A case's predicted label map as class numbers. InputError if it can't be read or isn't on the image's grid."""
+    return _label_map(image, path, prediction_values(dataset, case))
 
 
 def read_case_view(dataset: Dataset, case: CaseEntry, prediction: Path | None) -> CaseView:
     """A case as `read_case_files` reads it, turned the way radiologists look at it, for drawing."""
-    files = read_case_files(dataset, case, prediction)
+    return view_of(dataset, case, read_case_files(dataset, case, prediction))
+
+
+def view_of(dataset: Dataset, case: CaseEntry, files: CaseFiles) -> CaseView:
+    """A case that was read, turned the way radiologists look at it, for drawing."""
     volume, geometry = apply(files.image, Preprocessing(), Modality("none"))
     reference, guess = (
         None if labels is None else apply_to_label(labels, geometry) for labels in (files.reference, files.prediction)

@@ -3,13 +3,14 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unpaired.figures.style import LIGHT, LINE_STYLES, Theme
+from unpaired.figures.style import LIGHT, LINE_STYLES, LineStyle, Theme
 
 POINTS = 600
 """At most so many points are drawn per line: more can't be told apart and make the page heavy."""
@@ -18,11 +19,15 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One panel: a title, its lines by name ({"ct": [(step, value), ...]}) and what the picture shows, in words."""
+    """One panel: a title, its lines by name ({"ct": [(step, value), ...]}) and what the picture shows, in words.
+
+    `groups` says which lines look alike and have one entry in the legend ({"csa, run 1": "csa"}).
+    """
 
     title: str
     lines: Mapping[str, Points]
     smooth: bool = True
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def alt(self) -> str:
@@ -56,24 +61,27 @@ def curves_of(log: Sequence[Mapping[str, str]], validation: Sequence[Mapping[str
 
 
 def draw_curve(curve: Curve, modalities: Sequence[str] = (), theme: Theme = LIGHT) -> Figure:
-    """Draw one panel; a modality keeps its color and line style through all panels. Noisy lines get a running mean."""
+    """Draw one panel; a modality keeps its color and line style through all panels. Noisy lines get a running mean.
+
+    Where lines are methods, `modalities` are their names, and `curve.groups` the seeds' methods.
+    """
     figure = Figure(figsize=(4.2, 2.7), facecolor=theme.paper, layout="constrained")
     axes = figure.add_subplot(facecolor=theme.paper)
-    order = [*modalities, *(name for name in curve.lines if name not in modalities)]
+    groups = {name: curve.groups.get(name, name) for name in curve.lines}
+    order = list(dict.fromkeys([*modalities, *groups.values()]))
+    named: set[str] = set()
     for name, points in curve.lines.items():
-        place = order.index(name) if name else 0
-        color, style = theme.series[place % len(theme.series)], LINE_STYLES[place % len(LINE_STYLES)]
-        steps, values = _thinned(points)
-        if curve.smooth and len(values) >= 20:
-            axes.plot(steps, values, color=color, linewidth=0.7, alpha=0.3)
-            values = _running_mean(values, max(3, len(values) // 30))
-        marker = "o" if len(values) <= 30 else None
-        axes.plot(steps, values, color=color, linestyle=style, linewidth=1.7, marker=marker, markersize=3, label=name)
+        place = order.index(groups[name]) if name else 0
+        label = None if groups[name] in named else groups[name]
+        named.add(groups[name])
+        look = (theme.series[place % len(theme.series)], LINE_STYLES[place % len(LINE_STYLES)], label)
+        _draw_line(axes, points, curve.smooth, look)
     values = [value for points in curve.lines.values() for _, value in points]
     if curve.title == "learning rate" and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
-    elif curve.title == "validation Dice":
-        axes.set_ylim(min(0.5, min(values) - 0.03), 1.0)
+    elif curve.title.startswith("validation Dice"):
+        low = min(values) - 0.03
+        axes.set_ylim(low if curve.groups else min(0.5, low), 1.0)  # methods differ by less than training gains
     axes.set_title(curve.title, loc="left", color=theme.ink, fontsize=10.5, fontweight="bold")
     axes.set_xlabel("step", color=theme.ink, fontsize=8.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -85,6 +93,17 @@ def draw_curve(curve: Curve, modalities: Sequence[str] = (), theme: Theme = LIGH
     if any(curve.lines):
         axes.legend(frameon=False, fontsize=8, labelcolor=theme.ink, handlelength=2.4)
     return figure
+
+
+def _draw_line(axes: Axes, points: Points, smooth: bool, look: tuple[str, LineStyle, str | None]) -> None:
+    """A line in its color, style and with its name in the legend (None: it has none of its own)."""
+    color, style, label = look
+    steps, values = _thinned(points)
+    if smooth and len(values) >= 20:
+        axes.plot(steps, values, color=color, linewidth=0.7, alpha=0.3)
+        values = _running_mean(values, max(3, len(values) // 30))
+    marker = "o" if len(values) <= 30 else None
+    axes.plot(steps, values, color=color, linestyle=style, linewidth=1.7, marker=marker, markersize=3, label=label)
 
 
 def _column(rows: Sequence[Mapping[str, str]], column: str) -> Points:

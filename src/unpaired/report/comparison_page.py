@@ -18,8 +18,9 @@ from unpaired.evaluation.comparison_cells import (
     test_cells,
     title,
 )
-from unpaired.evaluation.comparison_files import FILES
+from unpaired.evaluation.comparison_files import FILES, PAPER_FILE
 from unpaired.evaluation.comparison_notes import cautions, notes
+from unpaired.evaluation.paper_layout import PaperLayout
 from unpaired.evaluation.scores import Score
 from unpaired.evaluation.summaries import MEAN
 from unpaired.files import write_text
@@ -30,7 +31,10 @@ from unpaired.report.comparison_pictures import (
     troubled,
     write_figures,
 )
+from unpaired.report.comparison_training import methods_training
+from unpaired.report.comparison_viewer import build_comparison_viewer
 from unpaired.report.template import render
+from unpaired.report.viewer import VIEWER_MB
 
 WORST_LISTED = 20
 
@@ -57,12 +61,17 @@ def write_comparison_report(
     out: Path,
     dataset: Dataset | None = None,
     predictions: Mapping[str, Sequence[Path]] | None = None,
+    viewer_mb: float = VIEWER_MB,
+    layouts: Sequence[PaperLayout] = (),
 ) -> Path:
     """Write the page of a comparison to `out` and return it; its plots go into `figures` beside it as well.
 
     `dataset` says where images and references are, `predictions` where each method's label maps are, a folder per
-    seed; what is missing is not drawn, and the page says why. Raises InputError if `out` can't be written.
+    seed; what is missing is not drawn, and the page says why. Its viewer holds `viewer_mb` megabytes of scans at most.
+    `layouts` are shown as papers' tables. Raises InputError if `out` can't be written, or if `viewer_mb` is negative or
+    no number.
     """
+    viewer = build_comparison_viewer(comparison, dataset, predictions or {}, viewer_mb)
     plots = list(score_pictures(comparison))
     figures = write_figures(plots, comparison.modalities, out.parent / "figures")
     page = render(
@@ -81,6 +90,7 @@ def write_comparison_report(
             (modality, [column for column in comparison.columns if column.modality == modality])
             for modality in comparison.modalities
         ],
+        layouts=list(layouts),
         row_names={name: row_name(comparison, name) for name in comparison.names},
         counts={name: count_text(comparison, name) for name in comparison.names},
         plots=plots,
@@ -100,9 +110,11 @@ def write_comparison_report(
         troubled=len(troubled(comparison)),
         drawn_at_most=MISSED_AT_MOST,
         empty=list(_empty(comparison)),
+        viewer=viewer,
+        training=methods_training(comparison),
         patient_tables={short_title(score): _patients(comparison, score) for score in comparison.scores},
         files=[
-            *(name for name in FILES if (out.parent / name).is_file()),
+            *(name for name in (*FILES, PAPER_FILE) if (out.parent / name).is_file()),
             *(f"figures/{figure.name}" for figure in figures),
         ],
     )

@@ -20,6 +20,7 @@ from unpaired.figures.style import webp
 from unpaired.files import write_bytes
 from unpaired.report.pictures import Picture, data_uri, themed
 from unpaired.report.ranking import prediction_file
+from unpaired.report.viewer import NO_SCANS
 
 WORST_PER_MODALITY = 2
 MISSED_AT_MOST = 8
@@ -153,15 +154,16 @@ def _views(
     comparison: Comparison, dataset: Dataset | None, predictions: Mapping[str, Sequence[Path]], case: str
 ) -> dict[str, CaseView]:
     if dataset is None:
-        raise InputError("no manifest says where the images are; compare run folders, or name one with --reference")
+        raise InputError(NO_SCANS)
     entry = dataset.case(case)
     return {
-        name: read_case_view(dataset, entry, prediction_file(folders[_worst_seed(comparison, name, case)], case))
+        name: read_case_view(dataset, entry, prediction_file(folders[worst_seed(comparison, name, case)], case))
         for name, folders in predictions.items()
     }
 
 
-def _worst_seed(comparison: Comparison, name: str, case: str) -> int:
+def worst_seed(comparison: Comparison, name: str, case: str) -> int:
+    """Which of a method's seeds has the worst value in a case, by the first score: the one that is drawn."""
     score = comparison.scores[0]
     sign = 1 if higher_is_better(score) else -1
     values = [case_means(one, score).get(case) for one in comparison.contender(name).seeds]

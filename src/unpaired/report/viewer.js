@@ -7,9 +7,10 @@
   const box = part("box");
   const canvas = part("canvas");
   const slice = { axial: 0, coronal: 1, sagittal: 2, multiplanar: 3, render: 4 };
-  const IMAGE = 0; // among NiiVue's volumes
+  const [IMAGE, FILL, OUTLINE] = [0, 1, 2]; // among NiiVue's volumes; the last is missing without a reference
+  const REFERENCE = "reference";
   let viewer = null;
-  let shown = null; // the case on the screen: its facts, its label maps and where they lie among the volumes
+  let shown = null; // the case on the screen: its facts, its label maps, and the method whose map is the fill
   let loading = Promise.resolve();
 
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -64,7 +65,7 @@
     // NiiVue has one outline setting for all label maps; here only the reference's are to be opaque lines.
     const refresh = viewer.refreshLayers.bind(viewer);
     viewer.refreshLayers = (volume, layer) => {
-      viewer.opts.atlasOutline = volume.name === "reference.nii.gz" ? 1 : 0;
+      viewer.opts.atlasOutline = volume.name === `${REFERENCE}.nii.gz` ? 1 : 0;
       return refresh(volume, layer);
     };
     await viewer.attachToCanvas(canvas);
@@ -98,44 +99,63 @@
     return edge;
   }
 
+  // All of a case's label maps are unpacked, but NiiVue holds one fill and one outline, however many methods there are.
   async function show(number) {
     const item = facts.cases[number];
     say("Unpacking the volumes …", "loading");
     while (viewer.volumes.length) viewer.removeVolumeByIndex(0);
-    const add = async (name, options) => {
-      const volume = await niivue.NVImage.loadFromBase64({ base64: part(`${number}-${name}`).textContent.trim(), name: `${name}.nii.gz`, ...options });
-      viewer.addVolume(volume);
-      return volume;
-    };
-    shown = { item, places: {}, labels: {} };
-    await add("image", { colormap: "gray", cal_min: item.window[0], cal_max: item.window[1] });
-    for (const name of item.has) {
-      const volume = await add(name, { opacity: 0 });
+    shown = null;
+    const load = (name, options) => niivue.NVImage.loadFromBase64({ base64: part(`${number}-${name}`).textContent.trim(), name: `${name}.nii.gz`, ...options });
+    viewer.addVolume(await load("image", { colormap: "gray", cal_min: item.window[0], cal_max: item.window[1] }));
+    const volumes = {};
+    for (const name of item.has) volumes[name] = await load(name, { opacity: 0 });
+    const labels = Object.fromEntries(item.has.map((name) => [name, volumes[name].img.slice()]));
+    const methods = facts.methods.filter(({ id }) => item.has.includes(id));
+    const layers = [volumes[methods[0].id], volumes[REFERENCE]].filter(Boolean);
+    for (const volume of layers) {
       volume.setColormapLabel(colormap());
-      shown.labels[name] = volume.img.slice();
-      shown.places[name] = viewer.volumes.length - 1;
-      if (name === "reference") volume.img.set(outline(volume.img, volume.hdr.dims.slice(1, 4), item.axis));
+      viewer.addVolume(volume);
     }
-    part("changes").textContent = item.changes.length ? `Shown here: ${item.changes.join("; ")}.` : "";
+    if (REFERENCE in volumes) volumes[REFERENCE].img.set(outline(labels[REFERENCE], volumes[REFERENCE].hdr.dims.slice(1, 4), item.axis));
+    shown = { item, labels, methods, method: methods[0].id };
+    offer(methods);
+    const absent = facts.methods.filter((method) => !methods.includes(method)).map(({ name }) => name);
+    const remarks = [...item.changes, ...(absent.length ? [`without ${absent.join(", ")}`] : [])];
+    part("changes").textContent = remarks.length ? `Shown here: ${remarks.join("; ")}.` : "";
     part("low").min = part("high").min = item.range[0];
     part("low").max = part("high").max = item.range[1];
     writeWindow(...item.window);
     viewer.updateGLVolume();
     viewer.scene.crosshairPos = viewer.mm2frac(item.place, 0, true);
     look();
+    fill();
     paint();
     viewer.createOnLocationChange();
     say("", "ready");
+  }
+
+  // A page that compares methods lets the reader choose; the choice is kept from case to case where it can be.
+  function offer(methods) {
+    if (!part("method")) return;
+    for (const option of part("method").options) option.disabled = !methods.some(({ id }) => id === option.value);
+    if (part("method").selectedOptions[0].disabled) part("method").value = methods[0].id;
+  }
+
+  // Makes the chosen method's label map the fill.
+  function fill() {
+    const wanted = part("method") ? part("method").value : shown.method;
+    if (wanted === shown.method) return;
+    shown.method = wanted;
+    viewer.volumes[FILL].img.set(shown.labels[wanted]);
+    viewer.updateGLVolume();
   }
 
   function paint() {
     if (!shown) return;
     const choice = box.querySelector("input[name=viewer-labels]:checked").value;
     const strength = part("opacity").value / 100;
-    for (const name of shown.item.has) {
-      const visible = choice === name || choice === "both";
-      viewer.setOpacity(shown.places[name], visible ? (name === "reference" ? 1 : strength) : 0);
-    }
+    viewer.setOpacity(FILL, choice === "prediction" || choice === "both" ? strength : 0);
+    if (viewer.volumes.length > OUTLINE) viewer.setOpacity(OUTLINE, choice === REFERENCE || choice === "both" ? 1 : 0);
     part("opacity-value").textContent = `${part("opacity").value} %`;
   }
 
@@ -173,9 +193,10 @@
     if (!shown || !place.values || !place.values.length) return;
     const words = [`x ${place.mm[0].toFixed(0)}, y ${place.mm[1].toFixed(0)}, z ${place.mm[2].toFixed(0)} mm`, `value ${Number(place.values[0].value.toPrecision(4))}`];
     const [x, y, z] = shown.item.inverse.map((row) => Math.round(row[0] * place.mm[0] + row[1] * place.mm[1] + row[2] * place.mm[2] + row[3]));
-    for (const name of shown.item.has) {
-      const dims = viewer.volumes[IMAGE].hdr.dims;
-      const label = shown.labels[name][x + dims[1] * (y + dims[2] * z)] || 0;
+    const dims = viewer.volumes[IMAGE].hdr.dims;
+    const maps = [...shown.methods, ...(REFERENCE in shown.labels ? [{ id: REFERENCE, name: REFERENCE }] : [])];
+    for (const { id, name } of maps) {
+      const label = shown.labels[id][x + dims[1] * (y + dims[2] * z)] || 0;
       words.push(`${name}: ${label ? facts.classes[label - 1].name : "background"}`);
     }
     part("place").textContent = words.join(" · ");
@@ -199,6 +220,7 @@
   part("case").addEventListener("change", () => next(Number(part("case").value)));
   part("view").addEventListener("change", look);
   part("opacity").addEventListener("input", paint);
+  if (part("method")) part("method").addEventListener("change", () => shown && fill());
   for (const choice of box.querySelectorAll("input[name=viewer-labels]")) choice.addEventListener("change", paint);
   for (const end of ["low", "high"]) part(end).addEventListener("input", () => readWindow(end));
   part("reset").addEventListener("click", () => {
@@ -207,12 +229,20 @@
     viewer.updateGLVolume();
   });
   canvas.addEventListener("keydown", (event) => {
-    if (!(event.key in keys) || !shown) return;
+    const numbered = part("method") && /^[1-9]$/.test(event.key) && part("method").options[Number(event.key) - 1];
+    if (!(event.key in keys || numbered) || !shown) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (numbered) {
+      if (numbered.disabled) return;
+      part("method").value = numbered.value;
+      return fill();
+    }
     const [direction, sign] = keys[event.key];
     const plane = part("view").value in moves ? part("view").value : acquiredPlane();
     viewer.moveCrosshairInVox(...moves[plane][direction].map((step) => sign * step));
   }, true);
+  // NiiVue has keys of its own, some of which change the view: only those that the page names do anything.
+  canvas.addEventListener("keyup", (event) => event.stopImmediatePropagation(), true);
   box.hidden = false;
 })();

@@ -1,0 +1,142 @@
+"""One self-contained HTML page about what runs have learned: localization, feature maps, affinities, segmentations."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from unpaired.evaluation.localization import KINDS
+from unpaired.evaluation.localization_comparison import LocalizationComparison
+from unpaired.evaluation.localization_tables import (
+    KIND_NAMES,
+    by_class,
+    by_layer,
+    definitions,
+    overview,
+    write_localization,
+)
+from unpaired.figures.affinity_matrices import AffinityView, affinities_alt, draw_affinities
+from unpaired.figures.feature_maps import FeatureView, draw_feature_maps, feature_maps_alt
+from unpaired.figures.localization import draw_localization, localization_alt
+from unpaired.figures.segmentation_grid import GridCase, draw_segmentation_grid, segmentation_grid_alt
+from unpaired.figures.style import DARK, LIGHT, Theme, png, svg, webp
+from unpaired.files import write_bytes, write_text
+from unpaired.report.pictures import Picture, data_uri
+from unpaired.report.template import render
+
+PAGE = "features.html"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's heading and its rows of texts, the first `left` columns names."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+    left: int
+
+
+def write_features(
+    out: Path,
+    comparison: LocalizationComparison | None,
+    choosing: Mapping[str, str],
+    maps: Sequence[FeatureView],
+    affinities: Sequence[AffinityView],
+    grid: Sequence[GridCase],
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write tables, figures (`figures/`) and the page into the folder `out`; returns the page.
+
+    Scans and matrices are PNG, plots SVG. Parts without content are left out of the page. Raises InputError if `out`
+    can't be written.
+    """
+    files = [] if comparison is None else write_localization(comparison, choosing, out)
+    keep = _Keeper(out)
+    plots = (
+        {}
+        if comparison is None
+        else {modality: list(_plots(comparison, modality, keep)) for modality in comparison.modalities}
+    )
+    page = render(
+        "features.html.jinja",
+        comparison=comparison,
+        names=comparison.names if comparison else list(grid[0].views) if grid else [],
+        warnings=[*(comparison.warnings() if comparison else ()), *notes],
+        definitions=[] if comparison is None else definitions(choosing),
+        overviews=[] if comparison is None else list(_overviews(comparison)),
+        plots=plots,
+        layer_tables={}
+        if comparison is None
+        else {m: list(_layer_tables(comparison, m)) for m in comparison.modalities},
+        class_tables=[]
+        if comparison is None
+        else [Table(modality, *by_class(comparison, modality), 2) for modality in comparison.modalities],
+        maps=[
+            keep.scan(f"maps_{one.run}_{one.view.modality}", draw_feature_maps(one), feature_maps_alt(one))
+            for one in maps
+        ],
+        affinities=[
+            keep.themed(
+                f"affinity_{one.run}", lambda theme, one=one: draw_affinities(one, theme), affinities_alt(one), True
+            )
+            for one in affinities
+        ],
+        pair=affinities[0].pair if affinities else None,
+        modalities=affinities[0].modalities if affinities else (),
+        grid=keep.scan("segmentations", draw_segmentation_grid(grid), segmentation_grid_alt(grid)) if grid else None,
+        files=[*files, *keep.written],
+    )
+    write_text(out / PAGE, page)
+    return out / PAGE
+
+
+class _Keeper:
+    """Draws each figure once, writes it as a file for papers, and gives it back for the page."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.written: list[str] = []
+
+    def scan(self, name: str, figure: Figure, alt: str) -> Picture:
+        self._write(f"{name}.png", png(figure, dpi=150))
+        uri = data_uri("image/webp", webp(figure, dpi=130))
+        return Picture(name, uri, uri, alt)
+
+    def themed(self, name: str, draw: Callable[[Theme], Figure], alt: str, raster: bool = False) -> Picture:
+        light = draw(LIGHT)
+        self._write(f"{name}.png" if raster else f"{name}.svg", png(light, dpi=150) if raster else svg(light))
+        if raster:
+            uris = [data_uri("image/webp", webp(figure, dpi=130)) for figure in (light, draw(DARK))]
+        else:
+            uris = [data_uri("image/svg+xml", svg(figure)) for figure in (light, draw(DARK))]
+        return Picture(name, uris[0], uris[1], alt)
+
+    def _write(self, name: str, content: bytes) -> None:
+        safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+        write_bytes(self.out / "figures" / safe, content)
+        self.written.append(f"figures/{safe}")
+
+
+def _kinds(comparison: LocalizationComparison) -> list[str]:
+    return [kind for kind in KINDS if any(place.kind == kind for place, _ in comparison.summaries)]
+
+
+def _overviews(comparison: LocalizationComparison) -> Iterator[Table]:
+    for kind in _kinds(comparison):
+        yield Table(KIND_NAMES[kind], *overview(comparison, kind), 2)
+
+
+def _layer_tables(comparison: LocalizationComparison, modality: str) -> Iterator[Table]:
+    for kind in _kinds(comparison):
+        yield Table(KIND_NAMES[kind], *by_layer(comparison, modality, kind), 1)
+
+
+def _plots(comparison: LocalizationComparison, modality: str, keep: _Keeper) -> Iterator[Picture]:
+    for kind in _kinds(comparison):
+        yield keep.themed(
+            f"localization_{modality}_{kind}",
+            lambda theme, kind=kind: draw_localization(comparison, modality, kind, theme),
+            localization_alt(comparison, modality, kind),
+        )
