@@ -77,6 +77,10 @@ class Recipe:
     """Batches whose gradients are added up before one optimizer step."""
     window_overlap: float = 0.5
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
+    norm_batches: int = 0
+    """Before each validation batch norm's running statistics are taken anew over so many training batches, dropout off
+    (`training.norm_statistics`): with dropout the trailing ones are those of another network. 0 keeps the trailing
+    ones, as the papers' code does."""
     validate_every: int = 1000
     save_every: int = 500
     precision: str = "32-true"
@@ -103,6 +107,8 @@ class Recipe:
             raise InputError(f"recipe.window_overlap must lie in [0, 1), got {self.window_overlap}")
         for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every"):
             _positive(f"recipe.{name}", getattr(self, name))
+        if self.norm_batches < 0:
+            raise InputError(f"recipe.norm_batches must be 0 or more, got {self.norm_batches}")
         _choice("recipe.precision", self.precision, PRECISIONS)
 
     @property

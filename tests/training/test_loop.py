@@ -286,6 +286,31 @@ def test_accumulated_batches_equal_one_larger_batch(phantom: Dataset, cache: Pat
     assert max((a[name] - b[name]).abs().max().item() for name in b) < 1e-6
 
 
+def test_norms_taken_anew_leave_training_as_it_was_and_fit_the_network_that_predicts(
+    straight: Run, phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny(norm_batches=2)
+    run = train(recipe, phantom, tmp_path / "n", hardware=IN_PROCESS, cache=cache, show=False)
+    trailing, anew = load_file(straight.weights("last")), load_file(run.weights("last"))
+    changed = {name for name in anew if not torch.equal(anew[name], trailing[name])}
+    assert changed
+    assert all(name.endswith(("running_mean", "running_var")) for name in changed)
+    assert run.rows("validation") != straight.rows("validation")
+
+    original = loop._training_step
+
+    def crash(*arguments):
+        if arguments[-1] == 5:
+            raise RuntimeError("power cut")
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "_training_step", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(recipe, phantom, tmp_path / "m", hardware=IN_PROCESS, cache=cache, show=False)
+    monkeypatch.setattr(loop, "_training_step", original)
+    assert_same(train(recipe, phantom, tmp_path / "m", hardware=IN_PROCESS, cache=cache, show=False), run)
+
+
 def test_a_run_starts_from_another_runs_weights(straight: Run, phantom: Dataset, cache: Path, tmp_path: Path) -> None:
     recipe = tiny(init_from=str(straight.folder), steps=1, optimization=Optimization(learning_rate=1e-12))
     run = train(recipe, phantom, tmp_path / "f", hardware=IN_PROCESS, cache=cache, show=False)

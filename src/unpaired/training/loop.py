@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unpaired.data.batch import Batch
@@ -27,6 +28,7 @@ from unpaired.methods.method import Method, Objective
 from unpaired.recipe import Recipe, build_method
 from unpaired.run import Run, load_weights, training_modalities
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
+from unpaired.training.norm_statistics import refresh_norms
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.processes import build_fabric, by_the_first
 from unpaired.training.progress import progress_bar, stop_on_signal
@@ -104,12 +106,14 @@ def _train_steps(
     log = TrainingLog(run, enabled=fabric.is_global_zero)
     bar = progress_bar(recipe.steps, start, not console.quiet, console)
     with stop_on_signal() as stop, writer_errors_once(), bar as update:
-        batches = _batches(run, cases["train"], start, fabric, hardware)
+        steps = _unpaired_steps(run, cases["train"], fabric)
+        batches = _batches(steps, recipe, start, fabric, hardware)
         for step in range(start, recipe.steps):
             objective = _training_step(fabric, model, optimizer, batches, recipe, step)
             log.add(step + 1, objective, optimizer)
             done = step + 1
             if done % recipe.validate_every == 0 or done == recipe.steps:
+                refresh_norms(method.network, _norm_batches(steps, recipe.norm_batches, fabric))
                 scores = (
                     validate(method, recipe, dataset, cases["validation"], fabric.device)
                     if fabric.is_global_zero
@@ -187,14 +191,12 @@ def _prepared_cases(
     }
 
 
-def _batches(
-    run: Run, cases: dict[str, list[PreparedCase]], start: int, fabric: Fabric, hardware: Hardware
-) -> Iterator[dict[str, Batch]]:
+def _unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabric) -> UnpairedSteps:
     recipe = run.recipe
     sampling = Sampling(
         recipe.patch_size, recipe.batch_size, recipe.context_slices, recipe.foreground_share, recipe.augmentation
     )
-    steps = UnpairedSteps(
+    return UnpairedSteps(
         cases,
         run.dataset.label_sets(),
         len(run.dataset.classes),
@@ -204,6 +206,11 @@ def _batches(
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
+
+
+def _batches(
+    steps: UnpairedSteps, recipe: Recipe, start: int, fabric: Fabric, hardware: Hardware
+) -> Iterator[dict[str, Batch]]:
     loader = DataLoader(
         steps,
         batch_size=None,
@@ -214,6 +221,13 @@ def _batches(
         worker_init_fn=_leave_stopping_to_the_parent,
     )
     return iter(loader)
+
+
+def _norm_batches(steps: UnpairedSteps, count: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
+    """Images of `count` training batches spread evenly over the run: always the same, so that a resumed run is too."""
+    for index in range(count):
+        batches = fabric.to_device(steps[index * len(steps) // count])
+        yield {modality: batch.images for modality, batch in batches.items()}
 
 
 def _leave_stopping_to_the_parent(worker: int) -> None:

@@ -1,0 +1,51 @@
+"""Batch norm's running statistics, taken anew for the network that predicts.
+
+While a network trains, running statistics trail its weights, and with dropout they are those of a network whose units
+drop out: the one that predicts has other variances (Li et al., CVPR 2019, "variance shift"). Taken anew over a few
+batches with the weights standing still and dropout off, they fit (Wu & Johnson, 2021, "precise BN").
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+
+def refresh_norms(network: nn.Module, batches: Iterator[Mapping[str, Tensor]]) -> None:
+    """Replace every batch norm's running statistics by their mean over `batches` ({modality: images} each).
+
+    Only batch norms run as in training; dropout and the like are off. A norm that no batch reaches keeps what it had,
+    and without batches nothing changes. Modes, momenta and weights are left as they were.
+    """
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm) and module.track_running_stats]
+    before = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+    with _only_norms_learn(network, norms), torch.no_grad():
+        for images in batches:
+            network(images)
+    for norm, buffers in zip(norms, before, strict=True):
+        reached = int(norm.get_buffer("num_batches_tracked")) > 0
+        for name, buffer in buffers.items():
+            if not reached or name == "num_batches_tracked":
+                norm.get_buffer(name).copy_(buffer)
+
+
+@contextmanager
+def _only_norms_learn(network: nn.Module, norms: list[BatchNorm]) -> Iterator[None]:
+    """Evaluation mode but for `norms`, which average over all batches alike (momentum None)."""
+    modes = [(module, module.training) for module in network.modules()]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        network.eval()
+        for norm in norms:
+            norm.train()
+            norm.momentum = None
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, mode in modes:
+            module.training = mode
