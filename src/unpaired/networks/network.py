@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,6 +26,8 @@ class Network(nn.Module, ABC):
     """One network for all modalities it was built for."""
 
     modalities: tuple[str, ...]
+    channels: int
+    """Of an image."""
     feature_names: tuple[str, ...]
     size_multiples: tuple[int, ...]
     """Per spatial axis: sizes given to the network must be multiples of these."""
@@ -41,3 +44,11 @@ class NetworkConfig(ABC):
     @abstractmethod
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> Network:
         """Build with fresh weights from torch's global random state: `channels` in, `classes` (with background) out."""
+
+    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
+        """Fill a fresh network, in place, with the pre-trained weights that the config names.
+
+        Called once, when training begins; never to use a trained network. Returns what was loaded, as JSON values for
+        the run's record; None, as here, for a config that names none. Raises InputError for a file that doesn't fit.
+        """
+        return None

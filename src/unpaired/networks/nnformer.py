@@ -1,0 +1,356 @@
+"""nnFormer (Zhou et al., IEEE TIP 2023): volumes through window attention and convolutions, the 3D backbone of SSC.
+
+The layout of the released code (its last version, February 2022), with `width` C:
+
+    embedding            two strided 3x3x3 convolutions (C/2, C channels), each followed by another; GELU, layer norms
+    encoder stage n      blocks with 2^(n-1) C channels; its normalized output is the skip; GELU, layer norm and a
+                         strided convolution lead on
+    bottleneck           the last stage, normalized
+    decoder stage n      layer norm and a transposed convolution bring up the deeper map u; first block: u + skip as
+                         residual, u asks (without a projection), the skip answers; then blocks as in the encoder
+    end                  a transposed convolution from tokens to voxels; deep supervision has one for each stage
+
+Nothing is tied to a crop size. An axis is halved by stride 2, an odd length rounded down, and the way up gives the odd
+row back (the released ACDC network does so for its depth of 14, 7, 3); so any multiple of the patch fits. Along an
+axis of stride 1 the kernel is 1. Windows follow the rules of `window_attention`. The same code runs in 2D.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unpaired.errors import InputError
+from unpaired.networks.class_embeddings import ClassEmbeddings, ImageEmbedding
+from unpaired.networks.modality_layers import Groups, check_images, run_modalities
+from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.pretrained import load_into_nnformer
+from unpaired.networks.transformer import (
+    BlockSettings,
+    SpecificEncoders,
+    Stage,
+    per_axis,
+    rising_drop_path,
+)
+from unpaired.shapes import Images
+
+CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+CONVOLVE = {2: F.conv2d, 3: F.conv3d}
+TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+@dataclass(frozen=True)
+class NNFormerConfig(NetworkConfig):
+    """nnFormer; the defaults are the Synapse network (crops of 64x128x128). `acdc()` and `tumor()` are the others."""
+
+    width: int = 192
+    """Channels of the first stage (the paper's embedding dimension); they double with every stage."""
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    """Blocks of each encoder stage; the decoder's stages have as many."""
+    heads: tuple[int, ...] = (6, 12, 24, 48)
+    """Attention heads of each encoder stage."""
+    decoder_heads: tuple[int, ...] | None = None
+    """Attention heads of decoder stages 1, 2, ...; None: as in the encoder. (The released tumor network has twice as
+    many.)"""
+    windows: tuple[int | tuple[int, ...], ...] = (4, 4, 8, 4)
+    """Tokens per axis, for each stage."""
+    patch_strides: tuple[int | tuple[int, ...], ...] = ((2, 2, 2), (1, 2, 2))
+    """Strides of the embedding's two projections; their product is the patch that becomes one token."""
+    strides: tuple[int | tuple[int, ...], ...] = (2, 2, 2)
+    """1 or 2 per axis, for each step from a stage to the next."""
+    drop_path: float = 0.2
+    """Of the last block; rises linearly from 0, in the encoder and again in the decoder."""
+    deep_supervision: bool = True
+    """Logits of every decoder stage, as features "logits/2", "logits/4", ..., for the method to supervise."""
+    masked: bool = True
+    """False: padding, and tokens that the shift brings side by side, take part in the attention. So it is in the
+    released ACDC network, and its weights need it."""
+    released_index: bool = False
+    """True: the relative position index of the released code, which mixes offsets up (`relative_index`); the released
+    weights need it."""
+    modality_norm: bool = False
+    """Layer norms per modality. SSC shares them."""
+    modality_scale: bool = False
+    """SSC Eq. 13-15: class embeddings per modality scale every block's two residuals (row V3)."""
+    image_embedding: bool = False
+    """SSC: two convolutions per modality in front."""
+    specific_encoders: bool = False
+    """Row V1 of SSC: one encoder per modality; the decoder is shared."""
+    pretrained: str | None = None
+    """A checkpoint file to start from: a 2D Swin, or a released nnFormer. See `networks/pretrained.py`."""
+    pretrained_sha256: str | None = None
+    """SHA-256 that the file must have."""
+    concatenate: bool | None = None
+    """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
+
+    @classmethod
+    def synapse(cls, released: bool = False) -> "NNFormerConfig":
+        """The abdomen network (64x128x128, voxels up to 3 mm). `released`: with the slips its released weights need."""
+        return cls(released_index=released)
+
+    @classmethod
+    def acdc(cls, released: bool = False) -> "NNFormerConfig":
+        """The cardiac network for thick slices (14x160x160). `released`: with the slips its released weights need."""
+        return cls(
+            width=96,
+            heads=(3, 6, 12, 24),
+            windows=((3, 5, 5), (3, 5, 5), (7, 10, 10), (3, 5, 5)),
+            patch_strides=((1, 2, 2), (1, 2, 2)),
+            strides=((1, 2, 2), (2, 2, 2), (2, 2, 2)),
+            deep_supervision=False,
+            masked=not released,
+            released_index=released,
+        )
+
+    @classmethod
+    def tumor(cls, released: bool = False) -> "NNFormerConfig":
+        """The brain tumor network (128x128x128). `released`: with the slips its released weights need."""
+        return cls(
+            width=96,
+            heads=(3, 6, 12, 24),
+            decoder_heads=(6, 12, 24),
+            patch_strides=((2, 2, 2), (2, 2, 2)),
+            deep_supervision=False,
+            released_index=released,
+        )
+
+    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "NNFormer":
+        """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
+        if spatial_dims not in CONVOLUTIONS:
+            raise InputError(f"the network segments 2D or 3D images, got spatial_dims={spatial_dims}")
+        stages = len(self.depths)
+        decoder_heads = self.decoder_heads or self.heads[:-1]
+        if (
+            stages < 2
+            or (len(self.heads), len(self.windows), len(self.strides)) != (stages, stages, stages - 1)
+            or len(decoder_heads) != stages - 1
+            or len(self.patch_strides) != 2
+        ):
+            raise InputError(
+                "expected heads and a window for each of at least two stages, a stride for each step between them, and "
+                f"two patch_strides; got depths={self.depths}, heads={self.heads}, "
+                f"decoder_heads={self.decoder_heads}, windows={self.windows}, strides={self.strides}, "
+                f"patch_strides={self.patch_strides}"
+            )
+        if self.width < 2 or self.width % 2 or min(self.depths) < 1 or not 0 <= self.drop_path < 1:
+            raise InputError(
+                "expected an even width, depths of at least 1 and a drop_path of at least 0 and below 1, got "
+                f"width={self.width}, depths={self.depths}, drop_path={self.drop_path}"
+            )
+        return NNFormer(self, modalities, channels, classes, spatial_dims)
+
+    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
+        """From `pretrained`, if it is given. Raises InputError for a file that can't be read, or of another kind."""
+        if self.pretrained is None:
+            return None
+        return load_into_nnformer(
+            network, len(self.depths), self.released_index, self.pretrained, self.pretrained_sha256
+        ).as_json()
+
+
+class NNFormer(Network):
+    """See the module's docstring. Features, for four stages:
+
+    "encoder1" to "encoder3": the normalized skips; "bottleneck"; "decoder3" (scale 1 of SSC) to "decoder1": after a
+    stage's blocks; with deep supervision "logits/2" and "logits/4": logits made from decoder2 and decoder3.
+    `class_embeddings` is None unless they scale the blocks.
+    """
+
+    def __init__(
+        self, config: NNFormerConfig, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int
+    ) -> None:
+        super().__init__()
+        stages = len(config.depths)
+        layout = _Layout.of(config, spatial_dims)
+        self.config, self.modalities, self.channels, self.classes = config, tuple(modalities), channels, classes
+        self.spatial_dims, self.size_multiples = spatial_dims, layout.patch
+        numbers = range(1, stages)
+        self.feature_names = (*(f"encoder{n}" for n in numbers), "bottleneck", *(f"decoder{n}" for n in numbers))
+        if config.deep_supervision:
+            self.feature_names += tuple(f"logits/{2**n}" for n in range(1, stages - 1))
+
+        width = 2 ** (stages - 1) // 2 * config.width
+        self.class_embeddings = ClassEmbeddings(self.modalities, classes, width) if config.modality_scale else None
+        self.image_embedding = (
+            ImageEmbedding(self.modalities, channels, spatial_dims) if config.image_embedding else None
+        )
+        settings = BlockSettings(
+            self.modalities,
+            spatial_dims,
+            config.modality_norm,
+            (classes, width) if config.modality_scale else None,
+            config.masked,
+            config.released_index,
+        )
+        self.encoder = (
+            SpecificEncoders({m: Encoder(config, layout, settings.of(m), channels) for m in self.modalities})
+            if config.specific_encoders
+            else Encoder(config, layout, settings, channels)
+        )
+        self.decoder = Decoder(config, layout, settings)
+        heads = stages - 1 if config.deep_supervision else 1
+        self.outputs = nn.ModuleList(
+            TRANSPOSED[spatial_dims](2**n * config.width, classes, layout.patch, layout.patch) for n in range(heads)
+        )
+
+    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
+        """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
+        check_images(images, self.modalities, self.channels, self.size_multiples)
+        return run_modalities(self.run, images, self.config.concatenate, mixed=False)
+
+    def run(self, x: Images, groups: Groups) -> NetworkOutput:
+        """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
+        if self.image_embedding is not None:
+            x = self.image_embedding(x, groups)
+        encoded = self.encoder(x, groups, self.class_embeddings)
+        decoded = [x.movedim(-1, 1) for x in self.decoder(encoded, groups, self.class_embeddings)]
+        logits = [output(x) for output, x in zip(self.outputs, decoded, strict=False)]  # one, or one for each stage
+        maps = [*(x.movedim(-1, 1) for x in encoded), *decoded, *logits[1:]]
+        return NetworkOutput(logits[0], dict(zip(self.feature_names, maps, strict=True)))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The config's windows and strides with one number for each axis."""
+
+    windows: list[tuple[int, ...]]
+    patch_strides: list[tuple[int, ...]]
+    strides: list[tuple[int, ...]]
+
+    @classmethod
+    def of(cls, config: NNFormerConfig, spatial_dims: int) -> "_Layout":
+        windows, patch_strides, strides = (
+            [per_axis(name, value, spatial_dims) for value in getattr(config, name)]
+            for name in ("windows", "patch_strides", "strides")
+        )
+        if any(max(stride) > 2 for stride in strides):
+            raise InputError(f"strides: expected 1 or 2 along each axis, got {config.strides}")
+        return cls(windows, patch_strides, strides)
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        return tuple(math.prod(axis) for axis in zip(*self.patch_strides, strict=True))
+
+
+class Encoder(nn.Module):
+    """Embedding, stages, the steps down between them, and a norm for each output."""
+
+    def __init__(self, config: NNFormerConfig, layout: _Layout, settings: BlockSettings, channels: int) -> None:
+        super().__init__()
+        first, second = layout.patch_strides
+        self.project1 = Projection(settings, channels, config.width // 2, first, last=False)
+        self.project2 = Projection(settings, config.width // 2, config.width, second, last=True)
+        self.embedding_norm = settings.norm(config.width)
+        self.stages, self.downs, self.norms = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        rates = rising_drop_path(config.drop_path, config.depths)
+        for stage, heads in enumerate(config.heads):
+            width = 2**stage * config.width
+            if stage > 0:
+                self.downs.append(Down(settings, width // 2, layout.strides[stage - 1]))
+            self.stages.append(Stage(settings, width, heads, layout.windows[stage], rates[stage]))
+            self.norms.append(settings.norm(width))
+
+    def forward(self, x: Images, groups: Groups, embeddings: ClassEmbeddings | None) -> list[Tensor]:
+        """The normalized output of each stage; the next stage goes on from the one before its norm."""
+        x = self.project2(self.project1(x, groups), groups)
+        x = self.embedding_norm(x.movedim(1, -1), groups)
+        outputs = []
+        for number, (stage, norm) in enumerate(zip(self.stages, self.norms, strict=True)):
+            if number > 0:
+                x = self.downs[number - 1](x, groups)
+            x = stage(x, groups, embeddings)
+            outputs.append(norm(x, groups))
+        return outputs
+
+
+class Decoder(nn.Module):
+    """The steps up and the stages; lists are shallow first, as the encoder's."""
+
+    def __init__(self, config: NNFormerConfig, layout: _Layout, settings: BlockSettings) -> None:
+        super().__init__()
+        depths = config.depths[:-1]
+        rates = rising_drop_path(config.drop_path, depths[::-1])[::-1]  # rises from the deepest stage up
+        all_heads = config.decoder_heads or config.heads[:-1]
+        self.ups, self.stages = nn.ModuleList(), nn.ModuleList()
+        for stage, heads in enumerate(all_heads):
+            width = 2**stage * config.width
+            self.ups.append(Up(settings, 2 * width, layout.strides[stage]))
+            self.stages.append(Stage(settings, width, heads, layout.windows[stage], rates[stage], skip_attention=True))
+
+    def forward(self, encoded: Sequence[Tensor], groups: Groups, embeddings: ClassEmbeddings | None) -> list[Tensor]:
+        """The stages' maps, shallow first."""
+        maps = []
+        x = encoded[-1]
+        for number in reversed(range(len(self.stages))):
+            skip = encoded[number]
+            x = self.ups[number](x, skip.shape[1:-1], groups)
+            x = self.stages[number](x, groups, embeddings, skip)
+            maps.insert(0, x)
+        return maps
+
+
+class Projection(nn.Module):
+    """Strided convolution, GELU, norm, convolution; and GELU, norm again unless it is the last."""
+
+    def __init__(self, settings: BlockSettings, before: int, after: int, stride: tuple[int, ...], last: bool) -> None:
+        super().__init__()
+        convolution = CONVOLUTIONS[settings.spatial_dims]
+        self.convolution1 = convolution(before, after, 3, stride, padding=1)
+        self.norm1 = settings.norm(after)
+        self.convolution2 = convolution(after, after, 3, padding=1)
+        self.norm2 = None if last else settings.norm(after)
+
+    def forward(
+        self, x: Float[Tensor, "batch before *spatial"], groups: Groups
+    ) -> Float[Tensor, "batch after *reduced"]:
+        """The spatial size is divided by the stride, rounded up."""
+        x = F.gelu(self.convolution1(x))
+        x = self.convolution2(self.norm1(x.movedim(1, -1), groups).movedim(-1, 1))
+        if self.norm2 is None:
+            return x
+        return self.norm2(F.gelu(x).movedim(1, -1), groups).movedim(-1, 1)
+
+
+class Down(nn.Module):
+    """GELU, norm and a strided convolution to twice the channels."""
+
+    def __init__(self, settings: BlockSettings, channels: int, stride: tuple[int, ...]) -> None:
+        super().__init__()
+        self.norm = settings.norm(channels)
+        kernel = tuple(1 if step == 1 else 3 for step in stride)
+        self.convolution = CONVOLUTIONS[settings.spatial_dims](channels, 2 * channels, kernel, stride)
+
+    def forward(
+        self, x: Float[Tensor, "batch *spatial channel"], groups: Groups
+    ) -> Float[Tensor, "batch *halved twice"]:
+        """Half the size along each axis of stride 2, odd sizes rounded down; a size of 1 stays."""
+        x = self.norm(F.gelu(x), groups).movedim(-1, 1)
+        layer = self.convolution
+        padding = [
+            0 if step == 1 or (size % 2 == 1 and size > 1) else 1
+            for size, step in zip(x.shape[2:], layer.stride, strict=True)
+        ]
+        return CONVOLVE[x.ndim - 2](x, layer.weight, layer.bias, layer.stride, padding).movedim(1, -1)
+
+
+class Up(nn.Module):
+    """Norm and a transposed convolution to half the channels."""
+
+    def __init__(self, settings: BlockSettings, channels: int, stride: tuple[int, ...]) -> None:
+        super().__init__()
+        self.norm = settings.norm(channels)
+        self.convolution = TRANSPOSED[settings.spatial_dims](channels, channels // 2, stride, stride)
+
+    def forward(
+        self, x: Float[Tensor, "batch *spatial channel"], size: Sequence[int], groups: Groups
+    ) -> Float[Tensor, "batch *larger half"]:
+        """To `size`, which `Down` made into that of `x`: twice as long, one more where it was odd."""
+        x = self.norm(x, groups).movedim(-1, 1)
+        steps = self.convolution.stride
+        at_least = [step * short for step, short in zip(steps, x.shape[2:], strict=True)]
+        x = self.convolution(x, output_size=[max(pair) for pair in zip(size, at_least, strict=True)])
+        return x[(..., *(slice(length) for length in size))].movedim(1, -1)

@@ -1,0 +1,281 @@
+"""Weights that others trained, into the Transformer backbones: ImageNet's Swin, and the released segmentation networks.
+
+A checkpoint is read with `weights_only=True` (or from safetensors): tensors, never code. Its keys are renamed to ours
+by the tables below; what has no counterpart, or another shape, is left out and said so in the report.
+
+- Swin (ImageNet, official layout) into Swin-Unet, as its authors do: the encoder as it is, and each stage's blocks once
+  more into the decoder stage of the same width. Blocks that a shallower stage lacks stay out.
+- Swin into nnFormer, as its authors did: attention, MLP and norms of the same blocks, in encoder and decoder. Not the
+  embedding, the steps down or, in 3D, the bias tables, which are all of another kind; nor `qkv` where a decoder block
+  has keys and values only: they learned to answer projected queries, and there is no projection.
+- A released Swin-Unet or nnFormer into the same network of ours, whole.
+
+Bias tables of another window size are interpolated (bicubic, per head). Index and mask tables follow from the window
+and are never loaded. An image channel's weights are the sum over the checkpoint's three where the network has one: the
+same function as repeating the image three times. Where modalities have encoders or norms of their own, each gets them.
+"""
+
+import hashlib
+import math
+import pickle
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unpaired.errors import InputError
+
+Rename = Sequence[tuple[str, str]]
+
+WRAPPERS = ("model", "state_dict", "network_weights")
+PREFIXES = re.compile(r"^(module\.|swin_unet\.|backbone\.)+")
+DERIVED = ("relative_position_index", "attn_mask", "relative_coords_table")
+
+BLOCKS: Rename = (
+    (r"\.attn\.relative_position_bias_table$", ".attention.bias_table"),
+    (r"\.attn\.", ".attention."),
+)
+SWIN_ENCODER: Rename = (
+    (r"^patch_embed\.proj\.", "encoder.embedding."),
+    (r"^patch_embed\.norm\.", "encoder.embedding_norm."),
+    (r"^layers\.(\d+)\.blocks\.", r"encoder.stages.\1.blocks."),
+    (r"^layers\.(\d+)\.downsample\.", r"encoder.merges.\1."),
+    (r"^norm\.", "encoder.norm."),
+    *BLOCKS,
+)
+SWIN_DECODER_BLOCKS: Rename = ((r"^layers\.(\d+)\.blocks\.", r"decoder.stages.\1.blocks."), *BLOCKS)
+SWIN_NNFORMER: Rename = (
+    (r"^patch_embed\.norm\.", "encoder.embedding_norm."),
+    (r"^layers\.(\d+)\.blocks\.", r"encoder.stages.\1.blocks."),
+    (r"^norm(\d+)\.", r"encoder.norms.\1."),
+    *BLOCKS,
+)
+NNFORMER: Rename = (
+    (r"^model_down\.patch_embed\.proj(\d)\.conv(\d)\.", r"encoder.project\1.convolution\2."),
+    (r"^model_down\.patch_embed\.proj(\d)\.", r"encoder.project\1."),
+    (r"^model_down\.patch_embed\.norm\.", "encoder.embedding_norm."),
+    (r"^model_down\.layers\.(\d+)\.blocks\.", r"encoder.stages.\1.blocks."),
+    (r"^model_down\.layers\.(\d+)\.downsample\.reduction\.", r"encoder.downs.\1.convolution."),
+    (r"^model_down\.layers\.(\d+)\.downsample\.norm\.", r"encoder.downs.\1.norm."),
+    (r"^model_down\.norm(\d+)\.", r"encoder.norms.\1."),
+    (r"^decoder\.layers\.(\d+)\.blocks\.", r"decoder.stages.\1.blocks."),
+    (r"^decoder\.layers\.(\d+)\.Upsample\.up\.", r"decoder.ups.\1.convolution."),
+    (r"^decoder\.layers\.(\d+)\.Upsample\.norm\.", r"decoder.ups.\1.norm."),
+    (r"^final\.(\d+)\.up\.", r"outputs.\1."),
+    *BLOCKS,
+)
+
+
+def swin_unet_names(stages: int) -> Rename:
+    """The released Swin-Unet's names for a network of so many stages. It counts the decoder from the deep end."""
+    last = stages - 1
+    decoder = [(r"^layers_up\.0\.(expand|norm)\.", rf"decoder.expands.{last - 1}.\1.")]
+    for number in range(1, stages):
+        decoder += [
+            (rf"^layers_up\.{number}\.blocks\.", f"decoder.stages.{last - number}.blocks."),
+            (rf"^layers_up\.{number}\.upsample\.", f"decoder.expands.{last - number - 1}."),
+            (rf"^concat_back_dim\.{number}\.", f"decoder.joins.{last - number}."),
+        ]
+    return (*SWIN_ENCODER, *decoder, (r"^norm_up\.", "decoder.norm."), (r"^up\.", "decoder.expand."))
+
+
+@dataclass(frozen=True)
+class PretrainedReport:
+    """What became of a checkpoint's tensors, by name."""
+
+    file: str
+    sha256: str
+    loaded: dict[str, str]
+    """Tensor of the network: tensor of the checkpoint."""
+    skipped: dict[str, str]
+    """Tensor of the checkpoint that went nowhere: why."""
+    fresh: tuple[str, ...]
+    """Tensors of the network that the checkpoint said nothing about."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For a run's record: file, hash, and reasons with how many tensors each kept out."""
+        reasons: dict[str, int] = {}
+        for reason in self.skipped.values():
+            reasons[reason] = reasons.get(reason, 0) + 1
+        return {
+            "file": self.file,
+            "sha256": self.sha256,
+            "loaded": len(self.loaded),
+            "fresh": len(self.fresh),
+            "skipped": reasons,
+        }
+
+    def __str__(self) -> str:
+        """A few lines for people: counts, and why something was left out."""
+        lines = [f"{self.file}: {len(self.loaded)} tensors of the network loaded, {len(self.fresh)} left as they were"]
+        reasons = self.as_json()["skipped"]
+        return "\n".join([*lines, *(f"  {count} left out: {reason}" for reason, count in reasons.items())])
+
+
+def read_checkpoint(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
+    """A checkpoint's tensors by name, and the file's SHA-256; if one is given it must be that.
+
+    Reads torch files with tensors only, and safetensors; a dict under "model" or "state_dict" is opened, and prefixes
+    such as "module." go. Raises InputError for a file that is missing, another one, broken, or needs code to be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"found no checkpoint at {path}; docs/how-to/networks.md says where to get them")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 is not None and digest != sha256.lower():
+        raise InputError(
+            f"{path} has SHA-256 {digest}, expected {sha256}; it is another file, or damaged: get it again"
+        )
+    try:
+        content: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than tensors, and reading that would run its code; on a machine where you trust it, "
+            'save its "model" or "state_dict" alone, as safetensors'
+        ) from error
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} is no readable checkpoint ({reason}); get it again") from error
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    tensors = {
+        PREFIXES.sub("", str(name)): value
+        for name, value in (content.items() if isinstance(content, Mapping) else ())
+        if isinstance(value, Tensor)
+    }
+    if not tensors:
+        raise InputError(f"{path} holds no tensors by name; expected a state dict, or one under {', '.join(WRAPPERS)}")
+    return tensors, digest
+
+
+def load_into_swin_unet(network: nn.Module, stages: int, path: str | Path, sha256: str | None) -> PretrainedReport:
+    """Fill a Swin-Unet in place, from ImageNet's Swin or a released Swin-Unet.
+
+    Raises InputError for a file that can't be read, or holds neither.
+    """
+    tensors, digest = read_checkpoint(path, sha256)
+    kind = checkpoint_kind(tensors)
+    if kind == "swin-unet":
+        tables = [swin_unet_names(stages)]
+    elif kind == "swin":
+        tables = [SWIN_ENCODER, SWIN_DECODER_BLOCKS]
+    else:
+        raise InputError(f"{path} is no checkpoint of Swin or Swin-Unet (it looks like {kind or 'nothing known'})")
+    return _load(network, tensors, tables, str(path), digest)
+
+
+def load_into_nnformer(
+    network: nn.Module, stages: int, released_index: bool, path: str | Path, sha256: str | None
+) -> PretrainedReport:
+    """Fill an nnFormer in place, from a 2D Swin or a released nnFormer.
+
+    Raises InputError for a file that can't be read or holds neither, and for released weights in a network without the
+    released index (`released_index`): they would load and mean something else.
+    """
+    tensors, digest = read_checkpoint(path, sha256)
+    kind = checkpoint_kind(tensors)
+    if kind == "nnformer":
+        if not released_index:
+            raise InputError(
+                f"{path} holds weights of the released nnFormer, which were trained with its own relative index; build "
+                "the network with released=True, as in NNFormerConfig.acdc(released=True)"
+            )
+        tables = [NNFORMER]
+    elif kind == "swin":
+        last_norm = ((r"^norm\.", f"encoder.norms.{stages - 1}."),)
+        tables = [(*SWIN_NNFORMER, *last_norm), SWIN_DECODER_BLOCKS]
+    else:
+        raise InputError(f"{path} is no checkpoint of Swin or nnFormer (it looks like {kind or 'nothing known'})")
+    return _load(network, tensors, tables, str(path), digest)
+
+
+def checkpoint_kind(tensors: Mapping[str, Tensor]) -> str | None:
+    """Which layout the names have: "swin", "swin-unet", "nnformer", or None."""
+    for start, kind in (("model_down.", "nnformer"), ("layers_up.", "swin-unet"), ("layers.0.blocks.0.attn.", "swin")):
+        if any(name.startswith(start) for name in tensors):
+            return kind
+    return None
+
+
+def renamed(name: str, table: Rename) -> str:
+    """A checkpoint's name in our words; unchanged where the table has none."""
+    for pattern, ours in table:
+        name = re.sub(pattern, ours, name)
+    return name
+
+
+def plain_name(name: str) -> str:
+    """The name of a network's tensor as if all modalities shared everything: what a checkpoint can speak of."""
+    return re.sub(r"(shared|by_modality\.[^.]+)\.", "", name)
+
+
+def _load(
+    network: nn.Module, tensors: Mapping[str, Tensor], tables: Sequence[Rename], file: str, digest: str
+) -> PretrainedReport:
+    targets: dict[str, list[str]] = {}
+    state = network.state_dict()
+    for name in state:
+        if not name.startswith(("image_embedding.", "class_embeddings.")) and ".scale" not in name:
+            targets.setdefault(plain_name(name), []).append(name)
+    loaded: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    with torch.no_grad():
+        for source, tensor in tensors.items():
+            reasons = []
+            for name in _targets(source, tables, targets):
+                fitted = _fitted(tensor, state[name].shape, name)
+                if fitted is None:
+                    reasons.append(f"shape {tuple(tensor.shape)} in the checkpoint, {tuple(state[name].shape)} here")
+                else:
+                    state[name].copy_(fitted)  # shares its memory with the network
+                    loaded[name] = source
+            if source not in loaded.values():
+                skipped[source] = reasons[0] if reasons else _why_nowhere(source)
+    if not loaded:
+        raise InputError(f"{file}: not one tensor fits this network; is it of another width?")
+    return PretrainedReport(file, digest, loaded, skipped, tuple(name for name in state if name not in loaded))
+
+
+def _targets(source: str, tables: Sequence[Rename], targets: Mapping[str, list[str]]) -> Iterator[str]:
+    for table in tables:
+        yield from targets.get(renamed(source, table), [])
+
+
+def _why_nowhere(source: str) -> str:
+    if source.endswith(DERIVED):
+        return "follows from the window"
+    return "no counterpart in the network"
+
+
+def _fitted(tensor: Tensor, shape: torch.Size, name: str) -> Tensor | None:
+    """The tensor in the network's shape, where that is possible without inventing anything."""
+    if tensor.shape == shape:
+        return tensor
+    if name.endswith("bias_table"):
+        return resized_bias_table(tensor, shape[0]) if tensor.ndim == 2 and tensor.shape[1] == shape[1] else None
+    if name.endswith("embedding.weight") and (shape[0], 1, *shape[2:]) == shape and tensor.shape[2:] == shape[2:]:
+        return tensor.sum(1, keepdim=True) if len(tensor) == shape[0] else None
+    return None
+
+
+def resized_bias_table(table: Float[Tensor, "offset head"], places: int) -> Float[Tensor, "place head"] | None:
+    """A 2D bias table for windows of another size, interpolated (bicubic) per head; None if one isn't square."""
+    before, after = math.isqrt(len(table)), math.isqrt(places)
+    if before**2 != len(table) or after**2 != places:
+        return None
+    maps = table.T.reshape(1, -1, before, before).float()
+    return F.interpolate(maps, (after, after), mode="bicubic").flatten(2).squeeze(0).T

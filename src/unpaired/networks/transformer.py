@@ -1,0 +1,202 @@
+"""The residual block that both Transformer backbones repeat, with what SSC makes of it for several modalities.
+
+    x' = x  + w_l1 * MSA(LN(x))                                                                        (SSC Eq. 14)
+    y  = x' + w_l2 * FFN(LN(x'))                                                                       (SSC Eq. 15)
+
+w_l1 and w_l2 are one factor per channel and modality (`ModalityScale`), or absent: then it is the block of the Swin
+Transformer. All maps are `Tokens` (channels last), one or more modalities along the batch axis as `groups` says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unpaired.errors import InputError
+from unpaired.networks.class_embeddings import ClassEmbeddings, ModalityScale
+from unpaired.networks.modality_layers import Groups, ModalityNorm, modality_modules
+from unpaired.networks.window_attention import Tokens, WindowAttention
+from unpaired.shapes import Images
+
+EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class BlockSettings:
+    """What all blocks of a network have in common."""
+
+    modalities: tuple[str, ...]
+    spatial_dims: int
+    modality_norm: bool
+    scale_from: tuple[int, int] | None
+    """Classes and width of the class embeddings that scale the blocks (SSC Eq. 13); None: the blocks have no scale."""
+    masked: bool = True
+    released_index: bool = False
+
+    def norm(self, channels: int) -> "TokenNorm":
+        """Layer norm over the channels, shared by the modalities unless each is to have its own."""
+        return TokenNorm("layer", channels, self.modalities, self.spatial_dims, not self.modality_norm, eps=EPS)
+
+    def scale(self, channels: int) -> ModalityScale | None:
+        """w_l of SSC Eq. 13 for a layer of so many channels, or None."""
+        return None if self.scale_from is None else ModalityScale(self.modalities, *self.scale_from, channels)
+
+    def attention(
+        self, channels: int, heads: int, window: Sequence[int], shifted: bool, own_query: bool = True
+    ) -> WindowAttention:
+        """Attention inside windows, see there."""
+        return WindowAttention(channels, heads, window, shifted, own_query, self.masked, self.released_index)
+
+    def of(self, modality: str) -> "BlockSettings":
+        """The same for the blocks of one modality's own encoder."""
+        return replace(self, modalities=(modality,))
+
+
+class TokenNorm(ModalityNorm):
+    """`ModalityNorm` for tokens, whose channels are last."""
+
+    def forward(self, x: Tokens, groups: Groups) -> Tokens:
+        """Same shape as `x`; moving the axes copies nothing."""
+        return super().forward(x.movedim(-1, 1), groups).movedim(1, -1)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., ECCV 2016): in training, leaves a residual out for a `rate` of the images.
+
+    What remains is divided by 1 - rate, so that the mean stays.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Same shape as `x`."""
+        if not self.training or self.rate == 0:
+            return x
+        keep = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - self.rate)
+        return x * (keep / (1 - self.rate))
+
+
+class MLP(nn.Module):
+    """FFN: to `ratio` times the channels, GELU, and back."""
+
+    def __init__(self, channels: int, ratio: int = 4) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, ratio * channels)
+        self.fc2 = nn.Linear(ratio * channels, channels)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Same shape as `x`."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class TransformerBlock(nn.Module):
+    """SSC Eq. 14-15. With `own_query=False` it is the first block of nnFormer's decoder stages, see `forward`."""
+
+    def __init__(
+        self,
+        settings: BlockSettings,
+        channels: int,
+        heads: int,
+        window: Sequence[int],
+        shifted: bool,
+        drop_path: float,
+        own_query: bool = True,
+    ) -> None:
+        super().__init__()
+        self.norm1 = settings.norm(channels)
+        self.attention = settings.attention(channels, heads, window, shifted, own_query)
+        self.scale1 = settings.scale(channels)
+        self.norm2 = settings.norm(channels)
+        self.mlp = MLP(channels)
+        self.scale2 = settings.scale(channels)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(
+        self, x: Tokens, groups: Groups, embeddings: ClassEmbeddings | None = None, skip: Tokens | None = None
+    ) -> Tokens:
+        """Same shape as `x`. With a `skip` (nnFormer): LN(x) asks, LN(skip) answers, and both are the residual."""
+        asking = self.norm1(x, groups)
+        if skip is None:
+            attended = self.attention(asking)
+        else:
+            attended = self.attention(self.norm1(skip, groups), asking)
+            x = x + skip
+        x = x + self.drop_path(_scaled(attended, self.scale1, embeddings, groups))
+        return x + self.drop_path(_scaled(self.mlp(self.norm2(x, groups)), self.scale2, embeddings, groups))
+
+
+def _scaled(x: Tokens, scale: ModalityScale | None, embeddings: ClassEmbeddings | None, groups: Groups) -> Tokens:
+    if scale is None or embeddings is None:
+        return x
+    return scale.scaled(x, embeddings, groups)
+
+
+class Stage(nn.Module):
+    """Blocks at one resolution; the windows of every second one are shifted.
+
+    With `skip_attention` the first block attends to a skip (nnFormer's decoder).
+    """
+
+    def __init__(
+        self,
+        settings: BlockSettings,
+        channels: int,
+        heads: int,
+        window: Sequence[int],
+        drop_path: Sequence[float],
+        skip_attention: bool = False,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                settings, channels, heads, window, number % 2 == 1, rate, own_query=number > 0 or not skip_attention
+            )
+            for number, rate in enumerate(drop_path)
+        )
+
+    def forward(
+        self, x: Tokens, groups: Groups, embeddings: ClassEmbeddings | None, skip: Tokens | None = None
+    ) -> Tokens:
+        """Same shape as `x`."""
+        for block in self.blocks:
+            x = block(x, groups, embeddings, skip)
+            skip = None
+        return x
+
+
+class SpecificEncoders(nn.Module):
+    """Row V1 of SSC: an encoder for each modality, in front of one decoder for all.
+
+    An encoder maps (images, groups, embeddings) to a list of maps; these join along the batch axis again.
+    """
+
+    def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.by_modality = modality_modules(encoders)
+
+    def forward(self, x: Images, groups: Groups, embeddings: ClassEmbeddings | None) -> list[Tensor]:
+        """Each image goes through its own modality's encoder."""
+        parts = x.split(list(groups.values()))
+        outputs = [
+            self.by_modality[name](part, {name: len(part)}, embeddings)
+            for name, part in zip(groups, parts, strict=True)
+        ]
+        return [torch.cat(maps) for maps in zip(*outputs, strict=True)]
+
+
+def rising_drop_path(rate: float, depths: Sequence[int]) -> list[list[float]]:
+    """The drop path of each block by stage: from 0 in the first to `rate` in the last, in equal steps."""
+    rates = torch.linspace(0, rate, sum(depths), device="cpu").tolist()
+    return [[rates.pop(0) for _ in range(depth)] for depth in depths]
+
+
+def per_axis(name: str, value: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
+    """One number for each axis from one for all, or from as many as there are. Raises InputError for any other."""
+    values = (value,) * spatial_dims if isinstance(value, int) else tuple(value)
+    if len(values) != spatial_dims or min(values) < 1:
+        raise InputError(f"{name}: expected a positive number, or one for each of {spatial_dims} axes; got {value}")
+    return values
