@@ -1,18 +1,22 @@
 """The command line. A command imports what it needs when it runs, so that `unpaired --help` answers at once.
 
 Exit codes: 0 done; 1 done but some cases failed or a check found errors; 2 bad input, one line says which; 130 stopped.
+With --json whatever is wrong, with the arguments too, is also a JSON object on standard output.
 """
 
+import functools
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 
 from unpaired.commands.comparison import compare
-from unpaired.commands.data import import_, phantom, prepare, split, verify
+from unpaired.commands.data import few_shot, import_, phantom, prepare, split, verify
+from unpaired.commands.errors import parsed_or_input_error, report_error, wants_json
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.prediction import predict
 from unpaired.commands.training import demo, recipes, train
@@ -24,6 +28,7 @@ COMMANDS = {
     "import": import_,
     "verify": verify,
     "split": split,
+    "few-shot": few_shot,
     "recipes": recipes,
     "prepare": prepare,
     "train": train,
@@ -43,33 +48,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     ours = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None  # Slurm's way to say Ctrl-C
+    json = wants_json(arguments)
     try:
-        code = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="unpaired",
-            description="One network that segments every modality you have, trained on scans of different patients.",
-            args=arguments,
-        )
+        parse = functools.partial(_parse, arguments)
+        code = (parsed_or_input_error(parse) if json else parse())()
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains on its way out
         return 0
     except InputError as error:
-        print(f"unpaired: {error}", file=sys.stderr)
-        return 2
+        return report_error(str(error), 2, json)
     except OSError as error:  # what the system refuses anywhere: permission, a name that is too long, no space
-        print(
-            f"unpaired: {error.filename or 'standard output or an open file'}: {error.strerror or error}",
-            file=sys.stderr,
-        )
-        return 2
+        where = error.filename or "standard output or an open file"
+        return report_error(f"{where}: {error.strerror or error}", 2, json)
     except (KeyboardInterrupt, Stopped) as stopped:
-        print(f"unpaired: {str(stopped) or 'stopped; the same command goes on where it can'}", file=sys.stderr)
-        return 130
+        return report_error(str(stopped) or "stopped; the same command goes on where it can", 130, json)
     finally:
         if ours:
             signal.signal(signal.SIGTERM, before)
+
+
+def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
+    """The command with its arguments, to be run; tyro leaves by SystemExit if they don't fit, and after --help."""
+    return tyro.extras.subcommand_cli_from_dict(
+        {name: _later(command) for name, command in COMMANDS.items()},
+        prog="unpaired",
+        description="One network that segments every modality you have, trained on scans of different patients.",
+        args=arguments,
+    )
+
+
+def _later(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    """The same command line; but the command runs after all arguments were understood, so that what it prints and
+    raises is never taken for what the parser says."""
+
+    @functools.wraps(command)
+    def parsed(*values: Any, **named: Any) -> Callable[[], int]:
+        return functools.partial(command, *values, **named)
+
+    return parsed
 
 
 if __name__ == "__main__":

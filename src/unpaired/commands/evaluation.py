@@ -1,7 +1,6 @@
 """The commands about scores: evaluate, report."""
 
 import json as json_format
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from unpaired.commands.arguments import (
     list_failures,
     table_width,
 )
+from unpaired.commands.errors import report_error
 from unpaired.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,12 +76,10 @@ def evaluate(
         return _write_and_show(
             evaluation, dataset, predictions, side, out, workers, _shown(evaluation, show, bool(tolerance)), json
         )
-    except (InputError, OSError) as error:
-        if json:
-            failures = [asdict(failure) for failure in evaluation.failures] if evaluation else []
-            document = {"error": {"message": str(error), "exit_code": 2}, "failures": failures}
-            print(json_format.dumps(document, indent=1))
-        raise
+    except InputError as error:
+        if evaluation is None or not json:
+            raise
+        return report_error(str(error), 2, json, [(failure.case, failure.message) for failure in evaluation.failures])
 
 
 def _dataset(reference: Path, split: str | None) -> "tuple[Dataset | None, str | None]":

@@ -1,0 +1,74 @@
+"""How a command says what is wrong: a line on standard error and, with --json, a JSON object on standard output."""
+
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from json import dumps
+
+from unpaired.errors import InputError
+
+BORDER = re.compile(r"[╭╰+]─*-*\s*(?P<title>.*?)\s*─*-*[╮╯+]|[─-]+")
+WIDE = "10000"
+
+
+def wants_json(arguments: Sequence[str] | None = None) -> bool:
+    """Whether the arguments (None: those of this process) ask for JSON, so that errors have to be JSON too."""
+    flags = [one for one in (sys.argv[1:] if arguments is None else arguments) if one in ("--json", "--no-json")]
+    return flags[-1:] == ["--json"]
+
+
+def report_error(message: str, code: int, json: bool, failures: Sequence[tuple[str, str]] = ()) -> int:
+    """Say in one line what is wrong, for programs too if they asked; returns `code`, the exit code.
+
+    `failures` are (case, message) of what was tried and failed before.
+    """
+    print(f"unpaired: {message}", file=sys.stderr)
+    if json:
+        listed = [{"case": case, "message": reason} for case, reason in failures]
+        print(dumps({"error": {"message": message, "exit_code": code}, "failures": listed}, indent=1))
+    return code
+
+
+def parsed_or_input_error(parse: Callable[[], Callable[[], int]]) -> Callable[[], int]:
+    """What `parse` returns; what tyro says in a box about wrong arguments becomes an InputError of one line.
+
+    `--help`, which ends the process with code 0, still does.
+    """
+    said = io.StringIO()
+    try:
+        with _wide_terminal(), redirect_stderr(said):
+            return parse()
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+        raise InputError(unboxed(said.getvalue()) or "these arguments don't fit; see unpaired --help") from leaving
+
+
+def unboxed(text: str) -> str:
+    """The words in tyro's boxes as one line: "Title: text"."""
+    words: list[str] = []
+    for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines():
+        inner = re.sub(r"^[│|]\s*|\s*[│|]$", "", line.strip())
+        border = BORDER.fullmatch(inner)
+        if border is None:
+            words.append(inner)
+        elif border["title"]:
+            words.append(border["title"].rstrip(" :") + ":")
+    return " ".join(" ".join(words).split())
+
+
+@contextmanager
+def _wide_terminal() -> Iterator[None]:
+    """So wide that no path or name is broken into two lines."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = WIDE
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before

@@ -1,0 +1,123 @@
+"""With --json whatever is wrong is one JSON object on standard output, and one line on standard error as always."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from unpaired import cli
+from unpaired.commands.errors import unboxed, wants_json
+from unpaired.errors import Stopped
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, object]]:
+    """Exit code and the only JSON value; the only line of standard error says the same."""
+    code = cli.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert set(document) == {"error", "failures"}
+    assert document["error"]["exit_code"] == code
+    assert err.rstrip("\n").split("\n") == [f"unpaired: {document['error']['message']}"]
+    return code, document
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("evaluate", "a", "b", "--polisy", "x"), ["--polisy"]),
+        (("evaluate", "a", "b", "--policy", "x"), ["--policy", "'x'", "'diagonal', 'excluded'"]),
+        (("evaluate", "a", "b", "--workers", "many"), ["--workers", "many"]),
+        (("evaluate", "a"), ["REFERENCE"]),
+        (("verify",), ["DATA"]),
+        (("compare", "a", "b", "--out"), ["--out"]),
+        (("frobnicate",), ["frobnicate", "verify"]),
+        ((), ["--json"]),
+    ],
+)
+def test_wrong_arguments(arguments: tuple[str, ...], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = run(capsys, *arguments, "--json")
+    assert code == 2
+    assert document["failures"] == []
+    message = str(document["error"])
+    for word in words:
+        assert word in message
+    assert not set("│╭╰─|") & set(message)
+
+
+def test_a_long_path_stays_whole_and_the_terminal_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    path = tmp_path / ("long" * 60)
+    _, document = run(capsys, "verify", "a", path, "--json")
+    assert str(path) in str(document["error"])
+    assert os.environ["COLUMNS"] == "60"
+
+
+@pytest.mark.parametrize("arguments", [("verify", "nowhere"), ("compare", "a", "b"), ("evaluate", "a", "b")])
+def test_wrong_input_of_every_command_that_knows_json(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, *arguments, "--json")[0] == 2
+
+
+@pytest.mark.parametrize(("error", "code"), [(PermissionError(13, "denied", "x.nii"), 2), (Stopped("saved"), 130)])
+def test_what_the_system_and_people_do(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verify(data: str, /, *, json: bool = False) -> int:
+        raise error
+
+    monkeypatch.setitem(cli.COMMANDS, "verify", verify)
+    assert run(capsys, "verify", "data", "--json")[0] == code
+
+
+def test_help_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["verify", "--json", "--help"])
+    assert stop.value.code == 0
+    assert "usage: unpaired verify" in capsys.readouterr().out
+
+
+def test_without_json_a_person_gets_the_box(capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ((), ("--json", "--no-json")):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["verify", *more])
+        assert stop.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert len(err.splitlines()) > 3
+
+
+def test_what_a_command_prints_is_not_held_back(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    def verify(data: str, /, *, json: bool = False) -> int:
+        print("half way", file=sys.stderr)
+        assert capsys.readouterr().err == "half way\n"
+        return 7
+
+    monkeypatch.setitem(cli.COMMANDS, "verify", verify)
+    assert cli.main(["verify", "data", "--json"]) == 7
+
+
+def test_who_asks_for_json() -> None:
+    assert wants_json(["verify", "--json"])
+    assert not wants_json(["verify", "--json", "--no-json"])
+    assert not wants_json(["verify", "a.json"])
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        "╭─ Wrong ───╮\n│ a 'x' for │\n│ --y.      │\n│ ───────── │\n│ See help  │\n╰───────────╯\n",
+        "+- Wrong ---+\n| a 'x' for |\n| --y.      |\n| --------- |\n| See help  |\n+-----------+\n",
+        "\x1b[31m╭─\x1b[0m\x1b[31m Wrong ───╮\x1b[0m\n\x1b[31m│\x1b[0m a 'x' for │\n│ --y. │\n│ See help │\n╰──╯",
+    ],
+)
+def test_boxes_of_any_style_become_a_line(box: str) -> None:
+    assert unboxed(box) == "Wrong: a 'x' for --y. See help"
