@@ -103,6 +103,17 @@ def test_split_writes_every_case_once(data: Path, tmp_path: Path, capsys: pytest
     assert sorted(path.name for path in (tmp_path / "folds").iterdir()) == ["fold0.json", "fold1.json", "fold2.json"]
 
 
+def test_few_shot_keeps_the_other_sides(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("split", data, tmp_path / "s.json", "--test", 0.25, "--validation", 0.25) == 0
+    assert run("few-shot", data, tmp_path / "one.json", "lge", 1, "--split", tmp_path / "s.json") == 0
+    whole, few = (json.loads((tmp_path / name).read_text()) for name in ("s.json", "one.json"))
+    assert few["test"] == whole["test"]
+    assert few["validation"] == whole["validation"]
+    assert set(few["train"]) < set(whole["train"])
+    assert "lge trains on 1 case(s)" in capsys.readouterr().out
+    assert run("few-shot", data, tmp_path / "s.json", "lge", 1, "--split", tmp_path / "s.json") == 2
+
+
 def test_prepare_does_nothing_twice(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("prepare", RECIPE, data, tmp_path / "cache", "--workers", 1)
     assert run(*command) == 0

@@ -18,6 +18,7 @@ from unpaired.commands.comparison import compare
 from unpaired.commands.data import few_shot, import_, phantom, prepare, split, verify
 from unpaired.commands.errors import parsed_or_input_error, report_error, wants_json
 from unpaired.commands.evaluation import evaluate, report
+from unpaired.commands.features import features
 from unpaired.commands.prediction import predict
 from unpaired.commands.training import demo, recipes, train
 from unpaired.errors import InputError, Stopped
@@ -35,6 +36,7 @@ COMMANDS = {
     "predict": predict,
     "evaluate": evaluate,
     "compare": compare,
+    "features": features,
     "report": report,
 }
 

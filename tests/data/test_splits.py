@@ -2,12 +2,20 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, with_splits
-from unpaired.data.splits import check_patients, folds_by_patient, read_split, split_by_patient, write_split
+from unpaired.data.splits import (
+    check_patients,
+    few_shot,
+    folds_by_patient,
+    read_split,
+    split_by_patient,
+    write_split,
+)
 from unpaired.errors import InputError
 
 
@@ -46,6 +54,39 @@ def test_the_seed_decides() -> None:
 
 def test_one_patient_alone_stays_in_training() -> None:
     assert set(split_by_patient(dataset(both=1, only_lge=0), test=0.5, validation=0.4).values()) == {"train"}
+
+
+def labeled_dataset() -> Dataset:
+    """With sides; p0 of bssfp has no label."""
+    data = dataset()
+    cases = [replace(c, label=None if c.id == "p0_bssfp" else Path("label.nii")) for c in data.cases]
+    data = replace(data, cases=tuple(cases))
+    return with_splits(data, split_by_patient(data, test=0.2, validation=0.2, seed=3) | {"p0_lge": "train"})
+
+
+@pytest.mark.parametrize("patients", [1, 3])
+def test_few_shot_takes_training_cases_of_one_modality_and_nothing_else(patients: int) -> None:
+    data = labeled_dataset()
+    draws = [few_shot(data, "bssfp", patients, seed=seed) for seed in range(5)]
+    assert draws[0] == few_shot(data, "bssfp", patients, seed=0)
+    assert len({tuple(draw) for draw in draws}) > 1
+    whole = {case.id: case.split for case in data.cases}
+    for draw in draws:
+        assert all(whole[case] == side for case, side in draw.items())
+        left_out = set(whole) - set(draw)
+        assert all(case.endswith("bssfp") and whole[case] == "train" for case in left_out)
+        assert sum(case.endswith("bssfp") and side == "train" for case, side in draw.items()) == patients
+        assert draw.get("p0_bssfp") != "train"
+
+
+def test_few_shot_of_what_is_not_there() -> None:
+    data = labeled_dataset()
+    with pytest.raises(InputError, match="no modality 'bsfp'; did you mean bssfp"):
+        few_shot(data, "bsfp", 1)
+    with pytest.raises(InputError, match=r"between 1 and \d+ training patients of bssfp .*, got 99"):
+        few_shot(data, "bssfp", 99)
+    with pytest.raises(InputError, match="a manifest without sides needs --split"):
+        few_shot(dataset(), "lge", 1)
 
 
 def test_folds_test_every_patient_exactly_once() -> None:

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+Count = Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="COUNT")]
 Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
 Images = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IMAGES")]
+ModalityName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODALITY")]
 Out = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
 Predictions = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PREDICTIONS")]
 RecipeName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]

@@ -1,13 +1,16 @@
-"""The commands about datasets: phantom, import, verify, split, prepare."""
+"""The commands about datasets: phantom, import, verify, split, few-shot, prepare."""
 
 import sys
 from typing import Literal
 
 from unpaired.commands.arguments import (
     Assignments,
+    Count,
     Data,
     Format,
+    ModalityName,
     OptionalCount,
+    OptionalPath,
     Out,
     RecipeName,
     Source,
@@ -137,6 +140,35 @@ def split(
             for side in ("train", "validation", "test")
         }
         print(f"{path}: " + "; ".join(f"{side} {numbers}" for side, numbers in counts.items()))
+    return 0
+
+
+def few_shot(
+    data: Data, out: Out, modality: ModalityName, patients: Count, /, *, split: OptionalPath = None, seed: int = 0
+) -> int:
+    """Write a split with few training patients of one modality; everything else stays on its side.
+
+    Args:
+        data: The manifest.
+        out: The split file to write (JSON).
+        modality: The modality that is to be scarce.
+        patients: How many of its training patients are kept.
+        split: The split file to start from; else the manifest's own sides.
+        seed: Other seeds draw other patients.
+    """
+    from unpaired.data.manifest import read_dataset
+    from unpaired.data.splits import few_shot as drawn
+    from unpaired.data.splits import read_split, write_split
+
+    dataset = read_dataset(data)
+    if split is not None:
+        dataset = read_split(split, dataset)
+    if out.resolve() in (path.resolve() for path in (data, data / "dataset.json", split or data)):
+        raise InputError(f"the split would overwrite {out}; name another file")
+    sides = drawn(dataset, modality, patients, seed=seed)
+    write_split(sides, out)
+    left = [case.patient for case in dataset.of(modality) if sides.get(case.id) == "train"]
+    print(f"{out}: {modality} trains on {len(left)} case(s) of patient(s) {', '.join(sorted(set(left)))}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Splits by patient: a patient is on one side only, across all modalities and sequences."""
+"""Splits by patient: a patient is on one side only, across all modalities and sequences; few-shot subsets of them."""
 
 import json
 from collections import defaultdict
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from unpaired.data.dataset import SPLITS, Dataset, with_splits
-from unpaired.errors import InputError
+from unpaired.errors import InputError, nearest
 from unpaired.files import read_json, write_text
 
 
@@ -56,6 +56,32 @@ def folds_by_patient(
             )
         result.append(split)
     return result
+
+
+def few_shot(dataset: Dataset, modality: str, patients: int, *, seed: int = 0) -> dict[str, str]:
+    """{case id: side} as the dataset has them, with so many training patients of one modality, drawn by `seed`.
+
+    Training cases of that modality in other patients are left out; all other modalities, validation and test stay as
+    they are, so that runs with few and with all cases are compared on the same patients. Only labeled cases count.
+    Raises InputError for an unknown modality, a dataset without sides, or more patients than it has.
+    """
+    if modality not in dataset.modalities:
+        raise InputError(
+            f"dataset {dataset.name} has no modality {modality!r}; {nearest(modality, list(dataset.modalities))}"
+        )
+    candidates = sorted({case.patient for case in dataset.of(modality, "train", labeled=True)})
+    if not 1 <= patients <= len(candidates):
+        raise InputError(
+            f"few-shot: expected between 1 and {len(candidates)} training patients of {modality} (as many as dataset "
+            f"{dataset.name} has), got {patients}; a manifest without sides needs --split"
+        )
+    kept = set(_shuffled(candidates, (modality,), seed)[:patients])
+    return {
+        case.id: case.split
+        for case in dataset.cases
+        if case.split is not None
+        and (case.modality != modality or case.split != "train" or (case.patient in kept and case.label is not None))
+    }
 
 
 def write_split(split: Mapping[str, str], path: str | Path) -> Path:
