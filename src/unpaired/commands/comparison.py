@@ -111,6 +111,7 @@ def _contenders(
     workers: int,
 ) -> "list[Contender]":
     """The methods behind the arguments, grouped where that is asked for, with all columns that the tables need."""
+    from unpaired.data.manifest import read_dataset
     from unpaired.evaluation.contenders import read_contender, read_runs
     from unpaired.evaluation.paper_scores import with_presets
     from unpaired.evaluation.recipe_rows import recipe_row
@@ -128,7 +129,7 @@ def _contenders(
             f"all {len(methods)} runs are of one recipe ({groups[0].name}); add those of another to compare"
         )
     found = [read_runs(one.name, one.places, score) for one in groups]
-    return [with_presets(method, _presets(tables), workers) for method in found]
+    return [with_presets(method, _presets(tables), read_dataset, workers) for method in found]
 
 
 def _presets(tables: "Sequence[PaperTable]") -> tuple[str, ...]:
