@@ -18,7 +18,8 @@ def with_presets(
     """The method with the columns of `presets` in all its evaluations.
 
     A run whose stored scores lack some is scored once more from its predictions, in memory, all other choices as they
-    were; `read` is what reads the dataset of a run folder. Raises InputError for scores without a run around them, which can't be made anew here.
+    were; `read` reads the dataset of a run folder. Raises InputError for scores without a run around them, which can't
+    be made anew here.
     """
     wanted = tuple(dict.fromkeys(presets))
     if all(set(wanted) <= set(one.presets) for one in method.seeds):
