@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -28,6 +29,12 @@ class IndependentNetworksConfig(NetworkConfig):
             networks[modality] = self.network.build([modality], channels, classes, spatial_dims)
         return IndependentNetworks(networks)
 
+    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
+        """Into each modality's copy, from what the inner config names."""
+        assert isinstance(network, IndependentNetworks)  # built by this config
+        records = [self.network.load_pretrained(network.alone(name)) for name in network.modalities]
+        return records[0]  # the copies are alike, and so are their records
+
 
 class IndependentNetworks(Network):
     """{modality: network}; each network sees the images of its own modality only."""
@@ -45,3 +52,9 @@ class IndependentNetworks(Network):
         """Raises InputError for an unknown modality."""
         check_modalities(images, self.modalities)
         return {name: self.by_modality[name]({name: x})[name] for name, x in images.items()}
+
+    def alone(self, modality: str) -> Network:
+        """The network of one modality."""
+        network = self.by_modality[modality]
+        assert isinstance(network, Network)
+        return network
