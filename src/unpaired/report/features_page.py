@@ -26,6 +26,7 @@ from unpaired.report.pictures import Picture, data_uri
 from unpaired.report.template import render
 
 PAGE = "features.html"
+PLOTTED = ("best", "shared")
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def write_features(
             for one in maps
         ],
         affinities=[
-            keep.themed(
-                f"affinity_{one.run}", lambda theme, one=one: draw_affinities(one, theme), affinities_alt(one), True
+            keep.matrices(
+                f"affinity_{one.run}", lambda theme, one=one: draw_affinities(one, theme), affinities_alt(one)
             )
             for one in affinities
         ],
@@ -104,14 +105,16 @@ class _Keeper:
         uri = data_uri("image/webp", webp(figure, dpi=130))
         return Picture(name, uri, uri, alt)
 
-    def themed(self, name: str, draw: Callable[[Theme], Figure], alt: str, raster: bool = False) -> Picture:
-        light = draw(LIGHT)
-        self._write(f"{name}.png" if raster else f"{name}.svg", png(light, dpi=150) if raster else svg(light))
-        if raster:
-            uris = [data_uri("image/webp", webp(figure, dpi=130)) for figure in (light, draw(DARK))]
-        else:
-            uris = [data_uri("image/svg+xml", svg(figure)) for figure in (light, draw(DARK))]
-        return Picture(name, uris[0], uris[1], alt)
+    def plot(self, name: str, draw: Callable[[Theme], Figure], alt: str) -> Picture:
+        light, dark = (svg(draw(theme)) for theme in (LIGHT, DARK))
+        self._write(f"{name}.svg", light)
+        return Picture(name, data_uri("image/svg+xml", light), data_uri("image/svg+xml", dark), alt)
+
+    def matrices(self, name: str, draw: Callable[[Theme], Figure], alt: str) -> Picture:
+        light, dark = (draw(theme) for theme in (LIGHT, DARK))
+        self._write(f"{name}.png", png(light, dpi=150))
+        light_uri, dark_uri = (data_uri("image/webp", webp(figure, dpi=130)) for figure in (light, dark))
+        return Picture(name, light_uri, dark_uri, alt)
 
     def _write(self, name: str, content: bytes) -> None:
         safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
@@ -134,8 +137,8 @@ def _layer_tables(comparison: LocalizationComparison, modality: str) -> Iterator
 
 
 def _plots(comparison: LocalizationComparison, modality: str, keep: _Keeper) -> Iterator[Picture]:
-    for kind in _kinds(comparison):
-        yield keep.themed(
+    for kind in [kind for kind in PLOTTED if kind in _kinds(comparison)]:
+        yield keep.plot(
             f"localization_{modality}_{kind}",
             lambda theme, kind=kind: draw_localization(comparison, modality, kind, theme),
             localization_alt(comparison, modality, kind),
