@@ -120,8 +120,8 @@ def _contenders(
     if not group and not tables:
         return [read_contender(text, score) for text in methods]
 
-    def row(recipe: Mapping[str, Any]) -> str | None:
-        return next((found for table in tables if (found := recipe_row(recipe, table.name))), None)
+    def row(recipe: Mapping[str, Any], training: Mapping[str, int]) -> str | None:
+        return next((found for table in tables if (found := recipe_row(recipe, table.name, training))), None)
 
     groups = group_runs(methods, row)
     if len(groups) == 1 and len(methods) > 1:
