@@ -33,7 +33,7 @@ README = """This folder is one training run of `unpaired` {version}: recipe {nam
 recipe.json         every setting, resolved; `unpaired train` reads it back
 dataset.json        classes, modalities, label values and the cases with their split (images stay where they are)
 split.json          which case was used for training, validation and test
-versions.json       versions, hardware, git state and the command
+versions.json       versions, hardware, git state, the command, and the pre-trained weights it began with, if any
 log.csv             loss and its terms by step;  tensorboard/ has the same curves
 validation.csv      Dice of whole validation cases by step, modality and class
 weights_best.safetensors   network weights with the best mean validation Dice (the last ones if there is no validation)
@@ -106,6 +106,11 @@ class Run:
         _ = run.recipe  # refuse a broken one here
         return run
 
+    @staticmethod
+    def begun(folder: str | Path) -> bool:
+        """Whether a run was saved in `folder`, so that training goes on from there."""
+        return (Path(folder) / "resume.pt").is_file()
+
     @cached_property
     def recipe(self) -> Recipe:
         """The resolved recipe."""
@@ -119,6 +124,11 @@ class Run:
     def dataset(self) -> Dataset:
         """The dataset the run was trained on, with its split."""
         return read_dataset(self.folder / "dataset.json")
+
+    def record(self, name: str, value: Any) -> None:
+        """Add a JSON value to what the run was made with (versions.json)."""
+        path = self.folder / "versions.json"
+        write_text(path, json.dumps(read_json(path, DAMAGED) | {name: value}, indent=1) + "\n")
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -75,13 +75,16 @@ def train(
     check_patients(dataset)
     modalities = training_modalities(recipe, dataset)
     method = build_method(recipe, modalities, len(dataset.classes))  # before any file: a recipe may not fit together
-    if recipe.init_from:
-        load_weights(method.network, Run.open(recipe.init_from).weights("best"))
+    pretrained = _first_weights(recipe, method, folder)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
     by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))
     run = Run.open(folder)
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
+    if pretrained is not None:
+        by_the_first(fabric, lambda: run.record("pretrained", pretrained))
+        text = "{loaded} tensors from {file}, {fresh} begin fresh".format(**pretrained)
+        console.print(text, highlight=False, soft_wrap=True)
     cache = Path(cache or run.folder.parent / "prepared")
     with ExitStack() as stack:
         by_the_first(fabric, lambda: stack.enter_context(only_one(run.lock, "training there")))
@@ -89,6 +92,20 @@ def train(
         cases = _prepared_cases(run, cache, modalities, fabric, hardware, console)
         _train_steps(run, method, cases, fabric, hardware, console)
     return run
+
+
+def _first_weights(recipe: Recipe, method: Method, folder: str | Path) -> dict[str, Any] | None:
+    """Weights to begin with, into the network; a record of pre-trained ones. A run that was saved begins with its own.
+
+    Read before any file is written: a wrong path shall not leave a run behind. `init_from` fills the whole network, so
+    then nothing pre-trained is read.
+    """
+    if Run.begun(folder):
+        return None
+    if recipe.init_from:
+        load_weights(method.network, Run.open(recipe.init_from).weights("best"))
+        return None
+    return recipe.network.load_pretrained(method.network)
 
 
 def _train_steps(

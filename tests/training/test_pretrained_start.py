@@ -1,0 +1,62 @@
+"""Training begins with the pre-trained weights that a network's config names, says so, and needs their file once."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unpaired.data.dataset import Dataset
+from unpaired.errors import InputError
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.swin_unet import SwinUNetConfig
+from unpaired.recipe import Optimization, Recipe
+from unpaired.recipes.phantom import csa
+from unpaired.training.loop import Hardware, train
+
+IN_PROCESS = Hardware(device="cpu", workers=0)
+NETWORK = SwinUNetConfig(width=4, depths=(1, 1), heads=(1, 1), window=4)
+
+
+def recipe(checkpoint: Path, steps: int = 1) -> Recipe:
+    return replace(
+        csa(),
+        network=replace(NETWORK, pretrained=str(checkpoint)),
+        method=SupervisedConfig(),
+        optimization=Optimization(learning_rate=1e-12),
+        patch_size=(16, 16),
+        batch_size=1,
+        steps=steps,
+        modalities=("ct",),
+        validate_every=steps,
+        save_every=steps,
+    )
+
+
+def test_a_run_begins_with_pretrained_weights(
+    phantom: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "swin.pth"
+    qkv = torch.randn(12, 4)
+    torch.save({"model": {"layers.0.blocks.0.attn.qkv.weight": qkv, "head.bias": torch.zeros(5)}}, checkpoint)
+    run = train(recipe(checkpoint), phantom, tmp_path / "run", hardware=IN_PROCESS)
+    weights = load_file(run.weights("last"))
+    for half in ("encoder", "decoder"):
+        torch.testing.assert_close(weights[f"{half}.stages.0.blocks.0.attention.qkv.weight"], qkv, atol=1e-6, rtol=0)
+    record = json.loads((run.folder / "versions.json").read_text())["pretrained"]
+    assert record["file"] == str(checkpoint)
+    assert record["loaded"] == 2
+    assert record["skipped"] == {"no counterpart in the network": 1}
+    assert f"2 tensors from {checkpoint}" in capsys.readouterr().err
+
+    checkpoint.unlink()  # neither to use the run nor to find it finished
+    run.load_method("last")
+    train(recipe(checkpoint), phantom, tmp_path / "run", hardware=IN_PROCESS, show=False)
+
+
+def test_a_wrong_path_leaves_no_run_behind(phantom: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no checkpoint"):
+        train(recipe(tmp_path / "none.pth"), phantom, tmp_path / "run", hardware=IN_PROCESS, show=False)
+    assert not (tmp_path / "run").exists()
