@@ -178,6 +178,14 @@ def test_predict_evaluate_report(
     assert "<html" in page.read_text()
     assert 'href="evaluation/scores.csv"' in page.read_text()
 
+    page.unlink()
+    label = read_image(out / "ct004.nii.gz")
+    write_image(out / "ct004.nii.gz", np.zeros_like(label.array), label.affine)
+    capsys.readouterr()
+    assert run(*report) == 2, "its scores are those of another label map"
+    assert "the prediction changed of ct004; score again: unpaired evaluate" in one_line(capsys)
+    assert not page.exists()
+
 
 def test_predict_skips_what_is_there_until_told_otherwise(
     data: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

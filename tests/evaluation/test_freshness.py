@@ -13,7 +13,7 @@ from unpaired.data.images import write_image
 from unpaired.errors import InputError
 from unpaired.evaluation.contenders import read_contender
 from unpaired.evaluation.evaluate import evaluate_folders
-from unpaired.evaluation.freshness import require_fresh, stale_predictions, stale_references
+from unpaired.evaluation.freshness import require_fresh, stale_predictions, stale_references, unchecked
 from unpaired.evaluation.scores import ScoredFiles
 from unpaired.evaluation.tables import read_evaluation, write_evaluation
 
@@ -95,8 +95,11 @@ def test_a_file_that_is_gone_says_nothing(run):
     (run / "predictions" / "a.nii.gz").unlink()
     references(run)["b"].unlink()
     assert stale(run) == []
+    assert unchecked(stored(run), run / "predictions") == ""
     shutil.rmtree(run / "predictions")
     assert stale(run) == []
+    for folder in (run / "predictions", None):
+        assert "are not there" in unchecked(stored(run), folder)
 
 
 def test_a_reference_that_changed(run):
@@ -112,6 +115,7 @@ def test_scores_of_an_older_version_are_read_and_not_judged(run):
     write_image(run / "predictions" / "a.nii.gz", label_map(2), np.eye(4))
     assert stored(run).files == ()
     assert stale(run) == []
+    assert "didn't note which label maps" in unchecked(stored(run), run / "predictions")
 
 
 def test_one_line_names_the_cases_and_the_way_out(run):

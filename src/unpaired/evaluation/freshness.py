@@ -77,6 +77,16 @@ def require_fresh(
     )
 
 
+def unchecked(evaluation: Evaluation, predictions: Path | None) -> str:
+    """Why nobody can say whether scores are those of the label maps in a folder; empty where `require_fresh` can."""
+    if not evaluation.files:
+        return "the version that stored the scores didn't note which label maps they are of; evaluate again to be sure"
+    names = [one.prediction for one in evaluation.files if one.prediction is not None]
+    if predictions is None or not any((predictions / name).is_file() for name in names):
+        return "the label maps that were scored are not there, so the scores can't be compared with them"
+    return ""
+
+
 def _sha256(path: Path) -> str | None:
     """The checksum of a file; None if it can't be read, which scoring it reports as a failure."""
     try:

@@ -20,6 +20,8 @@ from unpaired.evaluation.comparison_cells import (
 )
 from unpaired.evaluation.comparison_files import FILES, PAPER_FILE
 from unpaired.evaluation.comparison_notes import cautions, notes
+from unpaired.evaluation.contenders import Contender
+from unpaired.evaluation.freshness import unchecked
 from unpaired.evaluation.paper_layout import PaperLayout
 from unpaired.evaluation.scores import Score
 from unpaired.evaluation.summaries import MEAN
@@ -111,6 +113,10 @@ def write_comparison_report(
         drawn_at_most=MISSED_AT_MOST,
         empty=list(_empty(comparison)),
         viewer=viewer,
+        unchecked={
+            method.name: _unchecked(method, (predictions or {}).get(method.name, ()))
+            for method in comparison.contenders
+        },
         training=methods_training(comparison),
         patient_tables={short_title(score): _patients(comparison, score) for score in comparison.scores},
         files=[
@@ -136,6 +142,13 @@ def _table(comparison: Comparison, score: str) -> dict[str, list[TableCell]]:
         ]
         for name in comparison.names
     }
+
+
+def _unchecked(method: Contender, folders: Sequence[Path]) -> list[str]:
+    """For each run of a method why its scores can't be compared with its label maps; empty where they were."""
+    return [
+        unchecked(one, folders[number] if number < len(folders) else None) for number, one in enumerate(method.seeds)
+    ]
 
 
 def _empty(comparison: Comparison) -> Iterator[EmptyStructure]:

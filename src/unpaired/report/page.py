@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unpaired.data.dataset import SPLITS, Dataset
+from unpaired.evaluation.freshness import unchecked
 from unpaired.evaluation.scores import Evaluation
 from unpaired.evaluation.tables import MEAN, SummaryRow, definitions, summary_rows
 from unpaired.figures.curves import curves_of, draw_curve
@@ -79,6 +80,7 @@ def write_report(
         mean=MEAN,
         definitions=definitions(evaluation),
         warnings=list(run_warnings(facts, dataset, evaluation)),
+        notes=[*facts.notes, *filter(None, [unchecked(evaluation, predictions)])],
         overlays={
             modality: list(overlays(dataset, predictions, evaluation, modality))
             for modality in _drawn(dataset, evaluation)
