@@ -1,10 +1,10 @@
-"""What the affinity term of CSA costs: one CSA training step against one MSBN step, and against plainer affinities.
+"""What share of a training step the affinity term of CSA is: one CSA step against one MSBN step.
 
     python benchmarks/csa_step.py                  the paper's network: width 16, 256x256, 8 images per modality
     python benchmarks/csa_step.py --small          a size for small machines
 
-Prints the median processor times of alternating runs, the ratio of the steps (goal: below 1.05), and for the affinity
-term alone (forward and backward) how many times longer the same numbers take entry by entry or with masked maps.
+Prints the median processor times of alternating runs, the ratio of the steps (goal: below 1.05), and the affinity term
+alone as a share of the MSBN step. Other ways to compute the term: `benchmarks/affinity.py`.
 """
 
 import argparse
@@ -15,10 +15,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
-from unpaired.methods.class_specific_affinity import CSAConfig, affinity_consistency, nearest_on_grid
+from unpaired.methods.class_specific_affinity import CSAConfig, affinity_consistency
 from unpaired.methods.method import Method
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
@@ -49,36 +48,6 @@ def train_step(method: Method, data: dict[str, Batch]) -> Callable[[], None]:
     return step
 
 
-def masked_maps(features: dict[str, dict[str, Tensor]], data: dict[str, Batch]) -> Tensor:
-    """The same loss by one product of whole masked maps per class."""
-    total = torch.zeros(())
-    for c in range(CLASSES):
-        matrices = []
-        for name, of_modality in features.items():
-            mask = (nearest_on_grid(data[name].label_map, 1, of_modality["group4"].shape[2:]) == c).unsqueeze(1)
-            rows = [(x * mask).movedim(1, 0).flatten(1) for x in (of_modality["group4"], of_modality["group5"])]
-            unit_l, unit_k = (F.normalize(x, dim=1, eps=1e-6) for x in rows)
-            matrices.append(unit_l @ unit_k.T)
-        total = total + (matrices[0] - matrices[1]).square().mean()
-    return total / CLASSES
-
-
-def entry_by_entry(features: dict[str, dict[str, Tensor]], data: dict[str, Batch]) -> Tensor:
-    """The same loss as the paper writes it: one cosine of two masked maps per entry."""
-    total = torch.zeros(())
-    for c in range(CLASSES):
-        matrices = []
-        for name, of_modality in features.items():
-            mask = (nearest_on_grid(data[name].label_map, 1, of_modality["group4"].shape[2:]) == c).unsqueeze(1)
-            rows_l, rows_k = (
-                (x * mask).movedim(1, 0).flatten(1) for x in (of_modality["group4"], of_modality["group5"])
-            )
-            cosines = [F.cosine_similarity(f, k, dim=0, eps=1e-12) for f in rows_l for k in rows_k]
-            matrices.append(torch.stack(cosines))
-        total = total + (matrices[0] - matrices[1]).square().mean()
-    return total / CLASSES
-
-
 def alternate(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Processor seconds of each run: a round to warm up, then `repeats` rounds in turn, so that load hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -98,11 +67,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8, help="images per modality")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--loop", action="store_true", help="time the entry-by-entry loop too (minutes at full size)")
-    parser.add_argument("--small", action="store_true", help="width 4, 96x96, 4 images per modality, with the loop")
+    parser.add_argument("--small", action="store_true", help="width 4, 96x96, 4 images per modality")
     options = parser.parse_args()
     if options.small:
-        options.width, options.size, options.batch, options.loop = 4, 96, 4, True
+        options.width, options.size, options.batch = 4, 96, 4
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), {datetime.date.today()}; "
         f"width {options.width}, {options.size}x{options.size}, {options.batch} images x {len(MODALITIES)} modalities"
@@ -121,11 +89,11 @@ def main() -> None:
         print(f"step {name:8} {1e3 * statistics.median(seconds):10.1f} ms")
     ratios = [csa / msbn for csa, msbn in zip(steps["CSA"], steps["MSBN"], strict=True)]
     print(f"CSA / MSBN, median of {len(ratios)} alternating pairs: {statistics.median(ratios):.3f} (goal < 1.05)")
-    print_affinity_alone(data, options, statistics.median(steps["MSBN"]))
+    print_share(data, options, statistics.median(steps["MSBN"]))
 
 
-def print_affinity_alone(data: dict[str, Batch], options: argparse.Namespace, msbn_seconds: float) -> None:
-    """The affinity term on features of the right size: ours, masked maps, and the loop."""
+def print_share(data: dict[str, Batch], options: argparse.Namespace, msbn_seconds: float) -> None:
+    """The affinity term on features of the right size, both forms, as a share of an MSBN step."""
     grid = options.size // 8
     features = {
         name: {
@@ -135,18 +103,13 @@ def print_affinity_alone(data: dict[str, Batch], options: argparse.Namespace, ms
         for name in MODALITIES
     }
     losses: dict[str, Callable[[], Tensor]] = {
-        "ours": lambda: affinity_consistency(features, data, CSAConfig()),
-        "ours, literal Eq. 4": lambda: affinity_consistency(features, data, CSAConfig(consistency="literal")),
-        "masked maps": lambda: masked_maps(features, data),
+        "elementwise": lambda: affinity_consistency(features, data, CSAConfig()),
+        "literal": lambda: affinity_consistency(features, data, CSAConfig(consistency="literal")),
     }
-    if options.loop:
-        losses["entry by entry"] = lambda: entry_by_entry(features, data)
     seconds = alternate({name: lambda loss=loss: loss().backward() for name, loss in losses.items()}, options.repeats)
-    ours = statistics.median(seconds["ours"])
-    print(f"affinity alone, forward and backward: {100 * ours / msbn_seconds:.1f} % of an MSBN step")
     for name, of_name in seconds.items():
         median = statistics.median(of_name)
-        print(f"  {name:20} {1e3 * median:10.1f} ms {median / ours:8.1f} x   loss {losses[name]().item():.9f}")
+        print(f"affinity {name}: {1e3 * median:.1f} ms forward and backward, {100 * median / msbn_seconds:.1f} % of it")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image
 from unpaired.data.preprocess import Preprocessing
 from unpaired.inference.predictor import Predictor
-from unpaired.recipe import Recipe
+from unpaired.recipe import Recipe, build_method
 from unpaired.recipes import all_recipes
 from unpaired.training.loop import Hardware, train
 
 SIDE = {2: 32, 3: 16}
 """Pixels of a patch by spatial axes."""
 RECIPES = sorted(all_recipes())
+MODALITIES = ("ct", "bssfp", "lge")
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +31,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def narrowed(config: Any) -> Any:
-    """The config with every `width` in it, however deep, set to 2, and one block for several; the rest (dropout, norms,
-    strides) is kept."""
+    """The config with every `width` in it, however deep, set to 2, one block and one head for several; the rest
+    (dropout, norms, strides) is kept."""
     changes = {}
     for part in fields(config):
         value = getattr(config, part.name)
         if part.name == "width":
             changes[part.name] = 2
-        elif part.name == "blocks":
+        elif part.name in ("blocks", "depths", "heads") and value:
             changes[part.name] = (1,) * len(value)
         elif is_dataclass(value):
             changes[part.name] = narrowed(value)
@@ -80,7 +82,17 @@ def widths(config: Any) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("name", RECIPES)
+def but_for_the_methods_fields(recipe: Recipe) -> tuple[Any, ...]:
+    """Recipes alike in this are prepared, sampled, optimized and predicted with alike: only loss terms differ."""
+    others = [getattr(recipe, part.name) for part in fields(recipe) if part.name != "method"]
+    return (type(recipe.method), *others)
+
+
+WHOLE = sorted({but_for_the_methods_fields(all_recipes()[name]()): name for name in reversed(RECIPES)}.values())
+"""The first recipe of each kind goes the whole road; the others, such as a paper's ablations, take one step."""
+
+
+@pytest.mark.parametrize("name", WHOLE)
 def test_it_trains_and_segments(name: str, phantom: Dataset, cache: Path, tmp_path: Path) -> None:
     whole = all_recipes()[name]()
     recipe = shrunk(whole)
@@ -99,6 +111,29 @@ def test_it_trains_and_segments(name: str, phantom: Dataset, cache: Path, tmp_pa
     assert probabilities.min() >= 0
     np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
     assert predictor.segment(image, "lge").shape == image.array.shape
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in WHOLE])
+def test_its_objective_trains_every_modality(name: str) -> None:
+    """What is left to try of a recipe that differs from another in the method's fields alone."""
+    recipe = shrunk(all_recipes()[name]())
+    assert set(widths(recipe.network)) == {2}, "the shrinking has to reach every width, or this test gets slow"
+    method = build_method(recipe, MODALITIES, 4)
+    generator = torch.Generator().manual_seed(0)
+    batches = {
+        modality: Batch(
+            torch.randn(2, recipe.channels, *recipe.patch_size, generator=generator),
+            torch.randint(0, 4, (2, *recipe.patch_size), generator=generator),
+            torch.eye(4, dtype=torch.bool),
+        )
+        for modality in MODALITIES
+    }
+    loss, terms = method(batches, 0.5)
+    loss.backward()
+    assert torch.isfinite(torch.stack([loss.detach(), *terms.values()])).all()
+    for modality in MODALITIES:
+        own = [p.grad for key, p in method.network.named_parameters() if f"by_modality.{modality}." in key]
+        assert not own or any(grad is not None and grad.abs().max() > 0 for grad in own)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd.profiler import profile
 
 from oracles import affinity_loops
 from unpaired.data.batch import Batch
@@ -26,14 +27,16 @@ PLAIN = CSAConfig(layer_pairs=(("l", "k"),))
 Example = tuple[dict[str, dict[str, Tensor]], dict[str, Batch]]
 
 
-def example(names: tuple[str, ...] = ("ct", "mr"), grid: tuple[int, ...] = (4, 3), absent: bool = False) -> Example:
-    """Random features (M=3, N=4) in double precision, labels at twice the resolution; `absent`: ct has no class 1."""
+def example(
+    names: tuple[str, ...] = ("ct", "mr"), grid: tuple[int, ...] = (4, 3), absent: tuple[str, ...] = ()
+) -> Example:
+    """Random features (M=3, N=4) in double precision, labels at twice the resolution; the `absent` lack class 1."""
     generator = torch.Generator().manual_seed(len(names))
     features, batches = {}, {}
     for name in names:
         size = [2 * n for n in grid]
         labels = torch.randint(0, C, (2, *size), generator=generator)
-        if absent and name == "ct":
+        if name in absent:
             labels[labels == 1] = 2
         features[name] = {
             layer: torch.randn(2, channels, *grid, generator=generator, dtype=torch.float64).requires_grad_()
@@ -79,35 +82,69 @@ def test_every_reading_equals_the_loops(variant: dict[str, str]) -> None:
     )
 
 
+GRIDS = {"2d": (4, 3), "3d": (2, 3, 2)}
+LACKING = {"all have it": (), "one lacks": ("ct",), "two lack": ("ct", "mr"), "one has it": ("ct", "mr", "lge")}
+
+
 @pytest.mark.parametrize("absent", ["skip", "zero"])
-@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("lacking", LACKING)
 @pytest.mark.parametrize("names", [("ct", "mr"), ("ct", "mr", "lge"), ("ct", "mr", "lge", "t2")], ids=len)
+@pytest.mark.parametrize("grid", GRIDS)
 def test_all_pairs_at_linear_cost_equal_the_loop_over_pairs(
-    names: tuple[str, ...], background: bool, absent: str
+    grid: str, names: tuple[str, ...], lacking: str, absent: str
 ) -> None:
-    config = replace(PLAIN, background=background, absent=absent)  # pyright: ignore[reportArgumentType]
-    features, batches = example(names, absent=True)
+    config = replace(PLAIN, absent=absent)  # pyright: ignore[reportArgumentType]
+    features, batches = example(names, GRIDS[grid], LACKING[lacking])
     got = affinity_consistency(features, batches, config)
     expected = oracle(features, batches, config)
     assert got > 0
     torch.testing.assert_close(loss_and_gradients(got, features), loss_and_gradients(expected, features))
 
 
-@pytest.mark.parametrize("masks", ["nearest", "area"])
-def test_3d_equals_the_loops(masks: str) -> None:
-    config = replace(PLAIN, mask_resizing=masks)  # pyright: ignore[reportArgumentType]
-    features, batches = example(grid=(2, 3, 2))
-    torch.testing.assert_close(affinity_consistency(features, batches, config), oracle(features, batches, config))
+@pytest.mark.parametrize("consistency", CHOICES["consistency"])
+@pytest.mark.parametrize("masks", CHOICES["mask_resizing"])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_readings_with_three_modalities_without_background(grid: str, masks: str, consistency: str) -> None:
+    config = replace(PLAIN, mask_resizing=masks, consistency=consistency, background=False)  # pyright: ignore
+    features, batches = example(("ct", "mr", "lge"), GRIDS[grid], ("mr",))
+    got, expected = (function(features, batches, config) for function in (affinity_consistency, oracle))
+    torch.testing.assert_close(loss_and_gradients(got, features), loss_and_gradients(expected, features))
 
 
 @pytest.mark.parametrize("pooling", ["batch", "image"])
 @pytest.mark.parametrize("roi_size", ["one", "pixels"])
-def test_the_class_free_row_is_one_class_everywhere(roi_size: str, pooling: str) -> None:
+@pytest.mark.parametrize("names", [("ct", "mr"), ("ct", "mr", "lge"), ("ct", "mr", "lge", "t2")], ids=len)
+@pytest.mark.parametrize("grid", GRIDS)
+def test_the_class_free_row_is_one_class_everywhere(
+    grid: str, names: tuple[str, ...], roi_size: str, pooling: str
+) -> None:
+    """Whatever classes a modality lacks: there are no masks."""
     config = replace(PLAIN, class_specific=False, roi_size=roi_size, pooling=pooling)  # pyright: ignore
-    features, batches = example()
-    everywhere = [(f["l"], f["k"], torch.zeros(2, 4, 3, dtype=torch.long)) for f in features.values()]
-    expected = affinity_loops.csa_loss(everywhere, [0], pooling=pooling)
-    torch.testing.assert_close(affinity_consistency(features, batches, config), expected)
+    features, batches = example(names, GRIDS[grid], ("ct",))
+    one_class = torch.zeros(2, *GRIDS[grid], dtype=torch.long)
+    expected = affinity_loops.csa_loss([(f["l"], f["k"], one_class) for f in features.values()], [0], pooling=pooling)
+    got = affinity_consistency(features, batches, config)
+    torch.testing.assert_close(loss_and_gradients(got, features), loss_and_gradients(expected, features))
+
+
+@pytest.mark.parametrize("pooling", ["batch", "image"])
+@pytest.mark.parametrize("consistency", CHOICES["consistency"])
+@pytest.mark.parametrize("class_specific", [True, False])
+def test_nothing_larger_than_a_feature_map_is_made_in_3d(class_specific: bool, consistency: str, pooling: str) -> None:
+    """Maps of all M x N products would be 8 times as large, and the masked maps of all classes three times."""
+    grid, M = (16, 32, 32), 8
+    generator = torch.Generator().manual_seed(0)
+    features = {
+        name: {layer: torch.randn(2, M, *grid, generator=generator).requires_grad_() for layer in "lk"}
+        for name in ("ct", "mr", "lge")
+    }
+    labels = torch.randint(0, C, (2, *grid), generator=generator)
+    batches = {name: Batch(torch.zeros(2, 1, *grid), labels, torch.eye(C, dtype=torch.bool)) for name in features}
+    config = replace(PLAIN, class_specific=class_specific, consistency=consistency, pooling=pooling)  # pyright: ignore
+    with profile(profile_memory=True) as profiled:
+        affinity_consistency(features, batches, config).backward()
+    largest = max(event.self_cpu_memory_usage for event in profiled.function_events or [])
+    assert largest == features["ct"]["l"].nbytes
 
 
 @pytest.mark.parametrize("consistency", CHOICES["consistency"])
@@ -173,7 +210,7 @@ def test_the_literal_reading_is_never_larger() -> None:
 @pytest.mark.parametrize("consistency", CHOICES["consistency"])
 def test_silent_channels_and_absent_classes_give_no_nan(consistency: str, absent: str) -> None:
     config = replace(PLAIN, consistency=consistency, absent=absent, roi_size="pixels")  # pyright: ignore
-    features, batches = example(absent=True)
+    features, batches = example(absent=("ct",))
     with torch.no_grad():
         features["ct"]["l"][:, 0] = 0
     assert all(
