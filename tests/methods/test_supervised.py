@@ -4,10 +4,11 @@ import torch
 from oracles import segmentation_loops
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
-from unpaired.methods.supervised import SupervisedConfig
+from unpaired.methods.supervised import SupervisedConfig, supervised_terms
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
-from unpaired.networks.network import NetworkConfig
+from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.nnformer import NNFormerConfig
 
 SMALL = FCNConfig(width=2, dropout=0.0)
 ROWS = {
@@ -97,3 +98,31 @@ def test_an_unknown_class_weighting() -> None:
 def test_a_clip_that_is_no_probability(clip: float) -> None:
     with pytest.raises(InputError, match="between 0 and 1"):
         SupervisedConfig(clip=clip).build(SMALL.build(("ct",), 1, 3, 2), 3)
+
+
+def test_deep_supervision_in_loops() -> None:
+    """Each resolution with its weight; the coarse label map takes the voxel in the middle of each block of 3x3."""
+    full, labels = torch.randn(2, 3, 12, 12), torch.randint(0, 3, (2, 12, 12))
+    third = torch.randn(2, 3, 4, 4)
+    batch = Batch(torch.zeros(2, 1, 12, 12), labels, torch.eye(3, dtype=torch.bool))
+    config = SupervisedConfig(dice_weight=2.0, deep_supervision=(0.75, 0.25))
+    objective = supervised_terms({"ct": NetworkOutput(full, {"logits/2": third})}, {"ct": batch}, config)
+    expected = {"dice/ct": 0.0, "ce/ct": 0.0}
+    for weight, logits, truth in ((0.75, full, labels), (0.25, third, labels[:, 1::3, 1::3])):
+        sets = batch.label_sets
+        expected["dice/ct"] += weight * segmentation_loops.soft_dice_loss(logits, truth, sets).item()
+        expected["ce/ct"] += weight * segmentation_loops.cross_entropy(logits, truth, sets, weighted=True).item()
+    assert {name: term.item() for name, term in objective.terms.items()} == pytest.approx(expected, rel=1e-4)
+    assert objective.loss.item() == pytest.approx(2 * expected["dice/ct"] + expected["ce/ct"], rel=1e-4)
+
+
+def test_deep_supervision_trains_every_head() -> None:
+    config = NNFormerConfig(4, (1, 1, 1), (1, 1, 1), windows=(2, 2, 2), strides=(2, 2), patch_strides=(1, 2))
+    network = config.build(("ct", "mr"), 1, 3, 2)
+    SupervisedConfig(deep_supervision=(2 / 3, 1 / 3)).build(network, 3)(batches(), 0.0).loss.backward()
+    assert len(network.outputs) == 2
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.outputs.parameters())
+    with pytest.raises(InputError, match="no feature 'logits/4'"):
+        SupervisedConfig(deep_supervision=(4 / 7, 2 / 7, 1 / 7)).build(network, 3)(batches(), 0.0)
+    with pytest.raises(InputError, match="weights of 0 or more"):
+        SupervisedConfig(deep_supervision=(1.0, -0.5)).build(network, 3)

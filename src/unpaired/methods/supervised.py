@@ -9,16 +9,18 @@ The rows differ in the network only: `IndependentNetworksConfig` is Single, a no
 a norm per modality is MSBN.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.losses import ClassWeighting, cross_entropy, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.networks.network import Network, NetworkOutput
+from unpaired.shapes import LabelMap, Logits
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,17 @@ class SegmentationTerms(MethodConfig):
     class_weighting: ClassWeighting = "frequency"
     clip: float | None = None
     """Lower bound of the true class's probability inside the cross-entropy; 0.005 in the released code of UMMKD."""
+    deep_supervision: tuple[float, ...] = ()
+    """Weights of both losses at full, half, quarter, ... resolution, for a network that has logits of these as features
+    "logits/2", "logits/4", ...: (4 / 7, 2 / 7, 1 / 7) for nnFormer, as released. Empty: full resolution alone."""
 
     def check(self) -> None:
-        """Raise InputError for a class weighting that doesn't exist, or a clip that is no probability."""
+        """Raise InputError for a class weighting that doesn't exist, a clip that is no probability, weights below 0."""
         check_choice("class_weighting", self.class_weighting, ("frequency", "none"))
         if self.clip is not None and not 0 < self.clip < 1:
             raise InputError(f"clip: expected a probability between 0 and 1, or none; got {self.clip}")
+        if any(weight < 0 for weight in self.deep_supervision):
+            raise InputError(f"deep_supervision: expected weights of 0 or more, got {self.deep_supervision}")
 
 
 @dataclass(frozen=True)
@@ -67,17 +74,43 @@ class Supervised(Method):
 def supervised_terms(
     outputs: Mapping[str, NetworkOutput], batches: Mapping[str, Batch], config: SegmentationTerms
 ) -> Objective:
-    """alpha * sum_m L_dice^m + beta * sum_m L_ce^m; terms "dice/<modality>" and "ce/<modality>", without weights."""
+    """alpha * sum_m L_dice^m + beta * sum_m L_ce^m; terms "dice/<modality>" and "ce/<modality>", without weights.
+
+    With deep supervision a term is its weighted sum over the resolutions. Raises InputError if the network lacks one.
+    """
     terms = {}
     for modality, batch in batches.items():
-        logits = outputs[modality].logits
-        terms[f"dice/{modality}"] = config.dice_weight, soft_dice_loss(logits, batch.label_map, batch.label_sets)
-        terms[f"ce/{modality}"] = (
-            config.cross_entropy_weight,
-            cross_entropy(logits, batch.label_map, batch.label_sets, config.class_weighting, config.clip),
-        )
+        dice, ce = [], []
+        for weight, logits, labels in resolutions(
+            outputs[modality], batch.label_map, config.deep_supervision or (1.0,)
+        ):
+            dice.append(weight * soft_dice_loss(logits, labels, batch.label_sets))
+            ce.append(weight * cross_entropy(logits, labels, batch.label_sets, config.class_weighting, config.clip))
+        terms[f"dice/{modality}"] = config.dice_weight, torch.stack(dice).sum()
+        terms[f"ce/{modality}"] = config.cross_entropy_weight, torch.stack(ce).sum()
     loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
     return Objective(loss, {name: term.detach() for name, (_, term) in terms.items()})
+
+
+def resolutions(
+    output: NetworkOutput, label_map: LabelMap, weights: Sequence[float]
+) -> Iterator[tuple[float, Logits, LabelMap]]:
+    """(weight, logits, label map) at full resolution, and for each further weight at half of the one before.
+
+    Label maps are brought to the size of the logits by the nearest voxel. Raises InputError for logits that the network
+    doesn't give.
+    """
+    yield weights[0], output.logits, label_map
+    for level, weight in enumerate(weights[1:], start=1):
+        name = f"logits/{2**level}"
+        if name not in output.features:
+            raise InputError(
+                f"deep_supervision {tuple(weights)}: the network has no feature {name!r}; give fewer weights, or a "
+                "network that has it (nnFormer with deep_supervision=True)"
+            )
+        logits = output.features[name]
+        nearest = F.interpolate(label_map.unsqueeze(1).float(), logits.shape[2:], mode="nearest-exact").squeeze(1)
+        yield weight, logits, nearest.to(label_map.dtype)
 
 
 def check_choice(field: str, value: str, allowed: tuple[str, ...]) -> None:
