@@ -22,6 +22,7 @@ from unpaired.methods.method import Method, MethodConfig
 from unpaired.networks.network import NetworkConfig
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
+DECAYED = ("kernels", "all")
 SCHEDULES = ("step_decay", "polynomial", "cosine", "constant")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 
@@ -38,8 +39,10 @@ class Optimization:
     decay_every: int = 1000
     warmup_steps: int = 0
     weight_decay: float = 1e-4
-    """On kernels only (parameters of two or more axes). With adam and sgd it is the L2 term 1e-4 * sum(w^2) / 2 of
-    UMMKD's official code; CSA states none."""
+    """With adam and sgd it is the L2 term 1e-4 * sum(w^2) / 2 of UMMKD's official code; CSA states none."""
+    decayed: str = "kernels"
+    """What decays: "kernels" (parameters of two or more axes), as in UMMKD's 2D code, or "all", norms and biases too,
+    as in its 3D code and in nnU-Net."""
     momentum: float = 0.99
     """sgd only, with Nesterov."""
     gradient_clip: float | None = None
@@ -48,6 +51,7 @@ class Optimization:
     def __post_init__(self) -> None:
         _choice("optimization.optimizer", self.optimizer, OPTIMIZERS)
         _choice("optimization.schedule", self.schedule, SCHEDULES)
+        _choice("optimization.decayed", self.decayed, DECAYED)
         _positive("optimization.learning_rate", self.learning_rate)
         _positive("optimization.decay_every", self.decay_every)
 

@@ -141,7 +141,8 @@ def test_nothing_larger_than_a_feature_map_is_made_in_3d(class_specific: bool, c
     labels = torch.randint(0, C, (2, *grid), generator=generator)
     batches = {name: Batch(torch.zeros(2, 1, *grid), labels, torch.eye(C, dtype=torch.bool)) for name in features}
     config = replace(PLAIN, class_specific=class_specific, consistency=consistency, pooling=pooling)  # pyright: ignore
-    with profile(profile_memory=True) as profiled:
+    profiled = profile(profile_memory=True)
+    with profiled:
         affinity_consistency(features, batches, config).backward()
     largest = max(event.self_cpu_memory_usage for event in profiled.function_events or [])
     assert largest == features["ct"]["l"].nbytes

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from unpaired.errors import InputError
 from unpaired.recipe import Optimization
 from unpaired.training.optimization import build_optimizer, learning_rate
 
@@ -29,13 +30,20 @@ def test_the_rate_is_a_function_of_the_step(config: Optimization, step: int, exp
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_only_kernels_decay_and_frozen_parameters_are_left_out(optimizer: str) -> None:
+@pytest.mark.parametrize(("decayed", "elsewhere"), [("kernels", 0), ("all", 0.1)])
+def test_what_decays_and_that_frozen_parameters_are_left_out(optimizer: str, decayed: str, elsewhere: float) -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 1, 1))
     module[2].weight.requires_grad_(False)
-    built = build_optimizer(module, Optimization(optimizer=optimizer, weight_decay=0.1))
+    built = build_optimizer(module, Optimization(optimizer=optimizer, weight_decay=0.1, decayed=decayed))
     decay = {id(p): group["weight_decay"] for group in built.param_groups for p in group["params"]}
     names = {name: decay.get(id(p)) for name, p in module.named_parameters()}
-    assert names == {"0.weight": 0.1, "0.bias": 0, "1.weight": 0, "1.bias": 0, "2.weight": None, "2.bias": 0}
+    kernels = {"0.weight": 0.1, "2.weight": None}
+    assert names == {**kernels, **dict.fromkeys(("0.bias", "1.weight", "1.bias", "2.bias"), elsewhere)}
+
+
+def test_a_choice_of_what_decays_that_does_not_exist() -> None:
+    with pytest.raises(InputError, match=r"optimization\.decayed is 'norms'; .*kernels"):
+        Optimization(decayed="norms")
 
 
 def test_adams_decay_is_the_l2_term_of_ummkd() -> None:

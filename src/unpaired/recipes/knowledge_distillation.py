@@ -10,11 +10,11 @@ kernels. Its records were turned, zoomed and sheared beforehand; here samples ar
 Abdomen: CT (BTCV) and T2-SPIR MR (CHAOS), liver, both kidneys, spleen. Released: a U-Net of its own
 (`networks.ummkd_unet`) on patches of 8x256x256, half of them around the foreground, 2 per modality, no augmentation, no
 dropout, Adam at 1e-4 times 0.95 every 500 steps, 50,000 steps. Its L2 term of 1e-4 is in the loss of each modality, so
-the decay is 2e-4; it also covers norms and biases, which here are left alone. Voxels of 8 x 1.5 x 1.5 mm in axial
-256x256 slices are what works after it say of its preparation. As released the distillation has weight 0 and is
-commented out, which is `abdomen_msbn`; the paper's method is `abdomen_ummkd`. CSA has no abdomen experiment:
-`abdomen_csa` is its future work ("spatially 3D cases") on the same network, between the two lowest levels of the
-encoder, whose channels (128, 256) are those of its groups 4 and 5.
+the decay is 2e-4, and covers norms and biases too. Its preparation is not in the code: by works after it, both sets
+were resampled to one voxel size; 8 x 1.5 x 1.5 mm and axial slices of 256x256 are inferred. As released the
+distillation has weight 0 and is commented out, which is `abdomen_msbn`; the paper's method is `abdomen_ummkd`. CSA has
+no abdomen experiment: `abdomen_csa` is its future work ("spatially 3D cases") on the same network, between the two
+lowest levels of the encoder, whose channels (128, 256) are those of its groups 4 and 5.
 """
 
 from dataclasses import replace
@@ -49,7 +49,7 @@ def abdomen_msbn() -> Recipe:
             plane="axial", spacing_mm=(8.0, 1.5, 1.5), roi="center", size=(None, 256, 256), normalization="zscore"
         ),
         augmentation=NO_AUGMENTATION,
-        optimization=Optimization(learning_rate=1e-4, decay=0.95, decay_every=500, weight_decay=2e-4),
+        optimization=Optimization(learning_rate=1e-4, decay=0.95, decay_every=500, weight_decay=2e-4, decayed="all"),
         patch_size=(8, 256, 256),
         batch_size=2,
         steps=50_000,

@@ -8,11 +8,12 @@ from unpaired.recipe import Optimization
 
 
 def build_optimizer(module: nn.Module, config: Optimization) -> optim.Optimizer:
-    """The optimizer over all trainable parameters, weight decay on kernels (two or more axes) only."""
+    """The optimizer over all trainable parameters, with weight decay on those that `config.decayed` names."""
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    elsewhere = config.weight_decay if config.decayed == "all" else 0.0
     groups = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": elsewhere},
     ]
     groups = [group for group in groups if group["params"]]
     if config.optimizer == "sgd":
