@@ -40,6 +40,8 @@ def narrowed(config: Any) -> Any:
             changes[part.name] = 2
         elif part.name in ("blocks", "depths", "heads") and value:
             changes[part.name] = (1,) * len(value)
+        elif part.name == "resize_to" and value:
+            changes[part.name] = (SIDE[2],) * len(value)
         elif is_dataclass(value):
             changes[part.name] = narrowed(value)
     return replace(config, **changes)

@@ -43,6 +43,20 @@ class TestAgainstLoops:
         )
 
 
+def test_cross_entropy_with_a_mapping_equals_the_loops() -> None:
+    logits, labels = example(SETS)
+    scores = torch.randn(SETS.shape, dtype=torch.float64, requires_grad=True)
+
+    def mapping() -> Tensor:
+        return scores.masked_fill(~SETS, -torch.inf).softmax(dim=1)
+
+    got = cross_entropy(logits, labels, SETS, "none", mapping=mapping())
+    expected = segmentation_loops.cross_entropy(logits, labels, SETS, False, mapping=mapping())
+    torch.testing.assert_close(got, expected)
+    leaves = [logits, scores]
+    torch.testing.assert_close(torch.autograd.grad(got, leaves), torch.autograd.grad(expected, leaves))
+
+
 def test_cross_entropy_without_weights_is_torchs() -> None:
     logits, labels = example(EYE)
     torch.testing.assert_close(
@@ -83,6 +97,27 @@ def test_a_label_that_is_every_class_is_ignored() -> None:
         assert torch.autograd.grad(loss, logits)[0][:, :, 0].abs().max() < 1e-12
     cropped = soft_dice_loss(logits[:, :, 1:], labels[:, 1:], EYE)
     torch.testing.assert_close(soft_dice_loss(logits, hidden, SETS), cropped)
+
+
+def test_dice_of_a_merged_label_is_that_of_the_sum() -> None:
+    """Classes 2 and 3 merged in all of the batch: as if they were one class, but for two constants without gradient."""
+    merged = torch.cat([EYE, torch.tensor([[False, False, True, True]])])
+    logits, labels = example(EYE)
+    with_sets = torch.where(labels >= 2, 4, labels)
+    got = soft_dice_loss(logits, with_sets, merged)
+    summed = torch.cat([logits[:, :2], logits[:, 2:].logsumexp(1, keepdim=True)], dim=1)
+    one_class = soft_dice_loss(summed, labels.clamp(max=2), torch.eye(3, dtype=torch.bool))
+    torch.testing.assert_close(1 - got, (1 - one_class) * 3 / 5)
+    pull = torch.autograd.grad(got, logits)[0]
+    torch.testing.assert_close(pull, torch.autograd.grad(one_class, logits)[0] * 3 / 5)
+
+
+def test_dice_by_hand_with_an_unknown_class() -> None:
+    """Two voxels: class 0 for sure, and "0 or 1"; p = 1/2 everywhere. The second voxel says nothing at all."""
+    pair = torch.cat([torch.eye(2, dtype=torch.bool), torch.tensor([[True, True]])])
+    loss = soft_dice_loss(torch.zeros(1, 2, 2), torch.tensor([[0, 2]]), pair)
+    # class 0: voxel 2 is left out, 2 * 0.5 / (0.25 + 1); class 1: 0; the pair is all classes
+    assert loss.item() == pytest.approx(1 - (0.8 + 0) / 2, abs=1e-6)
 
 
 def test_a_set_pulls_toward_any_of_its_classes() -> None:

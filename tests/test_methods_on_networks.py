@@ -12,11 +12,14 @@ from unpaired.data.batch import Batch
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
 from unpaired.methods.method import MethodConfig
+from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.adapt import AdaptedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
+from unpaired.networks.nnformer import NNFormerConfig
+from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.ummkd_unet import UMMKDUNetConfig
 from unpaired.networks.unet import UNetConfig
 
@@ -26,7 +29,7 @@ MONAI = "monai.networks.nets:"
 UNET = UNetConfig(width=4, widest=12, blocks=(1, 1, 1))
 UNET_LAYERS = ("encoder2", "encoder3")
 
-# network -> the two feature maps whose affinity CSA compares
+# network -> the two feature maps whose affinity CSA compares, and which SSC's attention reads
 NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
     "fcn": (FCNConfig(width=2, dropout=0.0, initialization="he"), ("group4", "group5")),
     "UMMKD's U-Net": (UMMKDUNetConfig(width=2, initialization="he"), ("encoder3", "encoder4")),
@@ -34,6 +37,23 @@ NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
     "unet, batch norm": (replace(UNET, norm="batch"), UNET_LAYERS),
     "unet, joint": (replace(UNET, norm="batch", modality_norm=False), UNET_LAYERS),
     "unet, single": (IndependentNetworksConfig(UNET), UNET_LAYERS),
+    "Swin-Unet": (
+        SwinUNetConfig(width=4, depths=(2, 2, 2), heads=(1, 2, 2), window=2, patch=2, modality_scale=True),
+        ("decoder1", "decoder2"),
+    ),
+    "nnFormer": (
+        NNFormerConfig(
+            width=4,
+            depths=(2, 2, 2),
+            heads=(1, 2, 2),
+            windows=(2, 2, 2),
+            patch_strides=(1, 2),
+            strides=(2, 2),
+            deep_supervision=False,
+            modality_scale=True,
+        ),
+        ("decoder1", "decoder2"),
+    ),
     "MONAI UNet": (
         AdaptedConfig(
             f"{MONAI}UNet",
@@ -69,7 +89,10 @@ METHODS: dict[str, MethodConfig] = {
     "affinity": CSAConfig(class_specific=False),
     "CSA": CSAConfig(),
     "CSA, literal": CSAConfig(consistency="literal"),
+    "SSC": SSCConfig(),
 }
+TERMS = {"supervised": set(), "UMMKD": {"kd"}, "affinity": {"affinity"}, "SSC": {"mod", "img"}}
+"""A row's terms besides those of single modalities, where they aren't CSA's."""
 
 
 def built(name: str, dims: int):
@@ -103,12 +126,14 @@ def test_every_method_trains_it(name: str, dims: int) -> None:
     for row, method_config in METHODS.items():
         if isinstance(method_config, CSAConfig):
             method_config = replace(method_config, layer_pairs=(layers,))
+        if isinstance(method_config, SSCConfig):
+            method_config = replace(method_config, scales=(layers[1], layers[0]))
         method = method_config.build(network, C)
         method.zero_grad(set_to_none=True)
         objective = method(data, 0.0)
         assert torch.isfinite(objective.loss), row
         extra = {term for term in objective.terms if "/" not in term}
-        assert extra == {"supervised": set(), "UMMKD": {"kd"}, "affinity": {"affinity"}}.get(row, {"csa"}), row
+        assert extra == TERMS.get(row, {"csa"}), row
         assert all(objective.terms[term] > 0 for term in extra), row
         objective.loss.backward()
         for modality in NAMES:  # every modality's own weights are trained, where it has some

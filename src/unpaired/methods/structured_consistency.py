@@ -20,6 +20,7 @@ For more than two modalities L_mod and L_img are means over all pairs at linear 
     sum_{i!=j} KL(p_i || p_j) = M sum_i <p_i, log p_i> - <sum_i p_i, sum_j log p_j>
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -27,13 +28,13 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError, nearest
 from unpaired.losses import cross_entropy, in_full_precision, one_hot, soft_dice_loss
 from unpaired.methods.knowledge_distillation import mean_symmetric_divergence
+from unpaired.methods.label_mapping import LabelMapping
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
 from unpaired.networks.class_embeddings import ClassEmbeddings
@@ -81,6 +82,10 @@ class SSCConfig(SegmentationTerms):
     """The scales of Eq. 11; one sentence of the text speaks of the first alone."""
     auxiliary_grid: Literal["labels", "features"] = "labels"
     """Eq. 9: predictions brought to the label map's size (linear), or label maps to theirs (nearest; cheaper)."""
+    label_mapping: int | None = None
+    """None: a label of several classes counts by the sum of their probabilities, everywhere. Else the number of such
+    labels in the dataset: in the cross-entropy of Eq. 9 a learned row then says how much a label speaks for each of its
+    classes. See `methods.label_mapping`."""
 
     def check(self) -> None:
         """Raise InputError for a field's value that is not known or out of range."""
@@ -96,6 +101,8 @@ class SSCConfig(SegmentationTerms):
             raise InputError(f"temperature: expected a number above 0, got {self.temperature}")
         if self.embedding_width is not None and self.embedding_width < 1:
             raise InputError(f"embedding_width: expected a number above 0 or none, got {self.embedding_width}")
+        if self.label_mapping is not None and self.label_mapping < 0:
+            raise InputError(f"label_mapping: expected a number of labels, or none; got {self.label_mapping}")
         if not self.scales:
             raise InputError("scales: expected at least one feature map, got none")
 
@@ -144,6 +151,8 @@ class SSC(Method):
         reach = len(channels) if predicts or config.image_scales == "all" else 1
         self.scales = config.scales[:reach] if predicts or compares else ()
         correlates = [compares and (config.image_scales == "all" or number == 0) for number in range(reach)]
+        mapped = config.label_mapping is not None and predicts
+        self.label_mapping = LabelMapping(classes, config.label_mapping or 0) if mapped else None
         width = self.class_embeddings.width
         self.attention = nn.ModuleDict(
             {
@@ -171,7 +180,7 @@ class SSC(Method):
             attended = {modality: self.attend(output, modality) for modality, output in outputs.items() if self.scales}
             if self.config.auxiliary_weight > 0:
                 for modality, scales in attended.items():
-                    loss = auxiliary_loss(scales, batches[modality], self.config)
+                    loss = auxiliary_loss(scales, batches[modality], self.config, self.label_mapping)
                     weighted[f"aux/{modality}"] = self.config.auxiliary_weight, loss
             if self.config.modality_weight > 0:
                 vectors = [self.class_embeddings(modality) for modality in batches]
@@ -187,17 +196,20 @@ class SSC(Method):
         return self.attention[modality](self.class_embeddings(modality), maps)
 
 
-def auxiliary_loss(scales: Sequence[ScaleOutput], batch: Batch, config: SSCConfig) -> Scalar:
+def auxiliary_loss(
+    scales: Sequence[ScaleOutput], batch: Batch, config: SSCConfig, label_mapping: LabelMapping | None = None
+) -> Scalar:
     """L_aux of one modality (SSC Eq. 9): cross-entropy and soft Dice of the EAM's prediction, summed over the scales.
 
-    A label that stands for several classes counts as in the segmentation loss.
+    A label that stands for several classes counts as in the segmentation loss, or as `label_mapping` has learned.
     """
+    mapping = None if label_mapping is None else label_mapping(batch.label_sets)
     losses = []
     for scale in scales:
         assert scale.prediction is not None
         logits, label_map = _on_one_grid(scale.prediction, batch, config)
         dice = soft_dice_loss(logits, label_map, batch.label_sets)
-        ce = cross_entropy(logits, label_map, batch.label_sets, config.class_weighting, config.clip)
+        ce = cross_entropy(logits, label_map, batch.label_sets, config.class_weighting, config.clip, mapping)
         losses += [dice, ce]
     return torch.stack(losses).sum()
 
@@ -274,12 +286,13 @@ def feature_channels(network: Network, names: Sequence[str]) -> list[int]:
 
     Raises InputError if the network can't be run there.
     """
-    state: dict[str, Tensor] = {n: t.to("meta") for n, t in (*network.named_parameters(), *network.named_buffers())}
+    tensors = (*network.parameters(), *network.buffers())
+    weightless = copy.deepcopy(network, {id(t): torch.empty_like(t, device="meta") for t in tensors}).eval()
     modality = network.modalities[0]
     image = torch.empty(1, network.channels, *(2 * m for m in network.size_multiples), device="meta")
     try:
         with torch.no_grad():
-            output: NetworkOutput = functional_call(network, state, ({modality: image},))[modality]
+            output: NetworkOutput = weightless({modality: image})[modality]
     except (RuntimeError, NotImplementedError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(

@@ -1,0 +1,199 @@
+"""SSC (Yang et al., MIDL 2023): the rows of its tables on MM-WHS (CT + MR, 2D, Swin-Unet) and on the abdomen
+(BTCV CT + CHAOS T2-SPIR MR, 3D, nnFormer). `structured_consistency_mscmrseg` has them on another heart, and for CPUs.
+
+    unpaired import mmwhs FOLDER data/mmwhs.json
+    unpaired train structured_consistency/mmwhs_v3_cr data/mmwhs.json runs/ssc
+    unpaired few-shot data/mmwhs.json data/one_mr.json mr 1
+    unpaired train structured_consistency/mmwhs_v3_cr data/mmwhs.json runs/ssc_one_mr --split data/one_mr.json
+
+The paper's mean Dice (CT / MR) on the heart: Backbone 90.6 / 85.5, Baseline 91.3 / 86.5, V1 91.9 / 86.8,
+V2 91.5 / 86.2, V3 92.8 / 87.4, V1 + CR 93.2 / 88.0, V2 + CR 93.0 / 87.8, V3 + CR (Ours) 94.0 / 88.7.
+
+Rows. Backbone: a network per modality. Baseline: with its EAM's auxiliary predictions. V1: an encoder per modality, one
+decoder. V2: everything shared ("Joint Training"). V3: V2 with the channel scale of Eq. 13-15 ("Ours w/o CR"). V1 to V3
+have an EAM per modality. "+ CR" adds both consistency terms; `_mod` and `_img` add one of them.
+
+Stated by the paper: three neighboring slices in, image embedding per modality, both networks with two blocks in each
+stage, 1 mm voxels and UMMKD's preparation for the heart, z-score, ImageNet weights at the start. Lost or open, and
+chosen here: everything about the optimization, all weights (1), tau (0.1), and what docs/methods names. The 256x256
+slices go through Swin-Unet at 224x224, where the window of 7 of the ImageNet weights fits. Those weights are a file of
+yours: `--set network.pretrained=swin_tiny_patch4_window7_224.pth`; without it a Transformer starts far behind.
+The sweep of tau: `mmwhs_v3_img --set method.temperature=0.05`, 0.1, 0.2, 0.5, 1, 2, 4 (the paper sweeps without L_mod).
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from unpaired.data.augment import Augmentation
+from unpaired.data.preprocess import Preprocessing
+from unpaired.methods.structured_consistency import SSCConfig
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.independent import IndependentNetworksConfig
+from unpaired.networks.nnformer import NNFormerConfig
+from unpaired.networks.swin_unet import SwinUNetConfig
+from unpaired.recipe import Optimization, Recipe
+
+AUXILIARY = SSCConfig(modality_weight=0.0, image_weight=0.0)
+"""L_seg + L_aux, without the consistency terms ("w/o CR")."""
+
+
+def with_network(recipe: Recipe, **fields: Any) -> Recipe:
+    """The recipe with fields of its network changed."""
+    return replace(recipe, network=replace(recipe.network, **fields))
+
+
+def with_method(recipe: Recipe, **fields: Any) -> Recipe:
+    """The recipe with fields of its method changed."""
+    return replace(recipe, method=replace(recipe.method, **fields))
+
+
+def independent(recipe: Recipe) -> Recipe:
+    """The recipe with a network for each modality."""
+    return replace(recipe, network=IndependentNetworksConfig(recipe.network))
+
+
+def with_consistency(recipe: Recipe) -> Recipe:
+    """The recipe with both consistency terms at the weight of 1 ("+ CR")."""
+    return with_method(recipe, modality_weight=1.0, image_weight=1.0)
+
+
+def mmwhs_v2() -> Recipe:
+    """Row Joint V2 (Joint Training) on MM-WHS: one Swin-Unet for CT and MR, an EAM for each, auxiliary loss."""
+    return Recipe(
+        network=SwinUNetConfig(resize_to=(224, 224), image_embedding=True),
+        method=AUXILIARY,
+        preprocessing=Preprocessing(
+            plane="coronal", spacing_mm=(1.0, 1.0, 1.0), roi="center", size=(None, 256, 256), normalization="zscore"
+        ),
+        augmentation=Augmentation(noise=0, blur=0, brightness=0, contrast=0, gamma=0, low_resolution=0),
+        optimization=Optimization(
+            optimizer="adamw", learning_rate=1e-4, schedule="polynomial", decay=0.9, weight_decay=0.01
+        ),
+        patch_size=(256, 256),
+        context_slices=3,
+        batch_size=8,
+        steps=75_000,
+        validate_every=2500,
+    )
+
+
+def mmwhs_backbone() -> Recipe:
+    """Row Backbone on MM-WHS: a Swin-Unet for each modality."""
+    return replace(independent(mmwhs_v2()), method=SupervisedConfig())
+
+
+def mmwhs_baseline() -> Recipe:
+    """Row Baseline on MM-WHS: Backbone with the auxiliary loss of an EAM."""
+    return independent(mmwhs_v2())
+
+
+def mmwhs_v1() -> Recipe:
+    """Row Joint V1 on MM-WHS: an encoder for each modality, one decoder."""
+    return with_network(mmwhs_v2(), specific_encoders=True)
+
+
+def mmwhs_v3() -> Recipe:
+    """Row Joint V3 (Ours w/o CR) on MM-WHS: V2 and a channel scale per modality in every block."""
+    return with_network(mmwhs_v2(), modality_scale=True)
+
+
+def mmwhs_v1_cr() -> Recipe:
+    """Row Joint V1 (w/ CR) on MM-WHS."""
+    return with_consistency(mmwhs_v1())
+
+
+def mmwhs_v2_cr() -> Recipe:
+    """Row Joint V2 (w/ CR) on MM-WHS."""
+    return with_consistency(mmwhs_v2())
+
+
+def mmwhs_v3_cr() -> Recipe:
+    """Row Ours (w/ CR) on MM-WHS: V3 and both consistency terms, the whole of SSC."""
+    return with_consistency(mmwhs_v3())
+
+
+def mmwhs_v3_mod() -> Recipe:
+    """V3 and the modality-level consistency alone, on MM-WHS (the paper has this row on the abdomen)."""
+    return with_method(mmwhs_v3(), modality_weight=1.0)
+
+
+def mmwhs_v3_img() -> Recipe:
+    """V3 and the image-level consistency alone, on MM-WHS: where the temperature is swept."""
+    return with_method(mmwhs_v3(), image_weight=1.0)
+
+
+def mmwhs_v3_cr_literal() -> Recipe:
+    """Ours on MM-WHS with Eq. 6 and 9 as the prose has them: unscaled attention filtered, by unnormalized kernels."""
+    recipe = mmwhs_v3_cr()
+    literal = replace(SSCConfig().attention, filtered="attention", kernel_norm=False, auxiliary="attention")
+    return with_method(recipe, attention=literal)
+
+
+def abdomen_v2() -> Recipe:
+    """Row Joint V2 (Joint Training) on the abdomen: one nnFormer for CT and MR, in 3D."""
+    return Recipe(
+        network=replace(NNFormerConfig.acdc(), image_embedding=True),
+        method=AUXILIARY,
+        preprocessing=Preprocessing(
+            plane="axial", spacing_mm=(8.0, 1.5, 1.5), roi="center", size=(None, 256, 256), normalization="zscore"
+        ),
+        augmentation=Augmentation(in_plane_only=True),
+        optimization=Optimization(
+            optimizer="sgd",
+            learning_rate=0.01,
+            schedule="polynomial",
+            decay=0.9,
+            weight_decay=3e-5,
+            momentum=0.99,
+            gradient_clip=12.0,
+        ),
+        patch_size=(14, 160, 160),
+        batch_size=2,
+        steps=50_000,
+        validate_every=2500,
+    )
+
+
+def abdomen_backbone() -> Recipe:
+    """Row Backbone on the abdomen: an nnFormer for each modality."""
+    return replace(independent(abdomen_v2()), method=SupervisedConfig())
+
+
+def abdomen_baseline() -> Recipe:
+    """Row Baseline on the abdomen: Backbone with the auxiliary loss of an EAM."""
+    return independent(abdomen_v2())
+
+
+def abdomen_v1() -> Recipe:
+    """Row Joint V1 on the abdomen: an encoder for each modality, one decoder."""
+    return with_network(abdomen_v2(), specific_encoders=True)
+
+
+def abdomen_v3() -> Recipe:
+    """Row Joint V3 (Ours w/o CR) on the abdomen: V2 and a channel scale per modality in every block."""
+    return with_network(abdomen_v2(), modality_scale=True)
+
+
+def abdomen_v1_cr() -> Recipe:
+    """Row Joint V1 (w/ CR) on the abdomen."""
+    return with_consistency(abdomen_v1())
+
+
+def abdomen_v2_cr() -> Recipe:
+    """Row Joint V2 (w/ CR) on the abdomen."""
+    return with_consistency(abdomen_v2())
+
+
+def abdomen_v3_cr() -> Recipe:
+    """Row Ours (w/ CR) on the abdomen: V3 and both consistency terms, the whole of SSC."""
+    return with_consistency(abdomen_v3())
+
+
+def abdomen_v3_mod() -> Recipe:
+    """Row Joint V3 + L_mod on the abdomen."""
+    return with_method(abdomen_v3(), modality_weight=1.0)
+
+
+def abdomen_v3_img() -> Recipe:
+    """Row Joint V3 + L_img on the abdomen: where the paper sweeps the temperature."""
+    return with_method(abdomen_v3(), image_weight=1.0)
