@@ -167,6 +167,14 @@ def test_a_browser_shows_it_without_a_complaint(world, html, tmp_path, theme, wi
         assert browser.run("document.documentElement.scrollWidth") <= width  # wide tables scroll in themselves
         broken = "[...document.images].filter(image => !image.complete || !image.naturalWidth).length"
         assert browser.run(broken) == 0
+        kept = (
+            "(() => { const box = document.querySelector('.values').parentElement;"
+            "const x = (element) => element.getBoundingClientRect().x;"
+            "box.scrollLeft = 200; return [box.scrollLeft, x(box.querySelector('tbody th')) - x(box)] })()"
+        )
+        scrolled, apart = browser.run(kept)
+        assert scrolled == 0 if width > 1000 else scrolled > 50
+        assert apart == 0, "the methods' names stay beside their numbers"
         paper = browser.run("getComputedStyle(document.body).backgroundColor")
         assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 25, 30)"}[theme]
 
