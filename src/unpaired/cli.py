@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 
 from unpaired.commands.comparison import compare
-from unpaired.commands.data import few_shot, import_, phantom, prepare, split, verify
+from unpaired.commands.data import few_shot, import_, join, phantom, prepare, split, verify
 from unpaired.commands.errors import parsed_or_input_error, report_error, wants_json
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.features import features
@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": demo,
     "phantom": phantom,
     "import": import_,
+    "join": join,
     "verify": verify,
     "split": split,
     "few-shot": few_shot,

@@ -1,7 +1,10 @@
-"""The commands about datasets: phantom, import, verify, split, few-shot, prepare."""
+"""The commands about datasets: phantom, import, join, verify, split, few-shot, prepare."""
 
 import sys
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from unpaired.commands.arguments import (
     Assignments,
@@ -17,7 +20,13 @@ from unpaired.commands.arguments import (
     list_failures,
     table_width,
 )
-from unpaired.errors import InputError
+from unpaired.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from unpaired.data.dataset import Dataset
+
+Manifests = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DATA")]
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
 
 
 def phantom(
@@ -47,33 +56,85 @@ def phantom(
     return 0
 
 
-def import_(source_format: Format, source: Source, out: Out, /) -> int:
+def import_(
+    source_format: Format,
+    source: Source,
+    out: Out,
+    /,
+    *,
+    modalities: Names = (),
+    structures: Literal["papers", "all"] = "papers",
+) -> int:
     """Write a manifest for a dataset that you have. Files stay where they are.
 
     Args:
-        source_format: mmwhs, mscmrseg (the challenges' folders) or table (a CSV with patient, modality, image, label).
+        source_format: btcv, chaos, mmwhs, mscmrseg (the challenges' folders) or table (a CSV with patient, modality,
+            image, label).
         source: Its folder or file.
-        out: The manifest to write, such as data/mscmrseg.json.
+        out: The manifest to write, such as data/mscmrseg.json. CHAOS's DICOM and PNG files are converted to NIfTI into
+            a folder of its name beside it.
+        modalities: Only these, such as t2 (default: all that are there).
+        structures: Those of the papers' tables (four of btcv's and mmwhs's), or all that the files have.
     """
-    from unpaired.data.manifest import read_dataset, write_dataset
+    from dataclasses import replace
 
-    if source_format == "mscmrseg":
+    from unpaired.data.manifest import read_dataset
+
+    if source_format == "btcv":
+        from unpaired.data.importers.btcv import import_btcv
+
+        dataset = import_btcv(source, "four" if structures == "papers" else "thirteen")
+    elif source_format == "chaos":
+        from unpaired.data.importers.chaos import import_chaos
+
+        dataset = import_chaos(source, out.with_suffix("") if out.suffix == ".json" else out / "chaos", modalities)
+    elif source_format == "mscmrseg":
         from unpaired.data.importers.mscmrseg import import_mscmrseg
 
         dataset = import_mscmrseg(source)
     elif source_format == "mmwhs":
         from unpaired.data.importers.mmwhs import import_mmwhs
 
-        dataset = import_mmwhs(source)
+        dataset = import_mmwhs(source, "four" if structures == "papers" else "seven")
     else:
         dataset = read_dataset(source)
+    for name in modalities:
+        if name not in dataset.modalities:
+            raise InputError(f"{source} has no modality {name!r}; {nearest(name, list(dataset.modalities))}")
+    kept = {name: one for name, one in dataset.modalities.items() if name in modalities or not modalities}
+    dataset = replace(dataset, modalities=kept, cases=tuple(case for case in dataset.cases if case.modality in kept))
+    _write(dataset, out)
+    return 0
+
+
+def join(data: Manifests, /, *, out: Path) -> int:
+    """Make one dataset of several, such as the CT of one study and the MR of another. Files stay where they are.
+
+    A class that one of them doesn't have was not looked for in its cases, so it isn't taken for background there.
+
+    Args:
+        data: Two manifests or more; patients of equal names are one person.
+        out: The manifest to write.
+    """
+    from unpaired.data.join import join_datasets
+    from unpaired.data.manifest import read_dataset
+
+    if out.resolve() in {path.resolve() for one in data for path in (one, one / "dataset.json")}:
+        raise InputError(f"the joint manifest would overwrite {out}; name another file")
+    name = out.stem if out.suffix == ".json" else out.name
+    _write(join_datasets([read_dataset(one) for one in data], name), out)
+    return 0
+
+
+def _write(dataset: "Dataset", out: Path) -> None:
+    from unpaired.data.manifest import write_dataset
+
     path = write_dataset(dataset, out)
     for modality in dataset.modalities:
         cases = dataset.of(modality)
         labeled = sum(case.label is not None for case in cases)
         print(f"{modality}: {len(cases)} cases, {labeled} labeled, {len({c.patient for c in cases})} patients")
     print(f"wrote {path}; check it with: unpaired verify {path}")
-    return 0
 
 
 def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:

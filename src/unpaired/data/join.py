@@ -1,0 +1,63 @@
+"""Several datasets as one, such as the CT of one study and the MR of another: what unpaired training is for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.errors import InputError
+
+LabelMap = Mapping[int, tuple[str, ...]]
+
+
+def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
+    """All cases of the datasets, in order; patients of equal names are one person, splits stay.
+
+    Classes are the union, in order of first appearance. A class that one of the datasets doesn't have was not looked
+    for in its cases (`annotated`), so that it isn't taken for background there. Raises InputError for fewer than two,
+    for case ids that occur twice, and for a background or options of a modality that differ.
+    """
+    if len(datasets) < 2:
+        raise InputError(f"expected two datasets or more to join, got {len(datasets)}")
+    classes = tuple(dict.fromkeys(one for dataset in datasets for one in dataset.classes))
+    modalities: dict[str, Modality] = {}
+    label_maps: dict[str, LabelMap] = {}
+    cases: dict[str, CaseEntry] = {}
+    for dataset in datasets:
+        _require_alike(dataset, datasets[0], modalities)
+        modalities |= dataset.modalities
+        names = {case.label_map: dataset.label_map_of(case) for case in dataset.cases}
+        renamed = {one: _place(one, table, dataset.name, label_maps) for one, table in names.items()}
+        for case in dataset.cases:
+            if case.id in cases:
+                raise InputError(
+                    f"two cases are called {case.id}, one of them in dataset {dataset.name}; give it another id"
+                )
+            looked_for = case.annotated or dataset.classes[1:]
+            whole = set(looked_for) == set(classes[1:])
+            annotated = None if whole else tuple(looked_for)
+            cases[case.id] = replace(case, label_map=renamed[case.label_map], annotated=annotated)
+    about = " ".join(dict.fromkeys(dataset.about for dataset in datasets if dataset.about))
+    return Dataset(name, classes, modalities, tuple(cases.values()), label_maps, about)
+
+
+def _require_alike(dataset: Dataset, first: Dataset, modalities: Mapping[str, Modality]) -> None:
+    if dataset.classes[0] != first.classes[0]:
+        raise InputError(
+            f"dataset {dataset.name} calls its background {dataset.classes[0]!r}, {first.name} {first.classes[0]!r}; "
+            "name it alike"
+        )
+    for modality, options in dataset.modalities.items():
+        if modalities.get(modality, options) != options:
+            raise InputError(
+                f"modality {modality} has the options {options} in dataset {dataset.name}, but {modalities[modality]} "
+                "in another; make them equal, or give one of the modalities another name"
+            )
+
+
+def _place(name: str, table: LabelMap, dataset: str, label_maps: dict[str, LabelMap]) -> str:
+    """Put a label map among those of all datasets, under its own name if that is free or stands for the same."""
+    if name == "identity" or label_maps.get(name, table) != table:
+        name = f"{dataset}-{name}"
+    if label_maps.setdefault(name, table) != table:
+        raise InputError(f"two datasets called {dataset} have other label maps; give one of them another name")
+    return name
