@@ -21,6 +21,7 @@ from unpaired.networks.class_embeddings import ClassEmbeddings
 from unpaired.networks.external_attention import EAMConfig, ScaleOutput
 from unpaired.networks.fcn import FCN, FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
+from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.unet import UNetConfig
 
 SMALL = FCNConfig(width=2, dropout=0.0)
@@ -256,6 +257,35 @@ def test_embeddings_of_the_network_are_used_where_it_has_them() -> None:
     assert sum("class_embeddings" in name for name, _ in method.named_parameters()) == 2
 
 
+def test_v3_on_a_transformer_begins_as_v2_and_trains_all_it_has() -> None:
+    """Row V3 + CR: the embeddings are the network's, and L_mod, EAM and channel scale all pull at them."""
+    v2_config = SwinUNetConfig(width=4, depths=(1, 1, 1), heads=(1, 1, 1), window=2, patch=2, drop_path=0.0)
+    data = batches_of(("ct", "mr"), (16, 16))
+    methods = []
+    for network_config in (v2_config, replace(v2_config, modality_scale=True, image_embedding=True)):
+        torch.manual_seed(0)
+        network = network_config.build(("ct", "mr"), 1, C, 2)
+        methods.append(SSCConfig(scales=("decoder2", "decoder1")).build(network, C))
+    v2, v3 = methods
+    assert v2.embeddings is not None
+    assert v3.embeddings is None
+    assert v3.class_embeddings is v3.network.class_embeddings
+    v2_weights = v2.network.state_dict()
+    shared = {name: v2_weights[name] for name in v3.network.state_dict() if name in v2_weights}
+    assert set(shared) == set(v2_weights)
+    v3.network.load_state_dict(shared, strict=False)
+    images = {name: batch.images for name, batch in data.items()}
+    plain = v2.network(images)
+    v3.network.image_embedding = None
+    for name, output in v3.network(images).items():
+        torch.testing.assert_close(output.logits, plain[name].logits, rtol=0, atol=0)
+    v3(data, 0.0).loss.backward()
+    unmoved = {name for name, p in v3.named_parameters() if p.grad is None or p.grad.abs().max() == 0}
+    # at the first step W_agg has no gradient yet, because P_l begins at 0
+    assert all("aggregate" in name or "relative" in name for name in unmoved), unmoved
+    assert not any(p.grad is None for p in v3.parameters())
+
+
 @pytest.mark.parametrize(
     ("network", "scales", "dims", "channels"),
     [
@@ -318,6 +348,7 @@ def test_training_brings_embeddings_and_correlations_together() -> None:
         (replace(PLAIN, scales=("grop3",)), "no feature map 'grop3'; did you mean group3"),
         (replace(PLAIN, scales=()), "at least one feature map"),
         (replace(PLAIN, temperature=0.0), "temperature: expected a number above 0, got 0.0"),
+        (replace(PLAIN, image_weight=-1.0), "image_weight: expected a number of 0 or more, got -1.0"),
         (replace(PLAIN, embedding_width=0), "embedding_width: expected a number above 0"),
         (replace(PLAIN, attention=EAMConfig(heads=(3, 2, 1))), r"divides its channels \(64, 32, 8\), got \(3, 2, 1\)"),
         (replace(PLAIN, attention=EAMConfig(heads=(2, 2))), "one number for each scale"),

@@ -23,7 +23,7 @@ For more than two modalities L_mod and L_img are means over all pairs at linear 
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -42,8 +42,18 @@ from unpaired.networks.external_attention import Correlations, EAMConfig, Extern
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.shapes import Logits, Scalar
 
-Distance = Literal["squared", "absolute", "cosine"]
-Absent = Literal["compare", "skip"]
+CHOICES = {
+    "distance": ("squared", "absolute", "cosine"),
+    "absent": ("compare", "skip"),
+    "image_scales": ("all", "first"),
+    "auxiliary_grid": ("labels", "features"),
+    "attention.norm": ("pre", "post", "none"),
+    "attention.update": ("mlp", "linear", "none"),
+    "attention.filtered": ("logits", "attention", "scaled"),
+    "attention.auxiliary": ("logits", "attention", "scaled"),
+    "attention.gate": ("classes", "positions"),
+    "attention.aggregation": ("l1", "heads", "l2"),
+}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -72,11 +82,11 @@ class SSCConfig(SegmentationTerms):
     embedding_width: int | None = None
     """Width of the method's own class embeddings; None: the channels of the first scale. Not used where the network
     has class embeddings."""
-    distance: Distance = "squared"
+    distance: Literal["squared", "absolute", "cosine"] = "squared"
     """Eq. 10 between e_i^a and e_i^b: the squared length, the sum of absolute differences, or 1 - cosine."""
     background: bool = True
     """Whether background is one of the classes that Eq. 10 and 11 compare. The EAM always has it: Eq. 9 needs it."""
-    absent: Absent = "compare"
+    absent: Literal["compare", "skip"] = "compare"
     """Eq. 11 for a class that one of the two images lacks: compared all the same, as the text has it, or left out."""
     image_scales: Literal["all", "first"] = "all"
     """The scales of Eq. 11; one sentence of the text speaks of the first alone."""
@@ -90,13 +100,12 @@ class SSCConfig(SegmentationTerms):
     def check(self) -> None:
         """Raise InputError for a field's value that is not known or out of range."""
         super().check()
-        choices = {"distance": Distance, "absent": Absent}
-        for name, allowed in choices.items():
-            check_choice(name, getattr(self, name), get_args(allowed))
-        check_choice("image_scales", self.image_scales, ("all", "first"))
-        check_choice("auxiliary_grid", self.auxiliary_grid, ("labels", "features"))
-        for name, hint in EAM_CHOICES.items():
-            check_choice(f"attention.{name}", getattr(self.attention, name), hint)
+        for name, allowed in CHOICES.items():
+            of, _, field_name = name.rpartition(".")
+            check_choice(name, getattr(getattr(self, of) if of else self, field_name), allowed)
+        for name in ("auxiliary_weight", "modality_weight", "image_weight"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: expected a number of 0 or more, got {getattr(self, name)}")
         if not self.temperature > 0:
             raise InputError(f"temperature: expected a number above 0, got {self.temperature}")
         if self.embedding_width is not None and self.embedding_width < 1:
@@ -115,25 +124,13 @@ class SSCConfig(SegmentationTerms):
                     f"scales: the network has no feature map {name!r}; {nearest(name, list(network.feature_names))}"
                 )
         channels = feature_channels(network, self.scales)
-        heads = self.attention.heads
-        if heads is None:
-            heads = head_counts(channels)
+        heads = head_counts(channels) if self.attention.heads is None else self.attention.heads
         if len(heads) != len(channels) or any(h < 1 or c % h for h, c in zip(heads, channels, strict=True)):
             raise InputError(
                 f"attention.heads: expected one number for each scale that divides its channels {tuple(channels)}, "
                 f"got {heads}"
             )
         return SSC(network, classes, self, channels)
-
-
-EAM_CHOICES = {
-    "norm": ("pre", "post", "none"),
-    "update": ("mlp", "linear", "none"),
-    "filtered": ("logits", "attention", "scaled"),
-    "auxiliary": ("logits", "attention", "scaled"),
-    "gate": ("classes", "positions"),
-    "aggregation": ("l1", "heads", "l2"),
-}
 
 
 class SSC(Method):
