@@ -140,15 +140,16 @@ def localize(parts: Iterable[Cells], case: str, patient: str, modality: str, lay
     Raises InputError as `average_precisions`, and if there is no part.
     """
     precisions = []
-    total_saliency: np.ndarray | None = None
-    for cells in parts:
-        precisions.append(average_precisions(cells.saliency, cells.positives, cells.voxels))
-        added = cells.saliency.sum(axis=0, dtype=np.float64)
-        total_saliency = added if total_saliency is None else total_saliency + added
-    if total_saliency is None:
+    last: Cells | None = None
+    total_saliency: np.ndarray | float = 0.0
+    for last in parts:
+        precisions.append(average_precisions(last.saliency, last.positives, last.voxels))
+        total_saliency = total_saliency + last.saliency.sum(axis=0, dtype=np.float64)
+    if last is None:
         raise InputError(f"layer {layer} of case {case}: expected at least one channel, got none")
     channels = np.concatenate(precisions)
-    positives, voxels = cells.positives, cells.voxels
+    positives, voxels = last.positives, last.voxels
+    mean_map = np.reshape(total_saliency, (1, -1)) / len(channels)
     in_class = positives.sum(axis=1, dtype=np.int64)
     return CaseLocalization(
         case,
@@ -156,7 +157,7 @@ def localize(parts: Iterable[Cells], case: str, patient: str, modality: str, lay
         modality,
         layer,
         channels,
-        average_precisions(total_saliency[None] / len(channels), positives, voxels)[0],
+        average_precisions(mean_map, positives, voxels)[0],
         np.where(in_class > 0, in_class / max(int(voxels.sum()), 1), np.nan),
         ceilings(positives, voxels),
     )

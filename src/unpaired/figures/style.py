@@ -9,6 +9,7 @@ from typing import Literal
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from PIL import Image
 
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
 """M. Okabe and K. Ito, Color Universal Design (2008), ordered so that neighbors differ most on gray images.
@@ -57,6 +58,13 @@ def webp(figure: Figure, dpi: int = 160) -> bytes:
     stream = io.BytesIO()
     options = {"quality": 86, "method": 4}
     figure.savefig(stream, format="webp", dpi=dpi, facecolor=figure.get_facecolor(), pil_kwargs=options)
+    return stream.getvalue()
+
+
+def webp_of(picture: bytes) -> bytes:
+    """A PNG as WebP, so that a figure that is wanted as both is drawn once."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(picture)).convert("RGB").save(stream, format="webp", quality=86, method=4)
     return stream.getvalue()
 
 

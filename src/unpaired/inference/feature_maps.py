@@ -4,7 +4,7 @@ Windows overlap, and in each of them a voxel has another feature. Here every vox
 whose middle it lies most; so each voxel has one feature, and counting voxels counts none twice.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
@@ -127,13 +127,14 @@ def layer_cells(
 
     About `memory` bytes of feature maps are held at once. Voxels that may be one of several classes are not counted.
     """
-    for group, channels_at_once in _passes(network, recipe, case, layers, memory):
-        if channels_at_once is None:
-            found = _collect(network, recipe, case, {layer: slice(None) for layer in group}, classes)
+    for group, parts in _passes(network, recipe, case, layers, memory):
+        if len(parts) == 1:
+            found = _collect(network, recipe, case, group, parts[0], classes)
             for layer in group:
                 yield layer, iter((found.pop(layer),))
         else:
-            yield group[0], _in_parts(network, recipe, case, group[0], classes, channels_at_once)
+            (layer,) = group
+            yield layer, (_collect(network, recipe, case, group, part, classes)[layer] for part in parts)
 
 
 def slice_maps(
@@ -182,15 +183,15 @@ def _cells(window: FeatureWindow, maps: np.ndarray, labels: np.ndarray, classes:
 
 
 def _collect(
-    network: Network, recipe: Recipe, case: Case, parts: Mapping[str, slice], classes: int
+    network: Network, recipe: Recipe, case: Case, layers: Sequence[str], channels: slice, classes: int
 ) -> dict[str, Cells]:
     """One pass over the case: the cells of each layer, of the channels asked for."""
-    found: dict[str, list[Cells]] = {layer: [] for layer in parts}
-    for window in feature_windows(network, recipe, case.volume, case.modality, list(parts)):
-        for layer, part in parts.items():
-            found[layer].append(_cells(window, window.features[layer][part], case.label_map, classes))
+    found: dict[str, list[Cells]] = {layer: [] for layer in layers}
+    for window in feature_windows(network, recipe, case.volume, case.modality, layers):
+        for layer in layers:
+            found[layer].append(_cells(window, window.features[layer][channels], case.label_map, classes))
     joined = {}
-    for layer in parts:
+    for layer in layers:
         several = found.pop(layer)
         joined[layer] = Cells(
             np.concatenate([one.saliency for one in several], axis=1),
@@ -200,24 +201,10 @@ def _collect(
     return joined
 
 
-def _in_parts(
-    network: Network, recipe: Recipe, case: Case, layer: str, classes: int, channels_at_once: int
-) -> Iterator[Cells]:
-    """A layer that is too large to be held at once: passes until a pass brings no more channels."""
-    first = 0
-    while True:
-        cells = _collect(network, recipe, case, {layer: slice(first, first + channels_at_once)}, classes)[layer]
-        if len(cells.saliency):
-            yield cells
-        if len(cells.saliency) < channels_at_once:
-            return
-        first += channels_at_once
-
-
 def _passes(
     network: Network, recipe: Recipe, case: Case, layers: Sequence[str], memory: int
-) -> Iterator[tuple[list[str], int | None]]:
-    """Layers that fit into `memory` together (None), and those that don't alone, with how many channels of them do."""
+) -> Iterator[tuple[list[str], list[slice]]]:
+    """Layers that fit into `memory` together, with all of their channels; one that doesn't, alone in parts that do."""
     window = next(feature_windows(network, recipe, case.volume, case.modality, layers, windows_at_once=1))
     group: list[str] = []
     room = memory
@@ -226,12 +213,13 @@ def _passes(
         per_channel = maps[0].size / np.prod(window.size) * case.volume.size * maps.itemsize
         needed = int(per_channel * len(maps))
         if needed > memory:
-            yield [layer], max(1, int(memory / per_channel))
+            step = max(1, int(memory / per_channel))
+            yield [layer], [slice(first, first + step) for first in range(0, len(maps), step)]
             continue
         if needed > room:
-            yield group, None
+            yield group, [slice(None)]
             group, room = [], memory
         group.append(layer)
         room -= needed
     if group:
-        yield group, None
+        yield group, [slice(None)]

@@ -45,10 +45,9 @@ def read_members(texts: Sequence[str]) -> list[Member]:
     that occur twice, or no path at all."""
     members = []
     for text in texts:
-        name, paths = parse_contender(text)
-        if len(paths) > 1:
-            raise InputError(f"{name}: expected one run, got {len(paths)}; name each seed's run apart: NAME=PATH")
-        (path,) = paths
+        name, (path, *more) = parse_contender(text)
+        if more:
+            raise InputError(f"{name}: expected one run, got {1 + len(more)}; name each seed's run apart: NAME=PATH")
         if not path.is_dir():
             raise InputError(f"expected a run folder or a folder of predictions, found none at {path}")
         run = Run.open(path) if (path / "recipe.json").is_file() else None

@@ -20,13 +20,14 @@ from unpaired.figures.affinity_matrices import AffinityView, affinities_alt, dra
 from unpaired.figures.feature_maps import FeatureView, draw_feature_maps, feature_maps_alt
 from unpaired.figures.localization import draw_localization, localization_alt
 from unpaired.figures.segmentation_grid import GridCase, draw_segmentation_grid, segmentation_grid_alt
-from unpaired.figures.style import DARK, LIGHT, Theme, png, svg, webp
+from unpaired.figures.style import DARK, LIGHT, Theme, png, svg, webp_of
 from unpaired.files import write_bytes, write_text
 from unpaired.report.pictures import Picture, data_uri
 from unpaired.report.template import render
 
 PAGE = "features.html"
 PLOTTED = ("best", "shared")
+DPI = 140
 
 
 @dataclass(frozen=True)
@@ -101,20 +102,23 @@ class _Keeper:
         self.written: list[str] = []
 
     def scan(self, name: str, figure: Figure, alt: str) -> Picture:
-        self._write(f"{name}.png", png(figure, dpi=150))
-        uri = data_uri("image/webp", webp(figure, dpi=130))
+        """A picture of scans: one for light and dark pages."""
+        content = png(figure, dpi=DPI)
+        self._write(f"{name}.png", content)
+        uri = data_uri("image/webp", webp_of(content))
         return Picture(name, uri, uri, alt)
 
     def plot(self, name: str, draw: Callable[[Theme], Figure], alt: str) -> Picture:
+        """A plot of numbers, as SVG."""
         light, dark = (svg(draw(theme)) for theme in (LIGHT, DARK))
         self._write(f"{name}.svg", light)
         return Picture(name, data_uri("image/svg+xml", light), data_uri("image/svg+xml", dark), alt)
 
     def matrices(self, name: str, draw: Callable[[Theme], Figure], alt: str) -> Picture:
-        light, dark = (draw(theme) for theme in (LIGHT, DARK))
-        self._write(f"{name}.png", png(light, dpi=150))
-        light_uri, dark_uri = (data_uri("image/webp", webp(figure, dpi=130)) for figure in (light, dark))
-        return Picture(name, light_uri, dark_uri, alt)
+        """Matrices have too many entries for SVG."""
+        light, dark = (png(draw(theme), dpi=DPI) for theme in (LIGHT, DARK))
+        self._write(f"{name}.png", light)
+        return Picture(name, data_uri("image/webp", webp_of(light)), data_uri("image/webp", webp_of(dark)), alt)
 
     def _write(self, name: str, content: bytes) -> None:
         safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)

@@ -134,6 +134,7 @@ def _files(run_folder: Path, predictions: Path, out: Path) -> Iterator[tuple[str
         "split.json": "split",
         "log.csv": "training log",
         "validation.csv": "validation scores",
+        "features/features.html": "what the network learned",
     }
     scores = {"scores.csv": "scores per case and class", "scores.json": "scores with definitions and means"}
     yield "run folder", _relative(run_folder, out)

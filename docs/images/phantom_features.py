@@ -1,0 +1,42 @@
+"""Draw the pictures of docs/how-to/features.md: a finished `make demo` looked into. Simulated scans only.
+
+    make demo
+    .venv/bin/python docs/images/phantom_features.py demo/runs/csa
+
+Feature maps of the first modality, and the affinity matrices of all, of the layers that the run's method compares.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from unpaired.figures.affinity_matrices import draw_affinities
+from unpaired.figures.feature_maps import draw_feature_maps
+from unpaired.figures.style import png
+from unpaired.interpretation.plan import Options, read_members
+from unpaired.interpretation.study import study
+
+FOLDER = Path(__file__).parent
+DPI = 80
+
+
+def main(folder: str) -> None:
+    """Write phantom_features.webp and phantom_affinities.webp beside this file."""
+    (member,) = read_members([folder])
+    if member.run is None or not member.run.dataset.name.startswith("phantom"):
+        sys.exit(f"{folder} is no run on a phantom: only simulated scans may go into the documentation")
+    (pair,) = member.run.recipe.method.layer_pairs  # type: ignore[attr-defined]  # CSA's
+    found = study([member], None, Options(layers=pair, device="cpu"), print)
+    for name, figure in {
+        "phantom_features": draw_feature_maps(found.maps[0]),
+        "phantom_affinities": draw_affinities(found.affinities[0]),
+    }.items():
+        out = FOLDER / f"{name}.webp"
+        Image.open(io.BytesIO(png(figure, DPI))).convert("RGB").save(out, quality=80, method=6)
+        print(f"{out}: {out.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
