@@ -104,6 +104,8 @@ def test_rows_are_found_by_our_names_and_the_paper_s(name, row):
 def test_classes_and_modalities_are_found_by_name_or_heading():
     found = paper_table("ssc-cardiac").match(["MRI", "ct", "us"], ["lvm", "LAC", "LV", "AA", "RV"])
     assert found == ({"ct": "ct", "mr": "MRI"}, {"myo": "lvm", "LA": "LAC", "LV": "LV", "AA": "AA"})
+    abdomen = paper_table("ssc-abdomen").match(["ct", "t2"], ["liver", "spleen", "right kidney", "left kidney"])
+    assert abdomen[0] == {"ct": "ct", "mr": "t2"}
     with pytest.raises(InputError, match=r"csa-table-1 has the modality 'lge', the scores compared have ct, mr"):
         paper_table("csa-table-1").match(["ct", "mr"], ["LV", "myo", "RV"])
     with pytest.raises(InputError, match=r"csa-table-1 has the class 'RV', the scores compared have LV, myo"):

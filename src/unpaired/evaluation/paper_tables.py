@@ -19,6 +19,8 @@ from unpaired.evaluation.summaries import MEAN
 LABEL = "paper: other patients, another split"
 """What stands beside every number of a paper."""
 PAPER_TABLES = ("csa-table-1", "csa-tables-2-3", "ssc-cardiac", "ssc-abdomen", "ssc-few-shot")
+MR = ("mri", "t2", "t2spir")
+"""Other names of the modality that papers call MRI (CHAOS's T2-SPIR among them)."""
 BOTH = Column("both", MEAN)
 """The column of the mean over the modalities' means, where the paper prints one."""
 
@@ -112,7 +114,7 @@ class PaperTable:
         """
         ours = {"modality": list(modalities), "class": list(class_names)}
         wanted = {
-            "modality": [(name, ("mri",) if name == "mr" else ()) for name in self.modalities],
+            "modality": [(name, MR if name == "mr" else ()) for name in self.modalities],
             "class": [(name, (heading,)) for name, heading in zip(self.classes, self.headings, strict=True)],
         }
         found: dict[str, dict[str, str]] = {}
