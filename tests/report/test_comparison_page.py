@@ -118,8 +118,39 @@ def test_every_missed_structure_is_listed_and_drawn(page):
     assert [row[1:6] for row in missed[1:]] == [["b_mr", "p_b", "mr", "RV", "missed"]] * 2
     assert missed[1][0] == "bad"
     assert missed[2][0].startswith("<odd> & (")
-    assert any(alt.startswith("The same slices of b_mr (mr)") for alt in page.alts)
+    drawn = [alt for alt in page.alts if "missed or invented RV" in alt]
+    assert len(drawn) == 1
+    assert drawn[0].startswith("The same slices of b_mr (mr)")
     assert "bad missed: RV" in page.text
+
+
+def test_every_structure_of_a_case_is_drawn_even_where_the_case_is_shown_for_another_reason(comparison):
+    structures = comparison_pictures.troubled_structures(comparison)
+    by_hand = {
+        (row.case, row.class_name)
+        for method in comparison.contenders
+        for seed in method.seeds
+        for row in seed.scores
+        if row.status in ("missed", "false_positive")
+    }
+    assert set(structures) == by_hand
+    assert structures["b_mr", "RV"] == ["bad", "<odd> &"]
+
+
+def test_the_hardest_the_median_and_the_easiest_case_are_shown(comparison, page):
+    ranks = comparison_pictures.typical_cases(comparison)
+    score = comparison.scores[0]
+    for modality in comparison.modalities:
+        cases = {row.case for row in comparison.reference.scores if row.modality == modality}
+        means = {
+            case: sum(comparison.case_values[score, name][case] for name in comparison.names) / len(comparison.names)
+            for case in cases
+        }
+        of = {rank: case for case, rank in ranks.items() if case in cases}
+        assert means[of["hardest"]] == min(means.values())
+        assert means[of["easiest"]] == max(means.values())
+    for case in ranks:
+        assert any(alt.startswith(f"The same slices of {case} ") for alt in page.alts), case
 
 
 def test_of_several_seeds_the_worst_is_drawn(world, comparison):

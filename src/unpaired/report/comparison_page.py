@@ -27,10 +27,8 @@ from unpaired.evaluation.scores import Score
 from unpaired.evaluation.summaries import MEAN
 from unpaired.files import write_text
 from unpaired.report.comparison_pictures import (
-    MISSED_AT_MOST,
     methods_pictures,
     score_pictures,
-    troubled,
     write_figures,
 )
 from unpaired.report.comparison_training import methods_training
@@ -109,8 +107,6 @@ def write_comparison_report(
         number=number,
         worst_score=short_title(comparison.scores[0]),
         pictures=list(methods_pictures(comparison, dataset, predictions or {})),
-        troubled=len(troubled(comparison)),
-        drawn_at_most=MISSED_AT_MOST,
         empty=list(_empty(comparison)),
         viewer=viewer,
         unchecked={

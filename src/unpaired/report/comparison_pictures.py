@@ -23,8 +23,9 @@ from unpaired.report.ranking import prediction_file
 from unpaired.report.viewer import NO_SCANS
 
 WORST_PER_MODALITY = 2
-MISSED_AT_MOST = 24
-"""Cases, each with all methods: a page of them still opens quickly; every structure is listed in any case."""
+MANY = 24
+"""Up to so many missed or invented structures are drawn on three slices each, more of them on one, so that a page with
+all of them still opens."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,16 @@ class MethodsPicture:
     remarks: list[str]
     picture: Picture | None
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a picture tells: a case, the method whose errors choose the slices, and the structure they are about."""
+
+    case: str
+    method: str
+    structure: str | None = None
+    slices: int = 3
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,8 @@ def worst_cases(comparison: Comparison) -> list[CaseLoss]:
 def methods_pictures(
     comparison: Comparison, dataset: Dataset | None, predictions: Mapping[str, Sequence[Path]]
 ) -> Iterator[MethodsPicture]:
-    """The worst cases of each modality, then others with a missed or invented structure (at most MISSED_AT_MOST).
+    """The largest losses of each modality, its hardest, median and easiest case, and every structure that a method
+    missed or invented.
 
     `predictions` {method: a folder for each seed}; of several seeds the one with the worst value in the case is drawn.
     A case or file that can't be read becomes a picture's `problem`.
@@ -101,35 +113,71 @@ def methods_pictures(
     for loss in worst:
         value = number(comparison.scores[0], loss.loss)
         why = f"{loss.method} loses {value} {short_title(comparison.scores[0])} against {comparison.baseline}"
-        yield _methods_picture(comparison, dataset, predictions, (loss.case, loss.method, None), why)
+        yield _methods_picture(comparison, dataset, predictions, Shown(loss.case, loss.method), why)
     drawn = {loss.case for loss in worst}
-    for case, (method, name) in list(troubled(comparison).items())[:MISSED_AT_MOST]:
+    for case, rank in typical_cases(comparison).items():
         if case not in drawn:
-            why = f"{method} missed or invented {name}"
-            yield _methods_picture(comparison, dataset, predictions, (case, method, name), why)
+            shown = Shown(case, hardest_method(comparison, case))
+            yield _methods_picture(comparison, dataset, predictions, shown, f"{rank} for all methods together")
+    structures = troubled_structures(comparison)
+    for (case, name), methods in structures.items():
+        shown = Shown(case, methods[0], name, 3 if len(structures) <= MANY else 1)
+        yield _methods_picture(
+            comparison, dataset, predictions, shown, f"{', '.join(methods)} missed or invented {name}"
+        )
 
 
-def troubled(comparison: Comparison) -> dict[str, tuple[str, str]]:
-    """{case: (method, class)} of the first structure that any method missed or invented in each such case."""
-    found: dict[str, tuple[str, str]] = {}
+def typical_cases(comparison: Comparison) -> dict[str, str]:
+    """{case: "hardest", "median" or "easiest"} of each modality, by the mean over methods of the first score."""
+    score = comparison.scores[0]
+    sign = 1 if higher_is_better(score) else -1
+    modality = {row.case: row.modality for row in comparison.reference.scores}
+    means: dict[str, dict[str, float]] = {name: {} for name in comparison.modalities}
+    for case, of in modality.items():
+        values = [comparison.case_values[score, name].get(case) for name in comparison.names]
+        known = [value for value in values if value is not None]
+        if known:
+            means[of][case] = sign * sum(known) / len(known)
+    found: dict[str, str] = {}
+    for values in means.values():
+        order = sorted(values, key=lambda case: (values[case], case))
+        if order:
+            ranks = {order[0]: "hardest", order[(len(order) - 1) // 2]: "median", order[-1]: "easiest"}
+            found |= ranks if len(order) > 1 else {order[0]: "only"}
+    return found
+
+
+def hardest_method(comparison: Comparison, case: str) -> str:
+    """The method with the worst value of the first score in a case: its errors choose the slices."""
+    score = comparison.scores[0]
+    sign = 1 if higher_is_better(score) else -1
+    values = [(comparison.case_values[score, name].get(case), name) for name in comparison.names]
+    known = [(sign * value, name) for value, name in values if value is not None]
+    return min(known)[1] if known else comparison.names[0]
+
+
+def troubled_structures(comparison: Comparison) -> dict[tuple[str, str], list[str]]:
+    """{(case, class): the methods that missed or invented it}, in the order of the cases; of any of their seeds."""
+    found: dict[tuple[str, str], list[str]] = {}
     for method in comparison.contenders:
         for one in method.seeds:
             for row in one.scores:
                 if row.status in ("missed", "false_positive"):
-                    found.setdefault(row.case, (method.name, row.class_name))
-    cases = dict.fromkeys(row.case for row in comparison.reference.scores)
-    return {case: found[case] for case in cases if case in found}
+                    methods = found.setdefault((row.case, row.class_name), [])
+                    if method.name not in methods:
+                        methods.append(method.name)
+    structures = dict.fromkeys((row.case, row.class_name) for row in comparison.reference.scores)
+    return {structure: found[structure] for structure in structures if structure in found}
 
 
 def _methods_picture(
     comparison: Comparison,
     dataset: Dataset | None,
     predictions: Mapping[str, Sequence[Path]],
-    shown: tuple[str, str, str | None],
+    shown: Shown,
     why: str,
 ) -> MethodsPicture:
-    """`shown` is the case, the method that the slices tell most of, and the class they are about (None: all)."""
-    case, worst, focus = shown
+    case = shown.case
     score = comparison.scores[0]
     values = "; ".join(
         f"{name} {number(score, comparison.case_values[score, name].get(case))}" for name in comparison.names
@@ -139,8 +187,9 @@ def _methods_picture(
     text = f"{short_title(score)}: {values}"
     try:
         views = _views(comparison, dataset, predictions, case)
-        classes = views[worst].classes
-        drawn = draw_methods(views, worst, focus=classes.index(focus) if focus in classes else None)
+        classes = views[shown.method].classes
+        focus = classes.index(shown.structure) if shown.structure in classes else None
+        drawn = draw_methods(views, shown.method, shown.slices, focus)
     except InputError as error:
         return MethodsPicture(case, row.modality, why, text, remarks, None, str(error))
     alt = (

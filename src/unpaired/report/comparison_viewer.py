@@ -10,7 +10,7 @@ from unpaired.errors import InputError
 from unpaired.evaluation.comparison import Comparison
 from unpaired.evaluation.comparison_cells import number, short_title
 from unpaired.evaluation.scores import higher_is_better
-from unpaired.report.comparison_pictures import WORST_PER_MODALITY, troubled, worst_seed
+from unpaired.report.comparison_pictures import WORST_PER_MODALITY, troubled_structures, worst_seed
 from unpaired.report.ranking import prediction_file
 from unpaired.report.viewer import VIEWER_MB, Viewer, WantedCase, filled_viewer
 
@@ -38,11 +38,10 @@ def build_comparison_viewer(
     keys = {name: f"method-{place}" for place, name in enumerate(comparison.names)}
     ranked = list(ranked_cases(comparison))
     known = {item.case for item in ranked}
-    more = [
-        Chosen(case, method, f"{method} missed or invented {class_name}")
-        for case, (method, class_name) in troubled(comparison).items()
-        if case not in known
-    ]
+    more: dict[str, Chosen] = {}
+    for (case, class_name), methods in troubled_structures(comparison).items():
+        if case not in known and case not in more:
+            more[case] = Chosen(case, methods[0], f"{', '.join(methods)} missed or invented {class_name}")
     wanted = [
         WantedCase(
             item.case,
@@ -51,7 +50,7 @@ def build_comparison_viewer(
             keys[item.method],
             item.case in known,
         )
-        for item in [*ranked, *more]
+        for item in [*ranked, *more.values()]
     ]
     return filled_viewer(dataset, wanted, {key: name for name, key in keys.items()}, budget_mb)
 
