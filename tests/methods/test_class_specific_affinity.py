@@ -127,10 +127,10 @@ def test_the_class_free_row_is_one_class_everywhere(
     torch.testing.assert_close(loss_and_gradients(got, features), loss_and_gradients(expected, features))
 
 
-@pytest.mark.parametrize("pooling", ["batch", "image"])
+@pytest.mark.parametrize("pooling", CHOICES["pooling"])
 @pytest.mark.parametrize("consistency", CHOICES["consistency"])
-@pytest.mark.parametrize("class_specific", [True, False])
-def test_nothing_larger_than_a_feature_map_is_made_in_3d(class_specific: bool, consistency: str, pooling: str) -> None:
+@pytest.mark.parametrize("masks", ["none", *CHOICES["mask_resizing"]])
+def test_nothing_larger_than_a_feature_map_is_made_in_3d(masks: str, consistency: str, pooling: str) -> None:
     """Maps of all M x N products would be 8 times as large, and the masked maps of all classes three times."""
     grid, M = (16, 32, 32), 8
     generator = torch.Generator().manual_seed(0)
@@ -140,7 +140,8 @@ def test_nothing_larger_than_a_feature_map_is_made_in_3d(class_specific: bool, c
     }
     labels = torch.randint(0, C, (2, *grid), generator=generator)
     batches = {name: Batch(torch.zeros(2, 1, *grid), labels, torch.eye(C, dtype=torch.bool)) for name in features}
-    config = replace(PLAIN, class_specific=class_specific, consistency=consistency, pooling=pooling)  # pyright: ignore
+    masking = {"class_specific": False} if masks == "none" else {"mask_resizing": masks}
+    config = replace(PLAIN, **masking, consistency=consistency, pooling=pooling)  # pyright: ignore
     profiled = profile(profile_memory=True)
     with profiled:
         affinity_consistency(features, batches, config).backward()

@@ -12,9 +12,9 @@ features of one layer relate to features of the next, class by class. The equati
 Eq. 1 is `networks.modality_layers.ModalityNorm`; Eq. 5 without its last term is `methods.supervised`. The paper leaves
 much of Eq. 2-4 open and has no public code; each choice is a field of `CSAConfig`, where the alternatives are said.
 
-Speed. Only the voxels of a class are multiplied, not masked maps (`benchmarks/affinity.py`); nothing larger than the
-feature maps themselves is ever allocated, in 3D neither. For more than two modalities the mean over all pairs is taken
-at linear cost: sum_{i<j} |a_i - a_j|^2 = N sum_i |a_i - mean|^2.
+Speed. Only the voxels of a class are multiplied, not masked maps (`benchmarks/affinity.py`); nothing larger than a
+feature map or the label map is ever allocated, in 3D neither. For more than two modalities the mean over all pairs is
+taken at linear cost: sum_{i<j} |a_i - a_j|^2 = N sum_i |a_i - mean|^2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError, nearest
-from unpaired.losses import in_full_precision, one_hot
+from unpaired.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
 from unpaired.networks.network import Network
@@ -166,8 +166,7 @@ def regions(batch: Batch, grid: Sequence[int], config: CSAConfig) -> list[list[R
         return [[Region(index) for index in positions.chunk(images)]]
     classes = range(0 if config.background else 1, batch.label_sets.shape[1])
     if config.mask_resizing == "area":
-        masks = F.interpolate(one_hot(batch.label_map, batch.label_sets), size=list(grid), mode="area")
-        return _soft_regions(masks, classes, images)
+        return [_soft_regions(batch.label_map == c, grid, images) for c in classes]
     return _hard_regions(batch, grid, classes, images)
 
 
@@ -181,14 +180,12 @@ def _hard_regions(batch: Batch, grid: Sequence[int], classes: range, images: int
     return [[Region(chunk) for chunk in chunks[c :: C + 1] if len(chunk)] for c in classes]
 
 
-def _soft_regions(masks: Tensor, classes: range, images: int) -> list[list[Region]]:
-    found: list[list[Region]] = []
-    for c in classes:
-        mask = masks[:, c].reshape(images, -1)
-        size = mask.shape[1]
-        per_image = [(row.nonzero().squeeze(1), row) for row in mask]
-        found.append([Region(index + i * size, row[index]) for i, (index, row) in enumerate(per_image) if len(index)])
-    return found
+def _soft_regions(mask: Tensor, grid: Sequence[int], images: int) -> list[Region]:
+    """One class at a time: all masks of a 3D patch at once would be larger than its feature maps."""
+    shares = F.interpolate(mask.unsqueeze(1).to(torch.float32), size=list(grid), mode="area").reshape(images, -1)
+    size = shares.shape[1]
+    per_image = [(row.nonzero().squeeze(1), row) for row in shares]
+    return [Region(index + i * size, row[index]) for i, (index, row) in enumerate(per_image) if len(index)]
 
 
 def class_affinities(
