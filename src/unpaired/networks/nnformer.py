@@ -173,7 +173,7 @@ class NNFormer(Network):
         if config.deep_supervision:
             self.feature_names += tuple(f"logits/{2**n}" for n in range(1, stages - 1))
 
-        width = 2 ** (stages - 1) // 2 * config.width
+        width = 2 ** (stages - 2) * config.width  # of the deepest decoder stage, SSC's scale 1
         self.class_embeddings = ClassEmbeddings(self.modalities, classes, width) if config.modality_scale else None
         self.image_embedding = (
             ImageEmbedding(self.modalities, channels, spatial_dims) if config.image_embedding else None

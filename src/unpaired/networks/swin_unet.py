@@ -111,7 +111,7 @@ class SwinUNet(Network):
         numbers = range(1, stages)
         self.feature_names = (*(f"encoder{n}" for n in numbers), "bottleneck", *(f"decoder{n}" for n in numbers))
 
-        width = 2 ** (stages - 1) // 2 * config.width
+        width = 2 ** (stages - 2) * config.width  # of the deepest decoder stage, SSC's scale 1
         self.class_embeddings = ClassEmbeddings(self.modalities, classes, width) if config.modality_scale else None
         self.image_embedding = (
             ImageEmbedding(self.modalities, channels, spatial_dims) if config.image_embedding else None
