@@ -139,8 +139,8 @@ def typical_cases(comparison: Comparison) -> dict[str, str]:
         if known:
             means[of][case] = sign * sum(known) / len(known)
     found: dict[str, str] = {}
-    for values in means.values():
-        order = sorted(values, key=lambda case: (values[case], case))
+    for of_cases in means.values():
+        order = sorted(of_cases, key=lambda case: (of_cases[case], case))
         if order:
             ranks = {order[0]: "hardest", order[(len(order) - 1) // 2]: "median", order[-1]: "easiest"}
             found |= ranks if len(order) > 1 else {order[0]: "only"}
