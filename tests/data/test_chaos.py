@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
 from PIL import Image as Picture
 from test_dicom import write_slice
 
@@ -234,9 +235,7 @@ def test_a_mirrored_patient(one):
 
 
 def read_slice_array(path):
-    from unpaired.data.dicom import _pixels
-
-    return _pixels(path).T
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
 
 
 def test_a_patient_upside_down(one):
