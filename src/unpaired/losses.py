@@ -60,6 +60,8 @@ def soft_dice_loss(logits: Logits, label_map: LabelMap, label_sets: LabelSets) -
     overlap = (probabilities * target).sum(everything_but_set)
     total = squared.sum(everything_but_set) + target.sum(everything_but_set)
     dice = 2 * overlap / (total + 1e-7)
+    if len(label_sets) == C:
+        return 1 - dice.mean()
     counts = torch.bincount(label_map.long().flatten(), minlength=len(label_sets)) * ~label_sets.all(dim=1)
     counted = ((counts > 0) | (torch.arange(len(counts), device=counts.device) < C)).to(dice.dtype)
     return 1 - (dice * counted).sum() / counted.sum()

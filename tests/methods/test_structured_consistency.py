@@ -136,6 +136,19 @@ def test_equation_11_by_hand() -> None:
     )
 
 
+def test_a_class_is_present_where_a_voxel_is_certainly_of_it() -> None:
+    """Merged labels, "class 1 or 2" and "0 or 1", make no class present: with `skip` only certain ones are compared."""
+    attended, batches = matrices(("ct", "mr")), batches_of(("ct", "mr"), (2, 2), MERGED)
+    for batch in batches.values():
+        batch.label_map[:] = torch.tensor([[0, 3], [3, 4]])
+    got = image_consistency(attended, batches, replace(PLAIN, absent="skip", temperature=0.3))
+    only_background = [torch.tensor([[True, False, False]] * 2)] * 2
+    rows = [[s.correlations for s in scales if s.correlations is not None] for scales in attended.values()]
+    expected = loops.image_consistency(rows, only_background, 0.3, list(range(C)), True)
+    assert expected > 0
+    torch.testing.assert_close(got, expected)
+
+
 def test_the_temperature_softens() -> None:
     R = matrices(("ct", "mr"))["ct"][0].correlations
     assert R is not None
