@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unpaired.errors import InputError
-from unpaired.evaluation.affinity import channel_order, disagreements
+from unpaired.evaluation.affinity import channel_order, disagreement_table, disagreements
 
 
 @pytest.mark.parametrize("modalities", [2, 3, 4])
@@ -29,6 +29,13 @@ def test_a_class_that_one_modality_lacks_is_not_compared():
     assert (found.elementwise, found.literal) == (None, None)
     with pytest.raises(InputError, match="one shape"):
         disagreements([[np.zeros((2, 2))], [np.zeros((2, 3))]])
+
+
+def test_the_table_has_a_row_before_and_after():
+    zero, half = np.zeros((2, 2)), np.full((2, 2), 0.5)
+    head, rows = disagreement_table({"csa": ([[zero, None], [half, zero]], [[zero, zero], [zero, zero]])}, ("LV", "RV"))
+    assert head == ["run", "training", "LV", "RV"]
+    assert rows == [["csa", "before", "0.25", "–"], ["csa", "after", "0", "0"]]
 
 
 def test_hidden_blocks_come_together():

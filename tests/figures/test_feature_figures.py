@@ -14,6 +14,7 @@ from unpaired.figures.segmentation_grid import (
     median_and_worst,
     most_wrong_slice,
     segmentation_grid_alt,
+    shown_slice,
 )
 from unpaired.figures.style import png
 
@@ -63,6 +64,8 @@ def test_the_slice_is_where_all_methods_together_are_most_wrong():
     second[0, 0, 0] = 1
     assert most_wrong_slice([view(first), view(second)]) == 0
     assert most_wrong_slice([view(right), view(right)]) == 1  # none is wrong: most foreground
+    views = {"a": view(first), "b": view(second)}
+    assert [shown_slice(GridCase(why, views)) for why in ("worst", "median", "only")] == [0, 1, 1]
     assert telling_slice(view().reference) == 1
     assert telling_slice(np.zeros((5, 4, 4), np.int16)) == 2
 

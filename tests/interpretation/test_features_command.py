@@ -38,6 +38,7 @@ def test_everything_is_written(both):
     assert document["chosen_on"] == {"ct": "validation", "lge": "validation"}
     rows = list(csv.DictReader((both / "localization.csv").read_text(encoding="utf-8").splitlines()))
     assert {row["run"] for row in rows} == {"msbn", "csa"}
+    assert 'href="affinities.csv"' in page
     names = {path.name for path in (both / "figures").iterdir()}
     assert {"affinity_csa.png", "maps_msbn_ct.png", "segmentations.png", "localization_lge_best.svg"} <= names
     for name in names:

@@ -1,7 +1,7 @@
 """Affinity matrices of several modalities laid beside each other: an order in which their structure shows, and how far
 they differ."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,18 @@ def disagreements(matrices: Matrices) -> list[Disagreement]:
         literal = len(present) * ((means - means.mean()) ** 2).sum() / pairs
         found.append(Disagreement(float(elementwise), float(literal)))
     return found
+
+
+def disagreement_table(
+    runs: Mapping[str, tuple[Matrices, Matrices]], classes: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of texts: each run's mean squared difference by class, before training and after."""
+    rows = []
+    for name, (before, after) in runs.items():
+        for word, matrices in (("before", before), ("after", after)):
+            values = ["–" if one.elementwise is None else f"{one.elementwise:.2g}" for one in disagreements(matrices)]
+            rows.append([name, word, *values])
+    return ["run", "training", *classes], rows
 
 
 def channel_order(matrices: Matrices) -> tuple[np.ndarray, np.ndarray]:

@@ -95,8 +95,8 @@ class LocalizationComparison:
             counts = [one.patients for (where, _), one in self.differences.items() if where == place]
             if counts and max(counts) < (needed := patients_needed(len(self.others))):
                 yield (
-                    f"{modality}: with so few patients ({max(counts)}) no difference over all layers can be significant "
-                    f"after the correction (runs compared: {len(self.others)}); at least {needed} are needed"
+                    f"{modality}: with so few patients ({max(counts)}) no difference over all layers can be significant"
+                    f" after the correction (runs compared: {len(self.others)}); at least {needed} are needed"
                 )
 
 

@@ -66,7 +66,7 @@ def median_and_worst(scores: Mapping[str, Mapping[str, float]]) -> dict[str, str
 
 
 def most_wrong_slice(views: Sequence[CaseView]) -> int:
-    """The slice in which most voxels are wrong, all methods added up; the one with most foreground if none is."""
+    """The slice in which most voxels are wrong, all methods added up; the largest of the reference if none is."""
     wrong = np.zeros(len(views[0].volume), dtype=np.int64)
     area = np.zeros_like(wrong)
     for view in views:
@@ -76,10 +76,19 @@ def most_wrong_slice(views: Sequence[CaseView]) -> int:
     return int((wrong if wrong.any() else area).argmax())
 
 
+def shown_slice(case: GridCase) -> int:
+    """The worst case shows where it goes wrong, `most_wrong_slice`; any other its largest slice of the reference."""
+    views = list(case.views.values())
+    reference = views[0].reference
+    if case.why == "worst" or reference is None or not (reference > 0).any():
+        return most_wrong_slice(views)
+    return int((reference > 0).sum(axis=(1, 2)).argmax())
+
+
 def draw_segmentation_grid(cases: Sequence[GridCase]) -> Figure:
     """A row per case: image, reference (outline on the image), then each method's prediction as a fill with it.
 
-    Every row has one slice, `most_wrong_slice`, cropped around all labels. Below each prediction stands the Dice of the
+    Every row has one slice, `shown_slice`, cropped around all labels. Below each prediction stands the Dice of the
     whole case. Raises InputError without a case, or if cases have other methods or label maps another shape.
     """
     if not cases or any(list(case.views) != list(cases[0].views) for case in cases):
@@ -116,7 +125,7 @@ def _draw_row(
 ) -> None:
     """`row` is its (top, height), `size` the figure's (width, height), in inches."""
     first = next(iter(case.views.values()))
-    index = most_wrong_slice(list(case.views.values()))
+    index = shown_slice(case)
     rows, cols = box
     low, high = display_window(first, rows, cols)
     extent = (0.0, (cols.stop - cols.start) * first.spacing_mm[2], (rows.stop - rows.start) * first.spacing_mm[1], 0.0)

@@ -1,11 +1,14 @@
 """One self-contained HTML page about what runs have learned: localization, feature maps, affinities, segmentations."""
 
+import csv
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from unpaired.evaluation.affinity import disagreement_table
 from unpaired.evaluation.localization import KINDS
 from unpaired.evaluation.localization_comparison import LocalizationComparison
 from unpaired.evaluation.localization_tables import (
@@ -85,6 +88,7 @@ def write_features(
             )
             for one in affinities
         ],
+        affinity_table=_affinity_table(affinities, keep),
         pair=affinities[0].pair if affinities else None,
         modalities=affinities[0].modalities if affinities else (),
         grid=keep.scan("segmentations", draw_segmentation_grid(grid), segmentation_grid_alt(grid)) if grid else None,
@@ -92,6 +96,15 @@ def write_features(
     )
     write_text(out / PAGE, page)
     return out / PAGE
+
+
+def _affinity_table(affinities: Sequence[AffinityView], keep: "_Keeper") -> Table | None:
+    """The numbers below the differences, also as affinities.csv."""
+    if not affinities:
+        return None
+    head, rows = disagreement_table({one.run: (one.before, one.after) for one in affinities}, affinities[0].classes)
+    keep.csv("affinities.csv", [head, *rows])
+    return Table("mean squared differences", head, rows, 2)
 
 
 class _Keeper:
@@ -119,6 +132,13 @@ class _Keeper:
         light, dark = (png(draw(theme), dpi=DPI) for theme in (LIGHT, DARK))
         self._write(f"{name}.png", light)
         return Picture(name, data_uri("image/webp", webp_of(light)), data_uri("image/webp", webp_of(dark)), alt)
+
+    def csv(self, name: str, rows: Sequence[Sequence[str]]) -> None:
+        """A table for programs."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_text(self.out / name, text.getvalue())
+        self.written.append(name)
 
     def _write(self, name: str, content: bytes) -> None:
         safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
