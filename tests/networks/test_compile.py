@@ -10,9 +10,9 @@ from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
 
 torch.manual_seed(0)
-fields = {"width": 4, "depths": (1, 2), "heads": (1, 2), "drop_path": 0.0, "modality_scale": True}
+fields = {"width": 4, "depths": (1, 2), "heads": (1, 2), "drop_path": 0.0, "modality_scale": True, "concatenate": True}
 for config, dims in (
-    (SwinUNetConfig(window=3, specific_encoders=True, **fields), 2),
+    (SwinUNetConfig(window=3, **fields), 2),
     (NNFormerConfig(windows=(2, 3), strides=(2,), modality_norm=True, **fields), 3),
 ):
     network = config.build(["ct", "mr"], 1, 3, dims)
