@@ -30,6 +30,8 @@ KIND_NAMES = {
     "mean": "a channel on average",
     "map": "the mean map",
 }
+KIND_HEADS = {"best": "best channel", "shared": "shared channel", "mean": "average channel", "map": "mean map"}
+"""The same where there is little room."""
 DEFINITIONS = (
     "A channel's saliency is |activation|, repeated to the image's grid; average precision (AP) ranks all voxels of a "
     "case by it, ties together, against the class's mask.",
@@ -121,7 +123,7 @@ def by_layer(
 
 def by_class(comparison: LocalizationComparison, modality: str) -> tuple[list[str], list[list[str]]]:
     """Heading and rows: all layers together, a row per class and run, a column per kind."""
-    head = ["class", "run", "chance", *(KIND_NAMES[kind] for kind in KINDS)]
+    head = ["class", "run", "chance", *(KIND_HEADS[kind] for kind in KINDS)]
     rows = []
     for class_name in (*comparison.classes[1:], comparison.classes[0]):
         for name in comparison.names:
