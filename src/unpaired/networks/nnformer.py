@@ -17,7 +17,7 @@ axis of stride 1 the kernel is 1. Windows follow the rules of `window_attention`
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Float
@@ -25,17 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
-from unpaired.networks.class_embeddings import ClassEmbeddings, ImageEmbedding
+from unpaired.networks.class_embeddings import ClassEmbeddings
 from unpaired.networks.modality_layers import Groups, check_images, run_modalities
-from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.network import Network, NetworkOutput
 from unpaired.networks.pretrained import load_into_nnformer
-from unpaired.networks.transformer import (
-    BlockSettings,
-    SpecificEncoders,
-    Stage,
-    per_axis,
-    rising_drop_path,
-)
+from unpaired.networks.transformer import BlockSettings, Stage, TransformerConfig, per_axis, rising_drop_path
 from unpaired.shapes import Images
 
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -44,7 +38,7 @@ TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 @dataclass(frozen=True)
-class NNFormerConfig(NetworkConfig):
+class NNFormerConfig(TransformerConfig):
     """nnFormer; the defaults are the Synapse network (crops of 64x128x128). `acdc()` and `tumor()` are the others."""
 
     width: int = 192
@@ -72,20 +66,6 @@ class NNFormerConfig(NetworkConfig):
     released_index: bool = False
     """True: the relative position index of the released code, which mixes offsets up (`relative_index`); the released
     weights need it."""
-    modality_norm: bool = False
-    """Layer norms per modality. SSC shares them."""
-    modality_scale: bool = False
-    """SSC Eq. 13-15: class embeddings per modality scale every block's two residuals (row V3)."""
-    image_embedding: bool = False
-    """SSC: two convolutions per modality in front."""
-    specific_encoders: bool = False
-    """Row V1 of SSC: one encoder per modality; the decoder is shared."""
-    pretrained: str | None = None
-    """A checkpoint file to start from: a 2D Swin, or a released nnFormer. See `networks/pretrained.py`."""
-    pretrained_sha256: str | None = None
-    """SHA-256 that the file must have."""
-    concatenate: bool | None = None
-    """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
 
     @classmethod
     def synapse(cls, released: bool = False) -> "NNFormerConfig":
@@ -174,23 +154,10 @@ class NNFormer(Network):
             self.feature_names += tuple(f"logits/{2**n}" for n in range(1, stages - 1))
 
         width = 2 ** (stages - 2) * config.width  # of the deepest decoder stage, SSC's scale 1
-        self.class_embeddings = ClassEmbeddings(self.modalities, classes, width) if config.modality_scale else None
-        self.image_embedding = (
-            ImageEmbedding(self.modalities, channels, spatial_dims) if config.image_embedding else None
-        )
-        settings = BlockSettings(
-            self.modalities,
-            spatial_dims,
-            config.modality_norm,
-            (classes, width) if config.modality_scale else None,
-            config.masked,
-            config.released_index,
-        )
-        self.encoder = (
-            SpecificEncoders({m: Encoder(config, layout, settings.of(m), channels) for m in self.modalities})
-            if config.specific_encoders
-            else Encoder(config, layout, settings, channels)
-        )
+        settings = config.settings(self.modalities, classes, width, spatial_dims)
+        settings = replace(settings, masked=config.masked, released_index=config.released_index)
+        self.class_embeddings, self.image_embedding = config.modality_parts(settings, channels)
+        self.encoder = config.encoder(settings, lambda own: Encoder(config, layout, own, channels))
         self.decoder = Decoder(config, layout, settings)
         heads = stages - 1 if config.deep_supervision else 1
         self.outputs = nn.ModuleList(

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
-from unpaired.networks.class_embeddings import ClassEmbeddings, ImageEmbedding, ModalityScale
+from unpaired.networks.class_embeddings import ClassEmbeddings, ModalityScale
 from unpaired.networks.modality_layers import Groups, check_images, run_modalities
-from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.network import Network, NetworkOutput
 from unpaired.networks.pretrained import load_into_swin_unet
-from unpaired.networks.transformer import BlockSettings, SpecificEncoders, Stage, per_axis, rising_drop_path
+from unpaired.networks.transformer import BlockSettings, Stage, TransformerConfig, per_axis, rising_drop_path
 from unpaired.shapes import Images
 
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -35,7 +35,7 @@ RESAMPLING = {2: "bilinear", 3: "trilinear"}
 
 
 @dataclass(frozen=True)
-class SwinUNetConfig(NetworkConfig):
+class SwinUNetConfig(TransformerConfig):
     """Swin-Unet; the defaults are the released ones (Swin-T with two blocks in each stage)."""
 
     width: int = 96
@@ -53,20 +53,6 @@ class SwinUNetConfig(NetworkConfig):
     resize_to: tuple[int, ...] | None = None
     """Images are resampled to this size and logits back. `(224, 224)` runs 256x256 images with the window of 7 that
     the ImageNet weights have; features stay on the inner grid."""
-    modality_norm: bool = False
-    """Layer norms per modality. SSC shares them."""
-    modality_scale: bool = False
-    """SSC Eq. 13-15: class embeddings per modality scale every block's two residuals (row V3)."""
-    image_embedding: bool = False
-    """SSC: two convolutions per modality in front."""
-    specific_encoders: bool = False
-    """Row V1 of SSC: one encoder per modality; the decoder is shared."""
-    pretrained: str | None = None
-    """A checkpoint file to start from: ImageNet's Swin-T, or a released Swin-Unet. See `networks/pretrained.py`."""
-    pretrained_sha256: str | None = None
-    """SHA-256 that the file must have."""
-    concatenate: bool | None = None
-    """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SwinUNet":
         """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
@@ -112,18 +98,9 @@ class SwinUNet(Network):
         self.feature_names = (*(f"encoder{n}" for n in numbers), "bottleneck", *(f"decoder{n}" for n in numbers))
 
         width = 2 ** (stages - 2) * config.width  # of the deepest decoder stage, SSC's scale 1
-        self.class_embeddings = ClassEmbeddings(self.modalities, classes, width) if config.modality_scale else None
-        self.image_embedding = (
-            ImageEmbedding(self.modalities, channels, spatial_dims) if config.image_embedding else None
-        )
-        settings = BlockSettings(
-            self.modalities, spatial_dims, config.modality_norm, (classes, width) if config.modality_scale else None
-        )
-        self.encoder = (
-            SpecificEncoders({m: Encoder(config, settings.of(m), channels, patch) for m in self.modalities})
-            if config.specific_encoders
-            else Encoder(config, settings, channels, patch)
-        )
+        settings = config.settings(self.modalities, classes, width, spatial_dims)
+        self.class_embeddings, self.image_embedding = config.modality_parts(settings, channels)
+        self.encoder = config.encoder(settings, lambda own: Encoder(config, own, channels, patch))
         self.decoder = Decoder(config, settings, patch)
         self.output = CONVOLUTIONS[spatial_dims](config.width, classes, 1, bias=False)
         _initialize(self.encoder)

@@ -1,4 +1,4 @@
-"""The residual block that both Transformer backbones repeat, with what SSC makes of it for several modalities.
+"""The residual block that both Transformer backbones repeat, and what SSC makes of them for several modalities.
 
     x' = x  + w_l1 * MSA(LN(x))                                                                        (SSC Eq. 14)
     y  = x' + w_l2 * FFN(LN(x'))                                                                       (SSC Eq. 15)
@@ -7,7 +7,7 @@ w_l1 and w_l2 are one factor per channel and modality (`ModalityScale`), or abse
 Transformer. All maps are `Tokens` (channels last), one or more modalities along the batch axis as `groups` says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
-from unpaired.networks.class_embeddings import ClassEmbeddings, ModalityScale
+from unpaired.networks.class_embeddings import ClassEmbeddings, ImageEmbedding, ModalityScale
 from unpaired.networks.modality_layers import Groups, ModalityNorm, modality_modules
+from unpaired.networks.network import NetworkConfig
 from unpaired.networks.window_attention import Tokens, WindowAttention
 from unpaired.shapes import Images
 
@@ -52,6 +53,45 @@ class BlockSettings:
     def of(self, modality: str) -> "BlockSettings":
         """The same for the blocks of one modality's own encoder."""
         return replace(self, modalities=(modality,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(NetworkConfig):
+    """The fields that every Transformer has: SSC's modality parts, all off, and the weights to start from."""
+
+    modality_norm: bool = False
+    """Layer norms per modality. SSC shares them."""
+    modality_scale: bool = False
+    """SSC Eq. 13-15: class embeddings per modality scale every block's two residuals (row V3)."""
+    image_embedding: bool = False
+    """SSC: two convolutions per modality in front."""
+    specific_encoders: bool = False
+    """Row V1 of SSC: one encoder per modality; the decoder is shared."""
+    pretrained: str | None = None
+    """A checkpoint file to start from, ImageNet's Swin or the released network: see `networks.pretrained`."""
+    pretrained_sha256: str | None = None
+    """SHA-256 that the file must have."""
+    concatenate: bool | None = None
+    """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
+
+    def settings(self, modalities: tuple[str, ...], classes: int, width: int, spatial_dims: int) -> BlockSettings:
+        """What the blocks have in common; `width` is that of the class embeddings."""
+        scale_from = (classes, width) if self.modality_scale else None
+        return BlockSettings(modalities, spatial_dims, self.modality_norm, scale_from)
+
+    def modality_parts(
+        self, settings: BlockSettings, channels: int
+    ) -> tuple[ClassEmbeddings | None, ImageEmbedding | None]:
+        """What a network owns besides its blocks, where the config asks for it."""
+        names = settings.modalities
+        embeddings = None if settings.scale_from is None else ClassEmbeddings(names, *settings.scale_from)
+        return embeddings, ImageEmbedding(names, channels, settings.spatial_dims) if self.image_embedding else None
+
+    def encoder(self, settings: BlockSettings, build: Callable[[BlockSettings], nn.Module]) -> nn.Module:
+        """One encoder for all modalities, or one for each."""
+        if not self.specific_encoders:
+            return build(settings)
+        return SpecificEncoders({name: build(settings.of(name)) for name in settings.modalities})
 
 
 class TokenNorm(ModalityNorm):
