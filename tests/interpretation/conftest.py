@@ -1,5 +1,6 @@
 """Two runs on the tiny phantom that were never trained, so that nothing has to wait: weights of two seeds."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe, build_method
+from unpaired.report import features_page
 from unpaired.run import Run
 
 NETWORK = FCNConfig(width=2, dropout=0.0, initialization="he")
@@ -40,3 +42,11 @@ def runs(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             [job for job in plan(phantom, run.predictions, split="test") if job.modality in run.modalities],
         )
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def coarse_pictures() -> Iterator[None]:
+    """Figures of few pixels: their drawing is most of the time that these tests take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features_page, "DPI", 30)
+        yield
