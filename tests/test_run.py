@@ -182,6 +182,12 @@ def test_rows_are_read_back_as_text(run: Run) -> None:
     assert run.rows("log") == [{"step": "1", "loss": "0.5"}, {"step": "2", "loss": "0.25"}]
 
 
+def test_a_run_keeps_the_columns_it_began_with(run: Run) -> None:
+    run.append_rows("log", [{"step": 1, "loss": 0.5, "old": 3}])
+    run.append_rows("log", [{"step": 2, "new": 7, "loss": 0.25}])
+    assert (run.folder / "log.csv").read_text() == "step,loss,old\n1,0.5,3\n2,0.25,\n"
+
+
 WHOLE = "step,loss,seconds\n1,0.5,0.1\n10,0.25,0.9\n20,0.125,1.8\n"
 
 

@@ -172,6 +172,27 @@ class Run:
         load_weights(method.network, self.weights(which))
         return method.eval()
 
+    def load_whole_method(self) -> Method:
+        """The method with all it had when it was last saved, in evaluation mode, on the CPU: also the parts that only
+        training needs, which weight files lack.
+
+        They belong to the network of that step, the "last" weights. Raises InputError if the run's `resume.pt`, which
+        holds them, is missing, can't be read or is of another method.
+        """
+        state = self.load_state()
+        if state is None:
+            raise InputError(
+                f"{self.folder} has no resume.pt, which alone holds the parts that only training needs; restore the "
+                "file or train anew"
+            )
+        method = build_method(self.recipe, self.modalities, len(self.dataset.classes))
+        try:
+            method.load_state_dict(state["method"])
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.folder / 'resume.pt'} holds the state of another method: {reason}") from error
+        return method.eval()
+
     def save_weights(self, network: Network, which: str) -> None:
         """Write the network's weights (safetensors)."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
@@ -205,13 +226,18 @@ class Run:
             return list(csv.DictReader(file))
 
     def append_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Add rows to log.csv or validation.csv; the first rows decide the columns."""
+        """Add rows to log.csv or validation.csv; the first rows decide the columns.
+
+        A run that another version began keeps its columns: what it didn't have is dropped, what is gone stays empty.
+        """
         if not rows:
             return
         path = self.folder / f"{name}.csv"
-        new = not path.is_file()
+        columns = _columns(path)
+        if columns:
+            rows = [{column: row.get(column, "") for column in columns} for row in rows]
         with input_error_if_unwritable(path), path.open("a", newline="", encoding="utf-8") as file:
-            file.write(_csv_text(rows, header=new))
+            file.write(_csv_text(rows, header=not columns))
 
     def forget_rows_from(self, step: int) -> None:
         """Drop log rows of steps that a kill has lost, so that a resumed run doesn't log them twice."""
@@ -252,6 +278,14 @@ def load_weights(network: Network, path: Path) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} holds the weights of another network: {reason}") from error
+
+
+def _columns(path: Path) -> list[str]:
+    """The first line of a CSV file; empty if there is none."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), [])
 
 
 def _csv_text(rows: Sequence[Mapping[str, Any]], header: bool) -> str:

@@ -29,6 +29,12 @@ def test_a_panel_per_term_and_a_line_per_modality():
     assert curves["validation Dice"] == {"ct": [(10, 0.5), (20, pytest.approx(0.7))], "mr": [(20, 0.4)]}
 
 
+def test_terms_of_classes_have_their_names():
+    log = [{"step": "0", "term/class_distance/0": "1.0", "term/class_distance/1": "2.0", "term/class_distance/2": "3"}]
+    (curve,) = curves_of(log, [], ("background", "LV"))
+    assert curve.lines == {"background": [(0, 1.0)], "LV": [(0, 2.0)], "2": [(0, 3.0)]}
+
+
 def test_no_rows_give_no_panels():
     assert list(curves_of([], [])) == []
 

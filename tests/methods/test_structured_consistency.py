@@ -11,6 +11,7 @@ from unpaired.methods.structured_consistency import (
     SSC,
     SSCConfig,
     auxiliary_loss,
+    class_distances,
     correlation_distributions,
     feature_channels,
     image_consistency,
@@ -75,6 +76,8 @@ def test_equation_10_over_all_pairs(names: tuple[str, ...], distance: str, backg
     expected = loops.modality_consistency(vectors, distance, list(range(0 if background else 1, C)))
     torch.testing.assert_close(got, expected)
     torch.testing.assert_close(torch.autograd.grad(got, vectors), torch.autograd.grad(expected, vectors))
+    of_each = [loops.modality_consistency(vectors, distance, [c]) for c in range(C)]
+    torch.testing.assert_close(class_distances(vectors, config), torch.stack(of_each))
 
 
 @pytest.mark.parametrize("absent", ["compare", "skip"])
@@ -181,7 +184,9 @@ def test_equation_12(names: tuple[str, ...]) -> None:
     loss, terms = method(data, 0.0)
     supervised = SupervisedConfig(dice_weight=2.0).build(method.network, C)(data, 0.0)
     auxiliary = [f"aux/{name}" for name in names]
-    assert list(terms) == [*supervised.terms, *auxiliary, "mod", "img"]
+    distances = [f"class_distance/{number}" for number in range(C)]
+    assert list(terms) == [*supervised.terms, *auxiliary, "mod", "img", *distances]
+    torch.testing.assert_close(terms["mod"], sum(terms[name] for name in distances) / C)
     expected = supervised.loss + 0.3 * sum(terms[name] for name in auxiliary) + 0.5 * terms["mod"] + 0.7 * terms["img"]
     torch.testing.assert_close(loss, expected)
     assert all(term > 0 for term in terms.values())
@@ -201,7 +206,7 @@ def test_a_row_has_its_terms_and_trains_all_it_has(weights: dict[str, float], te
     """Every weight gets a gradient, so that several processes (DDP) never wait for one that doesn't."""
     method = method_of(config=replace(PLAIN, **weights))  # pyright: ignore[reportArgumentType]
     objective = method(batches_of(("ct", "mr")), 0.0)
-    assert {name for name in objective.terms if not name.startswith(("dice/", "ce/"))} == terms
+    assert {name for name in objective.terms if not name.startswith(("dice/", "ce/", "class_distance/"))} == terms
     objective.loss.backward()
     without = {name for name, p in method.named_parameters() if p.grad is None and not name.startswith("embeddings")}
     assert not without

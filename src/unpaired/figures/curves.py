@@ -36,11 +36,14 @@ class Curve:
         return f"{self.title} by training step: {'; '.join(ends)}"
 
 
-def curves_of(log: Sequence[Mapping[str, str]], validation: Sequence[Mapping[str, str]]) -> Iterator[Curve]:
+def curves_of(
+    log: Sequence[Mapping[str, str]], validation: Sequence[Mapping[str, str]], classes: Sequence[str] = ()
+) -> Iterator[Curve]:
     """The panels that a run's log.csv and validation.csv rows have numbers for, loss first.
 
-    Log columns: `step`, `loss`, `lr` and `term/<name>` or `term/<name>/<modality>`; validation rows: `step`,
-    `modality`, `class`, `dice`. Cells that are empty or no finite number are skipped; no rows give no panels.
+    Log columns: `step`, `loss`, `lr` and `term/<name>`, `term/<name>/<modality>` or `term/<name>/<class>`, where a
+    class is its number and is called as in `classes`; validation rows: `step`, `modality`, `class`, `dice`. Cells that
+    are empty or no finite number are skipped; no rows give no panels.
     """
     loss = _column(log, "loss")
     if loss:
@@ -48,8 +51,9 @@ def curves_of(log: Sequence[Mapping[str, str]], validation: Sequence[Mapping[str
     terms: dict[str, dict[str, Points]] = defaultdict(dict)
     for column in log[0] if log else ():
         if column.startswith("term/") and (points := _column(log, column)):
-            name, _, modality = column.removeprefix("term/").partition("/")
-            terms[name][modality] = points
+            name, _, line = column.removeprefix("term/").partition("/")
+            known = line.isdecimal() and int(line) < len(classes)
+            terms[name][classes[int(line)] if known else line] = points
     for name, lines in terms.items():
         yield Curve(name, lines)
     dice = _validation_lines(validation)

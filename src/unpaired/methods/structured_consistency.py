@@ -54,6 +54,8 @@ CHOICES = {
     "attention.gate": ("classes", "positions"),
     "attention.aggregation": ("l1", "heads", "l2"),
 }
+CLASS_DISTANCE = "class_distance"
+"""The log's name for the distance of one class in SSC Eq. 10."""
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -169,7 +171,10 @@ class SSC(Method):
         return found
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
-        """SSC Eq. 12; the terms are those of `supervised_terms`, "aux/<modality>", "mod" and "img" (if weighted)."""
+        """SSC Eq. 12; the terms are those of `supervised_terms`, "aux/<modality>", "mod" and "img" (if weighted).
+
+        Only looked at: "class_distance/<class>", what each class (by its number) adds to Eq. 10, weighted or not.
+        """
         outputs = self.network({modality: batch.images for modality, batch in batches.items()})
         supervised = supervised_terms(outputs, batches, self.config)
         weighted: dict[str, tuple[float, Tensor]] = {}
@@ -179,13 +184,16 @@ class SSC(Method):
                 for modality, scales in attended.items():
                     loss = auxiliary_loss(scales, batches[modality], self.config, self.label_mapping)
                     weighted[f"aux/{modality}"] = self.config.auxiliary_weight, loss
+            vectors = [self.class_embeddings(modality) for modality in batches]
             if self.config.modality_weight > 0:
-                vectors = [self.class_embeddings(modality) for modality in batches]
                 weighted["mod"] = self.config.modality_weight, modality_consistency(vectors, self.config)
             if self.config.image_weight > 0:
                 weighted["img"] = self.config.image_weight, image_consistency(attended, batches, self.config)
         loss = torch.stack([supervised.loss, *(weight * term for weight, term in weighted.values())]).sum()
-        return Objective(loss, supervised.terms | {name: term.detach() for name, (_, term) in weighted.items()})
+        terms = supervised.terms | {name: term.detach() for name, (_, term) in weighted.items()}
+        with torch.no_grad():
+            distances = class_distances(vectors, self.config).unbind()
+        return Objective(loss, terms | {f"{CLASS_DISTANCE}/{number}": one for number, one in enumerate(distances)})
 
     def attend(self, output: NetworkOutput, modality: str) -> list[ScaleOutput]:
         """What the modality's EAM says of the network's output, scale by scale; in full precision."""
@@ -224,18 +232,24 @@ def modality_consistency(vectors: Sequence[Float[Tensor, "class width"]], config
 
     Zero for one modality.
     """
-    E = in_full_precision(torch.stack(list(vectors)))[:, 0 if config.background else 1 :]
+    return class_distances(vectors, config)[0 if config.background else 1 :].mean()
+
+
+def class_distances(vectors: Sequence[Float[Tensor, "class width"]], config: SSCConfig) -> Float[Tensor, " class"]:
+    """The distance in SSC Eq. 10 of each class with background: between its embeddings, the mean over all pairs of
+    modalities. Zeros for one modality."""
+    E = in_full_precision(torch.stack(list(vectors)))
     M = len(E)
     match config.distance:
         case "squared":
-            over_pairs = M * (E - E.mean(dim=0)).square().sum()
+            over_pairs = M * (E - E.mean(dim=0)).square().sum(dim=(0, 2))
         case "absolute":  # of the sorted values the k-th is larger than k others and smaller than M - 1 - k
             ranks = torch.arange(M, device=E.device, dtype=E.dtype)
-            over_pairs = torch.einsum("m,mcw->", 2 * ranks - (M - 1), E.sort(dim=0).values)
+            over_pairs = torch.einsum("m,mcw->c", 2 * ranks - (M - 1), E.sort(dim=0).values)
         case "cosine":
             units = F.normalize(E, dim=-1)
-            over_pairs = (M * units.square().sum() - units.sum(dim=0).square().sum()) / 2
-    return over_pairs / E.shape[1] / max(M * (M - 1) / 2, 1)
+            over_pairs = (M * units.square().sum(dim=(0, 2)) - units.sum(dim=0).square().sum(dim=1)) / 2
+    return over_pairs / max(M * (M - 1) / 2, 1)
 
 
 def image_consistency(

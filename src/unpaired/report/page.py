@@ -95,7 +95,7 @@ def write_report(
             themed(
                 curve.title, lambda theme, curve=curve: draw_curve(curve, tuple(dataset.modalities), theme), curve.alt
             )
-            for curve in curves_of(facts.log, facts.validation)
+            for curve in curves_of(facts.log, facts.validation, dataset.classes)
         ],
         splits=list(_split_rows(dataset)),
         recipe=None if facts.recipe is None else json.dumps(facts.recipe, indent=2, ensure_ascii=False),
