@@ -19,6 +19,7 @@ from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.nnformer import NNFormerConfig
+from unpaired.networks.sam_med3d import SAMMed3DConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.ummkd_unet import UMMKDUNetConfig
 from unpaired.networks.unet import UNetConfig
@@ -28,6 +29,9 @@ C = 3
 MONAI = "monai.networks.nets:"
 UNET = UNetConfig(width=4, widest=12, blocks=(1, 1, 1))
 UNET_LAYERS = ("encoder2", "encoder3")
+SAM_MED3D = SAMMed3DConfig(
+    width=4, depth=2, heads=2, patch=4, size=8, window=2, global_blocks=(1,), neck=8, relative_positions="intended"
+)
 
 # network -> the two feature maps whose affinity CSA compares, and which SSC's attention reads
 NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
@@ -53,6 +57,11 @@ NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
             modality_scale=True,
         ),
         ("decoder1", "decoder2"),
+    ),
+    "SAM-Med3D": (SAM_MED3D, ("encoder2", "neck")),
+    "SAM-Med3D, as in CMC": (
+        replace(SAM_MED3D, adapter=2, frozen=True, specific_encoders=True, specific_decoders=True),
+        ("encoder2", "neck"),
     ),
     "MONAI UNet": (
         AdaptedConfig(
@@ -91,6 +100,9 @@ METHODS: dict[str, MethodConfig] = {
     "CSA, literal": CSAConfig(consistency="literal"),
     "SSC": SSCConfig(),
 }
+DIMS = {"SAM-Med3D": (3,), "SAM-Med3D, as in CMC": (3,)}
+"""Spatial axes of the networks that don't segment both slices and volumes."""
+ROWS = [(name, dims) for name in NETWORKS for dims in DIMS.get(name, (2, 3))]
 TERMS = {"supervised": set(), "UMMKD": {"kd"}, "affinity": {"affinity"}, "SSC": {"mod", "img"}}
 """A row's terms besides those of single modalities, where they aren't CSA's."""
 
@@ -116,8 +128,7 @@ def batches(size: tuple[int, ...]) -> dict[str, Batch]:
     }
 
 
-@pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "dims"), ROWS)
 def test_every_method_trains_it(name: str, dims: int) -> None:
     network, layers = built(name, dims)
     shortest, *others = network.size_multiples

@@ -49,7 +49,11 @@ def test_a_run_begins_with_pretrained_weights(
     assert record["file"] == str(checkpoint)
     assert record["loaded"] == 2
     assert record["skipped"] == {"no counterpart in the network": 1}
-    assert f"2 tensors from {checkpoint}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"2 tensors from {checkpoint}" in said
+    counts = json.loads((run.folder / "versions.json").read_text())["parameters"]
+    assert counts == {"trained": sum(p.numel() for p in run.load_method("last").parameters()), "frozen": 0}
+    assert f"{counts['trained']:,} of {counts['trained']:,} parameters are trained" in said
 
     checkpoint.unlink()  # neither to use the run nor to find it finished
     run.load_method("last")

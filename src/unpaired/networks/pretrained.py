@@ -1,4 +1,4 @@
-"""Weights that others trained, into the Transformer backbones: ImageNet's Swin, and the released segmentation networks.
+"""Weights that others trained, into the Transformer backbones: ImageNet's Swin, and the released networks.
 
 A checkpoint is read with `weights_only=True` (or from safetensors): tensors, never code. Its keys are renamed to ours
 by the tables below; what has no counterpart, or another shape, is left out and said so in the report.
@@ -9,12 +9,15 @@ by the tables below; what has no counterpart, or another shape, is left out and 
   embedding, the steps down or, in 3D, the bias tables, which are all of another kind; nor `qkv` where a decoder block
   has keys and values only: they learned to answer projected queries, and there is no projection.
 - A released Swin-Unet or nnFormer into the same network of ours, whole.
+- A released SAM-Med3D: its image encoder. Prompt encoder and mask decoder stay out, there are no clicks here.
 
-Bias tables of another window size are interpolated (bicubic, per head). Index and mask tables follow from the window
-and are never loaded. An image channel's weights are the sum over the checkpoint's three where the network has one: the
-same function as repeating the image three times. Where modalities have encoders or norms of their own, each gets them.
+Bias tables of another window size are interpolated (bicubic, per head), and so are SAM-Med3D's positions (linear).
+Index and mask tables follow from the window and are never loaded. An image channel's weights are the sum over the
+checkpoint's three where the network has one: the same function as repeating the image three times. Where modalities
+have encoders or norms of their own, each gets them.
 """
 
+import argparse
 import hashlib
 import math
 import pickle
@@ -32,10 +35,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
+from unpaired.networks.decomposed_attention import resized_table
+from unpaired.networks.sam_med3d_encoder import resized_positions
 
 Rename = Sequence[tuple[str, str]]
 
-WRAPPERS = ("model", "state_dict", "network_weights")
+WRAPPERS = ("model", "state_dict", "network_weights", "model_state_dict")
 PREFIXES = re.compile(r"^(module\.|swin_unet\.|backbone\.)+")
 DERIVED = ("relative_position_index", "attn_mask", "relative_coords_table")
 
@@ -71,6 +76,15 @@ NNFORMER: Rename = (
     (r"^decoder\.layers\.(\d+)\.Upsample\.norm\.", r"decoder.ups.\1.norm."),
     (r"^final\.(\d+)\.up\.", r"outputs.\1."),
     *BLOCKS,
+)
+SAM_MED3D: Rename = (
+    (r"^image_encoder\.", ""),
+    (r"^(?=(patch_embed|pos_embed|blocks|neck)\b)", "encoder."),
+    (r"^encoder\.patch_embed\.proj\.", "encoder.embedding."),
+    (r"^encoder\.pos_embed$", "encoder.positions"),
+    (r"\.attn\.rel_pos_([dhw])$", r".attention.relative_\1"),
+    (r"\.attn\.", ".attention."),
+    (r"\.mlp\.lin(\d)\.", r".mlp.fc\1."),
 )
 
 
@@ -123,8 +137,9 @@ class PretrainedReport:
 def read_checkpoint(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
     """A checkpoint's tensors by name, and the file's SHA-256; if one is given it must be that.
 
-    Reads torch files with tensors only, and safetensors; a dict under "model" or "state_dict" is opened, and prefixes
-    such as "module." go. Raises InputError for a file that is missing, another one, broken, or needs code to be read.
+    Reads torch files with tensors only, and safetensors; a dict under one of WRAPPERS is opened, and prefixes such as
+    "module." go. Arguments of a command line beside the tensors are read too: a `Namespace` runs nothing. Raises
+    InputError for a file that is missing, another one, broken, or needs code to be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -136,11 +151,12 @@ def read_checkpoint(path: str | Path, sha256: str | None = None) -> tuple[dict[s
             f"{path} has SHA-256 {digest}, expected {sha256}; it is another file, or damaged: get it again"
         )
     try:
-        content: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content: Any = (
+                load_file(path)
+                if path.suffix == ".safetensors"
+                else torch.load(path, map_location="cpu", weights_only=True)
+            )
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds more than tensors, and reading that would run its code; on a machine where you trust it, "
@@ -203,8 +219,31 @@ def load_into_nnformer(
     return _load(network, tensors, tables, str(path), digest)
 
 
+def load_into_sam_med3d(
+    network: nn.Module, released_positions: bool, path: str | Path, sha256: str | None
+) -> PretrainedReport:
+    """Fill the encoders of a SAM-Med3D in place, from a released SAM-Med3D or its image encoder alone.
+
+    Raises InputError for a file that can't be read or holds none, and for a network without the released positions:
+    the weights would load and mean something else.
+    """
+    tensors, digest = read_checkpoint(path, sha256)
+    if checkpoint_kind(tensors) != "sam-med3d":
+        raise InputError(
+            f"{path} is no checkpoint of SAM-Med3D (it looks like {checkpoint_kind(tensors) or 'nothing known'})"
+        )
+    if not released_positions:
+        raise InputError(
+            f"{path} holds weights of the released SAM-Med3D, which were trained with its own relative positions; set "
+            'network.relative_positions to "released"'
+        )
+    return _load(network, tensors, [SAM_MED3D], str(path), digest)
+
+
 def checkpoint_kind(tensors: Mapping[str, Tensor]) -> str | None:
-    """Which layout the names have: "swin", "swin-unet", "nnformer", or None."""
+    """Which layout the names have: "swin", "swin-unet", "nnformer", "sam-med3d", or None."""
+    if any(name.endswith(".attn.rel_pos_d") for name in tensors):  # SAM, in 2D, has h and w only
+        return "sam-med3d"
     for start, kind in (("model_down.", "nnformer"), ("layers_up.", "swin-unet"), ("layers.0.blocks.0.attn.", "swin")):
         if any(name.startswith(start) for name in tensors):
             return kind
@@ -267,6 +306,11 @@ def _fitted(tensor: Tensor, shape: torch.Size, name: str) -> Tensor | None:
         return tensor
     if name.endswith("bias_table"):
         return resized_bias_table(tensor, shape[0]) if tensor.ndim == 2 and tensor.shape[1] == shape[1] else None
+    if name.endswith(".positions"):
+        fits = tensor.ndim == len(shape) and (tensor.shape[0], tensor.shape[-1]) == (shape[0], shape[-1])
+        return resized_positions(tensor, shape[1:-1]) if fits else None
+    if ".attention.relative_" in name:
+        return resized_table(tensor, shape[0]) if tensor.ndim == 2 and tensor.shape[1] == shape[1] else None
     if name.endswith("embedding.weight") and (shape[0], 1, *shape[2:]) == shape and tensor.shape[2:] == shape[2:]:
         return tensor.sum(1, keepdim=True) if len(tensor) == shape[0] else None
     return None

@@ -29,7 +29,7 @@ from unpaired.recipe import Recipe, build_method
 from unpaired.run import Run, load_weights, training_modalities
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
 from unpaired.training.norm_statistics import refresh_norms
-from unpaired.training.optimization import build_optimizer, learning_rate
+from unpaired.training.optimization import build_optimizer, learning_rate, parameter_counts
 from unpaired.training.processes import build_fabric, by_the_first
 from unpaired.training.progress import progress_bar, stop_on_signal
 from unpaired.training.validate import mean_dice, validate
@@ -85,6 +85,9 @@ def train(
         by_the_first(fabric, lambda: run.record("pretrained", pretrained))
         text = "{loaded} tensors from {file}, {fresh} begin fresh".format(**pretrained)
         console.print(text, highlight=False, soft_wrap=True)
+    counts = parameter_counts(method)
+    by_the_first(fabric, lambda: run.record("parameters", counts))
+    console.print(f"{counts['trained']:,} of {sum(counts.values()):,} parameters are trained", highlight=False)
     cache = Path(cache or run.folder.parent / "prepared")
     with ExitStack() as stack:
         by_the_first(fabric, lambda: stack.enter_context(only_one(run.lock, "training there")))

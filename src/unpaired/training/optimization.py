@@ -22,6 +22,14 @@ def build_optimizer(module: nn.Module, config: Optimization) -> optim.Optimizer:
     return kind(groups, lr=config.learning_rate)
 
 
+def parameter_counts(module: nn.Module) -> dict[str, int]:
+    """How many numbers the optimizer moves ("trained") and how many stay as they begin ("frozen")."""
+    counts = {"trained": 0, "frozen": 0}
+    for parameter in module.parameters():
+        counts["trained" if parameter.requires_grad else "frozen"] += parameter.numel()
+    return counts
+
+
 def learning_rate(config: Optimization, step: int, steps: int) -> float:
     """The learning rate of step `step` (from 0) of `steps`, after a linear warm-up of `warmup_steps`."""
     if step < config.warmup_steps:

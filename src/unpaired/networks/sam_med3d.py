@@ -1,0 +1,238 @@
+"""SAM-Med3D's image encoder with a convolutional decoder: what CMC segments with, and a network like any other here.
+
+    encoder      one for all modalities, or one for each as in CMC (`specific_encoders`); see `sam_med3d_encoder`
+    decoder      per halving of the patch: a transposed convolution, then twice 3x3x3 convolution, group norm, ReLU;
+                 channels halve each time (384 -> 192, 96, 48, 24)
+    output       1x1x1 convolution to classes
+
+CMC's own decoder is not published ("fine-tuned from the pre-trained decoder"); this one is plain, without skips, since
+the encoder has one resolution only. It is 3D: the patches of SAM-Med3D are cubes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unpaired.errors import InputError
+from unpaired.networks.modality_layers import Groups, ModalityNorm, check_images, modality_modules, run_modalities
+from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.pretrained import load_into_sam_med3d
+from unpaired.networks.sam_med3d_encoder import SAMMed3DEncoder
+from unpaired.shapes import Features, Images
+
+
+@dataclass(frozen=True)
+class SAMMed3DConfig(NetworkConfig):
+    """SAM-Med3D's `vit_b_ori` and a decoder. `cmc()` has the parts of the paper, `small()` is for two CPU cores."""
+
+    width: int = 768
+    """Channels of a token."""
+    depth: int = 12
+    """Blocks."""
+    heads: int = 12
+    """Attention heads of each block."""
+    patch: int = 16
+    """Voxels along each edge of the patch that becomes one token; a power of 2."""
+    size: int = 128
+    """Voxels along each axis of the images that the learned positions are made for; others are interpolated."""
+    window: int = 14
+    """Tokens along each axis of a window."""
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    """Blocks (from 0) that attend to the whole map instead of windows."""
+    neck: int = 384
+    """Channels that the encoder returns."""
+    relative_positions: str = "released"
+    """"released": as in the released code, with terms along the wrong axes and padding that is attended to; the
+    released weights need it. "intended": what was meant, several times cheaper; for training from scratch."""
+    adapter: int | None = None
+    """Channels between the two layers of each block's adapter; None: no adapters."""
+    frozen: bool = False
+    """Of the encoder only the adapters are trained. Needs `pretrained`, or a recipe with `init_from`."""
+    specific_encoders: bool = False
+    """One encoder per modality (CMC)."""
+    specific_decoders: bool = False
+    """One decoder per modality (CMC)."""
+    modality_norm: bool = False
+    """The decoder's group norms per modality."""
+    pretrained: str | None = None
+    """A checkpoint of SAM-Med3D to start from. See `networks/pretrained.py`."""
+    pretrained_sha256: str | None = None
+    """SHA-256 that the file must have."""
+    concatenate: bool | None = None
+    """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
+
+    @classmethod
+    def cmc(cls, pretrained: str | None = None, pretrained_sha256: str | None = None) -> "SAMMed3DConfig":
+        """As in CMC: an encoder per modality, frozen but for its adapters (width 192), and a decoder per modality."""
+        return cls(
+            adapter=192,
+            frozen=True,
+            specific_encoders=True,
+            specific_decoders=True,
+            pretrained=pretrained,
+            pretrained_sha256=pretrained_sha256,
+        )
+
+    @classmethod
+    def small(cls) -> "SAMMed3DConfig":
+        """For machines without a GPU, trained from scratch: 64x64x64 as 8x8x8 tokens of 96 channels, six blocks."""
+        return cls(
+            width=96,
+            depth=6,
+            heads=6,
+            patch=8,
+            size=64,
+            window=4,
+            global_blocks=(2, 5),
+            neck=96,
+            relative_positions="intended",
+        )
+
+    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SAMMed3D":
+        """Raises InputError for a field out of range, and for 2D images."""
+        if spatial_dims != 3:
+            raise InputError(
+                f"SAM-Med3D segments volumes, got spatial_dims={spatial_dims}; for slices take another network"
+            )
+        if self.patch < 2 or self.patch & (self.patch - 1):
+            raise InputError(
+                f"patch={self.patch} is no power of 2; the decoder doubles the size until it is whole again"
+            )
+        if self.neck < 1 or self.neck % self.patch:
+            raise InputError(f"neck={self.neck} can't be halved as often as patch={self.patch}; make it a multiple")
+        return SAMMed3D(self, modalities, channels, classes)
+
+    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
+        """From `pretrained`, if it is given. Raises InputError for a file that can't be read, or of another kind.
+
+        Also for a frozen encoder that would stay at random numbers.
+        """
+        if self.pretrained is None:
+            if self.frozen:
+                raise InputError(
+                    "network.frozen keeps the encoder as it begins, and nothing says where its weights come from: set "
+                    "network.pretrained to a checkpoint of SAM-Med3D, or init_from to a run"
+                )
+            return None
+        released = self.relative_positions == "released"
+        report = load_into_sam_med3d(network, released, self.pretrained, self.pretrained_sha256)
+        if self.frozen:
+            weights = dict(network.named_parameters())
+            missing = [name for name in report.fresh if name in weights and not weights[name].requires_grad]
+            if missing:
+                raise InputError(
+                    f"{self.pretrained} has nothing that fits {len(missing)} of the frozen weights ({missing[0]} is "
+                    "the first); take the checkpoint's width, depth, patch, neck and one channel, or set "
+                    "network.frozen=false"
+                )
+        return report.as_json()
+
+
+class SAMMed3D(Network):
+    """See the module's docstring. Features, for twelve blocks and a patch of 16:
+
+    "encoder1" to "encoder12": after each block; "neck": what the decoder gets; "decoder4" to "decoder1": twice as large
+    each time, "decoder1" has the images' size.
+    """
+
+    def __init__(self, config: SAMMed3DConfig, modalities: Sequence[str], channels: int, classes: int) -> None:
+        super().__init__()
+        self.config, self.modalities, self.channels, self.classes = config, tuple(modalities), channels, classes
+        self.size_multiples = (config.patch,) * 3
+        levels = config.patch.bit_length() - 1
+        self.feature_names = (
+            *(f"encoder{n}" for n in range(1, config.depth + 1)),
+            "neck",
+            *(f"decoder{n}" for n in range(levels, 0, -1)),
+        )
+
+        def encoder() -> SAMMed3DEncoder:
+            return SAMMed3DEncoder(
+                channels,
+                config.width,
+                config.depth,
+                config.heads,
+                config.patch,
+                config.size,
+                config.window,
+                config.global_blocks,
+                config.neck,
+                config.relative_positions,
+                config.adapter,
+                config.frozen,
+            )
+
+        def decoder(names: Sequence[str]) -> Decoder:
+            return Decoder(names, config.neck, levels, classes, shared_norms=not config.modality_norm)
+
+        names = self.modalities
+        self.encoder = PerModality({name: encoder() for name in names}) if config.specific_encoders else encoder()
+        self.decoder = (
+            PerModality({name: decoder([name]) for name in names}) if config.specific_decoders else decoder(names)
+        )
+
+    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
+        """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
+        check_images(images, self.modalities, self.channels, self.size_multiples)
+        return run_modalities(self.run, images, self.config.concatenate, mixed=False)
+
+    def run(self, x: Images, groups: Groups) -> NetworkOutput:
+        """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
+        encoded = self.encoder(x, groups)
+        *decoded, logits = self.decoder(encoded[-1], groups)
+        return NetworkOutput(logits, dict(zip(self.feature_names, [*encoded, *decoded], strict=True)))
+
+
+class PerModality(nn.Module):
+    """A module for each modality, from (images or maps, groups) to a list of maps, which join again."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.by_modality = modality_modules(modules)
+
+    def forward(self, x: Features, groups: Groups) -> list[Tensor]:
+        """Each image goes through its own modality's module."""
+        parts = x.split(list(groups.values()))
+        outputs = [self.by_modality[name](part, {name: len(part)}) for name, part in zip(groups, parts, strict=True)]
+        return [torch.cat(maps) for maps in zip(*outputs, strict=True)]
+
+
+class Decoder(nn.Module):
+    """Doubles the size `levels` times, halving the channels, and ends in logits."""
+
+    def __init__(self, modalities: Sequence[str], channels: int, levels: int, classes: int, shared_norms: bool) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(Level(modalities, channels // 2**level, shared_norms) for level in range(levels))
+        self.output = nn.Conv3d(channels // 2**levels, classes, 1)
+
+    def forward(self, x: Features, groups: Groups) -> list[Tensor]:
+        """The map of each level, deepest first, then the logits."""
+        maps = []
+        for level in self.levels:
+            x = level(x, groups)
+            maps.append(x)
+        return [*maps, self.output(x)]
+
+
+class Level(nn.Module):
+    """Transposed convolution to twice the size and half the channels, then twice convolution, group norm, ReLU."""
+
+    def __init__(self, modalities: Sequence[str], channels: int, shared_norms: bool) -> None:
+        super().__init__()
+        half = channels // 2
+
+        def norm() -> ModalityNorm:
+            return ModalityNorm("group", half, modalities, 3, shared_norms, eps=1e-5)
+
+        self.up = nn.ConvTranspose3d(channels, half, 2, 2)
+        self.convolution1, self.norm1 = nn.Conv3d(half, half, 3, padding=1), norm()
+        self.convolution2, self.norm2 = nn.Conv3d(half, half, 3, padding=1), norm()
+
+    def forward(self, x: Features, groups: Groups) -> Tensor:
+        """(batch, half the channels, *twice the size)."""
+        x = F.relu(self.norm1(self.convolution1(self.up(x)), groups))
+        return F.relu(self.norm2(self.convolution2(x), groups))
