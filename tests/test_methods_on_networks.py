@@ -60,8 +60,8 @@ NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
     ),
     "SAM-Med3D": (SAM_MED3D, ("encoder2", "neck")),
     "SAM-Med3D, as in CMC": (
-        replace(SAM_MED3D, adapter=2, frozen=True, specific_encoders=True, specific_decoders=True),
-        ("encoder2", "neck"),
+        replace(SAM_MED3D, adapter=2, frozen=True, specific_encoders=True, specific_decoders=True, fusion="paired"),
+        ("neck", "fusion"),
     ),
     "MONAI UNet": (
         AdaptedConfig(

@@ -97,12 +97,14 @@ def test_maps_by_name_and_size() -> None:
     assert network.size_multiples == (16, 16, 16)
 
 
-def test_cmc_trains_adapters_and_decoders_only() -> None:
+def test_cmc_trains_adapters_fusion_and_decoders_only() -> None:
     with torch.device("meta"):
         network = SAMMed3DConfig.cmc().build(NAMES, 1, 5, 3)
         decoder = sum(p.numel() for p in SAMMed3DConfig().build(["ct"], 1, 5, 3).decoder.parameters())
     adapters = 12 * (768 * 192 + 192 + 192 * 768 + 768 + 1)
-    assert parameter_counts(network) == {"trained": 2 * (adapters + decoder), "frozen": 2 * 92_924_928}
+    three, one = 384 * 384 * 27 + 384, 384 * 384 + 384
+    trained = 2 * (adapters + three + 2 * one + decoder) + 2 * three + 2 * 384
+    assert parameter_counts(network) == {"trained": trained, "frozen": 2 * 92_924_928}
 
 
 @pytest.mark.parametrize("config", [SMALL, CMC, replace(SMALL, modality_norm=True)], ids=["shared", "cmc", "norms"])
@@ -125,6 +127,34 @@ def test_modalities_with_parts_of_their_own_leave_each_other_alone() -> None:
     network({"ct": some_images(8, 8, 8)["ct"]})["ct"].logits.sum().backward()
     for name, parameter in network.named_parameters():
         assert (parameter.grad is None) == ("by_modality.mr." in name), name
+
+
+def test_a_fusion_stands_between_neck_and_decoder() -> None:
+    network = built(replace(CMC, fusion="paired"))
+    x = some_images(8, 8, 8)
+    pair = network(x)
+    assert list(pair["ct"].features)[3:6] == ["neck", "awareness", "fusion"]
+    assert network.fusion is not None
+    necks = torch.cat([pair[name].features["neck"] for name in NAMES])
+    aware, fused = network.fusion(necks, {"ct": 2, "mr": 2})
+    torch.testing.assert_close(torch.cat([pair[name].features["awareness"] for name in NAMES]), aware)
+    torch.testing.assert_close(torch.cat([pair[name].features["fusion"] for name in NAMES]), fused)
+    logits = network.decoder(fused, {"ct": 2, "mr": 2})[-1]
+    torch.testing.assert_close(torch.cat([pair[name].logits for name in NAMES]), logits)
+    lone = network({"ct": x["ct"]})["ct"]
+    torch.testing.assert_close(lone.features["awareness"], pair["ct"].features["awareness"])
+    assert (lone.logits - pair["ct"].logits).abs().max() > 1e-4
+
+
+def test_fused_alone_no_one_else_matters() -> None:
+    network = built(replace(CMC, fusion="alone"))
+    x = some_images(8, 8, 8)
+    torch.testing.assert_close(network(x)["ct"].logits, network({"ct": x["ct"]})["ct"].logits)
+    x["mr"] = x["mr"][:1]
+    assert network(x)["mr"].logits.shape[0] == 1
+    paired = built(replace(CMC, fusion="paired"))
+    with pytest.raises(InputError, match=r"as many images of each modality.*'ct': 2, 'mr': 1"):
+        paired(x)
 
 
 def test_the_decoder_written_out() -> None:
@@ -254,6 +284,7 @@ def test_checkpoints_that_do_not_fit(checkpoint: Path, tmp_path: Path) -> None:
     ("config", "dims", "says"),
     [
         (SMALL, 2, "segments volumes, got spatial_dims=2"),
+        (replace(SMALL, fusion="pared"), 3, "fusion 'pared' is not known.*paired"),
         (replace(SMALL, patch=6), 3, "patch=6 is no power of 2"),
         (replace(SMALL, neck=6), 3, "neck=6 can't be halved as often as patch=4"),
         (replace(SMALL, relative_positions="intendet"), 3, "'intendet' are not known.*intended"),

@@ -98,7 +98,7 @@ def run_modalities(
     same_size = len(set(sizes.values())) == 1
     if mixed and not same_size:
         raise InputError(
-            f"a norm shared by all modalities needs images of one size in one step, got {sizes}; "
+            f"a norm shared by all modalities, or their fusion, needs images of one size in one step, got {sizes}; "
             "use one patch size, or a norm per modality"
         )
     if concatenate is None:

@@ -1,6 +1,7 @@
 """SAM-Med3D's image encoder with a convolutional decoder: what CMC segments with, and a network like any other here.
 
     encoder      one for all modalities, or one for each as in CMC (`specific_encoders`); see `sam_med3d_encoder`
+    fusion       CMC's awareness and fusion between the two, where asked for; see `fusion`
     decoder      per halving of the patch: a transposed convolution, then twice 3x3x3 convolution, group norm, ReLU;
                  channels halve each time (384 -> 192, 96, 48, 24)
     output       1x1x1 convolution to classes
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
+from unpaired.networks.fusion import Fusion
 from unpaired.networks.modality_layers import Groups, ModalityNorm, check_images, modality_modules, run_modalities
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
 from unpaired.networks.pretrained import load_into_sam_med3d
@@ -56,6 +58,9 @@ class SAMMed3DConfig(NetworkConfig):
     """One encoder per modality (CMC)."""
     specific_decoders: bool = False
     """One decoder per modality (CMC)."""
+    fusion: str | None = None
+    """CMC's awareness and fusion of what the encoders return. "paired": of all modalities in one pass, a lone one with
+    itself; "alone": each with itself, in training too. None: decoders get what encoders return."""
     modality_norm: bool = False
     """The decoder's group norms per modality."""
     pretrained: str | None = None
@@ -67,12 +72,13 @@ class SAMMed3DConfig(NetworkConfig):
 
     @classmethod
     def cmc(cls, pretrained: str | None = None, pretrained_sha256: str | None = None) -> "SAMMed3DConfig":
-        """As in CMC: an encoder per modality, frozen but for its adapters (width 192), and a decoder per modality."""
+        """As in CMC: encoders frozen but for adapters (width 192) and decoders per modality, with a paired fusion."""
         return cls(
             adapter=192,
             frozen=True,
             specific_encoders=True,
             specific_decoders=True,
+            fusion="paired",
             pretrained=pretrained,
             pretrained_sha256=pretrained_sha256,
         )
@@ -135,7 +141,8 @@ class SAMMed3DConfig(NetworkConfig):
 class SAMMed3D(Network):
     """See the module's docstring. Features, for twelve blocks and a patch of 16:
 
-    "encoder1" to "encoder12": after each block; "neck": what the decoder gets; "decoder4" to "decoder1": twice as large
+    "encoder1" to "encoder12": after each block; "neck": what the encoder returns (F of CMC); with a fusion "awareness"
+    (F_mia) and "fusion": what decoders get; "decoder4" to "decoder1": twice as large
     each time, "decoder1" has the images' size.
     """
 
@@ -147,6 +154,7 @@ class SAMMed3D(Network):
         self.feature_names = (
             *(f"encoder{n}" for n in range(1, config.depth + 1)),
             "neck",
+            *(("awareness", "fusion") if config.fusion else ()),
             *(f"decoder{n}" for n in range(levels, 0, -1)),
         )
 
@@ -171,6 +179,7 @@ class SAMMed3D(Network):
 
         names = self.modalities
         self.encoder = PerModality({name: encoder() for name in names}) if config.specific_encoders else encoder()
+        self.fusion = None if config.fusion is None else Fusion(names, config.neck, config.fusion)
         self.decoder = (
             PerModality({name: decoder([name]) for name in names}) if config.specific_decoders else decoder(names)
         )
@@ -178,13 +187,15 @@ class SAMMed3D(Network):
     def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
         """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
         check_images(images, self.modalities, self.channels, self.size_multiples)
-        return run_modalities(self.run, images, self.config.concatenate, mixed=False)
+        return run_modalities(self.run, images, self.config.concatenate, mixed=self.config.fusion == "paired")
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
-        encoded = self.encoder(x, groups)
-        *decoded, logits = self.decoder(encoded[-1], groups)
-        return NetworkOutput(logits, dict(zip(self.feature_names, [*encoded, *decoded], strict=True)))
+        maps = [*self.encoder(x, groups)]
+        if self.fusion is not None:
+            maps += self.fusion(maps[-1], groups)
+        *decoded, logits = self.decoder(maps[-1], groups)
+        return NetworkOutput(logits, dict(zip(self.feature_names, [*maps, *decoded], strict=True)))
 
 
 class PerModality(nn.Module):
