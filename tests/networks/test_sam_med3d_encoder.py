@@ -1,7 +1,5 @@
 """SAM-Med3D's encoder against numbers of its released code, and what CMC adds to it."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,14 +7,13 @@ import torch
 from torch import Tensor
 
 from golden.released_networks import image, weight
+from golden.sam_med3d import GOLDEN
 from unpaired.errors import InputError
 from unpaired.networks.pretrained import SAM_MED3D, renamed
 from unpaired.networks.sam_med3d_encoder import SAMMed3DEncoder, resized_positions
 from unpaired.recipe import Optimization
 from unpaired.training.optimization import build_optimizer
 
-# Of the authors' code (SAM-Med3D f3de1fa), as `golden/released_networks.py` says.
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "sam_med3d.json").read_text())
 SMALL: dict[str, Any] = {"width": 8, "depth": 2, "heads": 2, "patch": 4, "size": 12, "window": 2, "neck": 4}
 SMALL |= {"global_blocks": (1,), "relative_positions": "intended"}
 

@@ -8,9 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from golden.sam_med3d import released_state
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.sam_med3d import SAMMed3DConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.recipe import Optimization, Recipe
 from unpaired.recipes.phantom import csa
@@ -64,3 +66,40 @@ def test_a_wrong_path_leaves_no_run_behind(phantom: Dataset, tmp_path: Path) -> 
     with pytest.raises(InputError, match="found no checkpoint"):
         train(recipe(tmp_path / "none.pth"), phantom, tmp_path / "run", hardware=IN_PROCESS, show=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_cmc_in_two_stages_moves_adapters_only(
+    phantom: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each modality by itself from the released weights, then together from that run."""
+    checkpoint = tmp_path / "sam_med3d.pth"
+    torch.save({"model_state_dict": released_state()}, checkpoint)
+    network = SAMMed3DConfig.cmc(str(checkpoint))
+    network = replace(
+        network, width=8, depth=3, heads=2, patch=4, size=8, window=3, global_blocks=(1,), neck=8, adapter=2
+    )
+    first = replace(
+        recipe(checkpoint, steps=2),
+        network=replace(network, fusion="alone"),
+        optimization=Optimization(optimizer="adamw", learning_rate=0.01, weight_decay=0.1),
+        patch_size=(8, 8, 8),
+        context_slices=1,
+        modalities=("bssfp", "ct"),
+    )
+    separate = train(first, phantom, tmp_path / "separate", hardware=IN_PROCESS)
+    assert "parameters are trained" in capsys.readouterr().err
+    second = replace(first, network=network, init_from=str(separate.folder))
+    together = train(second, phantom, tmp_path / "together", hardware=IN_PROCESS, show=False)
+    assert "pretrained" not in json.loads((together.folder / "versions.json").read_text())
+    start, end = load_file(separate.weights("last")), load_file(together.weights("last"))
+    theirs = released_state()
+    frozen = [name for name in start if name.startswith("encoder.") and ".adapter." not in name]
+    assert len(frozen) == 2 * (3 + 3 * 15 + 6)
+    assert all(torch.equal(start[name], end[name]) for name in frozen)
+    for name in ("bssfp", "ct"):
+        assert torch.equal(end[f"encoder.by_modality.{name}.positions"], theirs["image_encoder.pos_embed"])
+    still = [name for name in start if name not in frozen and torch.equal(start[name], end[name])]
+    assert still == []
+    counts = json.loads((together.folder / "versions.json").read_text())["parameters"]
+    assert counts["frozen"] == sum(start[name].numel() for name in frozen)
+    assert counts["trained"] == sum(x.numel() for x in start.values()) - counts["frozen"]
