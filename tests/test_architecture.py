@@ -67,7 +67,16 @@ ALLOWED = {
     "training": {"recipe", "run", "lock", "data", "methods", "inference", "evaluation"},
     "figures": {"run", "data", "methods", "evaluation"},
     "report": {"run", "data", "methods", "evaluation", "figures"},
-    "interpretation": {"data", "recipe", "run", "inference", "evaluation", "figures", *NETWORK_PARTS},
+    "interpretation": {
+        "data",
+        "recipe",
+        "run",
+        "inference",
+        "evaluation",
+        "figures",
+        "methods.structured_consistency",
+        *NETWORK_PARTS,
+    },
     "demo": {"data", "recipes", "run", "training", "inference", "evaluation", "report"},
     "commands": {
         "data",

@@ -10,9 +10,12 @@ import pytest
 
 from unpaired import cli
 from unpaired.data.manifest import write_dataset
+from unpaired.interpretation.class_attention import ClassAttention
+from unpaired.interpretation.plan import Options, make_plan, read_members
+from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.networks.adapt import AdaptedConfig
 from unpaired.networks.unet import UNetConfig
-from unpaired.recipe import Recipe
+from unpaired.recipe import Recipe, build_method
 from unpaired.run import Run
 
 LAYERS = [f"group{number}" for number in range(1, 10)]
@@ -43,6 +46,40 @@ def test_everything_is_written(both):
     assert {"affinity_csa.png", "maps_msbn_ct.png", "segmentations.png", "localization_lge_best.svg"} <= names
     for name in names:
         assert f'href="figures/{name}"' in page
+
+
+def unused(*_):
+    raise AssertionError
+
+
+def test_an_ssc_run_shows_its_attention(phantom, tmp_path, monkeypatch):
+    method = SSCConfig(scales=("encoder3", "decoder2"))
+    network = UNetConfig(width=4, blocks=(1, 1, 1))
+    run = Run.create(tmp_path / "ssc", Recipe(network, method, (48, 48), steps=1, modalities=("ct", "lge")), phantom)
+    trained = build_method(run.recipe, run.modalities, len(phantom.classes))
+    run.save_weights(trained.network, "best")
+    run.append_rows("log", [{"step": step, "loss": 1, "term/class_distance/1": 0.5 / step} for step in (1, 10)])
+    run.save_state({"step": 1, "method": trained.state_dict()})
+    monkeypatch.setattr("unpaired.report.features_page.DPI", 20)
+    assert cli.main(["features", str(run.folder), "--device", "cpu", "--layers", "decoder2"]) == 0
+    page = (run.folder / "features" / "features.html").read_text(encoding="utf-8")
+    assert 'id="attention"' in page
+    assert "LV from 0.5 to 0.05" in page
+    names = {path.name for path in (run.folder / "features" / "figures").iterdir()}
+    assert {"correlation_ssc.png", "attention_ssc_ct.png", "attention_ssc_lge.png"} <= names
+    rows = list(csv.DictReader((run.folder / "features" / "correlations.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 2 * len(phantom.classes) ** 2
+    sums: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        key = row["scale"], row["modality"], row["class"]
+        sums[key] = sums.get(key, 0) + float(row["r"])
+    assert all(total == pytest.approx(1, abs=1e-4) for total in sums.values())
+    (run.folder / "resume.pt").unlink()
+    members = read_members([str(run.folder)])
+    found = ClassAttention()
+    found.add(members[0], make_plan(members, None, Options()), unused, unused, [], "cpu")
+    assert (found.correlations, found.attention, len(found.distances)) == ([], [], 1)
+    assert found.notes[0].startswith("ssc: no attention to show: ")
 
 
 def test_only_test_patients_are_reported(both, phantom):

@@ -61,7 +61,16 @@ def features(
     with Console(stderr=True).status("looking") as status:  # shows nothing where stderr is no terminal
         found = study(members, read_dataset(data) if data else None, options, status.update)
         page = write_features(
-            out, found.comparison, found.choosing, found.maps, found.affinities, found.grid, found.notes
+            out,
+            found.comparison,
+            found.choosing,
+            found.maps,
+            found.affinities,
+            found.grid,
+            found.notes,
+            found.attention.correlations,
+            found.attention.attention,
+            found.attention.distances,
         )
     if json:
         document = {} if found.comparison is None else to_json(found.comparison, found.choosing)

@@ -44,6 +44,19 @@ def disagreements(matrices: Matrices) -> list[Disagreement]:
     return found
 
 
+def differences(matrices: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+    """Of two modalities the first's matrix minus the second's, of more each minus the mean of all; None where there is
+    nothing to subtract."""
+    present = [matrix for matrix in matrices if matrix is not None]
+    across = 1 if len(matrices) == 2 else len(matrices)
+    if len(present) < 2:
+        return [None] * across
+    if across == 1:
+        return [present[0] - present[1]]
+    mean = np.mean(present, axis=0)
+    return [None if matrix is None else matrix - mean for matrix in matrices]
+
+
 def disagreement_table(
     runs: Mapping[str, tuple[Matrices, Matrices]], classes: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:

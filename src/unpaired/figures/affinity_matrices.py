@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from unpaired.errors import InputError
-from unpaired.evaluation.affinity import Matrices, channel_order, disagreements
+from unpaired.evaluation.affinity import Matrices, channel_order, differences, disagreements
 from unpaired.figures.style import LIGHT, Theme
 
 PANEL_INCHES, GAP_INCHES, BLOCK_GAP_INCHES, FOOT_INCHES = 1.4, 0.06, 0.25, 0.22
@@ -38,7 +38,7 @@ def draw_affinities(view: AffinityView, theme: Theme = LIGHT) -> Figure:
     """
     if len(view.modalities) < 2:
         raise InputError(f"{view.run}: expected two modalities or more to compare, got {len(view.modalities)}")
-    heads = [*view.modalities, *_difference_names(view)]
+    heads = [*view.modalities, *difference_names(view.modalities)]
     width = LEFT_INCHES + 2 * len(heads) * PANEL_INCHES + BLOCK_GAP_INCHES + RIGHT_INCHES
     height = TOP_INCHES + len(view.classes) * (PANEL_INCHES + FOOT_INCHES)
     figure = Figure(figsize=(width, height), facecolor=theme.paper)
@@ -51,7 +51,7 @@ def draw_affinities(view: AffinityView, theme: Theme = LIGHT) -> Figure:
         for number, name in enumerate(view.classes):
             of_class = [of_modality[number] for of_modality in matrices]
             bottom = height - TOP_INCHES - (number + 1) * (PANEL_INCHES + FOOT_INCHES) + FOOT_INCHES
-            for column, matrix in enumerate([*of_class, *_differences(of_class)]):
+            for column, matrix in enumerate([*of_class, *differences(of_class)]):
                 size = (PANEL_INCHES - GAP_INCHES) / width, (PANEL_INCHES - GAP_INCHES) / height
                 axes = figure.add_axes(((left + column * PANEL_INCHES) / width, bottom / height, *size))
                 kind = "cosine" if column < len(view.modalities) else "difference"
@@ -89,22 +89,11 @@ def affinities_alt(view: AffinityView) -> str:
     )
 
 
-def _difference_names(view: AffinityView) -> list[str]:
-    if len(view.modalities) == 2:
-        return [" − ".join(view.modalities)]
-    return [f"{name} − mean" for name in view.modalities]
-
-
-def _differences(of_class: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
-    """One for two modalities, else one each; None where there is nothing to subtract."""
-    present = [matrix for matrix in of_class if matrix is not None]
-    across = 1 if len(of_class) == 2 else len(of_class)
-    if len(present) < 2:
-        return [None] * across
-    if across == 1:
-        return [present[0] - present[1]]
-    mean = np.mean(present, axis=0)
-    return [None if matrix is None else matrix - mean for matrix in of_class]
+def difference_names(modalities: Sequence[str]) -> list[str]:
+    """What the columns of `differences` are called."""
+    if len(modalities) == 2:
+        return [" − ".join(modalities)]
+    return [f"{name} − mean" for name in modalities]
 
 
 def _largest_difference(view: AffinityView) -> float:
@@ -113,7 +102,7 @@ def _largest_difference(view: AffinityView) -> float:
         np.abs(one).ravel()
         for matrices in (view.before, view.after)
         for of_class in zip(*matrices, strict=True)
-        for one in _differences(of_class)
+        for one in differences(of_class)
         if one is not None
     ]
     return (float(np.quantile(np.concatenate(found), 0.995)) or 1.0) if found else 1.0

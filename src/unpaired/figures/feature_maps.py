@@ -81,16 +81,16 @@ def draw_feature_maps(view: FeatureView) -> Figure:
         gray = case.volume[view.depth, rows, cols]
         panels[0].imshow(gray, cmap="gray", vmin=low, vmax=high, extent=extent)
         write_on(panels[0], 0.04, 0.96, name, "left", "top")
-        _draw_map(panels[1], view.mean[box], view.mean[box], extent, inside_outside(view.mean, mask, certain))
-        _draw_map(panels[2], np.where(mask, view.mean, 0)[box], view.mean[box], extent, "")
+        draw_map(panels[1], view.mean[box], view.mean[box], extent, inside_outside(view.mean, mask, certain))
+        draw_map(panels[2], np.where(mask, view.mean, 0)[box], view.mean[box], extent, "")
         for axes, channel, precision, values in zip(panels[3:], best.numbers, best.precisions, best.maps, strict=False):
-            _draw_map(axes, values[box], values[box], extent, inside_outside(values, mask, certain))
+            draw_map(axes, values[box], values[box], extent, inside_outside(values, mask, certain))
             write_on(axes, 0.04, 0.96, f"{channel} · AP {100 * precision:.0f} %", "left", "top")
         if best.numbers:
-            _draw_map(panels[-1], np.where(mask, best.maps[0], 0)[box], best.maps[0][box], extent, "")
+            draw_map(panels[-1], np.where(mask, best.maps[0], 0)[box], best.maps[0][box], extent, "")
             write_on(panels[-1], 0.04, 0.96, f"{best.numbers[0]}", "left", "top")
         for axes in panels[:-1]:
-            _outline(axes, mask[box], number, case, extent)
+            draw_outline(axes, mask[box], number, case, extent)
     heads = [
         "image, class",
         "mean |F|",
@@ -122,7 +122,8 @@ def feature_maps_alt(view: FeatureView) -> str:
     )
 
 
-def _draw_map(axes: Axes, values: np.ndarray, scale: np.ndarray, extent: tuple[float, ...], text: str) -> None:
+def draw_map(axes: Axes, values: np.ndarray, scale: np.ndarray, extent: tuple[float, ...], text: str) -> None:
+    """A map from 0 (black) to the largest value of `scale`, with a line of text in its corner."""
     left, right, bottom, top = extent
     most = float(scale.max()) or 1.0
     axes.imshow(values, cmap="magma", vmin=0, vmax=most, extent=(left, right, bottom, top), interpolation="nearest")
@@ -130,7 +131,8 @@ def _draw_map(axes: Axes, values: np.ndarray, scale: np.ndarray, extent: tuple[f
         write_on(axes, 0.04, 0.04, text, "left", "bottom")
 
 
-def _outline(axes: Axes, mask: np.ndarray, number: int, case: CaseView, extent: tuple[float, ...]) -> None:
+def draw_outline(axes: Axes, mask: np.ndarray, number: int, case: CaseView, extent: tuple[float, ...]) -> None:
+    """The contour of class `number` in its color; nothing where the part shown is all inside or all outside."""
     if not mask.any() or mask.all() or min(mask.shape) < 2:
         return
     x = (np.arange(mask.shape[1]) + 0.5) * case.spacing_mm[2]

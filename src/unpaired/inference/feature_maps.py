@@ -147,7 +147,7 @@ def slice_maps(
     for window in feature_windows(network, recipe, case.volume, case.modality, [layer], depth):
         here = replace(window, owned=(slice(depth, depth + 1), *window.owned[1:]))
         maps = np.abs(window.features[layer])
-        (z,), rows, cols = _cell_indices(here, maps.shape[1:])
+        (z,), rows, cols = cell_indices(here, maps.shape[1:])
         mean[window.owned[1:]] = maps[:, z].mean(axis=0)[np.ix_(rows, cols)]
         kept[:, *window.owned[1:]] = maps[list(channels), z][:, rows[:, None], cols]
     return SliceMaps(mean, kept)
@@ -160,7 +160,7 @@ def _places(length: int, window: int, overlap: float) -> list[tuple[int, slice]]
     return [(start, slice(*ends)) for start, ends in zip(starts, pairwise(borders), strict=True)]
 
 
-def _cell_indices(window: FeatureWindow, grid: Sequence[int]) -> list[np.ndarray]:
+def cell_indices(window: FeatureWindow, grid: Sequence[int]) -> list[np.ndarray]:
     """Along each axis, the cell of the feature map's `grid` that each owned voxel lies in."""
     axes = zip(window.owned, window.start, window.size, grid, strict=True)
     return [(np.arange(own.start, own.stop) - start) * cells // length for own, start, length, cells in axes]
@@ -169,7 +169,7 @@ def _cell_indices(window: FeatureWindow, grid: Sequence[int]) -> list[np.ndarray
 def _cells(window: FeatureWindow, maps: np.ndarray, labels: np.ndarray, classes: int) -> Cells:
     """The cells of one window that own voxels of a certain class."""
     used, places = zip(
-        *(np.unique(index, return_inverse=True) for index in _cell_indices(window, maps.shape[1:])), strict=True
+        *(np.unique(index, return_inverse=True) for index in cell_indices(window, maps.shape[1:])), strict=True
     )
     shape = tuple(len(index) for index in used)
     cell = np.ravel_multi_index(np.ix_(*places), shape)

@@ -6,6 +6,7 @@ chosen on them.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from unpaired.figures.segmentation_grid import GridCase, dice_by_class, median_a
 from unpaired.inference.affinity_matrices import pooled_affinities, untrained_network
 from unpaired.inference.feature_maps import layer_cells, read_labeled_case, slice_maps
 from unpaired.inference.predictor import choose_device
+from unpaired.interpretation.class_attention import ClassAttention
 from unpaired.interpretation.plan import Member, Options, Plan, make_plan
 from unpaired.networks.network import Network
 from unpaired.run import Run
@@ -46,6 +48,7 @@ class Study:
     maps: list[FeatureView]
     affinities: list[AffinityView]
     grid: list[GridCase]
+    attention: ClassAttention = field(default_factory=ClassAttention)
     notes: list[str] = field(default_factory=list)
 
 
@@ -61,6 +64,7 @@ def study(members: Sequence[Member], data: Dataset | None, options: Options, say
     comparison = None
     maps: list[FeatureView] = []
     affinities: list[AffinityView] = []
+    attention = ClassAttention()
     if found:
         rows = {name: of_run.rows for name, of_run in found.items()}
         comparison = compare_localization(rows, plan.dataset.classes, options.baseline)
@@ -74,10 +78,18 @@ def study(members: Sequence[Member], data: Dataset | None, options: Options, say
                 )
                 if len(plan.modalities) > 1:
                     affinities.append(_affinity_view(member, network, plan, options))
+                attention.add(
+                    member,
+                    plan,
+                    partial(_case, member.run, plan.dataset),
+                    partial(_view, classes=plan.dataset.classes),
+                    [shown[modality] for modality in plan.modalities],
+                    options.device,
+                )
         if len(plan.modalities) < 2:
             notes.append("affinity matrices need two modalities or more to compare")
     grid, missing = _grid(members, plan)
-    return Study(comparison, plan.choosing, maps, affinities, grid, notes + missing)
+    return Study(comparison, plan.choosing, maps, affinities, grid, attention, notes + attention.notes + missing)
 
 
 def _network(run: Run, options: Options) -> Network:
@@ -132,18 +144,9 @@ def _feature_views(
     classes = plan.dataset.classes
     for case_id in cases:
         case = _case(member.run, plan.dataset, plan.dataset.case(case_id))
-        reference = np.where(case.label_map < len(classes), case.label_map.astype(np.int16), -1)
-        view = CaseView(
-            case.id,
-            case.modality,
-            classes,
-            case.volume,
-            reference,
-            None,
-            case.geometry.spacing_mm,
-            edge_letters(case.geometry),
-        )
-        depth = telling_slice(reference)
+        view = _view(case, classes)
+        assert view.reference is not None
+        depth = telling_slice(view.reference)
         ranked = [
             found.choices.get((case.modality, plan.layer, c), [])[: options.channels] for c in range(len(classes))
         ]
@@ -158,6 +161,13 @@ def _feature_views(
             for of_class in ranked
         )
         yield FeatureView(member.name, plan.layer, view, depth, maps.mean, channels)
+
+
+def _view(case: Case, classes: tuple[str, ...]) -> CaseView:
+    """The prepared case as figures take it; voxels of several possible classes are -1."""
+    reference = np.where(case.label_map < len(classes), case.label_map.astype(np.int16), -1)
+    edges = edge_letters(case.geometry)
+    return CaseView(case.id, case.modality, classes, case.volume, reference, None, case.geometry.spacing_mm, edges)
 
 
 def _affinity_view(member: Member, network: Network, plan: Plan, options: Options) -> AffinityView:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from unpaired.evaluation.affinity import disagreement_table
+from unpaired.evaluation.affinity import disagreement_table, disagreements
 from unpaired.evaluation.localization import KINDS
 from unpaired.evaluation.localization_comparison import LocalizationComparison
 from unpaired.evaluation.localization_tables import (
@@ -20,6 +21,15 @@ from unpaired.evaluation.localization_tables import (
     write_localization,
 )
 from unpaired.figures.affinity_matrices import AffinityView, affinities_alt, draw_affinities
+from unpaired.figures.class_attention import (
+    AttentionView,
+    CorrelationView,
+    attention_alt,
+    correlations_alt,
+    draw_attention,
+    draw_correlations,
+)
+from unpaired.figures.curves import Curve, draw_curve
 from unpaired.figures.feature_maps import FeatureView, draw_feature_maps, feature_maps_alt
 from unpaired.figures.localization import draw_localization, localization_alt
 from unpaired.figures.segmentation_grid import GridCase, draw_segmentation_grid, segmentation_grid_alt
@@ -51,6 +61,9 @@ def write_features(
     affinities: Sequence[AffinityView],
     grid: Sequence[GridCase],
     notes: Sequence[str] = (),
+    correlations: Sequence[CorrelationView] = (),
+    attention: Sequence[AttentionView] = (),
+    distances: Sequence[Curve] = (),
 ) -> Path:
     """Write tables, figures (`figures/`) and the page into the folder `out`; returns the page.
 
@@ -92,6 +105,20 @@ def write_features(
         pair=affinities[0].pair if affinities else None,
         modalities=affinities[0].modalities if affinities else (),
         grid=keep.scan("segmentations", draw_segmentation_grid(grid), segmentation_grid_alt(grid)) if grid else None,
+        correlations=[
+            keep.matrices(
+                f"correlation_{one.run}", lambda theme, one=one: draw_correlations(one, theme), correlations_alt(one)
+            )
+            for one in correlations
+        ],
+        correlation_table=_correlation_table(correlations, keep),
+        attention=[
+            keep.scan(f"attention_{one.run}_{one.view.modality}", draw_attention(one), attention_alt(one))
+            for one in attention
+        ],
+        distances=[
+            keep.plot(one.title, lambda theme, one=one: draw_curve(one, (), theme), one.alt) for one in distances
+        ],
         files=[*files, *keep.written],
     )
     write_text(out / PAGE, page)
@@ -105,6 +132,25 @@ def _affinity_table(affinities: Sequence[AffinityView], keep: "_Keeper") -> Tabl
     head, rows = disagreement_table({one.run: (one.before, one.after) for one in affinities}, affinities[0].classes)
     keep.csv("affinities.csv", [head, *rows])
     return Table("mean squared differences", head, rows, 2)
+
+
+def _correlation_table(correlations: Sequence[CorrelationView], keep: "_Keeper") -> Table | None:
+    """Every R that is drawn and how far the modalities' are apart, as correlations.csv; on the page the latter."""
+    if not correlations:
+        return None
+    entries, rows = [], []
+    for view in correlations:
+        values = disagreements(view.matrices)
+        for number, scale in enumerate(view.scales):
+            value = values[number].elementwise
+            rows.append([view.run, scale, "–" if value is None else f"{value:.2g}"])
+            for modality, of_modality in zip(view.modalities, view.matrices, strict=True):
+                R = of_modality[number]
+                for place, entry in np.ndenumerate([] if R is None else R):
+                    names = [view.classes[index] for index in place]
+                    entries.append([view.run, scale, modality, *names, f"{entry:.6g}"])
+    keep.csv("correlations.csv", [["run", "scale", "modality", "class", "other_class", "r"], *entries])
+    return Table("mean squared differences", ["run", "scale", "of R between modalities"], rows, 2)
 
 
 class _Keeper:
