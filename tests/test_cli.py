@@ -70,7 +70,7 @@ def broken(data: Path, tmp_path: Path) -> Path:
 def edit(folder: Path, **changes: object) -> Path:
     """Replace top-level fields of the folder's manifest; None removes one."""
     path = folder / "dataset.json"
-    document = json.loads(path.read_text()) | changes
+    document = json.loads(path.read_text(encoding="utf-8")) | changes
     path.write_text(json.dumps({key: value for key, value in document.items() if value is not None}))
     return folder
 
@@ -94,9 +94,9 @@ def test_verify_finds_nothing_wrong_with_a_phantom(data: Path, capsys: pytest.Ca
 
 def test_split_writes_every_case_once(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("split", data, tmp_path / "s.json", "--test", 0.25, "--validation", 0.25) == 0
-    split = json.loads((tmp_path / "s.json").read_text())
+    split = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
     assert sorted(case for side in split.values() for case in side) == sorted(
-        case["id"] for case in json.loads((data / "dataset.json").read_text())["cases"]
+        case["id"] for case in json.loads((data / "dataset.json").read_text(encoding="utf-8"))["cases"]
     )
     assert str(tmp_path / "s.json") in capsys.readouterr().out
     assert run("split", data, tmp_path / "folds", "--folds", 3) == 0
@@ -106,7 +106,7 @@ def test_split_writes_every_case_once(data: Path, tmp_path: Path, capsys: pytest
 def test_few_shot_keeps_the_other_sides(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("split", data, tmp_path / "s.json", "--test", 0.25, "--validation", 0.25) == 0
     assert run("few-shot", data, tmp_path / "one.json", "lge", 1, "--split", tmp_path / "s.json") == 0
-    whole, few = (json.loads((tmp_path / name).read_text()) for name in ("s.json", "one.json"))
+    whole, few = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("s.json", "one.json"))
     assert few["test"] == whole["test"]
     assert few["validation"] == whole["validation"]
     assert set(few["train"]) < set(whole["train"])
@@ -156,7 +156,7 @@ def test_predict_evaluate_report(
     assert run("evaluate", out, trained, "--out", tmp_path / "scores", "--workers", 1) == 0
     with (tmp_path / "scores" / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    document = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    document = json.loads((tmp_path / "scores" / "scores.json").read_text(encoding="utf-8"))
     assert len(rows) == len(document["scores"]) == len(tests) * 5
     values = {case.id: dict(zip(phantom.classes, phantom.source_values(case.modality), strict=True)) for case in tests}
     modality = {case.id: case.modality for case in tests}
@@ -175,8 +175,8 @@ def test_predict_evaluate_report(
     assert run(*report) == 2, "the run's own scores are not those of other predictions"
     shutil.move(trained / "evaluation", tmp_path / "evaluation")
     assert run(*report) == 0
-    assert "<html" in page.read_text()
-    assert 'href="evaluation/scores.csv"' in page.read_text()
+    assert "<html" in page.read_text(encoding="utf-8")
+    assert 'href="evaluation/scores.csv"' in page.read_text(encoding="utf-8")
 
     page.unlink()
     label = read_image(out / "ct004.nii.gz")
@@ -246,7 +246,7 @@ def test_a_missing_prediction_is_listed_and_scored_nowhere(
     shutil.copy(data / "ct" / "ct004_label.nii.gz", out / "ct004.nii.gz")
     assert run("evaluate", out, trained, "--workers", 1) == 1
     assert "failed: lge012: no prediction" in capsys.readouterr().err
-    document = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
+    document = json.loads((tmp_path / "evaluation" / "scores.json").read_text(encoding="utf-8"))
     assert {score["case"] for score in document["scores"]} == {"ct004"}
     assert {score["dice"] for score in document["scores"]} == {1.0}
     assert [failure["case"] for failure in document["failures"]] == ["bssfp008", "lge012"]
@@ -454,4 +454,4 @@ def test_a_folder_that_is_a_file_is_named(
     ):
         assert run(*arguments) == 2
         assert str(tmp_path / "file") in one_line(capsys)
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"

@@ -63,7 +63,7 @@ def test_folders_of_any_tool(folders: Path, capsys: pytest.CaptureFixture[str]) 
         "comparison.tex",
         "differences.csv",
     ]
-    document = json.loads((folders / "out" / "comparison.json").read_text())
+    document = json.loads((folders / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert [method["name"] for method in document["methods"]] == ["right", "moved", "blind"]
     row = next(r for r in document["columns"] if (r["score"], r["class"], r["method"]) == ("dice", "mean", "moved"))
     assert (row["p"], row["worse"], row["effect"]) == (2 / 2**7, 7, -1)
@@ -81,7 +81,7 @@ def test_json_for_programs(folders: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_seeds_of_one_method(folders: Path) -> None:
     seeds = f"ours={folders / 'right'},{folders / 'shifted'}"
     assert compare(folders, folders / "blind", seeds) == 0
-    document = json.loads((folders / "out" / "comparison.json").read_text())
+    document = json.loads((folders / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert document["methods"][1]["seeds"] == 2
     row = next(r for r in document["columns"] if (r["score"], r["class"], r["method"]) == ("dice", "mean", "ours"))
     assert (row["std_over"], row["paired_patients"]) == ("seeds", 7)
@@ -98,7 +98,7 @@ def test_a_missing_prediction_refuses_until_told_otherwise(folders: Path, capsys
     assert not (folders / "out").exists()
     assert compare(folders, folders / "right", folders / "shifted", "--common") == 0
     assert "LEFT OUT: 2 cases" in capsys.readouterr().out
-    assert "LEFT OUT: 2 cases" in (folders / "out" / "comparison.md").read_text()
+    assert "LEFT OUT: 2 cases" in (folders / "out" / "comparison.md").read_text(encoding="utf-8")
 
 
 def test_runs_and_a_page_with_figures(phantom: Dataset, manifest: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_what_stops_the_block_leaves_the_old_file(tmp_path: Path, error: type[Ba
 
     with pytest.raises(error):
         stopped()
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["weights"]
 
 
@@ -62,7 +62,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Cal
     assert str(caught.value) == (
         f"can't write {path}: No space left on device; free some space or choose another folder"
     )
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["scores.csv"]
 
 

@@ -42,8 +42,8 @@ def test_what_is_written_is_read_back(run: Run, phantom: Dataset) -> None:
     for stored, case in zip(opened.dataset.cases, phantom.cases, strict=True):
         assert (stored.id, stored.split, stored.image.resolve()) == (case.id, case.split, case.image.resolve())
     assert opened.modalities == ("ct", "bssfp", "lge")
-    assert "phantom/csa" in (run.folder / "README.txt").read_text()
-    versions = json.loads((run.folder / "versions.json").read_text())
+    assert "phantom/csa" in (run.folder / "README.txt").read_text(encoding="utf-8")
+    versions = json.loads((run.folder / "versions.json").read_text(encoding="utf-8"))
     assert versions["torch"] == torch.__version__.split("+")[0] or versions["torch"] == torch.__version__
     assert {"unpaired", "python", "platform", "command", "git", "started"} <= set(versions)
 
@@ -178,14 +178,14 @@ def test_rows_are_read_back_as_text(run: Run) -> None:
     assert not (run.folder / "log.csv").exists()
     run.append_rows("log", [{"step": 1, "loss": 0.5}])
     run.append_rows("log", [{"step": 2, "loss": 0.25}])
-    assert (run.folder / "log.csv").read_text() == "step,loss\n1,0.5\n2,0.25\n"
+    assert (run.folder / "log.csv").read_text(encoding="utf-8") == "step,loss\n1,0.5\n2,0.25\n"
     assert run.rows("log") == [{"step": "1", "loss": "0.5"}, {"step": "2", "loss": "0.25"}]
 
 
 def test_a_run_keeps_the_columns_it_began_with(run: Run) -> None:
     run.append_rows("log", [{"step": 1, "loss": 0.5, "old": 3}])
     run.append_rows("log", [{"step": 2, "new": 7, "loss": 0.25}])
-    assert (run.folder / "log.csv").read_text() == "step,loss,old\n1,0.5,3\n2,0.25,\n"
+    assert (run.folder / "log.csv").read_text(encoding="utf-8") == "step,loss,old\n1,0.5,3\n2,0.25,\n"
 
 
 WHOLE = "step,loss,seconds\n1,0.5,0.1\n10,0.25,0.9\n20,0.125,1.8\n"

@@ -157,7 +157,7 @@ def test_bad_cases_are_listed_and_the_others_done(dataset: Dataset, tmp_path: Pa
 
 def test_report_tells_what_was_done(dataset: Dataset, tmp_path: Path) -> None:
     prepared = prepare(dataset, RECIPE, tmp_path / "out")
-    report = json.loads(prepared.report.read_text())
+    report = json.loads(prepared.report.read_text(encoding="utf-8"))
     case = report["cases"]["case0"]
     assert case["file_shape"] == list(SHAPE)
     assert case["shape"] == [6, 14, 15]
@@ -173,7 +173,7 @@ def test_a_crop_that_cuts_labels_away_is_a_warning(dataset: Dataset, tmp_path: P
     cut = prepare(dataset, Preprocessing(roi="center", size=(None, None, 6)), tmp_path / "cut")
     assert [case for case, _ in cut.warnings] == ["case0", "case1", "case2"]  # case3 has no label
     assert "LV 0.29, myo 0.67" in cut.warnings[0][1]
-    report = json.loads(cut.report.read_text())
+    report = json.loads(cut.report.read_text(encoding="utf-8"))
     assert report["warnings"] == dict(cut.warnings)
     assert report["cases"]["case0"]["cut_label_voxels"] == {"1": 24, "2": 24}
     again = prepare(dataset, Preprocessing(roi="center", size=(None, None, 6)), tmp_path / "cut")

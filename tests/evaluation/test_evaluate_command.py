@@ -118,7 +118,7 @@ def test_one_wrong_prediction_is_a_listed_failure_and_exit_code_1(folders, capsy
     assert len(lines) == 1
     assert lines[0].startswith("failed: case: ")
     assert WRONG[what] in lines[0]
-    document = json.loads(out if as_json else (folders / "out" / "scores.json").read_text())
+    document = json.loads(out if as_json else (folders / "out" / "scores.json").read_text(encoding="utf-8"))
     assert {score["case"] for score in document["scores"]} == {"good"}
     assert [failure["case"] for failure in document["failures"]] == ["case"]
     assert f"failed: case: {document['failures'][0]['message']}" == lines[0]
@@ -159,7 +159,7 @@ def test_one_name_that_matches_no_case_of_the_manifest(folders, manifest, capsys
 
 
 def test_the_same_case_twice_in_the_manifest(folders, manifest, capsys):
-    document = json.loads(manifest.read_text())
+    document = json.loads(manifest.read_text(encoding="utf-8"))
     document["cases"].append(document["cases"][0])
     manifest.write_text(json.dumps(document))
     assert evaluate(folders, "--json", reference=manifest) == 2
@@ -215,7 +215,10 @@ def test_every_column_is_in_the_files_and_in_the_json(folders, capsys):
     assert "transunet HD95 vox" in table
     assert evaluate(folders, *arguments, "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document == {"folder": str(folders / "out"), **json.loads((folders / "out" / "scores.json").read_text())}
+    assert document == {
+        "folder": str(folders / "out"),
+        **json.loads((folders / "out" / "scores.json").read_text(encoding="utf-8")),
+    }
     assert "area surface" in document["definitions"]
     assert "transunet: HD95 in units of voxels" in document["definitions"]
     with (folders / "out" / "scores.csv").open(newline="") as file:

@@ -109,7 +109,7 @@ def test_a_reference_that_changed(run):
 
 def test_scores_of_an_older_version_are_read_and_not_judged(run):
     path = run / "evaluation" / "scores.json"
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text(encoding="utf-8"))
     del document["files"]
     path.write_text(json.dumps(document))
     write_image(run / "predictions" / "a.nii.gz", label_map(2), np.eye(4))

@@ -233,12 +233,17 @@ def test_files_hold_the_tables_and_leave_none_of_an_older_comparison(tmp_path, f
     write_comparison(comparison, tmp_path, [found])
     with (tmp_path / PAPER_FILE).open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 128
-    assert json.loads((tmp_path / "comparison.json").read_text())["paper_tables"][0]["table"] == "csa-table-1"
-    assert (tmp_path / "comparison.tex").read_text().startswith(latex(comparison))
-    assert LABEL not in (tmp_path / "comparison.csv").read_text() + (tmp_path / "differences.csv").read_text()
+    assert (
+        json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))["paper_tables"][0]["table"]
+        == "csa-table-1"
+    )
+    assert (tmp_path / "comparison.tex").read_text(encoding="utf-8").startswith(latex(comparison))
+    assert LABEL not in (tmp_path / "comparison.csv").read_text(encoding="utf-8") + (
+        tmp_path / "differences.csv"
+    ).read_text(encoding="utf-8")
     write_comparison(comparison, tmp_path)
     assert not (tmp_path / PAPER_FILE).exists()
-    assert LABEL not in (tmp_path / "comparison.md").read_text()
+    assert LABEL not in (tmp_path / "comparison.md").read_text(encoding="utf-8")
 
 
 # ---- the command
@@ -317,7 +322,7 @@ def test_the_command_groups_runs_scores_what_is_lacking_and_writes_all(runs, tmp
     # One row of voxels lacks in the first seed, two in the second: HD 1 and 2 voxels, whatever the spacing.
     assert found["csa:hd_voxels", "lge"]["value"] == pytest.approx(1.5)
     assert not list(runs[0].glob("evaluation/*csa*"))
-    assert "csa:dice" not in (runs[0] / "evaluation" / "scores.csv").read_text()
+    assert "csa:dice" not in (runs[0] / "evaluation" / "scores.csv").read_text(encoding="utf-8")
 
 
 def test_the_command_refuses_a_wrong_table_and_a_single_recipe(runs, tmp_path):
@@ -342,7 +347,9 @@ def test_the_page_shows_the_table_beside_the_paper_s(found, tmp_path):
     from unpaired.report.template import render
 
     write_comparison(found.comparison, tmp_path, [found])
-    text = write_comparison_report(found.comparison, tmp_path / "page.html", layouts=[found]).read_text()
+    text = write_comparison_report(found.comparison, tmp_path / "page.html", layouts=[found]).read_text(
+        encoding="utf-8"
+    )
     section = text.split('<section id="papers">')[1].split("</section>")[0]
     assert section.count("<table") == section.count("</table>") == 2
     assert section.count(f">{LABEL}<") == 12

@@ -87,7 +87,7 @@ def test_the_case_to_look_at_first_is_on_top(tmp_path: Path) -> None:
     assert least_agreed_first([good, bad, empty]) == [empty, bad, good]
     write_uncertainty([good, bad, empty], tmp_path)
     assert read_uncertainty(tmp_path) == [empty, bad, good]
-    lines = (tmp_path / "uncertainty.csv").read_text().splitlines()
+    lines = (tmp_path / "uncertainty.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "case,modality,class_name,members,volume_ml,low_ml,high_ml,agreement"
     assert lines[1] == "empty,ct,LV,2,0.0,0.0,0.0,"
     assert len(lines) == 1 + 3 * 2

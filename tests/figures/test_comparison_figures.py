@@ -17,7 +17,16 @@ from unpaired.figures.style import DARK, LIGHT, svg
 
 def method(name, gain, missed=None, classes=("LV", "RV")):
     rows = [
-        Score(p, p, modality, c, "scored", 0.5 + 0.05 * k + gain, hd95=10.0 - k - 10 * gain, reference_ml=5.0)
+        Score(
+            f"{p}_{modality}",
+            p,
+            modality,
+            c,
+            "scored",
+            0.5 + 0.05 * k + gain,
+            hd95=10.0 - k - 10 * gain,
+            reference_ml=5.0,
+        )
         for modality in ("ct", "mr")
         for k, p in enumerate("abcd")
         for c in classes

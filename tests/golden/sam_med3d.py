@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text())
+GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def released_state() -> dict[str, Tensor]:

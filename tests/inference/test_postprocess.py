@@ -134,7 +134,7 @@ def test_a_run_without_the_field_is_resumed(phantom: Dataset, tmp_path: Path) ->
     """Run folders of a version that had no post-processing."""
     run = Run.create(tmp_path / "run", csa(), phantom)
     path = run.folder / "recipe.json"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     start, stop = text.index(' "postprocessing"'), text.index(' "validate_every"')
     path.write_text(text[:start] + text[stop:])
     assert Run.create(run.folder, csa(), phantom).recipe == csa()

@@ -151,7 +151,7 @@ def test_agreement_is_listed_with_the_lowest_on_top(runs: list[Run], scans: Path
         rows = list(csv.DictReader(file))
     assert [row["case"] for row in rows] == [case.case for case in cases for _ in classes[1:]]
     assert {row["members"] for row in rows} == {"3"}
-    record = json.loads((tmp_path / "a.prediction.json").read_text())
+    record = json.loads((tmp_path / "a.prediction.json").read_text(encoding="utf-8"))
     assert record["uncertainty"]["agreement"] == pytest.approx(expected.agreement)
 
 

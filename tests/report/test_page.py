@@ -149,7 +149,9 @@ def test_missing_files_are_named_and_nothing_else_breaks(world, evaluation, tmp_
     (tmp_path / "log.csv").write_text("")
     (tmp_path / "recipe.json").write_text("{")
     (tmp_path / "split.json").write_text("[]")
-    text = Page(write_report(tmp_path, dataset, predictions, evaluation, tmp_path / "x" / "r.html").read_text()).text
+    text = Page(
+        write_report(tmp_path, dataset, predictions, evaluation, tmp_path / "x" / "r.html").read_text(encoding="utf-8")
+    ).text
     for name in ("log.csv has no rows", "recipe.json: expected JSON", "split.json holds a list"):
         assert name in text
     assert "versions.json is not in the run folder" in text
@@ -174,7 +176,11 @@ def test_patients_seen_in_training_are_called_out(world, evaluation, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "split.json").write_text(json.dumps({"train": ["a_ct"], "test": ["a_ct"]}))
     (tmp_path / "run" / "recipe.json").write_text(json.dumps({"preprocessing": {"roi": "label"}}))
-    text = Page(write_report(tmp_path / "run", dataset, predictions, evaluation, tmp_path / "r.html").read_text()).text
+    text = Page(
+        write_report(tmp_path / "run", dataset, predictions, evaluation, tmp_path / "r.html").read_text(
+            encoding="utf-8"
+        )
+    ).text
     assert "also used in training or validation (p_a)" in text
     assert "the reference leaks" in text
 
@@ -182,10 +188,10 @@ def test_patients_seen_in_training_are_called_out(world, evaluation, tmp_path):
 def test_an_evaluation_without_scores_and_a_vanished_prediction(world, evaluation, tmp_path):
     dataset, predictions, run = world
     none = Evaluation([], evaluation.failures)
-    text = Page(write_report(run, dataset, predictions, none, tmp_path / "none.html").read_text()).text
+    text = Page(write_report(run, dataset, predictions, none, tmp_path / "none.html").read_text(encoding="utf-8")).text
     assert "No case was scored" in text
     only = Evaluation([score for score in evaluation.scores if score.case == "e_mr"], [])
-    text = Page(write_report(run, dataset, tmp_path, only, tmp_path / "gone.html").read_text()).text
+    text = Page(write_report(run, dataset, tmp_path, only, tmp_path / "gone.html").read_text(encoding="utf-8")).text
     assert "Not drawn: the prediction e_mr.nii.gz is no longer in" in text
 
 

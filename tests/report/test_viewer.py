@@ -66,10 +66,10 @@ def test_facts_cannot_end_their_element(world, evaluation):
 def test_niivue_is_the_published_file():
     """The sum in its README, and the version it names there, are those of the file."""
     bundle = (FOLDER / "niivue" / "niivue.umd.js").read_bytes()
-    readme = (FOLDER / "niivue" / "README.md").read_text()
+    readme = (FOLDER / "niivue" / "README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(bundle).hexdigest() in readme
     version = re.search(r"`@niivue/niivue` (\d+\.\d+\.\d+)", readme).group(1)
     assert f'"{version}"'.encode() in bundle
-    licenses = (FOLDER / "niivue" / "LICENSES.txt").read_text()
+    licenses = (FOLDER / "niivue" / "LICENSES.txt").read_text(encoding="utf-8")
     assert "BSD 2-Clause License" in licenses
     assert f"@niivue/niivue {version}" in licenses

@@ -65,7 +65,7 @@ def assert_same(a: Run, b: Run) -> None:
 
 
 def test_a_run_folder_holds_what_its_readme_says(straight: Run) -> None:
-    readme = (straight.folder / "README.txt").read_text()
+    readme = (straight.folder / "README.txt").read_text(encoding="utf-8")
     names = {path.name for path in straight.folder.iterdir()}
     for name in names - {"README.txt"}:
         assert name in readme, f"README.txt is silent about {name}"

@@ -47,13 +47,13 @@ def test_a_run_begins_with_pretrained_weights(
     weights = load_file(run.weights("last"))
     for half in ("encoder", "decoder"):
         torch.testing.assert_close(weights[f"{half}.stages.0.blocks.0.attention.qkv.weight"], qkv, atol=1e-6, rtol=0)
-    record = json.loads((run.folder / "versions.json").read_text())["pretrained"]
+    record = json.loads((run.folder / "versions.json").read_text(encoding="utf-8"))["pretrained"]
     assert record["file"] == str(checkpoint)
     assert record["loaded"] == 2
     assert record["skipped"] == {"no counterpart in the network": 1}
     said = capsys.readouterr().err
     assert f"2 tensors from {checkpoint}" in said
-    counts = json.loads((run.folder / "versions.json").read_text())["parameters"]
+    counts = json.loads((run.folder / "versions.json").read_text(encoding="utf-8"))["parameters"]
     assert counts == {"trained": sum(p.numel() for p in run.load_method("last").parameters()), "frozen": 0}
     assert f"{counts['trained']:,} of {counts['trained']:,} parameters are trained" in said
 
@@ -90,7 +90,7 @@ def test_cmc_in_two_stages_moves_adapters_only(
     assert "parameters are trained" in capsys.readouterr().err
     second = replace(first, network=network, init_from=str(separate.folder))
     together = train(second, phantom, tmp_path / "together", hardware=IN_PROCESS, show=False)
-    assert "pretrained" not in json.loads((together.folder / "versions.json").read_text())
+    assert "pretrained" not in json.loads((together.folder / "versions.json").read_text(encoding="utf-8"))
     start, end = load_file(separate.weights("last")), load_file(together.weights("last"))
     theirs = released_state()
     frozen = [name for name in start if name.startswith("encoder.") and ".adapter." not in name]
@@ -100,6 +100,6 @@ def test_cmc_in_two_stages_moves_adapters_only(
         assert torch.equal(end[f"encoder.by_modality.{name}.positions"], theirs["image_encoder.pos_embed"])
     still = [name for name in start if name not in frozen and torch.equal(start[name], end[name])]
     assert still == []
-    counts = json.loads((together.folder / "versions.json").read_text())["parameters"]
+    counts = json.loads((together.folder / "versions.json").read_text(encoding="utf-8"))["parameters"]
     assert counts["frozen"] == sum(start[name].numel() for name in frozen)
     assert counts["trained"] == sum(x.numel() for x in start.values()) - counts["frozen"]
