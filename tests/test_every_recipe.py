@@ -32,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def narrow(config: Any) -> int:
-    """Channels to shrink a network to: half of nnFormer's first ones must be more than one, which a layer norm loses."""
+    """Channels to shrink a network to: half of nnFormer's first ones must be more than one (layer norm loses it)."""
     return 4 if isinstance(config, NNFormerConfig) else 2
 
 
