@@ -13,6 +13,7 @@ from unpaired.evaluation.comparison_cells import best_methods
 from unpaired.evaluation.comparison_latex import latex
 from unpaired.evaluation.comparison_notes import notes, warnings
 from unpaired.evaluation.comparison_tables import markdown
+from unpaired.evaluation.few_shot import few_shot_curves
 from unpaired.evaluation.paper_formats import paper_json, paper_latex, paper_markdown, paper_records
 from unpaired.evaluation.paper_layout import PaperLayout
 from unpaired.files import write_text
@@ -21,6 +22,8 @@ SCHEMA = 1
 FILES = ("comparison.md", "comparison.tex", "comparison.csv", "differences.csv", "comparison.json")
 PAPER_FILE = "paper_tables.csv"
 """Written only where something is laid out as a paper's table."""
+FEW_SHOT_FILE = "few_shot.csv"
+"""Written only where runs of one recipe were trained on different numbers of patients of a modality."""
 
 
 def to_json(comparison: Comparison, layouts: Sequence[PaperLayout] = ()) -> dict[str, Any]:
@@ -55,8 +58,9 @@ def to_json(comparison: Comparison, layouts: Sequence[PaperLayout] = ()) -> dict
 def write_comparison(comparison: Comparison, folder: Path, layouts: Sequence[PaperLayout] = ()) -> Path:
     """Write `FILES` into `folder` and return it; files of those names are replaced.
 
-    `layouts` are appended to the tables and the JSON; `PAPER_FILE` has them alone, and is removed if there are none, so
-    that it never belongs to another comparison than the files beside it.
+    `layouts` are appended to the tables and the JSON; `PAPER_FILE` has them alone, and `FEW_SHOT_FILE` every draw of
+    few-shot runs. These two are removed if there are none, so that they never belong to another comparison than the
+    files beside them.
     """
     records = list(_records(comparison))
     document = to_json(comparison, layouts)
@@ -66,11 +70,27 @@ def write_comparison(comparison: Comparison, folder: Path, layouts: Sequence[Pap
     write_text(folder / "comparison.csv", _csv(records))
     write_text(folder / "differences.csv", _csv(_patient_records(comparison)))
     write_text(folder / "comparison.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    if papers:
-        write_text(folder / PAPER_FILE, _csv(papers))
-    else:
-        (folder / PAPER_FILE).unlink(missing_ok=True)
+    for name, rows in ((PAPER_FILE, papers), (FEW_SHOT_FILE, list(_draws(comparison)))):
+        if rows:
+            write_text(folder / name, _csv(rows))
+        else:
+            (folder / name).unlink(missing_ok=True)
     return folder
+
+
+def _draws(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    """A flat row per few-shot run and modality it was scored on."""
+    for curve in few_shot_curves(comparison):
+        for draw in curve.draws:
+            yield {
+                "method": curve.method,
+                "few_patients_of": curve.scarce,
+                "training_patients": draw.patients,
+                "scored_on": curve.measured,
+                "score": curve.score,
+                "mean": draw.value,
+                "run": draw.place.as_posix(),
+            }
 
 
 def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:

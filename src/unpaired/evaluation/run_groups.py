@@ -29,8 +29,8 @@ class RunGroup:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A place without a name of the user's, its recipe and what may differ from those that repeat it."""
+class TrainedRun:
+    """A run's place, its recipe and what may differ from those that repeat it."""
 
     place: Path
     recipe: Mapping[str, Any]
@@ -43,7 +43,7 @@ class _Run:
         """Equal for the runs of one recipe."""
         return json.dumps({name: value for name, value in self.recipe.items() if name not in OF_A_RUN}, sort_keys=True)
 
-    def repeats(self, other: "_Run") -> bool:
+    def repeats(self, other: "TrainedRun") -> bool:
         """Whether both are runs of one method: one recipe, and about as many patients to train on."""
         counts = [(count, other.training.get(name, 0)) for name, count in self.training.items()]
         few = self.training.keys() != other.training.keys() or any(max(pair) >= ALIKE * min(pair) for pair in counts)
@@ -59,11 +59,11 @@ def group_runs(texts: Sequence[str], row: Row | None = None) -> list[RunGroup]:
     name, the later ones say in which fields they differ. Raises InputError for two runs of one recipe, seed and split,
     which are no repetition, and for a damaged `recipe.json`.
     """
-    groups: list[tuple[str, list[_Run] | tuple[Path, ...]]] = []
+    groups: list[tuple[str, list[TrainedRun] | tuple[Path, ...]]] = []
     for text in texts:
         name, places = parse_contender(text)
         named = "=" in text and not Path(text).exists()
-        run = _read(places[0]) if len(places) == 1 and not named else None
+        run = read_trained_run(places[0]) if len(places) == 1 and not named else None
         if run is None:
             groups.append((name, places))
             continue
@@ -73,7 +73,7 @@ def group_runs(texts: Sequence[str], row: Row | None = None) -> list[RunGroup]:
         else:
             _require_another(run, own)
             own.append(run)
-    firsts: dict[str, _Run] = {}
+    firsts: dict[str, TrainedRun] = {}
     found = []
     for name, runs in groups:
         if not isinstance(runs, list):
@@ -85,7 +85,7 @@ def group_runs(texts: Sequence[str], row: Row | None = None) -> list[RunGroup]:
     return found
 
 
-def _require_another(run: _Run, others: Sequence[_Run]) -> None:
+def _require_another(run: TrainedRun, others: Sequence[TrainedRun]) -> None:
     for other in others:
         if (other.recipe.get("seed"), other.split) == (run.recipe.get("seed"), run.split):
             raise InputError(
@@ -94,7 +94,11 @@ def _require_another(run: _Run, others: Sequence[_Run]) -> None:
             )
 
 
-def _read(place: Path) -> _Run | None:
+def read_trained_run(place: Path) -> TrainedRun | None:
+    """The run that a path given to `parse_contender` belongs to; None if it belongs to none.
+
+    Raises InputError for a damaged file of the run.
+    """
     folder = folder_of(place)
     if not (folder / "recipe.json").is_file():
         return None
@@ -106,7 +110,7 @@ def _read(place: Path) -> _Run | None:
         read_json(folder / name, advice) if (folder / name).is_file() else None
         for name in ("split.json", "dataset.json")
     )
-    return _Run(place, recipe, split, _training(split, dataset))
+    return TrainedRun(place, recipe, split, _training(split, dataset))
 
 
 def _training(split: Any, dataset: Any) -> dict[str, int]:
@@ -120,7 +124,7 @@ def _training(split: Any, dataset: Any) -> dict[str, int]:
     return {modality: len(names) for modality, names in sorted(patients.items())}
 
 
-def _differing(first: _Run, other: _Run) -> str:
+def _differing(first: TrainedRun, other: TrainedRun) -> str:
     """ "method.consistency=literal, steps=100": the fields of `other` that are not as in `first`."""
     ours, theirs = _flat(first.recipe), _flat(other.recipe)
     names = [name for name in theirs if theirs[name] != ours.get(name) and name not in OF_A_RUN]

@@ -18,7 +18,7 @@ from unpaired.evaluation.comparison_cells import (
     test_cells,
     title,
 )
-from unpaired.evaluation.comparison_files import FILES, PAPER_FILE
+from unpaired.evaluation.comparison_files import FEW_SHOT_FILE, FILES, PAPER_FILE
 from unpaired.evaluation.comparison_notes import cautions, notes
 from unpaired.evaluation.contenders import Contender
 from unpaired.evaluation.freshness import unchecked
@@ -27,6 +27,7 @@ from unpaired.evaluation.scores import Score
 from unpaired.evaluation.summaries import MEAN
 from unpaired.files import write_text
 from unpaired.report.comparison_pictures import (
+    few_shot_picture,
     methods_pictures,
     score_pictures,
     write_figures,
@@ -73,7 +74,8 @@ def write_comparison_report(
     """
     viewer = build_comparison_viewer(comparison, dataset, predictions or {}, viewer_mb)
     plots = list(score_pictures(comparison))
-    figures = write_figures(plots, comparison.modalities, out.parent / "figures")
+    few_shot = few_shot_picture(comparison)
+    figures = write_figures(plots, comparison.modalities, out.parent / "figures", few_shot)
     page = render(
         "comparison.html.jinja",
         comparison=comparison,
@@ -114,9 +116,10 @@ def write_comparison_report(
             for method in comparison.contenders
         },
         training=methods_training(comparison),
+        few_shot=few_shot,
         patient_tables={short_title(score): _patients(comparison, score) for score in comparison.scores},
         files=[
-            *(name for name in (*FILES, PAPER_FILE) if (out.parent / name).is_file()),
+            *(name for name in (*FILES, PAPER_FILE, FEW_SHOT_FILE) if (out.parent / name).is_file()),
             *(f"figures/{figure.name}" for figure in figures),
         ],
     )

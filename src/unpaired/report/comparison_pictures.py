@@ -11,10 +11,12 @@ from unpaired.errors import InputError
 from unpaired.evaluation.comparison import Comparison, empty_structures
 from unpaired.evaluation.comparison_cells import number, short_title
 from unpaired.evaluation.comparison_records import CaseLoss
+from unpaired.evaluation.few_shot import few_shot_curves
 from unpaired.evaluation.scores import higher_is_better
 from unpaired.evaluation.summaries import case_means
 from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.comparison import boxes_alt, differences_alt, draw_boxes, draw_differences
+from unpaired.figures.few_shot import draw_few_shot, few_shot_alt
 from unpaired.figures.method_overlays import draw_methods
 from unpaired.figures.style import webp
 from unpaired.files import write_bytes
@@ -79,14 +81,28 @@ def score_pictures(comparison: Comparison) -> Iterator[ScorePictures]:
         yield ScorePictures(score, boxes, differences)
 
 
-def write_figures(plots: Sequence[ScorePictures], modalities: Sequence[str], folder: Path) -> list[Path]:
-    """Write the light drawings as `<score>_<modality>.svg` and `<score>_differences.svg`, for papers; returns them."""
+def few_shot_picture(comparison: Comparison) -> Picture | None:
+    """The few-shot curves of the first score; None if the runs draw none."""
+    curves = few_shot_curves(comparison)
+    if not curves:
+        return None
+    return themed("Few training patients", lambda theme: draw_few_shot(curves, theme), few_shot_alt(curves))
+
+
+def write_figures(
+    plots: Sequence[ScorePictures], modalities: Sequence[str], folder: Path, few_shot: Picture | None = None
+) -> list[Path]:
+    """Write the light drawings as `<score>_<modality>.svg`, `<score>_differences.svg` and `few_shot.svg`, for papers;
+    returns them."""
     written = []
     for plot in plots:
         for name, picture in zip([*modalities, "differences"], [*plot.boxes, plot.differences], strict=True):
             stem = re.sub(r"[^\w.-]", "_", f"{plot.score}_{name}")  # scores may come from anybody's file
             written.append(folder / f"{stem}.svg")
             write_bytes(written[-1], b64decode(picture.light.partition(",")[2]))
+    if few_shot is not None:
+        written.append(folder / "few_shot.svg")
+        write_bytes(written[-1], b64decode(few_shot.light.partition(",")[2]))
     return written
 
 
