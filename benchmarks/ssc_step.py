@@ -4,18 +4,22 @@
     python benchmarks/ssc_step.py --small          width 32, windows of 5, 160x160, 2 images
     python benchmarks/ssc_step.py --volumes        nnFormer's ACDC network, 14x160x160, 2 volumes
 
-Prints the median processor time of a training step (wall time on a GPU) of alternating runs, as ratios to the plain
-backbone, the weights that training adds, and whether prediction with and without the EAMs gives equal logits.
+Prints, as ratios to the plain backbone, the median processor time of a training step of alternating runs (on a GPU wall
+time) and its memory: on a GPU the peak that torch allocates, on a CPU what the forward keeps for the backward. Then the
+weights that training adds, the share of the EAMs in V3 + CR, and prediction with and without the EAMs: time, and
+whether the logits are equal. `transformers.py` has the same backbones beside MONAI's SwinUNETR.
 """
 
 import argparse
+import copy
 import datetime
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from unpaired.data.batch import Batch
 from unpaired.methods.method import Method, MethodConfig
@@ -29,6 +33,7 @@ CLASSES = 5
 ROWS: dict[str, tuple[bool, MethodConfig]] = {
     "plain backbone": (False, SupervisedConfig()),
     "V2 (+ L_aux)": (False, SSCConfig(modality_weight=0.0, image_weight=0.0)),
+    "V3, supervised alone": (True, SupervisedConfig()),
     "V3 (+ channel scale)": (True, SSCConfig(modality_weight=0.0, image_weight=0.0)),
     "V3 + CR": (True, SSCConfig()),
     "V3 + CR, auxiliary loss on the features' grid": (True, SSCConfig(auxiliary_grid="features")),
@@ -70,13 +75,52 @@ def train_step(method: Method, data: dict[str, Batch]) -> Callable[[], None]:
     return step
 
 
-def same_logits_without_attention(method: SSC, data: dict[str, Batch]) -> bool:
-    """Whether deleting the EAMs leaves a prediction as it was, bit for bit."""
-    method.eval()
-    with torch.no_grad():
-        before = method.predict(data["ct"].images[:1], "ct")
-        del method.attention
-        return torch.equal(before, method.predict(data["ct"].images[:1], "ct"))
+def memory(step: Callable[[], None], method: Method, device: str) -> int:
+    """Bytes: the peak of a step on a GPU; on a CPU the tensors that it keeps for the backward, weights not counted."""
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated()
+    weights = {p.untyped_storage().data_ptr() for p in method.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        step()
+    return sum(kept.values())
+
+
+def in_turns(runs: Mapping[str, Callable[[], None]], repeats: int, device: str) -> dict[str, float]:
+    """Median seconds of each run: one round to warm up, then `repeats` rounds in turn, so that load hits all alike."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            taken = seconds(run, device)
+            if repeat > 0:
+                times[name].append(taken)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def prediction(method: SSC, data: dict[str, Batch], repeats: int, device: str) -> str:
+    """Prediction with the EAMs in place and deleted: the ratio of times, and of the logits whether they are equal."""
+    images = data["ct"].images
+    bare = copy.deepcopy(method.eval())
+    del bare.attention
+    found: dict[str, Tensor] = {}
+
+    def predict(name: str, by: SSC) -> None:
+        with torch.inference_mode():
+            found[name] = by.predict(images, "ct")
+
+    runs = {"with": lambda: predict("with", method), "without": lambda: predict("without", bare)}
+    times = in_turns(runs, repeats, device)
+    equal = torch.equal(found["with"], found["without"])
+    return f"{times['with'] / times['without']:.2f} of the time without them, equal logits: {equal}"
 
 
 def main() -> None:
@@ -101,21 +145,21 @@ def main() -> None:
         for name, (scaled, method) in ROWS.items()
     }
     steps = {name: train_step(method, data) for name, method in methods.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for repeat in range(arguments.repeats + 1):
-        for name, step in steps.items():
-            taken = seconds(step, device)
-            if repeat > 0:  # the first is for warming up
-                times[name].append(taken)
-    plain = statistics.median(times["plain backbone"])
+    times = in_turns(steps, arguments.repeats, device)
+    bytes_of = {name: memory(step, methods[name], device) for name, step in steps.items()}
+    plain, least = times["plain backbone"], bytes_of["plain backbone"]
     print(f"{datetime.date.today()}, {device}, {torch.get_num_threads()} threads, {images} images of {size} a modality")
     for name, method in methods.items():
-        median = statistics.median(times[name])
         added = sum(p.numel() for n, p in method.named_parameters() if not n.startswith("network."))
-        print(f"{name:48}{median * 1000:9.0f} ms  {median / plain:5.2f}   weights only training has: {added:,}")
-    last = methods["V3 + CR"]
-    assert isinstance(last, SSC)
-    print(f"V3 + CR predicts the same without its EAMs: {same_logits_without_attention(last, data)}")
+        print(
+            f"{name:46}{times[name] * 1000:8.0f} ms {times[name] / plain:5.2f}"
+            f"{bytes_of[name] / 2**20:9.0f} MiB {bytes_of[name] / least:5.2f}   weights only training has: {added:,}"
+        )
+    scaled, whole = times["V3, supervised alone"], times["V3 + CR"]
+    print(f"EAMs and their losses: {(whole - scaled) / whole:.0%} of a step of V3 + CR")
+    ssc = methods["V3 + CR"]
+    assert isinstance(ssc, SSC)
+    print(f"prediction with the EAMs in place: {prediction(ssc, data, arguments.repeats, device)}")
 
 
 if __name__ == "__main__":
