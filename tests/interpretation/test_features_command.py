@@ -67,7 +67,7 @@ def test_an_ssc_run_shows_its_attention(phantom, tmp_path, monkeypatch):
     assert "LV from 0.5 to 0.05" in page
     names = {path.name for path in (run.folder / "features" / "figures").iterdir()}
     assert {"correlation_ssc.png", "attention_ssc_ct.png", "attention_ssc_lge.png"} <= names
-    rows = list(csv.DictReader((run.folder / "features" / "correlations.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((run.folder / "features" / "correlations.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 2 * 2 * len(phantom.classes) ** 2
     sums: dict[tuple[str, ...], float] = {}
     for row in rows:
