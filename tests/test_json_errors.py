@@ -121,3 +121,22 @@ def test_who_asks_for_json() -> None:
 )
 def test_boxes_of_any_style_become_a_line(box: str) -> None:
     assert unboxed(box) == "Wrong: a 'x' for --y. See help"
+
+
+@pytest.mark.parametrize("option", [["--set", "steps=3"], ["--set=steps=3"]])
+def test_an_option_given_twice_is_refused_before_half_of_it_is_forgotten(option, tmp_path, capsys):
+    arguments = [
+        "train",
+        "phantom/csa",
+        str(tmp_path / "data"),
+        str(tmp_path / "run"),
+        "--set",
+        "batch_size=1",
+        *option,
+    ]
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "unpaired: --set was given 2 times; give it once, with all its values after it, such as "
+        "--set steps=100 batch_size=4\n"
+    )

@@ -16,7 +16,7 @@ import tyro
 
 from unpaired.commands.comparison import compare
 from unpaired.commands.data import few_shot, import_, join, phantom, prepare, split, verify
-from unpaired.commands.errors import parsed_or_input_error, report_error, wants_json
+from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.features import features
 from unpaired.commands.prediction import predict
@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
     """The command with its arguments, to be run; tyro leaves by SystemExit if they don't fit, and after --help."""
+    require_options_once(arguments)
     return tyro.extras.subcommand_cli_from_dict(
         {name: _later(command) for name, command in COMMANDS.items()},
         prog="unpaired",

@@ -12,12 +12,27 @@ from unpaired.errors import InputError
 
 BORDER = re.compile(r"[╭╰+]─*-*\s*(?P<title>.*?)\s*─*-*[╮╯+]|[─-]+")
 WIDE = "10000"
+REPEATABLE = ("--also",)
 
 
 def wants_json(arguments: Sequence[str] | None = None) -> bool:
     """Whether the arguments (None: those of this process) ask for JSON, so that errors have to be JSON too."""
     flags = [one for one in (sys.argv[1:] if arguments is None else arguments) if one in ("--json", "--no-json")]
     return flags[-1:] == ["--json"]
+
+
+def require_options_once(arguments: Sequence[str] | None = None) -> None:
+    """Raise InputError for an option that is given twice: the parser would take the last one's values alone.
+
+    `arguments` None are those of this process. `--also` may be repeated: it takes one value each time.
+    """
+    options = [one.partition("=")[0] for one in (sys.argv[1:] if arguments is None else arguments) if one[:2] == "--"]
+    for option in dict.fromkeys(options):
+        if options.count(option) > 1 and option not in REPEATABLE:
+            raise InputError(
+                f"{option} was given {options.count(option)} times; give it once, with all its values after it, such as "
+                f"{option} {'steps=100 batch_size=4' if option == '--set' else 'FIRST SECOND'}"
+            )
 
 
 def report_error(message: str, code: int, json: bool, failures: Sequence[tuple[str, str]] = ()) -> int:
