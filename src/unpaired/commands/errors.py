@@ -29,9 +29,10 @@ def require_options_once(arguments: Sequence[str] | None = None) -> None:
     options = [one.partition("=")[0] for one in (sys.argv[1:] if arguments is None else arguments) if one[:2] == "--"]
     for option in dict.fromkeys(options):
         if options.count(option) > 1 and option not in REPEATABLE:
+            values = "steps=100 batch_size=4" if option == "--set" else "FIRST SECOND"
             raise InputError(
-                f"{option} was given {options.count(option)} times; give it once, with all its values after it, such as "
-                f"{option} {'steps=100 batch_size=4' if option == '--set' else 'FIRST SECOND'}"
+                f"{option} was given {options.count(option)} times; give it once, with all its values after it, such "
+                f"as {option} {values}"
             )
 
 
