@@ -1,5 +1,6 @@
 """DICOM series written here, with an object that has a left, a front and a top: every pixel comes out in its place."""
 
+import locale
 import os
 from pathlib import Path
 
@@ -63,6 +64,14 @@ def voxel(image, lps):
     index = np.rint(place[:3]).astype(int)
     assert np.abs(place[:3] - index).max() < 1e-3
     return image.array[tuple(index)]
+
+
+def test_reading_leaves_the_locale_alone(tmp_path):
+    """GDCM sets the C locale, in which Python takes every text file for ASCII."""
+    write_series(tmp_path, asymmetric(), names=[f"{name}.dcm" for name in "abcd"])
+    before = locale.setlocale(locale.LC_ALL)
+    read_series(dicom_files(tmp_path))
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 @pytest.mark.parametrize(

@@ -85,14 +85,14 @@ def train(
         by_the_first(fabric, lambda: run.record("pretrained", pretrained))
         text = "{loaded} tensors from {file}, {fresh} begin fresh".format(**pretrained)
         console.print(text, highlight=False, soft_wrap=True)
-    counts = parameter_counts(method)
-    by_the_first(fabric, lambda: run.record("parameters", counts))
-    console.print(f"{counts['trained']:,} of {sum(counts.values()):,} parameters are trained", highlight=False)
     cache = Path(cache or run.folder.parent / "prepared")
     with ExitStack() as stack:
         by_the_first(fabric, lambda: stack.enter_context(only_one(run.lock, "training there")))
         stack.enter_context(_batch_errors_in_one_line(run))
         cases = _prepared_cases(run, cache, modalities, fabric, hardware, console)
+        counts = parameter_counts(method)
+        by_the_first(fabric, lambda: run.record("parameters", counts))
+        console.print(f"{counts['trained']:,} of {sum(counts.values()):,} parameters are trained", highlight=False)
         _train_steps(run, method, cases, fabric, hardware, console)
     return run
 
