@@ -1,8 +1,8 @@
 """Do labels that stand for several classes (merged kidneys, no spleen labels) help, against leaving their cases out?
 
-    python benchmarks/label_sets.py --out /tmp/label_sets                 four arms, one seed, SSC on a small U-Net
-    python benchmarks/label_sets.py --out /tmp/label_sets --seeds 0 1 2 --steps 1500
-    python benchmarks/label_sets.py --out /tmp/label_sets --method supervised --patients 4 --steps 20     a try-out
+    python benchmarks/label_sets.py --out label_sets                 four arms, one seed, SSC on a small U-Net
+    python benchmarks/label_sets.py --out label_sets --seeds 0 1 2 --steps 1500
+    python benchmarks/label_sets.py --out label_sets --method supervised --patients 4 --steps 20     a try-out
 
 An abdomen phantom (CT and T2-weighted MR of different patients; liver, spleen, both kidneys). Of the training patients
 of each modality only `--complete` keep all labels. In the other CT cases nobody looked for the spleen; in the other MR

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,23 +90,30 @@ def test_training_moves_shared_kernels_and_every_modalitys_norms(straight: Run) 
     assert not still
 
 
-def test_a_crash_between_saves_costs_only_the_steps_since(
-    straight: Run, phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def power_cut_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Training inside dies at the beginning of a step (from 0), without a chance to save."""
     original = loop._training_step
 
     def crash(*arguments):
-        if arguments[-1] == 5:
+        if arguments[-1] == step:
             raise RuntimeError("power cut")
         return original(*arguments)
 
-    monkeypatch.setattr(loop, "_training_step", crash)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_training_step", crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            yield
+
+
+def test_a_crash_between_saves_costs_only_the_steps_since(
+    straight: Run, phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with power_cut_at(5, monkeypatch):
         train(tiny(), phantom, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
     state = Run.open(tmp_path / "b").load_state()
     assert state is not None
     assert state["step"] == 4
-    monkeypatch.setattr(loop, "_training_step", original)
     resumed = train(tiny(), phantom, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
     assert_same(resumed, straight)
 
@@ -297,17 +306,8 @@ def test_norms_taken_anew_leave_training_as_it_was_and_fit_the_network_that_pred
     assert all(name.endswith(("running_mean", "running_var")) for name in changed)
     assert run.rows("validation") != straight.rows("validation")
 
-    original = loop._training_step
-
-    def crash(*arguments):
-        if arguments[-1] == 5:
-            raise RuntimeError("power cut")
-        return original(*arguments)
-
-    monkeypatch.setattr(loop, "_training_step", crash)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with power_cut_at(5, monkeypatch):
         train(recipe, phantom, tmp_path / "m", hardware=IN_PROCESS, cache=cache, show=False)
-    monkeypatch.setattr(loop, "_training_step", original)
     assert_same(train(recipe, phantom, tmp_path / "m", hardware=IN_PROCESS, cache=cache, show=False), run)
 
 

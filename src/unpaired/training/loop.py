@@ -4,9 +4,8 @@ A step's batch comes from (seed, rank, step), its dropout from the same, its lea
 was stopped or killed goes on from its last saved state and ends with the very bits it would have had.
 """
 
-import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,17 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import Prepared, PreparedCase, prepare
-from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.data.splits import check_patients
 from unpaired.errors import InputError, Stopped
 from unpaired.lock import only_one
 from unpaired.methods.method import Method, Objective
 from unpaired.recipe import Recipe, build_method
 from unpaired.run import Run, load_weights, training_modalities
+from unpaired.training.batches import batch_errors_in_one_line, batches_from, images_over_the_run, unpaired_steps
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
 from unpaired.training.norm_statistics import refresh_norms
 from unpaired.training.optimization import build_optimizer, learning_rate, parameter_counts
@@ -34,7 +31,6 @@ from unpaired.training.processes import build_fabric, by_the_first
 from unpaired.training.progress import progress_bar, stop_on_signal
 from unpaired.training.validate import mean_dice, validate
 
-SECONDS_AFTER_SIGTERM = 20
 WARNINGS_SHOWN = 3
 
 
@@ -81,18 +77,12 @@ def train(
     by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))
     run = Run.open(folder)
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
-    if pretrained is not None:
-        by_the_first(fabric, lambda: run.record("pretrained", pretrained))
-        text = "{loaded} tensors from {file}, {fresh} begin fresh".format(**pretrained)
-        console.print(text, highlight=False, soft_wrap=True)
     cache = Path(cache or run.folder.parent / "prepared")
     with ExitStack() as stack:
         by_the_first(fabric, lambda: stack.enter_context(only_one(run.lock, "training there")))
-        stack.enter_context(_batch_errors_in_one_line(run))
+        stack.enter_context(batch_errors_in_one_line(run))
         cases = _prepared_cases(run, cache, modalities, fabric, hardware, console)
-        counts = parameter_counts(method)
-        by_the_first(fabric, lambda: run.record("parameters", counts))
-        console.print(f"{counts['trained']:,} of {sum(counts.values()):,} parameters are trained", highlight=False)
+        by_the_first(fabric, lambda: _record_weights(run, method, pretrained, console))
         _train_steps(run, method, cases, fabric, hardware, console)
     return run
 
@@ -111,6 +101,17 @@ def _first_weights(recipe: Recipe, method: Method, folder: str | Path) -> dict[s
     return recipe.network.load_pretrained(method.network)
 
 
+def _record_weights(run: Run, method: Method, pretrained: dict[str, Any] | None, console: Console) -> None:
+    """Write down, and say, what the weights began with and how many of them move."""
+    if pretrained is not None:
+        run.record("pretrained", pretrained)
+        text = "{loaded} tensors from {file}, {fresh} begin fresh".format(**pretrained)
+        console.print(text, highlight=False, soft_wrap=True)
+    counts = parameter_counts(method)
+    run.record("parameters", counts)
+    console.print(f"{counts['trained']:,} of {sum(counts.values()):,} parameters are trained", highlight=False)
+
+
 def _train_steps(
     run: Run,
     method: Method,
@@ -126,14 +127,15 @@ def _train_steps(
     log = TrainingLog(run, enabled=fabric.is_global_zero)
     bar = progress_bar(recipe.steps, start, not console.quiet, console)
     with stop_on_signal() as stop, writer_errors_once(), bar as update:
-        steps = _unpaired_steps(run, cases["train"], fabric)
-        batches = _batches(steps, recipe, start, fabric, hardware)
+        steps = unpaired_steps(run, cases["train"], fabric)
+        batches = batches_from(start, steps, recipe, fabric, hardware.workers)
         for step in range(start, recipe.steps):
             objective = _training_step(fabric, model, optimizer, batches, recipe, step)
             log.add(step + 1, objective, optimizer)
             done = step + 1
             if done % recipe.validate_every == 0 or done == recipe.steps:
-                refresh_norms(method.network, _norm_batches(steps, recipe.norm_batches, fabric))
+                if recipe.norm_batches:
+                    refresh_norms(method.network, images_over_the_run(steps, recipe.norm_batches, fabric))
                 scores = (
                     validate(method, recipe, dataset, cases["validation"], fabric.device)
                     if fabric.is_global_zero
@@ -209,74 +211,6 @@ def _prepared_cases(
         }
         for side in ("train", "validation")
     }
-
-
-def _unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabric) -> UnpairedSteps:
-    recipe = run.recipe
-    sampling = Sampling(
-        recipe.patch_size, recipe.batch_size, recipe.context_slices, recipe.foreground_share, recipe.augmentation
-    )
-    return UnpairedSteps(
-        cases,
-        run.dataset.label_sets(),
-        len(run.dataset.classes),
-        sampling,
-        steps=recipe.steps * recipe.accumulate,
-        seed=recipe.seed,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
-    )
-
-
-def _batches(
-    steps: UnpairedSteps, recipe: Recipe, start: int, fabric: Fabric, hardware: Hardware
-) -> Iterator[dict[str, Batch]]:
-    loader = DataLoader(
-        steps,
-        batch_size=None,
-        sampler=range(start * recipe.accumulate, len(steps)),
-        num_workers=hardware.workers,
-        pin_memory=fabric.device.type == "cuda",
-        prefetch_factor=4 if hardware.workers else None,
-        worker_init_fn=_leave_stopping_to_the_parent,
-    )
-    return iter(loader)
-
-
-def _norm_batches(steps: UnpairedSteps, count: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
-    """Images of `count` training batches spread evenly over the run: always the same, so that a resumed run is too."""
-    for index in range(count):
-        batches = fabric.to_device(steps[index * len(steps) // count])
-        yield {modality: batch.images for modality, batch in batches.items()}
-
-
-def _leave_stopping_to_the_parent(worker: int) -> None:
-    """A terminal or Slurm tells every process to stop: a worker that died of it would tear down a half-done step.
-
-    After SIGTERM a worker still ends by itself, so that nobody has to wait for it should the parent not tell it to.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))
-
-
-@contextmanager
-def _batch_errors_in_one_line(run: Run) -> Iterator[None]:
-    """What torch raises when a worker was killed, or failed itself, as one line that says how to go on."""
-    try:
-        yield
-    except (RuntimeError, ValueError, OSError) as error:
-        text = str(error).strip()
-        if text.startswith("DataLoader worker"):
-            reason = "was killed, as a rule for want of memory or shared memory"
-            advice = "with fewer --workers (0 cuts batches in the training process)"
-        elif text.startswith("Caught ") and "in DataLoader worker process" in text:
-            reason, advice = f"failed: {text.splitlines()[-1]}", "once that is mended"
-        else:
-            raise
-        raise InputError(
-            f"{run.folder}: a process that cuts batches {reason}; start the same command again, {advice}: it goes on "
-            "from the last saved step"
-        ) from error
 
 
 def _seed_step(seed: int, step: int, fabric: Fabric) -> None:

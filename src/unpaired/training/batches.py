@@ -1,0 +1,88 @@
+"""The batches of a run as training takes them: cut by worker processes, from any step on, and how those end."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from unpaired.data.batch import Batch
+from unpaired.data.prepare import PreparedCase
+from unpaired.data.sampling import Sampling, UnpairedSteps
+from unpaired.errors import InputError
+from unpaired.recipe import Recipe
+from unpaired.run import Run
+
+SECONDS_AFTER_SIGTERM = 20
+
+
+def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabric) -> UnpairedSteps:
+    """The run's batches by step; this process's part of them."""
+    recipe = run.recipe
+    sampling = Sampling(
+        recipe.patch_size, recipe.batch_size, recipe.context_slices, recipe.foreground_share, recipe.augmentation
+    )
+    return UnpairedSteps(
+        cases,
+        run.dataset.label_sets(),
+        len(run.dataset.classes),
+        sampling,
+        steps=recipe.steps * recipe.accumulate,
+        seed=recipe.seed,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+    )
+
+
+def batches_from(
+    start: int, steps: UnpairedSteps, recipe: Recipe, fabric: Fabric, workers: int
+) -> Iterator[dict[str, Batch]]:
+    """The batches of optimizer step `start` and all later ones, cut and augmented by `workers` processes (0: here)."""
+    loader = DataLoader(
+        steps,
+        batch_size=None,
+        sampler=range(start * recipe.accumulate, len(steps)),
+        num_workers=workers,
+        pin_memory=fabric.device.type == "cuda",
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_leave_stopping_to_the_parent,
+    )
+    return iter(loader)
+
+
+def images_over_the_run(steps: UnpairedSteps, count: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
+    """Images of `count` training batches spread evenly over the run: always the same, so that a resumed run is too."""
+    for index in range(count):
+        batches = fabric.to_device(steps[index * len(steps) // count])
+        yield {modality: batch.images for modality, batch in batches.items()}
+
+
+def _leave_stopping_to_the_parent(worker: int) -> None:
+    """A terminal or Slurm tells every process to stop: a worker that died of it would tear down a half-done step.
+
+    After SIGTERM a worker still ends by itself, so that nobody has to wait for it should the parent not tell it to.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(SECONDS_AFTER_SIGTERM))
+
+
+@contextmanager
+def batch_errors_in_one_line(run: Run) -> Iterator[None]:
+    """What torch raises when a worker was killed, or failed itself, as one line that says how to go on."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        text = str(error).strip()
+        if text.startswith("DataLoader worker"):
+            reason = "was killed, as a rule for want of memory or shared memory"
+            advice = "with fewer --workers (0 cuts batches in the training process)"
+        elif text.startswith("Caught ") and "in DataLoader worker process" in text:
+            reason, advice = f"failed: {text.splitlines()[-1]}", "once that is mended"
+        else:
+            raise
+        raise InputError(
+            f"{run.folder}: a process that cuts batches {reason}; start the same command again, {advice}: it goes on "
+            "from the last saved step"
+        ) from error
