@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The one torch that is tested: an exact version keeps pip from pulling a newer build with gigabytes of CUDA.
 TORCH := torch==2.13.0
 
-.PHONY: demo test install install-dev docs clean
+.PHONY: demo test coverage install install-dev docs clean
 
 demo: install
 	$(BIN)/unpaired demo demo
@@ -29,8 +29,12 @@ test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Not part of `test`: nothing is decided by it, and it takes a third more time.
+coverage: install-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
 
 docs: install-dev
 	$(BIN)/mkdocs serve
