@@ -20,6 +20,7 @@ from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.sam_med3d import SAMMed3DConfig
+from unpaired.networks.specific_unets import SpecificUNetsConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.ummkd_unet import UMMKDUNetConfig
 from unpaired.networks.unet import UNetConfig
@@ -41,6 +42,8 @@ NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
     "unet, batch norm": (replace(UNET, norm="batch"), UNET_LAYERS),
     "unet, joint": (replace(UNET, norm="batch", modality_norm=False), UNET_LAYERS),
     "unet, single": (IndependentNetworksConfig(UNET), UNET_LAYERS),
+    "unet, fused": (replace(UNET, fusion="paired"), ("encoder3", "fusion")),
+    "unet, as in CMC": (SpecificUNetsConfig(UNET), ("encoder3", "fusion")),
     "Swin-Unet": (
         SwinUNetConfig(width=4, depths=(2, 2, 2), heads=(1, 2, 2), window=2, patch=2, modality_scale=True),
         ("decoder1", "decoder2"),

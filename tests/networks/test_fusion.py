@@ -69,6 +69,19 @@ def test_one_modality_is_fused_with_itself(partners: str) -> None:
             torch.testing.assert_close(output[image], own + fused_by_hand(layer, own))
 
 
+def test_slices_are_the_middle_of_volumes_of_one_slice() -> None:
+    """In 2D it is the 3D one whose kernels see nothing above and below."""
+    volumes = fusion("paired")
+    slices = Fusion(NAMES, CHANNELS, "paired", spatial_dims=2).double()
+    weights = {name: x[:, :, x.shape[2] // 2] if x.ndim == 5 else x for name, x in volumes.state_dict().items()}
+    slices.load_state_dict(weights)
+    x = some_maps(6)[:, :, :1]
+    for three, two in zip(
+        volumes(x, dict.fromkeys(NAMES, 2)), slices(x[:, :, 0], dict.fromkeys(NAMES, 2)), strict=True
+    ):
+        torch.testing.assert_close(three[:, :, 0], two)
+
+
 def test_a_partner_that_is_the_same_changes_nothing() -> None:
     layer, x = fusion("paired"), some_maps(2)
     layer.awareness["mr"].load_state_dict(layer.awareness["ct"].state_dict())

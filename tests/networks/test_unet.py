@@ -1,12 +1,15 @@
 """The residual-encoder U-Net against nnU-Net's library on equal weights (where it is installed), and its promises."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from unpaired.errors import InputError
 from unpaired.networks.modality_layers import ModalityNorm
-from unpaired.networks.unet import UNetConfig, _kernels
+from unpaired.networks.unet import UNet, UNetConfig, _kernels
 
 NAMES = ("ct", "mr")
 THICK = ((1, 2, 2), (2, 2, 2))
@@ -80,6 +83,18 @@ def test_every_parameter_is_trained(dims: int) -> None:
         if (p.grad is None or not p.grad.abs().max() > 0) and not name.endswith("convolution.bias")
     ]
     assert still == []
+
+
+def built(dims: int = 2, **fields: Any) -> UNet:
+    torch.manual_seed(0)
+    return replace(SMALL, **fields).build(NAMES, 1, 3, dims)
+
+
+def test_a_fusion_leaves_all_else_as_it_was() -> None:
+    """Same names, same first values: a run with fusion begins as the one it is compared with."""
+    plain, fused = built().state_dict(), built(fusion="paired").state_dict()
+    assert {name for name in fused if name not in plain} == {name for name in fused if name.startswith("fusion.")}
+    assert all(torch.equal(fused[name], value) for name, value in plain.items())
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@
     U       = G(mean over m of F_mia^m)                               the fusion layer, one for all modalities
     F_out^m = F_mia^m + U                                             what modality m's decoder gets
 
-The paper prints no formula; this is its figure. Left open and decided here: C1 is a 3x3x3 convolution, C2 and C3 are
-1x1x1; the softmax is over channels, as the channel attention in the released code; G is convolution, group norm, ReLU,
-convolution. The released code concatenates two modalities; a mean is that with equal weights for both, and serves any
-number.
+The paper prints no formula; this is its figure. Left open and decided here: C1 is a convolution of 3 along every axis,
+C2 and C3 are of 1; the softmax is over channels, as the channel attention in the released code; G is convolution, group
+norm, ReLU, convolution. The released code concatenates two modalities; a mean is that with equal weights for both, and
+serves any number.
 
 The mean is over the modalities of one pass, image i of one with image i of each other. A lone modality, as in
 prediction, is its own mean: it is fused with itself. With partners a prediction depends on who they are, though they
-are other patients; alone it doesn't.
+are other patients; alone it doesn't. Slices and volumes alike.
 """
 
 from collections.abc import Sequence
@@ -26,16 +26,18 @@ from unpaired.networks.modality_layers import Groups, ModalityNorm, modality_mod
 from unpaired.shapes import Features
 
 Partners = Literal["paired", "alone"]
+CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class Awareness(nn.Module):
     """MIA of one modality."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, spatial_dims: int = 3) -> None:
         super().__init__()
-        self.convolution1 = nn.Conv3d(channels, channels, 3, padding=1)
-        self.convolution2 = nn.Conv3d(channels, channels, 1)
-        self.convolution3 = nn.Conv3d(channels, channels, 1)
+        convolution = CONVOLUTIONS[spatial_dims]
+        self.convolution1 = convolution(channels, channels, 3, padding=1)
+        self.convolution2 = convolution(channels, channels, 1)
+        self.convolution3 = convolution(channels, channels, 1)
 
     def forward(self, x: Features) -> Features:
         """Same shape as `x`."""
@@ -50,15 +52,16 @@ class Fusion(nn.Module):
     Raises InputError for any other word.
     """
 
-    def __init__(self, modalities: Sequence[str], channels: int, partners: str) -> None:
+    def __init__(self, modalities: Sequence[str], channels: int, partners: str, spatial_dims: int = 3) -> None:
         super().__init__()
         if partners not in get_args(Partners):
             raise InputError(f"fusion {partners!r} is not known; {nearest(partners, list(get_args(Partners)))}")
         self.paired = partners == "paired"
-        self.awareness = modality_modules({name: Awareness(channels) for name in modalities})
-        self.convolution1 = nn.Conv3d(channels, channels, 3, padding=1)
-        self.norm = ModalityNorm("group", channels, modalities, 3, shared=True, eps=1e-5)
-        self.convolution2 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.awareness = modality_modules({name: Awareness(channels, spatial_dims) for name in modalities})
+        convolution = CONVOLUTIONS[spatial_dims]
+        self.convolution1 = convolution(channels, channels, 3, padding=1)
+        self.norm = ModalityNorm("group", channels, modalities, spatial_dims, shared=True, eps=1e-5)
+        self.convolution2 = convolution(channels, channels, 3, padding=1)
 
     def forward(self, x: Features, groups: Groups) -> tuple[Features, Features]:
         """(F_mia, F_out), both of the shape of `x`, whose batch axis holds the modalities of `groups`.

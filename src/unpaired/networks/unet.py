@@ -4,6 +4,9 @@ The layout of nnU-Net's residual-encoder presets (Isensee et al., MICCAI 2024): 
 which each stage's first one strides; a decoder of one transposed convolution and one convolution a stage, with skips.
 nnU-Net's own library for it, `dynamic_network_architectures`, installs timm and torchvision. A test compares this
 network with that library's on equal weights where somebody has it.
+
+With `fusion` it has CMC's awareness and fusion behind the deepest stage (`networks.fusion`). For encoders and decoders
+of each modality, as in CMC, see `networks.specific_unets`.
 """
 
 import math
@@ -16,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
+from unpaired.networks.fusion import Fusion
 from unpaired.networks.modality_layers import Groups, ModalityNorm, NormKind, check_images, run_modalities
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
-from unpaired.shapes import Images
+from unpaired.shapes import Images, Logits
 
 Before = Float[Tensor, "batch before *spatial"]
 After = Float[Tensor, "batch after *reduced"]
@@ -44,6 +48,9 @@ class UNetConfig(NetworkConfig):
     norm: NormKind = "instance"
     modality_norm: bool = True
     """A norm per modality (CSA Eq. 1); False is one norm for all (row Joint)."""
+    fusion: str | None = None
+    """CMC's awareness and fusion of what the deepest stage returns. "paired": of all modalities in one pass, a lone one
+    with itself; "alone": each with itself, in training too. None: the decoder gets what the encoder returns."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
 
@@ -66,7 +73,10 @@ class UNetConfig(NetworkConfig):
 
 
 class UNet(Network):
-    """See the module's docstring. Features "encoder1" to "encoderN" by stage, "decoder1" (full size) and deeper."""
+    """See the module's docstring. Features "encoder1" to "encoderN" by stage, "decoder1" (full size) and deeper.
+
+    With a fusion also "awareness" (F_mia of CMC) and "fusion": what the decoder gets.
+    """
 
     def __init__(
         self,
@@ -81,12 +91,11 @@ class UNet(Network):
         dims = len(strides[0])
         self.modalities, self.channels, self.concatenate = tuple(modalities), channels, config.concatenate
         self.size_multiples = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
-        self.feature_names = tuple(
-            [f"encoder{n}" for n in range(1, stages + 1)] + [f"decoder{n}" for n in range(1, stages)]
-        )
-        self.mixed = not config.modality_norm and config.norm == "batch"
+        self.feature_names = feature_names(stages, config.fusion)
+        self.mixed = config.fusion == "paired" or (not config.modality_norm and config.norm == "batch")
         layers = _Layers(config, self.modalities, dims)
         widths = [min(config.width * 2**stage, config.widest) for stage in range(stages)]
+        self.bottleneck = widths[-1]
         kernels = _kernels(strides)
         all_strides = ((1,) * dims, *strides)
 
@@ -112,6 +121,8 @@ class UNet(Network):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        # Last, so that all else begins as it would without.
+        self.fusion = None if config.fusion is None else Fusion(self.modalities, before, config.fusion, dims)
 
     def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
         """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
@@ -120,16 +131,29 @@ class UNet(Network):
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
+        features = self.encode(x, groups)
+        deepest = features[f"encoder{len(self.encoder)}"]
+        if self.fusion is not None:
+            features["awareness"], features["fusion"] = self.fusion(deepest, groups)
+        logits = self.decode(features["fusion"] if self.fusion is not None else deepest, features, groups)
+        return NetworkOutput(logits, {name: features[name] for name in self.feature_names})
+
+    def encode(self, x: Images, groups: Groups) -> dict[str, Tensor]:
+        """The map of each stage, by the name of its feature."""
         features: dict[str, Tensor] = {}
         x = self.stem(x, groups)
         for number, stage in enumerate(self.encoder, start=1):
             x = stage(x, groups)
             features[f"encoder{number}"] = x
+        return features
+
+    def decode(self, x: Tensor, features: dict[str, Tensor], groups: Groups) -> Logits:
+        """Logits from the deepest map `x` and the skips in `features`, to which the decoder's maps are added."""
         for number in range(len(self.decoder), 0, -1):
             x = torch.cat([self.up[number - 1](x), features[f"encoder{number}"]], dim=1)
             x = self.decoder[number - 1](x, groups)
             features[f"decoder{number}"] = x
-        return NetworkOutput(self.output(x), {name: features[name] for name in self.feature_names})
+        return self.output(x)
 
 
 class Unit(nn.Module):
@@ -200,6 +224,15 @@ class _Layers:
         shared = not self.config.modality_norm
         norm = ModalityNorm(self.config.norm, after, self.modalities, self.spatial_dims, shared, eps=1e-5)
         return Unit(convolution, norm, active)
+
+
+def feature_names(stages: int, fusion: str | None) -> tuple[str, ...]:
+    """Of a U-Net with so many stages."""
+    return (
+        *(f"encoder{n}" for n in range(1, stages + 1)),
+        *(("awareness", "fusion") if fusion else ()),
+        *(f"decoder{n}" for n in range(1, stages)),
+    )
 
 
 def _kernels(strides: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
