@@ -114,6 +114,20 @@ def test_few_shot_keeps_the_other_sides(data: Path, tmp_path: Path, capsys: pyte
     assert run("few-shot", data, tmp_path / "s.json", "lge", 1, "--split", tmp_path / "s.json") == 2
 
 
+def test_a_labeled_fraction_is_a_split_that_training_and_few_shot_read(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("labeled-fraction", data, tmp_path / "half.json", "--fraction", 0.5) == 0
+    out = capsys.readouterr().out
+    assert out.count("trains on 1 labeled, 1 unlabeled patient(s)") == 3
+    assert run("few-shot", data, tmp_path / "one.json", "lge", 1, "--split", tmp_path / "half.json") == 0
+    half, one = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("half.json", "one.json"))
+    assert len(half["unlabeled"]) == 3
+    assert one["unlabeled"] == [case for case in half["unlabeled"] if not case.startswith("lge")], "still hidden"
+    for wrong in (("--fraction", 10), ("--fraction", 0.5, "--split", tmp_path / "half.json")):
+        assert run("labeled-fraction", data, tmp_path / "half.json", *wrong) == 2
+
+
 def test_prepare_does_nothing_twice(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("prepare", RECIPE, data, tmp_path / "cache", "--workers", 1)
     assert run(*command) == 0

@@ -52,12 +52,26 @@ def test_fields_are_replaced_deep_inside() -> None:
         ("patch_size=[3]", "patch_size must be"),
         ("foreground_share=2", r"\[0, 1\]"),
         ("window_overlap=1", r"\[0, 1\)"),
+        ("unlabeled_batch_size=-1", "unlabeled_batch_size must be 0 or more, got -1"),
     ],
 )
 def test_a_wrong_override_is_one_clear_line(assignment: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         override(find_recipe(NAME), [assignment])
     assert "\n" not in str(caught.value)
+
+
+def test_a_crop_around_the_reference_has_no_place_for_unlabeled_cases() -> None:
+    leaking = override(find_recipe(NAME), ["preprocessing.roi=label"])
+    with pytest.raises(InputError, match=r"which unlabeled cases lack; set preprocessing\.roi to body or center"):
+        override(leaking, ["unlabeled_batch_size=1"])
+
+
+def test_a_stored_recipe_from_before_unlabeled_cases_is_read() -> None:
+    recipe = find_recipe(NAME)
+    document = to_json(recipe)
+    del document["unlabeled_batch_size"]
+    assert from_json(document) == recipe
 
 
 def test_a_recipe_name_with_a_typo_suggests_the_near_one() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unpaired.data.dataset import Dataset, with_splits
+from unpaired.data.splits import labeled_fraction
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
@@ -84,6 +85,31 @@ def test_another_split_is_refused(run: Run, phantom: Dataset) -> None:
     moved = with_splits(phantom, {phantom.of(split="validation")[0].id: "train"})
     with pytest.raises(InputError, match="another split"):
         Run.create(run.folder, RECIPE, moved)
+
+
+def test_another_labeled_fraction_is_another_split(run: Run, phantom: Dataset, tmp_path: Path) -> None:
+    half, all_labels = labeled_fraction(phantom, 0.5), phantom
+    with pytest.raises(InputError, match="another split"):
+        Run.create(run.folder, RECIPE, half)
+    few = Run.create(tmp_path / "few", RECIPE, half)
+    assert Run.create(few.folder, RECIPE, half) == few
+    hidden = [case.id for case in half.of(split="train", labeled=False)]
+    assert json.loads((few.folder / "split.json").read_text(encoding="utf-8"))["unlabeled"] == hidden
+    assert [case.id for case in few.dataset.of(split="train", labeled=False)] == hidden
+    with pytest.raises(InputError, match="another split"):
+        Run.create(few.folder, RECIPE, all_labels)
+
+
+def test_a_run_from_before_split_files_named_unlabeled_cases_goes_on(phantom: Dataset, tmp_path: Path) -> None:
+    half = labeled_fraction(phantom, 0.5)
+    run = Run.create(tmp_path / "run", RECIPE, half)
+    path = run.folder / "split.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["unlabeled"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert Run.create(run.folder, RECIPE, half) == run
+    with pytest.raises(InputError, match="another split"):
+        Run.create(run.folder, RECIPE, phantom)
 
 
 def test_a_folder_with_other_things_is_refused(phantom: Dataset, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 
 from unpaired.commands.comparison import compare
-from unpaired.commands.data import few_shot, import_, join, phantom, prepare, split, verify
+from unpaired.commands.data import few_shot, import_, join, labeled_fraction, phantom, prepare, split, verify
 from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.features import features
@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": verify,
     "split": split,
     "few-shot": few_shot,
+    "labeled-fraction": labeled_fraction,
     "recipes": recipes,
     "prepare": prepare,
     "train": train,

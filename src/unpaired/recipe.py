@@ -74,6 +74,8 @@ class Recipe:
     modalities: tuple[str, ...] | None = None
     """The modalities to train on; None: every modality of the dataset that has labeled training cases."""
     batch_size: int = 8
+    unlabeled_batch_size: int = 0
+    """Images of unlabeled training cases per modality, step and process; 0: unlabeled cases take no part."""
     context_slices: int = 1
     foreground_share: float = 0.5
     """The share of samples that are centered on a foreground voxel, its class drawn evenly among those present."""
@@ -111,8 +113,14 @@ class Recipe:
             raise InputError(f"recipe.window_overlap must lie in [0, 1), got {self.window_overlap}")
         for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every"):
             _positive(f"recipe.{name}", getattr(self, name))
-        if self.norm_batches < 0:
-            raise InputError(f"recipe.norm_batches must be 0 or more, got {self.norm_batches}")
+        for name in ("norm_batches", "unlabeled_batch_size"):
+            if getattr(self, name) < 0:
+                raise InputError(f"recipe.{name} must be 0 or more, got {getattr(self, name)}")
+        if self.unlabeled_batch_size and self.preprocessing.leaks_reference:
+            raise InputError(
+                "recipe.unlabeled_batch_size: preprocessing.roi 'label' crops around a reference, which unlabeled "
+                "cases lack; set preprocessing.roi to body or center"
+            )
         _choice("recipe.precision", self.precision, PRECISIONS)
 
     @property

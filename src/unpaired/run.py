@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from unpaired.data.dataset import SPLITS, Dataset
+from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError, nearest
 from unpaired.files import atomic, input_error_if_unwritable, read_json, write_text
@@ -32,7 +32,7 @@ README = """This folder is one training run of `unpaired` {version}: recipe {nam
 
 recipe.json         every setting, resolved; `unpaired train` reads it back
 dataset.json        classes, modalities, label values and the cases with their split (images stay where they are)
-split.json          which case was used for training, validation and test
+split.json          which case was used for training (labeled or not), validation and test
 versions.json       versions, hardware, git state, the command, and the pre-trained weights it began with, if any
 log.csv             loss and its terms by step;  tensorboard/ has the same curves
 validation.csv      Dice of whole validation cases by step, modality and class
@@ -67,7 +67,9 @@ class Run:
             run = cls.open(folder)
             # Read back, so that a field that is newer than the run has its default instead of a difference.
             _refuse_other(folder, "recipe", json.loads(dumps(run.recipe)), document)
-            if read_json(folder / "split.json", DAMAGED) != split:
+            stored = read_json(folder / "split.json", DAMAGED)
+            # What the file doesn't say (older ones are silent about unlabeled cases) is as in the run's own dataset.
+            if not isinstance(stored, dict) or {**_split_document(run.dataset), **stored} != split:
                 raise InputError(f"{folder} is a run on another split; choose a new folder for this run")
             return run
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -298,7 +300,9 @@ def _csv_text(rows: Sequence[Mapping[str, Any]], header: bool) -> str:
 
 
 def _split_document(dataset: Dataset) -> dict[str, list[str]]:
-    return {side: [case.id for case in dataset.of(split=side)] for side in SPLITS}
+    sides = {side: [case.id for case in dataset.of(split=side)] for side in SPLITS}
+    unlabeled = [case.id for case in dataset.of(split="train", labeled=False)]
+    return sides | ({UNLABELED: unlabeled} if unlabeled else {})
 
 
 def _refuse_other(folder: Path, what: str, stored: Any, wanted: Any) -> None:

@@ -1,6 +1,7 @@
 """UnpairedSteps: a pure function of (seed, rank, step), fair to small modalities, right about places."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from unpaired.data.case import Geometry
 from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase, prepare
 from unpaired.data.preprocess import Preprocessing
-from unpaired.data.sampling import Sampling, UnpairedSteps, cut, draw_sample
+from unpaired.data.sampling import Sampling, UnpairedSteps, cut, draw_image, draw_sample
 from unpaired.errors import InputError
 
 
@@ -27,12 +28,20 @@ def cases(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     }
 
 
+@pytest.fixture(scope="module")
+def unlabeled(cases: dict[str, list[PreparedCase]]) -> dict[str, list[PreparedCase]]:
+    """Of ct three cases without a label map (the third is the first again), of lge none."""
+    first, second = (replace(case, id=f"{case.id} unlabeled", label_file=None) for case in cases["ct"])
+    return {"ct": [first, second, replace(first, id="third")], "lge": []}
+
+
 def steps(cases: dict[str, list[PreparedCase]], **options) -> UnpairedSteps:
     sampling = Sampling(
         options.pop("patch_size", (32, 32)),
         options.pop("batch_size", 2),
         options.pop("context_slices", 1),
         augmentation=options.pop("augmentation", NO_AUGMENTATION),
+        unlabeled_batch_size=options.pop("unlabeled_batch_size", 0),
     )
     return UnpairedSteps(cases, [(i,) for i in range(6)], 6, sampling, steps=options.pop("steps", 8), **options)
 
@@ -165,3 +174,69 @@ def test_label_sets_travel_with_the_batch(cases: dict[str, list[PreparedCase]], 
     stream = UnpairedSteps(cases, sets, 6, Sampling((16, 16), 1), steps=1)
     expected = torch.cat([torch.eye(6), torch.tensor([[1.0, 0, 0, 1, 0, 0]])]).bool()
     assert torch.equal(stream[0]["ct"].label_sets, expected)
+
+
+def test_unlabeled_images_come_beside_labeled_ones_which_stay_as_they_were(
+    cases: dict[str, list[PreparedCase]], unlabeled: dict[str, list[PreparedCase]]
+) -> None:
+    options = {"augmentation": Augmentation(), "seed": 5}
+    without = steps(cases, **options)
+    stream = steps(cases, **options, unlabeled=unlabeled, unlabeled_batch_size=3)
+    for t in (4, 0):
+        assert same(stream[t], without[t])
+        assert stream[t]["lge"].unlabeled is None, "lge has no unlabeled case"
+        images = stream[t]["ct"].unlabeled
+        assert images is not None
+        assert images.shape == (3, 1, 32, 32)
+        again = steps(cases, **options, unlabeled=unlabeled, unlabeled_batch_size=3)[t]["ct"].unlabeled
+        assert torch.equal(images, again)
+        assert without[t]["ct"].unlabeled is None
+    assert not torch.equal(stream[0]["ct"].unlabeled, stream[1]["ct"].unlabeled)
+    assert not torch.equal(stream[0]["ct"].unlabeled[:2], stream[0]["ct"].images), "streams of their own"
+    unasked = steps(cases, **options, unlabeled=unlabeled)
+    assert unasked[0]["ct"].unlabeled is None
+
+
+def test_two_ranks_share_the_unlabeled_images_too(
+    cases: dict[str, list[PreparedCase]], unlabeled: dict[str, list[PreparedCase]]
+) -> None:
+    whole = steps(cases, unlabeled=unlabeled, unlabeled_batch_size=4)[3]["ct"].unlabeled
+    halves = [
+        steps(cases, unlabeled=unlabeled, unlabeled_batch_size=2, rank=rank, world_size=2)[3]["ct"].unlabeled
+        for rank in (0, 1)
+    ]
+    assert torch.equal(whole, torch.cat(halves))
+
+
+def test_every_unlabeled_case_is_drawn_equally_often_however_many_labeled_ones_there_are(
+    cases: dict[str, list[PreparedCase]], unlabeled: dict[str, list[PreparedCase]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: Counter[str] = Counter()
+
+    def record(case: PreparedCase, sampling: Sampling, rng: np.random.Generator):
+        drawn[case.id] += 1
+        return torch.zeros(1, 2, 2)
+
+    monkeypatch.setattr("unpaired.data.sampling.draw_image", record)
+    stream = steps(cases, steps=9, unlabeled=unlabeled, unlabeled_batch_size=2)
+    for t in range(9):
+        images = stream[t]["ct"].unlabeled
+        assert images is not None
+        assert len(images) == 2
+    assert [drawn[case.id] for case in unlabeled["ct"]] == [6, 6, 6]
+
+
+@pytest.mark.parametrize("patch", [(8, 10), (3, 8, 10)])
+def test_an_unlabeled_patch_lies_anywhere(tmp_path: Path, patch: tuple[int, ...]) -> None:
+    case = replace(grid_case(tmp_path), label_file=None)
+    seen = torch.zeros(5 * 20 * 24)
+    for seed in range(200):
+        image = draw_image(case, Sampling(patch, 1), np.random.default_rng(seed))
+        assert image.shape == (1, *patch)
+        seen[image.flatten().long() - 1] = 1
+    assert seen.mean() > 0.95
+
+
+def test_unlabeled_images_that_nobody_has_are_refused(cases: dict[str, list[PreparedCase]]) -> None:
+    with pytest.raises(InputError, match="no unlabeled training case; check the split"):
+        steps(cases, unlabeled={"ct": []}, unlabeled_batch_size=1)

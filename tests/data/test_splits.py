@@ -12,8 +12,10 @@ from unpaired.data.splits import (
     check_patients,
     few_shot,
     folds_by_patient,
+    labeled_fraction,
     read_split,
     split_by_patient,
+    unlabeled_training_cases,
     write_split,
 )
 from unpaired.errors import InputError
@@ -89,6 +91,60 @@ def test_few_shot_of_what_is_not_there() -> None:
         few_shot(dataset(), "lge", 1)
 
 
+def patients_with_labels(data: Dataset) -> set[str]:
+    return {case.patient for case in data.of(split="train", labeled=True)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_labeled_fraction_is_of_patients_and_a_smaller_one_lies_in_a_larger_one(seed: int) -> None:
+    data = labeled_dataset()
+    before: set[str] = set()
+    for fraction in (0.01, 0.1, 0.2, 0.35, 0.5, 0.8, 1.0):
+        drawn = labeled_fraction(data, fraction, seed=seed)
+        assert drawn == labeled_fraction(data, fraction, seed=seed)
+        kept = patients_with_labels(drawn)
+        assert before <= kept
+        for case, original in zip(drawn.cases, data.cases, strict=True):
+            hidden = original.split == "train" and case.patient not in kept
+            assert case == (replace(original, label=None) if hidden else original)
+        for modality in data.modalities:
+            assert drawn.of(modality, "train", labeled=True)
+        before = kept
+    assert drawn == data
+
+
+def test_a_labeled_fraction_keeps_its_share_of_each_set_of_modalities() -> None:
+    data = dataset(both=10, only_lge=20)
+    data = replace(data, cases=tuple(replace(case, label=Path("label.nii"), split="train") for case in data.cases))
+    kept = patients_with_labels(labeled_fraction(data, 0.2))
+    assert Counter("both" if int(patient[1:]) < 10 else "lge" for patient in kept) == {"both": 2, "lge": 4}
+    assert len({frozenset(patients_with_labels(labeled_fraction(data, 0.2, seed=seed))) for seed in range(5)}) > 1
+    few = labeled_fraction(data, 0.001)
+    assert len(patients_with_labels(few)) == 1, "bssfp needs a patient, who serves lge too"
+    assert few.of("bssfp", labeled=True)
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan")])
+def test_impossible_fractions_are_refused(fraction: float) -> None:
+    with pytest.raises(InputError, match=r"share above 0 and up to 1, such as 0\.1 for 10 %; got"):
+        labeled_fraction(labeled_dataset(), fraction)
+
+
+def test_a_fraction_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="no labeled training case; a manifest without sides needs --split"):
+        labeled_fraction(dataset(), 0.5)
+
+
+def test_a_split_file_hides_labels_of_training_cases(tmp_path: Path) -> None:
+    data = labeled_dataset()
+    drawn = labeled_fraction(data, 0.5)
+    sides = {case.id: case.split for case in drawn.cases if case.split}
+    path = write_split(sides, tmp_path / "half.json", unlabeled_training_cases(drawn))
+    assert read_split(path, data) == drawn
+    assert "unlabeled" not in json.loads(write_split(sides, tmp_path / "whole.json").read_text())
+    assert read_split(tmp_path / "whole.json", data) == data
+
+
 def test_folds_test_every_patient_exactly_once() -> None:
     data = dataset()
     folds = folds_by_patient(data, folds=5, validation=0.1, seed=0)
@@ -129,6 +185,9 @@ def test_a_split_file_comes_back_and_what_it_leaves_out_takes_no_part(tmp_path: 
         ({"train": ["p0_lge"], "test": ["p0_lge"]}, "both in train and in test"),
         ({"train": ["p0_lgee"]}, "did you mean p0_lge"),
         ({"training": []}, "expected lists of case ids under train, validation, test"),
+        ({"test": ["p0_lge"], "unlabeled": ["p0_lge"]}, "unlabeled case 'p0_lge' is not in train"),
+        ({"train": ["p0_lge"], "unlabeled": ["p0_bssfp"]}, "unlabeled case 'p0_bssfp' is not in train"),
+        ({"train": ["p0_lge"], "unlabeled": ["p0_leg"]}, "did you mean p0_lge"),
     ],
 )
 def test_a_split_file_that_lies_is_refused(tmp_path: Path, document: dict, message: str) -> None:

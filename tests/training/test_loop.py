@@ -15,8 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unpaired.data.dataset import Dataset, with_splits
+from unpaired.data.dataset import Dataset, with_splits, without_labels
 from unpaired.data.sampling import UnpairedSteps
+from unpaired.data.splits import labeled_fraction
 from unpaired.errors import InputError, Stopped
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
@@ -293,6 +294,34 @@ def test_accumulated_batches_equal_one_larger_batch(phantom: Dataset, cache: Pat
     whole = train(recipe, phantom, tmp_path / "w", hardware=IN_PROCESS, cache=cache, show=False)
     a, b = load_file(parts.weights("last")), load_file(whole.weights("last"))
     assert max((a[name] - b[name]).abs().max().item() for name in b) < 1e-6
+
+
+def test_unlabeled_training_cases_take_part_where_the_recipe_asks_for_them(
+    phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, made = loop.unpaired_steps, []
+    monkeypatch.setattr(loop, "unpaired_steps", lambda *given: made.append(original(*given)) or made[-1])
+    half = labeled_fraction(phantom, 0.5)
+    ct_whole = without_labels(phantom, {case.id for case in half.cases if case.label is None and case.modality != "ct"})
+    for name, size in (("with", 3), ("without", 0)):
+        recipe = tiny(steps=1, unlabeled_batch_size=size)
+        train(recipe, ct_whole, tmp_path / name, hardware=IN_PROCESS, cache=cache, show=False)
+    with_unlabeled, without = (steps[0] for steps in made)
+    assert {name: batch.unlabeled is not None for name, batch in with_unlabeled.items()} == {
+        "ct": False,
+        "bssfp": True,
+        "lge": True,
+    }
+    for name, batch in with_unlabeled.items():
+        assert batch.unlabeled is None or batch.unlabeled.shape == (3, *batch.images.shape[1:])
+        assert torch.equal(batch.images, without[name].images)
+        assert without[name].unlabeled is None
+
+
+def test_unlabeled_cases_that_are_not_there_leave_no_run_behind(phantom: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no unlabeled training case of ct, bssfp, lge .*`unpaired labeled-fraction`"):
+        train(tiny(unlabeled_batch_size=2), phantom, tmp_path / "run", hardware=IN_PROCESS, show=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_norms_taken_anew_leave_training_as_it_was_and_fit_the_network_that_predicts(

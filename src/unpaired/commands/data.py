@@ -1,4 +1,4 @@
-"""The commands about datasets: phantom, import, join, verify, split, few-shot, prepare."""
+"""The commands about datasets: phantom, import, join, verify, split, few-shot, labeled-fraction, prepare."""
 
 import sys
 from pathlib import Path
@@ -219,18 +219,52 @@ def few_shot(
     """
     from unpaired.data.manifest import read_dataset
     from unpaired.data.splits import few_shot as drawn
-    from unpaired.data.splits import read_split, write_split
+    from unpaired.data.splits import read_split, unlabeled_training_cases, write_split
 
     dataset = read_dataset(data)
     if split is not None:
         dataset = read_split(split, dataset)
-    if out.resolve() in (path.resolve() for path in (data, data / "dataset.json", split or data)):
-        raise InputError(f"the split would overwrite {out}; name another file")
+    _require_other_file(out, data, split)
     sides = drawn(dataset, modality, patients, seed=seed)
-    write_split(sides, out)
+    write_split(sides, out, [case for case in unlabeled_training_cases(dataset) if case in sides])
     left = [case.patient for case in dataset.of(modality) if sides.get(case.id) == "train"]
     print(f"{out}: {modality} trains on {len(left)} case(s) of patient(s) {', '.join(sorted(set(left)))}")
     return 0
+
+
+def labeled_fraction(data: Data, out: Out, /, *, fraction: float, split: OptionalPath = None, seed: int = 0) -> int:
+    """Write a split in which only a share of the training patients keep their labels; the others train unlabeled.
+
+    Args:
+        data: The manifest.
+        out: The split file to write (JSON).
+        fraction: The share of each modality's labeled training patients that keep their labels, such as 0.1.
+        split: The split file to start from; else the manifest's own sides.
+        seed: Other seeds draw other patients; with one seed those of a smaller share are among those of a larger one.
+    """
+    from unpaired.data.manifest import read_dataset
+    from unpaired.data.splits import labeled_fraction as drawn
+    from unpaired.data.splits import read_split, unlabeled_training_cases, write_split
+
+    dataset = read_dataset(data)
+    if split is not None:
+        dataset = read_split(split, dataset)
+    _require_other_file(out, data, split)
+    dataset = drawn(dataset, fraction, seed=seed)
+    sides = {case.id: case.split for case in dataset.cases if case.split is not None}
+    write_split(sides, out, unlabeled_training_cases(dataset))
+    for modality in dataset.modalities:
+        counts = {
+            name: len({case.patient for case in dataset.of(modality, "train", labeled=labeled)})
+            for name, labeled in (("labeled", True), ("unlabeled", False))
+        }
+        print(f"{out}: {modality} trains on {counts['labeled']} labeled, {counts['unlabeled']} unlabeled patient(s)")
+    return 0
+
+
+def _require_other_file(out: Path, data: Path, split: Path | None) -> None:
+    if out.resolve() in (path.resolve() for path in (data, data / "dataset.json", split or data)):
+        raise InputError(f"the split would overwrite {out}; name another file")
 
 
 def prepare(

@@ -74,6 +74,13 @@ def augment(
     return sample["image"].contiguous(), sample["segmentation"][0].long()
 
 
+def augment_image(image: Tensor, patch_size: tuple[int, ...], augmentation: Augmentation, seed: int) -> Tensor:
+    """What `augment` makes of an image, without a label map."""
+    with _random_state(seed):
+        sample = _transforms(tuple(patch_size), augmentation)(image=image.clone())
+    return sample["image"].contiguous()
+
+
 @contextmanager
 def _random_state(seed: int) -> Iterator[None]:
     state = np.random.get_state()  # batchgeneratorsv2 draws from numpy's global state too

@@ -1,12 +1,14 @@
 """A dataset: its classes, its modalities and what each case's label values stand for. Files are read elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from unpaired.errors import InputError, nearest
 
 SPLITS = ("train", "validation", "test")
+UNLABELED = "unlabeled"
+"""In a split file, beside the sides: the training cases whose labels must not be read."""
 NORMALIZATIONS = ("zscore", "zscore_slice", "zscore_nonzero", "minmax", "none")
 
 
@@ -125,6 +127,13 @@ def encode_values(dataset: Dataset, case: CaseEntry) -> dict[int, tuple[int, ...
             members |= {number[name] for name in unseen}
         encoded[value] = tuple(sorted(members))
     return encoded
+
+
+def without_labels(dataset: Dataset, cases: Collection[str]) -> Dataset:
+    """The dataset with the cases of these ids unlabeled, whether they had a label or not."""
+    return replace(
+        dataset, cases=tuple(replace(case, label=None) if case.id in cases else case for case in dataset.cases)
+    )
 
 
 def with_splits(dataset: Dataset, splits: Mapping[str, str]) -> Dataset:

@@ -2,7 +2,8 @@
 
 So resume means "start at step t", and a batch can be looked at without training up to it. Every modality has its own
 endless stream of cases (one random order after another), so modalities of very different sizes are drawn equally often
-and nothing is ever cut to the shorter one.
+and nothing is ever cut to the shorter one. Its unlabeled cases are a second such stream with random numbers of its own:
+labeled samples are the same with it and without.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment
+from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment, augment_image
 from unpaired.data.batch import Batch
 from unpaired.data.prepare import PreparedCase
 from unpaired.errors import InputError
+from unpaired.shapes import Images
+
+LABELED, UNLABELED = (0, 1), (2, 3)
+"""Of each stream: the number of the random order of its cases, and that of the place and augmentation of a sample."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,16 @@ class Sampling:
     context_slices: int = 1
     foreground_share: float = 0.5
     augmentation: Augmentation = NO_AUGMENTATION
+    unlabeled_batch_size: int = 0
 
 
 class UnpairedSteps(TorchDataset):
     """The batches of a run by step. Indexing with any step from 0 up to `steps` works, in any order, in any process.
 
-    With W processes, rank r gets the r-th part of the batch that one process with W times the batch size would get.
+    `cases` are labeled, `unlabeled` are further cases of these modalities: `Batch.unlabeled` has
+    `sampling.unlabeled_batch_size` images of them, or is None where a modality has none. With W processes, rank r gets
+    the r-th part of the batch that one process with W times the batch size would get. Raises InputError for a modality
+    without labeled cases, and if unlabeled images are asked for where no modality has unlabeled cases.
     """
 
     def __init__(
@@ -47,13 +56,17 @@ class UnpairedSteps(TorchDataset):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        unlabeled: Mapping[str, Sequence[PreparedCase]] | None = None,
     ) -> None:
         empty = [modality for modality, members in cases.items() if not members]
         if empty or not cases:
             raise InputError(
                 f"there is no labeled training case of modality {', '.join(empty) or '(none given)'}; check the split"
             )
+        if sampling.unlabeled_batch_size and not any((unlabeled or {}).values()):
+            raise InputError("unlabeled images are asked for, but there is no unlabeled training case; check the split")
         self.cases = cases
+        self.unlabeled = unlabeled or {}
         self.sampling = sampling
         self.steps, self.seed, self.rank, self.world_size = steps, seed, rank, world_size
         self.label_sets = torch.zeros(len(label_sets), classes, dtype=torch.bool)
@@ -69,39 +82,71 @@ class UnpairedSteps(TorchDataset):
         return {modality: self._batch(modality, step) for modality in self.cases}
 
     def _batch(self, modality: str, step: int) -> Batch:
-        first = (step * self.world_size + self.rank) * self.sampling.batch_size
-        samples = [self._sample(modality, first + index) for index in range(self.sampling.batch_size)]
+        positions = self._positions(step, self.sampling.batch_size)
+        samples = [self._sample(modality, position) for position in positions]
         images, label_maps = zip(*samples, strict=True)
-        return Batch(torch.stack(images), torch.stack(label_maps), self.label_sets)
+        return Batch(torch.stack(images), torch.stack(label_maps), self.label_sets, self._unlabeled(modality, step))
+
+    def _unlabeled(self, modality: str, step: int) -> Images | None:
+        cases = self.unlabeled.get(modality, ())
+        positions = self._positions(step, self.sampling.unlabeled_batch_size)
+        if not cases or not positions:
+            return None
+        return torch.stack([draw_image(*self._draw(cases, modality, UNLABELED, position)) for position in positions])
+
+    def _positions(self, step: int, count: int) -> range:
+        """This process's part of a step in an endless stream of which a process takes `count` samples a step."""
+        first = (step * self.world_size + self.rank) * count
+        return range(first, first + count)
 
     def _sample(self, modality: str, position: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The sample at a position of the modality's endless stream."""
+        """The labeled sample at a position of the modality's endless stream."""
+        return draw_sample(*self._draw(self.cases[modality], modality, LABELED, position))
+
+    def _draw(
+        self, cases: Sequence[PreparedCase], modality: str, numbers: tuple[int, int], position: int
+    ) -> tuple[PreparedCase, Sampling, np.random.Generator]:
+        """The case at a position of an endless stream, and the random numbers for what is cut out of it."""
         stream = crc32(modality.encode())
-        epoch, index = divmod(position, len(self.cases[modality]))
-        order = np.random.default_rng([self.seed, stream, 0, epoch]).permutation(len(self.cases[modality]))
-        case = self.cases[modality][order[index]]
-        rng = np.random.default_rng([self.seed, stream, 1, position])
-        return draw_sample(case, self.sampling, rng)
+        epoch, index = divmod(position, len(cases))
+        order = np.random.default_rng([self.seed, stream, numbers[0], epoch]).permutation(len(cases))
+        return cases[order[index]], self.sampling, np.random.default_rng([self.seed, stream, numbers[1], position])
 
 
 def draw_sample(case: PreparedCase, sampling: Sampling, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """One augmented image (channel, *patch_size) and its label map (*patch_size) from a random place of a case."""
-    volume, label_map = case.volume(), case.label_map()
+    label_map = case.label_map()
     if label_map is None:
         raise ValueError("a labeled sample was asked of a case without a label map")
     patch = sampling.patch_size
-    margin = sampling.augmentation.margin
+    image, start, grow = _draw_patch(case, sampling, rng)
+    labels = torch.from_numpy(cut(label_map, start, grow, 1)[0].astype(np.int64))
+    labels = labels[0] if len(patch) == 2 else labels
+    return augment(image, labels, patch, sampling.augmentation, int(rng.integers(2**31)))
+
+
+def draw_image(case: PreparedCase, sampling: Sampling, rng: np.random.Generator) -> torch.Tensor:
+    """One augmented image (channel, *patch_size) from a random place of a case that has no label map.
+
+    The place is any, since where its foreground is nobody knows.
+    """
+    image, _, _ = _draw_patch(case, sampling, rng)
+    return augment_image(image, sampling.patch_size, sampling.augmentation, int(rng.integers(2**31)))
+
+
+def _draw_patch(
+    case: PreparedCase, sampling: Sampling, rng: np.random.Generator
+) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    """The image (channel, *spatial) of a random place, with the margin that augmentation needs; its start and size."""
+    volume = case.volume()
+    patch = sampling.patch_size
     size = np.array([1, *patch] if len(patch) == 2 else patch)
-    grow = np.ceil(size * margin).astype(int)
+    grow = np.ceil(size * sampling.augmentation.margin).astype(int)
     if len(patch) == 2 or sampling.augmentation.in_plane_only:
         grow[0] = size[0]
-    center = _draw_center(case, np.array(volume.shape), size, sampling.foreground_share, rng)
-    start = center - grow // 2
+    start = _draw_center(case, np.array(volume.shape), size, sampling.foreground_share, rng) - grow // 2
     image = torch.from_numpy(cut(volume, start, grow, sampling.context_slices))
-    labels = torch.from_numpy(cut(label_map, start, grow, 1)[0].astype(np.int64))
-    if len(patch) == 2:
-        image, labels = image[:, 0], labels[0]
-    return augment(image.float(), labels, patch, sampling.augmentation, int(rng.integers(2**31)))
+    return (image[:, 0] if len(patch) == 2 else image).float(), start, grow
 
 
 def _draw_center(

@@ -1,14 +1,15 @@
-"""Splits by patient: a patient is on one side only, across all modalities and sequences; few-shot subsets of them."""
+"""Splits by patient: a patient is on one side only, across all modalities and sequences; few-shot subsets of them, and
+training sides of which only a share is labeled."""
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from unpaired.data.dataset import SPLITS, Dataset, with_splits
+from unpaired.data.dataset import SPLITS, UNLABELED, Dataset, with_splits, without_labels
 from unpaired.errors import InputError, nearest
 from unpaired.files import read_json, write_text
 
@@ -84,10 +85,44 @@ def few_shot(dataset: Dataset, modality: str, patients: int, *, seed: int = 0) -
     }
 
 
-def write_split(split: Mapping[str, str], path: str | Path) -> Path:
-    """Write {side: [case ids]} as JSON, atomically."""
+def labeled_fraction(dataset: Dataset, fraction: float, *, seed: int = 0) -> Dataset:
+    """The dataset with the labels of that share of its labeled training patients alone: 0.1 is 10 %.
+
+    All other training cases stay training cases, unlabeled; validation and test are not touched. A patient keeps the
+    labels of all modalities or of none. Patients are drawn separately for every set of modalities that a patient has
+    labels of, so each modality keeps its share, rounded per set, and at least one patient. With one seed the patients
+    of a smaller share are among those of a larger one. Raises InputError for a share outside (0, 1], or if no training
+    case is labeled.
+    """
+    if not 0 < fraction <= 1:
+        raise InputError(
+            f"labeled-fraction: expected a share above 0 and up to 1, such as 0.1 for 10 %; got {fraction}"
+        )
+    labeled = replace(dataset, cases=tuple(dataset.of(split="train", labeled=True)))
+    if not labeled.cases:
+        raise InputError(
+            f"labeled-fraction: dataset {dataset.name} has no labeled training case; a manifest without sides needs "
+            "--split"
+        )
+    groups = {group: _shuffled(patients, group, seed) for group, patients in _groups(labeled).items()}
+    kept = {patient for drawn in groups.values() for patient in drawn[: int(fraction * len(drawn) + 0.5)]}
+    for modality in dataset.modalities:
+        own = [drawn for group, drawn in groups.items() if modality in group]
+        if own and not any(kept.intersection(drawn) for drawn in own):
+            kept.add(max(own, key=len)[0])  # also the first whom any larger share keeps
+    return without_labels(dataset, {case.id for case in labeled.cases if case.patient not in kept})
+
+
+def unlabeled_training_cases(dataset: Dataset) -> list[str]:
+    """The ids of the training cases without a label, in manifest order."""
+    return [case.id for case in dataset.of(split="train", labeled=False)]
+
+
+def write_split(split: Mapping[str, str], path: str | Path, unlabeled: Collection[str] = ()) -> Path:
+    """Write {side: [case ids]} as JSON, atomically; labels of the training cases `unlabeled` must not be read."""
     path = Path(path)
     document = {side: [case for case, s in split.items() if s == side] for side in SPLITS}
+    document |= {UNLABELED: list(unlabeled)} if unlabeled else {}
     write_text(path, json.dumps(document, indent=1) + "\n")
     return path
 
@@ -95,23 +130,30 @@ def write_split(split: Mapping[str, str], path: str | Path) -> Path:
 def read_split(path: str | Path, dataset: Dataset) -> Dataset:
     """The dataset with the sides that a split file gives; cases that the file leaves out take no part (split None).
 
-    Raises InputError for an unknown case, a case on two sides, or a patient on two sides.
+    Training cases that the file lists under "unlabeled" lose their label. Raises InputError for an unknown case, a case
+    or a patient on two sides, or an unlabeled case that is not in train.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {path}")
     document = read_json(path, "write a split with `unpaired split`")
     lists = isinstance(document, dict) and all(isinstance(ids, list) for ids in document.values())
-    if not lists or not set(document) <= set(SPLITS):
-        raise InputError(f"{path}: expected lists of case ids under {', '.join(SPLITS)}")
+    if not lists or not set(document) <= {*SPLITS, UNLABELED}:
+        raise InputError(f"{path}: expected lists of case ids under {', '.join(SPLITS)} (and {UNLABELED})")
+    unlabeled = document.pop(UNLABELED, [])
     split: dict[str, str] = {}
     for side, ids in document.items():
         for case_id in ids:
             dataset.case(case_id)
             if split.setdefault(case_id, side) != side:
                 raise InputError(f"{path}: case {case_id!r} is both in {split[case_id]} and in {side}")
+    for case_id in unlabeled:
+        if split.get(dataset.case(case_id).id) != "train":
+            raise InputError(
+                f"{path}: {UNLABELED} case {case_id!r} is not in train; labels are left out of training only"
+            )
     cleared = replace(dataset, cases=tuple(replace(case, split=None) for case in dataset.cases))
-    result = with_splits(cleared, split)
+    result = without_labels(with_splits(cleared, split), set(unlabeled))
     check_patients(result)
     return result
 

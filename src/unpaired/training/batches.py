@@ -19,13 +19,18 @@ SECONDS_AFTER_SIGTERM = 20
 
 
 def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabric) -> UnpairedSteps:
-    """The run's batches by step; this process's part of them."""
+    """The run's batches by step from all its training cases, labeled or not; this process's part of them."""
     recipe = run.recipe
     sampling = Sampling(
-        recipe.patch_size, recipe.batch_size, recipe.context_slices, recipe.foreground_share, recipe.augmentation
+        recipe.patch_size,
+        recipe.batch_size,
+        recipe.context_slices,
+        recipe.foreground_share,
+        recipe.augmentation,
+        recipe.unlabeled_batch_size,
     )
     return UnpairedSteps(
-        cases,
+        {modality: [case for case in members if case.label_file is not None] for modality, members in cases.items()},
         run.dataset.label_sets(),
         len(run.dataset.classes),
         sampling,
@@ -33,6 +38,9 @@ def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabri
         seed=recipe.seed,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
+        unlabeled={
+            modality: [case for case in members if case.label_file is None] for modality, members in cases.items()
+        },
     )
 
 

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from unpaired.data.batch import Batch
-from unpaired.data.dataset import Dataset
+from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import Prepared, PreparedCase, prepare
 from unpaired.data.splits import check_patients
 from unpaired.errors import InputError, Stopped
@@ -70,7 +70,8 @@ def train(
     hardware = hardware or Hardware()
     check_patients(dataset)
     modalities = training_modalities(recipe, dataset)
-    method = build_method(recipe, modalities, len(dataset.classes))  # before any file: a recipe may not fit together
+    _cases_to_prepare(recipe, dataset, modalities)  # these two before any file: a recipe may not fit
+    method = build_method(recipe, modalities, len(dataset.classes))
     pretrained = _first_weights(recipe, method, folder)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
@@ -181,12 +182,8 @@ def _training_step(
 def _prepared_cases(
     run: Run, cache: Path, modalities: tuple[str, ...], fabric: Fabric, hardware: Hardware, console: Console
 ) -> dict[str, dict[str, list[PreparedCase]]]:
-    """{side: {modality: prepared labeled cases}} for training and validation; rank 0 prepares, the others read it."""
-    wanted = [
-        case
-        for case in run.dataset.cases
-        if case.split in ("train", "validation") and case.modality in modalities and case.label is not None
-    ]
+    """{side: {modality: prepared cases}} for training and validation; rank 0 prepares, the others read it."""
+    wanted = _cases_to_prepare(run.recipe, run.dataset, modalities)
     entries = {case.id: case for case in wanted}
 
     def prepared_here() -> Prepared:
@@ -211,6 +208,24 @@ def _prepared_cases(
         }
         for side in ("train", "validation")
     }
+
+
+def _cases_to_prepare(recipe: Recipe, dataset: Dataset, modalities: tuple[str, ...]) -> list[CaseEntry]:
+    """Labeled training and validation cases, and unlabeled training cases for a recipe that takes them.
+
+    Raises InputError if it takes them and there is none.
+    """
+    cases = [case for case in dataset.cases if case.modality in modalities]
+    unlabeled = {case.id for case in cases if case.split == "train" and case.label is None}
+    if recipe.unlabeled_batch_size and not unlabeled:
+        raise InputError(
+            f"recipe.unlabeled_batch_size is {recipe.unlabeled_batch_size}, but dataset {dataset.name} has no "
+            f'unlabeled training case of {", ".join(modalities)} (split "train", label null): add some to the manifest '
+            "or keep the labels of few patients with `unpaired labeled-fraction`; 0 trains without"
+        )
+    labeled = {case.id for case in cases if case.split in ("train", "validation") and case.label is not None}
+    taken = labeled | unlabeled if recipe.unlabeled_batch_size else labeled
+    return [case for case in cases if case.id in taken]
 
 
 def _seed_step(seed: int, step: int, fabric: Fabric) -> None:
