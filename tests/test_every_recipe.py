@@ -90,14 +90,19 @@ def widths(config: Any) -> list[int]:
     return found
 
 
-def but_for_the_methods_fields(recipe: Recipe) -> tuple[Any, ...]:
-    """Recipes alike in this are prepared, sampled, optimized and predicted with alike: only loss terms differ."""
-    others = [getattr(recipe, part.name) for part in fields(recipe) if part.name != "method"]
-    return (type(recipe.method), *others)
+def types(config: Any) -> tuple[str, ...]:
+    """The classes of a config and of the configs in it."""
+    inner = [getattr(config, part.name) for part in fields(config)]
+    return (type(config).__name__, *(name for value in inner if is_dataclass(value) for name in types(value)))
 
 
-WHOLE = sorted({but_for_the_methods_fields(all_recipes()[name]()): name for name in reversed(RECIPES)}.values())
-"""The first recipe of each kind goes the whole road; the others, such as a paper's ablations, take one step."""
+def road(recipe: Recipe) -> tuple[Any, ...]:
+    """Recipes alike in this are prepared, sampled and predicted with alike; a loss or the optimizer differs."""
+    return types(recipe.network), fitted(recipe.preprocessing), recipe.spatial_dims, recipe.context_slices
+
+
+WHOLE = sorted({road(all_recipes()[name]()): name for name in reversed(RECIPES)}.values())
+"""The first recipe of each kind goes the whole road; the others, such as a paper's other rows, take one step."""
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -123,7 +128,7 @@ def test_it_trains_and_segments(name: str, phantom: Dataset, cache: Path, tmp_pa
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in WHOLE])
 def test_its_objective_trains_every_modality(name: str) -> None:
-    """What is left to try of a recipe that differs from another in the method's fields alone."""
+    """What is left to try of a recipe that goes another's road."""
     recipe = shrunk(all_recipes()[name]())
     assert max(widths(recipe.network)) <= 4, "the shrinking has to reach every width, or this test gets slow"
     method = build_method(recipe, MODALITIES, 4)
