@@ -10,6 +10,7 @@ import torch
 
 from unpaired.data.batch import Batch
 from unpaired.methods.class_specific_affinity import CSAConfig
+from unpaired.methods.cross_modality_collaboration import CMCConfig
 from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
 from unpaired.methods.method import MethodConfig
 from unpaired.methods.structured_consistency import SSCConfig
@@ -102,11 +103,12 @@ METHODS: dict[str, MethodConfig] = {
     "CSA": CSAConfig(),
     "CSA, literal": CSAConfig(consistency="literal"),
     "SSC": SSCConfig(),
+    "CMC": CMCConfig(),
 }
 DIMS = {"SAM-Med3D": (3,), "SAM-Med3D, as in CMC": (3,)}
 """Spatial axes of the networks that don't segment both slices and volumes."""
 ROWS = [(name, dims) for name in NETWORKS for dims in DIMS.get(name, (2, 3))]
-TERMS = {"supervised": set(), "UMMKD": {"kd"}, "affinity": {"affinity"}, "SSC": {"mod", "img"}}
+TERMS = {"supervised": set(), "UMMKD": {"kd"}, "affinity": {"affinity"}, "SSC": {"mod", "img"}, "CMC": {"csc", "cac"}}
 """A row's terms besides those of single modalities, where they aren't CSA's."""
 
 
@@ -126,6 +128,7 @@ def batches(size: tuple[int, ...]) -> dict[str, Batch]:
             torch.randn(2, 1, *size, generator=generator),
             torch.randint(0, C, (2, *size), generator=generator),
             torch.eye(C, dtype=torch.bool),
+            torch.randn(2, 1, *size, generator=generator),
         )
         for name in NAMES
     }
@@ -142,6 +145,8 @@ def test_every_method_trains_it(name: str, dims: int) -> None:
             method_config = replace(method_config, layer_pairs=(layers,))
         if isinstance(method_config, SSCConfig):
             method_config = replace(method_config, scales=(layers[1], layers[0]))
+        if isinstance(method_config, CMCConfig):
+            method_config = replace(method_config, layer=layers[1])
         method = method_config.build(network, C)
         method.zero_grad(set_to_none=True)
         objective = method(data, 0.0)

@@ -1,0 +1,74 @@
+"""Any method, trained semi-supervised by CMC's anatomical consistency (CAC): CSA + CAC, SSC + CAC, UMMKD + CAC, ...
+
+L = L_method + w(t) L_CAC                L_CAC on predictions for unlabeled scans, see `methods.anatomy`
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from unpaired.data.batch import Batch
+from unpaired.errors import InputError
+from unpaired.methods.anatomy import AnatomyConfig, anatomical_consistency
+from unpaired.methods.method import Method, MethodConfig, Objective
+from unpaired.methods.ramp import Ramp
+from unpaired.networks.network import Network, NetworkOutput
+
+
+@dataclass(frozen=True)
+class AnatomicalConsistencyConfig(MethodConfig):
+    """`method` and CAC on `Batch.unlabeled`; the recipe's `unlabeled_batch_size` must be above 0."""
+
+    method: MethodConfig
+    weight: float = 1.0
+    """w after the ramp."""
+    anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
+    ramp: Ramp = field(default_factory=Ramp)
+
+    def build(self, network: Network, classes: int) -> "AnatomicalConsistency":
+        """Raises InputError for a field's value that is not known or out of range, and what `method` raises."""
+        self.anatomy.check(classes)
+        self.ramp.check()
+        if self.weight < 0:
+            raise InputError(f"weight: expected a number of 0 or more, got {self.weight}")
+        return AnatomicalConsistency(self.method.build(network, classes), self)
+
+
+class AnatomicalConsistency(Method):
+    """The objective of another method and the term "cac"."""
+
+    def __init__(self, method: Method, config: AnatomicalConsistencyConfig) -> None:
+        super().__init__()
+        self.method = method
+        self.config = config
+
+    @property
+    def network(self) -> Network:  # type: ignore[override]
+        """That of the other method, which owns it."""
+        return self.method.network
+
+    def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
+        """The other method's objective on the labeled images, in a pass of its own, and CAC on the unlabeled ones."""
+        objective = self.method(batches, progress)
+        factor = self.config.ramp.factor(progress) * self.config.weight
+        outputs = unlabeled_outputs(self.network, batches) if factor else {}
+        consistency = consistency_of(outputs, self.config.anatomy, objective.loss)
+        return Objective(objective.loss + factor * consistency, {**objective.terms, "cac": consistency.detach()})
+
+
+def unlabeled_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[str, NetworkOutput]:
+    """What the network says about the unlabeled images of each modality that has some; with gradient.
+
+    A pass of its own: the labeled one is then that of training without unlabeled images, norms included, and modalities
+    may differ in how many they have.
+    """
+    images = {name: batch.unlabeled for name, batch in batches.items() if batch.unlabeled is not None}
+    return network(images) if images else {}
+
+
+def consistency_of(outputs: Mapping[str, NetworkOutput], config: AnatomyConfig, like: torch.Tensor) -> torch.Tensor:
+    """L_CAC of these outputs; zero, of the type and place of `like`, for fewer than two modalities."""
+    if len(outputs) < 2:
+        return like.new_zeros(())
+    return anatomical_consistency({name: output.logits for name, output in outputs.items()}, config)

@@ -1,0 +1,98 @@
+"""CAC on top of any other method: its own objective unchanged, one more term on unlabeled images."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from unpaired.data.batch import Batch
+from unpaired.errors import InputError
+from unpaired.methods.anatomical_consistency import AnatomicalConsistencyConfig
+from unpaired.methods.anatomy import AnatomyConfig
+from unpaired.methods.class_specific_affinity import CSAConfig
+from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
+from unpaired.methods.method import MethodConfig
+from unpaired.methods.ramp import Ramp
+from unpaired.methods.structured_consistency import SSCConfig
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.unet import UNetConfig
+from unpaired.recipe import from_json, to_json
+
+C = 3
+UNET = UNetConfig(width=2, widest=4, blocks=(1, 1, 1))
+METHODS: dict[str, MethodConfig] = {
+    "msbn": SupervisedConfig(),
+    "csa": CSAConfig(layer_pairs=(("encoder2", "encoder3"),)),
+    "ummkd": KnowledgeDistillationConfig(),
+    "ssc": SSCConfig(scales=("encoder3", "encoder2")),
+}
+
+
+def batches(unlabeled: int = 2) -> dict[str, Batch]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: Batch(
+            torch.randn(2, 1, 8, 8, generator=generator),
+            torch.randint(0, C, (2, 8, 8), generator=generator),
+            torch.eye(C, dtype=torch.bool),
+            torch.randn(unlabeled, 1, 8, 8, generator=generator) if unlabeled else None,
+        )
+        for name in ("ct", "mr")
+    }
+
+
+def around(method: MethodConfig) -> AnatomicalConsistencyConfig:
+    return AnatomicalConsistencyConfig(method, 0.5, AnatomyConfig(frame_size=8), Ramp(length=0.0))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_adds_one_term_to_any_method(name: str) -> None:
+    torch.manual_seed(0)
+    network = UNET.build(("ct", "mr"), 1, C, 2)
+    alone = METHODS[name].build(network, C)
+    both = around(METHODS[name]).build(network, C)
+    both.method.load_state_dict(alone.state_dict())
+    torch.manual_seed(1)
+    without = alone(batches(), 0.0)
+    torch.manual_seed(1)
+    loss, terms = both(batches(), 0.0)
+    assert {term: value for term, value in terms.items() if term != "cac"} == without.terms
+    torch.testing.assert_close(loss, without.loss + 0.5 * terms["cac"])
+    both.zero_grad()
+    (loss - both(batches(0), 0.0).loss).backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
+
+
+def test_the_network_is_stored_once_and_predicts_alone() -> None:
+    network = UNET.build(("ct", "mr"), 1, C, 2).eval()
+    method = around(SupervisedConfig()).build(network, C)
+    assert method.network is network
+    assert set(method.state_dict()) == {f"method.network.{name}" for name in network.state_dict()}
+    images = batches()["ct"].images
+    assert torch.equal(method.predict(images, "ct"), network({"ct": images})["ct"].logits)
+
+
+def test_its_time_and_batches_without_unlabeled_images() -> None:
+    network = UNET.build(("ct", "mr"), 1, C, 2)
+    config = around(SupervisedConfig())
+    assert config.build(network, C)(batches(0), 0.0).terms["cac"] == 0
+    late = replace(config, ramp=Ramp(begin=0.5, length=0.0)).build(network, C)
+    assert late(batches(), 0.4).terms["cac"] == 0
+    assert late(batches(), 0.5).terms["cac"] > 0
+
+
+def test_a_run_folder_can_hold_it() -> None:
+    config = around(METHODS["csa"])
+    assert from_json(to_json(config)) == config
+
+
+def test_fields_that_do_not_fit() -> None:
+    network = UNET.build(("ct", "mr"), 1, C, 2)
+    for config, words in (
+        (replace(around(SupervisedConfig()), weight=-1.0), "weight: expected a number of 0 or more"),
+        (replace(around(SupervisedConfig()), ramp=Ramp(begin=2.0)), "ramp.begin"),
+        (replace(around(SupervisedConfig()), anatomy=AnatomyConfig(frame_size=0)), "frame_size"),
+        (around(CSAConfig(layer_pairs=(("group4", "group5"),))), "no feature map 'group4'"),
+    ):
+        with pytest.raises(InputError, match=words):
+            config.build(network, C)
