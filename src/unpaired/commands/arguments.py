@@ -18,7 +18,7 @@ RecipeName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE"
 Reference = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="REFERENCE")]
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Source = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")]
-Format = tyro.conf.Positional[Literal["btcv", "chaos", "mmwhs", "mscmrseg", "table"]]
+Format = tyro.conf.Positional[Literal["amos", "btcv", "chaos", "mmwhs", "mscmrseg", "table"]]
 Assignments = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 AlsoRuns = Annotated[tuple[Path, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="RUN")]
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]

@@ -64,23 +64,30 @@ def import_(
     *,
     modalities: Names = (),
     structures: Literal["papers", "all"] = "papers",
+    mr_pelvis: bool = True,
 ) -> int:
     """Write a manifest for a dataset that you have. Files stay where they are.
 
     Args:
-        source_format: btcv, chaos, mmwhs, mscmrseg (the challenges' folders) or table (a CSV with patient, modality,
-            image, label).
+        source_format: amos, btcv, chaos, mmwhs, mscmrseg (the challenges' folders) or table (a CSV with patient,
+            modality, image, label).
         source: Its folder or file.
         out: The manifest to write, such as data/mscmrseg.json. CHAOS's DICOM and PNG files are converted to NIfTI into
             a folder of its name beside it.
         modalities: Only these, such as t2 (default: all that are there).
-        structures: Those of the papers' tables (four of btcv's and mmwhs's), or all that the files have.
+        structures: Those of the papers' tables (four of amos's, btcv's and mmwhs's), or all that the files have.
+        mr_pelvis: Of amos: whether bladder and prostate or uterus were looked for in MR; if not, an MR's background may
+            be one of them.
     """
     from dataclasses import replace
 
     from unpaired.data.manifest import read_dataset
 
-    if source_format == "btcv":
+    if source_format == "amos":
+        from unpaired.data.importers.amos import import_amos
+
+        dataset = import_amos(source, "four" if structures == "papers" else "all", mr_pelvis)
+    elif source_format == "btcv":
         from unpaired.data.importers.btcv import import_btcv
 
         dataset = import_btcv(source, "four" if structures == "papers" else "thirteen")

@@ -27,12 +27,13 @@ def find_named_files(
     is_label: Callable[[re.Match[str]], bool],
     image_name: Callable[[Key], str],
     example: str,
+    parts: int = 1,
 ) -> NamedFiles[Key]:
     """Search a folder and its subfolders for files whose whole name fits `pattern`; nothing is opened.
 
     `key_of` says which case a name means, `image_name` how its image would be called, `example` what such names look
-    like. Raises InputError if the folder isn't there or holds no image, for a file that is found twice, and for a label
-    map without its image.
+    like. With `parts=2` names are those with the folder in front, such as imagesTr/amos_0001.nii.gz. Raises InputError
+    if the folder isn't there or holds no image, for a file that is found twice, and for a label map without its image.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -41,7 +42,7 @@ def find_named_files(
         )
     files = NamedFiles[Key]({}, {})
     for file in sorted(folder.rglob("*.nii*")):
-        match = pattern.fullmatch(file.name)
+        match = pattern.fullmatch("/".join(file.parts[-parts:]))
         if match is None or not file.is_file():
             continue
         found, key = files.labels if is_label(match) else files.images, key_of(match)
