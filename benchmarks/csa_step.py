@@ -10,12 +10,12 @@ alone as a share of the MSBN step. Other ways to compute the term: `benchmarks/a
 import argparse
 import datetime
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from side_by_side import in_turns
 from unpaired.data.batch import Batch
 from unpaired.methods.class_specific_affinity import CSAConfig, affinity_consistency
 from unpaired.methods.method import Method
@@ -48,18 +48,6 @@ def train_step(method: Method, data: dict[str, Batch]) -> Callable[[], None]:
     return step
 
 
-def alternate(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Processor seconds of each run: a round to warm up, then `repeats` rounds in turn, so that load hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            if repeat:
-                seconds[name].append(time.process_time() - start)
-    return seconds
-
-
 def main() -> None:
     """Print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -78,7 +66,7 @@ def main() -> None:
     torch.manual_seed(0)
     data = batches(options.size, options.batch)
     network = FCNConfig(width=options.width).build(MODALITIES, 1, CLASSES, 2)
-    steps = alternate(
+    steps = in_turns(
         {
             "MSBN": train_step(SupervisedConfig().build(network, CLASSES), data),
             "CSA": train_step(CSAConfig().build(network, CLASSES), data),
@@ -106,7 +94,7 @@ def print_share(data: dict[str, Batch], options: argparse.Namespace, msbn_second
         "elementwise": lambda: affinity_consistency(features, data, CSAConfig()),
         "literal": lambda: affinity_consistency(features, data, CSAConfig(consistency="literal")),
     }
-    seconds = alternate({name: lambda loss=loss: loss().backward() for name, loss in losses.items()}, options.repeats)
+    seconds = in_turns({name: lambda loss=loss: loss().backward() for name, loss in losses.items()}, options.repeats)
     for name, of_name in seconds.items():
         median = statistics.median(of_name)
         print(f"affinity {name}: {1e3 * median:.1f} ms forward and backward, {100 * median / msbn_seconds:.1f} % of it")

@@ -13,14 +13,13 @@ whether the logits are equal. `transformers.py` has the same backbones beside MO
 import argparse
 import copy
 import datetime
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from side_by_side import kept_for_backward, medians
 from unpaired.data.batch import Batch
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.methods.structured_consistency import SSC, SSCConfig
@@ -53,16 +52,6 @@ def batches(size: tuple[int, ...], channels: int, images: int, device: str) -> d
     }
 
 
-def seconds(step: Callable[[], None], device: str) -> float:
-    """Processor time of a call on a CPU, wall time on a GPU."""
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    before = clock()
-    step()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return clock() - before
-
-
 def train_step(method: Method, data: dict[str, Batch]) -> Callable[[], None]:
     """One step of AdamW on `data`."""
     optimizer = torch.optim.AdamW(method.parameters(), lr=1e-4)
@@ -81,29 +70,7 @@ def memory(step: Callable[[], None], method: Method, device: str) -> int:
         torch.cuda.reset_peak_memory_stats()
         step()
         return torch.cuda.max_memory_allocated()
-    weights = {p.untyped_storage().data_ptr() for p in method.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        step()
-    return sum(kept.values())
-
-
-def in_turns(runs: Mapping[str, Callable[[], None]], repeats: int, device: str) -> dict[str, float]:
-    """Median seconds of each run: one round to warm up, then `repeats` rounds in turn, so that load hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            taken = seconds(run, device)
-            if repeat > 0:
-                times[name].append(taken)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return kept_for_backward(step, method)
 
 
 def prediction(method: SSC, data: dict[str, Batch], repeats: int, device: str) -> str:
@@ -118,7 +85,7 @@ def prediction(method: SSC, data: dict[str, Batch], repeats: int, device: str) -
             found[name] = by.predict(images, "ct")
 
     runs = {"with": lambda: predict("with", method), "without": lambda: predict("without", bare)}
-    times = in_turns(runs, repeats, device)
+    times = medians(runs, repeats, device)
     equal = torch.equal(found["with"], found["without"])
     return f"{times['with'] / times['without']:.2f} of the time without them, equal logits: {equal}"
 
@@ -145,7 +112,7 @@ def main() -> None:
         for name, (scaled, method) in ROWS.items()
     }
     steps = {name: train_step(method, data) for name, method in methods.items()}
-    times = in_turns(steps, arguments.repeats, device)
+    times = medians(steps, arguments.repeats, device)
     bytes_of = {name: memory(step, methods[name], device) for name, step in steps.items()}
     plain, least = times["plain backbone"], bytes_of["plain backbone"]
     print(f"{datetime.date.today()}, {device}, {torch.get_num_threads()} threads, {images} images of {size} a modality")

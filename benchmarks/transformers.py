@@ -11,14 +11,14 @@ alternating runs, on a GPU by its clock.
 
 import argparse
 import datetime
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from side_by_side import kept_for_backward, medians
 from unpaired.networks.adapt import AdaptedConfig
 from unpaired.networks.folding import fold_modality
 from unpaired.networks.network import Network, NetworkConfig
@@ -54,43 +54,6 @@ def networks(dims: int, small: bool) -> dict[str, NetworkConfig]:
         "nnFormer": plain,
         "nnFormer V3": replace(plain, modality_scale=True),
     }
-
-
-def kept_for_backward(network: Network, images: dict[str, Tensor]) -> int:
-    """Bytes of the tensors that a forward keeps, each once; weights are not counted."""
-    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = network(images)
-    del outputs
-    return sum(kept.values())
-
-
-def clock(device: torch.device) -> float:
-    """Seconds of processor time, or of the GPU once it has done all it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
-
-
-def alternate(runs: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each run: a round to warm up, then `repeats` rounds in turn, so that load hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            start = clock(device)
-            run()
-            if repeat:
-                seconds[name].append(clock(device) - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def forward(network: Network, images: dict[str, Tensor]) -> Callable[[], object]:
@@ -138,11 +101,11 @@ def table(dims: int, size: tuple[int, ...], batch: int, options: argparse.Namesp
         name: config.build(MODALITIES, 1, CLASSES, dims).to(device)
         for name, config in networks(dims, options.small).items()
     }
-    steps = alternate({name: step(network, images) for name, network in built.items()}, options.repeats, device)
-    kept = {name: kept_for_backward(network, images) for name, network in built.items()}
+    steps = medians({name: step(network, images) for name, network in built.items()}, options.repeats, device)
+    kept = {name: kept_for_backward(partial(network, images), network) for name, network in built.items()}
     for network in built.values():
         network.eval().requires_grad_(False)
-    forwards = alternate({n: forward(network, images) for n, network in built.items()}, options.repeats, device)
+    forwards = medians({n: forward(network, images) for n, network in built.items()}, options.repeats, device)
     reference, plain, scaled = built
     print(f"\n{dims}D, {batch} x {'x'.join(map(str, size))} per modality, on {device}")
     for name, network in built.items():
