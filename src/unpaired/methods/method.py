@@ -23,10 +23,20 @@ class Method(nn.Module, ABC):
     """A training objective around a network. Whatever else it owns is dropped when the run is used or exported."""
 
     network: Network
+    needs_unlabeled: bool = False
+    """Whether it is for unlabeled images: training refuses a recipe that gives it none."""
+
+    @property
+    def further_networks(self) -> tuple[Network, ...]:
+        """Networks besides `network` that training begins with the same pre-trained weights; none here."""
+        return ()
 
     @abstractmethod
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The objective on one step's batches; `progress` is the share of training done, in [0, 1)."""
+
+    def after_step(self) -> None:
+        """What follows each optimizer step, such as a moving average of the weights."""
 
     def predict(self, images: Images, modality: str) -> Logits:
         """Logits for images of one modality. Uses `network` alone."""

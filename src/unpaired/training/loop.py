@@ -70,8 +70,13 @@ def train(
     hardware = hardware or Hardware()
     check_patients(dataset)
     modalities = training_modalities(recipe, dataset)
-    _cases_to_prepare(recipe, dataset, modalities)  # these two before any file: a recipe may not fit
+    _cases_to_prepare(recipe, dataset, modalities)  # this and what follows before any file: a recipe may not fit
     method = build_method(recipe, modalities, len(dataset.classes))
+    if method.needs_unlabeled and not recipe.unlabeled_batch_size:
+        raise InputError(
+            f"recipe.method {type(recipe.method).__name__} is for unlabeled images, and recipe.unlabeled_batch_size is "
+            "0; set it, such as to recipe.batch_size"
+        )
     pretrained = _first_weights(recipe, method, folder)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
@@ -99,6 +104,8 @@ def _first_weights(recipe: Recipe, method: Method, folder: str | Path) -> dict[s
     if recipe.init_from:
         load_weights(method.network, Run.open(recipe.init_from).weights("best"))
         return None
+    for network in method.further_networks:
+        recipe.network.load_pretrained(network)
     return recipe.network.load_pretrained(method.network)
 
 
@@ -132,6 +139,7 @@ def _train_steps(
         batches = batches_from(start, steps, recipe, fabric, hardware.workers)
         for step in range(start, recipe.steps):
             objective = _training_step(fabric, model, optimizer, batches, recipe, step)
+            method.after_step()
             log.add(step + 1, objective, optimizer)
             done = step + 1
             if done % recipe.validate_every == 0 or done == recipe.steps:

@@ -1,0 +1,143 @@
+"""Mean teacher, around any method (Tarvainen & Valpola, NeurIPS 2017): unlabeled images join in by a network's own
+average over time.
+
+The teacher is a second network whose weights follow those of the network in training, the student. On unlabeled images
+the student is to say what the teacher says, though noise and dropout differ:
+
+    theta'_t = alpha theta'_{t-1} + (1 - alpha) theta_t                        the teacher's weights (their Eq. 1)
+    J = sum_m E_{x, eta, eta'} d( f(x, theta, eta), f(x, theta', eta') )       x: unlabeled images of modality m
+    L = L_method + w r(t) J,   r(t) = exp(-5 (1 - t)^2) while it ramps up
+
+alpha is min(1 - 1 / (t + 1), `decay`) as in their code, so that the teacher first is a plain mean and its random
+beginning is soon forgotten. Gradients go to the student alone, and the student predicts; the teacher is no part of the
+weights that are exported.
+
+Norms. The unlabeled images go through the student in a pass of their own, in training mode: batch norm normalizes
+them by their own statistics and its running ones are updated by both passes, first by the labeled images. So the
+method's own terms are what they would be without unlabeled images. (Their code has labeled and unlabeled images in one
+batch.) The teacher is in training mode too, as there, with running statistics of its own that nobody uses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unpaired.data.batch import Batch
+from unpaired.errors import InputError
+from unpaired.losses import in_full_precision
+from unpaired.methods.method import Method, MethodConfig, Objective
+from unpaired.methods.ramp import Ramp
+from unpaired.methods.supervised import check_choice
+from unpaired.methods.unlabeled import duplicate, image_sets
+from unpaired.networks.network import Network
+from unpaired.shapes import Images, Logits, Scalar
+
+
+@dataclass(frozen=True)
+class MeanTeacherConfig(MethodConfig):
+    """`method` with a mean teacher; the recipe's `unlabeled_batch_size` must be above 0."""
+
+    method: MethodConfig
+    """What trains on labeled images."""
+    weight: float = 10.0
+    """w, of the sum over modalities. Theirs is 100 for ten classes and one label per image; public code for medical
+    images has 0.1, which with a mean over classes is next to nothing beside a cross-entropy."""
+    decay: float = 0.99
+    """The largest alpha; 0.99 and 0.999 are theirs."""
+    ramp: Ramp = field(default_factory=Ramp)
+    """r. Theirs rises during about a quarter of training, public code for medical images has it rise during all."""
+    noise: float = 0.1
+    """Standard deviation of the Gaussian noise that student and teacher each get on their images, in units of the
+    prepared volumes (a z-score's 1). 0: they differ by dropout alone."""
+    consistency: Literal["squared", "divergence"] = "squared"
+    """d: the squared difference of probabilities, the mean over classes and voxels, as theirs; or the divergence
+    KL(teacher || student), the mean over voxels."""
+    labeled: bool = False
+    """Whether labeled images are compared too, as they do; costs one more pass of both."""
+
+    def build(self, network: Network, classes: int) -> "MeanTeacher":
+        """Raises InputError for a field's value that is not known or out of range, and what `method` raises."""
+        self.ramp.check()
+        check_choice("consistency", self.consistency, ("squared", "divergence"))
+        for name in ("weight", "noise"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name}: expected a number of 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.decay < 1:
+            raise InputError(f"decay: expected a number from 0 to below 1, such as 0.99; got {self.decay}")
+        return MeanTeacher(self.method.build(network, classes), self)
+
+
+class MeanTeacher(Method):
+    """The terms of another method and "mean_teacher/<modality>", for each modality with unlabeled images."""
+
+    needs_unlabeled = True
+
+    def __init__(self, method: Method, config: MeanTeacherConfig) -> None:
+        super().__init__()
+        self.method = method
+        self.config = config
+        self.teacher = duplicate(method.network).requires_grad_(False)
+        self.steps = 0
+
+    @property
+    def network(self) -> Network:  # type: ignore[override]
+        """The student: that of the other method, which owns it."""
+        return self.method.network
+
+    def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
+        """The other method's objective, and w r(t) J; that objective alone if there are no unlabeled images.
+
+        A modality's term is the sum over its passes: unlabeled images, and labeled ones if asked for.
+        """
+        if self.steps == 0:  # not when it is built: pre-trained weights come after that
+            self.teacher.load_state_dict(self.network.state_dict())
+        loss, terms = self.method(batches, progress)
+        differences: dict[str, Tensor] = {}
+        for images in image_sets(batches, self.config.labeled):
+            for modality, difference in self.compare(images).items():
+                name = f"mean_teacher/{modality}"
+                differences[name] = differences.get(name, 0) + difference
+        if differences:
+            factor = self.config.weight * self.config.ramp.factor(progress)
+            loss = loss + factor * torch.stack(list(differences.values())).sum()
+        return Objective(loss, terms | {name: difference.detach() for name, difference in differences.items()})
+
+    def compare(self, images: Mapping[str, Images]) -> dict[str, Scalar]:
+        """d of each modality, with gradient to the student."""
+        with torch.no_grad():
+            taught = self.teacher(self.noisy(images))
+        said = self.network(self.noisy(images))
+        return {name: disagreement(said[name].logits, taught[name].logits, self.config.consistency) for name in images}
+
+    def noisy(self, images: Mapping[str, Images]) -> dict[str, Images]:
+        """The images with fresh noise, from torch's global random state."""
+        return {name: x + self.config.noise * torch.randn_like(x) for name, x in images.items()}
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Their Eq. 1; then the other method's turn."""
+        self.steps += 1
+        alpha = min(1 - 1 / (self.steps + 1), self.config.decay)
+        for theta_teacher, theta in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
+            if theta_teacher is not theta:  # frozen ones are shared
+                theta_teacher.lerp_(theta, 1 - alpha)
+        self.method.after_step()
+
+    def get_extra_state(self) -> Tensor:
+        """How many steps the teacher has made: what going on needs besides its weights."""
+        return torch.tensor(self.steps)
+
+    def set_extra_state(self, state: Any) -> None:
+        """Back from `get_extra_state`."""
+        self.steps = int(state)
+
+
+def disagreement(student: Logits, teacher: Logits, consistency: str) -> Scalar:
+    """d of `MeanTeacherConfig.consistency`, in float32 at least; 0 for equal logits."""
+    log_p, log_q = (in_full_precision(logits).log_softmax(dim=1) for logits in (student, teacher))
+    if consistency == "squared":
+        return (log_p.exp() - log_q.exp()).square().mean()
+    return (log_q.exp() * (log_q - log_p)).sum(dim=1).mean()
