@@ -33,7 +33,7 @@ README = """This folder is one training run of `unpaired` {version}: recipe {nam
 recipe.json         every setting, resolved; `unpaired train` reads it back
 dataset.json        classes, modalities, label values and the cases with their split (images stay where they are)
 split.json          which case was used for training (labeled or not), validation and test
-versions.json       versions, hardware, git state, the command, and the pre-trained weights it began with, if any
+versions.json       versions, hardware, git state, the command, and the weights it began with, if any
 log.csv             loss and its terms by step;  tensorboard/ has the same curves
 validation.csv      Dice of whole validation cases by step, modality and class
 weights_best.safetensors   network weights with the best mean validation Dice (the last ones if there is no validation)
@@ -269,17 +269,29 @@ def training_modalities(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
     return recipe.modalities or with_cases
 
 
-def load_weights(network: Network, path: Path) -> None:
-    """Load a safetensors file into a network. Raises InputError if it is missing, broken or of another network."""
+def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[str, ...]:
+    """Load a safetensors file into a network. Raises InputError if it is missing, broken or of another network.
+
+    With `larger` the network may have whole parts, such as "fusion", that the file knows nothing of: they stay as they
+    are, and their names are returned. Everything else has to fit as ever.
+    """
     if not path.is_file():
         raise InputError(f"found no weights at {path}; has the run been trained?")
+    fresh: list[str] = []
     try:
-        network.load_state_dict(load_file(path))
+        tensors = load_file(path)
+        if larger and tensors:
+            own = network.state_dict()
+            known = {name.partition(".")[0] for name in tensors}
+            fresh = sorted({name.partition(".")[0] for name in own} - known)
+            tensors |= {name: value for name, value in own.items() if name.partition(".")[0] in fresh}
+        network.load_state_dict(tensors)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is no readable weight file: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} holds the weights of another network: {reason}") from error
+    return tuple(fresh)
 
 
 def _columns(path: Path) -> list[str]:

@@ -77,7 +77,7 @@ def train(
             f"recipe.method {type(recipe.method).__name__} is for unlabeled images, and recipe.unlabeled_batch_size is "
             "0; set it, such as to recipe.batch_size"
         )
-    pretrained = _first_weights(recipe, method, folder)
+    began_with = _first_weights(recipe, method, folder)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
     by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))
@@ -88,32 +88,37 @@ def train(
         by_the_first(fabric, lambda: stack.enter_context(only_one(run.lock, "training there")))
         stack.enter_context(batch_errors_in_one_line(run))
         cases = _prepared_cases(run, cache, modalities, fabric, hardware, console)
-        by_the_first(fabric, lambda: _record_weights(run, method, pretrained, console))
+        by_the_first(fabric, lambda: _record_weights(run, method, began_with, console))
         _train_steps(run, method, cases, fabric, hardware, console)
     return run
 
 
-def _first_weights(recipe: Recipe, method: Method, folder: str | Path) -> dict[str, Any] | None:
-    """Weights to begin with, into the network; a record of pre-trained ones. A run that was saved begins with its own.
+def _first_weights(recipe: Recipe, method: Method, folder: str | Path) -> dict[str, Any]:
+    """Weights to begin with, into the network; {"init_from" or "pretrained": record} of other than random ones.
 
-    Read before any file is written: a wrong path shall not leave a run behind. `init_from` fills the whole network, so
-    then nothing pre-trained is read.
+    A run that was saved begins with its own. Read before any file is written: a wrong path shall not leave a run
+    behind. `init_from` fills the network, but for whole parts that the other run's lacks, so nothing pre-trained is
+    read then.
     """
     if Run.begun(folder):
-        return None
+        return {}
     if recipe.init_from:
-        load_weights(method.network, Run.open(recipe.init_from).weights("best"))
-        return None
+        fresh = load_weights(method.network, Run.open(recipe.init_from).weights("best"), larger=True)
+        return {"init_from": {"run": str(recipe.init_from), "weights": "best", "fresh": list(fresh)}}
     for network in method.further_networks:
         recipe.network.load_pretrained(network)
-    return recipe.network.load_pretrained(method.network)
+    pretrained = recipe.network.load_pretrained(method.network)
+    return {} if pretrained is None else {"pretrained": pretrained}
 
 
-def _record_weights(run: Run, method: Method, pretrained: dict[str, Any] | None, console: Console) -> None:
+def _record_weights(run: Run, method: Method, began_with: dict[str, Any], console: Console) -> None:
     """Write down, and say, what the weights began with and how many of them move."""
-    if pretrained is not None:
-        run.record("pretrained", pretrained)
-        text = "{loaded} tensors from {file}, {fresh} begin fresh".format(**pretrained)
+    for kind, record in began_with.items():
+        run.record(kind, record)
+        if kind == "pretrained":
+            text = "{loaded} tensors from {file}, {fresh} begin fresh".format(**record)
+        else:
+            text = f"all weights from {record['run']}" + "".join(f", {part} begins fresh" for part in record["fresh"])
         console.print(text, highlight=False, soft_wrap=True)
     counts = parameter_counts(method)
     run.record("parameters", counts)
