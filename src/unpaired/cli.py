@@ -19,6 +19,7 @@ from unpaired.commands.data import few_shot, import_, join, labeled_fraction, ph
 from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.features import features
+from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.prediction import predict
 from unpaired.commands.training import demo, recipes, train
 from unpaired.errors import InputError, Stopped
@@ -39,6 +40,8 @@ COMMANDS = {
     "evaluate": evaluate,
     "compare": compare,
     "features": features,
+    "partners": partners,
+    "misalignment": misalignment,
     "report": report,
 }
 

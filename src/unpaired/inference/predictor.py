@@ -5,7 +5,7 @@ every run counting alike, and each single prediction (a *member*) is kept, becau
 look (see `evaluation.uncertainty`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -42,16 +42,25 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def segment_prepared(
-    method: Method, recipe: Recipe, volume: np.ndarray, modality: str, device: torch.device | str
+    method: Method,
+    recipe: Recipe,
+    volume: np.ndarray,
+    modality: str,
+    device: torch.device | str,
+    partners: Mapping[str, np.ndarray] | None = None,
 ) -> torch.Tensor:
-    """Class probabilities (class, depth, height, width) of a prepared volume, by the recipe's windows."""
+    """Class probabilities (class, depth, height, width) of a prepared volume, by the recipe's windows.
+
+    `partners` {modality: volume on the same grid} are what a network that fuses modalities gets beside it.
+    """
     return segment_volume(
-        lambda images: method.predict(images, modality),
+        lambda images, *beside: method.predict(images, modality, *beside),
         volume,
         patch_size=recipe.patch_size,
         context_slices=recipe.context_slices,
         overlap=recipe.window_overlap,
         device=device,
+        partners=partners,
     )
 
 

@@ -4,7 +4,7 @@ Windows have the training patch's size; in 2D every slice is one window deep. Wh
 averaged with Gaussian weights (sigma = an eighth of the window, nnU-Net's choice), so seams don't show.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -41,7 +41,7 @@ def window_weights(size: Sequence[int], blended: Sequence[bool]) -> np.ndarray:
 
 @torch.inference_mode()
 def segment_volume(
-    segment: Callable[[Images], Logits],
+    segment: Callable[..., Logits],
     volume: np.ndarray,
     *,
     patch_size: tuple[int, ...],
@@ -49,12 +49,17 @@ def segment_volume(
     overlap: float = 0.5,
     windows_at_once: int | None = None,
     device: torch.device | str = "cpu",
+    partners: Mapping[str, np.ndarray] | None = None,
 ) -> Float[Tensor, "class depth height width"]:
     """Class probabilities of a prepared (depth, height, width) volume, on the CPU.
 
-    `segment` turns (batch, channel, *patch_size) images on `device` into logits of the same size. Memory: one float32
-    volume per class. `windows_at_once` defaults to 16 slices or 2 patches.
+    `segment` turns (batch, channel, *patch_size) images on `device` into logits of the same size. `partners` are
+    volumes of the same shape by name: the windows at the same places of them are `segment`'s second argument, by the
+    same names. Memory: one float32 volume per class. `windows_at_once` defaults to 16 slices or 2 patches. Raises
+    ValueError for a volume without voxels or a partner of another shape.
     """
+    if other := [name for name, one in (partners or {}).items() if one.shape != volume.shape]:
+        raise ValueError(f"partner {other[0]} is not on the grid {volume.shape} of the volume")
     flat = len(patch_size) == 2
     size = np.array([1, *patch_size] if flat else patch_size)
     axes = [window_starts(length, int(window), overlap) for length, window in zip(volume.shape, size, strict=True)]
@@ -65,8 +70,13 @@ def segment_volume(
     weight_sum = torch.zeros(volume.shape)
     for first in range(0, len(starts), chunk):
         group = starts[first : first + chunk]
-        images = torch.from_numpy(np.stack([cut(volume, start, size, context_slices) for start in group])).float()
-        logits = segment((images[:, :, 0] if flat else images).to(device))
+
+        def windows(source: np.ndarray, group: Sequence[np.ndarray] = group) -> Images:
+            images = torch.from_numpy(np.stack([cut(source, start, size, context_slices) for start in group])).float()
+            return (images[:, :, 0] if flat else images).to(device)
+
+        beside = () if partners is None else ({name: windows(one) for name, one in partners.items()},)
+        logits = segment(windows(volume), *beside)
         probabilities = logits.float().softmax(1).cpu()
         probabilities = probabilities[:, :, None] if flat else probabilities
         if total is None:

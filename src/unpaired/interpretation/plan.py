@@ -83,7 +83,7 @@ def make_plan(members: Sequence[Member], data: Dataset | None, options: Options)
     named, for a dataset without labeled cases to look at, and for bare predictions without `data`.
     """
     runs = {member.name: member.run for member in members if member.run is not None}
-    dataset = _dataset(runs, data)
+    dataset = common_dataset(runs, data)
     known = [set(run.modalities) for run in runs.values()] or [set(dataset.modalities)]
     modalities = tuple(name for name in dataset.modalities if all(name in of_run for of_run in known))
     cases = {name: dataset.of(name, options.split, labeled=True) for name in modalities}
@@ -94,7 +94,7 @@ def make_plan(members: Sequence[Member], data: Dataset | None, options: Options)
             "name the manifest with labels: --data"
         )
     for name, run in runs.items():
-        _require_unseen(name, run, cases, options.split)
+        require_unseen(name, run, cases, options.split)
     if not runs:
         return Plan(dataset, tuple(cases), cases, {}, {}, (), ("", ""), "", ())
     networks = {
@@ -109,8 +109,11 @@ def make_plan(members: Sequence[Member], data: Dataset | None, options: Options)
     return Plan(dataset, tuple(cases), cases, choosing_cases, choosing, layers, pair, options.layer or pair[0], notes)
 
 
-def _dataset(runs: Mapping[str, Run], data: Dataset | None) -> Dataset:
-    """Where images are, by `data` or the first run; who is tested, by the first run."""
+def common_dataset(runs: Mapping[str, Run], data: Dataset | None) -> Dataset:
+    """Where images are, by `data` or the first run; who is tested, by the first run.
+
+    Raises InputError for runs of other classes, and for no run and no `data`.
+    """
     if not runs:
         if data is None:
             raise InputError(
@@ -128,8 +131,8 @@ def _dataset(runs: Mapping[str, Run], data: Dataset | None) -> Dataset:
     return dataset if data is None else with_splits(data, {case.id: case.split or "" for case in first.dataset.cases})
 
 
-def _require_unseen(name: str, run: Run, cases: Mapping[str, Sequence[CaseEntry]], split: str) -> None:
-    """No run may have learned from the patients that another is tested with."""
+def require_unseen(name: str, run: Run, cases: Mapping[str, Sequence[CaseEntry]], split: str) -> None:
+    """Raise InputError if a run learned from the patients that another is tested with."""
     looked_at = {case.patient for of in cases.values() for case in of}
     learned = {case.patient for case in run.dataset.cases if case.split in ("train", "validation")}
     both = sorted(looked_at & learned)

@@ -38,9 +38,15 @@ class Method(nn.Module, ABC):
     def after_step(self) -> None:
         """What follows each optimizer step, such as a moving average of the weights."""
 
-    def predict(self, images: Images, modality: str) -> Logits:
-        """Logits for images of one modality. Uses `network` alone."""
-        return self.network({modality: images})[modality].logits
+    def predict(self, images: Images, modality: str, partners: Mapping[str, Images] | None = None) -> Logits:
+        """Logits for images of one modality. Uses `network` alone.
+
+        `partners` are images of other modalities, as many, image i beside image i, for networks that fuse what they get
+        in one pass. Without them such a network fuses an image with itself.
+        """
+        given = {modality: images, **(partners or {})}
+        ordered = {name: given[name] for name in self.network.modalities if name in given} if partners else given
+        return self.network(ordered)[modality].logits
 
 
 @dataclass(frozen=True)

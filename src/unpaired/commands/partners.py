@@ -1,0 +1,128 @@
+"""The commands about prediction beside partners: partners, misalignment."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from unpaired.commands.arguments import Data, OptionalPath, Out, RunFolder, list_failures, table_width
+
+Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
+Amounts = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AMOUNT")]
+
+
+def partners(
+    run: RunFolder,
+    manifest: Data,
+    out: Out,
+    /,
+    *,
+    split: Literal["test", "validation", "train"] = "test",
+    partners: int = 5,
+    seed: int = 0,
+    weights: Literal["best", "last"] = "best",
+    device: str = "auto",
+    json: bool = False,
+) -> int:
+    """Predict each case alone and beside scans of other modalities: how much does the answer depend on the partner?
+
+    Beside: the same patient's scans where there are any, those of equal place in the sorted list (CMC's released
+    pairing), random training patients'. Writes partners.csv, partners.json and a figure.
+
+    Args:
+        run: A trained run of two modalities or more.
+        manifest: The dataset with labels; its cases are on the sides that the run was trained with.
+        out: Folder for tables and figure.
+        split: The side whose labeled cases are predicted.
+        partners: How many random partners each case gets; all there are if there are fewer.
+        seed: Draws them; the same seed draws the same.
+        weights: best (by validation Dice) or last.
+        device: auto, cpu, cuda or mps.
+        json: Print the summary as JSON for programs.
+    """
+    from json import dumps
+
+    from rich.console import Console
+
+    from unpaired.data.manifest import read_dataset
+    from unpaired.evaluation.partner_tables import conclusion, terminal, to_json
+    from unpaired.inference.predictor import Predictor
+    from unpaired.interpretation.partners import study_partners, with_sides_of, write_partner_study
+
+    predictor = Predictor(run, weights, device)
+    dataset = with_sides_of(predictor, read_dataset(manifest))
+    with Console(stderr=True).status("predicting") as status:  # shows nothing where stderr is no terminal
+        found = study_partners(predictor, dataset, split, partners, seed, status.update)
+    write_partner_study(found, out)
+    if json:
+        print(dumps(to_json(found.rows, found.settings), ensure_ascii=False))
+    else:
+        Console(width=table_width(), highlight=False).print(terminal(found.rows))
+        print(conclusion(found.rows))
+        print(f"tables, figure: {out}")
+    return list_failures(found.failures)
+
+
+def misalignment(
+    runs: Runs,
+    /,
+    *,
+    data: OptionalPath = None,
+    out: OptionalPath = None,
+    shifts: Amounts = (0, 5, 10, 20, 40),
+    rotations: Amounts = (0, 5, 10, 20, 40),
+    missing: Amounts = (0, 25, 50, 75),
+    fill: Literal["nearest", "blank"] = "nearest",
+    split: Literal["test", "validation", "train"] = "test",
+    seed: int = 0,
+    weights: Literal["best", "last"] = "best",
+    device: str = "auto",
+    json: bool = False,
+) -> int:
+    """Predict each case beside a partner that is shifted, turned or short of slices: how fast does Dice fall?
+
+    The partner is the same patient's scan of the other modality where there is one, else another patient's. Several
+    runs come into one figure; one that uses no partner is a flat line. Writes misalignment.csv, misalignment.json and
+    a figure.
+
+    Args:
+        runs: Trained runs of two modalities or more, as PATH or NAME=PATH.
+        data: The manifest, if images have moved since training.
+        out: Folder for tables and figure (default: `misalignment` in the run; of several runs, in this folder).
+        shifts: How far partners are shifted, in mm; the direction is drawn for each case.
+        rotations: How far partners are turned, in degrees; the axis is drawn for each case, in 2D the slice's.
+        missing: How many of the partner's slices are missing, in percent; which, is drawn for each case.
+        fill: What stands in for a missing slice: the nearest one that is there, or a blank one.
+        split: The side whose labeled cases are predicted.
+        seed: Draws directions, axes and slices.
+        weights: best (by validation Dice) or last.
+        device: auto, cpu, cuda or mps.
+        json: Print the curves as JSON for programs.
+    """
+    from json import dumps
+
+    from rich.console import Console
+
+    from unpaired.data.manifest import read_dataset
+    from unpaired.evaluation.misalignment_tables import conclusions, terminal, to_json
+    from unpaired.interpretation.misalignment import (
+        Amounts,
+        read_predictors,
+        study_misalignment,
+        write_misalignment_study,
+    )
+
+    amounts = Amounts(shifts, rotations, missing, fill)
+    predictors, dataset = read_predictors(runs, read_dataset(data) if data else None, split, weights, device)
+    only = next(iter(predictors.values())).run.folder if len(predictors) == 1 else None
+    out = out or (Path("misalignment") if only is None else only / "misalignment")
+    with Console(stderr=True).status("predicting") as status:  # shows nothing where stderr is no terminal
+        found = study_misalignment(predictors, dataset, split, amounts, seed, status.update)
+    write_misalignment_study(found, out)
+    if json:
+        print(dumps(to_json(found.rows, found.settings), ensure_ascii=False))
+    else:
+        Console(width=table_width(), highlight=False).print(terminal(found.rows))
+        print("\n".join(conclusions(found.rows)))
+        print(f"tables, figure: {out}")
+    return list_failures(found.failures)
