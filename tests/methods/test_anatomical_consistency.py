@@ -11,6 +11,7 @@ from unpaired.methods.anatomical_consistency import AnatomicalConsistencyConfig
 from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
+from unpaired.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from unpaired.methods.method import MethodConfig
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.structured_consistency import SSCConfig
@@ -70,6 +71,16 @@ def test_the_network_is_stored_once_and_predicts_alone() -> None:
     assert set(method.state_dict()) == {f"method.network.{name}" for name in network.state_dict()}
     images = batches()["ct"].images
     assert torch.equal(method.predict(images, "ct"), network({"ct": images})["ct"].logits)
+
+
+def test_what_the_other_method_does_after_a_step_is_done() -> None:
+    network = UNET.build(("ct", "mr"), 1, C, 2)
+    method = around(MeanTeacherConfig(SupervisedConfig())).build(network, C)
+    assert method.needs_unlabeled
+    assert isinstance(method.method, MeanTeacher)
+    method.after_step()
+    assert method.method.steps == 1
+    assert method.further_networks == method.method.further_networks
 
 
 def test_its_time_and_batches_without_unlabeled_images() -> None:

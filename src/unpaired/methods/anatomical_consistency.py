@@ -13,6 +13,7 @@ from unpaired.errors import InputError
 from unpaired.methods.anatomy import AnatomyConfig, anatomical_consistency
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.ramp import Ramp
+from unpaired.methods.unlabeled import unlabeled_images
 from unpaired.networks.network import Network, NetworkOutput
 
 
@@ -38,6 +39,8 @@ class AnatomicalConsistencyConfig(MethodConfig):
 class AnatomicalConsistency(Method):
     """The objective of another method and the term "cac"."""
 
+    needs_unlabeled = True
+
     def __init__(self, method: Method, config: AnatomicalConsistencyConfig) -> None:
         super().__init__()
         self.method = method
@@ -47,6 +50,15 @@ class AnatomicalConsistency(Method):
     def network(self) -> Network:  # type: ignore[override]
         """That of the other method, which owns it."""
         return self.method.network
+
+    @property
+    def further_networks(self) -> tuple[Network, ...]:
+        """Those of the other method."""
+        return self.method.further_networks
+
+    def after_step(self) -> None:
+        """What the other method does then."""
+        self.method.after_step()
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The other method's objective on the labeled images, in a pass of its own, and CAC on the unlabeled ones."""
@@ -63,7 +75,7 @@ def unlabeled_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[st
     A pass of its own: the labeled one is then that of training without unlabeled images, norms included, and modalities
     may differ in how many they have.
     """
-    images = {name: batch.unlabeled for name, batch in batches.items() if batch.unlabeled is not None}
+    images = unlabeled_images(batches)
     return network(images) if images else {}
 
 

@@ -88,6 +88,7 @@ class CMC(Method):
         super().__init__()
         self.network = network
         self.config = config
+        self.needs_unlabeled = config.cac_weight > 0
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The whole objective. Before the ramp begins, and without unlabeled images, "cac" is 0; so is "csc" before it.
