@@ -13,8 +13,10 @@ from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image
 from unpaired.data.preprocess import Preprocessing
+from unpaired.data.splits import labeled_fraction
 from unpaired.inference.predictor import Predictor
 from unpaired.networks.nnformer import NNFormerConfig
+from unpaired.networks.sam_med3d import SAMMed3DConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes import all_recipes
 from unpaired.training.loop import Hardware, train
@@ -38,8 +40,12 @@ def narrow(config: Any) -> int:
 
 def narrowed(config: Any) -> Any:
     """The config with every `width` in it, however deep, set to a few, one block and one head for several; the rest
-    (dropout, norms, strides) is kept."""
+    (dropout, norms, strides) is kept. Nothing is frozen: there is no checkpoint."""
     changes = {}
+    if isinstance(config, SAMMed3DConfig):
+        few = {"depth": 2, "heads": 1, "patch": 4, "size": 16, "window": 2, "global_blocks": (1,), "neck": 4}
+        changes = few | {"adapter": config.adapter and 2, "frozen": False}
+        return replace(config, width=narrow(config), **changes)
     for part in fields(config):
         value = getattr(config, part.name)
         if part.name == "width":
@@ -75,10 +81,12 @@ def shrunk(recipe: Recipe) -> Recipe:
         preprocessing=fitted(recipe.preprocessing),
         patch_size=tuple(patch),
         batch_size=1,
+        unlabeled_batch_size=min(recipe.unlabeled_batch_size, 1),
         steps=2,
         validate_every=2,
         save_every=2,
         window_overlap=0.0,
+        init_from=None,
     )
 
 
@@ -112,7 +120,8 @@ def test_it_trains_and_segments(name: str, phantom: Dataset, cache: Path, tmp_pa
     assert max(widths(recipe.network)) <= 4, "the shrinking has to reach every width, or this test gets slow"
     assert type(recipe.method) is type(whole.method)
     assert recipe.spatial_dims == whole.spatial_dims
-    run = train(recipe, phantom, tmp_path / "run", hardware=Hardware(device="cpu", workers=0), cache=cache, show=False)
+    dataset = labeled_fraction(phantom, 0.5) if recipe.unlabeled_batch_size else phantom
+    run = train(recipe, dataset, tmp_path / "run", hardware=Hardware(device="cpu", workers=0), cache=cache, show=False)
     loss = [float(row["loss"]) for row in run.rows("log")]
     assert loss
     assert np.isfinite(loss).all()
@@ -138,6 +147,9 @@ def test_its_objective_trains_every_modality(name: str) -> None:
             torch.randn(2, recipe.channels, *recipe.patch_size, generator=generator),
             torch.randint(0, 4, (2, *recipe.patch_size), generator=generator),
             torch.eye(4, dtype=torch.bool),
+            torch.randn(1, recipe.channels, *recipe.patch_size, generator=generator)
+            if recipe.unlabeled_batch_size
+            else None,
         )
         for modality in MODALITIES
     }

@@ -11,7 +11,9 @@ import torch
 from unpaired.data.batch import Batch
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.cross_modality_collaboration import CMCConfig
+from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConfig
 from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
+from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.method import MethodConfig
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.methods.supervised import SupervisedConfig
@@ -104,11 +106,21 @@ METHODS: dict[str, MethodConfig] = {
     "CSA, literal": CSAConfig(consistency="literal"),
     "SSC": SSCConfig(),
     "CMC": CMCConfig(),
+    "mean teacher of SSC": MeanTeacherConfig(SSCConfig()),
+    "cross pseudo supervision of CSA": CrossPseudoSupervisionConfig(CSAConfig(), labeled=False),
 }
 DIMS = {"SAM-Med3D": (3,), "SAM-Med3D, as in CMC": (3,)}
 """Spatial axes of the networks that don't segment both slices and volumes."""
 ROWS = [(name, dims) for name in NETWORKS for dims in DIMS.get(name, (2, 3))]
-TERMS = {"supervised": set(), "UMMKD": {"kd"}, "affinity": {"affinity"}, "SSC": {"mod", "img"}, "CMC": {"csc", "cac"}}
+TERMS = {
+    "supervised": set(),
+    "UMMKD": {"kd"},
+    "affinity": {"affinity"},
+    "SSC": {"mod", "img"},
+    "CMC": {"csc", "cac"},
+    "mean teacher of SSC": {"mod", "img"},
+    "cross pseudo supervision of CSA": {"csa", "second"},
+}
 """A row's terms besides those of single modalities, where they aren't CSA's."""
 
 
@@ -121,14 +133,28 @@ def built(name: str, dims: int):
     return config.build(NAMES, 1, C, dims), layers
 
 
+def fitted(config: MethodConfig, layers: tuple[str, str]) -> MethodConfig:
+    """The method, and what it wraps, on a network's feature maps."""
+    if isinstance(config, CSAConfig):
+        return replace(config, layer_pairs=(layers,))
+    if isinstance(config, SSCConfig):
+        return replace(config, scales=(layers[1], layers[0]))
+    if isinstance(config, CMCConfig):
+        return replace(config, layer=layers[1])
+    if isinstance(config, MeanTeacherConfig | CrossPseudoSupervisionConfig):
+        return replace(config, method=fitted(config.method, layers))
+    return config
+
+
 def batches(size: tuple[int, ...]) -> dict[str, Batch]:
+    """Of the last modality there are no unlabeled images."""
     generator = torch.Generator().manual_seed(len(size))
     return {
         name: Batch(
             torch.randn(2, 1, *size, generator=generator),
             torch.randint(0, C, (2, *size), generator=generator),
             torch.eye(C, dtype=torch.bool),
-            torch.randn(2, 1, *size, generator=generator),
+            torch.randn(2, 1, *size, generator=generator) if name != NAMES[-1] else None,
         )
         for name in NAMES
     }
@@ -141,19 +167,16 @@ def test_every_method_trains_it(name: str, dims: int) -> None:
     size = (2 * shortest, *others)  # as small as it goes: an instance norm needs two voxels at the bottom
     data = batches(size)
     for row, method_config in METHODS.items():
-        if isinstance(method_config, CSAConfig):
-            method_config = replace(method_config, layer_pairs=(layers,))
-        if isinstance(method_config, SSCConfig):
-            method_config = replace(method_config, scales=(layers[1], layers[0]))
-        if isinstance(method_config, CMCConfig):
-            method_config = replace(method_config, layer=layers[1])
-        method = method_config.build(network, C)
+        method = fitted(method_config, layers).build(network, C)
         method.zero_grad(set_to_none=True)
         objective = method(data, 0.0)
         assert torch.isfinite(objective.loss), row
         extra = {term for term in objective.terms if "/" not in term}
         assert extra == TERMS.get(row, {"csa"}), row
         assert all(objective.terms[term] > 0 for term in extra), row
+        unlabeled = {term.partition("/")[2] for term in objective.terms if term.startswith(("mean_", "cross_"))}
+        if isinstance(method_config, MeanTeacherConfig | CrossPseudoSupervisionConfig):
+            assert unlabeled == set(NAMES[:-1])
         objective.loss.backward()
         for modality in NAMES:  # every modality's own weights are trained, where it has some
             own = [p for key, p in network.named_parameters() if f"by_modality.{modality}." in key]
