@@ -1,5 +1,8 @@
 """The one exception for what a person typed or fed: the command line prints it as one line and exits with code 2."""
 
+SHOWN = 16
+"""So many known names stand in a message; a line of all recipes or cases would hide what it says."""
+
 
 class InputError(ValueError):
     """Something given to `unpaired` can't be used: a path, a file, a label value, a recipe's name.
@@ -17,8 +20,11 @@ class Stopped(Exception):  # noqa: N818 (it is no error)
 
 
 def nearest(name: str, allowed: list[str]) -> str:
-    """A hint for a name that is not one of `allowed`: the closest ones, else the whole list."""
+    """A hint for a name that is not one of `allowed`: the closest ones, else the list, cut where it gets long."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, allowed, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(allowed)}"
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    more = f" and {len(allowed) - SHOWN} more" if len(allowed) > SHOWN else ""
+    return f"known: {', '.join(allowed[:SHOWN])}{more}"
