@@ -9,7 +9,7 @@ happens to be beside it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class ClassResult:
     agreement: float | None
 
 
+@runtime_checkable
 class Scored(Protocol):
     """What means over patients are taken of: any row with these fields."""
 
