@@ -3,7 +3,7 @@
     make demo
     .venv/bin/python docs/images/phantom_features.py demo/runs/csa
 
-Feature maps of the first modality, and the affinity matrices of all, of the layers that the run's method compares.
+Feature maps of the first modality, and the affinity matrices of all, of the first layers that the run's method compares.
 """
 
 import io
@@ -15,7 +15,7 @@ from PIL import Image
 from unpaired.figures.affinity_matrices import draw_affinities
 from unpaired.figures.feature_maps import draw_feature_maps
 from unpaired.figures.style import png
-from unpaired.interpretation.plan import Options, read_members
+from unpaired.interpretation.plan import Options, make_plan, read_members
 from unpaired.interpretation.study import study
 
 FOLDER = Path(__file__).parent
@@ -27,7 +27,7 @@ def main(folder: str) -> None:
     (member,) = read_members([folder])
     if member.run is None or not member.run.dataset.name.startswith("phantom"):
         sys.exit(f"{folder} is no run on a phantom: only simulated scans may go into the documentation")
-    (pair,) = member.run.recipe.method.layer_pairs  # type: ignore[attr-defined]  # CSA's
+    pair = make_plan([member], None, Options()).pair  # the method's first, where it compares layers
     found = study([member], None, Options(layers=pair, device="cpu"), print)
     for name, figure in {
         "phantom_features": draw_feature_maps(found.maps[0]),

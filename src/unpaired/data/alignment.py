@@ -52,7 +52,8 @@ class Misalignment:
         for name, most in (("shift_mm", np.inf), ("rotation_degrees", 180.0), ("missing_share", 1.0)):
             value = getattr(self, name)
             if not (np.isfinite(value) and 0 <= value <= most):
-                raise InputError(f"misalignment.{name}: expected 0 or more, at most {most:g}, got {value:g}")
+                limit = f" and at most {most:g}" if np.isfinite(most) else ""
+                raise InputError(f"misalignment.{name}: expected 0 or more{limit}, got {value:g}")
         if self.missing not in get_args(Missing):
             raise InputError(f"missing slices {self.missing!r}: {nearest(self.missing, list(get_args(Missing)))}")
 
