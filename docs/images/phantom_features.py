@@ -3,7 +3,7 @@
     make demo
     .venv/bin/python docs/images/phantom_features.py demo/runs/csa
 
-Feature maps of the first modality, and the affinity matrices of all, of the first layers that the run's method compares.
+Feature maps of the first modality and the affinity matrices of all, of the first layers that the run's method compares.
 """
 
 import io
