@@ -67,6 +67,23 @@ def test_a_crop_around_the_reference_has_no_place_for_unlabeled_cases() -> None:
         override(leaking, ["unlabeled_batch_size=1"])
 
 
+def test_a_method_inside_a_method_is_stored_and_changed() -> None:
+    recipe = override(
+        find_recipe("semi_supervised/small_unet_csa_mean_teacher"),
+        ["method.method.weight=0.3", "method.ramp.length=0.2", 'method.method.layer_pairs=[["encoder1","encoder2"]]'],
+    )
+    assert from_json(json.loads(dumps(recipe))) == recipe
+    stored = to_json(recipe)["method"]
+    assert stored["method"]["type"].endswith(":CSAConfig")
+    assert (stored["method"]["weight"], stored["ramp"]["length"]) == (0.3, 0.2)
+    with pytest.raises(
+        InputError, match=r"method\.method\.wieght: CSAConfig has no field 'wieght'; did you mean weight"
+    ):
+        override(recipe, ["method.method.wieght=1"])
+    with pytest.raises(InputError, match=r"method\.method: expected MethodConfig, got 3"):
+        override(recipe, ["method.method=3"])
+
+
 def test_a_stored_recipe_from_before_unlabeled_cases_is_read() -> None:
     recipe = find_recipe(NAME)
     document = to_json(recipe)

@@ -19,9 +19,11 @@ from unpaired.data.dataset import Dataset, with_splits, without_labels
 from unpaired.data.sampling import UnpairedSteps
 from unpaired.data.splits import labeled_fraction
 from unpaired.errors import InputError, Stopped
+from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConfig
+from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
-from unpaired.recipe import Optimization, Recipe, dumps
+from unpaired.recipe import Optimization, Recipe, build_method, dumps
 from unpaired.recipes.phantom import csa
 from unpaired.run import Run
 from unpaired.training import loop
@@ -83,8 +85,6 @@ def test_a_run_folder_holds_what_its_readme_says(straight: Run) -> None:
 
 
 def test_training_moves_shared_kernels_and_every_modalitys_norms(straight: Run) -> None:
-    from unpaired.recipe import build_method
-
     fresh = build_method(straight.recipe, straight.modalities, 6).network.state_dict()
     trained = load_file(straight.weights("last"))
     still = [name for name in fresh if fresh[name].is_floating_point() and torch.equal(fresh[name], trained[name])]
@@ -316,6 +316,52 @@ def test_unlabeled_training_cases_take_part_where_the_recipe_asks_for_them(
         assert batch.unlabeled is None or batch.unlabeled.shape == (3, *batch.images.shape[1:])
         assert torch.equal(batch.images, without[name].images)
         assert without[name].unlabeled is None
+
+
+def test_teachers_and_second_networks_come_back_bit_equal_and_move_once_per_optimizer_step(
+    phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = labeled_fraction(phantom, 0.5)
+    method = MeanTeacherConfig(CrossPseudoSupervisionConfig(SupervisedConfig(), labeled=False))
+    recipe = tiny(
+        method=method,
+        modalities=("ct",),
+        unlabeled_batch_size=1,
+        batch_size=1,
+        accumulate=2,
+        steps=3,
+        save_every=1,
+        validate_every=3,
+    )
+    straight = train(recipe, half, tmp_path / "a", hardware=IN_PROCESS, cache=cache, show=False)
+    with power_cut_at(2, monkeypatch):
+        train(recipe, half, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
+    resumed = train(recipe, half, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
+    assert_same(straight, resumed)
+    ours, theirs = (run.load_whole_method().state_dict() for run in (straight, resumed))
+    assert set(ours) == set(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert ours["_extra_state"] == 3
+    assert not torch.equal(ours["method.method.network.output.weight"], ours["teacher.output.weight"])
+    assert set(load_file(straight.weights("last"))) == set(straight.load_method("last").network.state_dict())
+
+
+def test_a_method_for_unlabeled_images_wants_some(phantom: Dataset, tmp_path: Path) -> None:
+    recipe = tiny(method=MeanTeacherConfig(SupervisedConfig()))
+    with pytest.raises(InputError, match=r"MeanTeacherConfig is for unlabeled images, and .* is 0; set it"):
+        train(recipe, labeled_fraction(phantom, 0.5), tmp_path / "run", hardware=IN_PROCESS, show=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_networks_begin_with_pretrained_weights(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = []
+    monkeypatch.setattr(FCNConfig, "load_pretrained", lambda config, network: filled.append(network))
+    recipe = tiny(method=CrossPseudoSupervisionConfig(SupervisedConfig()), unlabeled_batch_size=1)
+    method = build_method(recipe, ("ct",), 6)
+    loop._first_weights(recipe, method, tmp_path / "run")
+    assert {id(network) for network in filled} == {id(method.network), id(method.second.network)}
 
 
 def test_unlabeled_cases_that_are_not_there_leave_no_run_behind(phantom: Dataset, tmp_path: Path) -> None:
