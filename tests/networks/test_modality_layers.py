@@ -77,3 +77,16 @@ def test_a_modality_that_cannot_name_weights(name: str) -> None:
 def test_an_unknown_kind() -> None:
     with pytest.raises(InputError, match="did you mean batch"):
         norm("bach")
+
+
+@pytest.mark.parametrize(("kind", "count"), [("instance", 2), ("batch", 1)])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_norm_over_one_value_gets_one_line(kind: str, count: int, dims: int) -> None:
+    """Patches so small that the deepest map is a single position; torch's own words were a traceback."""
+    x = torch.ones(count, 4, *[1] * dims)
+    with pytest.raises(InputError, match=f"{kind} norm needs more than one value .* 1x1.*larger patch size"):
+        norm(kind, dims)(x, {"ct": count})
+    fits = norm(kind, dims)(x.repeat_interleave(2, dim=2), {"ct": count})
+    assert torch.isfinite(fits).all()
+    if kind == "batch":
+        assert norm(kind, dims).eval()(x, {"ct": count}).shape == x.shape

@@ -5,7 +5,7 @@ A network keeps one code path, `run(x, groups)`: `x` holds images of one or more
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from math import gcd
+from math import gcd, prod
 from typing import Literal
 
 import torch
@@ -45,11 +45,16 @@ class ModalityNorm(nn.Module):
         def build() -> nn.Module:
             return _norm(kind, channels, spatial_dims, eps, momentum, norm_groups)
 
+        self.kind = kind
         self.shared = build() if shared else None
         self.by_modality = nn.ModuleDict() if shared else modality_modules({name: build() for name in modalities})
 
     def forward(self, x: Features, groups: Groups) -> Features:
-        """Normalize `x`, whose batch axis holds the modalities of `groups` one after the other; same shape."""
+        """Normalize `x`, whose batch axis holds the modalities of `groups` one after the other; same shape.
+
+        Raises InputError where a norm would be over one value, which has no spread.
+        """
+        self._require_spread(x, groups)
         if self.shared is not None:
             return self.shared(x)
         if len(groups) == 1:
@@ -57,6 +62,16 @@ class ModalityNorm(nn.Module):
             return self.by_modality[modality](x)
         parts = x.split(list(groups.values()))
         return torch.cat([self.by_modality[name](part) for name, part in zip(groups, parts, strict=True)])
+
+    def _require_spread(self, x: Features, groups: Groups) -> None:
+        positions = prod(x.shape[2:])
+        images = len(x) if self.shared is not None else min(groups.values())
+        alone = self.kind == "instance" or (self.kind == "batch" and self.training and images == 1)
+        if positions == 1 and alone:
+            raise InputError(
+                f"{self.kind} norm needs more than one value of a channel, got a feature map of size "
+                f"{'x'.join(map(str, x.shape[2:]))}; take a larger patch size, or a network that pools less"
+            )
 
 
 class ChannelLayerNorm(nn.LayerNorm):
