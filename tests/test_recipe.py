@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError
+from unpaired.networks.adapt import AdaptedConfig
 from unpaired.recipe import Optimization, Recipe, build_method, dumps, from_json, override, to_json
 from unpaired.recipes import all_recipes, find_recipe
 
@@ -156,3 +158,21 @@ def test_recipes_are_frozen() -> None:
         find_recipe(NAME).steps = 3  # type: ignore[misc]
     assert isinstance(find_recipe(NAME), Recipe)
     assert Optimization() == Optimization(learning_rate=1e-4)
+
+
+def test_fields_that_need_each_other_are_set_together() -> None:
+    changes = ["preprocessing.roi=center", "preprocessing.size=[null, 96, 96]"]
+    boxless = replace(find_recipe(NAME), preprocessing=Preprocessing())
+    for one in changes:
+        with pytest.raises(InputError, match=r"roi|size"):
+            override(boxless, [one])
+    for order in (changes, changes[::-1]):
+        assert override(boxless, order).preprocessing == Preprocessing(roi="center", size=(None, 96, 96))
+
+
+def test_a_value_may_be_a_dictionary() -> None:
+    recipe = replace(find_recipe(NAME), network=AdaptedConfig("monai.networks.nets:UNet", ("model.0",), {"a": 1}))
+    changed = override(recipe, ['network.arguments={"norm": "batch"}', "network.modality_norm=false", "steps=3"])
+    assert changed.network == AdaptedConfig(
+        "monai.networks.nets:UNet", ("model.0",), {"norm": "batch"}, modality_norm=False
+    )

@@ -196,6 +196,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
 
     Raises InputError for a field that doesn't exist (naming the near one) or a value of another type.
     """
+    tree = _Changes()
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
@@ -204,26 +205,46 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = {"None": None, "True": True, "False": False}.get(text, text)
-        recipe = _replace_at(recipe, path.strip().split("."), _freeze(value), path.strip())
-    return recipe
+        _plant(recipe, tree, path.strip(), _freeze(value))
+    return _grown(recipe, tree)
 
 
-def _replace_at(config: Any, path: list[str], value: Any, whole: str) -> Any:
-    names = [part.name for part in fields(config)]
-    name, *rest = path
-    if name not in names:
-        raise InputError(f"--set {whole}: {type(config).__name__} has no field {name!r}; {nearest(name, names)}")
-    if not rest:
-        expected = typing.get_type_hints(type(config))[name]
-        if not _fits(value, expected):
-            raise InputError(f"--set {whole}: expected {_type_name(expected)}, got {value!r}")
-        if expected is float and isinstance(value, int):
-            value = float(value)
-        return replace(config, **{name: value})
-    inner = getattr(config, name)
-    if not is_dataclass(inner):
-        raise InputError(f"--set {whole}: {type(config).__name__}.{name} is a plain value, it has no field {rest[0]!r}")
-    return replace(config, **{name: _replace_at(inner, rest, value, whole)})
+class _Changes(dict[str, Any]):
+    """{field: new value, or the changes of the config in it}; a type of its own, as values may be dictionaries."""
+
+
+def _plant(recipe: Recipe, tree: _Changes, whole: str, value: Any) -> None:
+    """Put a checked value at "network.width" of {"network": {"width": value}}."""
+    config: Any = recipe
+    *outer, last = whole.split(".")
+    for place, name in enumerate([*outer, last]):
+        names = [part.name for part in fields(config)]
+        if name not in names:
+            raise InputError(f"--set {whole}: {type(config).__name__} has no field {name!r}; {nearest(name, names)}")
+        if place == len(outer):
+            break
+        inner = getattr(config, name)
+        if not is_dataclass(inner):
+            rest = whole.split(".")[place + 1]
+            raise InputError(
+                f"--set {whole}: {type(config).__name__}.{name} is a plain value, it has no field {rest!r}"
+            )
+        if not isinstance(tree.get(name), _Changes):
+            tree[name] = _Changes()
+        config, tree = inner, tree[name]
+    expected = typing.get_type_hints(type(config))[last]
+    if not _fits(value, expected):
+        raise InputError(f"--set {whole}: expected {_type_name(expected)}, got {value!r}")
+    tree[last] = float(value) if expected is float and isinstance(value, int) else value
+
+
+def _grown(config: Any, tree: _Changes) -> Any:
+    """The config with a tree of values in it, each part replaced once: what it checks is all of them together."""
+    changes = {
+        name: _grown(getattr(config, name), value) if isinstance(value, _Changes) else value
+        for name, value in tree.items()
+    }
+    return replace(config, **changes)
 
 
 def _fits(value: Any, expected: Any) -> bool:
