@@ -4,7 +4,9 @@ from jaxtyping import install_import_hook
 
 install_import_hook("unpaired", "typecheck.checked")
 
-from pathlib import Path  # noqa: E402 (the hook has to come before any import of unpaired)
+import locale  # noqa: E402 (the hook has to come before any import of unpaired)
+from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
@@ -26,3 +28,13 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def manifest(phantom: Dataset) -> Path:
     """The tiny phantom's manifest file."""
     return phantom.cases[0].image.parent.parent / "dataset.json"
+
+
+@pytest.fixture(autouse=True)
+def locale_kept() -> Iterator[None]:
+    """Nothing may leave the process in another locale: GDCM sets C, in which Python takes text files for ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    after = locale.setlocale(locale.LC_ALL)
+    locale.setlocale(locale.LC_ALL, before)  # so that no other test pays for it
+    assert after == before
