@@ -11,6 +11,7 @@ import torch
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.anatomy import AnatomyConfig, anatomical_consistency
+from unpaired.methods.around import Around
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.unlabeled import unlabeled_images
@@ -36,29 +37,12 @@ class AnatomicalConsistencyConfig(MethodConfig):
         return AnatomicalConsistency(self.method.build(network, classes), self)
 
 
-class AnatomicalConsistency(Method):
+class AnatomicalConsistency(Around):
     """The objective of another method and the term "cac"."""
 
-    needs_unlabeled = True
-
     def __init__(self, method: Method, config: AnatomicalConsistencyConfig) -> None:
-        super().__init__()
-        self.method = method
+        super().__init__(method)
         self.config = config
-
-    @property
-    def network(self) -> Network:  # type: ignore[override]
-        """That of the other method, which owns it."""
-        return self.method.network
-
-    @property
-    def further_networks(self) -> tuple[Network, ...]:
-        """Those of the other method."""
-        return self.method.further_networks
-
-    def after_step(self) -> None:
-        """What the other method does then."""
-        self.method.after_step()
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The other method's objective on the labeled images, in a pass of its own, and CAC on the unlabeled ones."""

@@ -29,6 +29,7 @@ from torch import Tensor
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.losses import ClassWeighting, cross_entropy
+from unpaired.methods.around import Around
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.supervised import check_choice
@@ -62,27 +63,19 @@ class CrossPseudoSupervisionConfig(MethodConfig):
         return CrossPseudoSupervision(first, self.method.build(redrawn(network), classes), self)
 
 
-class CrossPseudoSupervision(Method):
+class CrossPseudoSupervision(Around):
     """The terms of another method for the first network, its loss for the second as "second", and
     "cross_pseudo/<modality>", both directions together, for each modality with unlabeled images."""
 
-    needs_unlabeled = True
-
     def __init__(self, method: Method, second: Method, config: CrossPseudoSupervisionConfig) -> None:
-        super().__init__()
-        self.method = method
+        super().__init__(method)
         self.second = second
         self.config = config
 
     @property
-    def network(self) -> Network:  # type: ignore[override]
-        """The first network: that of the method that owns it."""
-        return self.method.network
-
-    @property
     def further_networks(self) -> tuple[Network, ...]:
         """The second network."""
-        return (*self.method.further_networks, self.second.network, *self.second.further_networks)
+        return (*super().further_networks, self.second.network, *self.second.further_networks)
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The whole objective; if there are no unlabeled images that of the method for the first network alone."""
@@ -112,7 +105,7 @@ class CrossPseudoSupervision(Method):
 
     def after_step(self) -> None:
         """Of both methods."""
-        self.method.after_step()
+        super().after_step()
         self.second.after_step()
 
 

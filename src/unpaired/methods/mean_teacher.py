@@ -28,6 +28,7 @@ from torch import Tensor
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.losses import in_full_precision
+from unpaired.methods.around import Around
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.supervised import check_choice
@@ -70,22 +71,14 @@ class MeanTeacherConfig(MethodConfig):
         return MeanTeacher(self.method.build(network, classes), self)
 
 
-class MeanTeacher(Method):
+class MeanTeacher(Around):
     """The terms of another method and "mean_teacher/<modality>", for each modality with unlabeled images."""
 
-    needs_unlabeled = True
-
     def __init__(self, method: Method, config: MeanTeacherConfig) -> None:
-        super().__init__()
-        self.method = method
+        super().__init__(method)
         self.config = config
         self.teacher = duplicate(method.network).requires_grad_(False)
         self.steps = 0
-
-    @property
-    def network(self) -> Network:  # type: ignore[override]
-        """The student: that of the other method, which owns it."""
-        return self.method.network
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The other method's objective, and w r(t) J; that objective alone if there are no unlabeled images.
@@ -124,7 +117,7 @@ class MeanTeacher(Method):
         for theta_teacher, theta in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
             if theta_teacher is not theta:  # frozen ones are shared
                 theta_teacher.lerp_(theta, 1 - alpha)
-        self.method.after_step()
+        super().after_step()
 
     def get_extra_state(self) -> Tensor:
         """How many steps the teacher has made: what going on needs besides its weights."""
