@@ -15,6 +15,7 @@ from unpaired.data.images import read_image, read_label_map
 from unpaired.data.importers.btcv import TEST, import_btcv
 from unpaired.data.importers.btcv import VALUES as BTCV_VALUES
 from unpaired.data.importers.chaos import GRAYS, ORGANS, VALUES, gray_values, import_chaos
+from unpaired.data.itk_locale import locale_kept
 from unpaired.data.join import join_datasets
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.data.verify import verify
@@ -235,7 +236,8 @@ def test_a_mirrored_patient(one):
 
 
 def read_slice_array(path):
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
+    with locale_kept():
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
 
 
 def test_a_patient_upside_down(one):

@@ -13,6 +13,7 @@ from nibabel.nifti1 import Nifti1Image
 from nibabel.nifti1 import load as load_nifti
 
 from unpaired.data.dicom import dicom_files, read_series, read_slice
+from unpaired.data.itk_locale import locale_kept
 from unpaired.errors import InputError
 
 SPACING = (2.0, 3.0)
@@ -40,7 +41,8 @@ def write_slice(path, array, position, orientation=AXIAL, modality="CT", spacing
     writer.KeepOriginalImageUIDOn()
     path.parent.mkdir(parents=True, exist_ok=True)
     writer.SetFileName(str(path))
-    writer.Execute(image)
+    with locale_kept():
+        writer.Execute(image)
 
 
 def asymmetric(columns=7, rows=6, slices=4):

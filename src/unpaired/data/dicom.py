@@ -5,9 +5,7 @@ instance numbers or slice thickness. What is not one volume is refused: missing 
 SimpleITK decodes (GDCM inside: JPEG, JPEG-LS, JPEG 2000, RLE), so that no further library is needed.
 """
 
-import locale
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unpaired.data.images import TO_RAS, Image
+from unpaired.data.itk_locale import locale_kept
 from unpaired.errors import InputError
 
 POSITION, ORIENTATION, SPACING = "0020|0032", "0020|0037", "0028|0030"
@@ -103,7 +102,7 @@ def read_slice(path: Path) -> Slice:
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
     try:
-        with _locale_kept():
+        with locale_kept():
             reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(f"{path}: unreadable or truncated DICOM; export it again") from error
@@ -180,7 +179,7 @@ def _pixels(path: Path) -> np.ndarray:
     import SimpleITK as sitk  # noqa: N813
 
     try:
-        with _locale_kept():
+        with locale_kept():
             image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
     except RuntimeError as error:
         raise InputError(f"{path}: pixels can't be decoded; export it again, uncompressed") from error
@@ -188,16 +187,6 @@ def _pixels(path: Path) -> np.ndarray:
         raise InputError(f"{path}: expected one number per pixel, got {image.GetPixelIDTypeAsString()}; export in gray")
     array = sitk.GetArrayFromImage(image).reshape(image.GetSize()[1], image.GetSize()[0]).T
     return array.astype(np.float32) if array.dtype.kind == "f" else array
-
-
-@contextmanager
-def _locale_kept() -> Iterator[None]:
-    """GDCM leaves the process with the C locale, after which Python reads and writes text files as ASCII."""
-    before = locale.setlocale(locale.LC_ALL)
-    try:
-        yield
-    finally:
-        locale.setlocale(locale.LC_ALL, before)
 
 
 def _numbers(reader: Any, tag: str, name: str, count: int, path: Path) -> np.ndarray:

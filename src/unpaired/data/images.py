@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from unpaired.data.itk_locale import locale_kept
 from unpaired.errors import InputError
 from unpaired.files import write_bytes
 
@@ -202,7 +203,8 @@ def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
 
     try:
-        image = sitk.ReadImage(str(path))
+        with locale_kept():
+            image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise InputError(f"{path}: unreadable or truncated ({_one_line(error)}); export it again") from error
     if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
