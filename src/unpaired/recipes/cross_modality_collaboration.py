@@ -20,6 +20,7 @@ the second stage. Full size is GPU work.
 
 `small_sam_...`: 64x64x64 patches at 3 mm through a small encoder trained from scratch, to try it on two cores.
 `small_unet_...`: network, data and budget of `semi_supervised` (the small U-Net with instance norm, 800 steps).
+`small_abdomen_cmc`: of the rows `semi_supervised/small_abdomen_...`, in 3D.
 `small_unet_cmc` is one run with shared kernels, comparable to the rows there; `_separate` and `_together` are the
 paper's stages with a U-Net per modality, half of the steps each. The `_without_` rows and forms differ from
 `small_unet_cmc` in one thing each.
@@ -41,6 +42,7 @@ from unpaired.networks.specific_unets import SpecificUNetsConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Optimization, Recipe
 from unpaired.recipes.class_specific_affinity import small_unet_csa, small_unet_msbn
+from unpaired.recipes.semi_supervised import small_abdomen_labeled_only
 
 SEPARATE = "runs/cmc_separate"
 """Where the commands above put the first stage."""
@@ -140,6 +142,17 @@ def small_unet_cmc() -> Recipe:
     return replace(
         recipe,
         network=replace(_SMALL_UNET, fusion="paired"),
+        method=_ON_UNET,
+        unlabeled_batch_size=recipe.batch_size,
+    )
+
+
+def small_abdomen_cmc() -> Recipe:
+    """CMC on the abdomen in 3D, on the small U-Net of the other rows, in one run, for two CPU cores."""
+    recipe = small_abdomen_labeled_only()
+    return replace(
+        recipe,
+        network=replace(recipe.network, fusion="paired"),
         method=_ON_UNET,
         unlabeled_batch_size=recipe.batch_size,
     )

@@ -18,6 +18,7 @@ stage, 1 mm voxels and UMMKD's preparation for the heart, z-score, ImageNet weig
 chosen here: everything about the optimization, all weights (1), tau (0.1), and what docs/methods names. The 256x256
 slices go through Swin-Unet at 224x224, where the window of 7 of the ImageNet weights fits. Those weights are a file of
 yours: `--set network.pretrained=swin_tiny_patch4_window7_224.pth`; without it a Transformer starts far behind.
+`small_abdomen_...`: rows on the abdomen for two CPU cores, without ImageNet weights, 400 steps.
 The sweep of tau: `mmwhs_v3_img --set method.temperature=0.05`, 0.1, 0.2, 0.5, 1, 2, 4 (the paper sweeps without L_mod).
 """
 
@@ -33,6 +34,8 @@ from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.recipe import Optimization, Recipe
 
+SMALL_ABDOMEN = Preprocessing(plane="axial", spacing_mm=(8.0, 2.5, 2.5), roi="body", normalization="zscore")
+"""What the small rows on the abdomen see: the body, in voxels that two CPU cores can train on."""
 AUXILIARY = SSCConfig(modality_weight=0.0, image_weight=0.0)
 """L_seg + L_aux, without the consistency terms ("w/o CR")."""
 
@@ -197,3 +200,44 @@ def abdomen_v3_mod() -> Recipe:
 def abdomen_v3_img() -> Recipe:
     """Row Joint V3 + L_img on the abdomen: where the paper sweeps the temperature."""
     return with_method(abdomen_v3(), image_weight=1.0)
+
+
+def small_abdomen_v2() -> Recipe:
+    """Row Joint V2 on the abdomen for two CPU cores: an nnFormer a third as wide on voxels of 8 x 2.5 x 2.5 mm."""
+    return replace(
+        abdomen_v2(),
+        network=NNFormerConfig(
+            width=32,
+            heads=(1, 2, 4, 8),
+            windows=((4, 6, 6), (4, 6, 6), (4, 6, 6), (2, 3, 3)),
+            patch_strides=((1, 2, 2), (1, 2, 2)),
+            strides=((1, 2, 2), (2, 2, 2), (2, 2, 2)),
+            drop_path=0.1,
+            deep_supervision=False,
+            image_embedding=True,
+        ),
+        preprocessing=SMALL_ABDOMEN,
+        optimization=Optimization(
+            optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_steps=50, weight_decay=0.01
+        ),
+        patch_size=(8, 96, 96),
+        steps=400,
+        validate_every=200,
+        save_every=100,
+        window_overlap=0.25,
+    )
+
+
+def small_abdomen_backbone() -> Recipe:
+    """Row Backbone on the abdomen for two CPU cores: a small nnFormer for each modality."""
+    return replace(independent(small_abdomen_v2()), method=SupervisedConfig())
+
+
+def small_abdomen_v3() -> Recipe:
+    """Row Joint V3 (Ours w/o CR) on the abdomen for two CPU cores, small nnFormer."""
+    return with_network(small_abdomen_v2(), modality_scale=True)
+
+
+def small_abdomen_v3_cr() -> Recipe:
+    """Row Ours (w/ CR) on the abdomen for two CPU cores, small nnFormer."""
+    return with_consistency(small_abdomen_v3())

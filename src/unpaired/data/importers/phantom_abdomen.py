@@ -56,8 +56,8 @@ def paint_abdomen(canvas: Canvas, abdomen: Abdomen) -> None:
     """Paint the trunk from outside to inside; the labels are numbers into `CLASSES`."""
     rng = np.random.default_rng(abdomen.detail)
     lumps = abdomen.lumps.on(canvas.labels.shape, canvas.affine)
-    _paint_trunk(canvas, abdomen, lumps)
-    _paint_bowel(canvas, rng)
+    paint_trunk(canvas, abdomen, lumps)
+    paint_bowel(canvas, rng)
     _paint_stomach_and_pancreas(canvas, rng)
     _paint_liver(canvas, abdomen, lumps, rng)
     _paint_spleen(canvas, abdomen)
@@ -67,7 +67,7 @@ def paint_abdomen(canvas: Canvas, abdomen: Abdomen) -> None:
     canvas.tube("venous blood", [(24, -30, 120), (20, -36, 0), (16, -38, -200)], [13, 11, 10])
 
 
-def _paint_trunk(canvas: Canvas, abdomen: Abdomen, lumps: np.ndarray) -> None:
+def paint_trunk(canvas: Canvas, abdomen: Abdomen, lumps: np.ndarray) -> None:
     """Skin fat, abdominal wall, ribs, abdominal fat, spine with its muscles."""
     box, points, girth = canvas.everywhere(), canvas.points, abdomen.girth
     trunk = ellipsoid(points, (0, -4, 0), (168 * girth, 112 * girth, 1400)) + 1.2 * lumps
@@ -95,7 +95,7 @@ def _paint_trunk(canvas: Canvas, abdomen: Abdomen, lumps: np.ndarray) -> None:
     canvas.tube("csf", [(0, -86, 220), (0, -86, -220)], 8.5)
 
 
-def _paint_bowel(canvas: Canvas, rng: np.random.Generator) -> None:
+def paint_bowel(canvas: Canvas, rng: np.random.Generator) -> None:
     """Loops of bowel that wander through the middle and lower belly, some with gas, and strands of fat vessels."""
     for _ in range(16):
         point = rng.uniform((-75, 8, -110), (75, 62, 10))
