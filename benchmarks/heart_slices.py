@@ -5,8 +5,8 @@
 
 FOLDER holds chd68-ct (CT angiography, 28 axial slices of 5 patients) and hvsmr2-mr (MR, 30 slices of 4 patients, cut in
 other directions), each with images/PATIENT_SLICE.png and masks of the same names. The two color their masks
-differently. CT slices come mirrored and are turned back. Nobody labeled the myocardium in MR: there it is no background.
-Veins that only MR's masks have are background.
+differently. CT slices come mirrored and are turned back. Nobody labeled the myocardium in MR, so it is not taken for
+background there. Veins that only MR's masks have are background.
 """
 
 import argparse
