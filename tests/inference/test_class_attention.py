@@ -11,6 +11,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.inference.class_attention import attention_maps, mean_correlations, trained_ssc
 from unpaired.inference.feature_maps import read_labeled_case
+from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.structured_consistency import SSC, SSCConfig
 from unpaired.networks.network import NetworkOutput
 from unpaired.networks.unet import UNetConfig
@@ -109,6 +110,14 @@ def test_trained_eams_come_from_the_state_not_from_the_weights(phantom: Dataset,
     run.save_state({"step": 1, "method": {}})
     with pytest.raises(InputError, match="another method"):
         trained_ssc(run)
+    wrapped = replace(RECIPE, method=MeanTeacherConfig(METHOD), unlabeled_batch_size=1)
+    taught = Run.create(tmp_path / "taught", wrapped, phantom)
+    around = build_method(wrapped, ("ct", "lge"), CLASSES)
+    taught.save_state({"step": 1, "method": around.state_dict()})
+    inside = trained_ssc(taught)
+    assert inside is not None
+    trained = around.state_dict()
+    assert all(torch.equal(value, trained[f"method.{name}"]) for name, value in inside.state_dict().items())
     bare = replace(RECIPE, method=replace(METHOD, auxiliary_weight=0.0, image_weight=0.0))
     other = Run.create(tmp_path / "bare", bare, phantom)
     other.save_state({"step": 1, "method": build_method(bare, ("ct", "lge"), CLASSES).state_dict()})

@@ -12,6 +12,8 @@ import torch
 
 from unpaired.data.case import Case
 from unpaired.inference.feature_maps import FeatureWindow, cell_indices, feature_windows
+from unpaired.methods.around import Around
+from unpaired.methods.method import MethodConfig
 from unpaired.methods.structured_consistency import SSC, ScaleOutput, SSCConfig
 from unpaired.recipe import Recipe
 from unpaired.run import Run
@@ -20,11 +22,17 @@ from unpaired.run import Run
 def trained_ssc(run: Run) -> SSC | None:
     """The run's method with its trained EAMs, of the last saved step; None if it is no SSC run, or one without EAMs.
 
-    Raises InputError if the run's resume.pt is missing or damaged.
+    An SSC inside another method (a mean teacher, say) counts. Raises InputError if the run's resume.pt is missing or
+    damaged.
     """
-    if not isinstance(run.recipe.method, SSCConfig):
+    config: object = run.recipe.method
+    while isinstance(inner := getattr(config, "method", None), MethodConfig):
+        config = inner
+    if not isinstance(config, SSCConfig):
         return None
     method = run.load_whole_method()
+    while isinstance(method, Around):
+        method = method.method
     assert isinstance(method, SSC)
     return method if method.scales else None
 
