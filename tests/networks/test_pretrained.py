@@ -201,13 +201,26 @@ def test_bias_tables_of_other_windows_are_interpolated(checkpoint: Path) -> None
 def test_interpolation_keeps_heads_and_planes_apart() -> None:
     row, column = torch.meshgrid(torch.arange(13.0), torch.arange(13.0), indexing="ij")
     table = torch.stack([row.flatten(), column.flatten()], 1)
-    bigger = resized_bias_table(table, 15 * 15)
+    bigger = resized_bias_table(table, (8, 8))
     assert bigger is not None
     maps = bigger.T.reshape(2, 15, 15)
     assert maps[:, 7, 7].tolist() == pytest.approx([6, 6])  # the offset 0 stays in the middle
     torch.testing.assert_close(maps[0], maps[1].T)
     assert (maps[0].diff(dim=0) > 0).all()
-    assert resized_bias_table(table, 5 * 9 * 9) is None  # a table of offsets in 3D is no square
+    oblong = resized_bias_table(table, (7, 4))
+    assert oblong is not None
+    torch.testing.assert_close(oblong[:, 0].reshape(13, 7), row[:, :1].expand(13, 7))
+    assert resized_bias_table(table, (3, 5, 5)) is None  # a table of offsets in 3D is of another kind
+    assert resized_bias_table(table[1:], (8, 8)) is None
+
+
+@pytest.mark.parametrize("window", [(5, 5, 5), (5, 3, 3)])
+def test_a_3d_table_with_a_square_number_of_offsets_stays_fresh(window: tuple[int, ...], checkpoint: Path) -> None:
+    """9 * 9 * 9 = 27 * 27 and 9 * 5 * 5 = 15 * 15: 2D tables of these sizes would say nothing about offsets in 3D."""
+    state, report = state_of(replace(NNFORMER, windows=(window,) * 4), checkpoint, channels=1, dims=3)
+    tables = {name for name in state if name.endswith("bias_table")}
+    assert tables <= set(report.fresh)
+    assert report.skipped["layers.0.blocks.0.attn.relative_position_bias_table"].startswith("shape (169, 1)")
 
 
 def test_swin_into_nnformer(checkpoint: Path) -> None:

@@ -11,7 +11,7 @@ by the tables below; what has no counterpart, or another shape, is left out and 
 - A released Swin-Unet or nnFormer into the same network of ours, whole.
 - A released SAM-Med3D: its image encoder. Prompt encoder and mask decoder stay out, there are no clicks here.
 
-Bias tables of another window size are interpolated (bicubic, per head), and so are SAM-Med3D's positions (linear).
+Bias tables of another 2D window are interpolated (bicubic, per head), and so are SAM-Med3D's positions (linear).
 Index and mask tables follow from the window and are never loaded. An image channel's weights are the sum over the
 checkpoint's three where the network has one: the same function as repeating the image three times. Where modalities
 have encoders or norms of their own, each gets them.
@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from unpaired.errors import InputError
 from unpaired.networks.decomposed_attention import resized_table
 from unpaired.networks.sam_med3d_encoder import resized_positions
+from unpaired.networks.window_attention import WindowAttention
 
 Rename = Sequence[tuple[str, str]]
 
@@ -267,6 +268,11 @@ def _load(
 ) -> PretrainedReport:
     targets: dict[str, list[str]] = {}
     state = network.state_dict()
+    windows = {
+        f"{name}.bias_table": module.window
+        for name, module in network.named_modules()
+        if isinstance(module, WindowAttention)
+    }
     for name in state:
         if not name.startswith(("image_embedding.", "class_embeddings.")) and ".scale" not in name:
             targets.setdefault(plain_name(name), []).append(name)
@@ -276,7 +282,7 @@ def _load(
         for source, tensor in tensors.items():
             reasons = []
             for name in _targets(source, tables, targets):
-                fitted = _fitted(tensor, state[name].shape, name)
+                fitted = _fitted(tensor, state[name].shape, name, windows.get(name, ()))
                 if fitted is None:
                     reasons.append(f"shape {tuple(tensor.shape)} in the checkpoint, {tuple(state[name].shape)} here")
                 else:
@@ -300,12 +306,12 @@ def _why_nowhere(source: str) -> str:
     return "no counterpart in the network"
 
 
-def _fitted(tensor: Tensor, shape: torch.Size, name: str) -> Tensor | None:
-    """The tensor in the network's shape, where that is possible without inventing anything."""
+def _fitted(tensor: Tensor, shape: torch.Size, name: str, window: Sequence[int]) -> Tensor | None:
+    """The tensor in the network's shape, where that is possible without inventing anything; `window` of bias tables."""
     if tensor.shape == shape:
         return tensor
     if name.endswith("bias_table"):
-        return resized_bias_table(tensor, shape[0]) if tensor.ndim == 2 and tensor.shape[1] == shape[1] else None
+        return resized_bias_table(tensor, window) if tensor.ndim == 2 and tensor.shape[1] == shape[1] else None
     if name.endswith(".positions"):
         fits = tensor.ndim == len(shape) and (tensor.shape[0], tensor.shape[-1]) == (shape[0], shape[-1])
         return resized_positions(tensor, shape[1:-1]) if fits else None
@@ -316,10 +322,15 @@ def _fitted(tensor: Tensor, shape: torch.Size, name: str) -> Tensor | None:
     return None
 
 
-def resized_bias_table(table: Float[Tensor, "offset head"], places: int) -> Float[Tensor, "place head"] | None:
-    """A 2D bias table for windows of another size, interpolated (bicubic) per head; None if one isn't square."""
-    before, after = math.isqrt(len(table)), math.isqrt(places)
-    if before**2 != len(table) or after**2 != places:
+def resized_bias_table(
+    table: Float[Tensor, "offset head"], window: Sequence[int]
+) -> Float[Tensor, "place head"] | None:
+    """A 2D bias table of square windows for `window`, interpolated (bicubic) per head.
+
+    None if `window` is not of 2D (a 3D table may have a square number of offsets too: 9x9x9), or the table not square.
+    """
+    before = math.isqrt(len(table))
+    if before**2 != len(table) or len(window) != 2:
         return None
     maps = table.T.reshape(1, -1, before, before).float()
-    return F.interpolate(maps, (after, after), mode="bicubic").flatten(2).squeeze(0).T
+    return F.interpolate(maps, tuple(2 * size - 1 for size in window), mode="bicubic").flatten(2).squeeze(0).T
