@@ -43,6 +43,20 @@ def test_it_finds_out_which_class_a_label_is() -> None:
     assert row[0] == 0
 
 
+def test_a_label_that_is_every_class_stays_ignored() -> None:
+    """Else its row would settle on what is frequent, and pull the voxels that nobody annotated toward it."""
+    sets = torch.cat([SETS, torch.ones(1, C, dtype=torch.bool)])
+    mapping = LabelMapping(C, 3)
+    torch.nn.init.normal_(mapping.scores)
+    logits = torch.randn(1, C, 5, requires_grad=True)
+    loss = cross_entropy(logits, torch.tensor([[6, 6, 4, 1, 0]]), sets, mapping=mapping(sets))
+    on_logits, on_scores = torch.autograd.grad(loss, [logits, mapping.scores])
+    assert on_logits[:, :, :2].abs().max() < 1e-6
+    assert (on_logits[:, :, 2:].abs().amax(dim=1) > 1e-3).all()
+    assert on_scores[2].abs().max() == 0
+    assert on_scores[0].abs().max() > 0
+
+
 def test_another_number_of_labels_says_which_to_set() -> None:
     with pytest.raises(InputError, match=r"label_mapping is 1, but 2 .* --set method.label_mapping=2"):
         LabelMapping(C, 1)(SETS)

@@ -45,7 +45,8 @@ def cross_entropy(
     total = torch.zeros((), dtype=logits.dtype)
     for z, label in zip(voxels, labels, strict=True):
         members = [k for k in range(C) if label_sets[label, k]]
-        share = [mapping[label, k] if mapping is not None and len(members) > 1 else 1.0 for k in members]
+        row = mapping[label] if mapping is not None and 1 < len(members) < C else None
+        share = [1.0 if row is None else row[k] for k in members]
         p = sum(z.exp()[k] * w for k, w in zip(members, share, strict=True)) / z.exp().sum()
         assert isinstance(p, Tensor)
         log_p = p.log() if clip is None or p.item() > clip else torch.tensor(math.log(clip), dtype=logits.dtype)
