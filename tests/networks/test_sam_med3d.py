@@ -106,6 +106,25 @@ def test_a_fusion_stands_between_neck_and_decoder() -> None:
     assert (lone.logits - pair["ct"].logits).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("config", [SMALL, CMC], ids=["shared", "cmc"])
+@pytest.mark.parametrize("reading", ["released", "intended"])
+def test_released_weights_see_the_axes_of_a_file(reading: str, config: SAMMed3DConfig) -> None:
+    """x, y, z: what an axial volume of (depth, height, width) has as width, height, depth."""
+    network = built(replace(config, relative_positions=reading))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "relative_" in name or "positions" in name:
+                parameter += torch.randn(parameter.shape, generator=generator)
+    volume = torch.randn(1, 1, 8, 4, 12, generator=generator)
+    features = network({"mr": volume})["mr"].features
+    file = volume.movedim((2, 3, 4), (4, 3, 2)) if reading == "released" else volume
+    for name, maps in zip(features, network.encoder(file, {"mr": 1}), strict=False):
+        expected = maps.movedim((2, 3, 4), (4, 3, 2)) if reading == "released" else maps
+        torch.testing.assert_close(features[name], expected)
+        assert features[name].shape[2:] == (2, 1, 3)
+
+
 def test_fused_alone_no_one_else_matters() -> None:
     network = built(replace(CMC, fusion="alone"))
     x = some_images(8, 8, 8)

@@ -49,7 +49,8 @@ class SAMMed3DConfig(NetworkConfig):
     """Channels that the encoder returns."""
     relative_positions: str = "released"
     """"released": as in the released code, with terms along the wrong axes and padding that is attended to; the
-    released weights need it. "intended": what was meant, several times cheaper; for training from scratch."""
+    released weights need it, and the encoder sees volumes as they did, (x, y, z). "intended": what was meant, several
+    times cheaper; for training from scratch."""
     adapter: int | None = None
     """Channels between the two layers of each block's adapter; None: no adapters."""
     frozen: bool = False
@@ -191,11 +192,18 @@ class SAMMed3D(Network):
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
-        maps = [*self.encoder(x, groups)]
+        maps = self._encoded(x, groups)
         if self.fusion is not None:
             maps += self.fusion(maps[-1], groups)
         *decoded, logits = self.decoder(maps[-1], groups)
         return NetworkOutput(logits, dict(zip(self.feature_names, [*maps, *decoded], strict=True)))
+
+    def _encoded(self, x: Images, groups: Groups) -> list[Tensor]:
+        """The encoder's maps. The released weights know volumes by the axes of a file, (x, y, z), all of them flipped
+        at random; (depth, height, width) of an axial volume is that the other way round."""
+        if self.config.relative_positions != "released":
+            return [*self.encoder(x, groups)]
+        return [maps.transpose(2, 4) for maps in self.encoder(x.transpose(2, 4), groups)]
 
 
 class PerModality(nn.Module):
