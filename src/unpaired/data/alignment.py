@@ -6,7 +6,7 @@ then cut from both at the same places.
 
     one patient       through scanner coordinates, where the two scans overlap there and, for slices, face one way
     other patients    the middles of the prepared volumes coincide, in mm and along the prepared axes. For slices, depth
-                      is relative: the first slice lies on the first, the last on the last, so that each has a partner
+                      is relative: the ends of the stacks coincide, so that each slice has a partner
 
 A network of slices gets whole slices of the partner, the nearest along depth: two thick slices averaged are a picture
 that it never saw. A network of volumes gets trilinear values. Beyond the partner's scan is its lowest value, as in

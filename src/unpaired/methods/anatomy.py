@@ -6,7 +6,8 @@ of predictions y_a and y_b for unlabeled scans. The paper prints no formula; its
 voxel by voxel that compares the left ventricle of one person with whatever lies at that voxel in another. What is
 compared is therefore a choice (`AnatomyConfig.form`):
 
-    voxels   image i of one modality with image i of the other: for co-registered pairs alone
+    voxels   image i of one modality with image i of the other: for co-registered pairs alone, which batches of
+             `unpaired train` never hold, as each modality's patients and places are drawn independently
     frame    probabilities resampled into a frame in which anatomy corresponds, then Dice. The frame is that of the
              predicted foreground: origin at its centroid, its standard deviation along each axis as unit
     shape    statistics of each class: its share of the foreground, centroid and spread along each axis, in that frame;

@@ -11,10 +11,11 @@ cosine similarity and the Dice coefficient and prints no formula; these are reco
     gap    L_CSC = 1 - cos(g_a, g_b),       g^k = the mean of F^k over positions and images
     gram   L_CSC = 1 - mean_k cos(G_a^k, G_b^k),   G^kl = cos(vec F^k, vec F^l) over all positions and images, l != k
 
-with F (batch, K channels, *spatial). "vec" compares place by place and so needs co-registered images. For images of
-different people positions have to be summed over. A channel's mean is one number, and of two numbers a cosine is only
-the sign; so "gap" has one cosine, of all K of them. "gram" keeps one per channel: channels correspond if they relate to
-all others alike. (A channel's cosine with itself is 1 in every image: counted, it would hide how the rest differs.)
+with F (batch, K channels, *spatial). "vec" compares place by place and so needs co-registered images, which batches of
+`unpaired train` never hold: each modality's patients and places are drawn independently. For images of different people
+positions have to be summed over. A channel's mean is one number, and of two numbers a cosine is only the sign; so "gap"
+has one cosine, of all K of them. "gram" keeps one per channel: channels correspond if they relate to all others alike.
+(A channel's cosine with itself is 1 in every image: counted, it would hide how the rest differs.)
 
 For N modalities L_CSC and L_CAC are means over all pairs. Cosines of unit vectors u at linear cost, exactly:
 
