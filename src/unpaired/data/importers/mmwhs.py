@@ -6,7 +6,8 @@
 
 A CT and an MR of the same number are different people. Traps of the files: axes are stored in several orders, so cut
 slices by anatomical plane (`preprocessing.plane`), never by file axis; mr_train_1010 holds a stray value 421, read here
-as 420 (left atrium); mr_train_1002 has blocks of label at its border, which `unpaired verify` shows.
+as 420 (left atrium); mr_train_1002 is said to have blocks of label at its border, which no rule of `unpaired verify`
+looks for: look at it, and mend the file if they are there.
 """
 
 import re
