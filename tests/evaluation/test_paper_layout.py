@@ -83,6 +83,25 @@ def test_folds_are_one_row_with_each_patient_once():
     assert ours.cells[LGE_LV].std == pytest.approx(100 * stdev([0.85, 0.8]))
 
 
+def test_the_abdomen_pools_the_test_cases_of_all_runs_as_the_paper():
+    """SSC app. C.2: mean and standard variance "from the results of all the test samples in the five random tests"."""
+    table = paper_table("ssc-abdomen")
+
+    def split(gain, patients):
+        return run(gain, patients, "ssc", ("ct", "mr"), table.classes)
+
+    splits = (split(0.0, ("p", "q")), split(0.05, ("q", "r")), split(0.02, ("r", "p")))
+    found = layout(Contender("V3", splits), Contender("V3 + CR", splits), table=table)
+    ours = cells(found, "ssc:dice", "V3")
+    liver = [0.8, 0.9, 0.85, 0.95, 0.82, 0.92]  # of each split's first and second patient
+    assert ours[Column("ct", "liver")].value == pytest.approx(100 * fmean(liver))
+    assert ours[Column("ct", "liver")].std == pytest.approx(100 * stdev(liver))
+    assert ours[BOTH].value == pytest.approx(100 * (fmean(liver) - 0.15 - 0.05))
+    assert ours[BOTH].std is None
+    assert any("test patients of all runs together" in note for note in found.notes())
+    assert not any("each patient once" in note for note in found.notes())
+
+
 def test_the_mean_over_both_modalities_stands_where_the_paper_prints_one():
     table = paper_table("ssc-cardiac")
     runs = [run(gain, preset="ssc", modalities=("ct", "mr"), classes=table.classes) for gain in (0.0, 0.02)]

@@ -1,7 +1,8 @@
 """A comparison laid out as a paper's table: our rows, each with the paper's printed row beside it.
 
 Ours is scored with the paper's preset: a patient's value is the mean over the patient's cases, the table has the mean
-over patients, each patient once, and its deviation over runs (seeds, folds) or, with one run, over patients. The
+over patients, each patient once, and its deviation over runs (seeds, folds) or, with one run, over patients. Where the
+paper pools the test cases of several runs (`PaperTable.pooled`), mean and deviation are over those of all runs. The
 paper's numbers stand in rows of their own with `LABEL`, in no mean, test or rank.
 """
 
@@ -18,7 +19,7 @@ from unpaired.evaluation.comparison_records import Column
 from unpaired.evaluation.contenders import Contender
 from unpaired.evaluation.paper_tables import BOTH, LABEL, PaperNumber, PaperTable, Reading
 from unpaired.evaluation.presets import PRESETS
-from unpaired.evaluation.replicates import mean_and_spread
+from unpaired.evaluation.replicates import mean_and_spread, pooled_mean_and_spread
 from unpaired.evaluation.summaries import MEAN, patient_means
 
 
@@ -103,10 +104,14 @@ class PaperLayout:
             "split of the same ones, and enter no mean, test or rank of ours."
         )
         yield from self.table.cautions
-        yield (
-            f"Ours: means over patients, each patient once, ± the standard deviation over the runs' means or, with one "
-            f"run, over patients. {PRESETS[self.table.preset]}"
+        over = (
+            "means over the test patients of all runs together, as the paper's, ± their standard deviation: a patient "
+            "whom several runs tested counts once for each"
+            if self.table.pooled
+            else "means over patients, each patient once, ± the standard deviation over the runs' means or, with one "
+            "run, over patients"
         )
+        yield f"Ours: {over}. {PRESETS[self.table.preset]}"
         if BOTH not in self.columns:
             yield "The paper's columns “mean” are computed from its printed classes."
         strangers = [one.name for one in self.comparison.contenders if row_of(self.table, one.name) is None]
@@ -120,11 +125,12 @@ class PaperLayout:
             replace(one, scores=[row for row in one.scores if row.class_name in classes.values()])
             for one in method.seeds
         ]
+        summarized = pooled_mean_and_spread if self.table.pooled else mean_and_spread
         means: list[list[float]] = [[] for _ in runs]
         for modality in self.table.modalities:
             for name in (*self.table.classes, MEAN):
                 by_run = [patient_means(one, score, modalities[modality], classes.get(name)) for one in runs]
-                by_column[Column(modality, name)] = mean_and_spread(by_run)
+                by_column[Column(modality, name)] = summarized(by_run)
                 if name == MEAN:
                     for values, found in zip(means, by_run, strict=True):
                         values += [fmean(found.values())] if found else []
@@ -147,13 +153,13 @@ class PaperLayout:
     def _both(
         self, cells: dict[Column, tuple[float | None, float | None]], by_run: Sequence[Sequence[float]]
     ) -> tuple[float | None, float | None]:
-        """The mean over the modalities' means; its deviation is over runs that have all modalities."""
+        """The mean over the modalities' means; its deviation is over runs that have all modalities (pooled: none)."""
         found = [cells[Column(modality, MEAN)][0] for modality in self.table.modalities]
         known = [value for value in found if value is not None]
         whole = [fmean(values) for values in by_run if len(values) == len(found)]
         return (
             fmean(known) if len(known) == len(found) else None,
-            stdev(whole) if len(whole) > 1 else None,
+            stdev(whole) if len(whole) > 1 and not self.table.pooled else None,
         )
 
     @cached_property

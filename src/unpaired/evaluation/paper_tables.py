@@ -55,7 +55,8 @@ class PaperTable:
     """One printed table, or several of the same methods and data.
 
     The scores are columns of the evaluation preset `preset`. `headings` are the classes as printed, `printed` other
-    names of a row, `cautions` what a reader must know, `numbers` {score: {row: what stands in it}}.
+    names of a row, `cautions` what a reader must know, `numbers` {score: {row: what stands in it}}. `pooled`: means and
+    ± are over the test cases of all runs together, whichever run tested them.
     """
 
     name: str
@@ -68,6 +69,7 @@ class PaperTable:
     cautions: tuple[str, ...]
     printed: Mapping[str, tuple[str, ...]]
     numbers: Mapping[str, Mapping[str, PaperRow]]
+    pooled: bool = False
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -151,6 +153,7 @@ def paper_table(name: str) -> PaperTable:
             score: {row: _row(text, classes) for row, text in rows.items()}
             for score, rows in document["scores"].items()
         },
+        pooled=document.get("pooled", False),
     )
 
 

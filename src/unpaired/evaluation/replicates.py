@@ -114,6 +114,16 @@ def mean_and_spread(by_run: Sequence[Mapping[str, float]]) -> tuple[float | None
     )
 
 
+def pooled_mean_and_spread(by_run: Sequence[Mapping[str, float]]) -> tuple[float | None, float | None]:
+    """(mean, standard deviation) over the patients of all runs together, of {patient: value} by run.
+
+    A patient counts once for each run that has a value: so SSC (app. C.2) reports five random splits of the abdomen.
+    None without a value, or with fewer than two to deviate.
+    """
+    values = [value for run in by_run for value in run.values()]
+    return fmean(values) if values else None, float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
 def _cases(run: Evaluation, known: set[str]) -> frozenset[str]:
     failed = {failure.case for failure in run.failures}
     return frozenset(row.case for row in run.scores) | frozenset(failed & known)
