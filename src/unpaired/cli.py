@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ours = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None  # Slurm's way to say Ctrl-C
     json = wants_json(arguments)
+    added = "" not in sys.path
+    if added:  # a recipe names networks and configs of the user's own; last, so that nothing installed is hidden
+        sys.path.append("")
     try:
         parse = functools.partial(_parse, arguments)
         code = (parsed_or_input_error(parse) if json else parse())()
@@ -74,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if ours:
             signal.signal(signal.SIGTERM, before)
+        if added:
+            sys.path.remove("")
 
 
 def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
