@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 
-from unpaired.methods.supervised import SegmentationTerms
+from unpaired.methods.structured_consistency import SSCConfig
+from unpaired.methods.supervised import SegmentationTerms, SupervisedConfig
+from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.recipe import Recipe
 from unpaired.recipes import all_recipes
 from unpaired.recipes import class_specific_affinity as csa
 from unpaired.recipes import class_specific_affinity_ablations as ablations
 from unpaired.recipes import knowledge_distillation as ummkd
+from unpaired.recipes import structured_consistency as ssc
+from unpaired.recipes import structured_consistency_mscmrseg as ssc_mscmrseg
 
 ROWS = ("single", "joint", "msbn", "ummkd", "affinity", "csa")
 TABLES: dict[str, list[Recipe]] = {
@@ -74,3 +78,46 @@ def test_an_ablation_changes_one_field(name: str) -> None:
 
 def test_the_literal_row_is_two_ablations_at_once() -> None:
     assert differences(csa.mscmrseg_csa(), csa.mscmrseg_csa_literal()) == [".method.consistency", ".method.roi_size"]
+
+
+# ---- SSC: {row: in what it differs from V2}
+
+BOTH_TERMS = {".method.modality_weight", ".method.image_weight"}
+SSC_ROWS = {
+    "v1": {".network.specific_encoders"},
+    "v3": {".network.modality_scale"},
+    "v1_cr": {".network.specific_encoders", *BOTH_TERMS},
+    "v2_cr": BOTH_TERMS,
+    "v3_cr": {".network.modality_scale", *BOTH_TERMS},
+    "v3_mod": {".network.modality_scale", ".method.modality_weight"},
+    "v3_img": {".network.modality_scale", ".method.image_weight"},
+}
+SSC_TABLES = {
+    f"{module.__name__.rpartition('.')[2]}/{prefix}": {
+        name.removeprefix(f"{prefix}_"): make()
+        for name, make in vars(module).items()
+        if name.startswith(f"{prefix}_v") or name in (f"{prefix}_backbone", f"{prefix}_baseline")
+    }
+    for module, prefixes in ((ssc, ("mmwhs", "abdomen", "small_abdomen")), (ssc_mscmrseg, ("swin", "small_swin")))
+    for prefix in prefixes
+}
+
+
+@pytest.mark.parametrize("table", SSC_TABLES)
+def test_a_row_of_ssc_differs_from_v2_in_what_its_name_says(table: str) -> None:
+    rows = SSC_TABLES[table]
+    v2 = rows["v2"]
+    assert isinstance(v2.method, SSCConfig)
+    assert (v2.method.auxiliary_weight, v2.method.modality_weight, v2.method.image_weight) == (1, 0, 0)
+    known = {name: fields for name, fields in SSC_ROWS.items() if name in rows}
+    assert set(rows) <= {"backbone", "baseline", "v2", "v3_cr_literal", *known}
+    for name, fields_of_row in known.items():
+        assert set(differences(v2, rows[name])) == fields_of_row, name
+    separate = replace(v2, network=IndependentNetworksConfig(v2.network))
+    assert rows["backbone"] == replace(separate, method=SupervisedConfig())
+    assert rows.get("baseline", separate) == separate
+
+
+@pytest.mark.parametrize("table", ["structured_consistency/mmwhs", "structured_consistency/abdomen"])
+def test_the_papers_tables_have_all_rows(table: str) -> None:
+    assert {"backbone", "baseline", "v2", *SSC_ROWS} <= set(SSC_TABLES[table])
