@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from unpaired.data.batch import Batch
 from unpaired.methods.class_specific_affinity import CSAConfig
@@ -36,6 +37,25 @@ UNET_LAYERS = ("encoder2", "encoder3")
 SAM_MED3D = SAMMed3DConfig(
     width=4, depth=2, heads=2, patch=4, size=8, window=2, global_blocks=(1,), neck=8, relative_positions="intended"
 )
+
+
+class Yours(nn.Module):
+    """A network of somebody's own, which knows nothing of modalities."""
+
+    def __init__(self, channels: int, classes: int, spatial_dims: int) -> None:
+        super().__init__()
+        convolution = {2: nn.Conv2d, 3: nn.Conv3d}[spatial_dims]
+        norm = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[spatial_dims]
+        self.first = nn.Sequential(convolution(channels, 4, 3, padding=1), norm(4), nn.ReLU())
+        self.second = nn.Sequential(convolution(4, 6, 3, padding=1, stride=2), norm(6), nn.ReLU())
+        self.up = nn.Upsample(scale_factor=2)
+        self.output = convolution(10, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the images' size."""
+        shallow = self.first(x)
+        return self.output(torch.cat([shallow, self.up(self.second(shallow))], dim=1))
+
 
 # network -> the two feature maps whose affinity CSA compares, and which SSC's attention reads
 NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
@@ -69,6 +89,7 @@ NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
         replace(SAM_MED3D, adapter=2, frozen=True, specific_encoders=True, specific_decoders=True, fusion="paired"),
         ("neck", "fusion"),
     ),
+    "your own": (AdaptedConfig(f"{__name__}:Yours", ("first", "second")), ("first", "second")),
     "MONAI UNet": (
         AdaptedConfig(
             f"{MONAI}UNet",

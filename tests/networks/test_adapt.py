@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from unpaired.errors import InputError
 from unpaired.networks.adapt import AdaptedConfig, NormOfModality, split_norms
@@ -176,6 +177,23 @@ def test_outputs_that_do_not_fit_are_named() -> None:
     network = AdaptedConfig(f"{__name__}:flat", ("1",), size_multiples=(8, 8)).build(NAMES, 1, 3, 2)
     with pytest.raises(InputError, match=r"feature '1' is \(1, 256\); expected \(batch, channel"):
         network({"ct": torch.zeros(1, 1, 8, 8)})
+
+
+class Checkpointed(Plain):
+    """Runs its encoder again in the backward pass, to spare memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the images' size."""
+        shallow = checkpoint(self.encoder, x, use_reentrant=False)
+        return self.out(torch.cat([shallow, self.up(self.deeper(self.pool(shallow)))], dim=1))
+
+
+def test_gradient_checkpointing_never_mixes_modalities_up() -> None:
+    """Of the layers that run again nobody would know the modality: the last one's norms gave the others' gradients."""
+    network = AdaptedConfig(f"{__name__}:Checkpointed").build(NAMES, 1, 3, 2)
+    outputs = network(images(2, "ct", "mr"))
+    with pytest.raises(InputError, match="switch gradient checkpointing off"):
+        (outputs["ct"].logits.sum() + outputs["mr"].logits.sum()).backward()
 
 
 def test_it_can_be_copied_and_read_back() -> None:

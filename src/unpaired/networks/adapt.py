@@ -134,10 +134,8 @@ class AdaptedNetwork(Network):
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass; `groups` has several modalities only where every norm is shared."""
-        for norm in self._splits:
-            (norm.modality,) = groups
         tapped: dict[str, Any] = {}
-        with self._tapping(tapped):
+        with self._tapping(tapped), self._norms_of(groups):
             logits = self.network(x)
         expected = (len(x), self.classes, *x.shape[2:])
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
@@ -146,6 +144,17 @@ class AdaptedNetwork(Network):
                 f"{expected} (switch deep supervision off; one channel per class, background included)"
             )
         return NetworkOutput(logits, {name: _checked_feature(name, tapped.get(name), x) for name in self.feature_names})
+
+    @contextmanager
+    def _norms_of(self, groups: Groups) -> Iterator[None]:
+        """For one pass only: what runs again after it must not be normalized as another modality."""
+        for norm in self._splits:
+            (norm.modality,) = groups
+        try:
+            yield
+        finally:
+            for norm in self._splits:
+                norm.modality = None
 
     @contextmanager
     def _tapping(self, tapped: dict[str, Any]) -> Iterator[None]:
@@ -164,15 +173,20 @@ class AdaptedNetwork(Network):
 
 
 class NormOfModality(nn.Module):
-    """A norm's copies by modality. `modality` is which of them the current pass uses."""
+    """A norm's copies by modality. `modality` is which of them the current pass uses; None outside of a pass."""
 
     def __init__(self, norm: nn.Module, modalities: Sequence[str]) -> None:
         super().__init__()
         self.by_modality = modality_modules({name: copy.deepcopy(norm) for name in modalities})
-        self.modality = modalities[0]
+        self.modality: str | None = None
 
     def forward(self, x: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
-        """What the modality's own copy makes of `x`."""
+        """What the modality's own copy makes of `x`. Raises InputError outside of a pass, as in checkpointing."""
+        if self.modality is None:
+            raise InputError(
+                "a norm per modality ran outside of a pass, where nobody knows the modality: switch gradient "
+                "checkpointing off in the adapted network (MONAI: use_checkpoint), it runs layers again on the way back"
+            )
         return self.by_modality[self.modality](x, *arguments, **keywords)
 
 
