@@ -1,11 +1,14 @@
 """CHAOS and BTCV as officially laid out, written here: grays, slice order, sides, shared grounds; both joined."""
 
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
+from nibabel.funcs import as_closest_canonical
+from nibabel.nifti1 import Nifti1Image
 from PIL import Image as Picture
 from test_dicom import write_slice
 
@@ -309,6 +312,47 @@ def test_copies_are_referred_to_with_values_of_both_kinds(tmp_path):
     assert [encoded[value] for value in (0, 1, 2, 3, 4)] == [(0,), (1,), (3,), (4,), (2,)]
     assert [encoded[value] for value in PRINTED.values()] == [(1,), (3,), (4,), (2,)]
     assert dataset.source_values("t2") == [0, 1, 4, 2, 3], "predictions carry the copies' values, not grays"
+
+
+# ---- real scans
+
+
+def upright(image):
+    """(array, affine) with axes toward right, front and head."""
+    nifti = as_closest_canonical(Nifti1Image(image.array.astype(np.float32), image.affine))
+    return np.asanyarray(nifti.dataobj), nifti.affine
+
+
+@pytest.mark.skipif("UNPAIRED_DATA" not in os.environ, reason="needs the real scans that UNPAIRED_DATA names")
+def test_real_scans_as_copies_and_written_back_into_the_official_layout(tmp_path):
+    copies = import_chaos(Path(os.environ["UNPAIRED_DATA"]) / "chaos-mr-t2", tmp_path / "unused")
+    assert len(copies.of("t2", labeled=True)) == 16
+    assert [finding for finding in verify(copies, 1) if finding.severity == "error"] == []
+    for entry in copies.cases[:2]:
+        image, labels = read_image(entry.image), labels_of(copies, entry.id)
+        number = entry.patient.removeprefix("mr")
+        folder = tmp_path / "Train_Sets" / "MR" / number / "T2SPIR"
+        spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+        axes = np.diag([-1, -1, 1]) @ image.affine[:3, :3] / spacing
+        names = numbered("IMG-0002-{:05}.dcm", range(1, image.array.shape[2] + 1))
+        for k, name in enumerate(names):
+            position = np.diag([-1, -1, 1]) @ (image.affine @ [0, 0, k, 1])[:3]
+            orientation = (*axes[:, 0], *axes[:, 1])
+            pixels = image.array[:, :, k].T
+            write_slice(folder / "DICOM_anon" / name, pixels, position, orientation, "MR", spacing[:2])
+        meaning = encode_values(copies, entry)
+        organs = np.vectorize(lambda value, of=meaning: VALUES.get(copies.classes[of[value][0]], 0))(labels.array)
+        write_ground(folder / "Ground", organs, [name.replace(".dcm", ".png") for name in names])
+    official_ones = import_chaos(tmp_path, tmp_path / "converted", ["t2"])
+    assert [case.id for case in official_ones.cases] == [case.id for case in copies.cases[:2]]
+    for case in official_ones.cases:
+        for ours, theirs in (
+            (read_image(case.image), read_image(copies.case(case.id).image)),
+            (labels_of(official_ones, case.id), labels_of(copies, case.id)),
+        ):
+            (array, affine), (expected, expected_affine) = upright(ours), upright(theirs)
+            np.testing.assert_allclose(affine, expected_affine, atol=1e-3)
+            np.testing.assert_array_equal(array, expected)
 
 
 # ---- BTCV
