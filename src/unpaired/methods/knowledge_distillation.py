@@ -108,10 +108,16 @@ def mean_symmetric_divergence(
     `log_q` are log-probabilities over the last axis; a row is compared between the modalities that `counted` marks.
     Zero where there is nothing to compare.
     """
-    q = log_q.exp() * counted.unsqueeze(-1)
-    log_q = log_q * counted.unsqueeze(-1)
+    counts = counted.unsqueeze(-1)
     N = counted.sum(dim=0).to(log_q.dtype)
-    own = N * (q * log_q).sum(dim=(0, 2))
-    crossed = (q.sum(dim=0) * log_q.sum(dim=0)).sum(dim=-1)
+
+    def apart(x: Tensor) -> Tensor:
+        """What each modality has more than the mean over those that count; 0 where it doesn't count."""
+        mean = (x * counts).sum(dim=0) / N.clamp(min=1).unsqueeze(-1)
+        return (x - mean) * counts
+
+    # sum over pairs of <q_i - q_j, log q_i - log q_j> = N sum over i of <q_i - mean q, log q_i - mean log q>: no
+    # difference of large numbers where modalities are alike.
+    over_pairs = N * (apart(log_q.exp()) * apart(log_q)).sum(dim=(0, 2))
     pairs = N * (N - 1) / 2
-    return (own - crossed).sum() / 2 / pairs.sum().clamp(min=1)
+    return over_pairs.sum() / 2 / pairs.sum().clamp(min=1)
