@@ -304,7 +304,8 @@ def test_unlabeled_training_cases_take_part_where_the_recipe_asks_for_them(
     half = labeled_fraction(phantom, 0.5)
     ct_whole = without_labels(phantom, {case.id for case in half.cases if case.label is None and case.modality != "ct"})
     for name, size in (("with", 3), ("without", 0)):
-        recipe = tiny(steps=1, unlabeled_batch_size=size)
+        method = MeanTeacherConfig(SupervisedConfig()) if size else SupervisedConfig()
+        recipe = tiny(steps=1, method=method, unlabeled_batch_size=size)
         train(recipe, ct_whole, tmp_path / name, hardware=IN_PROCESS, cache=cache, show=False)
     with_unlabeled, without = (steps[0] for steps in made)
     assert {name: batch.unlabeled is not None for name, batch in with_unlabeled.items()} == {
@@ -353,6 +354,12 @@ def test_a_method_for_unlabeled_images_wants_some(phantom: Dataset, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_unlabeled_images_for_a_method_that_ignores_them_are_refused(phantom: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is 2, and recipe\.method SupervisedConfig makes no use .* set it to 0, or"):
+        train(tiny(unlabeled_batch_size=2), labeled_fraction(phantom, 0.5), tmp_path / "run", hardware=IN_PROCESS)
+    assert not list(tmp_path.iterdir())
+
+
 def test_both_networks_begin_with_pretrained_weights(
     phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,8 +372,9 @@ def test_both_networks_begin_with_pretrained_weights(
 
 
 def test_unlabeled_cases_that_are_not_there_leave_no_run_behind(phantom: Dataset, tmp_path: Path) -> None:
+    recipe = tiny(method=MeanTeacherConfig(SupervisedConfig()), unlabeled_batch_size=2)
     with pytest.raises(InputError, match=r"no unlabeled training case of ct, bssfp, lge .*`unpaired labeled-fraction`"):
-        train(tiny(unlabeled_batch_size=2), phantom, tmp_path / "run", hardware=IN_PROCESS, show=False)
+        train(recipe, phantom, tmp_path / "run", hardware=IN_PROCESS, show=False)
     assert not list(tmp_path.iterdir())
 
 

@@ -8,6 +8,7 @@ class Around(Method):
     """A method that holds another: the network is the other's, and what the other does after a step is done."""
 
     needs_unlabeled = True
+    takes_unlabeled = True
 
     def __init__(self, method: Method) -> None:
         super().__init__()

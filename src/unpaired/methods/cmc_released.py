@@ -84,6 +84,7 @@ class CMCReleased(Method):
     """Terms "dice/<modality>", "ce/<modality>", "csc" and "cac"."""
 
     needs_unlabeled = True
+    takes_unlabeled = True
 
     def __init__(self, network: Network, config: CMCReleasedConfig) -> None:
         super().__init__()

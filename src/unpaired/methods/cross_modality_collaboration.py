@@ -85,6 +85,8 @@ class CMCConfig(SegmentationTerms):
 class CMC(Method):
     """Supervised terms, "csc" and "cac"."""
 
+    takes_unlabeled = True
+
     def __init__(self, network: Network, config: CMCConfig) -> None:
         super().__init__()
         self.network = network

@@ -25,6 +25,8 @@ class Method(nn.Module, ABC):
     network: Network
     needs_unlabeled: bool = False
     """Whether it is for unlabeled images: training refuses a recipe that gives it none."""
+    takes_unlabeled: bool = False
+    """Whether it uses `Batch.unlabeled`: training refuses a recipe that gives unlabeled images to one that doesn't."""
 
     @property
     def further_networks(self) -> tuple[Network, ...]:

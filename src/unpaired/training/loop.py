@@ -77,6 +77,12 @@ def train(
             f"recipe.method {type(recipe.method).__name__} is for unlabeled images, and recipe.unlabeled_batch_size is "
             "0; set it, such as to recipe.batch_size"
         )
+    if recipe.unlabeled_batch_size and not method.takes_unlabeled:
+        raise InputError(
+            f"recipe.unlabeled_batch_size is {recipe.unlabeled_batch_size}, and recipe.method "
+            f"{type(recipe.method).__name__} makes no use of unlabeled images; set it to 0, or put the method inside "
+            "MeanTeacherConfig, CrossPseudoSupervisionConfig or AnatomicalConsistencyConfig"
+        )
     began_with = _first_weights(recipe, method, folder)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
