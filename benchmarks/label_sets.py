@@ -3,8 +3,10 @@
     python benchmarks/label_sets.py --out label_sets                 four arms, one seed, SSC on a small U-Net
     python benchmarks/label_sets.py --out label_sets --seeds 0 1 2 --steps 1500
     python benchmarks/label_sets.py --out label_sets --method supervised --patients 4 --steps 20     a try-out
+    python benchmarks/label_sets.py --out label_sets --data abdomen.json --split split.json          scans of your own
 
-An abdomen phantom (CT and T2-weighted MR of different patients; liver, spleen, both kidneys). Of the training patients
+An abdomen phantom (CT and T2-weighted MR of different patients; liver, spleen, both kidneys), or scans that you have of
+CT and another modality with these four organs, all labeled, resampled to 2.5 mm in plane. Of the training patients
 of each modality only `--complete` keep all labels. In the other CT cases nobody looked for the spleen; in the other MR
 cases both kidneys are one label. Test cases have all labels. The arms differ in nothing but their training labels:
 
@@ -29,6 +31,7 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.importers.phantom import write_phantom
 from unpaired.data.manifest import read_dataset
 from unpaired.data.preprocess import Preprocessing
+from unpaired.data.splits import read_split
 from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.inference.predict import plan, predict_files
 from unpaired.inference.predictor import Predictor
@@ -39,6 +42,7 @@ from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Optimization, Recipe
 from unpaired.training.loop import Hardware, train
 
+ARMS = ("complete", "sets", "left out", "naive")
 KIDNEYS = ("left kidney", "right kidney")
 METHODS: Mapping[str, MethodConfig] = {
     "supervised": SupervisedConfig(),
@@ -46,12 +50,12 @@ METHODS: Mapping[str, MethodConfig] = {
 }
 
 
-def recipe(method: str, steps: int, seed: int) -> Recipe:
+def recipe(method: str, steps: int, seed: int, preprocessing: Preprocessing) -> Recipe:
     """A small U-Net on axial slices, a norm per modality."""
     return Recipe(
         network=UNetConfig(width=8, widest=128, blocks=(1, 1, 1, 1, 1)),
         method=METHODS[method],
-        preprocessing=Preprocessing(plane="axial"),
+        preprocessing=preprocessing,
         augmentation=Augmentation(noise=0, blur=0, low_resolution=0),
         optimization=Optimization(learning_rate=2e-3, schedule="cosine", warmup_steps=min(50, steps // 4)),
         patch_size=(96, 96),
@@ -94,9 +98,11 @@ def arm(dataset: Dataset, name: str, complete: int) -> Dataset:
 
 def scores(dataset: Dataset, name: str, seed: int, arguments: argparse.Namespace) -> dict[tuple[str, str], float]:
     """{(modality, class): mean Dice of the test patients} after training on an arm."""
-    folder = arguments.out / f"{arguments.method}_{name.replace(' ', '_')}_{arguments.steps}_{seed}"
+    kept = f"{arguments.complete}_complete_" if arguments.data else ""
+    folder = arguments.out / f"{arguments.method}_{kept}{name.replace(' ', '_')}_{arguments.steps}_{seed}"
+    own = Preprocessing(plane="axial", spacing_mm=(None, 2.5, 2.5), roi="body")
     run = train(
-        recipe(arguments.method, arguments.steps, seed),
+        recipe(arguments.method, arguments.steps, seed, own if arguments.data else Preprocessing(plane="axial")),
         arm(dataset, name, arguments.complete),
         folder,
         hardware=Hardware(device=arguments.device, workers=arguments.workers),
@@ -113,6 +119,18 @@ def scores(dataset: Dataset, name: str, seed: int, arguments: argparse.Namespace
     return found
 
 
+def scans(arguments: argparse.Namespace) -> Dataset:
+    """The dataset with its split; the phantom is written if it isn't there yet."""
+    if arguments.data:
+        own = read_dataset(arguments.data)
+        return read_split(arguments.split, own) if arguments.split else own
+    folder = arguments.out / f"abdomen_{arguments.patients}"
+    if not (folder / "dataset.json").is_file():
+        counts = {"train": arguments.patients, "validation": 1, "test": 6}
+        write_phantom(folder, anatomy="abdomen", size="demo", patients=counts, seed=0, workers=arguments.workers)
+    return read_dataset(folder)
+
+
 def main() -> None:
     """Train the arms and print their scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,22 +140,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--patients", type=int, default=10, help="training patients of each modality")
     parser.add_argument("--complete", type=int, default=2, help="those of them with all labels")
+    parser.add_argument("--arms", choices=ARMS, nargs="+", default=list(ARMS))
+    parser.add_argument("--data", type=Path, help="a manifest, for the phantom")
+    parser.add_argument("--split", type=Path, help="its split file")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    folder = arguments.out / f"abdomen_{arguments.patients}"
-    if not (folder / "dataset.json").is_file():
-        counts = {"train": arguments.patients, "validation": 1, "test": 6}
-        write_phantom(folder, anatomy="abdomen", size="demo", patients=counts, seed=0, workers=arguments.workers)
-    dataset = read_dataset(folder)
-    print(
-        f"{datetime.date.today()}: {arguments.method}, {arguments.steps} steps, {arguments.complete} of "
-        f"{arguments.patients} training patients of each modality with all labels, seeds {arguments.seeds}"
+    dataset = scans(arguments)
+    trained, tested = (
+        " and ".join(f"{len(dataset.of(name, side))} {name}" for name in dataset.modalities)
+        for side in ("train", "test")
     )
-    print("Dice, mean over 6 test patients of each modality (and over the seeds)")
+    print(
+        f"{datetime.date.today()}: {arguments.method}, {arguments.steps} steps, {trained} training patients, "
+        f"{arguments.complete} of each modality with all labels, seeds {arguments.seeds}"
+    )
+    print(f"Dice, mean over {tested} test patients (and over the seeds)")
     columns = [(modality, structure) for modality in dataset.modalities for structure in dataset.classes[1:]]
     print(f"{'':10}" + "".join(f"{f'{m} {c}':>17}" for m, c in columns) + f"{'mean':>8}")
-    for name in ("complete", "sets", "left out", "naive"):
+    for name in arguments.arms:
         by_seed = [scores(dataset, name, seed, arguments) for seed in arguments.seeds]
         means = {column: fmean(one[column] for one in by_seed) for column in columns}
         cells = "".join(f"{means[column]:17.3f}" for column in columns)
