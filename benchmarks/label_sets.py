@@ -27,7 +27,7 @@ from pathlib import Path
 from statistics import fmean
 
 from unpaired.data.augment import Augmentation
-from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.data.dataset import SPLITS, CaseEntry, Dataset
 from unpaired.data.importers.phantom import write_phantom
 from unpaired.data.manifest import read_dataset
 from unpaired.data.preprocess import Preprocessing
@@ -147,10 +147,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     dataset = scans(arguments)
-    trained, tested = (
-        " and ".join(f"{len(dataset.of(name, side))} {name}" for name in dataset.modalities)
-        for side in ("train", "test")
-    )
+    counts = {side: [f"{len(dataset.of(name, side))} {name}" for name in dataset.modalities] for side in SPLITS}
+    trained, tested = " and ".join(counts["train"]), " and ".join(counts["test"])
     print(
         f"{datetime.date.today()}: {arguments.method}, {arguments.steps} steps, {trained} training patients, "
         f"{arguments.complete} of each modality with all labels, seeds {arguments.seeds}"
