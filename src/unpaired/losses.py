@@ -83,7 +83,8 @@ def cross_entropy(
     """Mean over voxels of -w log p(label), where p(label) is the sum of p over the classes the label may stand for.
 
     With a `mapping` it is the sum weighted by the label's row (which must be 0 outside the label's set) for labels of
-    several classes, but not of all: those take no part here either. See `methods.label_mapping`.
+    several classes, unless the background (class 0) is among them: that is nobody's finding, but a class not looked
+    for. See `methods.label_mapping`.
 
     "frequency" weights label i by w_i = 1 - n_i / sum_j n_j, n_i voxels of it in the batch (released code of UMMKD:
     `w_c`, the same when every label is one class); "none" by 1. `clip` bounds p(label) from below, which also zeroes
@@ -113,7 +114,7 @@ def _label_log_probabilities(logits: Tensor, label_sets: LabelSets, mapping: Ten
     for label in range(label_sets.shape[1], len(label_sets)):
         members = label_sets[label]
         of_members = log_probabilities[:, members]
-        if mapping is not None and not members.all():
+        if mapping is not None and not members[0]:
             weights = mapping[label, members].to(logits.dtype).log()
             of_members = of_members + weights.reshape(-1, *[1] * (logits.ndim - 2))
         of_sets.append(of_members.logsumexp(dim=1, keepdim=True))

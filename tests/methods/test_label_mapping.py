@@ -43,6 +43,19 @@ def test_it_finds_out_which_class_a_label_is() -> None:
     assert row[0] == 0
 
 
+def test_what_nobody_looked_for_is_no_row_to_learn() -> None:
+    """Else the row of "background or spleen" would settle on the background, and pull every spleen there."""
+    mapping = LabelMapping(C, 2)
+    torch.nn.init.normal_(mapping.scores)
+    logits = torch.randn(1, C, 5, requires_grad=True)
+    loss = cross_entropy(logits, torch.tensor([[5, 5, 4, 1, 0]]), SETS, "none", mapping=mapping(SETS))
+    on_logits, on_scores = torch.autograd.grad(loss, [logits, mapping.scores])
+    exact = cross_entropy(logits, torch.tensor([[5, 5, 4, 1, 0]]), SETS, "none")
+    torch.testing.assert_close(on_logits[..., :2], torch.autograd.grad(exact, logits)[0][..., :2])
+    assert on_scores[1].abs().max() == 0
+    assert on_scores[0].abs().max() > 0
+
+
 def test_a_label_that_is_every_class_stays_ignored() -> None:
     """Else its row would settle on what is frequent, and pull the voxels that nobody annotated toward it."""
     sets = torch.cat([SETS, torch.ones(1, C, dtype=torch.bool)])

@@ -45,7 +45,7 @@ def cross_entropy(
     total = torch.zeros((), dtype=logits.dtype)
     for z, label in zip(voxels, labels, strict=True):
         members = [k for k in range(C) if label_sets[label, k]]
-        row = mapping[label] if mapping is not None and 1 < len(members) < C else None
+        row = mapping[label] if mapping is not None and len(members) > 1 and members[0] != 0 else None
         share = [1.0 if row is None else row[k] for k in members]
         p = sum(z.exp()[k] * w for k, w in zip(members, share, strict=True)) / z.exp().sum()
         assert isinstance(p, Tensor)
