@@ -13,9 +13,10 @@ from unpaired.data.splits import labeled_fraction
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
+from unpaired.networks.weights import load_weights
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import csa
-from unpaired.run import Run, load_weights, training_modalities
+from unpaired.run import Run, training_modalities
 
 RECIPE = replace(csa(), network=FCNConfig(width=2, dropout=0.0), patch_size=(32, 32), steps=2)
 

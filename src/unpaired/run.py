@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
@@ -21,6 +19,7 @@ from unpaired.errors import InputError, nearest
 from unpaired.files import atomic, input_error_if_unwritable, read_json, write_text
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
+from unpaired.networks.weights import load_weights, save_weights
 from unpaired.recipe import Recipe, build_method, dumps, from_json
 from unpaired.versions import describe_versions
 
@@ -197,9 +196,7 @@ class Run:
 
     def save_weights(self, network: Network, which: str) -> None:
         """Write the network's weights (safetensors)."""
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        with atomic(self.weights(which)) as temporary:
-            temporary.write_bytes(save(tensors))  # not save_file: it writes files that only their owner may read
+        save_weights(network, self.weights(which))
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write what going on needs: step, optimizer, method."""
@@ -267,31 +264,6 @@ def training_modalities(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
             f'dataset {dataset.name} has no labeled training cases (split "train"); assign sides with `unpaired split`'
         )
     return recipe.modalities or with_cases
-
-
-def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[str, ...]:
-    """Load a safetensors file into a network. Raises InputError if it is missing, broken or of another network.
-
-    With `larger` the network may have whole parts, such as "fusion", that the file knows nothing of: they stay as they
-    are, and their names are returned. Everything else has to fit as ever.
-    """
-    if not path.is_file():
-        raise InputError(f"found no weights at {path}; has the run been trained?")
-    fresh: list[str] = []
-    try:
-        tensors = load_file(path)
-        if larger and tensors:
-            own = network.state_dict()
-            known = {name.partition(".")[0] for name in tensors}
-            fresh = sorted({name.partition(".")[0] for name in own} - known)
-            tensors |= {name: value for name, value in own.items() if name.partition(".")[0] in fresh}
-        network.load_state_dict(tensors)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no readable weight file: {error}") from error
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} holds the weights of another network: {reason}") from error
-    return tuple(fresh)
 
 
 def _columns(path: Path) -> list[str]:

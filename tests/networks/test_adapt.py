@@ -2,16 +2,19 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from unpaired.errors import InputError
 from unpaired.networks.adapt import AdaptedConfig, NormOfModality, split_norms
 from unpaired.networks.network import NetworkConfig
+from unpaired.networks.weights import load_weights, save_weights
 from unpaired.recipe import from_json, to_json
 
 NAMES = ("ct", "mr", "lge")
@@ -177,6 +180,42 @@ def test_outputs_that_do_not_fit_are_named() -> None:
     network = AdaptedConfig(f"{__name__}:flat", ("1",), size_multiples=(8, 8)).build(NAMES, 1, 3, 2)
     with pytest.raises(InputError, match=r"feature '1' is \(1, 256\); expected \(batch, channel"):
         network({"ct": torch.zeros(1, 1, 8, 8)})
+
+
+class TwiceNamed(nn.Module):
+    """One convolution and norm under several names, as in `dynamic_network_architectures`; one norm used twice."""
+
+    def __init__(self, channels: int, classes: int, spatial_dims: int) -> None:
+        super().__init__()
+        assert spatial_dims == 2
+        self.conv, self.norm = nn.Conv2d(channels, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.again = self.norm
+        self.all_modules = nn.Sequential(self.conv, self.norm, nn.ReLU())
+        self.output = nn.Conv2d(4, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the images' size."""
+        return self.output(self.again(self.all_modules(x)))
+
+
+def test_one_module_under_several_names_stays_one(tmp_path: Path) -> None:
+    given = AdaptedConfig(f"{__name__}:TwiceNamed")
+    network = given.build(NAMES, 1, 3, 2)
+    splits = {module for module in network.modules() if isinstance(module, NormOfModality)}
+    assert len(splits) == 1
+    inner = network.network
+    assert inner.norm is inner.again is inner.all_modules[1] is splits.pop()
+    outputs = network(images(2, *NAMES))
+    sum(one.logits.square().sum() for one in outputs.values()).backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+
+    save_weights(network, tmp_path / "weights.safetensors")
+    assert len(load_file(tmp_path / "weights.safetensors")) == len({*network.parameters(), *network.buffers()})
+    torch.manual_seed(99)
+    again = given.build(NAMES, 1, 3, 2)
+    load_weights(again, tmp_path / "weights.safetensors")
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
 
 
 class Checkpointed(Plain):

@@ -15,9 +15,10 @@ from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.specific_unets import SpecificUNetsConfig
 from unpaired.networks.unet import UNetConfig
+from unpaired.networks.weights import load_weights
 from unpaired.recipe import Optimization, Recipe, build_method
 from unpaired.recipes.phantom import csa
-from unpaired.run import Run, load_weights
+from unpaired.run import Run
 from unpaired.training.loop import Hardware, train
 
 IN_PROCESS = Hardware(device="cpu", workers=0)

@@ -15,8 +15,9 @@ from unpaired.errors import InputError
 from unpaired.inference.feature_maps import FeatureWindow, feature_windows
 from unpaired.methods.class_specific_affinity import SMALLEST_NORM, nearest_on_grid, on_one_grid
 from unpaired.networks.network import Network
+from unpaired.networks.weights import load_weights
 from unpaired.recipe import build_method
-from unpaired.run import Run, load_weights
+from unpaired.run import Run
 
 
 def untrained_network(run: Run) -> Network:

@@ -13,8 +13,8 @@ all candidates, and this matrix T finds out. Row v holds how much label v speaks
 Single classes keep their row of the identity. With a uniform row p(v) is the plain sum divided by the number of
 candidates, so its gradient on the network is that of the exact sum. A value that may stand for the background or a
 class that nobody looked for takes the plain sum, with T as without: its row would settle on the background, which is
-most of it, and teach the network that the class is background. A row belongs to a set of candidates: values with the same candidates share it, so T can't
-learn that one of them is the left kidney and another the right.
+most of it, and teach the network that the class is background. A row belongs to a set of candidates: values with the
+same candidates share it, so T can't learn that one of them is the left kidney and another the right.
 """
 
 import torch

@@ -190,17 +190,24 @@ class NormOfModality(nn.Module):
         return self.by_modality[self.modality](x, *arguments, **keywords)
 
 
-def split_norms(module: nn.Module, modalities: Sequence[str]) -> nn.Module:
-    """Replace, in place, every norm that has weights or statistics by a copy per modality; returns the module."""
-    if isinstance(module, NormOfModality):  # met before: a network may hold one module under two names
-        return module
+def split_norms(
+    module: nn.Module, modalities: Sequence[str], met: dict[nn.Module, nn.Module] | None = None
+) -> nn.Module:
+    """Replace, in place, every norm that has weights or statistics by a copy per modality; returns the module.
+
+    A network may hold one module under several names, as nnU-Net's do: what is one stays one (`met` remembers it).
+    """
+    met = {} if met is None else met
+    if module in met:
+        return met[module]
+    met[module] = module
     if isinstance(module, NORMS):
-        alone = not list(module.parameters()) and not list(module.buffers())
-        return module if alone else NormOfModality(module, modalities)
-    for name, child in module.named_children():
-        replaced = split_norms(child, modalities)
-        if replaced is not child:
-            setattr(module, name, replaced)
+        if list(module.parameters()) or list(module.buffers()):
+            met[module] = NormOfModality(module, modalities)
+        return met[module]
+    for name, child in module._modules.items():  # not named_children: it leaves second names out
+        if child is not None:
+            module._modules[name] = split_norms(child, modalities, met)
     return module
 
 

@@ -1,0 +1,58 @@
+"""Weight files: what a network learned, as safetensors, which read without running any code."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from unpaired.errors import InputError
+from unpaired.files import atomic
+from unpaired.networks.network import Network
+
+
+def save_weights(network: Network, path: Path) -> None:
+    """Write the network's weights and statistics, atomically; a tensor that has several names once, by the first."""
+    state = network.state_dict()
+    first = _first_names(state)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if first[name] == name}
+    with atomic(path) as temporary:
+        temporary.write_bytes(save(tensors))  # not save_file: it writes files that only their owner may read
+
+
+def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[str, ...]:
+    """Load a safetensors file into a network. Raises InputError if it is missing, broken or of another network.
+
+    With `larger` the network may have whole parts, such as "fusion", that the file knows nothing of: they stay as they
+    are, and their names are returned. Everything else has to fit as ever.
+    """
+    if not path.is_file():
+        raise InputError(f"found no weights at {path}; has the run been trained?")
+    fresh: list[str] = []
+    try:
+        tensors = load_file(path)
+        own = network.state_dict()
+        tensors |= {name: tensors[first] for name, first in _first_names(own).items() if first in tensors}
+        if larger and tensors:
+            known = {name.partition(".")[0] for name in tensors}
+            fresh = sorted({name.partition(".")[0] for name in own} - known)
+            tensors |= {name: value for name, value in own.items() if name.partition(".")[0] in fresh}
+        network.load_state_dict(tensors)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no readable weight file: {error}") from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} holds the weights of another network: {reason}") from error
+    return tuple(fresh)
+
+
+def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """{name: the first name of the same tensor}. A network may hold one module under two names, as nnU-Net's do."""
+    names: dict[tuple[object, ...], str] = {}
+    return {
+        name: names.setdefault((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()), name)
+        if tensor.numel()
+        else name
+        for name, tensor in state.items()
+    }
