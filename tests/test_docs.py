@@ -71,7 +71,7 @@ def test_the_readmes_python_runs(manifest: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_the_networks_of_the_how_to_are_built() -> None:
-    recipe, folding, loading, monai, mine = blocks(text_of("docs/how-to/networks.md"), "python")
+    recipe, folding, loading, monai, mine, nnunets = blocks(text_of("docs/how-to/networks.md"), "python")
     for needs_files in (folding, loading):
         compile(needs_files, "networks.md", "exec")
         exec("\n".join(line for line in needs_files.splitlines() if line.startswith("from ")), {})
@@ -81,6 +81,7 @@ def test_the_networks_of_the_how_to_are_built() -> None:
     assert shown.method.layer_pairs[0][0] in replace(shown.network, width=2).build(["ct"], 1, 3, 2).feature_names
     exec(compile(mine, "networks.md", "exec"), names)
     assert names["MyNetwork"](channels=1, classes=3, spatial_dims=3)(torch.zeros(1, 1, 4, 4, 4)).shape[1] == 3
+    compile(nnunets, "networks.md", "exec")
     pytest.importorskip("monai")
     exec(compile(monai, "networks.md", "exec"), names)
     assert names["network"].build(["ct", "mr"], 1, 3, 2).size_multiples == (8, 8)

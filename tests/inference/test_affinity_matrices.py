@@ -112,3 +112,12 @@ def test_the_network_before_training_is_the_recipes_or_the_run_it_started_from(
     assert not fresh.training
     for name, tensor in fresh.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
+
+
+def test_pretrained_weights_are_there_before_training(run: Run, monkeypatch: pytest.MonkeyPatch):
+    def fill(config, network):
+        for parameter in network.parameters():
+            torch.nn.init.constant_(parameter, 2.5)
+
+    monkeypatch.setattr(type(RECIPE.network), "load_pretrained", fill)
+    assert all((parameter == 2.5).all() for parameter in untrained_network(run).parameters())

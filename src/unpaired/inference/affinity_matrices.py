@@ -21,14 +21,16 @@ from unpaired.run import Run
 
 
 def untrained_network(run: Run) -> Network:
-    """The network as the run began: fresh weights of its recipe's seed, or those of the run that it started from.
+    """The network as the run began: fresh weights of its recipe's seed, or those of the run or file it started from.
 
-    In evaluation mode; a fresh batch norm then has mean 0 and variance 1. Raises InputError if the run that it started
-    from is gone.
+    In evaluation mode; a fresh batch norm then has mean 0 and variance 1. Raises InputError if the run or the file of
+    pre-trained weights that it started from is gone.
     """
     network = build_method(run.recipe, run.modalities, len(run.dataset.classes)).network
     if run.recipe.init_from:
         load_weights(network, Run.open(run.recipe.init_from).weights("best"), larger=True)
+    else:
+        run.recipe.network.load_pretrained(network)
     return network.eval()
 
 
