@@ -52,6 +52,7 @@ def test_a_run_begins_with_pretrained_weights(
     assert record["loaded"] == 2
     assert record["skipped"] == {"no counterpart in the network": 1}
     said = capsys.readouterr().err
+    assert "; 1 left out: no counterpart in the network" in said
     assert f"2 tensors from {checkpoint}" in said
     counts = json.loads((run.folder / "versions.json").read_text(encoding="utf-8"))["parameters"]
     assert counts == {"trained": sum(p.numel() for p in run.load_method("last").parameters()), "frozen": 0}

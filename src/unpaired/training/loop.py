@@ -124,6 +124,7 @@ def _record_weights(run: Run, method: Method, began_with: dict[str, Any], consol
         run.record(kind, record)
         if kind == "pretrained":
             text = "{loaded} tensors from {file}, {fresh} begin fresh".format(**record)
+            text += "".join(f"; {count} left out: {reason}" for reason, count in record["skipped"].items())
         else:
             text = f"all weights from {record['run']}" + "".join(f", {part} begins fresh" for part in record["fresh"])
         console.print(text, highlight=False, soft_wrap=True)
