@@ -52,7 +52,7 @@ ALLOWED = {
         *NETWORK_PARTS,
     },
     "recipes": {"recipe", "data", "networks", "methods"},
-    "run": {"recipe", "methods", "data.dataset", "data.manifest", "versions", *NETWORK_PARTS},
+    "run": {"recipe", "methods", "data.dataset", "data.manifest", "versions", "networks.weights", *NETWORK_PARTS},
     "inference": {
         "shapes",
         "data",
@@ -61,10 +61,11 @@ ALLOWED = {
         "run",
         "evaluation.uncertainty",
         "evaluation.localization",
+        "networks.weights",
         *NETWORK_PARTS,
     },
     "evaluation": {"data.case", "data.images", "data.dataset", "data.probability_maps"},
-    "training": {"recipe", "run", "lock", "data", "methods", "inference", "evaluation"},
+    "training": {"recipe", "run", "lock", "data", "methods", "inference", "evaluation", "networks.weights"},
     "figures": {"run", "data", "methods", "evaluation"},
     "report": {"run", "data", "methods", "evaluation", "figures"},
     "interpretation": {

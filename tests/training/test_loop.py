@@ -355,8 +355,9 @@ def test_a_method_for_unlabeled_images_wants_some(phantom: Dataset, tmp_path: Pa
 
 
 def test_unlabeled_images_for_a_method_that_ignores_them_are_refused(phantom: Dataset, tmp_path: Path) -> None:
+    recipe = tiny(method=SupervisedConfig(), unlabeled_batch_size=2)
     with pytest.raises(InputError, match=r"is 2, and recipe\.method SupervisedConfig makes no use .* set it to 0, or"):
-        train(tiny(unlabeled_batch_size=2), labeled_fraction(phantom, 0.5), tmp_path / "run", hardware=IN_PROCESS)
+        train(recipe, labeled_fraction(phantom, 0.5), tmp_path / "run", hardware=IN_PROCESS)
     assert not list(tmp_path.iterdir())
 
 
