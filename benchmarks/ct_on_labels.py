@@ -24,6 +24,7 @@ from unpaired.data.importers.phantom_canvas import Canvas, Waves
 from unpaired.data.importers.phantom_physics import add_ct_noise, ct_values
 
 SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, LIVER, STOMACH, PANCREAS = 1, 2, 3, 6, 7, 11
+NEEDED = {"liver": LIVER, "left kidney": LEFT_KIDNEY, "right kidney": RIGHT_KIDNEY, "pancreas": PANCREAS}
 ORGANS_OF_TASK = (SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, LIVER)
 ORGANS = {
     5: "muscle",
@@ -74,6 +75,9 @@ def _cropped(path: Path) -> tuple[np.ndarray, np.ndarray]:
     upward = int(np.argmax(np.abs(affine[2, :3])))
     if upward != 2:
         raise SystemExit(f"{path}: expected axial slices along the third axis, found them along axis {upward + 1}")
+    missing = [name for name, value in NEEDED.items() if not (labels == value).any()]
+    if missing:
+        raise SystemExit(f"{path}: found no {' and no '.join(missing)}, by which the phantom is fitted; leave it out")
     if _back_to_front(labels, affine):
         labels = labels[:, ::-1]
         print(f"{path.name}: the kidneys lie before the pancreas; flipped from front to back", flush=True)
@@ -124,8 +128,10 @@ def _paint_lungs(canvas: Canvas, labels: np.ndarray, spacing: np.ndarray) -> Non
     under = np.isin(labels, (LIVER, SPLEEN, STOMACH))
     top = np.where(under, z, -np.inf).max(2)
     reach = top > -np.inf
-    away, nearest = ndimage.distance_transform_edt(~reach, spacing[:2], return_indices=True)  # type: ignore[misc]
-    dome = top[tuple(nearest)] - 0.8 * away
+    nearest = np.asarray(
+        ndimage.distance_transform_edt(~reach, spacing[:2], return_distances=False, return_indices=True)
+    )
+    dome = top[tuple(nearest)] - 0.8 * _depth(~reach, spacing[:2])
     dome = ndimage.gaussian_filter(dome, 8 / spacing[0])[..., None] + 4
     chest = (x / 140) ** 2 + ((y + 4) / 86) ** 2 < 1
     heart = ((x + 20) / 62) ** 2 + ((y - 16) / 54) ** 2 < 1
@@ -157,7 +163,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    files = [path for path in image_files(options.labels) if path.name.startswith("label_")]
+    found = image_files(options.labels) if options.labels.is_dir() else []
+    files = [path for path in found if path.name.startswith("label_")]
     if not files:
         raise SystemExit(f"{options.labels}: expected label maps named label_1.nii.gz and so on, found none")
     for path in files:

@@ -66,12 +66,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
+    for name in FOLDERS.values():
+        if not (options.folder / name / "images").is_dir():
+            raise SystemExit(f"{options.folder}: expected {name}/images and {name}/masks in it, found no {name}/images")
     options.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for modality, name in FOLDERS.items():
         for path in sorted((options.folder / name / "images").glob("*.png")):
-            image = np.asarray(Image.open(path).convert("L"))
-            numbers = label_map(options.folder / name / "masks" / path.name, modality)
+            mask = options.folder / name / "masks" / path.name
+            if not mask.is_file():
+                raise SystemExit(f"{path}: expected its mask at {mask}, found none")
+            image, numbers = np.asarray(Image.open(path).convert("L")), label_map(mask, modality)
             if modality == "ct":
                 image, numbers = image[:, ::-1], numbers[:, ::-1]
             case = f"{modality}{path.stem}"
@@ -92,8 +97,7 @@ def main() -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    names = {str(number): name for number, name in enumerate(CLASSES)}
-    write_text(options.out / "table.json", json.dumps({"classes": CLASSES, "label_maps": {"slices": names}}, indent=1))
+    write_text(options.out / "table.json", json.dumps({"classes": CLASSES}, indent=1))  # value i is class i
     print(f"{len(rows)} slices; next: unpaired import table {options.out / 'table.csv'} {options.out}.json")
 
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from golden.released_networks import GOLDEN, image, weight
 from unpaired.errors import InputError
+from unpaired.networks.checkpoint_names import NNFORMER, plain_name, renamed
 from unpaired.networks.nnformer import NNFormer, NNFormerConfig
-from unpaired.networks.pretrained import NNFORMER, load_into_nnformer, plain_name, renamed
+from unpaired.networks.pretrained import load_into_nnformer
 
 NAMES = ("ct", "mr")
 PRESETS = {"synapse": NNFormerConfig.synapse, "acdc": NNFormerConfig.acdc, "tumor": NNFormerConfig.tumor}

@@ -13,16 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unpaired.errors import InputError
+from unpaired.networks.checkpoint_names import plain_name
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.nnformer import NNFormerConfig
-from unpaired.networks.pretrained import (
-    load_into_nnformer,
-    load_into_swin_unet,
-    plain_name,
-    read_checkpoint,
-    resized_bias_table,
-)
+from unpaired.networks.pretrained import load_into_nnformer, load_into_swin_unet, read_checkpoint, resized_bias_table
 from unpaired.networks.swin_unet import SwinUNetConfig
 
 WIDTH, HEADS, DEPTHS, WINDOW = 8, (1, 2, 2, 4), (2, 2, 6, 2), 7

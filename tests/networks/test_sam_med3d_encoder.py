@@ -9,7 +9,7 @@ from torch import Tensor
 from golden.released_networks import image, weight
 from golden.sam_med3d import GOLDEN
 from unpaired.errors import InputError
-from unpaired.networks.pretrained import SAM_MED3D, renamed
+from unpaired.networks.checkpoint_names import SAM_MED3D, renamed
 from unpaired.networks.sam_med3d_encoder import SAMMed3DEncoder, resized_positions
 from unpaired.recipe import Optimization
 from unpaired.training.optimization import build_optimizer

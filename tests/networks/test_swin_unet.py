@@ -9,7 +9,8 @@ from torch import Tensor
 
 from golden.released_networks import GOLDEN, image, weight
 from unpaired.errors import InputError
-from unpaired.networks.pretrained import load_into_swin_unet, plain_name, renamed, swin_unet_names
+from unpaired.networks.checkpoint_names import plain_name, renamed, swin_unet_names
+from unpaired.networks.pretrained import load_into_swin_unet
 from unpaired.networks.swin_unet import SwinUNet, SwinUNetConfig
 from unpaired.networks.transformer import DropPath, TransformerBlock, rising_drop_path
 

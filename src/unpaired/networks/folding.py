@@ -13,8 +13,8 @@ from dataclasses import replace
 import torch
 
 from unpaired.errors import InputError, nearest
+from unpaired.networks.checkpoint_names import plain_name
 from unpaired.networks.nnformer import NNFormer
-from unpaired.networks.pretrained import plain_name
 from unpaired.networks.swin_unet import SwinUNet
 from unpaired.networks.transformer import TransformerBlock
 

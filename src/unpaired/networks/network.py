@@ -48,7 +48,8 @@ class NetworkConfig(ABC):
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:
         """Fill a fresh network, in place, with the pre-trained weights that the config names.
 
-        Called once, when training begins; never to use a trained network. Returns what was loaded, as JSON values for
-        the run's record; None, as here, for a config that names none. Raises InputError for a file that doesn't fit.
+        Called when training begins, and to look at what it began with; never to use a trained network. Returns what was
+        loaded, as JSON values for the run's record; None, as here, for a config that names none. Raises InputError for
+        a file that doesn't fit.
         """
         return None

@@ -136,26 +136,24 @@ def _labeled_only() -> Recipe:
     return replace(small_unet_msbn(), network=_SMALL_UNET)
 
 
-def small_unet_cmc() -> Recipe:
-    """CMC on the small U-Net of the other methods, in one run: it collaborates in the second half. Two CPU cores."""
-    recipe = _labeled_only()
-    return replace(
-        recipe,
-        network=replace(_SMALL_UNET, fusion="paired"),
-        method=_ON_UNET,
-        unlabeled_batch_size=recipe.batch_size,
-    )
-
-
-def small_abdomen_cmc() -> Recipe:
-    """CMC on the abdomen in 3D, on the small U-Net of the other rows, in one run, for two CPU cores."""
-    recipe = small_abdomen_labeled_only()
+def _on_unet(recipe: Recipe) -> Recipe:
+    """A recipe of a U-Net without unlabeled images as CMC in one run: fused, with as many unlabeled as labeled."""
     return replace(
         recipe,
         network=replace(recipe.network, fusion="paired"),
         method=_ON_UNET,
         unlabeled_batch_size=recipe.batch_size,
     )
+
+
+def small_unet_cmc() -> Recipe:
+    """CMC on the small U-Net of the other methods, in one run: it collaborates in the second half. Two CPU cores."""
+    return _on_unet(_labeled_only())
+
+
+def small_abdomen_cmc() -> Recipe:
+    """CMC on the abdomen in 3D, on the small U-Net of the other rows, in one run, for two CPU cores."""
+    return _on_unet(small_abdomen_labeled_only())
 
 
 def small_unet_separate() -> Recipe:
