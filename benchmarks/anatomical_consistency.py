@@ -27,12 +27,12 @@ from torch.nn import functional as F
 
 from unpaired.data.augment import Augmentation
 from unpaired.data.dataset import Dataset
-from unpaired.data.importers.phantom import write_phantom
 from unpaired.data.manifest import read_dataset
 from unpaired.data.prepare import prepare
 from unpaired.data.preprocess import Preprocessing
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.methods.anatomy import AnatomyConfig, anatomical_consistency
+from unpaired.phantom.write import write_phantom
 
 FORMS = {
     "voxels": AnatomyConfig("voxels"),

@@ -19,9 +19,9 @@ import numpy as np
 from scipy import ndimage
 
 from unpaired.data.images import image_files, read_label_map, write_image
-from unpaired.data.importers.phantom_abdomen import Abdomen, paint_bowel, paint_trunk
-from unpaired.data.importers.phantom_canvas import Canvas, Waves
-from unpaired.data.importers.phantom_physics import add_ct_noise, ct_values
+from unpaired.phantom.abdomen import Abdomen, paint_bowel, paint_trunk
+from unpaired.phantom.canvas import Canvas, Waves
+from unpaired.phantom.physics import add_ct_noise, ct_values
 
 SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, LIVER, STOMACH, PANCREAS = 1, 2, 3, 6, 7, 11
 NEEDED = {"liver": LIVER, "left kidney": LEFT_KIDNEY, "right kidney": RIGHT_KIDNEY, "pancreas": PANCREAS}

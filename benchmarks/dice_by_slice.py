@@ -16,8 +16,8 @@ import numpy as np
 
 from unpaired.data.images import read_label_map
 from unpaired.errors import InputError
-from unpaired.evaluation.label_values import prediction_values, translate
-from unpaired.run import Run
+from unpaired.runs.run import Run
+from unpaired.scores.label_values import prediction_values, translate
 
 PARTS = ("base", "middle", "apex")
 

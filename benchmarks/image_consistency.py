@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from unpaired.data.batch import Batch
-from unpaired.data.importers.phantom import write_phantom
 from unpaired.data.prepare import prepare
 from unpaired.data.preprocess import Preprocessing
 from unpaired.data.sampling import Sampling, UnpairedSteps
@@ -25,6 +24,7 @@ from unpaired.methods.structured_consistency import SSC, SSCConfig, image_consis
 from unpaired.methods.supervised import supervised_terms
 from unpaired.networks.external_attention import EAMConfig
 from unpaired.networks.unet import UNetConfig
+from unpaired.phantom.write import write_phantom
 
 MODALITIES = ("ct", "lge")
 READINGS = {"literal": EAMConfig(filtered="attention", kernel_norm=False), "default": EAMConfig()}

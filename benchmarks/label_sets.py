@@ -28,18 +28,18 @@ from statistics import fmean
 
 from unpaired.data.augment import Augmentation
 from unpaired.data.dataset import SPLITS, CaseEntry, Dataset
-from unpaired.data.importers.phantom import write_phantom
 from unpaired.data.manifest import read_dataset
 from unpaired.data.preprocess import Preprocessing
 from unpaired.data.splits import read_split
-from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.inference.predict import plan, predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.method import MethodConfig
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
+from unpaired.phantom.write import write_phantom
 from unpaired.recipe import Optimization, Recipe
+from unpaired.scores.evaluate import evaluate_dataset
 from unpaired.training.loop import Hardware, train
 
 ARMS = ("complete", "sets", "left out", "naive")

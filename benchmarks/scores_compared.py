@@ -25,10 +25,10 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_label_map, write_image
 from unpaired.data.manifest import read_dataset
-from unpaired.evaluation.evaluate import evaluate_dataset, evaluate_folders
-from unpaired.evaluation.label_values import parse_classes, prediction_values
-from unpaired.evaluation.pairs import label_files, one_file
-from unpaired.evaluation.scores import Evaluation
+from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
+from unpaired.scores.label_values import parse_classes, prediction_values
+from unpaired.scores.pairs import label_files, one_file
+from unpaired.scores.scores import Evaluation
 
 HEADINGS = (
     *("modality", "class", "Dice", "HD95 mm", "ASSD mm", "missed", "false positive"),

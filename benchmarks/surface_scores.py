@@ -31,8 +31,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from unpaired.evaluation.case_scores import evaluate_case
-from unpaired.evaluation.scoring import Scoring
+from unpaired.scores.case_scores import evaluate_case
+from unpaired.scores.scoring import Scoring
 
 SPACING = (0.8, 0.8, 2.5)
 NAMES = ("background", "one", "two", "three", "four")

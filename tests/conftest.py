@@ -17,7 +17,7 @@ from unpaired.data.manifest import read_dataset  # noqa: E402
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Three modalities, four patients each (2 train, 1 validation, 1 test), 48x48 pixels. Do not write into it."""
-    from unpaired.data.importers.phantom import write_phantom
+    from unpaired.phantom.write import write_phantom
 
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom(folder, anatomy="heart", size="tiny", seed=0)

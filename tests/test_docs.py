@@ -271,7 +271,7 @@ def test_the_manifest_reference_names_every_field() -> None:
 
 
 def test_the_manual_of_verify_names_its_rules() -> None:
-    source = "".join(file.read_text(encoding="utf-8") for file in (SOURCE / "data").glob("*.py"))
+    source = "".join(file.read_text(encoding="utf-8") for file in (SOURCE / "data").rglob("*.py"))
     rules = set(re.findall(r"case_(?:error|warning)\(\s*\"([a-z-]+)\"", source))
     rules |= set(re.findall(r"Finding\(\s*\"\w+\",\s*\"([a-z-]+)\"", source))
     rules |= {"missing", "unreadable", "shape", "corners"}  # these are handed over as values

@@ -14,12 +14,12 @@ from statistics import fmean
 from matplotlib.figure import Figure
 from PIL import Image
 
-from unpaired.evaluation.scores import Evaluation
-from unpaired.evaluation.tables import read_evaluation
 from unpaired.figures.case_view import read_case_view
 from unpaired.figures.overlays import HEAD_INCHES, PAPER, draw_case
 from unpaired.figures.style import png
-from unpaired.run import Run
+from unpaired.runs.run import Run
+from unpaired.scores.scores import Evaluation
+from unpaired.scores.tables import read_evaluation
 
 OUT = Path(__file__).with_suffix(".webp")
 DPI, GAP = 90, 14

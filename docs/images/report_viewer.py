@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from unpaired.evaluation.tables import read_evaluation
 from unpaired.report.page import write_report
-from unpaired.run import Run
+from unpaired.runs.run import Run
+from unpaired.scores.tables import read_evaluation
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "report"))
 from chromium import find_chromium, launched

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from unpaired.data.manifest import read_dataset
     from unpaired.data.splits import read_split
     from unpaired.errors import InputError
-    from unpaired.evaluation.evaluate import evaluate_dataset
     from unpaired.inference.predict import plan, predict_files
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.recipes import find_recipe
-    from unpaired.run import Run
+    from unpaired.runs.run import Run
+    from unpaired.scores.evaluate import evaluate_dataset
     from unpaired.training.loop import Hardware, train
 
 __version__ = "0.1.0"
@@ -43,11 +43,11 @@ _HOMES = {
     "data.manifest": ("read_dataset",),
     "data.splits": ("read_split",),
     "errors": ("InputError",),
-    "evaluation.evaluate": ("evaluate_dataset",),
+    "scores.evaluate": ("evaluate_dataset",),
     "inference.predict": ("plan", "predict_files"),
     "inference.predictor": ("Ensemble", "Predictor"),
     "recipes": ("find_recipe",),
-    "run": ("Run",),
+    "runs.run": ("Run",),
     "training.loop": ("Hardware", "train"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

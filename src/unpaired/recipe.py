@@ -15,15 +15,17 @@ from typing import Any
 import torch
 
 from unpaired.data.augment import Augmentation
+from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError, nearest
-from unpaired.inference.postprocess import Postprocessing
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.networks.network import NetworkConfig
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 DECAYED = ("kernels", "all")
 SCHEDULES = ("step_decay", "polynomial", "cosine", "constant")
+MOVED = {"unpaired.inference.postprocess:Postprocessing": "unpaired.data.postprocess:Postprocessing"}
+"""Where classes that stored recipes name are now: runs of earlier versions stay readable."""
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 
 
@@ -272,7 +274,7 @@ def _freeze(value: Any) -> Any:
 
 
 def _config_class(name: str, where: str) -> type:
-    module_name, _, class_name = name.partition(":")
+    module_name, _, class_name = MOVED.get(name, name).partition(":")
     try:
         config_class: Any = importlib.import_module(module_name)
     except ImportError as error:

@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from test_dicom import write_slice
 
 from unpaired.commands.data import import_, join
+from unpaired.data.checks.verify import verify
 from unpaired.data.dataset import encode_values
 from unpaired.data.images import read_image, read_label_map
 from unpaired.data.importers.btcv import TEST, import_btcv
@@ -21,7 +22,6 @@ from unpaired.data.importers.chaos import GRAYS, ORGANS, VALUES, gray_values, im
 from unpaired.data.itk_locale import locale_kept
 from unpaired.data.join import join_datasets
 from unpaired.data.manifest import read_dataset, write_dataset
-from unpaired.data.verify import verify
 from unpaired.errors import InputError
 
 PRINTED = {"liver": 63, "right kidney": 126, "left kidney": 189, "spleen": 252}

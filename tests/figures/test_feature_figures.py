@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from unpaired.errors import InputError
-from unpaired.figures.affinity_matrices import AffinityView, affinities_alt, draw_affinities
 from unpaired.figures.case_view import CaseView
 from unpaired.figures.feature_maps import ClassChannels, FeatureView, draw_feature_maps, inside_outside, telling_slice
 from unpaired.figures.segmentation_grid import (
@@ -17,6 +16,7 @@ from unpaired.figures.segmentation_grid import (
     shown_slice,
 )
 from unpaired.figures.style import png
+from unpaired.studies.affinities.figure import AffinityView, affinities_alt, draw_affinities
 
 CLASSES = ("background", "LV", "RV")
 

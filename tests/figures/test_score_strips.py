@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from unpaired.evaluation.scores import Evaluation, Score
 from unpaired.figures.score_strips import draw_dice_strips
+from unpaired.scores.scores import Evaluation, Score
 
 
 def score(case, modality, status, dice):

@@ -18,7 +18,7 @@ from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import csa
-from unpaired.run import Run
+from unpaired.runs.run import Run
 
 RECIPE = replace(
     csa(),

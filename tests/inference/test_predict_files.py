@@ -12,15 +12,15 @@ import pytest
 from unpaired import cli
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image, write_image
-from unpaired.evaluation.uncertainty import measure_uncertainty, read_uncertainty
-from unpaired.inference.postprocess import Postprocessing
+from unpaired.data.postprocess import Postprocessing
 from unpaired.inference.predict import Job, plan, predict_files, seen_in_training
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.record import probabilities_path, read_record, record_path
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import build_method
 from unpaired.recipes.phantom import csa
-from unpaired.run import Run
+from unpaired.runs.run import Run
+from unpaired.scores.trust.uncertainty import measure_uncertainty, read_uncertainty
 
 RECIPE = replace(
     csa(),

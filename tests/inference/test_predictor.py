@@ -11,14 +11,14 @@ import torch
 from unpaired.data.augment import NO_AUGMENTATION
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import Image
+from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing, apply, restore_probabilities
 from unpaired.errors import InputError
-from unpaired.inference.postprocess import Postprocessing
 from unpaired.inference.predictor import Ensemble, Predictor, averaged, mirror_axes, segment_prepared
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import csa
-from unpaired.run import Run
+from unpaired.runs.run import Run
 
 RECIPE = replace(
     csa(),

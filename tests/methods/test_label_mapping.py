@@ -3,8 +3,8 @@ import torch
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
-from unpaired.losses import cross_entropy
 from unpaired.methods.label_mapping import LabelMapping
+from unpaired.methods.losses import cross_entropy
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.networks.fcn import FCNConfig
 

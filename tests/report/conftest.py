@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from unpaired.comparison.contenders import Contender
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
-from unpaired.evaluation.contenders import Contender
-from unpaired.evaluation.evaluate import evaluate_dataset
+from unpaired.scores.evaluate import evaluate_dataset
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 from chromium import find_chromium, launched
 from test_in_browser import READY, choose, colored, labels, like, scan, settle
 
-from unpaired.evaluation.comparison import compare
+from unpaired.comparison.comparison import compare
 from unpaired.report.comparison_page import write_comparison_report
 
 pytestmark = pytest.mark.skipif(

@@ -9,12 +9,12 @@ from html.parser import HTMLParser
 import pytest
 from chromium import find_chromium, launched
 
-from unpaired.evaluation.comparison import compare
-from unpaired.evaluation.comparison_files import write_comparison
-from unpaired.evaluation.contenders import Contender
-from unpaired.evaluation.scores import Evaluation, Failure
+from unpaired.comparison.comparison import compare
+from unpaired.comparison.contenders import Contender
+from unpaired.comparison.files import write_comparison
 from unpaired.report import comparison_page, comparison_pictures
 from unpaired.report.comparison_page import write_comparison_report
+from unpaired.scores.scores import Evaluation, Failure
 
 VOID = {"meta", "img", "source", "br", "input"}
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from matplotlib.colors import to_rgb
 
-from unpaired.evaluation.comparison import compare
-from unpaired.evaluation.contenders import Contender
+from unpaired.comparison.comparison import compare
+from unpaired.comparison.contenders import Contender
 from unpaired.figures import curves
 from unpaired.figures.curves import draw_curve
 from unpaired.figures.style import LIGHT

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from unpaired.comparison.comparison import compare
+from unpaired.comparison.contenders import Contender
 from unpaired.errors import InputError
-from unpaired.evaluation.comparison import compare
-from unpaired.evaluation.contenders import Contender
 from unpaired.report.comparison_page import write_comparison_report
 from unpaired.report.comparison_viewer import build_comparison_viewer, ranked_cases
 from unpaired.report.viewer import MEGABYTE

@@ -6,9 +6,9 @@ from chromium import NO_WEBGL, find_chromium, launched
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
-from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.figures.style import class_color
 from unpaired.report.page import write_report
+from unpaired.scores.evaluate import evaluate_dataset
 
 pytestmark = pytest.mark.skipif(
     find_chromium() is None, reason="needs Chromium (apt-get install chromium, or name it in the variable CHROMIUM)"

@@ -12,10 +12,10 @@ from html.parser import HTMLParser
 import pytest
 
 from unpaired.errors import InputError
-from unpaired.evaluation.scores import Evaluation, Score
-from unpaired.evaluation.tables import write_evaluation
 from unpaired.report.page import write_report
-from unpaired.report.run_facts import read_run_facts
+from unpaired.runs.facts import read_run_facts
+from unpaired.scores.scores import Evaluation, Score
+from unpaired.scores.tables import write_evaluation
 
 VOID = {"meta", "img", "source", "link", "br", "hr", "input"}
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from unpaired.data.images import read_image, write_image
-from unpaired.evaluation.evaluate import evaluate_dataset
 from unpaired.report import pictures
 from unpaired.report.pictures import empty_masks
+from unpaired.scores.evaluate import evaluate_dataset
 
 
 @pytest.fixture(scope="module")

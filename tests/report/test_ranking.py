@@ -3,8 +3,8 @@
 import pytest
 
 from unpaired.errors import InputError
-from unpaired.evaluation.scores import Evaluation, Score
 from unpaired.report.ranking import prediction_file, ranked_cases, troubled_cases
+from unpaired.scores.scores import Evaluation, Score
 
 
 def evaluation(**dice):

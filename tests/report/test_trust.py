@@ -11,11 +11,11 @@ from unpaired import cli
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_label_map, write_image
 from unpaired.data.probability_maps import write_probabilities
-from unpaired.evaluation.evaluate import evaluate_dataset
-from unpaired.evaluation.trust import Trust, evaluate_trust, read_trust
-from unpaired.evaluation.uncertainty import measure_uncertainty, write_uncertainty
 from unpaired.report.template import render
 from unpaired.report.trust import TrustView, trust_view
+from unpaired.scores.evaluate import evaluate_dataset
+from unpaired.scores.trust.trust import Trust, evaluate_trust, read_trust
+from unpaired.scores.trust.uncertainty import measure_uncertainty, write_uncertainty
 
 
 @pytest.fixture(scope="module")

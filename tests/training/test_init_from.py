@@ -18,7 +18,7 @@ from unpaired.networks.unet import UNetConfig
 from unpaired.networks.weights import load_weights
 from unpaired.recipe import Optimization, Recipe, build_method
 from unpaired.recipes.phantom import csa
-from unpaired.run import Run
+from unpaired.runs.run import Run
 from unpaired.training.loop import Hardware, train
 
 IN_PROCESS = Hardware(device="cpu", workers=0)

@@ -14,7 +14,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import UnwritableError
 from unpaired.methods.method import Objective
 from unpaired.recipes import find_recipe
-from unpaired.run import Run
+from unpaired.runs.run import Run
 from unpaired.training.log import TrainingLog, writer_errors_once
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

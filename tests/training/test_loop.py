@@ -25,7 +25,7 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Optimization, Recipe, build_method, dumps
 from unpaired.recipes.phantom import csa
-from unpaired.run import Run
+from unpaired.runs.run import Run
 from unpaired.training import loop
 from unpaired.training.loop import Hardware, train
 

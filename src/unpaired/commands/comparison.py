@@ -10,13 +10,13 @@ from unpaired.commands.arguments import OptionalPath, OptionalText, table_width
 from unpaired.errors import InputError
 
 if TYPE_CHECKING:
+    from unpaired.comparison.comparison import Comparison
+    from unpaired.comparison.contenders import Contender
+    from unpaired.comparison.papers.layout import PaperLayout
+    from unpaired.comparison.papers.tables import PaperTable
     from unpaired.data.dataset import Dataset
-    from unpaired.evaluation.comparison import Comparison
-    from unpaired.evaluation.contenders import Contender
-    from unpaired.evaluation.paper_layout import PaperLayout
-    from unpaired.evaluation.paper_tables import PaperTable
-    from unpaired.evaluation.scores import Evaluation
-    from unpaired.evaluation.scoring import Scoring
+    from unpaired.scores.scores import Evaluation
+    from unpaired.scores.scoring import Scoring
 
 Methods = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="METHOD")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
@@ -73,13 +73,13 @@ def compare(
 
     from rich.console import Console
 
-    from unpaired.evaluation.comparison import compare as compare_methods
-    from unpaired.evaluation.comparison_files import to_json, write_comparison
-    from unpaired.evaluation.comparison_tables import terminal
-    from unpaired.evaluation.paper_formats import paper_terminal
-    from unpaired.evaluation.paper_layout import lay_out
-    from unpaired.evaluation.paper_tables import paper_table
-    from unpaired.evaluation.scoring import Scoring
+    from unpaired.comparison.comparison import compare as compare_methods
+    from unpaired.comparison.files import to_json, write_comparison
+    from unpaired.comparison.papers.formats import paper_terminal
+    from unpaired.comparison.papers.layout import lay_out
+    from unpaired.comparison.papers.tables import paper_table
+    from unpaired.comparison.text import terminal
+    from unpaired.scores.scoring import Scoring
 
     tables = [paper_table(name) for name in paper]
     score = None
@@ -111,11 +111,11 @@ def _contenders(
     workers: int,
 ) -> "list[Contender]":
     """The methods behind the arguments, grouped where that is asked for, with all columns that the tables need."""
+    from unpaired.comparison.contenders import read_contender, read_runs
+    from unpaired.comparison.papers.recipe_rows import recipe_row
+    from unpaired.comparison.papers.scores import with_presets
+    from unpaired.comparison.run_groups import group_runs
     from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.contenders import read_contender, read_runs
-    from unpaired.evaluation.paper_scores import with_presets
-    from unpaired.evaluation.recipe_rows import recipe_row
-    from unpaired.evaluation.run_groups import group_runs
 
     if not group and not tables:
         return [read_contender(text, score) for text in methods]
@@ -141,8 +141,8 @@ def _scorer(
 ) -> "Callable[[Path], Evaluation]":
     """Scores a folder of predictions against the reference, which is read once."""
     from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.evaluate import evaluate_dataset, evaluate_folders
-    from unpaired.evaluation.label_values import parse_classes
+    from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
+    from unpaired.scores.label_values import parse_classes
 
     if _is_manifest(reference):
         dataset = read_dataset(reference)
@@ -164,10 +164,10 @@ def _tolerances(scores: Sequence[str]) -> tuple[float, ...]:
 
 def _remarks(contenders: "Sequence[Contender]") -> Iterator[str]:
     """What the runs among the methods say of themselves: patients they were trained on, a region that leaks."""
+    from unpaired.comparison.contenders import folder_of
+    from unpaired.comparison.run_warnings import run_warnings
     from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.contenders import folder_of
-    from unpaired.report.run_facts import read_run_facts
-    from unpaired.report.run_warnings import run_warnings
+    from unpaired.runs.facts import read_run_facts
 
     for method in contenders:
         for label, place, one in zip(method.labels(), method.places, method.seeds, strict=True):
@@ -188,7 +188,7 @@ def _write_page(
     viewer_mb: float,
     layouts: "Sequence[PaperLayout]",
 ) -> None:
-    from unpaired.evaluation.contenders import predictions_of
+    from unpaired.comparison.contenders import predictions_of
     from unpaired.report.comparison_page import write_comparison_report
 
     predictions = {one.name: [predictions_of(place) for place in one.places] for one in comparison.contenders}
@@ -197,8 +197,8 @@ def _write_page(
 
 def _dataset(contenders: "Sequence[Contender]", reference: Path | None) -> "Dataset | None":
     """What says where the images are: the reference's manifest, else that of the first run folder that has one."""
+    from unpaired.comparison.contenders import folder_of
     from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.contenders import folder_of
 
     places = [folder_of(place) for method in contenders for place in method.places]
     for place in [*([reference] if reference is not None else []), *places]:
@@ -209,8 +209,8 @@ def _dataset(contenders: "Sequence[Contender]", reference: Path | None) -> "Data
 
 def _require_references(contenders: "Sequence[Contender]", reference: Path | None, dataset: "Dataset | None") -> None:
     """InputError if a method's stored scores are against other references than those that lie there now."""
-    from unpaired.evaluation.contenders import predictions_of
-    from unpaired.evaluation.freshness import require_fresh
+    from unpaired.comparison.contenders import predictions_of
+    from unpaired.scores.freshness import require_fresh
 
     for method in contenders:
         for place, one in zip(method.places, method.seeds, strict=True):

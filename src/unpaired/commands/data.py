@@ -47,7 +47,7 @@ def phantom(
         seed: Other seeds give other patients.
         workers: Processes.
     """
-    from unpaired.data.importers.phantom import write_phantom
+    from unpaired.phantom.write import write_phantom
 
     if out.exists() and not out.is_dir():
         raise InputError(f"expected a folder to write the phantom to, but {out} is a file; name another place")
@@ -155,9 +155,9 @@ def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from unpaired.data.findings import findings_as_json, print_findings
+    from unpaired.data.checks.findings import findings_as_json, print_findings
+    from unpaired.data.checks.verify import verify as verify_dataset
     from unpaired.data.manifest import read_dataset
-    from unpaired.data.verify import verify as verify_dataset
 
     dataset = read_dataset(data)
     with Progress(console=Console(stderr=True), transient=True) as bar:  # shows nothing where stderr is no terminal

@@ -20,8 +20,8 @@ from unpaired.errors import InputError
 
 if TYPE_CHECKING:
     from unpaired.data.dataset import Dataset
-    from unpaired.evaluation.scores import Evaluation
-    from unpaired.evaluation.scoring import Scoring
+    from unpaired.scores.scores import Evaluation
+    from unpaired.scores.scoring import Scoring
 
 Tolerances = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MM|CLASS=MM")]
 ScoreNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
@@ -62,7 +62,7 @@ def evaluate(
         json: Print everything as one JSON value instead of a table; also what is wrong with the input.
         workers: Threads.
     """
-    from unpaired.evaluation.scoring import Scoring, parse_tolerances
+    from unpaired.scores.scoring import Scoring, parse_tolerances
 
     out = out or predictions.parent / "evaluation"
     evaluation = None
@@ -99,8 +99,8 @@ def _score(
     scoring: "Scoring",
     workers: int,
 ) -> "Evaluation":
-    from unpaired.evaluation.evaluate import evaluate_dataset, evaluate_folders
-    from unpaired.evaluation.label_values import parse_classes
+    from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
+    from unpaired.scores.label_values import parse_classes
 
     if not isinstance(reference, Path):
         return evaluate_dataset(reference, predictions, split=side, scoring=scoring, workers=workers)
@@ -111,7 +111,7 @@ def _score(
 
 def _shown(evaluation: "Evaluation", show: tuple[str, ...], tolerances: bool) -> tuple[str, ...]:
     """The table's columns; raises InputError for a name that is no score."""
-    from unpaired.evaluation.tables import SHOWN
+    from unpaired.scores.tables import SHOWN
 
     if show == ("all",):
         return tuple(name for name in evaluation.score_names if ":" not in name)
@@ -142,10 +142,10 @@ def _write_and_show(
     """Write the scores, judge what else was predicted, show both; returns the exit code."""
     from rich.console import Console
 
-    from unpaired.evaluation.calibration_files import calibration_table
-    from unpaired.evaluation.tables import evaluation_to_json, score_table, write_evaluation
-    from unpaired.evaluation.trust import evaluate_trust
-    from unpaired.evaluation.uncertainty_check import sentences
+    from unpaired.scores.tables import evaluation_to_json, score_table, write_evaluation
+    from unpaired.scores.trust.calibration_files import calibration_table
+    from unpaired.scores.trust.trust import evaluate_trust
+    from unpaired.scores.trust.uncertainty_check import sentences
 
     write_evaluation(evaluation, out)
     trust = evaluate_trust(evaluation, dataset, predictions, side, out, workers)
@@ -187,10 +187,10 @@ def report(
         out: The page (default: report.html in the run).
         viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
     """
-    from unpaired.evaluation.freshness import require_fresh
-    from unpaired.evaluation.tables import read_evaluation
     from unpaired.report.page import write_report
-    from unpaired.run import Run
+    from unpaired.runs.run import Run
+    from unpaired.scores.freshness import require_fresh
+    from unpaired.scores.tables import read_evaluation
 
     trained = Run.open(run)
     predictions = predictions or trained.predictions

@@ -49,10 +49,10 @@ def features(
     from rich.console import Console
 
     from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.localization_tables import terminal, to_json
-    from unpaired.interpretation.plan import Options, read_members
-    from unpaired.interpretation.study import study
     from unpaired.report.features_page import write_features
+    from unpaired.studies.features import study
+    from unpaired.studies.localization.tables import terminal, to_json
+    from unpaired.studies.plan import Options, read_members
 
     members = read_members(runs)
     options = Options(layers or None, pair, layer, 3, choose_on, split, baseline, weights, device)

@@ -45,9 +45,9 @@ def partners(
     from rich.console import Console
 
     from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.partner_tables import conclusion, terminal, to_json
     from unpaired.inference.predictor import Predictor
-    from unpaired.interpretation.partners import study_partners, with_sides_of, write_partner_study
+    from unpaired.studies.partners.study import study_partners, with_sides_of, write_partner_study
+    from unpaired.studies.partners.tables import conclusion, terminal, to_json
 
     predictor = Predictor(run, weights, device)
     dataset = with_sides_of(predictor, read_dataset(manifest))
@@ -104,13 +104,13 @@ def misalignment(
     from rich.console import Console
 
     from unpaired.data.manifest import read_dataset
-    from unpaired.evaluation.misalignment_tables import conclusions, terminal, to_json
-    from unpaired.interpretation.misalignment import (
+    from unpaired.studies.misalignment.study import (
         Amounts,
         read_predictors,
         study_misalignment,
         write_misalignment_study,
     )
+    from unpaired.studies.misalignment.tables import conclusions, terminal, to_json
 
     amounts = Amounts(shifts, rotations, missing, fill)
     predictors, dataset = read_predictors(runs, read_dataset(data) if data else None, split, weights, device)

@@ -45,10 +45,10 @@ def predict(
     """
     from unpaired.data.dataset import with_splits
     from unpaired.data.manifest import read_dataset
-    from unpaired.inference.postprocess import parse_largest_component
+    from unpaired.data.postprocess import parse_largest_component
     from unpaired.inference.predict import plan, predict_files, seen_in_training
     from unpaired.inference.predictor import Ensemble, Predictor
-    from unpaired.run import Run
+    from unpaired.runs.run import Run
 
     trained = Run.open(run)
     source = images

@@ -23,7 +23,7 @@ def demo(
         device: auto, cpu, cuda or mps.
         workers: Processes that prepare and augment.
     """
-    from unpaired.demo import run_demo
+    from unpaired.commands.demo import run_demo
 
     return run_demo(out, recipe=recipe, seed=seed, device=device, workers=workers)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unpaired.evaluation.calibration import ClassCalibration
-from unpaired.evaluation.uncertainty_check import Point
 from unpaired.figures.style import LIGHT, LINE_STYLES, Theme
+from unpaired.scores.trust.calibration import ClassCalibration
+from unpaired.scores.trust.uncertainty_check import Point
 
 MARKERS = ("o", "s", "D", "^", "v", "P")
 

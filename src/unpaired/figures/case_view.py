@@ -11,7 +11,7 @@ from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import Image, read_image, read_label_map
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError
-from unpaired.evaluation.evaluate import prediction_values, translate
+from unpaired.scores.evaluate import prediction_values, translate
 
 UNKNOWN = -1
 

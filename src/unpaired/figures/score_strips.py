@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from unpaired.evaluation.scores import Evaluation
 from unpaired.figures.style import LIGHT, Theme
+from unpaired.scores.scores import Evaluation
 
 MARKERS = ("o", "s", "D", "^", "v", "P")
 

@@ -10,7 +10,6 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, read_image, write_image
 from unpaired.data.probability_maps import write_probabilities
 from unpaired.errors import InputError, UnwritableError
-from unpaired.evaluation.uncertainty import measure_uncertainty, write_uncertainty
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.record import (
     make_record,
@@ -21,6 +20,7 @@ from unpaired.inference.record import (
     settings_of,
     write_record,
 )
+from unpaired.scores.trust.uncertainty import measure_uncertainty, write_uncertainty
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 With mirroring, or with several runs, the same scan is segmented several times. Their class probabilities are averaged,
 every run counting alike, and each single prediction (a *member*) is kept, because what they disagree on is where to
-look (see `evaluation.uncertainty`).
+look (see `scores.trust.uncertainty`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ import torch
 from unpaired.data.augment import MIRROR_AXES
 from unpaired.data.case import Geometry
 from unpaired.data.images import Image
+from unpaired.data.postprocess import Postprocessing, postprocess
 from unpaired.data.preprocess import apply, restore_probabilities, restore_probability
 from unpaired.errors import InputError, nearest
-from unpaired.inference.postprocess import Postprocessing, postprocess
 from unpaired.inference.windows import segment_volume
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
-from unpaired.run import Run
+from unpaired.runs.run import Run
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -13,9 +13,9 @@ from typing import Any
 
 from unpaired.data.images import image_suffix
 from unpaired.errors import InputError
-from unpaired.evaluation.uncertainty import CaseUncertainty, uncertainty_from_json, uncertainty_to_json
 from unpaired.files import read_json, write_text
 from unpaired.inference.predictor import Ensemble
+from unpaired.scores.trust.uncertainty import CaseUncertainty, uncertainty_from_json, uncertainty_to_json
 
 SCHEMA = 1
 SUFFIX = ".prediction.json"

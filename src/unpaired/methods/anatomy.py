@@ -32,8 +32,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unpaired.errors import InputError
-from unpaired.losses import in_full_precision
 from unpaired.methods.anatomical_frame import SMALLEST, VOXEL, in_frame, moments, presence
+from unpaired.methods.losses import in_full_precision
 from unpaired.methods.supervised import check_choice
 from unpaired.shapes import Logits, Probabilities, Scalar
 

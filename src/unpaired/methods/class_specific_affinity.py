@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError, nearest
-from unpaired.losses import in_full_precision
+from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
 from unpaired.networks.network import Network

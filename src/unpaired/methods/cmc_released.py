@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError, nearest
-from unpaired.losses import cross_entropy, in_full_precision, soft_dice_loss
 from unpaired.methods.anatomical_consistency import unlabeled_outputs
 from unpaired.methods.cross_modality_collaboration import channel_consistency
+from unpaired.methods.losses import cross_entropy, in_full_precision, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.supervised import check_choice
 from unpaired.networks.network import Network, NetworkOutput

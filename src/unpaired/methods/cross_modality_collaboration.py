@@ -34,9 +34,9 @@ from torch import Tensor
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError, nearest
-from unpaired.losses import in_full_precision
 from unpaired.methods.anatomical_consistency import consistency_of, unlabeled_outputs
 from unpaired.methods.anatomy import AnatomyConfig
+from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms

@@ -28,8 +28,8 @@ from torch import Tensor
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
-from unpaired.losses import ClassWeighting, cross_entropy
 from unpaired.methods.around import Around
+from unpaired.methods.losses import ClassWeighting, cross_entropy
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.supervised import check_choice

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
-from unpaired.losses import in_full_precision, one_hot
+from unpaired.methods.losses import in_full_precision, one_hot
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
 from unpaired.networks.network import Network

@@ -4,9 +4,9 @@ in our proposed EAM module to learn the mapping relationships between different 
 is our reading of it.
 
 The general answer to labels that differ is no matrix: where a value may stand for several classes, every loss sums
-their probabilities (`unpaired.losses`). That is exact if what the value covers is known to be one structure whose parts
-were merged. It says too little where a value certainly is ONE class, but nobody knows which: then the manifest can name
-all candidates, and this matrix T finds out. Row v holds how much label v speaks for each class:
+their probabilities (`unpaired.methods.losses`). That is exact if what the value covers is known to be one structure
+whose parts were merged. It says too little where a value certainly is ONE class, but nobody knows which: then the
+manifest can name all candidates, and this matrix T finds out. Row v holds how much label v speaks for each class:
 
     T[v] = softmax over the classes that v may stand for (uniform at first; 0 elsewhere),   p(v) = sum_c T[v, c] p(c)
 

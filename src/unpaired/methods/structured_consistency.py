@@ -32,9 +32,9 @@ from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError, nearest
-from unpaired.losses import cross_entropy, in_full_precision, one_hot, soft_dice_loss
 from unpaired.methods.knowledge_distillation import mean_symmetric_divergence
 from unpaired.methods.label_mapping import LabelMapping
+from unpaired.methods.losses import cross_entropy, in_full_precision, one_hot, soft_dice_loss
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
 from unpaired.networks.class_embeddings import ClassEmbeddings

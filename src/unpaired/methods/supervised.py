@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
-from unpaired.losses import ClassWeighting, cross_entropy, soft_dice_loss
+from unpaired.methods.losses import ClassWeighting, cross_entropy, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.shapes import LabelMap, Logits
@@ -25,7 +25,7 @@ from unpaired.shapes import LabelMap, Logits
 
 @dataclass(frozen=True)
 class SegmentationTerms(MethodConfig):
-    """The supervised part of a method. The papers leave the form of both losses open: see `unpaired.losses`."""
+    """The supervised part of a method. The papers leave the form of both losses open: see `unpaired.methods.losses`."""
 
     dice_weight: float = 1.0
     """alpha of CSA Eq. 5."""

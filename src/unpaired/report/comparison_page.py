@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unpaired.data.dataset import Dataset
-from unpaired.evaluation.comparison import Comparison
-from unpaired.evaluation.comparison_cells import (
+from unpaired.comparison.cells import (
     TEST_HEADINGS,
     best_methods,
     cell_text,
@@ -18,13 +16,12 @@ from unpaired.evaluation.comparison_cells import (
     test_cells,
     title,
 )
-from unpaired.evaluation.comparison_files import FEW_SHOT_FILE, FILES, PAPER_FILE
-from unpaired.evaluation.comparison_notes import cautions, notes
-from unpaired.evaluation.contenders import Contender
-from unpaired.evaluation.freshness import unchecked
-from unpaired.evaluation.paper_layout import PaperLayout
-from unpaired.evaluation.scores import Score
-from unpaired.evaluation.summaries import MEAN
+from unpaired.comparison.comparison import Comparison
+from unpaired.comparison.contenders import Contender
+from unpaired.comparison.files import FEW_SHOT_FILE, FILES, PAPER_FILE
+from unpaired.comparison.notes import cautions, notes
+from unpaired.comparison.papers.layout import PaperLayout
+from unpaired.data.dataset import Dataset
 from unpaired.files import write_text
 from unpaired.report.comparison_pictures import (
     few_shot_picture,
@@ -36,6 +33,9 @@ from unpaired.report.comparison_training import methods_training
 from unpaired.report.comparison_viewer import build_comparison_viewer
 from unpaired.report.template import render
 from unpaired.report.viewer import VIEWER_MB
+from unpaired.scores.freshness import unchecked
+from unpaired.scores.scores import Score
+from unpaired.scores.summaries import MEAN
 
 WORST_LISTED = 20
 

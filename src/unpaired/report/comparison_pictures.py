@@ -6,23 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from unpaired.comparison.cells import number, short_title
+from unpaired.comparison.comparison import Comparison, empty_structures
+from unpaired.comparison.few_shot import few_shot_curves
+from unpaired.comparison.few_shot_figure import draw_few_shot, few_shot_alt
+from unpaired.comparison.figures import boxes_alt, differences_alt, draw_boxes, draw_differences
+from unpaired.comparison.records import CaseLoss
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.evaluation.comparison import Comparison, empty_structures
-from unpaired.evaluation.comparison_cells import number, short_title
-from unpaired.evaluation.comparison_records import CaseLoss
-from unpaired.evaluation.few_shot import few_shot_curves
-from unpaired.evaluation.scores import higher_is_better
-from unpaired.evaluation.summaries import case_means
 from unpaired.figures.case_view import CaseView, read_case_view
-from unpaired.figures.comparison import boxes_alt, differences_alt, draw_boxes, draw_differences
-from unpaired.figures.few_shot import draw_few_shot, few_shot_alt
 from unpaired.figures.method_overlays import draw_methods
 from unpaired.figures.style import webp
 from unpaired.files import write_bytes
 from unpaired.report.pictures import Picture, data_uri, themed
 from unpaired.report.ranking import prediction_file
 from unpaired.report.viewer import NO_SCANS
+from unpaired.scores.scores import higher_is_better
+from unpaired.scores.summaries import case_means
 
 WORST_PER_MODALITY = 2
 MANY = 24

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from unpaired.comparison.comparison import Comparison
+from unpaired.comparison.contenders import Contender, folder_of
 from unpaired.errors import InputError
-from unpaired.evaluation.comparison import Comparison
-from unpaired.evaluation.contenders import Contender, folder_of
 from unpaired.figures.curves import Curve, Points, curves_of, draw_curve
 from unpaired.report.pictures import Picture, themed
-from unpaired.report.run_facts import RunFacts, read_run_facts
+from unpaired.runs.facts import RunFacts, read_run_facts
 
 RUN_FILES = ("recipe.json", "log.csv", "validation.csv")
 LOSS, VALIDATION = "loss", "validation Dice"

@@ -5,14 +5,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from unpaired.comparison.cells import number, short_title
+from unpaired.comparison.comparison import Comparison
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.evaluation.comparison import Comparison
-from unpaired.evaluation.comparison_cells import number, short_title
-from unpaired.evaluation.scores import higher_is_better
 from unpaired.report.comparison_pictures import WORST_PER_MODALITY, troubled_structures, worst_seed
 from unpaired.report.ranking import prediction_file
 from unpaired.report.viewer import VIEWER_MB, Viewer, WantedCase, filled_viewer
+from unpaired.scores.scores import higher_is_better
 
 
 class Chosen(NamedTuple):

@@ -9,19 +9,16 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from unpaired.evaluation.affinity import disagreement_table, disagreements
-from unpaired.evaluation.localization import KINDS
-from unpaired.evaluation.localization_comparison import LocalizationComparison
-from unpaired.evaluation.localization_tables import (
-    KIND_NAMES,
-    by_class,
-    by_layer,
-    definitions,
-    overview,
-    write_localization,
-)
-from unpaired.figures.affinity_matrices import AffinityView, affinities_alt, draw_affinities
-from unpaired.figures.class_attention import (
+from unpaired.figures.curves import Curve, draw_curve
+from unpaired.figures.feature_maps import FeatureView, draw_feature_maps, feature_maps_alt
+from unpaired.figures.segmentation_grid import GridCase, draw_segmentation_grid, segmentation_grid_alt
+from unpaired.figures.style import DARK, LIGHT, Theme, png, svg, webp_of
+from unpaired.files import write_bytes, write_text
+from unpaired.report.pictures import Picture, data_uri
+from unpaired.report.template import render
+from unpaired.studies.affinities.figure import AffinityView, affinities_alt, draw_affinities
+from unpaired.studies.affinities.scores import disagreement_table, disagreements
+from unpaired.studies.attention.figure import (
     AttentionView,
     CorrelationView,
     attention_alt,
@@ -29,14 +26,17 @@ from unpaired.figures.class_attention import (
     draw_attention,
     draw_correlations,
 )
-from unpaired.figures.curves import Curve, draw_curve
-from unpaired.figures.feature_maps import FeatureView, draw_feature_maps, feature_maps_alt
-from unpaired.figures.localization import draw_localization, localization_alt
-from unpaired.figures.segmentation_grid import GridCase, draw_segmentation_grid, segmentation_grid_alt
-from unpaired.figures.style import DARK, LIGHT, Theme, png, svg, webp_of
-from unpaired.files import write_bytes, write_text
-from unpaired.report.pictures import Picture, data_uri
-from unpaired.report.template import render
+from unpaired.studies.localization.comparison import LocalizationComparison
+from unpaired.studies.localization.figure import draw_localization, localization_alt
+from unpaired.studies.localization.scores import KINDS
+from unpaired.studies.localization.tables import (
+    KIND_NAMES,
+    by_class,
+    by_layer,
+    definitions,
+    overview,
+    write_localization,
+)
 
 PAGE = "features.html"
 PLOTTED = ("best", "shared")

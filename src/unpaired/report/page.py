@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unpaired.comparison.run_warnings import run_warnings
 from unpaired.data.dataset import SPLITS, Dataset
-from unpaired.evaluation.freshness import unchecked
-from unpaired.evaluation.scores import Evaluation
-from unpaired.evaluation.tables import MEAN, SummaryRow, definitions, summary_rows
 from unpaired.figures.curves import curves_of, draw_curve
 from unpaired.figures.score_strips import draw_dice_strips
 from unpaired.files import write_text
 from unpaired.report.pictures import dice_strips_alt, empty_masks, overlays, themed
-from unpaired.report.run_facts import read_run_facts
-from unpaired.report.run_warnings import run_warnings
 from unpaired.report.template import render
 from unpaired.report.trust import trust_view
 from unpaired.report.viewer import VIEWER_MB, build_viewer
+from unpaired.runs.facts import read_run_facts
+from unpaired.scores.freshness import unchecked
+from unpaired.scores.scores import Evaluation
+from unpaired.scores.tables import MEAN, SummaryRow, definitions, summary_rows
 
 
 class Section(NamedTuple):

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.evaluation.scores import Evaluation, Score
 from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.overlays import draw_case
 from unpaired.figures.style import DARK, LIGHT, Theme, svg, webp
 from unpaired.report.ranking import prediction_file, ranked_cases
+from unpaired.scores.scores import Evaluation, Score
 
 EMPTY = {"missed": "missed", "false_positive": "false positive"}
 MANY = 40

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unpaired.data.images import NIFTI
 from unpaired.errors import InputError
-from unpaired.evaluation.scores import Evaluation
+from unpaired.scores.scores import Evaluation
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.errors import InputError
-from unpaired.evaluation.calibration_files import Calibration
-from unpaired.evaluation.trust import Trust, read_trust
-from unpaired.evaluation.uncertainty import CaseUncertainty, least_agreed_first
-from unpaired.evaluation.uncertainty_check import UncertaintyCheck, sentences
 from unpaired.figures.calibration import draw_agreement, draw_reliability
 from unpaired.report.pictures import Picture, themed
+from unpaired.scores.trust.calibration_files import Calibration
+from unpaired.scores.trust.trust import Trust, read_trust
+from unpaired.scores.trust.uncertainty import CaseUncertainty, least_agreed_first
+from unpaired.scores.trust.uncertainty_check import UncertaintyCheck, sentences
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ import numpy as np
 
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.evaluation.scores import Evaluation
 from unpaired.figures.case_view import read_case_files, read_prediction, view_of
 from unpaired.figures.overlays import display_window, organ_box
 from unpaired.figures.style import class_color
 from unpaired.report.ranking import RankedCase, prediction_file, ranked_cases, troubled_cases
 from unpaired.report.volumes import LabeledScan, Volumes, fitting_volumes, slicing_axis, telling_place_mm
+from unpaired.scores.scores import Evaluation
 
 MEGABYTE = 10**6
 VIEWER_MB = 20.0

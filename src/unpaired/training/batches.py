@@ -13,7 +13,7 @@ from unpaired.data.prepare import PreparedCase
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
-from unpaired.run import Run
+from unpaired.runs.run import Run
 
 SECONDS_AFTER_SIGTERM = 20
 

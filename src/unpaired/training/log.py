@@ -12,7 +12,7 @@ from torch import Tensor
 from unpaired.errors import InputError
 from unpaired.files import input_error_if_unwritable
 from unpaired.methods.method import Objective
-from unpaired.run import Run
+from unpaired.runs.run import Run
 
 LOG_EVERY = 10
 

@@ -19,11 +19,11 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import Prepared, PreparedCase, prepare
 from unpaired.data.splits import check_patients
 from unpaired.errors import InputError, Stopped
-from unpaired.lock import only_one
 from unpaired.methods.method import Method, Objective
 from unpaired.networks.weights import load_weights
 from unpaired.recipe import Recipe, build_method
-from unpaired.run import Run, training_modalities
+from unpaired.runs.lock import only_one
+from unpaired.runs.run import Run, training_modalities
 from unpaired.training.batches import batch_errors_in_one_line, batches_from, images_over_the_run, unpaired_steps
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
 from unpaired.training.norm_statistics import refresh_norms

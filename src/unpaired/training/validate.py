@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from unpaired.data.dataset import Dataset
+from unpaired.data.postprocess import postprocess
 from unpaired.data.prepare import PreparedCase
-from unpaired.evaluation.overlap import count_overlap, dice
-from unpaired.inference.postprocess import postprocess
 from unpaired.inference.predictor import segment_prepared
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
+from unpaired.scores.overlap import count_overlap, dice
 
 
 def validate(

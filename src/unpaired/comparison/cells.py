@@ -1,0 +1,114 @@
+"""What stands in the cells of a comparison's tables: numbers with units, marks, counts; the same in every format."""
+
+from unpaired.comparison.comparison import Comparison
+from unpaired.comparison.notes import BETTER_MARK, WORSE_MARK
+from unpaired.comparison.records import Cell, Column, Difference
+from unpaired.scores.scores import higher_is_better
+from unpaired.scores.tables import heading
+
+DIGITS = 2
+DASH = "–"
+TEST_HEADINGS = (
+    "score",
+    "modality",
+    "class",
+    "method",
+    "patients",
+    "difference",
+    "95 % interval",
+    "better / worse",
+    "effect",
+    "p",
+    "p Holm",
+)
+
+
+def percent(score: str) -> bool:
+    """Whether a score is a share, which tables print in percent."""
+    return higher_is_better(score) or score == "relative_volume_difference"
+
+
+def title(score: str) -> str:
+    """A score with its unit and which direction is better: "Dice %, higher is better"."""
+    return f"{short_title(score)}, {'higher' if higher_is_better(score) else 'lower'} is better"
+
+
+def short_title(score: str) -> str:
+    """A score with its unit: "Dice %", "HD95 mm"."""
+    return f"{heading(score)} %" if percent(score) else heading(score)
+
+
+def number(score: str, value: float | None, signed: bool = False) -> str:
+    """A value as tables print it: two digits, shares in percent, a dash for None."""
+    if value is None:
+        return DASH
+    return _fixed(value * (100 if percent(score) else 1), signed)
+
+
+def cell_text(score: str, cell: Cell) -> str:
+    """ "91.55 ± 3.20"; without the spread where there is none."""
+    if cell.mean is None:
+        return DASH
+    return number(score, cell.mean) + ("" if cell.std is None else f" ± {number(score, cell.std)}")
+
+
+def best_methods(comparison: Comparison, score: str, column: Column) -> list[str]:
+    """The methods with the best mean of a column, as printed: equal digits are equally good."""
+    means = {name: comparison.cells[score, column, name].mean for name in comparison.names}
+    known = {name: float(number(score, mean)) for name, mean in means.items() if mean is not None}
+    if len(known) < 2:
+        return []
+    best = max(known.values()) if higher_is_better(score) else min(known.values())
+    return [name for name, value in known.items() if value == best]
+
+
+def mark(difference: Difference | None) -> str:
+    """The sign after a cell: significantly better or worse than the baseline, or nothing."""
+    if difference is None or not difference.significant or not difference.effect:
+        return ""
+    return BETTER_MARK if difference.effect > 0 else WORSE_MARK
+
+
+def row_name(comparison: Comparison, name: str) -> str:
+    """A method as a row is called: its name, with the number of folds and seeds where there are several."""
+    found = comparison.replicates[name]
+    return f"{name} ({found})" if found.runs > 1 else name
+
+
+def count_text(comparison: Comparison, name: str) -> tuple[str, str]:
+    """("2 of 54", "0"): structures that a method missed and invented, over all modalities and runs."""
+    rows = [row for one in comparison.contender(name).seeds for row in one.scores]
+    missed, invented = (sum(row.status == status for row in rows) for status in ("missed", "false_positive"))
+    true = sum(row.status in ("scored", "missed") for row in rows)
+    return f"{missed} of {true}", str(invented)
+
+
+def test_cells(difference: Difference) -> tuple[str, ...]:
+    """The texts under `TEST_HEADINGS`."""
+    score, interval = difference.score, difference.interval
+    return (
+        short_title(score),
+        difference.column.modality,
+        difference.column.class_name,
+        difference.method,
+        str(difference.patients),
+        number(score, difference.mean, signed=True),
+        DASH
+        if interval is None
+        else f"{number(score, interval.low, signed=True)} to {number(score, interval.high, signed=True)}",
+        f"{difference.better} / {difference.worse}" + (f", {difference.equal} equal" if difference.equal else ""),
+        DASH if difference.effect is None else _fixed(difference.effect, signed=True),
+        p_text(difference.p),
+        p_text(difference.p_holm) + mark(difference),
+    )
+
+
+def p_text(p: float | None) -> str:
+    """A p value with as many digits as it deserves."""
+    return DASH if p is None else "<0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def _fixed(value: float, signed: bool) -> str:
+    """Two digits, with a sign if asked for; zero has none."""
+    text = f"{value:{'+' if signed else ''}.{DIGITS}f}"
+    return text.lstrip("+-") if float(text) == 0 else text

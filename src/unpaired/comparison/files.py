@@ -1,0 +1,151 @@
+"""A comparison's files: tables for papers, and rows that anyone can test again."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unpaired.comparison.cells import best_methods
+from unpaired.comparison.comparison import Comparison
+from unpaired.comparison.few_shot import few_shot_curves
+from unpaired.comparison.latex import latex
+from unpaired.comparison.notes import notes, warnings
+from unpaired.comparison.papers.formats import paper_json, paper_latex, paper_markdown, paper_records
+from unpaired.comparison.papers.layout import PaperLayout
+from unpaired.comparison.text import markdown
+from unpaired.files import write_text
+
+SCHEMA = 1
+FILES = ("comparison.md", "comparison.tex", "comparison.csv", "differences.csv", "comparison.json")
+PAPER_FILE = "paper_tables.csv"
+"""Written only where something is laid out as a paper's table."""
+FEW_SHOT_FILE = "few_shot.csv"
+"""Written only where runs of one recipe were trained on different numbers of patients of a modality."""
+
+
+def to_json(comparison: Comparison, layouts: Sequence[PaperLayout] = ()) -> dict[str, Any]:
+    """Everything as JSON values, in the scores' own units (shares from 0 to 1).
+
+    What is laid out as a paper's table stands apart, in the paper's units.
+    """
+    document = {
+        "schema": SCHEMA,
+        "methods": [
+            {
+                "name": one.name,
+                "folds": comparison.replicates[one.name].folds,
+                "seeds": comparison.replicates[one.name].seeds,
+                "places": [place.as_posix() for place in one.places],
+            }
+            for one in comparison.contenders
+        ],
+        "baseline": comparison.baseline,
+        "family": comparison.family,
+        "policy": comparison.reference.policy,
+        "surface": comparison.reference.surface,
+        "notes": list(notes(comparison)),
+        "warnings": list(warnings(comparison)),
+        "left_out": [asdict(one) for one in comparison.left_out],
+        "columns": list(_records(comparison)),
+        "worst_cases": [asdict(one) for one in comparison.losses() if one.loss > 0],
+    }
+    return document | ({"paper_tables": [paper_json(layout) for layout in layouts]} if layouts else {})
+
+
+def write_comparison(comparison: Comparison, folder: Path, layouts: Sequence[PaperLayout] = ()) -> Path:
+    """Write `FILES` into `folder` and return it; files of those names are replaced.
+
+    `layouts` are appended to the tables and the JSON; `PAPER_FILE` has them alone, and `FEW_SHOT_FILE` every draw of
+    few-shot runs. These two are removed if there are none, so that they never belong to another comparison than the
+    files beside them.
+    """
+    records = list(_records(comparison))
+    document = to_json(comparison, layouts)
+    papers = [row for layout in layouts for row in paper_records(layout)]
+    write_text(folder / "comparison.md", markdown(comparison) + paper_markdown(layouts))
+    write_text(folder / "comparison.tex", latex(comparison) + paper_latex(layouts))
+    write_text(folder / "comparison.csv", _csv(records))
+    write_text(folder / "differences.csv", _csv(_patient_records(comparison)))
+    write_text(folder / "comparison.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    for name, rows in ((PAPER_FILE, papers), (FEW_SHOT_FILE, list(_draws(comparison)))):
+        if rows:
+            write_text(folder / name, _csv(rows))
+        else:
+            (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def _draws(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    """A flat row per few-shot run and modality it was scored on."""
+    for curve in few_shot_curves(comparison):
+        for draw in curve.draws:
+            yield {
+                "method": curve.method,
+                "few_patients_of": curve.scarce,
+                "training_patients": draw.patients,
+                "scored_on": curve.measured,
+                "score": curve.score,
+                "mean": draw.value,
+                "run": draw.place.as_posix(),
+            }
+
+
+def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    """A flat row per score, column and method."""
+    for score in comparison.scores:
+        for column in comparison.columns:
+            best = best_methods(comparison, score, column)
+            for name in comparison.names:
+                cell, other = comparison.cells[score, column, name], comparison.by_key.get((score, column, name))
+                found = comparison.replicates[name]
+                interval = None if other is None else other.interval
+                yield {
+                    "score": score,
+                    "modality": column.modality,
+                    "class": column.class_name,
+                    "method": name,
+                    "folds": found.folds,
+                    "seeds": found.seeds,
+                    **asdict(cell),
+                    "std_over": found.unit if found.runs > 1 else "patients",
+                    "best": name in best,
+                    "baseline": comparison.baseline,
+                    "paired_patients": None if other is None else other.patients,
+                    "difference": None if other is None else other.mean,
+                    "interval_low": None if interval is None else interval.low,
+                    "interval_high": None if interval is None else interval.high,
+                    "better": None if other is None else other.better,
+                    "worse": None if other is None else other.worse,
+                    "equal": None if other is None else other.equal,
+                    "effect": None if other is None else other.effect,
+                    "p": None if other is None else other.p,
+                    "p_holm": None if other is None else other.p_holm,
+                    "p_exact": None if other is None else other.test.exact,
+                }
+
+
+def _patient_records(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    for row in comparison.patient_rows():
+        yield {
+            "score": row.score,
+            "modality": row.column.modality,
+            "class": row.column.class_name,
+            "patient": row.patient,
+            "method": row.method,
+            "baseline": comparison.baseline,
+            "value": row.value,
+            "baseline_value": row.baseline,
+            "difference": row.difference,
+        }
+
+
+def _csv(records: Iterable[dict[str, Any]]) -> str:
+    rows = list(records)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,144 @@
+"""Runs of one recipe are one method: they differ in the seed or the split alone, and say so in their own files."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unpaired.comparison.contenders import folder_of, parse_contender
+from unpaired.errors import InputError
+from unpaired.files import read_json
+
+OF_A_RUN = ("seed", "init_from")
+"""The recipe's fields in which the runs of one method may differ."""
+NAMED = 3
+"""So many differing fields stand in a method's name."""
+ALIKE = 1.5
+"""Runs with fewer training patients than others by this factor or more are another experiment (few-shot)."""
+Row = Callable[[Mapping[str, Any], Mapping[str, int]], str | None]
+"""What a paper calls a recipe that is trained on so many patients of each modality; None: nothing."""
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """A method's name and where its runs are."""
+
+    name: str
+    places: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's place, its recipe and what may differ from those that repeat it."""
+
+    place: Path
+    recipe: Mapping[str, Any]
+    split: Any
+    training: Mapping[str, int]
+    """{modality: patients trained on}; empty where the folder doesn't say."""
+
+    @property
+    def key(self) -> str:
+        """Equal for the runs of one recipe."""
+        return json.dumps({name: value for name, value in self.recipe.items() if name not in OF_A_RUN}, sort_keys=True)
+
+    def repeats(self, other: "TrainedRun") -> bool:
+        """Whether both are runs of one method: one recipe, and about as many patients to train on."""
+        counts = [(count, other.training.get(name, 0)) for name, count in self.training.items()]
+        few = self.training.keys() != other.training.keys() or any(max(pair) >= ALIKE * min(pair) for pair in counts)
+        return self.key == other.key and not few
+
+
+def group_runs(texts: Sequence[str], row: Row | None = None) -> list[RunGroup]:
+    """The methods behind arguments as `parse_contender` takes them, in order of first appearance.
+
+    "NAME=PATH,PATH" stays what it is. Of the paths without a name, runs whose recipes differ in the seed alone become
+    one method, unless they were trained on much fewer patients (see `ALIKE`); a path without a recipe is a method of
+    its own. A method is called what `row` makes of its recipe, else as its first folder; where two recipes get one
+    name, the later ones say in which fields they differ. Raises InputError for two runs of one recipe, seed and split,
+    which are no repetition, and for a damaged `recipe.json`.
+    """
+    groups: list[tuple[str, list[TrainedRun] | tuple[Path, ...]]] = []
+    for text in texts:
+        name, places = parse_contender(text)
+        named = "=" in text and not Path(text).exists()
+        run = read_trained_run(places[0]) if len(places) == 1 and not named else None
+        if run is None:
+            groups.append((name, places))
+            continue
+        own = next((runs for _, runs in groups if isinstance(runs, list) and run.repeats(runs[0])), None)
+        if own is None:
+            groups.append(((row(run.recipe, run.training) if row else None) or name, [run]))
+        else:
+            _require_another(run, own)
+            own.append(run)
+    firsts: dict[str, TrainedRun] = {}
+    found = []
+    for name, runs in groups:
+        if not isinstance(runs, list):
+            found.append(RunGroup(name, runs))
+            continue
+        called = f"{name} ({_differing(firsts[name], runs[0])})" if name in firsts else name
+        firsts.setdefault(name, runs[0])
+        found.append(RunGroup(called, tuple(run.place for run in runs)))
+    return found
+
+
+def _require_another(run: TrainedRun, others: Sequence[TrainedRun]) -> None:
+    for other in others:
+        if (other.recipe.get("seed"), other.split) == (run.recipe.get("seed"), run.split):
+            raise InputError(
+                f"{other.place} and {run.place} are one recipe with one seed and split, which is no repetition; leave "
+                "one out, or give them a name: NAME=PATH,PATH"
+            )
+
+
+def read_trained_run(place: Path) -> TrainedRun | None:
+    """The run that a path given to `parse_contender` belongs to; None if it belongs to none.
+
+    Raises InputError for a damaged file of the run.
+    """
+    folder = folder_of(place)
+    if not (folder / "recipe.json").is_file():
+        return None
+    advice = "restore the file, or name the method yourself: NAME=PATH"
+    recipe = read_json(folder / "recipe.json", advice)
+    if not isinstance(recipe, dict):
+        raise InputError(f"{folder / 'recipe.json'} holds no recipe; {advice}")
+    split, dataset = (
+        read_json(folder / name, advice) if (folder / name).is_file() else None
+        for name in ("split.json", "dataset.json")
+    )
+    return TrainedRun(place, recipe, split, _training(split, dataset))
+
+
+def _training(split: Any, dataset: Any) -> dict[str, int]:
+    """How many patients of each modality a run was trained on, by its files; empty where they don't say."""
+    if not isinstance(split, Mapping) or not isinstance(dataset, Mapping):
+        return {}
+    patients: dict[str, set[str]] = {}
+    for case in dataset.get("cases", ()):
+        if case.get("id") in split.get("train", ()) and case.get("label"):
+            patients.setdefault(str(case.get("modality")), set()).add(str(case.get("patient")))
+    return {modality: len(names) for modality, names in sorted(patients.items())}
+
+
+def _differing(first: TrainedRun, other: TrainedRun) -> str:
+    """ "method.consistency=literal, steps=100": the fields of `other` that are not as in `first`."""
+    ours, theirs = _flat(first.recipe), _flat(other.recipe)
+    names = [name for name in theirs if theirs[name] != ours.get(name) and name not in OF_A_RUN]
+    parts = [f"{name.removesuffix('.type')}={str(theirs[name]).rpartition(':')[2]}" for name in names]
+    parts += [f"no {name}" for name in ours if name not in theirs]
+    if not parts:
+        parts = [f"{count} {modality} patients" for modality, count in other.training.items()]
+    return ", ".join(parts[:NAMED]) + (f" and {len(parts) - NAMED} more" if len(parts) > NAMED else "")
+
+
+def _flat(config: Any, where: str = "") -> dict[str, Any]:
+    if not isinstance(config, Mapping):
+        return {where: config}
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        found |= _flat(value, f"{where}.{name}".lstrip("."))
+    return found

@@ -1,0 +1,156 @@
+"""The rules that one case can break by itself. Each file is read once; what comparisons need is kept as `Facts`."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from unpaired.data.checks.findings import Finding, case_error, case_warning
+from unpaired.data.dataset import CaseEntry
+from unpaired.data.images import Image, grid_problem, read_image, read_label_map
+from unpaired.data.label_map import count_labels, encode_label_map
+from unpaired.errors import InputError
+
+SHEAR_COSINE = 0.01
+"""Axes further than 0.6 degrees from perpendicular are no header's rounding; scanners with a tilted gantry do it."""
+CT_AIR = -200.0
+
+
+@dataclass
+class Facts:
+    """What comparing cases needs to know of one case."""
+
+    entry: CaseEntry
+    digest: str | None = None
+    spacing_mm: tuple[float, ...] | None = None
+    """Ascending, so that the files' axis order doesn't matter."""
+    voxels: dict[str, int] = field(default_factory=dict)
+    """Foreground class: number of voxels; only of a label map that can be trusted."""
+    voxel_mm3: float = 0.0
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    entry: CaseEntry
+    classes: tuple[str, ...]
+    encoding: Mapping[int, int]
+    """File value: index of a label set; the first ones are the classes."""
+    background: frozenset[int]
+    """The label sets that may be background."""
+
+
+def case_findings(job: CaseJob) -> tuple[list[Finding], Facts]:
+    """The rules that one case can break by itself, and the facts for comparing it with others."""
+    facts = Facts(job.entry)
+    findings: list[Finding] = []
+    image = _read(job.entry, job.entry.image, read_image, findings)
+    label = None if job.entry.label is None else _read(job.entry, job.entry.label, read_label_map, findings)
+    usable = True
+    if image is not None:
+        facts.digest = _digest(image.array)
+        findings += _value_findings(job.entry, image.array)
+        broken = _affine_problem(image.affine)
+        usable = broken is None
+        if broken is not None:
+            findings.append(case_error("affine", job.entry, job.entry.image, broken))
+        else:
+            facts.spacing_mm = tuple(sorted(image.spacing_mm))
+    if label is not None and job.entry.label is not None:
+        if image is not None and usable:
+            problem = grid_problem(image, label)
+            if problem is not None:
+                findings.append(case_error(problem[0], job.entry, job.entry.label, problem[1]))
+        findings += _label_findings(job, label, job.entry.label, facts)
+    return findings, facts
+
+
+def _read(entry: CaseEntry, file: Path, reader: Callable[[Path], Image], findings: list[Finding]) -> Image | None:
+    try:
+        return reader(file)
+    except InputError as error:
+        findings.append(case_error("unreadable" if file.is_file() else "missing", entry, file, str(error)))
+        return None
+
+
+def _digest(array: np.ndarray) -> str:
+    """Of shape and values, whatever the container: the same image saved again, or compressed, is found."""
+    content = array if array.flags.f_contiguous else np.asfortranarray(array)
+    return hashlib.blake2b(
+        repr((array.shape, array.dtype.str)).encode() + content.tobytes("F"), digest_size=16
+    ).hexdigest()
+
+
+def _affine_problem(affine: np.ndarray) -> str | None:
+    matrix = affine[:3, :3]
+    sizes = np.linalg.norm(matrix, axis=0)
+    if not np.isfinite(affine).all() or (sizes == 0).any() or abs(np.linalg.det(matrix / sizes)) < 1e-3:
+        return f"expected an invertible affine, got {matrix.round(4).tolist()}; repair the header from the original"
+    cosines = np.abs((matrix / sizes).T @ (matrix / sizes) - np.eye(3))
+    if cosines.max() > SHEAR_COSINE:
+        angle = 90 - np.degrees(np.arccos(min(cosines.max(), 1.0)))
+        return f"the axes are sheared by {angle:.1f} degrees (gantry tilt?); resample the scan to perpendicular axes"
+    return None
+
+
+def _value_findings(entry: CaseEntry, array: np.ndarray) -> Iterator[Finding]:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        yield case_error(
+            "nan", entry, entry.image, f"NaN or infinity in {count} of {array.size} voxels; replace them by air's value"
+        )
+        return
+    if not entry.modality.startswith("ct"):
+        return
+    low, high = float(array.min()), float(array.max())
+    if low >= 0 and high <= 255:
+        text = f"CT values lie in {low:g}..{high:g}: a picture's gray levels, not HU; export the original values"
+        yield case_warning("ct-values", entry, entry.image, text)
+    elif low >= CT_AIR:
+        text = (
+            f"CT without air: the lowest value is {low:g}, expected below {CT_AIR:g} HU; check slope, intercept, window"
+        )
+        yield case_warning("ct-values", entry, entry.image, text)
+
+
+def _label_findings(job: CaseJob, label: Image, file: Path, facts: Facts) -> Iterator[Finding]:
+    try:
+        encoded = encode_label_map(label.array, job.encoding, file)
+    except InputError as error:
+        yield case_error("label-value", job.entry, file, str(error))
+        return
+    counts = count_labels(encoded)
+    if not any(count for index, count in enumerate(counts) if index not in job.background):
+        looked_for = job.entry.annotated or job.classes[1:]
+        text = (
+            f"no voxel of {', '.join(looked_for)}; set the case's label to null, or 'annotated' to what was looked for"
+        )
+        yield case_error("empty-label", job.entry, file, text)
+        return
+    facts.voxels = {name: int(count) for name, count in zip(job.classes[1:], counts[1:], strict=False)}
+    facts.voxel_mm3 = float(np.prod(label.spacing_mm))
+    for left, right in _sides(job.classes):
+        masks = [encoded == job.classes.index(name) for name in (left, right)]
+        if all(mask.any() for mask in masks):
+            left_x, right_x = (_center_mm(mask, label.affine)[0] for mask in masks)
+            if left_x > right_x:
+                text = (
+                    f"{left} lies {left_x - right_x:.0f} mm to the patient's right of {right}; "
+                    "the image is mirrored or the two values are swapped"
+                )
+                yield case_warning("sides", job.entry, file, text)
+
+
+def _sides(classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of class names that differ in the words left and right alone: "left kidney", "kidney_left"."""
+    words = {name: tuple(name.lower().replace("_", " ").replace("-", " ").split()) for name in classes}
+    by_words = {split: name for name, split in words.items()}
+    swapped = {name: tuple("right" if word == "left" else word for word in split) for name, split in words.items()}
+    return [(name, by_words[swapped[name]]) for name in classes if "left" in words[name] and swapped[name] in by_words]
+
+
+def _center_mm(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    profiles = [mask.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    center = [float(profile @ np.arange(len(profile)) / profile.sum()) for profile in profiles]
+    return (affine @ np.array([*center, 1.0]))[:3]

@@ -1,0 +1,134 @@
+"""The rules that only show when cases are compared: patients, duplicates, spacings, organ sizes, labels per class."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from unpaired.data.checks.case_rules import Facts
+from unpaired.data.checks.findings import Finding, case_error, case_warning
+from unpaired.data.dataset import CaseEntry, Dataset
+
+SPACING_FACTOR = 2.0
+SIZE_FACTOR = 2.0
+"""Typical organs of two groups of adults differ by less in volume; a stale spacing was seen to make 2.9."""
+SIZE_CASES = 3
+"""Fewer cases per modality say nothing about what is typical."""
+LABELED_CASES = 2
+"""One patient more than the one who might be odd."""
+
+
+def comparison_findings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """Every rule that a dataset breaks as a whole, from the facts of all its cases in manifest order."""
+    for rule in (_patients, _duplicates, _spacings, _organ_sizes, _labeled):
+        yield from rule(dataset, facts)
+
+
+def _patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    first: dict[str, CaseEntry] = {}
+    for entry in dataset.cases:
+        if entry.split is None:
+            continue
+        other = first.setdefault(entry.patient, entry)
+        if other.split != entry.split:
+            text = (
+                f"patient {entry.patient} is in {entry.split} here and in {other.split} as case {other.id}; "
+                "split by patient, across modalities"
+            )
+            yield case_error("patient-split", entry, entry.image, text)
+
+
+def _duplicates(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    groups: dict[str, list[CaseEntry]] = defaultdict(list)
+    for fact in facts:
+        if fact.digest is not None:
+            groups[fact.digest].append(fact.entry)
+    for first, *others in groups.values():
+        for other in others:
+            text = f"the same image as case {first.id} ({first.image}), voxel by voxel; "
+            if None not in (first.split, other.split) and first.split != other.split:
+                text += f"one is in {first.split}, one in {other.split}: drop one"
+                yield case_error("duplicate", other, other.image, text)
+            elif first.patient != other.patient:
+                text += f"but patients {first.patient} and {other.patient}: drop one or correct the patient"
+                yield case_warning("duplicate", other, other.image, text)
+
+
+def _spacings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    for modality in dataset.modalities:
+        known = [fact for fact in facts if fact.entry.modality == modality and fact.spacing_mm is not None]
+        if len(known) < SIZE_CASES:
+            continue
+        usual = np.median([fact.spacing_mm for fact in known if fact.spacing_mm is not None], axis=0)
+        for fact in known:
+            ratio = np.array(fact.spacing_mm) / usual
+            if max(ratio.max(), 1 / ratio.min()) > SPACING_FACTOR:
+                text = (
+                    f"spacing {_mm(fact.spacing_mm)} is far from the {modality} cases' usual {_mm(usual)}; "
+                    "check the header, or leave the case out"
+                )
+                yield case_warning("spacing", fact.entry, fact.entry.image, text)
+
+
+def _mm(spacing: Sequence[float] | np.ndarray | None) -> str:
+    return " x ".join(f"{float(size):.3g}" for size in (() if spacing is None else spacing)) + " mm"
+
+
+def _organ_sizes(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """The volumes of whole organs in two modalities: of the same patients where there are enough, else of all."""
+    for first, second in combinations(dataset.modalities, 2):
+        of = {
+            modality: [fact for fact in facts if fact.entry.modality == modality and fact.voxels]
+            for modality in (first, second)
+        }
+        shared = {fact.entry.patient for fact in of[first]} & {fact.entry.patient for fact in of[second]}
+        if len(shared) >= SIZE_CASES:
+            of = {name: [fact for fact in group if fact.entry.patient in shared] for name, group in of.items()}
+        if min(map(len, of.values())) < SIZE_CASES:
+            continue
+        mm3 = _size_ratio(dataset.classes[1:], of[first], of[second])
+        if mm3 is None or 1 / SIZE_FACTOR <= mm3 <= SIZE_FACTOR:
+            continue
+        larger, smaller, factor = (first, second, mm3) if mm3 > 1 else (second, first, 1 / mm3)
+        text = (
+            f"organs are {factor:.1f} times larger in mm^3 in {larger} than in {smaller} (medians over cases, "
+            f"{'the same patients' if len(shared) >= SIZE_CASES else 'all patients'}): more than anatomy allows; "
+            "compare the spacing in both headers with the original scans"
+        )
+        yield Finding("warning", "organ-size", None, None, text)
+
+
+def _size_ratio(classes: Sequence[str], first: Sequence[Facts], second: Sequence[Facts]) -> float | None:
+    """Typical organ size of one group over that of another: median per class, geometric mean over classes."""
+    logs = []
+    for name in classes:
+        medians = []
+        for group in (first, second):
+            sizes = [fact.voxels[name] * fact.voxel_mm3 for fact in group if fact.voxels.get(name)]
+            medians.append(float(np.median(sizes)) if len(sizes) >= SIZE_CASES else 0.0)
+        if min(medians) > 0:
+            logs.append(np.log(medians[0] / medians[1]))
+    return float(np.exp(np.mean(logs))) if logs else None
+
+
+def _labeled(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """A class that training meets in fewer than two labeled cases of a modality can't be learned there."""
+    split = "train" if any(entry.split is not None for entry in dataset.cases) else None
+    for modality in dataset.modalities:
+        entries = {entry.id for entry in dataset.of(modality, split, labeled=True)}
+        known = [fact for fact in facts if fact.entry.id in entries]
+        annotated = [fact.entry.annotated for fact in known]
+        rare: dict[int, list[str]] = defaultdict(list)
+        for name in dataset.classes[1:]:
+            if known and all(names is not None and name not in names for names in annotated):
+                continue  # nobody looked for it in this modality, which the manifest says
+            count = sum(bool(fact.voxels.get(name)) for fact in known)
+            if count < LABELED_CASES:
+                rare[count].append(name)
+        for count, names in sorted(rare.items()):
+            text = (
+                f"{modality}: {count or 'no'} labeled {'training ' if split else ''}case{'s' * (count != 1)} "
+                f"with {', '.join(names)}, expected {LABELED_CASES} or more of each; label more or drop the class"
+            )
+            yield Finding("warning", "few-labeled", None, None, text)

@@ -1,0 +1,96 @@
+"""Whether stored scores are still those of the files that lie there: each case's files are known by their content.
+
+Times and sizes would be quicker to compare, but copying a folder changes times, and two label maps may have one size.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+from unpaired.data.images import NIFTI
+from unpaired.errors import InputError
+from unpaired.scores.scores import Evaluation, ScoredFiles
+
+SHOWN = 3
+"""So many cases are written out in a message; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A case whose file isn't the one that was scored, and what happened to it."""
+
+    case: str
+    what: str
+
+
+def scored_files(case: str, prediction: Path | None, reference: Path | None) -> ScoredFiles:
+    """The files of a case as they are now; None stands for no file, and for the content of one that can't be read."""
+    return ScoredFiles(
+        case,
+        None if prediction is None else prediction.name,
+        None if prediction is None else _sha256(prediction),
+        None if reference is None else reference.name,
+        None if reference is None else _sha256(reference),
+    )
+
+
+def stale_predictions(evaluation: Evaluation, predictions: Path) -> Iterator[Stale]:
+    """The cases whose label map in the folder `predictions` isn't the one that was scored, or is there only since.
+
+    A label map that is gone says nothing against its scores. Scores of a version that didn't note files give nothing.
+    """
+    for one in evaluation.files:
+        names = [one.prediction] if one.prediction else [f"{one.case}{suffix}" for suffix in NIFTI]
+        for path in (predictions / name for name in names):
+            if path.is_file() and _sha256(path) != one.prediction_sha256:
+                yield Stale(one.case, "prediction changed" if one.prediction else "prediction came")
+                break
+
+
+def stale_references(evaluation: Evaluation, references: Mapping[str, Path]) -> Iterator[Stale]:
+    """The cases whose reference isn't the one that they were scored against; `references` are files by case."""
+    for one in evaluation.files:
+        path = references.get(one.case)
+        if path is not None and one.reference is not None and path.is_file() and _sha256(path) != one.reference_sha256:
+            yield Stale(one.case, "reference changed")
+
+
+def require_fresh(
+    evaluation: Evaluation, scores: Path, predictions: Path, references: Mapping[str, Path] | None = None
+) -> None:
+    """InputError, in one line that names the cases, if stored scores aren't those of the files that lie there.
+
+    `scores` is where the scores are stored, for the message. A reference is looked at where `references` has it.
+    """
+    stale = [*stale_predictions(evaluation, predictions), *stale_references(evaluation, references or {})]
+    if not stale:
+        return
+    parts = []
+    for what in dict.fromkeys(item.what for item in stale):
+        cases = [item.case for item in stale if item.what == what]
+        more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
+        parts.append(f"the {what} of {', '.join(cases[:SHOWN])}{more}")
+    raise InputError(
+        f"{scores} holds scores of other files than lie there now: since they were made {'; '.join(parts)}; score "
+        f"again: unpaired evaluate {predictions} REFERENCE"
+    )
+
+
+def unchecked(evaluation: Evaluation, predictions: Path | None) -> str:
+    """Why nobody can say whether scores are those of the label maps in a folder; empty where `require_fresh` can."""
+    if not evaluation.files:
+        return "the version that stored the scores didn't note which label maps they are of; evaluate again to be sure"
+    names = [one.prediction for one in evaluation.files if one.prediction is not None]
+    if predictions is None or not any((predictions / name).is_file() for name in names):
+        return "the label maps that were scored are not there, so the scores can't be compared with them"
+    return ""
+
+
+def _sha256(path: Path) -> str | None:
+    """The checksum of a file; None if it can't be read, which scoring it reports as a failure."""
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,77 @@
+"""How scores are made: which surface, which tolerances, what an empty mask gets, which other protocols are shown."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from unpaired.errors import InputError, nearest
+from unpaired.scores.scores import OWN_TOLERANCE, POLICIES, PRESET_COLUMNS, SURFACES, nsd_name
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The choices behind an evaluation. Raises InputError for a choice that there isn't.
+
+    policy: "diagonal" or "excluded": the distances of a missed or false positive class.
+    surface: "voxel" or "area".
+    tolerances_mm: a column NSD@t for each.
+    class_tolerances_mm: {class: its own tolerance} for the column NSD@own; classes that aren't named have no number.
+    presets: names of `PRESET_COLUMNS`.
+    """
+
+    policy: str = "diagonal"
+    surface: str = "voxel"
+    tolerances_mm: tuple[float, ...] = (1.0, 2.0)
+    class_tolerances_mm: Mapping[str, float] = field(default_factory=dict, hash=False)
+    presets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, name, known in (
+            ("policy for empty masks", self.policy, POLICIES),
+            ("surface", self.surface, SURFACES),
+            *(("preset", preset, tuple(PRESET_COLUMNS)) for preset in self.presets),
+        ):
+            if name not in known:
+                raise InputError(f"there is no {what} {name!r}; {nearest(name, list(known))}")
+        for tolerance in (*self.tolerances_mm, *self.class_tolerances_mm.values()):
+            if not 0 <= tolerance < math.inf:
+                raise InputError(f"expected tolerances of 0 mm or more, got {tolerance:g}")
+        for what, names in (("tolerance", [nsd_name(one) for one in self.tolerances_mm]), ("preset", self.presets)):
+            if len(set(names)) != len(names):
+                raise InputError(f"expected each {what} once, got {', '.join(names)}")
+
+    def require_classes(self, names: Iterable[str]) -> None:
+        """InputError if a tolerance was given for something that is none of the foreground classes `names`."""
+        known = list(names)
+        for name in self.class_tolerances_mm:
+            if name not in known:
+                raise InputError(f"there is a tolerance for class {name!r}, which is none; {nearest(name, known)}")
+
+    def nsd_tolerances(self, class_name: str) -> dict[str, float]:
+        """{column: tolerance in mm} of one class."""
+        columns = {nsd_name(tolerance): tolerance for tolerance in self.tolerances_mm}
+        if class_name in self.class_tolerances_mm:
+            columns[OWN_TOLERANCE] = self.class_tolerances_mm[class_name]
+        return columns
+
+
+def parse_tolerances(texts: Iterable[str]) -> tuple[tuple[float, ...], dict[str, float]]:
+    """Tolerances in mm for all classes, and {class: its own}, from texts such as "2" and "LV=1.5".
+
+    Raises InputError for anything else.
+    """
+    everyone: list[float] = []
+    own: dict[str, float] = {}
+    for text in texts:
+        name, equals, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError as error:
+            raise InputError(f'expected tolerances in mm such as 2 or "LV=1.5", got {text!r}') from error
+        if not equals:
+            everyone.append(value)
+        elif not name.strip() or name.strip() in own:
+            raise InputError(f'expected each class\'s tolerance once, such as "LV=1.5", got {text!r}')
+        else:
+            own[name.strip()] = value
+    return tuple(everyone), own

@@ -1,0 +1,236 @@
+"""Scores for people and programs: CSV (one row per case and class), JSON, a terminal table, Markdown.
+
+A mean is never shown without its counts, and there is no number where nothing was scored.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from unpaired.errors import InputError
+from unpaired.files import read_json, write_text
+from unpaired.scores.presets import PRESETS
+from unpaired.scores.scores import (
+    POLICIES,
+    SCORE_FIELDS,
+    STATUSES,
+    SURFACES,
+    Evaluation,
+    Failure,
+    Score,
+    ScoredFiles,
+    Summary,
+)
+from unpaired.scores.summaries import MEAN, SummaryRow, UnitRow, summary_rows, unit_rows
+
+SCHEMA = 2
+SHOWN = ("dice", "hd95", "assd")
+"""The columns of a table that was asked for no others."""
+COUNTS = ("n", "scored", "missed", "false positive")
+HEADINGS = ("modality", "class", "Dice", "HD95 mm", "ASSD mm", *COUNTS)
+TITLES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd": "HD mm",
+    "hd95": "HD95 mm",
+    "assd": "ASSD mm",
+    "masd": "MASD mm",
+    "volume_difference_ml": "volume off ml",
+    "relative_volume_difference": "volume off rel.",
+}
+
+
+def heading(score: str) -> str:
+    """What stands above a score's column: "HD95 mm", "NSD 2 mm", "transunet Dice"."""
+    if score in TITLES:
+        return TITLES[score]
+    preset, colon, name = score.rpartition(":")
+    if colon:
+        return f"{preset} {heading(name.split('_')[0])}".removesuffix(" mm") + _unit(name)
+    return (
+        "NSD own" if score == "nsd@own" else f"NSD {score.removeprefix('nsd@')} mm" if "@" in score else score.upper()
+    )
+
+
+def _unit(name: str) -> str:
+    return {"voxels": " vox", "mm": " mm"}.get(name.partition("_")[2], "")
+
+
+def cells(row: SummaryRow, shown: Sequence[str] = SHOWN) -> tuple[str, ...]:
+    """The texts of a row: modality, class, the scores `shown`, the counts; a dash where there is no number."""
+    dice = row.dice
+    counts = (dice.n, dice.n_scored, dice.n_missed, dice.n_false_positive)
+    return (row.modality, row.class_name, *(_cell(score, row.means[score]) for score in shown), *map(str, counts))
+
+
+def definitions(evaluation: Evaluation) -> str:
+    """A few sentences that say how the numbers were computed."""
+    empty = {
+        "diagonal": "a missed or false positive class counts with Dice 0 and the image diagonal as its distance",
+        "excluded": "a missed or false positive class counts with Dice 0 and is left out of the distances",
+    }[evaluation.policy]
+    text = (
+        "Distances in mm on the reference's own grid; HD95 is the larger of the two directed 95th percentiles, ASSD "
+        f"pools both surfaces ({evaluation.surface} surface{AREA if evaluation.surface == 'area' else ''}); {empty}."
+    )
+    if evaluation.class_tolerances_mm:
+        own = ", ".join(f"{name} {tolerance:g}" for name, tolerance in evaluation.class_tolerances_mm.items())
+        text += f" NSD own: each class at its own tolerance in mm ({own})."
+    return " ".join([text, *(PRESETS[name] for name in evaluation.presets)])
+
+
+AREA = ", elements weighted by their area"
+
+
+def score_table(evaluation: Evaluation, shown: Sequence[str] = SHOWN) -> Table:
+    """The means per modality and class as a table for the terminal, with the definitions and failures below it.
+
+    `shown` names the scores; the presets' columns always follow. Raises InputError for an unknown score.
+    """
+    shown = _columns(evaluation, shown)
+    caption = definitions(evaluation)
+    if evaluation.failures:
+        caption += f"\n{_failed(evaluation)}: these cases are in none of the means."
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
+    for title in _headings(shown):
+        name = title in ("modality", "class")
+        table.add_column(
+            title, justify="left" if name else "right", overflow="fold", min_width=len(max(title.split(), key=len))
+        )
+    for row in summary_rows(evaluation):
+        texts = [Text(cell) for cell in cells(row, shown)]  # names are not markup
+        table.add_row(*texts, style="bold" if row.class_name == MEAN else None, end_section=row.class_name == MEAN)
+    return table
+
+
+def markdown_table(evaluation: Evaluation, shown: Sequence[str] = SHOWN) -> str:
+    """The means per modality and class as a Markdown table, followed by the definitions and the failures.
+
+    `shown` as in `score_table`.
+    """
+    shown = _columns(evaluation, shown)
+    lines = [
+        "| " + " | ".join(_headings(shown)) + " |",
+        "|---|---|" + "---:|" * (len(shown) + len(COUNTS)),
+    ]
+    for row in summary_rows(evaluation):
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row, shown)) + " |")
+    lines += ["", definitions(evaluation)]
+    if evaluation.failures:
+        lines += ["", f"**{_failed(evaluation)}** (in none of the means):", ""]
+        lines += [f"- `{failure.case}`: {failure.message}" for failure in evaluation.failures]
+    return "\n".join(lines) + "\n"
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
+    """Write `scores.csv` (a row per case and class), `patients.csv` (a row per patient and modality) and
+    `scores.json` (all there is) into `folder`; returns it."""
+    more = [name for name in evaluation.score_names if ":" in name or "@" in name]
+    rows = [{**{key: getattr(row, key) for key in SCORE_FIELDS}, **row.nsd, **row.presets} for row in evaluation.scores]
+    write_text(folder / "scores.csv", _csv([*SCORE_FIELDS, *more], rows))
+    counts = ("n", "n_scored", "n_missed", "n_false_positive")
+    names = ["patient", "modality", *evaluation.score_names, *counts]
+    units = [{**asdict(unit), **unit.means} for unit in unit_rows(evaluation, "patient")]
+    write_text(folder / "patients.csv", _csv(names, units))
+    write_text(folder / "scores.json", json.dumps(evaluation_to_json(evaluation), indent=1) + "\n")
+    return folder
+
+
+def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The definitions, the means per class, patient and case, every score and every failure as JSON values."""
+    return {
+        "schema": SCHEMA,
+        "policy": evaluation.policy,
+        "surface": evaluation.surface,
+        "tolerances_mm": list(evaluation.tolerances_mm),
+        "class_tolerances_mm": dict(evaluation.class_tolerances_mm),
+        "presets": list(evaluation.presets),
+        "definitions": definitions(evaluation),
+        "summary": [asdict(row) for row in summary_rows(evaluation)],
+        "patients": [_unit_document(row) for row in unit_rows(evaluation, "patient")],
+        "cases": [_unit_document(row) for row in unit_rows(evaluation, "case")],
+        "scores": [asdict(score) for score in evaluation.scores],
+        "failures": [asdict(failure) for failure in evaluation.failures],
+        "files": [asdict(files) for files in evaluation.files],
+    }
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Read back what `write_evaluation` wrote. Raises InputError if it isn't there, isn't whole, or is of an older
+    version (the scores have to be made again: files of schema 1 lack IoU, NSD and volume differences)."""
+    path = folder / "scores.json"
+    if not path.is_file():
+        raise InputError(f"expected scores at {path}, found no file; write them with `unpaired evaluate`")
+    document = read_json(path, "run `unpaired evaluate` again")
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        found = f"schema {document['schema']!r}" if isinstance(document, dict) and "schema" in document else "none"
+        raise InputError(
+            f"{path}: expected scores of schema {SCHEMA}, found {found} (another version of unpaired wrote them); "
+            "run `unpaired evaluate` again"
+        )
+    try:
+        evaluation = Evaluation(
+            [Score(**score) for score in document["scores"]],
+            [Failure(**failure) for failure in document["failures"]],
+            document["policy"],
+            document["surface"],
+            tuple(document["tolerances_mm"]),
+            document["class_tolerances_mm"],
+            tuple(document["presets"]),
+            tuple(ScoredFiles(**files) for files in document.get("files", ())),  # newer than this schema
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the scores of this version ({error}); run `unpaired evaluate` again") from error
+    known = evaluation.policy in POLICIES and evaluation.surface in SURFACES and set(evaluation.presets) <= set(PRESETS)
+    if not known or any(score.status not in STATUSES for score in evaluation.scores):
+        raise InputError(
+            f"{path}: a policy, surface, preset or status is unknown to this version; run `unpaired evaluate` again"
+        )
+    return evaluation
+
+
+def _columns(evaluation: Evaluation, shown: Sequence[str]) -> tuple[str, ...]:
+    for name in shown:
+        evaluation.require_score(name)
+    presets = [name for name in evaluation.score_names if ":" in name]
+    return tuple(dict.fromkeys([*shown, *presets]))
+
+
+def _headings(shown: Sequence[str]) -> tuple[str, ...]:
+    return ("modality", "class", *map(heading, shown), *COUNTS)
+
+
+def _unit_document(row: UnitRow) -> dict[str, Any]:
+    document = asdict(row)
+    return document if row.case else {key: value for key, value in document.items() if key != "case"}
+
+
+def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _failed(evaluation: Evaluation) -> str:
+    count = len(evaluation.failures)
+    return f"{count} case{'s' if count > 1 else ''} failed"
+
+
+def _cell(score: str, summary: Summary) -> str:
+    name = score.rpartition(":")[2]
+    digits = 3 if name in ("dice", "iou", "relative_volume_difference") or name.startswith("nsd") else 2
+    return _text(summary.value, digits)
+
+
+def _text(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,190 @@
+"""Calibration of saved probabilities against a dataset's references: from files, to calibration.json, and a table."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from unpaired.data.dataset import CaseEntry, Dataset, encode_values
+from unpaired.data.images import read_label_map
+from unpaired.data.probability_maps import read_probabilities
+from unpaired.errors import InputError
+from unpaired.files import read_json, write_text
+from unpaired.scores.label_values import translate
+from unpaired.scores.pairs import require_one_grid
+from unpaired.scores.scores import Failure
+from unpaired.scores.trust.calibration import (
+    BINS,
+    MARGIN_MM,
+    Bin,
+    CaseCalibration,
+    ClassCalibration,
+    count_bins,
+    foreground_box,
+    is_foreground,
+    summarize,
+)
+
+SCHEMA = 1
+FOLDER = "probabilities"
+FILE = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration of every class (background first) in every modality, each case's ECE, and the failures."""
+
+    classes: tuple[ClassCalibration, ...]
+    case_ece: Mapping[str, Mapping[str, float | None]] = field(hash=False)
+    """{case: {class: its ECE}}."""
+    failures: tuple[Failure, ...] = ()
+    margin_mm: float = MARGIN_MM
+
+    @property
+    def modalities(self) -> list[str]:
+        """In order of first appearance."""
+        return list(dict.fromkeys(row.modality for row in self.classes))
+
+    def rows(self, modality: str, background: bool = False) -> list[ClassCalibration]:
+        """The classes of a modality that have numbers."""
+        rows = [row for row in self.classes if row.modality == modality]
+        return [row for row in (rows if background else rows[1:]) if row.ece is not None]
+
+    def brier(self, modality: str) -> float | None:
+        """The Brier score over all classes, background too, in [0, 2]: the sum of the classes' own."""
+        values = [row.brier for row in self.rows(modality, background=True) if row.brier is not None]
+        return sum(values) if values else None
+
+    @property
+    def definitions(self) -> str:
+        """What the numbers mean, in a sentence or two."""
+        return (
+            f"Each class against the rest, in the box around reference and prediction plus {self.margin_mm:g} mm (far "
+            f"background would flatter). ECE: mean distance of probability and frequency over {BINS} bins of equal "
+            "width, voxels of all cases together; ECE per case: the mean over cases. Brier: mean squared difference."
+        )
+
+
+def calibrate_dataset(
+    dataset: Dataset, predictions: Path, split: str | None = "test", margin_mm: float = MARGIN_MM, workers: int = 0
+) -> Calibration:
+    """Judge the files `<case id>.nii.gz` in the folder `probabilities` of `predictions` against a split's references.
+
+    Probability maps lie on the reference's own grid, one class after the other as in the dataset. A missing,
+    unreadable or unfitting file is a `Failure` of its case. Raises InputError if there is nothing to judge.
+    """
+    folder = predictions / FOLDER
+    if not folder.is_dir():
+        raise InputError(f"expected class probabilities, found no {folder}; run `unpaired predict --probabilities`")
+    entries = dataset.of(split=split, labeled=True)
+    if not entries:
+        where = "" if split is None else f" in split {split!r}"
+        raise InputError(f"dataset {dataset.name}: no labeled case{where}, so there is nothing to judge")
+
+    def attempt(case: CaseEntry) -> CaseCalibration | Failure:
+        try:
+            return _calibrate(dataset, case, predictions, margin_mm)
+        except InputError as error:
+            return Failure(case.id, str(error))
+
+    with ThreadPoolExecutor(workers or None) as pool:
+        results = list(pool.map(attempt, entries))
+    cases = [result for result in results if isinstance(result, CaseCalibration)]
+    return Calibration(
+        tuple(summarize(cases, dataset.classes)),
+        {case.case: {name: case.counts.ece(number) for number, name in enumerate(dataset.classes)} for case in cases},
+        tuple(result for result in results if isinstance(result, Failure)),
+        margin_mm,
+    )
+
+
+def _calibrate(dataset: Dataset, case: CaseEntry, predictions: Path, margin_mm: float) -> CaseCalibration:
+    assert case.label is not None  # `labeled=True` in the caller
+    path = predictions / FOLDER / f"{case.id}.nii.gz"
+    found = read_probabilities(path)
+    _require_classes(dataset, case, predictions, found.classes, path)
+    reference = read_label_map(case.label)
+    require_one_grid(found.grid, reference, path, case.label)
+    sets = dataset.label_sets()
+    numbers = {members: index for index, members in enumerate(sets)}
+    encoded = encode_values(dataset, case)
+    truth = translate(reference.array, {value: numbers[members] for value, members in encoded.items()}, case.label)
+    foreground = is_foreground(truth, sets) | (found.label_map() != 0)
+    box = foreground_box(foreground, reference.spacing_mm, margin_mm) or (slice(0, 0),) * 3
+    return CaseCalibration(case.id, case.modality, count_bins(found.within(box), truth[box], sets))
+
+
+def _require_classes(dataset: Dataset, case: CaseEntry, predictions: Path, count: int, path: Path) -> None:
+    """InputError unless the probabilities are of the dataset's classes: by the prediction's record, else by number."""
+    record = predictions / f"{case.id}.prediction.json"
+    if record.is_file():
+        values = read_json(record, "predict this case again").get("values", {})
+        if tuple(values) != tuple(dataset.classes):
+            raise InputError(
+                f"{path}: its classes are {', '.join(values)}, the dataset's {', '.join(dataset.classes)}; "
+                "judge it against the dataset that it was trained on"
+            )
+    if count != len(dataset.classes):
+        raise InputError(
+            f"{path}: expected {len(dataset.classes)} classes ({', '.join(dataset.classes)}), got {count}; "
+            "the last axis is the class, background first"
+        )
+
+
+def write_calibration(calibration: Calibration, folder: Path) -> Path:
+    """Write calibration.json into `folder`; returns the file."""
+    document = {
+        "schema": SCHEMA,
+        "definitions": calibration.definitions,
+        "margin_mm": calibration.margin_mm,
+        "brier": {modality: calibration.brier(modality) for modality in calibration.modalities},
+        "classes": [asdict(row) for row in calibration.classes],
+        "case_ece": calibration.case_ece,
+        "failures": [asdict(failure) for failure in calibration.failures],
+    }
+    write_text(folder / FILE, json.dumps(document, indent=1) + "\n")
+    return folder / FILE
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Read back what `write_calibration` wrote. Raises InputError if it isn't there or isn't whole."""
+    path = folder / FILE
+    if not path.is_file():
+        raise InputError(f"found no {path}; predict with --probabilities, then run `unpaired evaluate`")
+    document = read_json(path, "run `unpaired evaluate` again")
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise InputError(f"{path}: expected a calibration of schema {SCHEMA}; run `unpaired evaluate` again")
+    try:
+        return Calibration(
+            tuple(_class_from_json(row) for row in document["classes"]),
+            document["case_ece"],
+            tuple(Failure(**failure) for failure in document["failures"]),
+            document["margin_mm"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the calibration of this version ({error}); evaluate again") from error
+
+
+def _class_from_json(row: dict[str, Any]) -> ClassCalibration:
+    return ClassCalibration(**{**row, "bins": tuple(Bin(**one) for one in row["bins"])})
+
+
+def calibration_table(calibration: Calibration) -> Table:
+    """ECE and Brier score of each foreground class and modality, for the terminal."""
+    caption = calibration.definitions
+    if calibration.failures:
+        caption += f"\n{len(calibration.failures)} cases could not be judged."
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="Calibration", caption=caption, caption_justify="left")
+    for heading in ("modality", "class", "ECE", "ECE per case", "Brier", "cases"):
+        table.add_column(heading, justify="left" if heading in ("modality", "class") else "right")
+    for modality in calibration.modalities:
+        for row in calibration.rows(modality):
+            numbers = [f"{value:.4f}" for value in (row.ece, row.ece_of_cases, row.brier) if value is not None]
+            table.add_row(Text(modality), Text(row.class_name), *numbers, str(row.cases))
+    return table

@@ -1,0 +1,191 @@
+"""Localization of several runs beside each other: means over patients, and paired differences with their test.
+
+The unit is the patient, as everywhere: a patient's value is the mean over its classes, of each the mean over the layers
+and cases asked for.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from unpaired.errors import InputError, nearest
+from unpaired.statistics import Interval, bootstrap_interval, holm, patients_needed, signed_rank
+from unpaired.studies.localization.scores import KINDS, Row
+
+ALL = "all layers"
+MEAN = "mean"
+
+
+class Place(NamedTuple):
+    """What a number is about: one of `KINDS`, a modality, a layer or `ALL`, a class or `MEAN` (foreground)."""
+
+    kind: str
+    modality: str
+    layer: str
+    class_name: str
+
+    @property
+    def family(self) -> tuple[str, str, bool, bool]:
+        """p values are corrected over all methods, layers and classes of a family: a kind and modality, summed up over
+        layers or not, over classes or not."""
+        return self.kind, self.modality, self.layer == ALL, self.class_name == MEAN
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A method's mean over patients at a place; the standard deviation is None for one patient.
+
+    `chance` and `ceiling` are means over the same patients, see `CaseLocalization`.
+    """
+
+    place: Place
+    method: str
+    patients: int
+    mean: float
+    std: float | None
+    chance: float
+    ceiling: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A method minus the baseline at a place, paired by patient; see `statistics` for test and interval."""
+
+    place: Place
+    method: str
+    patients: int
+    mean: float
+    interval: Interval | None
+    better: int
+    worse: int
+    effect: float | None
+    p: float | None
+    p_holm: float | None
+
+
+@dataclass(frozen=True)
+class LocalizationComparison:
+    """The runs' rows, and everything computed from them; `classes` are those with background, in order."""
+
+    rows: Mapping[str, Sequence[Row]]
+    baseline: str
+    classes: tuple[str, ...]
+    layers: tuple[str, ...]
+    modalities: tuple[str, ...]
+    summaries: dict[tuple[Place, str], Summary]
+    differences: dict[tuple[Place, str], Difference]
+
+    @property
+    def names(self) -> list[str]:
+        """The runs, as given."""
+        return list(self.rows)
+
+    @property
+    def others(self) -> list[str]:
+        """The runs but the baseline."""
+        return [name for name in self.rows if name != self.baseline]
+
+    def warnings(self) -> Iterator[str]:
+        """What a reader must know before believing a difference."""
+        for modality in self.modalities:
+            place = Place("best", modality, ALL, MEAN)
+            counts = [one.patients for (where, _), one in self.differences.items() if where == place]
+            if counts and max(counts) < (needed := patients_needed(len(self.others))):
+                yield (
+                    f"{modality}: with so few patients ({max(counts)}) no difference over all layers can be significant"
+                    f" after the correction (runs compared: {len(self.others)}); at least {needed} are needed"
+                )
+
+
+def compare_localization(
+    rows: Mapping[str, Sequence[Row]], classes: Sequence[str], baseline: str | None = None
+) -> LocalizationComparison:
+    """Summaries of every run, and of every other run the differences to `baseline` (default: the first).
+
+    `rows` {run: its rows}, `classes[0]` is background, which is in no mean over classes. Raises InputError if there are
+    no rows, if the runs have other cases, classes or layers, or for a baseline that is none of them.
+    """
+    if not rows or not all(rows.values()):
+        raise InputError("expected rows of at least one run, got none; are there labeled test cases?")
+    first = next(iter(rows))
+    baseline = baseline or first
+    if baseline not in rows:
+        raise InputError(f"baseline: there is no run {baseline!r}; {nearest(baseline, list(rows))}")
+    keys = {name: {(row.case, row.layer, row.class_name) for row in of} for name, of in rows.items()}
+    for name, own in keys.items():
+        if own != keys[first]:
+            case, layer, class_name = min(own ^ keys[first])
+            raise InputError(
+                f"{first} and {name} differ in what was looked at: {class_name} of case {case} in layer {layer} is in "
+                "one of them only; compare the same cases and layers"
+            )
+    layers = tuple(dict.fromkeys(row.layer for row in rows[first]))
+    modalities = tuple(dict.fromkeys(row.modality for row in rows[first]))
+    summaries: dict[tuple[Place, str], Summary] = {}
+    differences: dict[tuple[Place, str], Difference] = {}
+    for place in map(Place._make, product(KINDS, modalities, (ALL, *layers), (MEAN, *classes))):
+        values = {name: patient_values(of, place, classes) for name, of in rows.items()}
+        for name, own in values.items():
+            if own:
+                summaries[place, name] = _summary(rows[name], place, name, own, classes)
+            if name != baseline and own and values[baseline]:
+                differences[place, name] = _difference(place, name, own, values[baseline])
+    return LocalizationComparison(
+        rows, baseline, tuple(classes), layers, modalities, summaries, _corrected(differences)
+    )
+
+
+def patient_values(
+    rows: Sequence[Row], place: Place, classes: Sequence[str], what: str | None = None
+) -> dict[str, float]:
+    """{patient: value} of one run at a place; `what` is another field of the rows, such as "chance"."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        value = getattr(row, what or place.kind)
+        fits = row.modality == place.modality and place.layer in (ALL, row.layer)
+        of_class = row.class_name != classes[0] if place.class_name == MEAN else row.class_name == place.class_name
+        if fits and of_class and getattr(row, place.kind) is not None:
+            found.setdefault(row.patient, {}).setdefault(row.class_name, []).append(value)
+    return {patient: float(np.mean([np.mean(values) for values in of.values()])) for patient, of in found.items()}
+
+
+def _summary(
+    rows: Sequence[Row], place: Place, method: str, values: Mapping[str, float], classes: Sequence[str]
+) -> Summary:
+    numbers = np.array(list(values.values()))
+    chance, ceiling = (
+        float(np.mean(list(patient_values(rows, place, classes, what).values()))) for what in ("chance", "ceiling")
+    )
+    std = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
+    return Summary(place, method, len(numbers), float(numbers.mean()), std, chance, ceiling)
+
+
+def _difference(place: Place, method: str, values: Mapping[str, float], baseline: Mapping[str, float]) -> Difference:
+    gaps = np.array([values[patient] - baseline[patient] for patient in values if patient in baseline])
+    test = signed_rank(gaps)
+    return Difference(
+        place,
+        method,
+        len(gaps),
+        float(gaps.mean()) if len(gaps) else float("nan"),
+        bootstrap_interval(gaps),
+        int((gaps > 0).sum()),
+        int((gaps < 0).sum()),
+        test.effect,
+        test.p,
+        None,
+    )
+
+
+def _corrected(differences: dict[tuple[Place, str], Difference]) -> dict[tuple[Place, str], Difference]:
+    families: dict[tuple[str, str, bool, bool], list[tuple[Place, str]]] = {}
+    for key in differences:
+        families.setdefault(key[0].family, []).append(key)
+    corrected = {}
+    for members in families.values():
+        for key, p in zip(members, holm([differences[key].p for key in members]), strict=True):
+            corrected[key] = replace(differences[key], p_holm=p)
+    return {key: corrected[key] for key in differences}

@@ -1,0 +1,197 @@
+"""The robustness that CMC claims for misaligned modalities, measured: every test case beside a partner that is shifted,
+turned or short of slices by known amounts.
+
+The partner is the patient's own scan of the other modality where the dataset has it; else the scan of equal place in
+the sorted list of the case's side, and if that side has none, the first draw of the training side. Aligned first as
+`studies.partners.alignment` says, then put out of place.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from unpaired.data.case import UnlabeledCase
+from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.data.images import read_image
+from unpaired.errors import InputError
+from unpaired.figures.style import png, svg
+from unpaired.files import write_bytes
+from unpaired.inference.predictor import Predictor
+from unpaired.studies.misalignment.figure import draw_misalignment
+from unpaired.studies.misalignment.scores import ALONE, KINDS, MisalignmentRow
+from unpaired.studies.misalignment.tables import write_misalignment_tables
+from unpaired.studies.partners.alignment import ALIGNED, Misalignment
+from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
+from unpaired.studies.partners.prediction import place_partners, prepare_image, segment_with_partners
+from unpaired.studies.partners.scores import class_results, read_reference
+from unpaired.studies.partners.study import Say, kept_scans, labeled_cases
+from unpaired.studies.plan import common_dataset, read_members, require_unseen
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """By how much partners are put out of place; amount 0 is always there. An empty kind is left out.
+
+    Raises InputError for amounts that are none, or for nothing to do.
+    """
+
+    shift_mm: tuple[float, ...] = (0.0, 5.0, 10.0, 20.0, 40.0)
+    rotation_degrees: tuple[float, ...] = (0.0, 5.0, 10.0, 20.0, 40.0)
+    missing_percent: tuple[float, ...] = (0.0, 25.0, 50.0, 75.0)
+    missing: str = "nearest"
+    """Of `studies.partners.alignment.Missing`."""
+
+    def __post_init__(self) -> None:
+        if not any(self.of(kind) for kind in KINDS):
+            raise InputError("expected shifts, rotations or missing slices to put partners out of place by, got none")
+        for kind in KINDS:
+            for amount in self.of(kind):
+                self.misalignment(kind, amount)
+
+    def of(self, kind: str) -> list[float]:
+        """The amounts of a kind in rising order, 0 among them; empty if the kind is left out."""
+        given = {"shift": self.shift_mm, "rotation": self.rotation_degrees, "missing": self.missing_percent}[kind]
+        return sorted({0.0, *(float(amount) for amount in given)}) if given else []
+
+    def misalignment(self, kind: str, amount: float) -> Misalignment:
+        """What is done to a partner."""
+        if kind == "shift":
+            return Misalignment(shift_mm=amount)
+        if kind == "rotation":
+            return Misalignment(rotation_degrees=amount)
+        return Misalignment(missing_share=amount / 100, missing=self.missing)
+
+
+@dataclass(frozen=True)
+class MisalignmentStudy:
+    """The rows of every case and run that could be read; `failures` are ("run, case", one line)."""
+
+    rows: list[MisalignmentRow] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+def read_predictors(
+    texts: Sequence[str], data: Dataset | None, split: str = "test", weights: str = "best", device: str = "auto"
+) -> tuple[dict[str, Predictor], Dataset]:
+    """Runs from "PATH" or "NAME=PATH", and the dataset with the sides of the first.
+
+    `data` says where images and labels are; None: the first run's own record. Raises InputError for no run, folders
+    that are none, names that occur twice, other classes, and runs that learned from patients another is tested with.
+    """
+    members = read_members(texts)
+    bare = [member.name for member in members if member.run is None]
+    if bare:
+        raise InputError(f"{bare[0]} is no run folder; partners need a network to run, not its label maps")
+    runs = {member.name: member.run for member in members if member.run is not None}
+    dataset = common_dataset(runs, data)
+    for name, run in runs.items():
+        cases = {modality: dataset.of(modality, split, labeled=True) for modality in run.modalities}
+        require_unseen(name, run, cases, split)
+    return {name: Predictor(run, weights, device) for name, run in runs.items()}, dataset
+
+
+def study_misalignment(
+    predictors: Mapping[str, Predictor],
+    dataset: Dataset,
+    split: str = "test",
+    amounts: Amounts | None = None,
+    seed: int = 0,
+    say: Say = lambda line: None,
+) -> MisalignmentStudy:
+    """Predict and score every labeled case of a side by every run, alone and at every amount.
+
+    Raises InputError before any network runs if there is no run, if one knows a single modality or other classes, if
+    there is no case, or no partner for one; and if not a single case could be read.
+    """
+    if not predictors:
+        raise InputError("expected at least one run to look at, got none")
+    amounts = amounts or Amounts()
+    plans = {
+        name: [
+            (case, base_partners(dataset, case, one.run.modalities, seed))
+            for case in labeled_cases(one, dataset, split)
+        ]
+        for name, one in predictors.items()
+    }
+    study = MisalignmentStudy(settings=_settings(predictors, dataset, split, amounts, seed))
+    for name, plan in plans.items():
+        prepared = kept_scans(predictors[name])
+        for number, (case, partners) in enumerate(plan, start=1):
+            say(f"{name}: {case.id}, {number} of {len(plan)}")
+            try:
+                found = _case_rows(name, predictors[name], dataset, case, partners, amounts, seed, prepared)
+                study.rows.extend(list(found))
+            except InputError as error:
+                study.failures.append((f"{name}, {case.id}", str(error)))
+    if not study.rows:
+        raise InputError(f"no case could be scored; the first, {study.failures[0][0]}: {study.failures[0][1]}")
+    return study
+
+
+def base_partners(dataset: Dataset, case: CaseEntry, modalities: Sequence[str], seed: int = 0) -> Partners:
+    """The partner of each other modality that is put out of place, see the module's docstring.
+
+    Raises InputError where a modality has no scan to take.
+    """
+    found = {**sorted_partners(dataset, case, modalities), **own_scans(dataset, case, modalities)}
+    lacking = [name for name in modalities if name not in found and name != case.modality]
+    if lacking:
+        (drawn,) = random_partners(dataset, case, [case.modality, *lacking], 1, seed)
+        found |= drawn
+    return {name: found[name] for name in modalities if name in found}
+
+
+def write_misalignment_study(study: MisalignmentStudy, out: Path) -> None:
+    """Write misalignment.csv, misalignment.json, misalignment.svg and misalignment.png into a folder."""
+    write_misalignment_tables(study.rows, study.settings, out)
+    figure = draw_misalignment(study.rows)
+    write_bytes(out / "misalignment.svg", svg(figure))
+    write_bytes(out / "misalignment.png", png(figure))
+
+
+def _case_rows(
+    name: str,
+    predictor: Predictor,
+    dataset: Dataset,
+    case: CaseEntry,
+    partners: Partners,
+    amounts: Amounts,
+    seed: int,
+    prepared: Callable[[CaseEntry], UnlabeledCase],
+) -> Iterator[MisalignmentRow]:
+    image = read_image(case.image)
+    scan = prepare_image(predictor, image, case.modality, case.id, case.patient)
+    reference = read_reference(dataset, case, image)
+    scans = {modality: prepared(partner) for modality, partner in partners.items()}
+    alone = segment_with_partners(predictor, scan)
+
+    def rows(kind: str, amount: float, label_map: np.ndarray, ids: Mapping[str, str], how: Mapping[str, str]):
+        for found in class_results(label_map, alone, reference, dataset.classes):
+            yield MisalignmentRow(name, case.id, case.patient, case.modality, kind, amount, ids, how, **asdict(found))
+
+    yield from rows(ALONE, 0.0, alone, {}, {})
+    ids = {modality: partner.id for modality, partner in partners.items()}
+    done: dict[Misalignment, tuple[np.ndarray, dict[str, str]]] = {}
+    for kind in KINDS:
+        for amount in amounts.of(kind):
+            wrong = amounts.misalignment(kind, amount) if amount else ALIGNED
+            if wrong not in done:  # amount 0 is one prediction for all kinds
+                volumes, how = place_partners(predictor, scan, scans, wrong, seed)
+                done[wrong] = segment_with_partners(predictor, scan, volumes), how
+            yield from rows(kind, amount, done[wrong][0], ids, done[wrong][1])
+
+
+def _settings(
+    predictors: Mapping[str, Predictor], dataset: Dataset, split: str, amounts: Amounts, seed: int
+) -> dict[str, object]:
+    return {
+        "runs": {name: {"folder": str(one.run.folder), "weights": one.weights} for name, one in predictors.items()},
+        "dataset": dataset.name,
+        "split": split,
+        "amounts": {kind: amounts.of(kind) for kind in KINDS},
+        "missing_slices": amounts.missing,
+        "seed": seed,
+    }

@@ -1,0 +1,159 @@
+"""How much predictions depend on the partner: every test case alone, beside its own patient's scans, beside the scan of
+equal place in the sorted list, and beside random training patients' scans.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from unpaired.data.case import UnlabeledCase
+from unpaired.data.dataset import CaseEntry, Dataset, with_splits
+from unpaired.data.images import read_image
+from unpaired.errors import InputError
+from unpaired.figures.style import png, svg
+from unpaired.files import write_bytes
+from unpaired.inference.predictor import Predictor
+from unpaired.studies.partners.figure import draw_partners
+from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
+from unpaired.studies.partners.prediction import (
+    place_partners,
+    prepare_image,
+    require_partners,
+    segment_with_partners,
+)
+from unpaired.studies.partners.scores import ALONE, PartnerRow, class_results, read_reference
+from unpaired.studies.partners.tables import write_partner_tables
+
+Say = Callable[[str], None]
+KEPT_SCANS = 8
+"""So many prepared partners are kept at once."""
+
+
+@dataclass(frozen=True)
+class PartnerStudy:
+    """The rows of every case that could be read; `failures` are (case, one line)."""
+
+    rows: list[PartnerRow]
+    failures: list[tuple[str, str]]
+    settings: dict[str, object]
+
+
+def labeled_cases(predictor: Predictor, dataset: Dataset, split: str) -> list[CaseEntry]:
+    """The labeled cases of a side, of the modalities that the run knows, in manifest order.
+
+    Raises InputError for a run of one modality, other classes, or where there is no such case.
+    """
+    run = predictor.run
+    require_partners(predictor)
+    if dataset.classes != run.dataset.classes:
+        raise InputError(
+            f"run {run.folder} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
+            f"{', '.join(dataset.classes)}; name the manifest that it was trained with"
+        )
+    cases = [case for case in dataset.of(split=split, labeled=True) if case.modality in run.modalities]
+    if not cases:
+        raise InputError(
+            f"dataset {dataset.name}: no labeled case of {' or '.join(run.modalities)} in split {split!r}, so there is "
+            "nothing to score"
+        )
+    return cases
+
+
+def with_sides_of(predictor: Predictor, dataset: Dataset) -> Dataset:
+    """The dataset with the sides that the run was trained with; cases that the run doesn't know keep theirs."""
+    return with_splits(dataset, {case.id: case.split for case in predictor.run.dataset.cases if case.split})
+
+
+def kept_scans(predictor: Predictor) -> Callable[[CaseEntry], UnlabeledCase]:
+    """`prepare_scan` that remembers the last scans, since one partner serves several cases."""
+
+    @lru_cache(KEPT_SCANS)
+    def read(image: Path, modality: str, case: str, patient: str) -> UnlabeledCase:
+        return prepare_image(predictor, read_image(image), modality, case, patient)
+
+    return lambda entry: read(entry.image, entry.modality, entry.id, entry.patient)
+
+
+def study_partners(
+    predictor: Predictor,
+    dataset: Dataset,
+    split: str = "test",
+    partners: int = 5,
+    seed: int = 0,
+    say: Say = lambda line: None,
+) -> PartnerStudy:
+    """Predict and score every labeled case of a side in each form; see `studies.partners.scores`.
+
+    `dataset` has the run's sides (`with_sides_of`). Raises InputError before any network runs if the run knows one
+    modality only, if there is no case, or no partner for one; and if not a single case could be read.
+    """
+    cases = labeled_cases(predictor, dataset, split)
+    modalities = predictor.run.modalities
+    plans = [_forms(dataset, case, modalities, partners, seed) for case in cases]
+    prepared = kept_scans(predictor)
+    rows: list[PartnerRow] = []
+    failures: list[tuple[str, str]] = []
+    for number, (case, forms) in enumerate(zip(cases, plans, strict=True), start=1):
+        say(f"{case.id}, {number} of {len(cases)}: alone and beside {len(forms)} partners")
+        try:
+            rows += list(_case_rows(predictor, dataset, case, forms, prepared))
+        except InputError as error:
+            failures.append((case.id, str(error)))
+    if not rows:
+        raise InputError(f"no case could be scored; the first, {failures[0][0]}: {failures[0][1]}")
+    settings = {
+        "run": str(predictor.run.folder),
+        "weights": predictor.weights,
+        "dataset": dataset.name,
+        "split": split,
+        "partners": partners,
+        "partners_from": "train",
+        "seed": seed,
+    }
+    return PartnerStudy(rows, failures, settings)
+
+
+def write_partner_study(study: PartnerStudy, out: Path) -> None:
+    """Write partners.csv, partners.json, partners.svg and partners.png into a folder."""
+    write_partner_tables(study.rows, study.settings, out)
+    figure = draw_partners(study.rows)
+    write_bytes(out / "partners.svg", svg(figure))
+    write_bytes(out / "partners.png", png(figure))
+
+
+def _forms(
+    dataset: Dataset, case: CaseEntry, modalities: Sequence[str], count: int, seed: int
+) -> list[tuple[str, Partners]]:
+    """Each form's name and partners; a form without a partner is left out."""
+    named = [("own", own_scans(dataset, case, modalities)), ("sorted", sorted_partners(dataset, case, modalities))]
+    draws = random_partners(dataset, case, modalities, count, seed)
+    named += [(f"random {number}", draw) for number, draw in enumerate(draws, start=1)]
+    return [(form, partners) for form, partners in named if partners]
+
+
+def _case_rows(
+    predictor: Predictor,
+    dataset: Dataset,
+    case: CaseEntry,
+    forms: Sequence[tuple[str, Partners]],
+    prepared: Callable[[CaseEntry], UnlabeledCase],
+) -> Iterator[PartnerRow]:
+    image = read_image(case.image)
+    scan = prepare_image(predictor, image, case.modality, case.id, case.patient)
+    reference = read_reference(dataset, case, image)
+    alone = segment_with_partners(predictor, scan)
+    done: dict[tuple[str, ...], tuple[np.ndarray, Mapping[str, str]]] = {}
+    for form, partners in [(ALONE, {}), *forms]:
+        ids = {name: partner.id for name, partner in partners.items()}
+        key = tuple(ids.values())
+        if key not in done:  # the scan of equal place in the list is often the patient's own
+            volumes, alignments = place_partners(
+                predictor, scan, {name: prepared(partner) for name, partner in partners.items()}
+            )
+            done[key] = (segment_with_partners(predictor, scan, volumes) if volumes else alone, alignments)
+        label_map, alignments = done[key]
+        for found in class_results(label_map, alone, reference, dataset.classes):
+            yield PartnerRow(case.id, case.patient, case.modality, form, ids, alignments, **asdict(found))

@@ -1,0 +1,183 @@
+"""What will be looked at, and every check that needs no network to run: runs, cases, layers, who chooses channels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unpaired.comparison.contenders import parse_contender, predictions_of
+from unpaired.data.dataset import CaseEntry, Dataset, with_splits
+from unpaired.errors import InputError
+from unpaired.networks.network import Network
+from unpaired.recipe import build_method
+from unpaired.runs.run import Run
+from unpaired.studies.localization.feature_maps import require_layers
+
+
+@dataclass(frozen=True)
+class Member:
+    """What is looked at: a name, its run (None for a bare folder of predictions), and its folder of label maps."""
+
+    name: str
+    run: Run | None
+    predictions: Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to look at. None: all layers that the runs share; the layers that a run's method compares; ..."""
+
+    layers: tuple[str, ...] | None = None
+    pair: tuple[str, str] | None = None
+    layer: str | None = None
+    """The layer whose maps are drawn; None: the first of the pair."""
+    channels: int = 3
+    """How many channels of each class are drawn."""
+    choose_on: str | None = None
+    """The side whose patients choose channels; None: validation if a modality has labeled cases there, else train."""
+    split: str = "test"
+    baseline: str | None = None
+    weights: str = "best"
+    device: str = "auto"
+
+
+def read_members(texts: Sequence[str]) -> list[Member]:
+    """Runs and folders of predictions from "PATH" or "NAME=PATH". Raises InputError for a path that is neither, names
+    that occur twice, or no path at all."""
+    members = []
+    for text in texts:
+        name, (path, *more) = parse_contender(text)
+        if more:
+            raise InputError(f"{name}: expected one run, got {1 + len(more)}; name each seed's run apart: NAME=PATH")
+        if not path.is_dir():
+            raise InputError(f"expected a run folder or a folder of predictions, found none at {path}")
+        run = Run.open(path) if (path / "recipe.json").is_file() else None
+        members.append(Member(name, run, predictions_of(path)))
+    names = [member.name for member in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two runs are called {name!r}; name them apart: NAME=PATH")
+    if not members:
+        raise InputError("expected at least one run folder to look at, got none")
+    return members
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be looked at, after every check: cases by id, layers, the pair of layers, who chooses channels."""
+
+    dataset: Dataset
+    modalities: tuple[str, ...]
+    cases: dict[str, list[CaseEntry]]
+    choosing_cases: dict[str, list[CaseEntry]]
+    choosing: dict[str, str]
+    layers: tuple[str, ...]
+    pair: tuple[str, str]
+    layer: str
+    notes: tuple[str, ...]
+
+
+def make_plan(members: Sequence[Member], data: Dataset | None, options: Options) -> Plan:
+    """Check everything that can be checked without running a network.
+
+    Raises InputError for runs of other classes, modalities or splits, without layers in common or without the layers
+    named, for a dataset without labeled cases to look at, and for bare predictions without `data`.
+    """
+    runs = {member.name: member.run for member in members if member.run is not None}
+    dataset = common_dataset(runs, data)
+    known = [set(run.modalities) for run in runs.values()] or [set(dataset.modalities)]
+    modalities = tuple(name for name in dataset.modalities if all(name in of_run for of_run in known))
+    cases = {name: dataset.of(name, options.split, labeled=True) for name in modalities}
+    cases = {name: of for name, of in cases.items() if of}
+    if not cases:
+        raise InputError(
+            f"dataset {dataset.name}: no labeled case in split {options.split!r} of a modality that all runs know; "
+            "name the manifest with labels: --data"
+        )
+    for name, run in runs.items():
+        require_unseen(name, run, cases, options.split)
+    if not runs:
+        return Plan(dataset, tuple(cases), cases, {}, {}, (), ("", ""), "", ())
+    networks = {
+        name: build_method(run.recipe, run.modalities, len(dataset.classes)).network for name, run in runs.items()
+    }
+    layers, notes = _layers(networks, options)
+    pair = options.pair or _usual_pair(runs, layers)
+    for name, network in networks.items():
+        require_layers(network, [*pair, *([options.layer] if options.layer else [])], f"run {name}")
+    choosing = {name: _choosing_side(dataset, name, options) for name in cases}
+    choosing_cases = {name: dataset.of(name, side, labeled=True) for name, side in choosing.items()}
+    return Plan(dataset, tuple(cases), cases, choosing_cases, choosing, layers, pair, options.layer or pair[0], notes)
+
+
+def common_dataset(runs: Mapping[str, Run], data: Dataset | None) -> Dataset:
+    """Where images are, by `data` or the first run; who is tested, by the first run.
+
+    Raises InputError for runs of other classes, and for no run and no `data`.
+    """
+    if not runs:
+        if data is None:
+            raise InputError(
+                "folders of predictions don't say where images and labels are: name the manifest with --data"
+            )
+        return data
+    first = next(iter(runs.values()))
+    dataset = first.dataset if data is None else data
+    for name, run in runs.items():
+        if run.dataset.classes != dataset.classes:
+            raise InputError(
+                f"run {name} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
+                f"{', '.join(dataset.classes)}; look at runs of one dataset"
+            )
+    return dataset if data is None else with_splits(data, {case.id: case.split or "" for case in first.dataset.cases})
+
+
+def require_unseen(name: str, run: Run, cases: Mapping[str, Sequence[CaseEntry]], split: str) -> None:
+    """Raise InputError if a run learned from the patients that another is tested with."""
+    looked_at = {case.patient for of in cases.values() for case in of}
+    learned = {case.patient for case in run.dataset.cases if case.split in ("train", "validation")}
+    both = sorted(looked_at & learned)
+    if both and split == "test":
+        raise InputError(
+            f"run {name} learned from {len(both)} of the patients looked at ({both[0]}), whom another run is tested "
+            "with; look at runs of one split"
+        )
+
+
+def _layers(networks: Mapping[str, Network], options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    for name, network in networks.items():
+        require_layers(network, options.layers or (), f"run {name}")
+    if options.layers:
+        return options.layers, ()
+    first_name, first = next(iter(networks.items()))
+    shared = tuple(name for name in first.feature_names if all(name in one.feature_names for one in networks.values()))
+    if not shared:
+        other_name, other = next(
+            (name, one) for name, one in networks.items() if not set(one.feature_names) & set(first.feature_names)
+        )
+        raise InputError(
+            f"runs of different networks: {first_name} has the layers {', '.join(first.feature_names)}, {other_name} "
+            f"has {', '.join(other.feature_names)}; look at them one at a time"
+        )
+    dropped = sorted({name for one in networks.values() for name in one.feature_names} - set(shared))
+    return shared, (f"layers that not every run has were left out: {', '.join(dropped)}",) if dropped else ()
+
+
+def _usual_pair(runs: Mapping[str, Run], layers: Sequence[str]) -> tuple[str, str]:
+    """The layers that the first method with layer pairs compares; else the two in the middle."""
+    for run in runs.values():
+        pairs = getattr(run.recipe.method, "layer_pairs", None)
+        if pairs and set(pairs[0]) <= set(layers):
+            return tuple(pairs[0])
+    middle = max(len(layers) // 2 - 1, 0)
+    return layers[middle], layers[min(middle + 1, len(layers) - 1)]
+
+
+def _choosing_side(dataset: Dataset, modality: str, options: Options) -> str:
+    sides = [options.choose_on] if options.choose_on else ["validation", "train"]
+    for side in sides:
+        if side != options.split and dataset.of(modality, side, labeled=True):
+            return side
+    raise InputError(
+        f"no labeled {modality} case in split {' or '.join(sides)} to choose channels on; choosing them on the "
+        "patients that are reported would flatter every run: name another side with --choose-on"
+    )

@@ -1,0 +1,236 @@
+"""Each rule has a bad example that must trip it; a clean dataset trips none."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from unpaired.data.checks.findings import Finding
+from unpaired.data.checks.verify import verify
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.images import write_image
+
+CLASSES = ("background", "left kidney", "right kidney", "liver")
+SPACING = np.diag([2.0, 2.0, 5.0, 1.0])
+SHAPE = (24, 20, 8)
+
+
+def organs(scale: int = 1) -> np.ndarray:
+    """RAS axes: the first one counts toward the patient's right."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[3:7, 8:12, 2:5] = 1
+    label[17:21, 8:12, 2:5] = 2
+    label[9:15, 5 : 5 + 6 * scale, 2:7] = 3
+    return label
+
+
+def values(modality: str, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return (generator.normal(0, 300, SHAPE) - (300 if modality == "ct" else -900)).astype(np.float32)
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Dataset:
+    """Three patients in each of two modalities, one of them in the test split."""
+    cases = []
+    for number, modality in enumerate(["ct"] * 4 + ["t2"] * 4):
+        name = f"{modality}{number}"
+        image, label = tmp_path / f"{name}.nii.gz", tmp_path / f"{name}_label.nii.gz"
+        write_image(image, values(modality, number), SPACING)
+        write_image(label, organs(), SPACING)
+        split = "test" if number % 4 == 3 else "train"
+        cases.append(CaseEntry(name, f"patient{number}", modality, image, label, split=split))
+    return Dataset("clean", CLASSES, {"ct": Modality(), "t2": Modality()}, tuple(cases))
+
+
+def changed(dataset: Dataset, position: int, **fields: object) -> Dataset:
+    cases = list(dataset.cases)
+    cases[position] = replace(cases[position], **fields)
+    return replace(dataset, cases=tuple(cases))
+
+
+def only(findings: list[Finding]) -> Finding:
+    assert len(findings) == 1, findings
+    assert "\n" not in findings[0].message
+    return findings[0]
+
+
+def test_a_clean_dataset_has_no_findings(clean: Dataset) -> None:
+    seen = []
+    assert verify(clean, progress=lambda done, total, case: seen.append((done, total, case))) == []
+    assert seen == [(number + 1, 8, case.id) for number, case in enumerate(clean.cases)]
+    assert verify(changed(clean, 0, label=None)) == []  # an unlabeled case is no fault
+
+
+def test_missing_and_unreadable_files(clean: Dataset) -> None:
+    clean.cases[0].image.write_bytes(clean.cases[0].image.read_bytes()[:-40])
+    write = nib.Nifti1Image(np.zeros((3, 4, 5, 2), np.uint8), np.eye(4))
+    nib.save(write, clean.cases[1].image)
+    nib.save(nib.Nifti1Image(np.zeros(SHAPE, np.complex64), SPACING), clean.cases[4].image)
+    assert clean.cases[5].label is not None
+    clean.cases[5].label.unlink()
+    clean.cases[6].image.unlink()
+    found = {finding.case: finding for finding in verify(clean) if finding.severity == "error"}
+    expected = {"ct0": "truncated", "ct1": "4D", "t24": "complex", "t25": "found none", "t26": "found none"}
+    assert set(found) == set(expected)
+    for case, words in expected.items():
+        assert found[case].rule == ("missing" if case in ("t25", "t26") else "unreadable")
+        assert words in found[case].message
+        assert str(found[case].file) in found[case].message
+
+
+@pytest.mark.parametrize(
+    ("affine", "rule", "words"),
+    [
+        (np.diag([2.0, 2.0, 0.0, 1.0]), "affine", "invertible"),
+        (np.array([[2.0, 0, 1.8, 0], [0, 2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]]), "affine", "sheared by 19.8 degrees"),
+    ],
+)
+def test_bad_affines(clean: Dataset, affine: np.ndarray, rule: str, words: str) -> None:
+    image = nib.Nifti1Image(values("ct", 0), None)
+    image.header.set_sform(affine, code=1)
+    clean.cases[0].image.with_suffix("").write_bytes(image.to_bytes())
+    bad = changed(clean, 0, image=clean.cases[0].image.with_suffix(""))
+    finding = next(finding for finding in verify(bad) if finding.case == "ct0")
+    assert (finding.severity, finding.rule) == ("error", rule)
+    assert words in finding.message
+
+
+def test_shape_and_corners(clean: Dataset) -> None:
+    first, second = clean.cases[0].label, clean.cases[1].label
+    assert first is not None
+    assert second is not None
+    write_image(first, organs()[:-1], SPACING)
+    moved = SPACING.copy()
+    moved[1, 3] = 1.2  # 0.6 voxels
+    write_image(second, organs(), moved)
+    shape, corners = verify(clean)
+    assert (shape.case, shape.rule, shape.severity) == ("ct0", "shape", "error")
+    assert "(23, 20, 8)" in shape.message
+    assert (corners.case, corners.rule, corners.severity) == ("ct1", "corners", "error")
+    assert "0.6 voxels" in corners.message
+    moved[1, 3] = 0.8  # 0.4 voxels are allowed
+    write_image(second, organs(), moved)
+    write_image(first, organs(), SPACING)
+    assert verify(clean) == []
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_no_numbers(clean: Dataset, bad: float) -> None:
+    image = values("ct", 0)
+    image[1, 2, 3] = bad
+    write_image(clean.cases[0].image, image, SPACING)
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule, finding.case) == ("error", "nan", "ct0")
+    assert finding.message.startswith("NaN or infinity in 1 of 3840 voxels")
+
+
+def test_unknown_label_value(clean: Dataset) -> None:
+    label = organs()
+    label[0, 0, 0] = 77
+    file = clean.cases[0].label
+    assert file is not None
+    write_image(file, label, SPACING)
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule) == ("error", "label-value")
+    for words in ("77", str(file), "label_maps"):
+        assert words in finding.message
+    write_image(file, organs() + np.float32(0.5), SPACING)
+    assert only(verify(clean)).rule == "unreadable"
+
+
+def test_label_without_foreground(clean: Dataset) -> None:
+    file = clean.cases[3].label
+    assert file is not None
+    write_image(file, np.zeros(SHAPE, np.uint8), SPACING)
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule, finding.case) == ("error", "empty-label", "ct3")
+
+
+def test_a_patient_on_both_sides(clean: Dataset) -> None:
+    finding = only(verify(changed(clean, 7, patient="patient0")))
+    assert (finding.severity, finding.rule, finding.case) == ("error", "patient-split", "t27")
+    assert "patient0" in finding.message
+
+
+def test_the_same_image_twice(clean: Dataset) -> None:
+    write_image(clean.cases[3].image, values("ct", 0), SPACING)  # other bytes on disk are no excuse
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule, finding.case) == ("error", "duplicate", "ct3")
+    assert "ct0" in finding.message
+    same_side = only(verify(changed(clean, 3, split="train")))
+    assert (same_side.severity, same_side.rule) == ("warning", "duplicate")
+
+
+def test_ct_that_is_none(clean: Dataset) -> None:
+    write_image(clean.cases[0].image, np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.uint8), SPACING)
+    write_image(clean.cases[1].image, values("t2", 1), SPACING)
+    findings = verify(clean)
+    assert [(finding.severity, finding.rule, finding.case) for finding in findings] == [
+        ("warning", "ct-values", "ct0"),
+        ("warning", "ct-values", "ct1"),
+    ]
+    assert "gray levels" in findings[0].message
+    assert "without air" in findings[1].message
+
+
+def test_mirrored_patient(clean: Dataset) -> None:
+    file = clean.cases[0].label
+    assert file is not None
+    write_image(file, organs()[::-1].copy(), SPACING)
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule, finding.case) == ("warning", "sides", "ct0")
+    assert "left kidney lies 28 mm to the patient's right" in finding.message
+
+
+def test_odd_spacing(clean: Dataset) -> None:
+    file = clean.cases[1].label
+    assert file is not None
+    odd = np.diag([2.0, 2.0, 11.0, 1.0])
+    write_image(clean.cases[1].image, values("ct", 1), odd)
+    write_image(file, organs(), odd)
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule, finding.case) == ("warning", "spacing", "ct1")
+    assert "2 x 2 x 11 mm" in finding.message
+
+
+def test_stale_spacing_of_a_whole_modality(clean: Dataset) -> None:
+    stale = np.diag([3.4, 3.4, 5.0, 1.0])
+    for case in clean.of("t2"):
+        assert case.label is not None
+        write_image(case.image, values("t2", int(case.id[2:])), stale)
+        write_image(case.label, organs(), stale)
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule) == ("warning", "organ-size")
+    assert "2.9 times larger in mm^3 in t2 than in ct" in finding.message
+
+
+def test_too_few_labeled_cases(clean: Dataset) -> None:
+    bad = changed(changed(clean, 0, label=None), 1, label=None)
+    finding = only(verify(bad))
+    assert (finding.severity, finding.rule, finding.case) == ("warning", "few-labeled", None)
+    assert "ct: 1 labeled training case with left kidney, right kidney, liver, expected 2" in finding.message
+    label = clean.cases[2].label
+    assert label is not None
+    write_image(label, organs() * (organs() != 3), SPACING)
+    assert [finding.message.split(",")[0] for finding in verify(bad)] == [
+        "ct: no labeled training cases with liver",
+        "ct: 1 labeled training case with left kidney",
+    ]
+
+
+def test_partly_annotated_and_merged_labels_are_no_fault(clean: Dataset) -> None:
+    partly = replace(clean, cases=tuple(replace(case, annotated=("liver",)) for case in clean.cases))
+    for case in partly.cases:
+        assert case.label is not None
+        write_image(case.label, (organs() == 3).astype(np.uint8) * 3, SPACING)
+    assert verify(partly) == []
+
+
+def test_processes_find_the_same(clean: Dataset) -> None:
+    clean.cases[0].image.write_bytes(b"broken")
+    alone = verify(clean)
+    assert alone
+    assert verify(clean, workers=2) == alone

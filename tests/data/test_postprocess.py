@@ -1,0 +1,153 @@
+"""Largest connected part: against a flood fill in plain loops, by hand, and what it must never touch."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.postprocess import (
+    Postprocessing,
+    keep_largest_component,
+    parse_largest_component,
+    postprocess,
+)
+from unpaired.errors import InputError
+from unpaired.inference.predictor import Predictor
+from unpaired.recipe import build_method, from_json, override, to_json
+from unpaired.recipes.phantom import csa
+from unpaired.runs.run import Run
+
+
+def largest_by_flood_fill(label_map: np.ndarray, number: int) -> np.ndarray:
+    """The largest 26-connected (8 in 2D) part of a class, first in C order among equals, in plain loops."""
+    voxels = {tuple(int(i) for i in place) for place in np.argwhere(label_map == number)}
+    steps = [step for step in product((-1, 0, 1), repeat=label_map.ndim) if any(step)]
+    parts: list[set[tuple[int, ...]]] = []
+    for start in sorted(voxels):
+        if any(start in part for part in parts):
+            continue
+        part, edge = {start}, [start]
+        while edge:
+            here = edge.pop()
+            for step in steps:
+                there = tuple(a + b for a, b in zip(here, step, strict=True))
+                if there in voxels and there not in part:
+                    part.add(there)
+                    edge.append(there)
+        parts.append(part)
+    best = max(parts, key=len, default=set())  # the first of equals
+    mask = np.zeros(label_map.shape, bool)
+    for place in best:
+        mask[place] = True
+    return mask
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (6, 7, 5), (30,)])
+def test_random_label_maps_equal_a_flood_fill(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(15):
+        labels = rng.choice(3, size=shape, p=[0.7, 0.2, 0.1]).astype(np.uint8)
+        found = keep_largest_component(labels, [1, 2])
+        expected = np.zeros_like(labels)
+        for number in (1, 2):
+            expected[largest_by_flood_fill(labels, number)] = number
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_an_island_goes_and_other_classes_stay() -> None:
+    labels = np.zeros((4, 6, 2), np.uint8)
+    labels[:2, :2] = 1
+    labels[3, 5, 0] = 1  # an island of class 1
+    labels[0, 4], labels[2, 4] = 2, 2  # two parts of class 2, equally large
+    kept = keep_largest_component(labels, [1])
+    assert kept[3, 5, 0] == 0
+    assert (kept == 1).sum() == 8
+    np.testing.assert_array_equal(kept == 2, labels == 2)
+    assert labels[3, 5, 0] == 1, "the input was changed"
+    assert keep_largest_component(labels, [1, 2])[0, 4].tolist() == [2, 2]
+    assert keep_largest_component(labels, [1, 2])[2, 4].tolist() == [0, 0]
+
+
+def test_corners_connect() -> None:
+    """Slices of a thick-sliced scan that shifted by a voxel stay one part."""
+    labels = np.zeros((3, 3, 3), np.uint8)
+    labels[0, 0, 0] = labels[1, 1, 1] = labels[2, 2, 2] = 1
+    assert keep_largest_component(labels, [1]) is labels
+
+
+@pytest.mark.parametrize("labels", [np.zeros((3, 3, 3), np.uint8), np.zeros((0, 2, 2), np.uint8), np.ones((2, 2))])
+def test_nothing_to_do_returns_the_input(labels: np.ndarray) -> None:
+    labels = labels.astype(np.uint8)
+    assert keep_largest_component(labels, [1, 2, 3]) is labels
+    assert keep_largest_component(labels, []) is labels
+
+
+def test_doing_it_twice_changes_nothing_more() -> None:
+    labels = np.random.default_rng(1).integers(0, 4, (12, 12, 6)).astype(np.int64)
+    once = keep_largest_component(labels, [1, 3])
+    assert keep_largest_component(once, [1, 3]) is once
+    assert once.dtype == labels.dtype
+
+
+def test_classes_are_chosen_by_name() -> None:
+    classes = ["background", "LV", "myo", "RV"]
+    assert Postprocessing().class_numbers(classes) == ()
+    assert Postprocessing("all").class_numbers(classes) == (1, 2, 3)
+    assert Postprocessing(("RV", "LV")).class_numbers(classes) == (1, 3)
+    for wrong in ("rv", "background"):
+        with pytest.raises(InputError, match=f"names '{wrong}', which is no foreground class"):
+            Postprocessing((wrong,)).class_numbers(classes)
+    labels = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [2, 0, 2, 2]])
+    assert postprocess(labels, Postprocessing(("myo",)), classes).tolist()[2] == [0, 0, 2, 2]
+    assert postprocess(labels, Postprocessing(), classes) is labels
+
+
+def test_the_flag_is_read() -> None:
+    assert parse_largest_component("all") == Postprocessing("all")
+    assert parse_largest_component("none") == Postprocessing()
+    assert parse_largest_component("LV, myo") == Postprocessing(("LV", "myo"))
+    with pytest.raises(InputError, match='expects "all", "none" or class names'):
+        parse_largest_component("LV,,myo")
+
+
+def test_it_is_a_field_of_the_recipe() -> None:
+    recipe = override(csa(), ["postprocessing.largest_component=all"])
+    assert recipe.postprocessing == Postprocessing("all")
+    assert from_json(to_json(recipe)) == recipe
+    named = override(csa(), ['postprocessing.largest_component=["LV"]'])
+    assert from_json(to_json(named)).postprocessing == Postprocessing(("LV",))
+    with pytest.raises(InputError, match="largest_component"):
+        override(csa(), ["postprocessing.largest_component=LV"])
+
+
+def test_a_run_refuses_a_class_that_its_dataset_lacks(phantom: Dataset, tmp_path: Path) -> None:
+    recipe = replace(csa(), postprocessing=Postprocessing(("liver",)))
+    with pytest.raises(InputError, match="names 'liver'"):
+        Run.create(tmp_path / "run", recipe, phantom)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_the_field_is_resumed(phantom: Dataset, tmp_path: Path) -> None:
+    """Run folders of a version that had no post-processing."""
+    run = Run.create(tmp_path / "run", csa(), phantom)
+    path = run.folder / "recipe.json"
+    text = path.read_text(encoding="utf-8")
+    start, stop = text.index(' "postprocessing"'), text.index(' "validate_every"')
+    path.write_text(text[:start] + text[stop:])
+    assert Run.create(run.folder, csa(), phantom).recipe == csa()
+
+
+def test_the_predictor_applies_the_recipes_or_what_it_is_told(phantom: Dataset, tmp_path: Path) -> None:
+    recipe = replace(csa(), patch_size=(32, 32), window_overlap=0.0, postprocessing=Postprocessing("all"))
+    run = Run.create(tmp_path / "run", recipe, phantom)
+    run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
+    scan = np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32)
+    raw = Predictor(run, device="cpu", postprocessing=Postprocessing()).segment(scan, "ct")
+    expected = keep_largest_component(raw, range(1, len(phantom.classes)))
+    assert (expected != raw).any(), "nothing to remove: the comparison below would say nothing"
+    np.testing.assert_array_equal(Predictor(run, device="cpu").segment(scan, "ct"), expected)
+    with pytest.raises(InputError, match="names 'liver'"):
+        Predictor(run, device="cpu", postprocessing=Postprocessing(("liver",)))

@@ -1,0 +1,255 @@
+"""The run folder: what it holds, what it refuses, and what a kill in the middle of a write leaves usable."""
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from unpaired.data.dataset import Dataset, with_splits
+from unpaired.data.splits import labeled_fraction
+from unpaired.errors import InputError
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.fcn import FCNConfig
+from unpaired.networks.weights import load_weights
+from unpaired.recipe import Recipe, build_method
+from unpaired.recipes.phantom import csa
+from unpaired.runs.run import Run, training_modalities
+
+RECIPE = replace(csa(), network=FCNConfig(width=2, dropout=0.0), patch_size=(32, 32), steps=2)
+
+
+@pytest.fixture
+def run(phantom: Dataset, tmp_path: Path) -> Run:
+    return Run.create(tmp_path / "run", RECIPE, phantom, "phantom/csa")
+
+
+def saved(run: Run, recipe: Recipe = RECIPE) -> Run:
+    """The run with fresh weights as its best and last."""
+    method = build_method(recipe, run.modalities, len(run.dataset.classes))
+    run.save_weights(method.network, "best")
+    run.save_weights(method.network, "last")
+    return run
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_what_is_written_is_read_back(run: Run, phantom: Dataset) -> None:
+    opened = Run.open(run.folder)
+    assert opened.recipe == RECIPE
+    for stored, case in zip(opened.dataset.cases, phantom.cases, strict=True):
+        assert (stored.id, stored.split, stored.image.resolve()) == (case.id, case.split, case.image.resolve())
+    assert opened.modalities == ("ct", "bssfp", "lge")
+    assert "phantom/csa" in (run.folder / "README.txt").read_text(encoding="utf-8")
+    versions = json.loads((run.folder / "versions.json").read_text(encoding="utf-8"))
+    assert versions["torch"] == torch.__version__.split("+")[0] or versions["torch"] == torch.__version__
+    assert {"unpaired", "python", "platform", "command", "git", "started"} <= set(versions)
+
+
+def test_the_same_recipe_and_split_open_the_run_again_untouched(run: Run, phantom: Dataset) -> None:
+    before = listing(run.folder)
+    assert Run.create(run.folder, RECIPE, phantom) == run
+    assert listing(run.folder) == before
+
+
+def test_files_may_be_read_by_others(run: Run) -> None:
+    saved(run)
+    run.save_state({"step": 1})
+    run.append_rows("log", [{"step": 1}])
+    probe = run.folder / "probe"
+    probe.touch()
+    usual = stat.S_IMODE(probe.stat().st_mode)
+    for path in run.folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == usual, path.name
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (replace(RECIPE, steps=3), r"recipe\.steps is 2 there and 3 here"),
+        (replace(RECIPE, method=SupervisedConfig()), "recipe.method.type is .*CSAConfig.* there"),
+        (replace(RECIPE, network=replace(FCNConfig(dropout=0.0), width=4)), r"network\.width is 2 there and 4 here"),
+    ],
+)
+def test_another_recipe_is_refused(run: Run, phantom: Dataset, changed: Recipe, message: str) -> None:
+    before = listing(run.folder)
+    with pytest.raises(InputError, match=message):
+        Run.create(run.folder, changed, phantom)
+    assert listing(run.folder) == before
+
+
+def test_another_split_is_refused(run: Run, phantom: Dataset) -> None:
+    moved = with_splits(phantom, {phantom.of(split="validation")[0].id: "train"})
+    with pytest.raises(InputError, match="another split"):
+        Run.create(run.folder, RECIPE, moved)
+
+
+def test_another_labeled_fraction_is_another_split(run: Run, phantom: Dataset, tmp_path: Path) -> None:
+    half, all_labels = labeled_fraction(phantom, 0.5), phantom
+    with pytest.raises(InputError, match="another split"):
+        Run.create(run.folder, RECIPE, half)
+    few = Run.create(tmp_path / "few", RECIPE, half)
+    assert Run.create(few.folder, RECIPE, half) == few
+    hidden = [case.id for case in half.of(split="train", labeled=False)]
+    assert json.loads((few.folder / "split.json").read_text(encoding="utf-8"))["unlabeled"] == hidden
+    assert [case.id for case in few.dataset.of(split="train", labeled=False)] == hidden
+    with pytest.raises(InputError, match="another split"):
+        Run.create(few.folder, RECIPE, all_labels)
+
+
+def test_a_run_from_before_split_files_named_unlabeled_cases_goes_on(phantom: Dataset, tmp_path: Path) -> None:
+    half = labeled_fraction(phantom, 0.5)
+    run = Run.create(tmp_path / "run", RECIPE, half)
+    path = run.folder / "split.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["unlabeled"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert Run.create(run.folder, RECIPE, half) == run
+    with pytest.raises(InputError, match="another split"):
+        Run.create(run.folder, RECIPE, phantom)
+
+
+def test_a_folder_with_other_things_is_refused(phantom: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="is no run folder"):
+        Run.create(tmp_path, RECIPE, phantom)
+    with pytest.raises(InputError, match="is no run folder"):
+        Run.create(tmp_path / "thesis.tex", RECIPE, phantom)
+    with pytest.raises(InputError, match="can't write"):
+        Run.create(tmp_path / "thesis.tex" / "below" / "a file", RECIPE, phantom)
+    assert list(listing(tmp_path)) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "dataset.json", "split.json"])
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"[]", b"3", None])
+def test_a_damaged_run_is_refused_in_one_line(run: Run, phantom: Dataset, name: str, content: bytes | None) -> None:
+    path = run.folder / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        Run.create(run.folder, RECIPE, phantom).load_method()
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_come_back(run: Run) -> None:
+    method = build_method(RECIPE, run.modalities, 6)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(0.5)
+    run.save_weights(method.network, "best")
+    loaded = run.load_method("best")
+    assert not loaded.training
+    expected = method.network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.network.state_dict().items())
+
+
+def test_weights_that_are_missing_broken_or_anothers_are_named(run: Run) -> None:
+    with pytest.raises(InputError, match=r"found no weights at .*weights_best\.safetensors; has the run been trained"):
+        run.load_method()
+    with pytest.raises(InputError, match="weights are best or last"):
+        run.load_method("bset")
+    saved(run)
+    whole = run.weights("best").read_bytes()
+    for broken in (b"", whole[:100], whole[:-1], b"\x00" * 64):
+        run.weights("best").write_bytes(broken)
+        with pytest.raises(InputError, match="no readable weight file") as caught:
+            run.load_method("best")
+        assert "\n" not in str(caught.value)
+    wide = build_method(replace(RECIPE, network=FCNConfig(width=4)), run.modalities, 6).network
+    with pytest.raises(InputError, match="weights of another network") as caught:
+        load_weights(wide, run.weights("last"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not torch", b"\x80\x02cos\nsystem\n.", b"PK\x03\x04 cut short"])
+def test_a_broken_state_is_named(run: Run, content: bytes) -> None:
+    assert run.load_state() is None
+    (run.folder / "resume.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"resume\.pt can't be read .*; delete it") as caught:
+        run.load_state()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_comes_back(run: Run) -> None:
+    run.save_state({"step": 7, "weights": {"a": torch.arange(3)}})
+    state = run.load_state()
+    assert state is not None
+    assert state["step"] == 7
+    assert torch.equal(state["weights"]["a"], torch.arange(3))
+
+
+def test_a_full_disk_keeps_the_state_that_was_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.save_state({"step": 1})
+    before = listing(run.folder)
+    write_bytes = Path.write_bytes
+
+    def half(path: Path, data: bytes) -> int:
+        write_bytes(path, bytes(data)[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    for write in (lambda: run.save_state({"step": 2}), lambda: saved(run)):
+        with pytest.raises(InputError, match=r"can't write .*: No space left on device"):
+            write()
+    assert listing(run.folder) == before
+
+
+def test_rows_are_read_back_as_text(run: Run) -> None:
+    assert run.rows("log") == []
+    run.append_rows("log", [])
+    assert not (run.folder / "log.csv").exists()
+    run.append_rows("log", [{"step": 1, "loss": 0.5}])
+    run.append_rows("log", [{"step": 2, "loss": 0.25}])
+    assert (run.folder / "log.csv").read_text(encoding="utf-8") == "step,loss\n1,0.5\n2,0.25\n"
+    assert run.rows("log") == [{"step": "1", "loss": "0.5"}, {"step": "2", "loss": "0.25"}]
+
+
+def test_a_run_keeps_the_columns_it_began_with(run: Run) -> None:
+    run.append_rows("log", [{"step": 1, "loss": 0.5, "old": 3}])
+    run.append_rows("log", [{"step": 2, "new": 7, "loss": 0.25}])
+    assert (run.folder / "log.csv").read_text(encoding="utf-8") == "step,loss,old\n1,0.5,3\n2,0.25,\n"
+
+
+WHOLE = "step,loss,seconds\n1,0.5,0.1\n10,0.25,0.9\n20,0.125,1.8\n"
+
+
+@pytest.mark.parametrize("cut", range(len(WHOLE) + 1))
+def test_a_log_torn_anywhere_can_be_gone_on_with(run: Run, cut: int) -> None:
+    """kill -9 in the middle of a write: the steps that were saved stay once, the torn line goes."""
+    (run.folder / "log.csv").write_text(WHOLE[:cut])
+    complete = WHOLE[:cut].count("\n") - 1
+    run.forget_rows_from(10)
+    steps = [row["step"] for row in run.rows("log")]
+    # A row that lacks nothing but its end may stay; a step must never be there twice or out of order.
+    assert steps[: min(max(complete, 0), 2)] == ["1", "10"][: min(max(complete, 0), 2)]
+    assert len(steps) <= min(max(complete, 0) + 1, 2)
+    run.append_rows("log", [{"step": 20, "loss": 0.125, "seconds": 1.8}])
+    assert run.rows("log")[-1] == {"step": "20", "loss": "0.125", "seconds": "1.8"}
+
+
+def test_forgetting_everything_leaves_no_file(run: Run) -> None:
+    run.append_rows("validation", [{"step": 2, "dice": 1}])
+    run.forget_rows_from(-1)
+    assert not (run.folder / "validation.csv").exists()
+    run.forget_rows_from(-1)
+
+
+def test_a_run_knows_the_modalities_that_can_be_trained(phantom: Dataset) -> None:
+    without = replace(
+        phantom,
+        cases=tuple(replace(case, label=None) if case.modality == "ct" else case for case in phantom.cases),
+    )
+    assert training_modalities(RECIPE, without) == ("bssfp", "lge")
+    assert training_modalities(replace(RECIPE, modalities=("lge",)), without) == ("lge",)
+    with pytest.raises(InputError, match="no labeled training case of modality 'ct'"):
+        training_modalities(replace(RECIPE, modalities=("ct",)), without)
+    with pytest.raises(InputError, match=r"'lg'; did you mean lge"):
+        training_modalities(replace(RECIPE, modalities=("lg",)), without)
+    nobody = replace(phantom, cases=tuple(replace(case, split=None) for case in phantom.cases))
+    with pytest.raises(InputError, match="unpaired split"):
+        training_modalities(RECIPE, nobody)

@@ -1,0 +1,163 @@
+"""Stored scores are noticed to be of other files, and of nothing else: by content, whatever copying did to times."""
+
+import hashlib
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from unpaired.cli import main
+from unpaired.comparison.contenders import read_contender
+from unpaired.data.images import write_image
+from unpaired.errors import InputError
+from unpaired.scores.evaluate import evaluate_folders
+from unpaired.scores.freshness import require_fresh, stale_predictions, stale_references, unchecked
+from unpaired.scores.scores import ScoredFiles
+from unpaired.scores.tables import read_evaluation, write_evaluation
+
+CLASSES = {1: "LV"}
+
+
+def label_map(shift=0):
+    array = np.zeros((8, 9, 6), np.uint8)
+    array[2 + shift : 5 + shift, 3:6, 2:4] = 1
+    return array
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Predictions of a, b and (broken) c, none of d; references of all; their scores stored beside."""
+    for name in "abcd":
+        write_image(tmp_path / "references" / f"{name}.nii.gz", label_map(), np.eye(4))
+    for name in "ab":
+        write_image(tmp_path / "run" / "predictions" / f"{name}.nii.gz", label_map(1), np.eye(4))
+    (tmp_path / "run" / "predictions" / "c.nii.gz").write_bytes(b"broken")
+    evaluation = evaluate_folders(tmp_path / "run" / "predictions", tmp_path / "references", CLASSES)
+    write_evaluation(evaluation, tmp_path / "run" / "evaluation")
+    return tmp_path / "run"
+
+
+def stored(run):
+    return read_evaluation(run / "evaluation")
+
+
+def references(run):
+    return {name: run.parent / "references" / f"{name}.nii.gz" for name in "abcd"}
+
+
+def stale(run):
+    one = stored(run)
+    found = [*stale_predictions(one, run / "predictions"), *stale_references(one, references(run))]
+    return [(item.case, item.what) for item in found]
+
+
+def test_scores_say_what_they_were_made_of(run):
+    sums = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in run.parent.rglob("*.nii.gz")}
+    known = {one.case: one for one in stored(run).files}
+    a, c = run / "predictions" / "a.nii.gz", run / "predictions" / "c.nii.gz"
+    reference = references(run)
+    assert known["a"] == ScoredFiles("a", "a.nii.gz", sums[a], "a.nii.gz", sums[reference["a"]])
+    assert known["c"].prediction_sha256 == sums[c], "failures too"
+    assert known["d"] == ScoredFiles("d", None, None, "d.nii.gz", sums[reference["d"]])
+    assert list(known) == ["a", "b", "c", "d"]
+    assert stale(run) == []
+
+
+def test_other_times_are_no_change(run, tmp_path):
+    for number, path in enumerate(run.rglob("*.nii.gz")):
+        os.utime(path, (10**9 + number, 10**9 + number))
+    assert stale(run) == []
+    shutil.copytree(run, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert (
+        list(stale_predictions(read_evaluation(tmp_path / "copy" / "evaluation"), tmp_path / "copy/predictions")) == []
+    )
+
+
+def test_a_change_shows_whatever_its_time_and_size(run):
+    path = run / "predictions" / "a.nii.gz"
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert stale(run) == [("a", "prediction changed")]
+
+
+def test_a_prediction_that_came_since_is_not_the_failure_that_was_stored(run):
+    write_image(run / "predictions" / "d.nii.gz", label_map(), np.eye(4))
+    assert stale(run) == [("d", "prediction came")]
+
+
+def test_a_file_that_is_gone_says_nothing(run):
+    (run / "predictions" / "a.nii.gz").unlink()
+    references(run)["b"].unlink()
+    assert stale(run) == []
+    assert unchecked(stored(run), run / "predictions") == ""
+    shutil.rmtree(run / "predictions")
+    assert stale(run) == []
+    for folder in (run / "predictions", None):
+        assert "are not there" in unchecked(stored(run), folder)
+
+
+def test_a_reference_that_changed(run):
+    write_image(references(run)["b"], label_map(2), np.eye(4))
+    assert stale(run) == [("b", "reference changed")]
+
+
+def test_scores_of_an_older_version_are_read_and_not_judged(run):
+    path = run / "evaluation" / "scores.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["files"]
+    path.write_text(json.dumps(document))
+    write_image(run / "predictions" / "a.nii.gz", label_map(2), np.eye(4))
+    assert stored(run).files == ()
+    assert stale(run) == []
+    assert "didn't note which label maps" in unchecked(stored(run), run / "predictions")
+
+
+def test_one_line_names_the_cases_and_the_way_out(run):
+    for name in "abd":
+        write_image(run / "predictions" / f"{name}.nii.gz", label_map(2), np.eye(4))
+    write_image(run / "predictions" / "c.nii.gz", label_map(2), np.eye(4))
+    with pytest.raises(InputError) as error:
+        require_fresh(stored(run), run / "evaluation", run / "predictions")
+    message = str(error.value)
+    assert "\n" not in message
+    assert "the prediction changed of a, b, c; the prediction came of d" in message
+    assert f"unpaired evaluate {run / 'predictions'}" in message
+
+
+def test_a_stale_method_is_no_contender(run):
+    assert len(read_contender(str(run)).seeds) == 1
+    write_image(run / "predictions" / "a.nii.gz", label_map(2), np.eye(4))
+    for place in (run, run / "evaluation", run / "evaluation" / "scores.json"):
+        with pytest.raises(InputError, match="scores of other files"):
+            read_contender(str(place))
+
+
+def compare(run, capsys, *more):
+    shutil.copytree(run, run.parent / "other", dirs_exist_ok=True)
+    code = main(
+        ["compare", str(run), str(run.parent / "other"), "--no-report", "--out", str(run.parent / "out"), *more]
+    )
+    return code, capsys.readouterr()
+
+
+@pytest.mark.parametrize("what", ["predictions", "references"])
+def test_compare_refuses_them(run, capsys, what):
+    for name in "cd":  # failures
+        write_image(run / "predictions" / f"{name}.nii.gz", label_map(), np.eye(4))
+    write_evaluation(evaluate_folders(run / "predictions", run.parent / "references", CLASSES), run / "evaluation")
+    more = ("--reference", str(run.parent / "references"), "--classes", "1:LV")
+    assert compare(run, capsys, *more)[0] == 0
+    shutil.rmtree(run.parent / "out")
+    changed = run if what == "predictions" else run.parent
+    write_image(changed / what / "b.nii.gz", label_map(2), np.eye(4))
+    code, said = compare(run, capsys, *more)
+    assert code == 2
+    assert said.err.count("\n") == 1
+    assert f"the {what[:-1]} changed of b" in said.err
+    assert not (run.parent / "out").exists()

@@ -1,0 +1,106 @@
+"""Tables never show a number without its counts, and files read back what was written."""
+
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from unpaired.errors import InputError
+from unpaired.scores.scores import Evaluation, Failure, Score
+from unpaired.scores.tables import markdown_table, read_evaluation, score_table, write_evaluation
+
+EVALUATION = Evaluation(
+    [
+        Score("a", "p1", "ct", "LV", "scored", 0.9, 5.0, 4.0, 1.25, 1.3, 10.0, 11.0),
+        Score("a", "p1", "ct", "RV", "missed", 0.0, 99.0, 99.0, 99.0, 99.0, 0.0, 3.0),
+        Score("b", "p2", "mr", "LV", "not_applicable"),
+    ],
+    [Failure("c", "c.nii.gz: truncated")],
+)
+
+
+def printed(evaluation):
+    console = Console(file=io.StringIO(), width=140)
+    console.print(score_table(evaluation))
+    return console.file.getvalue()
+
+
+def test_markdown_shows_counts_and_no_number_where_nothing_was_scored():
+    lines = markdown_table(EVALUATION).splitlines()
+    assert lines[2] == "| ct | LV | 0.900 | 4.00 | 1.25 | 1 | 1 | 0 | 0 |"
+    assert lines[3] == "| ct | RV | – | – | – | 1 | 0 | 1 | 0 |"
+    assert lines[4] == "| ct | mean | 0.450 | 51.50 | 50.12 | 2 | 1 | 1 | 0 |"
+    assert lines[5] == "| mr | LV | – | – | – | 0 | 0 | 0 | 0 |"
+    assert "voxel surface" in lines[7]
+    assert "image diagonal" in lines[7]
+    assert lines[-1] == "- `c`: c.nii.gz: truncated"
+
+
+def test_terminal_table_says_the_same():
+    text = printed(EVALUATION)
+    assert "0.450" in text
+    assert "1 case failed" in text
+    assert "left out of the distances" in printed(Evaluation(EVALUATION.scores, [], "excluded"))
+
+
+def test_a_class_name_with_a_bar_does_not_break_the_markdown():
+    evaluation = Evaluation([Score("a", "p", "ct", "L|R", "missed", 0.0)], [])
+    assert "L\\|R" in markdown_table(evaluation)
+
+
+def test_markup_in_names_is_printed_as_it_is():
+    assert "[red]" in printed(Evaluation([Score("a", "p", "ct", "[red]LV", "missed", 0.0)], []))
+
+
+def test_written_scores_read_back_equal(tmp_path):
+    write_evaluation(EVALUATION, tmp_path / "new" / "scores")
+    assert read_evaluation(tmp_path / "new" / "scores") == EVALUATION
+    assert sorted(file.name for file in (tmp_path / "new" / "scores").iterdir()) == [
+        "patients.csv",
+        "scores.csv",
+        "scores.json",
+    ]
+
+
+def test_csv_has_a_row_per_case_and_class_and_empty_cells_for_no_number(tmp_path):
+    write_evaluation(EVALUATION, tmp_path)
+    with (tmp_path / "scores.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["scored", "missed", "not_applicable"]
+    assert (rows[0]["dice"], rows[0]["reference_ml"]) == ("0.9", "11.0")
+    assert rows[2]["dice"] == ""
+
+
+def test_an_evaluation_of_failures_only_can_be_written_and_printed(tmp_path):
+    evaluation = Evaluation([], EVALUATION.failures, "excluded")
+    write_evaluation(evaluation, tmp_path)
+    assert read_evaluation(tmp_path) == evaluation
+    assert "truncated" in markdown_table(evaluation)
+    assert "1 case failed" in printed(evaluation)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "expected JSON"),
+        ("[]", "schema 2, found none"),
+        ('{"schema": 1}', "schema 2, found schema 1"),
+        ('{"schema": 2}', "'scores'"),
+        ('{"schema": 2, "scores": [{"x": 1}]}', "not the scores of this version"),
+        (
+            '{"schema": 2, "scores": [], "failures": [], "policy": "zero", "surface": "voxel", "tolerances_mm": [], '
+            '"class_tolerances_mm": {}, "presets": []}',
+            "policy, surface",
+        ),
+    ],
+)
+def test_bad_score_files_are_named(tmp_path, text, message):
+    (tmp_path / "scores.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_evaluation(tmp_path)
+
+
+def test_missing_scores_are_named(tmp_path):
+    with pytest.raises(InputError, match="unpaired evaluate"):
+        read_evaluation(tmp_path)

@@ -1,0 +1,172 @@
+"""`unpaired features`: everything is written, and bad inputs end in one line and exit code 2."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unpaired import cli
+from unpaired.data.manifest import write_dataset
+from unpaired.methods.structured_consistency import SSCConfig
+from unpaired.networks.adapt import AdaptedConfig
+from unpaired.networks.unet import UNetConfig
+from unpaired.recipe import Recipe, build_method
+from unpaired.runs.run import Run
+from unpaired.studies.attention.study import ClassAttention
+from unpaired.studies.plan import Options, make_plan, read_members
+
+LAYERS = [f"group{number}" for number in range(1, 10)]
+
+
+@pytest.fixture(scope="session")
+def both(runs, tmp_path_factory):
+    """The folder that the command wrote about both runs."""
+    out = tmp_path_factory.mktemp("features")
+    assert (
+        cli.main(["features", *(str(run.folder) for run in runs.values()), "--out", str(out), "--device", "cpu"]) == 0
+    )
+    return out
+
+
+def test_everything_is_written(both):
+    page = (both / "features.html").read_text(encoding="utf-8")
+    for part in ("localization", "layers", "classes", "maps", "affinities", "segmentations", "how"):
+        assert f'id="{part}"' in page
+    assert "<script" not in page
+    document = json.loads((both / "localization.json").read_text(encoding="utf-8"))
+    assert (document["runs"], document["layers"], document["modalities"]) == (["msbn", "csa"], LAYERS, ["ct", "lge"])
+    assert document["chosen_on"] == {"ct": "validation", "lge": "validation"}
+    rows = list(csv.DictReader((both / "localization.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["run"] for row in rows} == {"msbn", "csa"}
+    assert 'href="affinities.csv"' in page
+    names = {path.name for path in (both / "figures").iterdir()}
+    assert {"affinity_csa.png", "maps_msbn_ct.png", "segmentations.png", "localization_lge_best.svg"} <= names
+    for name in names:
+        assert f'href="figures/{name}"' in page
+
+
+def unused(*_):
+    raise AssertionError
+
+
+def test_an_ssc_run_shows_its_attention(phantom, tmp_path, monkeypatch):
+    method = SSCConfig(scales=("encoder3", "decoder2"))
+    network = UNetConfig(width=4, blocks=(1, 1, 1))
+    run = Run.create(tmp_path / "ssc", Recipe(network, method, (48, 48), steps=1, modalities=("ct", "lge")), phantom)
+    trained = build_method(run.recipe, run.modalities, len(phantom.classes))
+    run.save_weights(trained.network, "best")
+    run.append_rows("log", [{"step": step, "loss": 1, "term/class_distance/1": 0.5 / step} for step in (1, 10)])
+    run.save_state({"step": 1, "method": trained.state_dict()})
+    monkeypatch.setattr("unpaired.report.features_page.DPI", 20)
+    assert cli.main(["features", str(run.folder), "--device", "cpu", "--layers", "decoder2"]) == 0
+    page = (run.folder / "features" / "features.html").read_text(encoding="utf-8")
+    assert 'id="attention"' in page
+    assert "LV from 0.5 to 0.05" in page
+    names = {path.name for path in (run.folder / "features" / "figures").iterdir()}
+    assert {"correlation_ssc.png", "attention_ssc_ct.png", "attention_ssc_lge.png"} <= names
+    rows = list(csv.DictReader((run.folder / "features" / "correlations.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 2 * 2 * len(phantom.classes) ** 2
+    sums: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        key = row["scale"], row["modality"], row["class"]
+        sums[key] = sums.get(key, 0) + float(row["r"])
+    assert all(total == pytest.approx(1, abs=1e-4) for total in sums.values())
+    (run.folder / "resume.pt").unlink()
+    members = read_members([str(run.folder)])
+    found = ClassAttention()
+    found.add(members[0], make_plan(members, None, Options()), unused, unused, [], "cpu")
+    assert (found.correlations, found.attention, len(found.distances)) == ([], [], 1)
+    assert found.notes[0].startswith("ssc: no attention to show: ")
+
+
+def test_only_test_patients_are_reported(both, phantom):
+    rows = csv.DictReader((both / "localization.csv").read_text(encoding="utf-8").splitlines())
+    assert {row["case"] for row in rows} == {case.id for name in ("ct", "lge") for case in phantom.of(name, "test")}
+
+
+def test_one_run_goes_into_its_folder_and_its_layers_can_be_chosen(runs, capsys):
+    folder = runs["csa"].folder
+    arguments = ["--layers", "group3", "group4", "--json", "--device", "cpu"]
+    assert cli.main(["features", str(folder), *arguments]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["layers"], document["folder"]) == (["group3", "group4"], str(folder / "features"))
+    assert (folder / "features" / "features.html").is_file()
+    shutil.rmtree(folder / "features")
+
+
+def test_bare_predictions_stand_in_the_grid(runs, manifest, tmp_path, capsys):
+    arguments = [f"a={runs['csa'].predictions}", f"b={runs['msbn'].predictions}", "--out", str(tmp_path)]
+    assert cli.main(["features", *arguments, "--data", str(manifest)]) == 0
+    page = (tmp_path / "features.html").read_text(encoding="utf-8")
+    assert 'id="segmentations"' in page
+    assert 'id="localization"' not in page
+    assert cli.main(["features", *arguments]) == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert cli.main(["features", *arguments, "--device", "cpu"]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    return message
+
+
+def test_bad_inputs_are_one_line(runs, phantom, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    csa, msbn = (str(runs[name].folder) for name in ("csa", "msbn"))
+    assert "expected at least one run" in refused([], capsys)
+    assert "found none at nowhere" in refused(["nowhere"], capsys)
+    assert "two runs are called 'csa'" in refused([csa, csa], capsys)
+    assert "name each seed's run apart" in refused([f"x={csa},{msbn}"], capsys)
+    assert "did you mean group4" in refused([csa, "--layers", "grop4"], capsys)
+    assert "no layer 'encoder1'" in refused([csa, "--pair", "group4", "encoder1"], capsys)
+    assert "no layer 'x'" in refused([csa, "--layer", "x"], capsys)
+    assert "no run 'cas'" in refused([csa, msbn, "--baseline", "cas"], capsys)
+    unlabeled = replace(phantom, cases=tuple(replace(case, label=None) for case in phantom.cases))
+    write_dataset(unlabeled, tmp_path / "unlabeled.json")
+    assert "no labeled case" in refused([csa, "--data", "unlabeled.json"], capsys)
+    other = replace(phantom, classes=(*phantom.classes, "liver"))
+    write_dataset(other, tmp_path / "other.json")
+    assert "look at runs of one dataset" in refused([csa, "--data", "other.json"], capsys)
+
+
+def test_runs_that_do_not_fit_together_are_refused(runs, phantom, tmp_path, capsys):
+    recipe: Recipe = runs["csa"].recipe
+    csa = str(runs["csa"].folder)
+    mlp = AdaptedConfig(
+        "torch.nn:Conv2d", keywords={"channels": "in_channels", "classes": "out_channels", "spatial_dims": ""}
+    )
+    mlp = replace(mlp, arguments={"kernel_size": 1})
+    plain = replace(recipe, network=mlp, method=runs["msbn"].recipe.method)
+    Run.create(tmp_path / "plain", plain, phantom)
+    assert "no named feature maps" in refused([str(tmp_path / "plain")], capsys)
+    Run.create(tmp_path / "unet", replace(plain, network=UNetConfig(width=2)), phantom)
+    assert "runs of different networks" in refused([csa, str(tmp_path / "unet")], capsys)
+    swapped = {case.id: {"test": "train", "train": "test"}.get(case.split or "", case.split) for case in phantom.cases}
+    cases = tuple(replace(case, split=swapped[case.id]) for case in phantom.cases)
+    Run.create(tmp_path / "swapped", recipe, replace(phantom, cases=cases))
+    assert "look at runs of one split" in refused([csa, str(tmp_path / "swapped")], capsys)
+
+
+def test_channels_are_never_chosen_on_the_patients_reported(runs, phantom, tmp_path, capsys):
+    no_others = tuple(replace(case, label=case.label if case.split == "test" else None) for case in phantom.cases)
+    write_dataset(replace(phantom, cases=no_others), tmp_path / "data.json")
+    message = refused([str(runs["csa"].folder), "--data", str(tmp_path / "data.json")], capsys)
+    assert "--choose-on" in message
+    assert "flatter" in message
+
+
+def test_a_report_links_to_the_page(runs, tmp_path):
+    from unpaired.report.page import _files
+
+    run = runs["msbn"].folder
+    before = list(_files(Path(run), Path(run / "predictions"), run / "report.html"))
+    (run / "features").mkdir()
+    (run / "features" / "features.html").write_text("x")
+    after = list(_files(Path(run), Path(run / "predictions"), run / "report.html"))
+    assert set(after) - set(before) == {("what the network learned", "features/features.html")}
+    shutil.rmtree(run / "features")

@@ -1,0 +1,250 @@
+"""The test against scipy and sign patterns counted one by one; Holm and the interval against hand-made numbers."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from unpaired import statistics
+from unpaired.errors import InputError
+from unpaired.statistics import (
+    bootstrap_interval,
+    holm,
+    patients_needed,
+    signed_rank,
+    smallest_p,
+)
+
+few = st.lists(st.integers(-4, 4), min_size=1, max_size=9)
+floats = st.lists(st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3)), min_size=1, max_size=30)
+
+
+def counted(differences):
+    """Two-sided p by trying every sign of every rank that isn't a zero's."""
+    ranks = stats.rankdata(np.abs(differences))
+    observed = sum(rank for rank, d in zip(ranks, differences, strict=True) if d > 0)
+    moved = [rank for rank, d in zip(ranks, differences, strict=True) if d != 0]
+    sums = [
+        sum(r for r, s in zip(moved, signs, strict=True) if s) for signs in itertools.product((0, 1), repeat=len(moved))
+    ]
+    below, above = sum(s <= observed for s in sums), sum(s >= observed for s in sums)
+    return min(1.0, 2 * min(below, above) / len(sums))
+
+
+# ---- signed_rank
+
+
+def test_a_case_by_hand():
+    # |d| 1, 2, 3, 4 have the ranks 1 to 4; W- = 1. Of 16 sign patterns those with W- of 0 or 1 are 2: p = 2 * 2/16.
+    test = signed_rank([-1.0, 2.0, 3.0, 4.0])
+    assert (test.n, test.zeros, test.positive, test.negative) == (4, 0, 9.0, 1.0)
+    assert test.p == 0.25
+    assert test.effect == 0.8  # (9 - 1) / 10
+    assert test.exact
+
+
+def test_ties_and_zeros_by_hand():
+    # Ranks of |d|: the zero 1, the ones 2.5 each, the five 4. The zero's rank is dropped: W+ = 6.5, W- = 2.5.
+    # Of 8 patterns of (2.5, 2.5, 4) those with a sum up to 2.5 are {}, {2.5}, {2.5}: p = 2 * 3/8.
+    test = signed_rank([0.0, 1.0, -1.0, 5.0])
+    assert (test.zeros, test.positive, test.negative, test.p) == (1, 6.5, 2.5, 0.75)
+    assert test.effect == pytest.approx(4 / 10)
+
+
+@settings(deadline=None)
+@given(few)
+def test_p_counts_every_pattern_of_signs(differences):
+    test = signed_rank(np.array(differences, dtype=float))
+    assert test.p == pytest.approx(counted(differences), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=10)
+@given(few.filter(lambda values: len(values) > 1 and any(values)))
+def test_scipys_permutations_agree(differences):
+    method = stats.PermutationMethod(n_resamples=2**10)  # at least 2^9 patterns: scipy then tries each
+    p = stats.wilcoxon(np.array(differences, dtype=float), zero_method="pratt", method=method).pvalue
+    assert signed_rank(differences).p == pytest.approx(p, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 5, 20, 50, 200])
+def test_scipys_exact_p_without_ties(n):
+    differences = np.random.default_rng(n).normal(0.2, 1, n)
+    found = signed_rank(differences)
+    assert found.exact
+    assert found.p == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue, rel=1e-9)
+
+
+def test_many_patients_follow_the_normal_law_as_in_scipy():
+    differences = np.round(np.random.default_rng(3).normal(0.05, 1, 900), 1)  # ties and zeros
+    found = signed_rank(differences)
+    theirs = stats.wilcoxon(differences, zero_method="pratt", correction=False, method="asymptotic").pvalue
+    assert not found.exact
+    assert found.p == pytest.approx(theirs, rel=1e-9)
+
+
+def test_the_normal_law_takes_over_without_a_jump(monkeypatch):
+    differences = np.random.default_rng(4).normal(0.1, 1, 400)
+    exact = signed_rank(differences).p
+    monkeypatch.setattr(statistics, "EXACT_UP_TO", 100)
+    assert signed_rank(differences).p == pytest.approx(exact, abs=1e-3)
+
+
+@given(floats)
+def test_the_other_direction_has_the_same_p_and_the_opposite_effect(differences):
+    values = np.array(differences)
+    one, other = signed_rank(values), signed_rank(-values)
+    assert (one.p, one.positive, one.effect) == (other.p, other.negative, -other.effect)
+    assert 0 < one.p <= 1
+    assert -1 <= one.effect <= 1
+    assert one.positive + one.negative <= one.n * (one.n + 1) / 2
+
+
+@given(floats, st.sampled_from([1e-4, 0.1, 3.0, 1e5]))
+def test_the_unit_does_not_matter(differences, factor):
+    values = np.array(differences)
+    one, other = signed_rank(values), signed_rank(values * factor)
+    assert one.p == pytest.approx(other.p, rel=1e-12)
+    assert one.effect == pytest.approx(other.effect, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", range(1, 12))
+def test_when_every_patient_gains_p_is_the_smallest_there_is(n):
+    test = signed_rank(np.arange(1.0, n + 1))
+    assert test.p == smallest_p(n) == min(1, 2 / 2**n)
+    assert test.effect == 1
+
+
+def test_the_smallest_p_that_the_design_names():
+    assert smallest_p(9) == pytest.approx(0.004, abs=1e-4)
+    assert smallest_p(4) == 0.125
+    assert smallest_p(0) == 1
+
+
+def test_rounding_of_floats_makes_neither_ranks_nor_zeros():
+    # 0.3 - 0.2 and 0.2 - 0.1 differ in the last digit; both are a tenth.
+    assert 0.3 - 0.2 != 0.2 - 0.1
+    assert signed_rank([0.3 - 0.2, -(0.2 - 0.1)]).positive == 1.5
+    assert signed_rank([0.1 + 0.2 - 0.3, 1.0]).zeros == 1
+
+
+def test_without_differences_nothing_is_significant():
+    test = signed_rank([0.0, 0.0, 0.0])
+    assert (test.p, test.effect, test.zeros) == (1, 0, 3)
+    nobody = signed_rank([])
+    assert (nobody.n, nobody.p, nobody.effect) == (0, None, None)
+
+
+@pytest.mark.parametrize("bad", [[1.0, math.nan], [math.inf], [[1.0, 2.0]]])
+def test_values_that_are_no_differences(bad):
+    with pytest.raises(InputError, match="one finite difference per patient"):
+        signed_rank(np.array(bad))
+    with pytest.raises(InputError, match="one finite difference per patient"):
+        bootstrap_interval(np.array(bad))
+
+
+# ---- Holm
+
+
+def test_holm_by_hand():
+    # Sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.06, 0.06, 0.04, and none below the one before.
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+
+
+def test_a_test_that_was_not_possible_does_not_count():
+    assert holm([0.02, None, 0.5]) == [0.04, None, 0.5]
+    assert holm([]) == []
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(p_values):
+    corrected = holm(p_values)
+    assert all(p <= q <= min(1, p * len(p_values)) + 1e-15 for p, q in zip(p_values, corrected, strict=True))
+    order = np.argsort(p_values, kind="stable")
+    assert all(np.diff(np.array(corrected)[order]) >= 0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
+def test_holm_rejects_what_the_step_down_procedure_rejects(p_values, alpha):
+    rejected = set()
+    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
+        if p_values[place] * (len(p_values) - rank) >= alpha:
+            break
+        rejected.add(int(place))
+    assert {place for place, p in enumerate(holm(p_values)) if p < alpha} == rejected
+
+
+@pytest.mark.parametrize("comparisons", [1, 2, 3, 8, 64])
+def test_patients_needed_is_the_first_number_that_suffices(comparisons):
+    n = patients_needed(comparisons)
+    assert comparisons * smallest_p(n) < 0.05 <= comparisons * smallest_p(n - 1)
+
+
+# ---- the interval
+
+
+def test_plain_percentiles_are_scipys():
+    differences = np.random.default_rng(5).normal(1, 2, 25)
+    ours = bootstrap_interval(differences, expanded=False)
+    theirs = stats.bootstrap(
+        (differences,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(6)
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.05)
+
+
+def test_the_interval_of_two_patients_by_counting():
+    # Means of two draws from {0, 1} are 0, 1/2, 1 with chances 1/4, 1/2, 1/4.
+    interval = bootstrap_interval([0.0, 1.0], level=0.4, expanded=False)  # percentiles 30 and 70
+    assert (interval.low, interval.high) == (0.5, 0.5)
+    interval = bootstrap_interval([0.0, 1.0], level=0.6, expanded=False)  # percentiles 20 and 80
+    assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+def test_with_few_patients_the_expanded_interval_holds_the_truth_where_plain_percentiles_do_not():
+    generator = np.random.default_rng(7)
+    hits = np.zeros(2)
+    for number in range(400):
+        differences = generator.normal(0, 1, 6)
+        for place, expanded in enumerate((False, True)):
+            found = bootstrap_interval(differences, resamples=1000, seed=number, expanded=expanded)
+            hits[place] += found.low <= 0 <= found.high
+    assert hits[0] / 400 < 0.90
+    assert hits[1] / 400 > 0.91
+
+
+@settings(deadline=None, max_examples=30)
+@given(floats.filter(lambda values: len(values) > 1))
+def test_the_interval_lies_among_the_patients_and_is_the_same_again(differences):
+    interval = bootstrap_interval(differences, resamples=300)
+    assert min(differences) - 1e-9 <= interval.low <= interval.high <= max(differences) + 1e-9
+    assert interval == bootstrap_interval(differences, resamples=300)
+
+
+def test_equal_differences_have_an_interval_of_one_point():
+    interval = bootstrap_interval([0.25] * 8)
+    assert (interval.low, interval.high) == (0.25, 0.25)
+
+
+def test_many_patients_are_drawn_one_resample_at_a_time():
+    differences = np.random.default_rng(8).normal(0, 1, 5000)
+    interval = bootstrap_interval(differences, resamples=500)
+    assert statistics.KEPT < 500 * 5000
+    half = 1.96 / np.sqrt(5000)  # the standard error of a mean of 5000 normal values
+    assert interval.low == pytest.approx(differences.mean() - half, abs=half / 3)
+    assert interval.high == pytest.approx(differences.mean() + half, abs=half / 3)
+    assert interval == bootstrap_interval(differences, resamples=500)
+
+
+def test_one_patient_has_no_interval():
+    assert bootstrap_interval([1.0]) is None
+    assert bootstrap_interval([]) is None
+
+
+@pytest.mark.parametrize(("level", "resamples"), [(0, 10), (1, 10), (0.95, 0)])
+def test_levels_that_are_none(level, resamples):
+    with pytest.raises(InputError, match="expected 0 < level < 1"):
+        bootstrap_interval([1.0, 2.0], level=level, resamples=resamples)
