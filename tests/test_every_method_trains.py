@@ -4,23 +4,20 @@ A term that was computed without gradient, or that nobody adds to the loss, trai
 the losses on unlabeled images in CMC's released code are of that kind.
 """
 
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-import unpaired.methods
+from every_method import CONFIGS, LATE
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import prepare
-from unpaired.methods.method import Method, MethodConfig, Objective
+from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes.phantom import csa
@@ -29,10 +26,6 @@ from unpaired.training.validate import validate
 C = 3
 NAMES = ("ct", "mr", "lge")
 UNET = UNetConfig(width=2, widest=4, blocks=(1, 1))
-LAYERS = {"layer_pairs": (("encoder1", "encoder2"),), "scales": ("encoder2", "encoder1"), "layer": "encoder2"}
-"""The network's feature maps, for the fields by which methods pick theirs."""
-LATE = 0.95
-"""Progress at which every ramp is up."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +57,6 @@ TRAIN_NOTHING = {"CMCReleasedConfig": {"csc", "cac"}}
 """Terms that reach no weight on purpose, because a released code that is kept as it is has them so."""
 IN_PAIRS = ("CMCReleasedConfig", "CMCReleasedConfig.mended")
 """Methods that compare unlabeled image i of one modality with image i of another, and refuse unequal numbers."""
-
-
-def method_configs() -> dict[str, MethodConfig]:
-    """Every config in the package that can be built, with its defaults on the network's feature maps. A method that
-    wraps another wraps the supervised one; a released code is there with its defects and `mended`."""
-    found: dict[str, MethodConfig] = {}
-    for module in pkgutil.iter_modules(unpaired.methods.__path__, "unpaired.methods."):
-        for name, value in vars(importlib.import_module(module.name)).items():
-            if not (inspect.isclass(value) and issubclass(value, MethodConfig)) or inspect.isabstract(value):
-                continue
-            names = {part.name for part in fields(value)}
-            layers = {field: layers for field, layers in LAYERS.items() if field in names}
-            inner = {"method": SupervisedConfig()} if "method" in names else {}
-            found[name] = value(**inner, **layers)
-            if hasattr(value, "mended"):
-                found[f"{name}.mended"] = replace(value.mended(), **layers)
-    return found
-
-
-CONFIGS = method_configs()
 
 
 def batches(name: str) -> dict[str, Batch]:

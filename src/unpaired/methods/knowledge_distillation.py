@@ -79,14 +79,17 @@ def distillation_loss(
 ) -> Scalar:
     """L_kd: the mean over all (pair of modalities, class) of the symmetric KL between soft confusion rows.
 
-    `logits` is {modality: logits}. Zero where no class is in two modalities ("skip"), or with one modality.
+    `logits` is {modality: logits}. Zero where no class is in two modalities ("skip"), or with one modality. Computed in
+    float32 at least: the sums over voxels pass what float16 can hold.
     """
-    means, present = zip(
-        *(class_mean_logits(logits[modality], batch) for modality, batch in batches.items()), strict=True
-    )
-    log_q = (torch.stack(means) / config.temperature).log_softmax(dim=-1)
-    counted = torch.stack(present) if config.absent == "skip" else torch.ones_like(torch.stack(present))
-    return mean_symmetric_divergence(log_q, counted)
+    some_logits = next(iter(logits.values()))
+    with torch.autocast(some_logits.device.type, enabled=False):
+        means, present = zip(
+            *(class_mean_logits(logits[modality], batch) for modality, batch in batches.items()), strict=True
+        )
+        log_q = (torch.stack(means) / config.temperature).log_softmax(dim=-1)
+        counted = torch.stack(present) if config.absent == "skip" else torch.ones_like(torch.stack(present))
+        return mean_symmetric_divergence(log_q, counted)
 
 
 def class_mean_logits(logits: Logits, batch: Batch) -> tuple[Float[Tensor, "class class"], Bool[Tensor, " class"]]:
