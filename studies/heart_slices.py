@@ -1,6 +1,6 @@
 """Real CT and MR hearts as single slices with colored masks (PNG): write label maps and a table of them.
 
-    python benchmarks/heart_slices.py FOLDER data/heart_slices
+    python studies/heart_slices.py FOLDER data/heart_slices
     unpaired import table data/heart_slices/table.csv data/heart_slices.json
 
 FOLDER holds chd68-ct (CT angiography, 28 axial slices of 5 patients) and hvsmr2-mr (MR, 30 slices of 4 patients, cut in

@@ -4,8 +4,8 @@ The script is the per-case function of TransUNet and Swin-Unet: distances in vox
 structure has HD95 0, an invented one Dice 1 and HD95 0. MONAI gets the spacing and averages as its metric classes do.
 No prediction is changed, unless `--erase` asks for a missed structure: it is taken out of copies, for all three.
 
-    python benchmarks/scores_compared.py PREDICTIONS REFERENCES --classes "1:LV,2:myo" [--erase VALUE CASE ...]
-    python benchmarks/scores_compared.py runs/csa/predictions runs/csa [--erase VALUE CASE ...]
+    python studies/scores_compared.py PREDICTIONS REFERENCES --classes "1:LV,2:myo" [--erase VALUE CASE ...]
+    python studies/scores_compared.py runs/csa/predictions runs/csa [--erase VALUE CASE ...]
 """
 
 import argparse
@@ -168,7 +168,7 @@ def main() -> None:
         f"{name} {importlib.metadata.version(name)}" for name in ("unpaired", "monai", "torch", "scipy")
     )
     print(f"{datetime.date.today()}  {platform.platform()}  Python {platform.python_version()}, {versions}")
-    print("python benchmarks/scores_compared.py " + " ".join(sys.argv[1:]) + "\n")
+    print("python studies/scores_compared.py " + " ".join(sys.argv[1:]) + "\n")
     print("| " + " | ".join(HEADINGS) + " |\n|---|---|" + "---:|" * (len(HEADINGS) - 2))
     for row in table:
         print("| " + " | ".join(row) + " |")

@@ -1,8 +1,8 @@
 """Which form of CMC's anatomical consistency (CAC) tells right from wrong when the scans are of different people?
 
-    python benchmarks/anatomical_consistency.py                                       heart phantom, slices
-    python benchmarks/anatomical_consistency.py --volumes                             heart phantom, 3D patches
-    python benchmarks/anatomical_consistency.py --manifest data/mscmrseg.json --patch 112 112 --spacing 1.3
+    python studies/anatomical_consistency.py                                       heart phantom, slices
+    python studies/anatomical_consistency.py --volumes                             heart phantom, 3D patches
+    python studies/anatomical_consistency.py --manifest data/mscmrseg.json --patch 112 112 --spacing 1.3
 
 Batches are drawn as in training (augmented, from random places, of different patients); reference label maps take the
 part of perfect predictions. For each form: its value when both modalities are right (its floor), and when the first is

@@ -1,6 +1,6 @@
 """Simulate abdominal CT on the anatomy of real label maps, where a label set is at hand and its scans are not.
 
-    python benchmarks/ct_on_labels.py LABELS data/simulated_ct
+    python studies/ct_on_labels.py LABELS data/simulated_ct
     unpaired import btcv data/simulated_ct data/ct.json
     unpaired import chaos CHAOS data/mr.json
     unpaired join data/ct.json data/mr.json --out data/abdomen.json

@@ -1,9 +1,9 @@
 """Do labels that stand for several classes (merged kidneys, no spleen labels) help, against leaving their cases out?
 
-    python benchmarks/label_sets.py --out label_sets                 four arms, one seed, SSC on a small U-Net
-    python benchmarks/label_sets.py --out label_sets --seeds 0 1 2 --steps 1500
-    python benchmarks/label_sets.py --out label_sets --method supervised --patients 4 --steps 20     a try-out
-    python benchmarks/label_sets.py --out label_sets --data abdomen.json --split split.json          scans of your own
+    python studies/label_sets.py --out label_sets                 four arms, one seed, SSC on a small U-Net
+    python studies/label_sets.py --out label_sets --seeds 0 1 2 --steps 1500
+    python studies/label_sets.py --out label_sets --method supervised --patients 4 --steps 20     a try-out
+    python studies/label_sets.py --out label_sets --data abdomen.json --split split.json          scans of your own
 
 An abdomen phantom (CT and T2-weighted MR of different patients; liver, spleen, both kidneys), or scans that you have of
 CT and another modality with these four organs, all labeled, resampled to 2.5 mm in plane. Of the training patients

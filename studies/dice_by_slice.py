@@ -4,7 +4,7 @@ Slices with reference labels are put in order from the end with the larger label
 other; the first and the last fifth are base and apex. A part's Dice is of all its voxels in a case, then averaged over
 cases; beside it the share of all wrong voxels of the class that lie in that part.
 
-    python benchmarks/dice_by_slice.py RUN [RUN ...]        run folders with predictions of their test cases
+    python studies/dice_by_slice.py RUN [RUN ...]        run folders with predictions of their test cases
 """
 
 import argparse

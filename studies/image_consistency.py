@@ -1,7 +1,7 @@
 """Whether SSC's image-level consistency (SSC Eq. 11) has anything to compare: literal and default reading of Eq. 6.
 
-    python benchmarks/image_consistency.py                  both readings, 160 steps each, about 2 minutes
-    python benchmarks/image_consistency.py --steps 40
+    python studies/image_consistency.py                  both readings, 160 steps each, about 2 minutes
+    python studies/image_consistency.py --steps 40
 
 A small U-Net and its EAMs train on the heart phantom (CT and LGE, 48x48 slices, 4 + 4 a step) with all of SSC's terms.
 Every 40 steps: how far an entry of R (5 classes and background) is from uniform at each scale, L_img, and the length of
