@@ -492,3 +492,19 @@ def test_a_folder_that_is_a_file_is_named(
         assert run(*arguments) == 2
         assert str(tmp_path / "file") in one_line(capsys)
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_fault_of_the_package_is_one_line_and_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def faulty(name: str = "", /) -> int:
+        """List nothing."""
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setitem(cli.COMMANDS, "recipes", faulty)
+    assert run("recipes") == 2
+    message = one_line(capsys)
+    assert "unexpected ZeroDivisionError: a bug" in message
+    traceback = Path(message.split(" in ")[-1])
+    assert "a bug" in traceback.read_text(encoding="utf-8")
+    traceback.unlink()

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from processes import temporary_of_a_dead_process
 from unpaired.errors import InputError
-from unpaired.files import atomic, input_error_if_unwritable, write_bytes, write_text
+from unpaired.files import (
+    atomic,
+    clear_leftovers,
+    input_error_if_unwritable,
+    temporary_beside,
+    write_bytes,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -89,3 +97,16 @@ def test_only_what_the_system_says_becomes_bad_input(tmp_path: Path) -> None:
     assert not isinstance(caught.value, InputError)
     with pytest.raises(InputError, match="strange"), input_error_if_unwritable(tmp_path):
         raise OSError("strange")  # without a number or a text of the system's
+
+
+def test_only_leftovers_of_the_dead_are_cleared(tmp_path: Path) -> None:
+    dead = tmp_path / temporary_of_a_dead_process(tmp_path / "scores.csv")
+    folder = tmp_path / temporary_of_a_dead_process(tmp_path / "case1")
+    folder.mkdir()
+    (folder / "volume.npy").write_bytes(b"half")
+    mine = temporary_beside(tmp_path / "weights")
+    other_machine = tmp_path / ".tmp-00000000-1-scores.csv"
+    for path in (dead, mine, other_machine, tmp_path / ".tmp-of-the-user"):
+        path.write_text("half")
+    clear_leftovers(tmp_path)
+    assert names(tmp_path) == sorted([mine.name, other_machine.name, ".tmp-of-the-user"])

@@ -23,6 +23,7 @@ from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.prediction import predict
 from unpaired.commands.training import demo, recipes, train
 from unpaired.errors import InputError, Stopped
+from unpaired.failures import reason_for
 
 COMMANDS = {
     "demo": demo,
@@ -74,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return report_error(f"{where}: {error.strerror or error}", 2, json)
     except (KeyboardInterrupt, Stopped) as stopped:
         return report_error(str(stopped) or "stopped; the same command goes on where it can", 130, json)
+    except Exception as error:  # noqa: BLE001 (a fault of this package: one line, and a file with the traceback)
+        return report_error(reason_for(error), 2, json)
     finally:
         if ours:
             signal.signal(signal.SIGTERM, before)

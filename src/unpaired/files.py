@@ -2,12 +2,19 @@
 
 import json
 import os
+import platform
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from unpaired.errors import InputError, UnwritableError
+
+_PREFIX = ".tmp-"
 
 
 @contextmanager
@@ -17,7 +24,7 @@ def atomic(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffixes (".nii.gz"), which some writers look at. Creates missing parent folders.
     Raises `UnwritableError` when the disk is full or the place can't be written.
     """
-    temporary = path.with_name(f".tmp{os.getpid()}-{path.name}")
+    temporary = temporary_beside(path)
     try:
         with input_error_if_unwritable(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,6 +33,41 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def temporary_beside(path: Path) -> Path:
+    """The name under which this process makes `path`, a file or a folder, before renaming it."""
+    return path.with_name(f"{_PREFIX}{_host()}-{os.getpid()}-{path.name}")
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete the temporary files and folders that processes of this machine left in `folder` when they were killed.
+
+    Those of processes that are alive, and of other machines that write to the same disk, stay.
+    """
+    pattern = re.compile(rf"{re.escape(_PREFIX)}{_host()}-(\d+)-")
+    for path in folder.glob(f"{_PREFIX}*"):
+        name = pattern.match(path.name)
+        if name and not _is_alive(int(name[1])):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@cache
+def _host() -> str:
+    """Eight letters for this machine, short enough for long file names."""
+    return f"{crc32(platform.node().encode()):08x}"
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":  # nothing is deleted where nobody can say
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def read_json(path: Path, advice: str) -> Any:

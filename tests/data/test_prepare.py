@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unpaired import files
 from unpaired.data import label_map as label_map_module
 from unpaired.data import prepare as module
 from unpaired.data.case import Case, UnlabeledCase
@@ -125,10 +126,10 @@ def test_a_killed_run_is_resumed(dataset: Dataset, tmp_path: Path, monkeypatch: 
     done = stamps(out)
     assert len(done) == 2
     # what kill -9 leaves: a half-written folder under its temporary name
-    left = out / ".case2-key.1.tmp"
+    left = files.temporary_beside(out / "case2-key")
     left.mkdir()
     (left / "volume.npy").write_bytes(b"half")
-    os.utime(left, (0, 0))
+    monkeypatch.setattr(files, "_is_alive", lambda process: False)
     monkeypatch.setattr(module, "_write_case", real)
     prepared = prepare(dataset, RECIPE, out)
     assert len(prepared.cases) == 4

@@ -40,3 +40,14 @@ def test_bytes_have_the_format_and_no_date(render, start):
     assert draw().startswith(start)
     assert draw() == draw()
     assert b"<dc:date>" not in draw()
+
+
+@pytest.mark.parametrize("render", [png, svg, webp])
+def test_names_are_no_formulas(render):
+    figure = Figure()
+    axes = figure.add_subplot()
+    axes.set_title(r"case $\frac{")
+    axes.set_xticks([0, 1], ["a$x^", "b$_{$"])
+    axes.text(0, 0, "$x^$")
+    axes.set_yscale("log")
+    assert render(figure)

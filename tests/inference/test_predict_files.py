@@ -4,11 +4,13 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from processes import temporary_of_a_dead_process
 from unpaired import cli
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image, write_image
@@ -185,3 +187,40 @@ def test_the_command_takes_several_runs_and_warns(
     assert "expected a run folder" in capsys.readouterr().err
     assert cli.main([*asked, "--largest-component", "spleen"]) == 2
     assert "names 'spleen', which is no foreground class" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 GB"), "not enough memory"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+    ],
+)
+def test_a_scan_that_fails_in_any_way_stops_no_other(
+    runs: list[Run], scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    ensembles = ensemble(runs[:1])
+    segment = ensembles.segment_case
+    calls = []
+
+    def failing_once(*arguments: Any, **named: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise error
+        return segment(*arguments, **named)
+
+    monkeypatch.setattr(Ensemble, "segment_case", lambda self, *arguments, **named: failing_once(*arguments, **named))
+    outcome = predict_files(ensembles, plan(scans, tmp_path, "ct"))
+    assert outcome.written == ["b"]
+    ((case, message),) = outcome.failures
+    assert case == "a"
+    assert words in message
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["b.nii.gz", "b.prediction.json"]
+
+
+def test_what_a_killed_process_left_half_written_is_cleared(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    left = tmp_path / temporary_of_a_dead_process(tmp_path / "a.nii.gz")
+    left.write_bytes(b"half")
+    predict_files(ensemble(runs[:1]), plan(scans, tmp_path, "ct"))
+    assert not left.exists()

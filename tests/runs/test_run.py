@@ -4,10 +4,12 @@ import json
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from processes import temporary_of_a_dead_process
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.splits import labeled_fraction
 from unpaired.errors import InputError
@@ -16,6 +18,7 @@ from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.weights import load_weights
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import csa
+from unpaired.runs import run as run_module
 from unpaired.runs.run import Run, training_modalities
 
 RECIPE = replace(csa(), network=FCNConfig(width=2, dropout=0.0), patch_size=(32, 32), steps=2)
@@ -253,3 +256,37 @@ def test_a_run_knows_the_modalities_that_can_be_trained(phantom: Dataset) -> Non
     nobody = replace(phantom, cases=tuple(replace(case, split=None) for case in phantom.cases))
     with pytest.raises(InputError, match="unpaired split"):
         training_modalities(RECIPE, nobody)
+
+
+def test_a_run_that_was_killed_while_it_began_begins_again(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "describe_versions", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Run.create(tmp_path / "run", RECIPE, phantom)
+    assert not (tmp_path / "run").exists()
+    left = tmp_path / temporary_of_a_dead_process(tmp_path / "run")
+    left.mkdir()
+    assert Run.create(tmp_path / "run", RECIPE, phantom).recipe == RECIPE
+    assert not left.exists()
+
+
+def test_of_two_that_begin_at_once_the_second_finds_the_firsts_run(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = run_module.temporary_beside
+
+    def other_is_faster(path: Path) -> Path:
+        monkeypatch.setattr(run_module, "temporary_beside", beside)
+        other = Run.create(tmp_path / "run", RECIPE, phantom, name="the other's")
+        assert other.folder.is_dir()
+        return beside(path)
+
+    monkeypatch.setattr(run_module, "temporary_beside", other_is_faster)
+    Run.create(tmp_path / "run", RECIPE, phantom, name="mine")
+    assert "the other's" in (tmp_path / "run/README.txt").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from unpaired.errors import InputError, UnwritableError
+from unpaired.failures import attempt
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -23,13 +24,13 @@ def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int =
     """Call `function` on every item and yield (position, result, failure) as they finish.
 
     Up to one worker runs in this process, in order. More start fresh processes (spawn: threads don't survive a fork),
-    so `function` and the items must be picklable and a script needs `if __name__ == "__main__"`. InputError, OSError
-    and MemoryError are the item's failure; `UnwritableError` (a full disk: the others would fail alike) and any other
-    error are raised. After Ctrl-C workers leave the item they are at, cleaning up behind them.
+    so `function` and the items must be picklable and a script needs `if __name__ == "__main__"`. Whatever goes wrong is
+    the item's failure (`failures.attempt`), but for `UnwritableError`: on a full disk the others would fail alike.
+    After Ctrl-C workers leave the item they are at, cleaning up behind them.
     """
     if workers <= 1 or len(work) <= 1:
         for position, item in enumerate(work):
-            result, failure = _outcome(function, item)
+            result, failure = attempt(partial(function, item))
             yield position, result, failure
         return
     victims: list[int] = []
@@ -58,17 +59,6 @@ def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int =
         yield position, result, failure
 
 
-def _outcome(function: Callable[[Any], Any], item: Any) -> tuple[Any, str | None]:
-    try:
-        return function(item), None
-    except UnwritableError:
-        raise
-    except InputError as error:
-        return None, str(error)
-    except (OSError, MemoryError) as error:
-        return None, f"{type(error).__name__}: {' '.join(str(error).split()) or 'no details'}"
-
-
 def _result(future: Future) -> tuple[Any, str | None] | None:
     """None where the process died before it could answer."""
     try:
@@ -82,10 +72,10 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _in_worker(function: Callable[[Any], Any], item: Any) -> tuple[Any, str | None]:
-    """`_outcome`, left at once when a stop is asked for: the item's own clean-up runs, the process lives on."""
+    """`attempt`, left at once when a stop is asked for: the item's own clean-up runs, the process lives on."""
     try:
         _on_stop(signal.default_int_handler)
-        return _outcome(function, item)
+        return attempt(partial(function, item))
     except KeyboardInterrupt:
         return None, "stopped"
     finally:

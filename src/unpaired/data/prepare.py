@@ -6,7 +6,6 @@ read), `label.npy` (uint8), `foreground.npz`, `case.json`. A folder appears unde
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,11 +23,10 @@ from unpaired.data.label_map import UNKNOWN, cut_labels, encode_label_map, foreg
 from unpaired.data.parallel import for_each
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_part
 from unpaired.errors import InputError
-from unpaired.files import input_error_if_unwritable, write_text
+from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_text
 
 FORMAT = 2
 """Raised when prepared arrays or what is recorded of them change their meaning, so that old caches aren't used."""
-LEFTOVER_SECONDS = 3600.0
 
 Progress = Callable[[int, int, str], None]
 """Called with (cases done, cases in all, id of the case just done)."""
@@ -130,7 +128,7 @@ def prepare(
         )
     with input_error_if_unwritable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
+        clear_leftovers(folder)
     foreground = tuple(index for index, members in enumerate(sets) if 0 not in members)
     number = {members: index for index, members in enumerate(sets)}
     jobs = [
@@ -196,7 +194,7 @@ def _prepare_case(job: _Job) -> dict[str, Any]:
     """The record of one case: from the cache, else made now."""
     final = job.folder / f"{job.entry.id}-{_key(job)}"
     if not final.is_dir():
-        temporary = job.folder / f".{final.name}.{os.getpid()}.tmp"
+        temporary = temporary_beside(final)
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             with input_error_if_unwritable(final):
@@ -277,10 +275,3 @@ def _file_identity(file: Path) -> list[str | int]:
         raise InputError(f"expected a file at {file}, found none; correct the manifest's path")
     status = file.stat()
     return [str(file.resolve()), status.st_size, status.st_mtime_ns]
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Unfinished cases of runs that were killed; young ones may belong to a run that is still going."""
-    for leftover in folder.glob(".*.tmp"):
-        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy as np
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, read_image, write_image
 from unpaired.data.probability_maps import write_probabilities
-from unpaired.errors import InputError, UnwritableError
+from unpaired.errors import InputError
+from unpaired.failures import attempt
+from unpaired.files import clear_leftovers
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.record import (
     make_record,
@@ -107,22 +110,20 @@ def predict_files(
     ensemble = predictor if isinstance(predictor, Ensemble) else Ensemble([predictor])
     for modality in {job.modality for job in jobs}:
         ensemble.check_modality(modality)
+    for folder in {job.output.parent for job in jobs}:
+        clear_leftovers(folder)
     outcome = Outcome()
     for job in jobs:
-        try:
-            if not overwrite and _is_done(job, ensemble, probabilities):
-                outcome.skipped.append(job.name)
-                report(f"{job.name}: there already, skipped")
-                continue
-            _predict(job, ensemble, probabilities)
-        except UnwritableError:  # the next label map couldn't be written either
-            raise
-        except InputError as error:
-            outcome.failures.append((job.name, str(error)))
-            report(f"{job.name}: failed: {error}")
-            continue
-        outcome.written.append(job.name)
-        report(f"{job.name}: {job.output}")
+        written, failure = attempt(partial(_predict_unless_done, job, ensemble, probabilities, overwrite))
+        if failure is not None:
+            outcome.failures.append((job.name, failure))
+            report(f"{job.name}: failed: {failure}")
+        elif written:
+            outcome.written.append(job.name)
+            report(f"{job.name}: {job.output}")
+        else:
+            outcome.skipped.append(job.name)
+            report(f"{job.name}: there already, skipped")
     if ensemble.size > 1:
         for folder in dict.fromkeys(job.output.parent for job in jobs):
             if cases := list(recorded_uncertainty(folder)):
@@ -139,6 +140,14 @@ def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path
         names = [job.name for job in jobs if job.image.resolve() in seen]
         found += [(predictor.run.folder, names)] if names else []
     return found
+
+
+def _predict_unless_done(job: Job, ensemble: Ensemble, probabilities: bool, overwrite: bool) -> bool:
+    """Whether the job's files were written now; False if they were there already."""
+    if not overwrite and _is_done(job, ensemble, probabilities):
+        return False
+    _predict(job, ensemble, probabilities)
+    return True
 
 
 def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> None:

@@ -4,6 +4,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from unpaired.comparison.cells import number, short_title
@@ -14,6 +15,7 @@ from unpaired.comparison.figures import boxes_alt, differences_alt, draw_boxes, 
 from unpaired.comparison.records import CaseLoss
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.method_overlays import draw_methods
 from unpaired.figures.style import webp
@@ -201,19 +203,26 @@ def _methods_picture(
     remarks = [f"{method.name} {text}" for method in comparison.contenders for text in empty_structures(method, case)]
     row = next(row for row in comparison.reference.scores if row.case == case)
     text = f"{short_title(score)}: {values}"
-    try:
-        views = _views(comparison, dataset, predictions, case)
-        classes = views[shown.method].classes
-        focus = classes.index(shown.structure) if shown.structure in classes else None
-        drawn = draw_methods(views, shown.method, shown.slices, focus)
-    except InputError as error:
-        return MethodsPicture(case, row.modality, why, text, remarks, None, str(error))
+    drawn, failure = attempt(partial(_drawn, comparison, dataset, predictions, shown))
+    if drawn is None:
+        return MethodsPicture(case, row.modality, why, text, remarks, None, failure or "")
+    methods, picture = drawn
     alt = (
-        f"The same slices of {case} ({row.modality}), a column per method ({', '.join(views)}): prediction as a fill, "
-        f"reference as an outline. {why}. {text}"
+        f"The same slices of {case} ({row.modality}), a column per method ({', '.join(methods)}): prediction as a "
+        f"fill, reference as an outline. {why}. {text}"
     )
-    uri = data_uri("image/webp", webp(drawn, dpi=130))
+    uri = data_uri("image/webp", picture)
     return MethodsPicture(case, row.modality, why, text, remarks, Picture(case, uri, uri, alt))
+
+
+def _drawn(
+    comparison: Comparison, dataset: Dataset | None, predictions: Mapping[str, Sequence[Path]], shown: Shown
+) -> tuple[list[str], bytes]:
+    """The methods that stand beside each other, and the picture (WebP)."""
+    views = _views(comparison, dataset, predictions, shown.case)
+    classes = views[shown.method].classes
+    focus = classes.index(shown.structure) if shown.structure in classes else None
+    return list(views), webp(draw_methods(views, shown.method, shown.slices, focus), dpi=130)
 
 
 def _views(

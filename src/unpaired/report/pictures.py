@@ -3,13 +3,14 @@
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from unpaired.data.dataset import Dataset
-from unpaired.errors import InputError
+from unpaired.failures import attempt
 from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.overlays import draw_case
 from unpaired.figures.style import DARK, LIGHT, Theme, svg, webp
@@ -60,10 +61,9 @@ def overlays(dataset: Dataset, predictions: Path, evaluation: Evaluation, modali
     for item in ranked_cases(evaluation, modality):
         text = f"{item.dice:.3f}"
         remarks = "; ".join(_remarks(evaluation, item.case))
-        try:
-            view = read_case_view(dataset, dataset.case(item.case), prediction_file(predictions, item.case))
-        except InputError as error:
-            yield CasePicture(item.rank, item.case, text, remarks, None, str(error))
+        view, failure = attempt(partial(_view, dataset, predictions, item.case))
+        if view is None:
+            yield CasePicture(item.rank, item.case, text, remarks, None, failure or "")
             continue
         alt = (
             f"Slices of {item.case} ({modality}), the {item.rank} test case with a mean Dice of {text}: the image "
@@ -82,15 +82,15 @@ def empty_masks(dataset: Dataset, predictions: Path, evaluation: Evaluation) -> 
     rows = [row for row in evaluation.scores if row.status in EMPTY]
     columns = 3 if len(rows) <= MANY else 1
     for case, group in groupby(rows, key=lambda row: row.case):
-        view, problem = None, ""
-        try:
-            view = read_case_view(dataset, dataset.case(case), prediction_file(predictions, case))
-        except InputError as error:
-            problem = str(error)
+        view, problem = attempt(partial(_view, dataset, predictions, case))
         for row in group:
             there = row.reference_ml if row.status == "missed" else row.prediction_ml
             picture = None if view is None else _empty_mask_picture(view, row, columns)
-            yield EmptyMask(case, row.modality, row.class_name, row.status, there, picture, problem)
+            yield EmptyMask(case, row.modality, row.class_name, row.status, there, picture, problem or "")
+
+
+def _view(dataset: Dataset, predictions: Path, case: str) -> CaseView:
+    return read_case_view(dataset, dataset.case(case), prediction_file(predictions, case))
 
 
 def _empty_mask_picture(view: CaseView, row: Score, columns: int) -> Picture:

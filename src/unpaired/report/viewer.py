@@ -10,7 +10,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 from unpaired.figures.case_view import read_case_files, read_prediction, view_of
 from unpaired.figures.overlays import display_window, organ_box
 from unpaired.figures.style import class_color
@@ -148,11 +149,11 @@ def filled_viewer(
     shares = sum(item.ranked for item in wanted)
     for place, item in enumerate(wanted if room else []):
         share = room // (shares - place) if place < shares else min(room, int(budget_mb * MEGABYTE) // max(shares, 1))
-        try:
-            case, missing = _viewer_case(len(shown), dataset, item, share)
-        except InputError as error:
-            left_out.append((item.case, str(error)))
+        embedded, failure = attempt(partial(_viewer_case, len(shown), dataset, item, share))
+        if embedded is None:
+            left_out.append((item.case, failure or ""))
             continue
+        case, missing = embedded
         if case is None:
             left_out.append((item.case, f"no room left of {budget_mb:g} MB"))
             continue

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import pickle
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +17,15 @@ import torch
 
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
-from unpaired.errors import InputError, nearest
-from unpaired.files import atomic, input_error_if_unwritable, read_json, write_text
+from unpaired.errors import InputError, UnwritableError, nearest
+from unpaired.files import (
+    atomic,
+    clear_leftovers,
+    input_error_if_unwritable,
+    read_json,
+    temporary_beside,
+    write_text,
+)
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
 from unpaired.networks.weights import load_weights, save_weights
@@ -73,28 +82,31 @@ class Run:
             return run
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} exists and is no run folder; choose a new folder for this run")
-        with input_error_if_unwritable(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_dataset(dataset, folder / "dataset.json")
-            write_text(folder / "split.json", json.dumps(split, indent=1) + "\n")
-            write_text(
-                folder / "versions.json",
-                json.dumps(
-                    describe_versions(torch.cuda.get_device_name() if torch.cuda.is_available() else None), indent=1
-                )
-                + "\n",
-            )
-            readme = README.format(
-                version=version("unpaired"),
-                name=name or "(unnamed)",
-                folder=folder,
-                modality=next(iter(dataset.modalities)),
-            )
-            write_text(folder / "README.txt", readme)
-            write_text(
-                folder / "recipe.json", json.dumps(document, indent=1) + "\n"
-            )  # last: it makes this a run folder
-        return cls(folder)
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        readme = README.format(
+            version=version("unpaired"),
+            name=name or "(unnamed)",
+            folder=folder,
+            modality=next(iter(dataset.modalities)),
+        )
+        place = folder.resolve()
+        temporary = temporary_beside(place)
+        try:
+            # All of it or nothing: who is killed in between leaves no folder that the same command would refuse.
+            with input_error_if_unwritable(folder):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                clear_leftovers(place.parent)
+                temporary.mkdir()
+            write_dataset(dataset, temporary / "dataset.json")
+            write_text(temporary / "split.json", json.dumps(split, indent=1) + "\n")
+            write_text(temporary / "versions.json", json.dumps(describe_versions(device), indent=1) + "\n")
+            write_text(temporary / "README.txt", readme)
+            write_text(temporary / "recipe.json", json.dumps(document, indent=1) + "\n")
+            if _placed(temporary, folder):
+                return cls(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls.create(folder, recipe, dataset, name)  # of two that began at once, the other was faster
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
@@ -264,6 +276,19 @@ def training_modalities(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
             f'dataset {dataset.name} has no labeled training cases (split "train"); assign sides with `unpaired split`'
         )
     return recipe.modalities or with_cases
+
+
+def _placed(temporary: Path, folder: Path) -> bool:
+    """Whether the new run folder got its name; False if another process put a run there meanwhile."""
+    try:
+        if sys.platform == "win32" and folder.is_dir():
+            folder.rmdir()  # an empty one, which other systems replace
+        temporary.rename(folder.resolve())
+    except OSError as error:
+        if (folder / "recipe.json").is_file():
+            return False
+        raise UnwritableError(f"can't make the run folder {folder}: {error.strerror}; choose another") from error
+    return True
 
 
 def _columns(path: Path) -> list[str]:

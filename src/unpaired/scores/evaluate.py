@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 from unpaired.scores.case_scores import DEFAULT, CaseInfo, evaluate_case
 from unpaired.scores.freshness import scored_files
 from unpaired.scores.label_values import not_annotated, prediction_values, translate
@@ -132,16 +134,14 @@ def _evaluate(
         spare = workers > len(tasks)
         classes = stack.enter_context(ThreadPoolExecutor(workers)) if spare else None
 
-        def attempt(item: tuple[str, Task]) -> tuple[ScoredFiles, list[Score] | Failure]:
+        def scored(item: tuple[str, Task]) -> tuple[ScoredFiles, list[Score] | Failure]:
             name, task = item
             # Before they are read for scoring: what is replaced meanwhile shows as changed, and never as scored.
             known = scored_files(name, task.prediction, task.reference)
-            try:
-                return known, task.score(classes)
-            except InputError as error:
-                return known, Failure(name, str(error))
+            scores, failure = attempt(partial(task.score, classes))
+            return known, scores if scores is not None else Failure(name, failure or "no scores")
 
-        done = list(stack.enter_context(ThreadPoolExecutor(workers)).map(attempt, tasks.items()))
+        done = list(stack.enter_context(ThreadPoolExecutor(workers)).map(scored, tasks.items()))
     scores = [score for _, result in done if not isinstance(result, Failure) for score in result]
     failures = [result for _, result in done if isinstance(result, Failure)] + (strangers or [])
     return Evaluation(

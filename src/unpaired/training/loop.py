@@ -19,6 +19,7 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import Prepared, PreparedCase, prepare
 from unpaired.data.splits import check_patients
 from unpaired.errors import InputError, Stopped
+from unpaired.files import clear_leftovers
 from unpaired.methods.method import Method, Objective
 from unpaired.networks.weights import load_weights
 from unpaired.recipe import Recipe, build_method
@@ -93,6 +94,7 @@ def train(
     cache = Path(cache or run.folder.parent / "prepared")
     with ExitStack() as stack:
         by_the_first(fabric, lambda: stack.enter_context(only_one(run.lock, "training there")))
+        by_the_first(fabric, lambda: clear_leftovers(run.folder))
         stack.enter_context(batch_errors_in_one_line(run))
         cases = _prepared_cases(run, cache, modalities, fabric, hardware, console)
         by_the_first(fabric, lambda: _record_weights(run, method, began_with, console))

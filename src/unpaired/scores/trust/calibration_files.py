@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
 from unpaired.data.probability_maps import read_probabilities
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 from unpaired.files import read_json, write_text
 from unpaired.scores.label_values import translate
 from unpaired.scores.pairs import require_one_grid
@@ -87,14 +89,12 @@ def calibrate_dataset(
         where = "" if split is None else f" in split {split!r}"
         raise InputError(f"dataset {dataset.name}: no labeled case{where}, so there is nothing to judge")
 
-    def attempt(case: CaseEntry) -> CaseCalibration | Failure:
-        try:
-            return _calibrate(dataset, case, predictions, margin_mm)
-        except InputError as error:
-            return Failure(case.id, str(error))
+    def calibrated(case: CaseEntry) -> CaseCalibration | Failure:
+        result, failure = attempt(partial(_calibrate, dataset, case, predictions, margin_mm))
+        return result if result is not None else Failure(case.id, failure or "no calibration")
 
     with ThreadPoolExecutor(workers or None) as pool:
-        results = list(pool.map(attempt, entries))
+        results = list(pool.map(calibrated, entries))
     cases = [result for result in results if isinstance(result, CaseCalibration)]
     return Calibration(
         tuple(summarize(cases, dataset.classes)),

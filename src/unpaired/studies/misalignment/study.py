@@ -8,6 +8,7 @@ the sorted list of the case's side, and if that side has none, the first draw of
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 from unpaired.figures.style import png, svg
 from unpaired.files import write_bytes
 from unpaired.inference.predictor import Predictor
@@ -121,11 +123,11 @@ def study_misalignment(
         prepared = kept_scans(predictors[name])
         for number, (case, partners) in enumerate(plan, start=1):
             say(f"{name}: {case.id}, {number} of {len(plan)}")
-            try:
-                found = _case_rows(name, predictors[name], dataset, case, partners, amounts, seed, prepared)
-                study.rows.extend(list(found))
-            except InputError as error:
-                study.failures.append((f"{name}, {case.id}", str(error)))
+            work = partial(_case_rows, name, predictors[name], dataset, case, partners, amounts, seed, prepared)
+            rows, failure = attempt(lambda work=work: list(work()))
+            study.rows.extend(rows or [])
+            if failure is not None:
+                study.failures.append((f"{name}, {case.id}", failure))
     if not study.rows:
         raise InputError(f"no case could be scored; the first, {study.failures[0][0]}: {study.failures[0][1]}")
     return study

@@ -4,7 +4,7 @@ equal place in the sorted list, and beside random training patients' scans.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset, with_splits
 from unpaired.data.images import read_image
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 from unpaired.figures.style import png, svg
 from unpaired.files import write_bytes
 from unpaired.inference.predictor import Predictor
@@ -98,10 +99,11 @@ def study_partners(
     failures: list[tuple[str, str]] = []
     for number, (case, forms) in enumerate(zip(cases, plans, strict=True), start=1):
         say(f"{case.id}, {number} of {len(cases)}: alone and beside {len(forms)} partners")
-        try:
-            rows += list(_case_rows(predictor, dataset, case, forms, prepared))
-        except InputError as error:
-            failures.append((case.id, str(error)))
+        work = partial(_case_rows, predictor, dataset, case, forms, prepared)
+        case_rows, failure = attempt(lambda work=work: list(work()))
+        rows += case_rows or []
+        if failure is not None:
+            failures.append((case.id, failure))
     if not rows:
         raise InputError(f"no case could be scored; the first, {failures[0][0]}: {failures[0][1]}")
     settings = {

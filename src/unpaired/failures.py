@@ -1,0 +1,67 @@
+"""What stops one case and no other: the guard that every command over many cases puts around each of them."""
+
+import os
+import tempfile
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
+
+from unpaired.errors import InputError, UnwritableError
+
+Result = TypeVar("Result")
+ALLOCATION_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+"""How torch, which has no exception of its own for the processor's memory, says that there is none left."""
+
+
+def attempt(work: Callable[[], Result]) -> tuple[Result | None, str | None]:
+    """(what `work` returns, None), or (None, one line that says why it failed).
+
+    Bad input, a file that can't be read, too little memory (the device's too) and even a fault of this package are the
+    failure of the case that `work` is about. A fault is told with the file that holds its traceback. A folder that
+    can't be written (`UnwritableError`) is raised, as the next case would meet it too; so is Ctrl-C.
+    """
+    try:
+        return work(), None
+    except UnwritableError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the one place where whatever goes wrong is one case's failure)
+        return None, reason_for(error)
+
+
+def reason_for(error: Exception) -> str:
+    """Why a case failed, in one line. Of an error that nobody foresaw the traceback is written to a file it names."""
+    if isinstance(error, InputError):
+        return str(error)
+    if _wants_memory(error):
+        return (
+            f"not enough memory ({_one_line(error) or 'no details'}); close other programs, use fewer workers, or do "
+            "this case on a larger machine"
+        )
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or _one_line(error) or 'the system refused it'}; check the file and its disk"
+    return (
+        f"unexpected {type(error).__name__}: {_one_line(error) or 'no details'}; this is a fault of unpaired, please "
+        f"report it with the traceback in {_saved_traceback(error)}"
+    )
+
+
+def _wants_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    said = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, RuntimeError) and (
+        "outofmemoryerror" in said or any(words in said for words in ALLOCATION_WORDS)
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _saved_traceback(error: Exception) -> str:
+    """Written under a name that nobody can foresee, in the system's folder for temporary files."""
+    handle, name = tempfile.mkstemp(prefix="unpaired-traceback-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(error)))
+    return name

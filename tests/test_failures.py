@@ -1,0 +1,59 @@
+"""One case's failure is one line, whatever went wrong, and what would stop every case is raised."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unpaired.errors import InputError, UnwritableError
+from unpaired.failures import attempt
+
+
+def raising(error: BaseException) -> None:
+    raise error
+
+
+def torch_without_memory() -> None:
+    torch.empty(2**55)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (InputError("scan.nii: expected 3 axes, got 2"), "scan.nii: expected 3 axes, got 2"),
+        (MemoryError(), "not enough memory (no details); close other programs"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried"), "not enough memory (CUDA out of memory. Tried)"),
+        (FileNotFoundError(2, "No such file or directory", "a.nii"), "a.nii: No such file or directory; check"),
+        (OSError("disk\nfell off"), "disk fell off; check"),
+        (OSError(), "the system refused it"),
+    ],
+)
+def test_what_can_be_foreseen_has_words_of_its_own(error: Exception, expected: str) -> None:
+    result, failure = attempt(lambda: raising(error))
+    assert result is None
+    assert failure is not None
+    assert failure.startswith(expected)
+    assert "\n" not in failure
+
+
+def test_torch_that_gets_no_memory_from_the_processor() -> None:
+    assert "not enough memory" in (attempt(torch_without_memory)[1] or "")
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a\nbug"), RuntimeError("shapes differ"), RecursionError()])
+def test_a_fault_names_the_file_with_its_traceback(error: Exception) -> None:
+    failure = attempt(lambda: raising(error))[1] or ""
+    assert failure.startswith(f"unexpected {type(error).__name__}: ")
+    file = Path(failure.split(" in ")[-1])
+    assert "raise error" in file.read_text(encoding="utf-8")
+    file.unlink()
+
+
+@pytest.mark.parametrize("error", [UnwritableError("disk full"), KeyboardInterrupt(), SystemExit(3)])
+def test_what_the_next_case_would_meet_too_is_raised(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        attempt(lambda: raising(error))
+
+
+def test_work_that_succeeds_has_no_failure() -> None:
+    assert attempt(lambda: 3) == (3, None)
