@@ -14,3 +14,6 @@ OneHot = Float[Tensor, "batch class *spatial"]
 Features = Float[Tensor, "batch channel *spatial"]
 LabelSets = Bool[Tensor, "label class"]
 Scalar = Float[Tensor, ""]
+
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""What torch calls linear interpolation, by the number of spatial axes."""

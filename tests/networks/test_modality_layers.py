@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unpaired.errors import InputError
-from unpaired.networks.modality_layers import ChannelLayerNorm, ModalityNorm, modality_modules
+from unpaired.networks.modality_layers import ChannelLayerNorm, ModalityNorm, PerModality, modality_modules
 
 KINDS = ["batch", "instance", "group", "layer"]
 SIZES = {2: (6, 5), 3: (3, 4, 5)}
@@ -90,3 +90,24 @@ def test_a_norm_over_one_value_gets_one_line(kind: str, count: int, dims: int) -
     assert torch.isfinite(fits).all()
     if kind == "batch":
         assert norm(kind, dims).eval()(x, {"ct": count}).shape == x.shape
+
+
+class Scaled(torch.nn.Module):
+    """Two maps, scaled by `factor` and by what is given to all modalities."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor, groups: dict[str, int], shared: float) -> list[torch.Tensor]:
+        assert sum(groups.values()) == len(x)
+        return [self.factor * x, shared * x]
+
+
+def test_each_image_goes_through_the_module_of_its_own_modality() -> None:
+    layer = PerModality({"ct": Scaled(2.0), "mr": Scaled(3.0)})
+    x = torch.ones(3, 1, 2, 2)
+    own, shared = layer(x, {"mr": 1, "ct": 2}, 5.0)
+    assert own[:, 0, 0, 0].tolist() == [3.0, 2.0, 2.0]
+    assert shared[:, 0, 0, 0].tolist() == [5.0, 5.0, 5.0]
+    assert layer(x, {"ct": 3}, 5.0)[0].unique().tolist() == [2.0]

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
@@ -78,10 +78,7 @@ class CSAConfig(SegmentationTerms):
             check_choice(field, getattr(self, field), allowed)
         if not self.layer_pairs:
             raise InputError("layer_pairs: expected at least one pair of feature maps, got none")
-        for name in [name for pair in self.layer_pairs for name in pair]:
-            if name not in network.feature_names:
-                hint = nearest(name, list(network.feature_names))
-                raise InputError(f"layer_pairs: the network has no feature map {name!r}; {hint}")
+        network.require_features([name for pair in self.layer_pairs for name in pair], "layer_pairs")
         return CSA(network, self)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 from unpaired.methods.anatomical_consistency import unlabeled_outputs
 from unpaired.methods.cross_modality_collaboration import channel_consistency
 from unpaired.methods.losses import cross_entropy, in_full_precision, soft_dice_loss
@@ -74,9 +74,7 @@ class CMCReleasedConfig(MethodConfig):
             raise InputError(f"start: expected a share of training between 0 and 1, got {self.start}")
         if not self.temperature > 0:
             raise InputError(f"temperature: expected a number above 0, got {self.temperature}")
-        if self.layer not in network.feature_names:
-            hint = nearest(self.layer, list(network.feature_names))
-            raise InputError(f"layer: the network has no feature map {self.layer!r}; {hint}")
+        network.require_features([self.layer], "layer")
         return CMCReleased(network, self)
 
 

@@ -33,7 +33,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 from unpaired.methods.anatomical_consistency import consistency_of, unlabeled_outputs
 from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.losses import in_full_precision
@@ -76,9 +76,7 @@ class CMCConfig(SegmentationTerms):
         for name in ("csc_weight", "cac_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: expected a number of 0 or more, got {getattr(self, name)}")
-        if self.layer not in network.feature_names:
-            hint = nearest(self.layer, list(network.feature_names))
-            raise InputError(f"layer: the network has no feature map {self.layer!r}; {hint}")
+        network.require_features([self.layer], "layer")
         return CMC(network, self)
 
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 from unpaired.methods.knowledge_distillation import mean_symmetric_divergence
 from unpaired.methods.label_mapping import LabelMapping
 from unpaired.methods.losses import cross_entropy, in_full_precision, one_hot, soft_dice_loss
@@ -40,7 +40,7 @@ from unpaired.methods.supervised import SegmentationTerms, check_choice, supervi
 from unpaired.networks.class_embeddings import ClassEmbeddings
 from unpaired.networks.external_attention import Correlations, EAMConfig, ExternalAttention, ScaleOutput, head_counts
 from unpaired.networks.network import Network, NetworkOutput
-from unpaired.shapes import Logits, Scalar
+from unpaired.shapes import LINEAR, Logits, Scalar
 
 CHOICES = {
     "distance": ("squared", "absolute", "cosine"),
@@ -56,7 +56,6 @@ CHOICES = {
 }
 CLASS_DISTANCE = "class_distance"
 """The log's name for the distance of one class in SSC Eq. 10."""
-LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 @dataclass(frozen=True)
@@ -120,11 +119,7 @@ class SSCConfig(SegmentationTerms):
     def build(self, network: Network, classes: int) -> "SSC":
         """Raises InputError if `scales` names a feature map that `network` lacks, or a value is not known."""
         self.check()
-        for name in self.scales:
-            if name not in network.feature_names:
-                raise InputError(
-                    f"scales: the network has no feature map {name!r}; {nearest(name, list(network.feature_names))}"
-                )
+        network.require_features(self.scales, "scales")
         channels = feature_channels(network, self.scales)
         heads = head_counts(channels) if self.attention.heads is None else self.attention.heads
         if len(heads) != len(channels) or any(h < 1 or c % h for h, c in zip(heads, channels, strict=True)):

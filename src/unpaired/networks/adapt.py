@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from unpaired.errors import InputError, nearest
-from unpaired.networks.modality_layers import Groups, check_images, modality_modules, run_modalities
-from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.modality_layers import Groups, modality_modules
+from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Images
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -100,7 +101,7 @@ def find_factory(name: str) -> Callable[..., Any]:
     return found
 
 
-class AdaptedNetwork(Network):
+class AdaptedNetwork(SharedNetwork):
     """Another's network with norms per modality. Its weights keep their names, under `network.`."""
 
     def __init__(
@@ -118,22 +119,18 @@ class AdaptedNetwork(Network):
         self.channels, self.classes = channels, classes
         self.size_multiples = size_multiples
         self.feature_names = features
+        self.concatenate = False
         self.mixed = not modality_norm and any(
             isinstance(module, _NormBase) and not isinstance(module, INSTANCE_NORMS) for module in network.modules()
         )
         self.network = split_norms(network, self.modalities) if modality_norm else network
         self._splits = [module for module in self.network.modules() if isinstance(module, NormOfModality)]
 
-    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
-        """One pass per modality; one over all where a batch norm is shared (row Joint).
-
-        Raises InputError for an unknown modality, sizes that don't fit, or outputs that are no logits of that size.
-        """
-        check_images(images, self.modalities, self.channels, self.size_multiples)
-        return run_modalities(self.run, images, concatenate=False, mixed=self.mixed)
-
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
-        """One pass; `groups` has several modalities only where every norm is shared."""
+        """One pass over images of one modality, or of several where every norm is shared (row Joint).
+
+        Raises InputError for outputs that are no logits of the images' size.
+        """
         tapped: dict[str, Any] = {}
         with self._tapping(tapped), self._norms_of(groups):
             logits = self.network(x)

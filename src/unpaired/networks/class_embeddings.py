@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpaired.networks.modality_layers import Groups, modality_modules
+from unpaired.networks.blocks import CONVOLUTIONS
+from unpaired.networks.modality_layers import Groups, modality_modules, through_own
 from unpaired.shapes import Images
 
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 ClassVectors = Float[Tensor, "class width"]
 
 
@@ -116,11 +116,7 @@ class ImageEmbedding(nn.Module):
 
     def forward(self, x: Images, groups: Groups) -> Images:
         """Same shape as `x`, whose batch axis holds the modalities of `groups` one after the other."""
-        if len(groups) == 1:
-            (modality,) = groups
-            return self.by_modality[modality](x)
-        parts = x.split(list(groups.values()))
-        return torch.cat([self.by_modality[name](part) for name, part in zip(groups, parts, strict=True)])
+        return through_own(self.by_modality, x, groups)
 
 
 class _TwoConvolutions(nn.Module):

@@ -27,17 +27,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError, nearest
+from unpaired.networks.blocks import CONVOLUTIONS, TRANSPOSED_CONVOLUTIONS, Pair, check_spatial_dims
 from unpaired.networks.fusion import Partners
-from unpaired.networks.modality_layers import ModalityNorm, check_images
+from unpaired.networks.modality_layers import BATCH_NORMS, Groups, ModalityNorm
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
-from unpaired.shapes import Features, Images
+from unpaired.networks.shared_network import check_images
+from unpaired.shapes import LINEAR, Features, Images
 
 UnequalSizes = Literal["refused", "interpolated"]
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 POOLS = {2: F.max_pool2d, 3: F.max_pool3d}
-LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,7 @@ class CMCReleasedNetworkConfig(NetworkConfig):
                 raise InputError(f"{name} {value!r} is not known; {nearest(str(value), list(allowed))}")
         if self.width < 1:
             raise InputError(f"width: expected 1 or more, got {self.width}")
-        if spatial_dims not in CONVOLUTIONS:
-            raise InputError(f"the network segments 2D or 3D images, got spatial_dims={spatial_dims}")
+        check_spatial_dims(spatial_dims)
         return CMCReleasedNetwork(self, modalities, channels, classes, spatial_dims)
 
 
@@ -117,7 +114,7 @@ class CMCReleasedNetwork(Network):
         self.decoder = nn.ModuleList()
         before = deep
         for skip in reversed(widths[:-1]):
-            self.up.append(TRANSPOSED[spatial_dims](before, before, 2, 2))
+            self.up.append(TRANSPOSED_CONVOLUTIONS[spatial_dims](before, before, 2, 2))
             self.decoder.append(Pair(unit(before + skip, skip), unit(skip, skip)))
             before = skip
         self.output = CONVOLUTIONS[spatial_dims](before, classes, 1)
@@ -140,7 +137,7 @@ class CMCReleasedNetwork(Network):
     def _encode(self, x: Images, modality: str) -> dict[str, Tensor]:
         maps = {}
         for number, pair in enumerate(self.encoder, start=1):
-            x = pair(x if number == 1 else POOLS[x.ndim - 2](x, 2), modality)
+            x = pair(x if number == 1 else POOLS[x.ndim - 2](x, 2), {modality: len(x)})
             maps[f"encoder{number}"] = x
         return maps
 
@@ -168,13 +165,13 @@ class CMCReleasedNetwork(Network):
     def _layer(self, aware: Mapping[str, Tensor], modality: str) -> Tensor:
         stand_in = torch.stack(list(aware.values())).mean(0)
         x = torch.cat([aware.get(name, stand_in) for name in self.modalities], dim=1)
-        return self.fuse(x, modality).sigmoid()
+        return self.fuse(x, {modality: len(x)}).sigmoid()
 
     def _decode(self, maps: dict[str, Tensor], fused: Tensor, modality: str) -> NetworkOutput:
         x = self.convert(F.relu(self.convert_norm(torch.cat([fused, maps["awareness"]], dim=1))))
         maps["fusion"] = x
         for up, pair, number in zip(self.up, self.decoder, (3, 2, 1), strict=True):
-            x = pair(torch.cat([up(x), maps[f"encoder{number}"]], dim=1), modality)
+            x = pair(torch.cat([up(x), maps[f"encoder{number}"]], dim=1), {modality: len(x)})
             maps[f"decoder{number}"] = x
         return NetworkOutput(self.output(x), {name: maps[name] for name in self.feature_names})
 
@@ -200,26 +197,14 @@ class Unit(nn.Module):
         super().__init__()
         self.convolution = CONVOLUTIONS[spatial_dims](before, after, 3, padding=1)
         if modalities is None:
-            self.norm = NORMS[spatial_dims](after, track_running_stats=False)
+            self.norm = BATCH_NORMS[spatial_dims](after, track_running_stats=False)
         else:
             self.norm = ModalityNorm("batch", after, modalities, spatial_dims, shared, eps=1e-5)
 
-    def forward(self, x: Tensor, modality: str) -> Tensor:
+    def forward(self, x: Tensor, groups: Groups) -> Tensor:
         """Images of one modality, or of all together in a shared norm; the spatial size stays."""
         x = self.convolution(x)
-        return F.relu(self.norm(x, {modality: len(x)}) if isinstance(self.norm, ModalityNorm) else self.norm(x))
-
-
-class Pair(nn.Module):
-    """Two units, one after the other."""
-
-    def __init__(self, first: Unit, second: Unit) -> None:
-        super().__init__()
-        self.first, self.second = first, second
-
-    def forward(self, x: Tensor, modality: str) -> Tensor:
-        """As of a unit."""
-        return self.second(self.first(x, modality), modality)
+        return F.relu(self.norm(x, groups) if isinstance(self.norm, ModalityNorm) else self.norm(x))
 
 
 def channel_attention(x: Features, gamma: Tensor) -> Features:

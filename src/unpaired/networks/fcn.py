@@ -25,9 +25,8 @@ only).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -35,17 +34,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
-from unpaired.networks.modality_layers import Groups, ModalityNorm, NormKind, check_images, run_modalities
-from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.blocks import (
+    CONVOLUTIONS,
+    MAX_POOLINGS,
+    After,
+    Before,
+    Initialization,
+    Layers,
+    check_spatial_dims,
+    initialize_convolutions,
+)
+from unpaired.networks.modality_layers import Groups, ModalityNorm, NormKind
+from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Features, Images
-
-Before = Float[Tensor, "batch before *spatial"]
-After = Float[Tensor, "batch after *spatial"]
 
 CHANNEL_MULTIPLES = (1, 2, 4, 8, 16, 16, 32, 32, 32)
 RESIDUAL_BLOCKS = (1, 1, 2, 2, 2, 2, 2, 2, 0)
 POOLED_GROUPS = 3
 DILATED_GROUP = 8
+SLOPE = 0.2
+"""Of LeakyReLU."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class FCNConfig(NetworkConfig):
     patches; None is 2 along every axis."""
     maps_per_class: int | None = None
     """Channels that each class keeps after the shuffle; None is the rule in the module's docstring."""
-    initialization: Literal["official", "he"] = "official"
+    initialization: Initialization = "official"
     """ "official": normal(0, 0.01) truncated at two deviations, as released; "he": by fan-in (Kaiming, leaky 0.2)."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
@@ -79,6 +88,9 @@ class FCNConfig(NetworkConfig):
                 f"expected width and maps_per_class of at least 1 and 0 <= dropout < 1, got width={self.width}, "
                 f"maps_per_class={self.maps_per_class}, dropout={self.dropout}"
             )
+        if self.initialization not in ("official", "he"):
+            raise InputError(f"initialization {self.initialization!r} is not known; known: official, he")
+        check_spatial_dims(spatial_dims)
         return FCN(self, modalities, channels, classes, spatial_dims)
 
     def strides(self, spatial_dims: int) -> tuple[tuple[int, ...], ...]:
@@ -91,7 +103,7 @@ class FCNConfig(NetworkConfig):
         return strides
 
 
-class FCN(Network):
+class FCN(SharedNetwork):
     """See the module's docstring. Features "group1" to "group9": each group's last sum, before pooling and norm.
 
     `size_multiples` are also what the sub-pixel shuffle scales up by.
@@ -107,29 +119,26 @@ class FCN(Network):
         self.size_multiples = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
         self.feature_names = tuple(f"group{number}" for number in range(1, 10))
         self.concatenate = config.concatenate
-        self.mixed = not config.modality_norm and config.norm == "batch"
-        layers = _Layers(config, self.modalities, spatial_dims)
+        layers = Layers(self.modalities, spatial_dims, config.norm, config.modality_norm)
+        self.mixed = layers.mixed
 
-        self.first = layers.convolution(channels, config.width)
+        self.first = layers.convolution(channels, config.width, (3,) * spatial_dims)
         self.groups = nn.ModuleList()
         before = config.width
         for number, (multiple, blocks) in enumerate(zip(CHANNEL_MULTIPLES, RESIDUAL_BLOCKS, strict=True), start=1):
             after = multiple * config.width
-            self.groups.append(_group(layers, before, after, blocks, dilation=2 if number == DILATED_GROUP else 1))
+            dilation = 2 if number == DILATED_GROUP else 1
+            self.groups.append(_group(layers, before, after, blocks, dilation, config.dropout))
             before = after
-        self.pools = nn.ModuleList(layers.max_pool(stride) for stride in strides)
+        self.pools = nn.ModuleList(MAX_POOLINGS[spatial_dims](stride, stride) for stride in strides)
 
         maps = config.maps_per_class or max(1, 32 * config.width // math.prod(self.size_multiples))
         wide = maps * classes * math.prod(self.size_multiples)
-        self.deconvolution = layers.convolution(before, wide, padded=False)
+        build = CONVOLUTIONS[spatial_dims]
+        self.deconvolution = build(before, wide, 3, bias=False)
         self.deconvolution_norm = layers.norm(wide)
-        self.output = layers.convolution(maps * classes, classes, size=5, padded=False)
-        _initialize(self, config.initialization)
-
-    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
-        """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
-        check_images(images, self.modalities, self.channels, self.size_multiples)
-        return run_modalities(self.run, images, self.concatenate, self.mixed)
+        self.output = build(maps * classes, classes, 5, bias=False)
+        initialize_convolutions(self, config.initialization, SLOPE)
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
@@ -141,7 +150,7 @@ class FCN(Network):
             if number <= POOLED_GROUPS:
                 x = self.pools[number - 1](x)
         x = self.deconvolution(symmetric_pad(x, 1))
-        x = F.leaky_relu(self.deconvolution_norm(x, groups), 0.2)
+        x = F.leaky_relu(self.deconvolution_norm(x, groups), SLOPE)
         x = sub_pixel_shuffle(x, self.size_multiples)
         return NetworkOutput(self.output(symmetric_pad(x, 2)), features)
 
@@ -157,7 +166,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Before, groups: Groups) -> After:
         """Same spatial size as `x`."""
-        return self.dropout(self.convolution(F.leaky_relu(self.norm(x, groups), 0.2)))
+        return self.dropout(self.convolution(F.leaky_relu(self.norm(x, groups), SLOPE)))
 
 
 class ResidualBlock(nn.Module):
@@ -216,52 +225,16 @@ class Group(nn.Module):
         return x
 
 
-class _Layers:
-    """The layers of one network, so that 2D and 3D are the same code."""
-
-    def __init__(self, config: FCNConfig, modalities: Sequence[str], spatial_dims: int) -> None:
-        if spatial_dims not in (2, 3):
-            raise InputError(f"the network segments 2D or 3D images, got spatial_dims={spatial_dims}")
-        self.config = config
-        self.modalities = modalities
-        self.spatial_dims = spatial_dims
-        self.convolution_type = {2: nn.Conv2d, 3: nn.Conv3d}[spatial_dims]
-        self.pool_type = {2: nn.MaxPool2d, 3: nn.MaxPool3d}[spatial_dims]
-
-    def convolution(self, before: int, after: int, size: int = 3, dilation: int = 1, padded: bool = True) -> nn.Module:
-        padding = dilation * (size // 2) if padded else 0
-        return self.convolution_type(before, after, size, padding=padding, dilation=dilation, bias=False)
-
-    def max_pool(self, stride: Sequence[int]) -> nn.Module:
-        return self.pool_type(tuple(stride), tuple(stride))
-
-    def norm(self, channels: int) -> ModalityNorm:
-        shared = not self.config.modality_norm
-        return ModalityNorm(self.config.norm, channels, self.modalities, self.spatial_dims, shared)
-
-    def unit(self, before: int, after: int, dilation: int) -> Unit:
-        convolution = self.convolution(before, after, dilation=dilation)
-        return Unit(self.norm(before), convolution, self.config.dropout)
-
-    def block(self, before: int, after: int, dilation: int) -> ResidualBlock:
-        return ResidualBlock(
-            self.unit(before, after, dilation), self.unit(after, after, dilation), new_channels=after - before
-        )
+def _unit(layers: Layers, before: int, after: int, dilation: int, dropout: float) -> Unit:
+    convolution = layers.convolution(before, after, (3,) * layers.spatial_dims, dilation=dilation)
+    return Unit(layers.norm(before), convolution, dropout)
 
 
-def _group(layers: _Layers, before: int, after: int, blocks: int, dilation: int) -> Group:
+def _group(layers: Layers, before: int, after: int, blocks: int, dilation: int, dropout: float) -> Group:
     """`blocks` residual blocks, or two units without shortcut if there are none."""
-    if blocks == 0:
-        return Group([layers.unit(before, after, dilation), layers.unit(after, after, dilation)])
-    return Group([layers.block(before if i == 0 else after, after, dilation) for i in range(blocks)])
-
-
-def _initialize(network: nn.Module, initialization: str) -> None:
-    if initialization not in ("official", "he"):
-        raise InputError(f"initialization {initialization!r} is not known; known: official, he")
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv3d):
-            if initialization == "official":
-                nn.init.trunc_normal_(module.weight, std=0.01, a=-0.02, b=0.02)
-            else:
-                nn.init.kaiming_normal_(module.weight, a=0.2)
+    members = []
+    for _ in range(max(blocks, 1)):
+        first, second = (_unit(layers, width, after, dilation, dropout) for width in (before, after))
+        members += [ResidualBlock(first, second, new_channels=after - before)] if blocks else [first, second]
+        before = after
+    return Group(members)

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import torch
 
-from unpaired.errors import InputError, nearest
 from unpaired.networks.checkpoint_names import plain_name
 from unpaired.networks.nnformer import NNFormer
+from unpaired.networks.shared_network import check_modalities
 from unpaired.networks.swin_unet import SwinUNet
 from unpaired.networks.transformer import TransformerBlock
 
@@ -28,10 +28,7 @@ def fold_modality(network: SwinUNet | NNFormer, modality: str) -> SwinUNet | NNF
     In evaluation its logits and features are those of `network` up to rounding. `network` is left as it is. Raises
     InputError for a modality it doesn't know.
     """
-    if modality not in network.modalities:
-        raise InputError(
-            f"the network doesn't know modality {modality!r}; {nearest(modality, list(network.modalities))}"
-        )
+    check_modalities([modality], network.modalities)
     config = replace(
         network.config, modality_scale=False, modality_norm=False, specific_encoders=False, pretrained=None
     )

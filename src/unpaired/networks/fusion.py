@@ -22,11 +22,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError, nearest
+from unpaired.networks.blocks import CONVOLUTIONS
 from unpaired.networks.modality_layers import Groups, ModalityNorm, modality_modules
 from unpaired.shapes import Features
 
 Partners = Literal["paired", "alone"]
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class Awareness(nn.Module):

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from unpaired.networks.modality_layers import check_modalities, modality_modules
+from unpaired.networks.modality_layers import modality_modules
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.shared_network import check_modalities
 from unpaired.shapes import Images
 
 

@@ -1,23 +1,23 @@
-"""Every layer that depends on the modality, and the two schedules by which one network runs over several modalities.
+"""Every layer that depends on the modality.
 
-A network keeps one code path, `run(x, groups)`: `x` holds images of one or more modalities along the batch axis, and
-`groups` says {modality: how many images}, in that order. Shared layers ignore `groups`; the layers here split by it.
+A batch may hold images of several modalities one after the other; `groups` says {modality: number of images}, in that
+order. The layers here split the batch by it, so that each image meets the weights of its own modality.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import gcd, prod
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from unpaired.errors import InputError, nearest
-from unpaired.networks.network import NetworkOutput
-from unpaired.shapes import Features, Images
+from unpaired.shapes import Features
 
 NormKind = Literal["batch", "instance", "group", "layer"]
 Groups = Mapping[str, int]
-Run = Callable[[Tensor, Groups], NetworkOutput]
+BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 class ModalityNorm(nn.Module):
@@ -57,11 +57,7 @@ class ModalityNorm(nn.Module):
         self._require_spread(x, groups)
         if self.shared is not None:
             return self.shared(x)
-        if len(groups) == 1:
-            (modality,) = groups
-            return self.by_modality[modality](x)
-        parts = x.split(list(groups.values()))
-        return torch.cat([self.by_modality[name](part) for name, part in zip(groups, parts, strict=True)])
+        return through_own(self.by_modality, x, groups)
 
     def _require_spread(self, x: Features, groups: Groups) -> None:
         positions = prod(x.shape[2:])
@@ -82,6 +78,31 @@ class ChannelLayerNorm(nn.LayerNorm):
         return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 
+class PerModality(nn.Module):
+    """A module for each modality, each of which maps (images or maps, groups, ...) to a list of maps."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.by_modality = modality_modules(modules)
+
+    def forward(self, x: Features, groups: Groups, *shared: Any) -> list[Tensor]:
+        """Each image goes through the module of its own modality, which also gets `shared`; the maps join again."""
+        parts = x.split(list(groups.values()))
+        outputs = [
+            self.by_modality[name](part, {name: len(part)}, *shared) for name, part in zip(groups, parts, strict=True)
+        ]
+        return [torch.cat(maps) for maps in zip(*outputs, strict=True)]
+
+
+def through_own(by_modality: nn.ModuleDict, x: Tensor, groups: Groups) -> Tensor:
+    """`x`, whose batch axis holds the modalities of `groups`, each part through the layer of its own modality."""
+    if len(groups) == 1:
+        (modality,) = groups
+        return by_modality[modality](x)
+    parts = x.split(list(groups.values()))
+    return torch.cat([by_modality[name](part) for name, part in zip(groups, parts, strict=True)])
+
+
 def modality_modules(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
     """Modules by modality, so that the modality's name is in the names of its weights.
 
@@ -98,80 +119,14 @@ def modality_modules(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
     return by_modality
 
 
-def run_modalities(
-    run: Run, images: Mapping[str, Images], concatenate: bool | None, mixed: bool
-) -> dict[str, NetworkOutput]:
-    """Run a network over {modality: images}: once over all of them, or once per modality.
-
-    Values and gradients are equal, except where layers mix the modalities (`mixed`, a shared norm): then it is always
-    once over all. `concatenate=None` is once per modality on a CPU and once over all on an accelerator, which has more
-    cores to fill (not measured). On a CPU it hardly matters: once over all took 1.08 times as long at the papers' size
-    (8 images of 256x256 each) and 0.93 to 0.96 at 96x96 and 128x128 (`benchmarks/concatenated_forward.py`).
-    Images of different size run once per modality; where layers mix, that is an InputError.
-    """
-    sizes = {name: tuple(x.shape[1:]) for name, x in images.items()}
-    same_size = len(set(sizes.values())) == 1
-    if mixed and not same_size:
-        raise InputError(
-            f"a norm shared by all modalities, or their fusion, needs images of one size in one step, got {sizes}; "
-            "use one patch size, or a norm per modality"
-        )
-    if concatenate is None:
-        concatenate = next(iter(images.values())).device.type != "cpu"
-    if len(images) == 1 or not (mixed or (concatenate and same_size)):
-        return {name: run(x, {name: len(x)}) for name, x in images.items()}
-    groups = {name: len(x) for name, x in images.items()}
-    output = run(torch.cat(list(images.values())), groups)
-    sections = list(groups.values())
-    logits = output.logits.split(sections)
-    features = {name: maps.split(sections) for name, maps in output.features.items()}
-    return {
-        modality: NetworkOutput(logits[i], {name: parts[i] for name, parts in features.items()})
-        for i, modality in enumerate(groups)
-    }
-
-
-def check_modalities(images: Mapping[str, Images], modalities: Sequence[str]) -> None:
-    """Raise InputError unless `images` hold at least one modality, and none but `modalities`."""
-    if not images:
-        raise InputError(f"the network got no images; give at least one of its modalities: {', '.join(modalities)}")
-    for name in images:
-        if name not in modalities:
-            raise InputError(f"the network doesn't know modality {name!r}; {nearest(name, list(modalities))}")
-
-
-def check_images(
-    images: Mapping[str, Images], modalities: Sequence[str], channels: int, multiples: Sequence[int]
-) -> None:
-    """Raise InputError unless `images` are of known modalities, with `channels` channels, in sizes that fit.
-
-    `multiples` is what each spatial size must be a multiple of.
-    """
-    check_modalities(images, modalities)
-    for name, x in images.items():
-        if x.ndim != 2 + len(multiples) or x.shape[1] != channels:
-            raise InputError(
-                f"modality {name!r}: expected images of shape (batch, {channels}, {len(multiples)} spatial axes), "
-                f"got {tuple(x.shape)}"
-            )
-        if any(size % multiple for size, multiple in zip(x.shape[2:], multiples, strict=True)):
-            raise InputError(
-                f"modality {name!r}: spatial sizes {tuple(x.shape[2:])} must be multiples of {tuple(multiples)}; "
-                "change the patch size or pad the images"
-            )
-
-
 def _norm(kind: str, channels: int, spatial_dims: int, eps: float, momentum: float, norm_groups: int) -> nn.Module:
     match kind:
         case "batch":
-            norm = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[spatial_dims]
-            return norm(channels, eps=eps, momentum=momentum)
+            return BATCH_NORMS[spatial_dims](channels, eps=eps, momentum=momentum)
         case "instance":
-            norm = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[spatial_dims]
-            return norm(channels, eps=eps, affine=True)
+            return INSTANCE_NORMS[spatial_dims](channels, eps=eps, affine=True)
         case "group":
             return nn.GroupNorm(gcd(norm_groups, channels), channels, eps=eps)
         case "layer":
             return ChannelLayerNorm(channels, eps=eps)
-    kinds = ["batch", "instance", "group", "layer"]
-    raise InputError(f"norm {kind!r} is not known; {nearest(kind, kinds)}")
+    raise InputError(f"norm {kind!r} is not known; {nearest(kind, list(get_args(NormKind)))}")

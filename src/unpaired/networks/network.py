@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from unpaired.errors import InputError, nearest
 from unpaired.shapes import Images, Logits
 
 
@@ -27,10 +28,21 @@ class Network(nn.Module, ABC):
 
     modalities: tuple[str, ...]
     channels: int
-    """Of an image."""
+    """Channels of an image, such as neighboring slices of a 2D network."""
     feature_names: tuple[str, ...]
+    """Names of the feature maps in every `NetworkOutput.features`."""
     size_multiples: tuple[int, ...]
     """Per spatial axis: sizes given to the network must be multiples of these."""
+
+    def require_features(self, names: Sequence[str], where: str) -> None:
+        """Raise InputError, naming the field `where` that asks for them, unless the network has all these feature maps.
+
+        The message says which known name is nearest.
+        """
+        for name in names:
+            if name not in self.feature_names:
+                hint = nearest(name, list(self.feature_names))
+                raise InputError(f"{where}: the network has no feature map {name!r}; {hint}")
 
     @abstractmethod
     def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:

@@ -16,25 +16,22 @@ axis of stride 1 the kernel is 1. Windows follow the rules of `window_attention`
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unpaired.errors import InputError
+from unpaired.networks.blocks import TRANSPOSED_CONVOLUTIONS, check_spatial_dims
 from unpaired.networks.class_embeddings import ClassEmbeddings
-from unpaired.networks.modality_layers import Groups, check_images, run_modalities
+from unpaired.networks.modality_layers import Groups
 from unpaired.networks.network import Network, NetworkOutput
+from unpaired.networks.nnformer_layers import Down, Projection, Up
 from unpaired.networks.pretrained import load_into_nnformer
+from unpaired.networks.shared_network import SharedNetwork
 from unpaired.networks.transformer import BlockSettings, Stage, TransformerConfig, per_axis, rising_drop_path
 from unpaired.shapes import Images
-
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
-CONVOLVE = {2: F.conv2d, 3: F.conv3d}
-TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 @dataclass(frozen=True)
@@ -100,8 +97,7 @@ class NNFormerConfig(TransformerConfig):
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "NNFormer":
         """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
-        if spatial_dims not in CONVOLUTIONS:
-            raise InputError(f"the network segments 2D or 3D images, got spatial_dims={spatial_dims}")
+        check_spatial_dims(spatial_dims)
         stages = len(self.depths)
         decoder_heads = self.decoder_heads or self.heads[:-1]
         if (
@@ -132,7 +128,7 @@ class NNFormerConfig(TransformerConfig):
         ).as_json()
 
 
-class NNFormer(Network):
+class NNFormer(SharedNetwork):
     """See the module's docstring. Features, for four stages:
 
     "encoder1" to "encoder3": the normalized skips; "bottleneck"; "decoder3" (scale 1 of SSC) to "decoder1": after a
@@ -148,6 +144,7 @@ class NNFormer(Network):
         layout = _Layout.of(config, spatial_dims)
         self.config, self.modalities, self.channels, self.classes = config, tuple(modalities), channels, classes
         self.spatial_dims, self.size_multiples = spatial_dims, layout.patch
+        self.concatenate = config.concatenate
         numbers = range(1, stages)
         self.feature_names = (*(f"encoder{n}" for n in numbers), "bottleneck", *(f"decoder{n}" for n in numbers))
         if config.deep_supervision:
@@ -161,13 +158,9 @@ class NNFormer(Network):
         self.decoder = Decoder(config, layout, settings)
         heads = stages - 1 if config.deep_supervision else 1
         self.outputs = nn.ModuleList(
-            TRANSPOSED[spatial_dims](2**n * config.width, classes, layout.patch, layout.patch) for n in range(heads)
+            TRANSPOSED_CONVOLUTIONS[spatial_dims](2**n * config.width, classes, layout.patch, layout.patch)
+            for n in range(heads)
         )
-
-    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
-        """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
-        check_images(images, self.modalities, self.channels, self.size_multiples)
-        return run_modalities(self.run, images, self.config.concatenate, mixed=False)
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
@@ -258,66 +251,3 @@ class Decoder(nn.Module):
             x = self.stages[number](x, groups, embeddings, skip)
             maps.insert(0, x)
         return maps
-
-
-class Projection(nn.Module):
-    """Strided convolution, GELU, norm, convolution; and GELU, norm again unless it is the last."""
-
-    def __init__(self, settings: BlockSettings, before: int, after: int, stride: tuple[int, ...], last: bool) -> None:
-        super().__init__()
-        convolution = CONVOLUTIONS[settings.spatial_dims]
-        self.convolution1 = convolution(before, after, 3, stride, padding=1)
-        self.norm1 = settings.norm(after)
-        self.convolution2 = convolution(after, after, 3, padding=1)
-        self.norm2 = None if last else settings.norm(after)
-
-    def forward(
-        self, x: Float[Tensor, "batch before *spatial"], groups: Groups
-    ) -> Float[Tensor, "batch after *reduced"]:
-        """The spatial size is divided by the stride, rounded up."""
-        x = F.gelu(self.convolution1(x))
-        x = self.convolution2(self.norm1(x.movedim(1, -1), groups).movedim(-1, 1))
-        if self.norm2 is None:
-            return x
-        return self.norm2(F.gelu(x).movedim(1, -1), groups).movedim(-1, 1)
-
-
-class Down(nn.Module):
-    """GELU, norm and a strided convolution to twice the channels."""
-
-    def __init__(self, settings: BlockSettings, channels: int, stride: tuple[int, ...]) -> None:
-        super().__init__()
-        self.norm = settings.norm(channels)
-        kernel = tuple(1 if step == 1 else 3 for step in stride)
-        self.convolution = CONVOLUTIONS[settings.spatial_dims](channels, 2 * channels, kernel, stride)
-
-    def forward(
-        self, x: Float[Tensor, "batch *spatial channel"], groups: Groups
-    ) -> Float[Tensor, "batch *halved twice"]:
-        """Half the size along each axis of stride 2, odd sizes rounded down; a size of 1 stays."""
-        x = self.norm(F.gelu(x), groups).movedim(-1, 1)
-        layer = self.convolution
-        padding = [
-            0 if step == 1 or (size % 2 == 1 and size > 1) else 1
-            for size, step in zip(x.shape[2:], layer.stride, strict=True)
-        ]
-        return CONVOLVE[x.ndim - 2](x, layer.weight, layer.bias, layer.stride, padding).movedim(1, -1)
-
-
-class Up(nn.Module):
-    """Norm and a transposed convolution to half the channels."""
-
-    def __init__(self, settings: BlockSettings, channels: int, stride: tuple[int, ...]) -> None:
-        super().__init__()
-        self.norm = settings.norm(channels)
-        self.convolution = TRANSPOSED[settings.spatial_dims](channels, channels // 2, stride, stride)
-
-    def forward(
-        self, x: Float[Tensor, "batch *spatial channel"], size: Sequence[int], groups: Groups
-    ) -> Float[Tensor, "batch *larger half"]:
-        """To `size`, which `Down` made into that of `x`: twice as long, one more where it was odd."""
-        x = self.norm(x, groups).movedim(-1, 1)
-        steps = self.convolution.stride
-        at_least = [step * short for step, short in zip(steps, x.shape[2:], strict=True)]
-        x = self.convolution(x, output_size=[max(pair) for pair in zip(size, at_least, strict=True)])
-        return x[(..., *(slice(length) for length in size))].movedim(1, -1)

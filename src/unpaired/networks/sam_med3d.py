@@ -10,20 +10,20 @@ CMC's own decoder is not published ("fine-tuned from the pre-trained decoder"); 
 the encoder has one resolution only. It is 3D: the patches of SAM-Med3D are cubes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
 from unpaired.networks.fusion import Fusion
-from unpaired.networks.modality_layers import Groups, ModalityNorm, check_images, modality_modules, run_modalities
+from unpaired.networks.modality_layers import Groups, ModalityNorm, PerModality
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
 from unpaired.networks.pretrained import load_into_sam_med3d
 from unpaired.networks.sam_med3d_encoder import SAMMed3DEncoder
+from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Features, Images
 
 
@@ -139,7 +139,7 @@ class SAMMed3DConfig(NetworkConfig):
         return report.as_json()
 
 
-class SAMMed3D(Network):
+class SAMMed3D(SharedNetwork):
     """See the module's docstring. Features, for twelve blocks and a patch of 16:
 
     "encoder1" to "encoder12": after each block; "neck": what the encoder returns (F of CMC); with a fusion "awareness"
@@ -151,6 +151,7 @@ class SAMMed3D(Network):
         super().__init__()
         self.config, self.modalities, self.channels, self.classes = config, tuple(modalities), channels, classes
         self.size_multiples = (config.patch,) * 3
+        self.concatenate, self.mixed = config.concatenate, config.fusion == "paired"
         levels = config.patch.bit_length() - 1
         self.feature_names = (
             *(f"encoder{n}" for n in range(1, config.depth + 1)),
@@ -185,11 +186,6 @@ class SAMMed3D(Network):
             PerModality({name: decoder([name]) for name in names}) if config.specific_decoders else decoder(names)
         )
 
-    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
-        """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
-        check_images(images, self.modalities, self.channels, self.size_multiples)
-        return run_modalities(self.run, images, self.config.concatenate, mixed=self.config.fusion == "paired")
-
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
         maps = self._encoded(x, groups)
@@ -204,20 +200,6 @@ class SAMMed3D(Network):
         if self.config.relative_positions != "released":
             return [*self.encoder(x, groups)]
         return [maps.transpose(2, 4) for maps in self.encoder(x.transpose(2, 4), groups)]
-
-
-class PerModality(nn.Module):
-    """A module for each modality, from (images or maps, groups) to a list of maps, which join again."""
-
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        self.by_modality = modality_modules(modules)
-
-    def forward(self, x: Features, groups: Groups) -> list[Tensor]:
-        """Each image goes through its own modality's module."""
-        parts = x.split(list(groups.values()))
-        outputs = [self.by_modality[name](part, {name: len(part)}) for name, part in zip(groups, parts, strict=True)]
-        return [torch.cat(maps) for maps in zip(*outputs, strict=True)]
 
 
 class Decoder(nn.Module):

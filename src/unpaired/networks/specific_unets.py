@@ -12,8 +12,9 @@ import torch
 from unpaired.errors import InputError
 from unpaired.networks.fusion import Fusion
 from unpaired.networks.independent import IndependentNetworksConfig
-from unpaired.networks.modality_layers import Groups, check_images, modality_modules, run_modalities
-from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.modality_layers import Groups, modality_modules
+from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.shared_network import SharedNetwork
 from unpaired.networks.unet import UNet, UNetConfig, feature_names
 from unpaired.shapes import Images
 
@@ -39,7 +40,7 @@ class SpecificUNetsConfig(NetworkConfig):
         return SpecificUNets({name: net for name, net in networks.items() if isinstance(net, UNet)}, self.fusion)
 
 
-class SpecificUNets(Network):
+class SpecificUNets(SharedNetwork):
     """{modality: U-Net}, with a fusion between all encoders and decoders where asked for. Features as of a UNet."""
 
     def __init__(self, networks: Mapping[str, UNet], fusion: str | None) -> None:
@@ -48,15 +49,10 @@ class SpecificUNets(Network):
         self.modalities, self.channels, self.size_multiples = tuple(networks), some.channels, some.size_multiples
         self.deepest = f"encoder{len(some.encoder)}"
         self.feature_names = feature_names(len(some.encoder), fusion)
-        self.mixed = fusion == "paired"
+        self.concatenate, self.mixed = False, fusion == "paired"
         self.by_modality = modality_modules(networks)
         dims = len(self.size_multiples)
         self.fusion = None if fusion is None else Fusion(self.modalities, some.bottleneck, fusion, dims)
-
-    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
-        """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
-        check_images(images, self.modalities, self.channels, self.size_multiples)
-        return run_modalities(self.run, images, concatenate=False, mixed=self.mixed)
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""

@@ -13,7 +13,7 @@ fields of the config, all of them off: then this is the released network, weight
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
+from unpaired.networks.blocks import CONVOLUTIONS, check_spatial_dims
 from unpaired.networks.class_embeddings import ClassEmbeddings, ModalityScale
-from unpaired.networks.modality_layers import Groups, check_images, run_modalities
+from unpaired.networks.modality_layers import Groups
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.networks.pretrained import load_into_swin_unet
+from unpaired.networks.shared_network import SharedNetwork
 from unpaired.networks.transformer import BlockSettings, Stage, TransformerConfig, per_axis, rising_drop_path
-from unpaired.shapes import Images
-
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
-RESAMPLING = {2: "bilinear", 3: "trilinear"}
+from unpaired.shapes import LINEAR, Images
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ class SwinUNetConfig(TransformerConfig):
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SwinUNet":
         """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
-        if spatial_dims not in CONVOLUTIONS:
-            raise InputError(f"the network segments 2D or 3D images, got spatial_dims={spatial_dims}")
+        check_spatial_dims(spatial_dims)
         if len(self.depths) < 2 or len(self.depths) != len(self.heads) or min(self.width, *self.depths) < 1:
             raise InputError(
                 "expected a positive width, and blocks and heads for each of at least two stages, got "
@@ -74,7 +72,7 @@ class SwinUNetConfig(TransformerConfig):
         return load_into_swin_unet(network, len(self.depths), self.pretrained, self.pretrained_sha256).as_json()
 
 
-class SwinUNet(Network):
+class SwinUNet(SharedNetwork):
     """See the module's docstring. Features, for four stages:
 
     "encoder1" to "encoder3": after a stage's blocks, before merging; "bottleneck": after its norm; "decoder3" (H/4P,
@@ -89,7 +87,7 @@ class SwinUNet(Network):
         stages = len(config.depths)
         patch = per_axis("patch", config.patch, spatial_dims)
         self.config, self.modalities, self.channels, self.classes = config, tuple(modalities), channels, classes
-        self.spatial_dims = spatial_dims
+        self.spatial_dims, self.concatenate = spatial_dims, config.concatenate
         self.size_multiples = tuple(2 ** (stages - 1) * size for size in patch)
         if config.resize_to is not None:
             _check_inner_size(config.resize_to, self.size_multiples)
@@ -106,14 +104,9 @@ class SwinUNet(Network):
         _initialize(self.encoder)
         _initialize(self.decoder)
 
-    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
-        """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
-        check_images(images, self.modalities, self.channels, self.size_multiples)
-        return run_modalities(self.run, images, self.config.concatenate, mixed=False)
-
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
-        size, mode = x.shape[2:], RESAMPLING[self.spatial_dims]
+        size, mode = x.shape[2:], LINEAR[self.spatial_dims]
         if self.config.resize_to is not None:
             x = F.interpolate(x, self.config.resize_to, mode=mode)
         if self.image_embedding is not None:

@@ -7,19 +7,18 @@ w_l1 and w_l2 are one factor per channel and modality (`ModalityScale`), or abse
 Transformer. All maps are `Tokens` (channels last), one or more modalities along the batch axis as `groups` says.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
 from unpaired.networks.class_embeddings import ClassEmbeddings, ImageEmbedding, ModalityScale
-from unpaired.networks.modality_layers import Groups, ModalityNorm, modality_modules
+from unpaired.networks.modality_layers import Groups, ModalityNorm, PerModality
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.window_attention import Tokens, WindowAttention
-from unpaired.shapes import Images
 
 EPS = 1e-5
 
@@ -88,10 +87,10 @@ class TransformerConfig(NetworkConfig):
         return embeddings, ImageEmbedding(names, channels, settings.spatial_dims) if self.image_embedding else None
 
     def encoder(self, settings: BlockSettings, build: Callable[[BlockSettings], nn.Module]) -> nn.Module:
-        """One encoder for all modalities, or one for each."""
+        """One encoder for all modalities, or one for each (row V1 of SSC) in front of one decoder for all."""
         if not self.specific_encoders:
             return build(settings)
-        return SpecificEncoders({name: build(settings.of(name)) for name in settings.modalities})
+        return PerModality({name: build(settings.of(name)) for name in settings.modalities})
 
 
 class TokenNorm(ModalityNorm):
@@ -206,26 +205,6 @@ class Stage(nn.Module):
             x = block(x, groups, embeddings, skip)
             skip = None
         return x
-
-
-class SpecificEncoders(nn.Module):
-    """Row V1 of SSC: an encoder for each modality, in front of one decoder for all.
-
-    An encoder maps (images, groups, embeddings) to a list of maps; these join along the batch axis again.
-    """
-
-    def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        self.by_modality = modality_modules(encoders)
-
-    def forward(self, x: Images, groups: Groups, embeddings: ClassEmbeddings | None) -> list[Tensor]:
-        """Each image goes through its own modality's encoder."""
-        parts = x.split(list(groups.values()))
-        outputs = [
-            self.by_modality[name](part, {name: len(part)}, embeddings)
-            for name, part in zip(groups, parts, strict=True)
-        ]
-        return [torch.cat(maps) for maps in zip(*outputs, strict=True)]
 
 
 def rising_drop_path(rate: float, depths: Sequence[int]) -> list[list[float]]:

@@ -10,26 +10,33 @@ of each modality, as in CMC, see `networks.specific_unets`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.errors import InputError
+from unpaired.networks.blocks import (
+    AVERAGE_POOLINGS,
+    CONVOLUTIONS,
+    TRANSPOSED_CONVOLUTIONS,
+    Before,
+    Layers,
+    Resized,
+    Unit,
+    check_spatial_dims,
+    initialize_convolutions,
+)
 from unpaired.networks.fusion import Fusion
-from unpaired.networks.modality_layers import Groups, ModalityNorm, NormKind, check_images, run_modalities
-from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.modality_layers import Groups, NormKind
+from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Images, Logits
 
-Before = Float[Tensor, "batch before *spatial"]
-After = Float[Tensor, "batch after *reduced"]
 SLOPE = 0.01
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-POOLS = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+"""Of LeakyReLU, as in nnU-Net."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,7 @@ class UNetConfig(NetworkConfig):
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "UNet":
         """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
-        if spatial_dims not in CONVOLUTIONS:
-            raise InputError(f"the network segments 2D or 3D images, got spatial_dims={spatial_dims}")
+        check_spatial_dims(spatial_dims)
         if min(self.width, self.widest, *self.blocks) < 1 or len(self.blocks) < 2:
             raise InputError(
                 "expected a positive width, widest and number of blocks in each of at least two stages, got "
@@ -72,7 +78,7 @@ class UNetConfig(NetworkConfig):
         return UNet(self, modalities, channels, classes, strides)
 
 
-class UNet(Network):
+class UNet(SharedNetwork):
     """See the module's docstring. Features "encoder1" to "encoderN" by stage, "decoder1" (full size) and deeper.
 
     With a fusion also "awareness" (F_mia of CMC) and "fusion": what the decoder gets.
@@ -92,42 +98,27 @@ class UNet(Network):
         self.modalities, self.channels, self.concatenate = tuple(modalities), channels, config.concatenate
         self.size_multiples = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
         self.feature_names = feature_names(stages, config.fusion)
-        self.mixed = config.fusion == "paired" or (not config.modality_norm and config.norm == "batch")
-        layers = _Layers(config, self.modalities, dims)
+        layers = Layers(self.modalities, dims, config.norm, config.modality_norm, eps=1e-5)
+        self.mixed = config.fusion == "paired" or layers.mixed
         widths = [min(config.width * 2**stage, config.widest) for stage in range(stages)]
         self.bottleneck = widths[-1]
         kernels = _kernels(strides)
-        all_strides = ((1,) * dims, *strides)
+        whole = (1,) * dims
 
-        self.stem = layers.unit(channels, widths[0], kernels[0], all_strides[0])
-        self.encoder = nn.ModuleList()
-        before = widths[0]
-        for width, kernel, stride, count in zip(widths, kernels, all_strides, config.blocks, strict=True):
-            first = ResidualBlock(layers, before, width, kernel, stride)
-            rest = [ResidualBlock(layers, width, width, kernel, all_strides[0]) for _ in range(count - 1)]
-            self.encoder.append(Stage([first, *rest]))
-            before = width
+        self.stem = unit(layers, channels, widths[0], kernels[0], whole)
+        self.encoder = _encoder(layers, widths, kernels, (whole, *strides), config.blocks)
         self.up = nn.ModuleList(
-            TRANSPOSED[dims](deep, shallow, stride, stride)
+            TRANSPOSED_CONVOLUTIONS[dims](deep, shallow, stride, stride)
             for deep, shallow, stride in zip(widths[1:], widths[:-1], strides, strict=True)
         )
         self.decoder = nn.ModuleList(
-            layers.unit(2 * width, width, kernel, all_strides[0])
+            unit(layers, 2 * width, width, kernel, whole)
             for width, kernel in zip(widths[:-1], kernels[:-1], strict=True)
         )
         self.output = CONVOLUTIONS[dims](widths[0], classes, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-                nn.init.kaiming_normal_(module.weight, a=SLOPE)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        initialize_convolutions(self, "he", SLOPE)
         # Last, so that all else begins as it would without.
-        self.fusion = None if config.fusion is None else Fusion(self.modalities, before, config.fusion, dims)
-
-    def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:
-        """Raises InputError for an unknown modality, or images whose channels or sizes don't fit."""
-        check_images(images, self.modalities, self.channels, self.size_multiples)
-        return run_modalities(self.run, images, self.concatenate, self.mixed)
+        self.fusion = None if config.fusion is None else Fusion(self.modalities, widths[-1], config.fusion, dims)
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
@@ -156,33 +147,20 @@ class UNet(Network):
         return self.output(x)
 
 
-class Unit(nn.Module):
-    """Convolution, norm and, where asked for, LeakyReLU(0.01)."""
-
-    def __init__(self, convolution: nn.Module, norm: ModalityNorm, active: bool) -> None:
-        super().__init__()
-        self.convolution, self.norm, self.active = convolution, norm, active
-
-    def forward(self, x: Before, groups: Groups) -> After:
-        """The spatial size is divided by the convolution's stride."""
-        x = self.norm(self.convolution(x), groups)
-        return F.leaky_relu(x, SLOPE) if self.active else x
-
-
 class ResidualBlock(nn.Module):
     """Two units around a shortcut that is pooled and projected where size or channels change."""
 
-    def __init__(
-        self, layers: "_Layers", before: int, after: int, kernel: Sequence[int], stride: Sequence[int]
-    ) -> None:
+    def __init__(self, layers: Layers, before: int, after: int, kernel: Sequence[int], stride: Sequence[int]) -> None:
         super().__init__()
-        one = (1,) * len(kernel)
-        self.first = layers.unit(before, after, kernel, stride)
-        self.second = layers.unit(after, after, kernel, one, active=False)
-        self.pool = POOLS[len(kernel)](tuple(stride), tuple(stride)) if max(stride) > 1 else None
-        self.project = layers.unit(before, after, one, one, bias=False, active=False) if before != after else None
+        whole = (1,) * len(kernel)
+        self.first = unit(layers, before, after, kernel, stride)
+        self.second = Unit(layers.convolution(after, after, kernel, bias=True), layers.norm(after), slope=None)
+        self.pool = AVERAGE_POOLINGS[len(kernel)](tuple(stride), tuple(stride)) if max(stride) > 1 else None
+        self.project = None
+        if before != after:
+            self.project = Unit(layers.convolution(before, after, whole), layers.norm(after), slope=None)
 
-    def forward(self, x: Before, groups: Groups) -> After:
+    def forward(self, x: Before, groups: Groups) -> Resized:
         """The spatial size is divided by the block's stride."""
         shortcut = x if self.pool is None else self.pool(x)
         if self.project is not None:
@@ -197,37 +175,38 @@ class Stage(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, x: Before, groups: Groups) -> After:
+    def forward(self, x: Before, groups: Groups) -> Resized:
         """The spatial size is divided by the first block's stride."""
         for block in self.blocks:
             x = block(x, groups)
         return x
 
 
-class _Layers:
-    """The layers of one network, so that 2D and 3D are the same code."""
+def unit(layers: Layers, before: int, after: int, kernel: Sequence[int], stride: Sequence[int]) -> Unit:
+    """Convolution with bias, norm, LeakyReLU."""
+    return Unit(layers.convolution(before, after, kernel, stride, bias=True), layers.norm(after), SLOPE)
 
-    def __init__(self, config: UNetConfig, modalities: Sequence[str], spatial_dims: int) -> None:
-        self.config, self.modalities, self.spatial_dims = config, modalities, spatial_dims
 
-    def unit(
-        self,
-        before: int,
-        after: int,
-        kernel: Sequence[int],
-        stride: Sequence[int],
-        bias: bool = True,
-        active: bool = True,
-    ) -> Unit:
-        padding = tuple(size // 2 for size in kernel)
-        convolution = CONVOLUTIONS[self.spatial_dims](before, after, tuple(kernel), tuple(stride), padding, bias=bias)
-        shared = not self.config.modality_norm
-        norm = ModalityNorm(self.config.norm, after, self.modalities, self.spatial_dims, shared, eps=1e-5)
-        return Unit(convolution, norm, active)
+def _encoder(
+    layers: Layers,
+    widths: Sequence[int],
+    kernels: Sequence[Sequence[int]],
+    strides: Sequence[Sequence[int]],
+    blocks: Sequence[int],
+) -> nn.ModuleList:
+    """The stages, from what the stem returns to the deepest; the first block of a stage strides."""
+    stages = nn.ModuleList()
+    before = widths[0]
+    for width, kernel, stride, count in zip(widths, kernels, strides, blocks, strict=True):
+        first = ResidualBlock(layers, before, width, kernel, stride)
+        rest = [ResidualBlock(layers, width, width, kernel, strides[0]) for _ in range(count - 1)]
+        stages.append(Stage([first, *rest]))
+        before = width
+    return stages
 
 
 def feature_names(stages: int, fusion: str | None) -> tuple[str, ...]:
-    """Of a U-Net with so many stages."""
+    """The names of a U-Net's feature maps: encoder stages, the fusion's two if there is one, decoder stages."""
     return (
         *(f"encoder{n}" for n in range(1, stages + 1)),
         *(("awareness", "fusion") if fusion else ()),
@@ -244,5 +223,5 @@ def _kernels(strides: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
         pooled = [was or factor > 1 for was, factor in zip(pooled, stride, strict=True)]
         if max(stride) > 1:
             thick = [not was for was in pooled]
-        kernels.append(tuple(1 if one else 3 for one in thick))
+        kernels.append(tuple(1 if flat else 3 for flat in thick))
     return kernels
