@@ -126,6 +126,16 @@ def test_split_writes_every_case_once(data: Path, tmp_path: Path, capsys: pytest
     assert sorted(path.name for path in (tmp_path / "folds").iterdir()) == ["fold0.json", "fold1.json", "fold2.json"]
 
 
+def test_nothing_is_written_over_the_files_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cases.csv").write_text("patient,modality,image\np1,ct,a.nii\n", encoding="utf-8")
+    (tmp_path / "cases.json").write_text('{"classes": ["background", "liver"]}', encoding="utf-8")
+    for command in (("split",), ("import", "table")):
+        for name in ("cases.csv", "cases.json"):
+            assert run(*command, tmp_path / "cases.csv", tmp_path / name) == 2
+            assert "would overwrite" in one_line(capsys)
+    assert run("import", "table", tmp_path / "cases.csv", tmp_path / "study.json") == 0
+
+
 def test_few_shot_keeps_the_other_sides(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("split", data, tmp_path / "s.json", "--test", 0.25, "--validation", 0.25) == 0
     assert run("few-shot", data, tmp_path / "one.json", "lge", 1, "--split", tmp_path / "s.json") == 0
@@ -340,7 +350,7 @@ def wrong_arguments(data: Path, trained: Path, tmp: Path) -> dict[str, tuple[tup
         "no images": (("predict", trained, tmp / "empty", new, "--modality", "ct"), "found none"),
         "no such image": (("predict", trained, tmp / "gone.nii.gz", new, "--modality", "ct"), "found no image"),
         "modality not said": (("predict", trained, scan, new), "--modality"),
-        "unknown modality": (("predict", trained, scan, new, "--modality", "lgee"), "did you mean lge"),
+        "unknown modality": (("predict", trained, scan, new, "--modality", "lgee"), "known: ct, bssfp, lge"),
         "unknown side": (("predict", trained, data, new, "--split", "tset"), "split tset"),
         "side of a folder": (
             ("predict", trained, scan.parent, new, "--modality", "ct", "--split", "test"),
@@ -356,7 +366,7 @@ def wrong_arguments(data: Path, trained: Path, tmp: Path) -> dict[str, tuple[tup
         "report of no run": (("report", tmp / "empty"), "found no recipe.json"),
         "import of nothing": (("import", "mscmrseg", tmp / "empty", tmp / "x.json"), "empty"),
         "phantom in a file": (("phantom", tmp / "cut.json", "--size", "tiny"), "cut.json"),
-        "split over the manifest": (("split", data, data / "dataset.json"), "manifest"),
+        "split over the manifest": (("split", data, data / "dataset.json"), "would overwrite"),
     }
 
 

@@ -24,7 +24,10 @@ def nearest(name: str, allowed: list[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, allowed, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
+    return f"did you mean {' or '.join(close)}?" if close else known(allowed)
+
+
+def known(allowed: list[str]) -> str:
+    """The names that are known, cut where the list gets long: where a guess by spelling would be wrong or dangerous."""
     more = f" and {len(allowed) - SHOWN} more" if len(allowed) > SHOWN else ""
     return f"known: {', '.join(allowed[:SHOWN])}{more}"

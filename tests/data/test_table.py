@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unpaired.data.dataset import Modality
-from unpaired.data.manifest import read_dataset
+from unpaired.data.manifest import is_manifest, manifest_files, read_dataset
 from unpaired.errors import InputError
 
 OPTIONS = {
@@ -105,3 +105,16 @@ def test_a_missing_or_binary_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="UTF-8"):
         read_dataset(path)
+
+
+def test_one_rule_says_what_a_manifest_is_and_of_which_files_it_consists(tmp_path: Path) -> None:
+    table = write(tmp_path, TABLE, name="cases.CSV")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "dataset.json").write_text("{}")
+    (tmp_path / "scans").mkdir()
+    assert all(is_manifest(path) for path in (table, tmp_path / "gone.json", "a.tsv", tmp_path / "study"))
+    assert not any(is_manifest(path) for path in (tmp_path / "scans", "scan.nii.gz", tmp_path / "gone", ""))
+    here = tmp_path.resolve()
+    assert manifest_files(table) == (here / "cases.CSV", here / "cases.json")
+    assert manifest_files(tmp_path / "study.json") == (here / "study.json",)
+    assert here / "study" / "dataset.json" in manifest_files(tmp_path / "study")

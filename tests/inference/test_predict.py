@@ -75,7 +75,7 @@ def test_a_bare_array_is_one_with_1_mm_voxels(fresh: Predictor) -> None:
 
 
 def test_the_modality_decides_which_norms_are_used(fresh: Predictor) -> None:
-    with pytest.raises(InputError, match="no modality 'cta'; did you mean ct"):
+    with pytest.raises(InputError, match=r"no modality 'cta'; known: ct, bssfp, lge\. If the scan is of one of these"):
         fresh.segment(np.zeros((8, 8, 2), np.float32), "cta")
 
 

@@ -109,7 +109,7 @@ def test_a_label_map_made_in_another_way_is_not_taken_for_done(runs: list[Run], 
     before = (tmp_path / "a.nii.gz").read_bytes()
     others = {
         "weights": Predictor(runs[1], device="cpu"),
-        "mirrored": Predictor(runs[0], device="cpu", mirror=True),
+        "mirrored": Predictor(runs[0], device="cpu", mirror_anyway=True),
         "largest_component": Predictor(runs[0], device="cpu", postprocessing=Postprocessing("all")),
     }
     for name, other in others.items():
@@ -174,14 +174,16 @@ def test_the_command_takes_several_runs_and_warns(
     also = ["--also", str(runs[1].folder), "--also", str(runs[2].folder)]
     out, scan = str(tmp_path / "out"), str(phantom.of("ct", "train")[0].image)
     asked = ["predict", str(runs[0].folder), scan, out, "--modality", "ct", "--device", "cpu"]
-    assert cli.main([*asked, *also, "--mirror", "--probabilities"]) == 0
+    assert cli.main([*asked, *also, "--mirror"]) == 2
+    assert "was trained without mirroring" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert cli.main([*asked, *also, "--mirror", "--mirror-anyway", "--probabilities"]) == 0
     said = capsys.readouterr()
-    assert said.err.count("was trained without mirroring") == 3
     assert said.err.count("was trained on") == 3
     assert "agreement and scores flatter" in said.err
     assert f"look at first: {tmp_path / 'out' / 'uncertainty.csv'}" in said.out
     assert read_uncertainty(tmp_path / "out")[0].classes[0].members == 12
-    assert cli.main([*asked, *also, "--mirror", "--probabilities"]) == 0
+    assert cli.main([*asked, *also, "--mirror-anyway", "--probabilities"]) == 0
     assert "0 written, 1 skipped" in capsys.readouterr().out
     assert cli.main([*asked, "--also", str(tmp_path / "nowhere")]) == 2
     assert "expected a run folder" in capsys.readouterr().err
@@ -224,3 +226,18 @@ def test_what_a_killed_process_left_half_written_is_cleared(runs: list[Run], sca
     left.write_bytes(b"half")
     predict_files(ensemble(runs[:1]), plan(scans, tmp_path, "ct"))
     assert not left.exists()
+
+
+def test_a_table_is_a_manifest_for_the_command_too(
+    runs: list[Run], phantom: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (case,) = phantom.of("ct", "test")
+    table = tmp_path / "cases.csv"
+    table.write_text(f"id,patient,modality,image\n{case.id},{case.patient},ct,{case.image}\n", encoding="utf-8")
+    (tmp_path / "cases.json").write_text(json.dumps({"classes": list(phantom.classes)}), encoding="utf-8")
+    out = tmp_path / "out"
+    asked = ["predict", str(runs[0].folder), str(table), str(out), "--split", "test", "--device", "cpu"]
+    assert cli.main(asked) == 0, "the run says that the case is one of its test cases"
+    assert (out / f"{case.id}.nii.gz").is_file()
+    assert cli.main([*asked[:2], str(tmp_path / "gone.csv"), *asked[3:]]) == 2
+    assert "expected a dataset manifest" in capsys.readouterr().err

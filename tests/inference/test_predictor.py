@@ -100,7 +100,7 @@ def test_the_order_of_runs_changes_nothing_but_whose_post_processing_counts(runs
 
 def test_mirrored_predictions_are_averaged(runs: list[Run]) -> None:
     run = runs[0]
-    plain, mirrored = Predictor(run, device="cpu"), Predictor(run, device="cpu", mirror=True)
+    plain, mirrored = Predictor(run, device="cpu"), Predictor(run, device="cpu", mirror_anyway=True)
     volume, geometry = apply(SCAN, run.recipe.preprocessing, run.dataset.modalities["ct"])
     total = 0
     for height, width in product((1, -1), repeat=2):
@@ -118,7 +118,7 @@ def test_mirrored_predictions_are_averaged(runs: list[Run]) -> None:
 
 
 def test_every_run_counts_alike_however_many_mirrored_forms_it_has(runs: list[Run]) -> None:
-    mixed = Ensemble([Predictor(runs[0], device="cpu", mirror=True), Predictor(runs[1], device="cpu")])
+    mixed = Ensemble([Predictor(runs[0], device="cpu", mirror_anyway=True), Predictor(runs[1], device="cpu")])
     parts = mixed.segment_case(SCAN, "ct").parts
     alone = [Ensemble([one]).segment_case(SCAN, "ct").parts[0].probabilities for one in mixed.predictors]
     assert mixed.size == 5
@@ -127,7 +127,7 @@ def test_every_run_counts_alike_however_many_mirrored_forms_it_has(runs: list[Ru
 
 def test_a_symmetric_network_is_not_changed_by_mirroring(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """Voxelwise logits: every mirrored form says the same, so they all agree."""
-    predictor = Predictor(runs[0], device="cpu", mirror=True)
+    predictor = Predictor(runs[0], device="cpu", mirror_anyway=True)
 
     def voxelwise(images: torch.Tensor, modality: str) -> torch.Tensor:
         middle = images[:, images.shape[1] // 2]
@@ -155,6 +155,19 @@ def test_the_axes_are_those_that_training_mirrored() -> None:
     volume = replace(trained, patch_size=(8, 32, 32), context_slices=1)
     deep = replace(volume, augmentation=replace(NO_AUGMENTATION, mirror=("depth", "width")))
     assert mirror_axes(deep) == ("depth", "width")
+
+
+def test_mirroring_a_run_that_never_saw_mirrored_scans_has_to_be_asked_for_twice(
+    runs: list[Run], phantom: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"trained without mirroring .*; leave --mirror out, or say --mirror-anyway"):
+        Predictor(runs[0], device="cpu", mirror=True)
+    assert Predictor(runs[0], device="cpu", mirror=True, mirror_anyway=True).mirrored == ("height", "width")
+    recipe = replace(RECIPE, augmentation=replace(NO_AUGMENTATION, mirror=("width",)))
+    run = Run.create(tmp_path / "mirrored", recipe, phantom)
+    run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
+    assert Predictor(run, device="cpu", mirror=True).mirrored == ("width",)
+    assert Predictor(run, device="cpu").mirrored == ()
 
 
 def test_runs_that_cannot_be_averaged_are_named(runs: list[Run], phantom: Dataset, tmp_path: Path) -> None:

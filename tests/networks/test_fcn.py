@@ -167,7 +167,7 @@ def test_features_lie_before_the_next_norm() -> None:
 @pytest.mark.parametrize(
     ("images", "says"),
     [
-        ({"cd": torch.zeros(1, 1, 16, 16)}, "did you mean ct"),
+        ({"cd": torch.zeros(1, 1, 16, 16)}, "known: "),
         ({"ct": torch.zeros(1, 3, 16, 16)}, r"expected images of shape \(batch, 1"),
         ({"ct": torch.zeros(1, 1, 16, 16, 16)}, r"expected images of shape \(batch, 1"),
         ({"ct": torch.zeros(1, 1, 16, 20)}, r"multiples of \(8, 8\)"),

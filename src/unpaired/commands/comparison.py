@@ -140,11 +140,11 @@ def _scorer(
     reference: Path, classes: str | None, split: str | None, scoring: "Scoring", workers: int
 ) -> "Callable[[Path], Evaluation]":
     """Scores a folder of predictions against the reference, which is read once."""
-    from unpaired.data.manifest import read_dataset
+    from unpaired.data.manifest import is_manifest, read_dataset
     from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
     from unpaired.scores.label_values import parse_classes
 
-    if _is_manifest(reference):
+    if is_manifest(reference):
         dataset = read_dataset(reference)
         side = split or ("test" if (reference / "recipe.json").is_file() else None)
         return lambda predictions: evaluate_dataset(dataset, predictions, side, scoring, workers)
@@ -177,10 +177,6 @@ def _remarks(contenders: "Sequence[Contender]") -> Iterator[str]:
                     yield f"{label}: {warning}"
 
 
-def _is_manifest(path: Path) -> bool:
-    return path.suffix in (".json", ".csv", ".tsv") or (path / "dataset.json").is_file()
-
-
 def _write_page(
     comparison: "Comparison",
     out: Path,
@@ -198,11 +194,11 @@ def _write_page(
 def _dataset(contenders: "Sequence[Contender]", reference: Path | None) -> "Dataset | None":
     """What says where the images are: the reference's manifest, else that of the first run folder that has one."""
     from unpaired.comparison.contenders import folder_of
-    from unpaired.data.manifest import read_dataset
+    from unpaired.data.manifest import is_manifest, read_dataset
 
     places = [folder_of(place) for method in contenders for place in method.places]
     for place in [*([reference] if reference is not None else []), *places]:
-        if _is_manifest(place):
+        if is_manifest(place):
             return read_dataset(place)
     return None
 
@@ -210,11 +206,12 @@ def _dataset(contenders: "Sequence[Contender]", reference: Path | None) -> "Data
 def _require_references(contenders: "Sequence[Contender]", reference: Path | None, dataset: "Dataset | None") -> None:
     """InputError if a method's stored scores are against other references than those that lie there now."""
     from unpaired.comparison.contenders import predictions_of
+    from unpaired.data.manifest import is_manifest
     from unpaired.scores.freshness import require_fresh
 
     for method in contenders:
         for place, one in zip(method.places, method.seeds, strict=True):
-            if reference is not None and not _is_manifest(reference):
+            if reference is not None and not is_manifest(reference):
                 found = {files.case: reference / files.reference for files in one.files if files.reference}
             else:
                 found = {case.id: case.label for case in dataset.cases if case.label} if dataset else {}

@@ -83,6 +83,8 @@ def import_(
 
     from unpaired.data.manifest import read_dataset
 
+    if source_format == "table":
+        _require_other_file(out, source)
     if source_format == "amos":
         from unpaired.data.importers.amos import import_amos
 
@@ -126,8 +128,7 @@ def join(data: Manifests, /, *, out: Path) -> int:
     from unpaired.data.join import join_datasets
     from unpaired.data.manifest import read_dataset
 
-    if out.resolve() in {path.resolve() for one in data for path in (one, one / "dataset.json")}:
-        raise InputError(f"the joint manifest would overwrite {out}; name another file")
+    _require_other_file(out, *data)
     name = out.stem if out.suffix == ".json" else out.name
     _write(join_datasets([read_dataset(one) for one in data], name), out)
     return 0
@@ -194,8 +195,7 @@ def split(
     from unpaired.data.splits import folds_by_patient, split_by_patient, write_split
 
     dataset = read_dataset(data)
-    if out.resolve() in (data.resolve(), (data / "dataset.json").resolve()):
-        raise InputError(f"the split would overwrite the manifest {out}; name another file")
+    _require_other_file(out, data)
     if folds is None:
         splits = {out: split_by_patient(dataset, test=test, validation=validation, seed=seed)}
     else:
@@ -269,9 +269,13 @@ def labeled_fraction(data: Data, out: Out, /, *, fraction: float, split: Optiona
     return 0
 
 
-def _require_other_file(out: Path, data: Path, split: Path | None) -> None:
-    if out.resolve() in (path.resolve() for path in (data, data / "dataset.json", split or data)):
-        raise InputError(f"the split would overwrite {out}; name another file")
+def _require_other_file(out: Path, *sources: Path | None) -> None:
+    """Raise InputError if what is written would replace a manifest, table or split file that was read."""
+    from unpaired.data.manifest import manifest_files
+
+    read = {file for source in sources if source is not None for file in manifest_files(source)}
+    if {out.resolve(), *manifest_files(out)} & read:
+        raise InputError(f"{out} would overwrite the manifest or split that it comes from; name another file")
 
 
 def prepare(

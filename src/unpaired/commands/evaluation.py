@@ -84,9 +84,9 @@ def evaluate(
 
 def _dataset(reference: Path, split: str | None) -> "tuple[Dataset | None, str | None]":
     """The dataset and the side to score if the reference is a manifest or a run, else nothing."""
-    from unpaired.data.manifest import read_dataset
+    from unpaired.data.manifest import is_manifest, read_dataset
 
-    if reference.suffix in (".json", ".csv", ".tsv") or (reference / "dataset.json").is_file():
+    if is_manifest(reference):
         return read_dataset(reference), split or ("test" if (reference / "recipe.json").is_file() else None)
     return None, None
 

@@ -18,6 +18,7 @@ def predict(
     device: str = "auto",
     largest_component: OptionalText = None,
     mirror: bool = False,
+    mirror_anyway: bool = False,
     also: AlsoRuns = (),
     probabilities: bool = False,
     overwrite: bool = False,
@@ -28,7 +29,7 @@ def predict(
 
     Args:
         run: A trained run.
-        images: An image, a folder of images, or a manifest (.json).
+        images: An image, a folder of images, or a manifest (.json, .csv, .tsv, or a folder with dataset.json).
         out: Folder for the label maps (or, for one image, a file name).
         modality: What the images are; a manifest says so itself.
         split: Only this side of a manifest's cases; "test" uses the side stored in the run.
@@ -37,14 +38,16 @@ def predict(
         largest_component: Keep only the largest connected part of "all" classes, of some ("LV,myo") or of "none";
             without it the recipe decides. Removes islands, but also the second of two parts that belong there.
         mirror: Average the predictions of all mirrored forms, along the axes that training mirrored
-            (augmentation.mirror), else along height and width, with a warning. Takes four to eight times as long.
+            (augmentation.mirror). Takes two to eight times as long. Refused for a run that never saw mirrored scans.
+        mirror_anyway: Mirror along height and width although a run was trained without: as a rule that costs many
+            points of Dice. Compare on validation cases first.
         also: Another run that segments too, probabilities averaged; may be given several times. Networks and
             preparation may differ, classes may not.
         probabilities: Save class probabilities too, as 4-D NIfTI in the folder `probabilities` of the label maps.
         overwrite: Redo what is there.
     """
     from unpaired.data.dataset import with_splits
-    from unpaired.data.manifest import read_dataset
+    from unpaired.data.manifest import is_manifest, read_dataset
     from unpaired.data.postprocess import parse_largest_component
     from unpaired.inference.predict import plan, predict_files, seen_in_training
     from unpaired.inference.predictor import Ensemble, Predictor
@@ -52,20 +55,13 @@ def predict(
 
     trained = Run.open(run)
     source = images
-    if images.suffix == ".json" or (images / "dataset.json").is_file():
+    if is_manifest(images):
         sides = {case.id: case.split for case in trained.dataset.cases if case.split}
         source = with_splits(read_dataset(images), sides)
     jobs = plan(source, out, modality, split)
     postprocessing = None if largest_component is None else parse_largest_component(largest_component)
     runs = [trained, *(Run.open(other) for other in also)]
-    ensemble = Ensemble([Predictor(one, weights, device, postprocessing, mirror) for one in runs])
-    for one in runs:
-        if mirror and not one.recipe.augmentation.mirror:
-            print(
-                f"warning: {one.folder} was trained without mirroring (augmentation.mirror), so mirrored scans are "
-                "strange to it; check on validation cases whether --mirror helps",
-                file=sys.stderr,
-            )
+    ensemble = Ensemble([Predictor(each, weights, device, postprocessing, mirror, mirror_anyway) for each in runs])
     for folder, names in seen_in_training(ensemble, jobs) if also else ():
         listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
         print(f"warning: {folder} was trained on {listed}: agreement and scores flatter there", file=sys.stderr)

@@ -9,10 +9,32 @@ from typing import Any
 
 from unpaired.data.dataset import CASE_FIELDS, NORMALIZATIONS, SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.importers.table import table_document
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError, known, nearest
 from unpaired.files import read_json, write_text
 
 SCHEMA = 1
+TABLES = (".csv", ".tsv")
+MANIFESTS = (".json", *TABLES)
+
+
+def is_manifest(path: str | Path) -> bool:
+    """Whether a path names a manifest: a .json file, a .csv or .tsv table, or a folder that holds dataset.json.
+
+    Every command decides by this alone. A name says it, so that a missing manifest is missed as one by `read_dataset`.
+    """
+    path = Path(path)
+    return path.suffix.lower() in MANIFESTS or (path / "dataset.json").is_file()
+
+
+def manifest_files(path: str | Path) -> tuple[Path, ...]:
+    """The files that a manifest consists of, resolved: dataset.json of a folder, a table and the JSON file beside it.
+
+    What a command writes must be none of them. They need not exist.
+    """
+    path = Path(path).resolve()
+    if path.suffix.lower() in TABLES:
+        return path, path.with_suffix(".json")
+    return (path,) if path.suffix.lower() in MANIFESTS else (path, path / "dataset.json")
 
 
 def read_dataset(path: str | Path) -> Dataset:
@@ -29,7 +51,7 @@ def read_dataset(path: str | Path) -> Dataset:
             f"expected a dataset manifest (dataset.json) or a table (.csv, .tsv), found no file at {path}; "
             "correct the path, or write a manifest with `unpaired import`"
         )
-    if path.suffix.lower() in {".csv", ".tsv"}:
+    if path.suffix.lower() in TABLES:
         return dataset_from_json(table_document(path), path)
     document = read_json(path, "write a manifest with `unpaired import`")
     if not isinstance(document, dict):
@@ -233,7 +255,9 @@ def _case(
             raise InputError(f"{where} has no {key!r}")
     modality = str(entry["modality"])
     if modality not in modalities:
-        raise InputError(f"{where} has modality {modality!r}; {nearest(modality, list(modalities))}")
+        raise InputError(
+            f"{where} has modality {modality!r}, which 'modalities' does not list; {known(list(modalities))}"
+        )
     map_name = str(entry.get("label_map") or "identity")
     if map_name != "identity" and map_name not in label_maps:
         raise InputError(f"{where} uses label_map {map_name!r}; {nearest(map_name, ['identity', *label_maps])}")

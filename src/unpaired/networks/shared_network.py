@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError, known
 from unpaired.networks.modality_layers import Groups
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.shapes import Images
@@ -76,7 +76,7 @@ def check_modalities(given: Collection[str], modalities: Sequence[str]) -> None:
         raise InputError(f"the network got no images; give at least one of its modalities: {', '.join(modalities)}")
     for name in given:
         if name not in modalities:
-            raise InputError(f"the network doesn't know modality {name!r}; {nearest(name, list(modalities))}")
+            raise InputError(f"the network doesn't know modality {name!r}; {known(list(modalities))}")
 
 
 def check_images(
