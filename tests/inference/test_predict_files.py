@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from processes import temporary_of_a_dead_process
 from unpaired import cli
@@ -133,6 +134,25 @@ def test_label_maps_without_a_record_are_left_alone(runs: list[Run], scans: Path
     assert "without a record of how it was made; --overwrite" in outcome.failures[0][1]
     record_path(jobs[0].output).write_text("{}")
     assert "expected a record of schema 1" in predict_files(Predictor(runs[0], device="cpu"), jobs).failures[0][1]
+
+
+def test_a_scan_without_an_answer_is_a_failed_case_and_stops_no_other(
+    runs: list[Run], scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(runs[0], device="cpu")
+    answer = predictor.method.predict
+    calls = iter(range(99))
+
+    def first_fails(images: torch.Tensor, modality: str) -> torch.Tensor:
+        logits = answer(images, modality)
+        return logits * float("nan") if next(calls) == 0 else logits
+
+    monkeypatch.setattr(predictor.method, "predict", first_fails)
+    outcome = predict_files(predictor, plan(scans, tmp_path, "ct"))
+    assert [name for name, _ in outcome.failures] == ["a"]
+    assert "logits are NaN or infinite" in outcome.failures[0][1]
+    assert outcome.written == ["b"]
+    assert not (tmp_path / "a.nii.gz").exists()
 
 
 def test_agreement_is_listed_with_the_lowest_on_top(runs: list[Run], scans: Path, tmp_path: Path) -> None:

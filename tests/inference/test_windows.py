@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from unpaired.errors import InputError
 from unpaired.inference.windows import segment_volume, window_starts, window_weights
 
 
@@ -83,3 +84,17 @@ def test_neighbor_slices_reach_the_network_as_channels() -> None:
 def test_memory_is_not_held_for_gradients() -> None:
     layer = torch.nn.Conv2d(1, 2, 1)
     assert not segment_volume(layer, np.zeros((2, 8, 8), np.float32), patch_size=(8, 8)).requires_grad
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_no_numbers_are_no_answer(value: float) -> None:
+    def broken(images: torch.Tensor) -> torch.Tensor:
+        logits = pointwise(images)
+        logits[images[:, :1].expand_as(logits) > 2] = value
+        return logits
+
+    volume = np.zeros((2, 8, 8), np.float32)
+    assert segment_volume(broken, volume, patch_size=(8, 8)).isfinite().all()
+    volume[1, 3, 3] = 3
+    with pytest.raises(InputError, match="logits are NaN or infinite in 3 of"):
+        segment_volume(broken, volume, patch_size=(8, 8))

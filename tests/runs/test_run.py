@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from processes import temporary_of_a_dead_process
 from unpaired.data.dataset import Dataset, with_splits
@@ -167,6 +168,27 @@ def test_weights_that_are_missing_broken_or_anothers_are_named(run: Run) -> None
     with pytest.raises(InputError, match="weights of another network") as caught:
         load_weights(wide, run.weights("last"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_neither_read_nor_written(run: Run, value: float) -> None:
+    saved(run)
+    whole = run.weights("best").read_bytes()
+    tensors = load(whole)
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name].view(-1)[1] = value
+    run.weights("last").write_bytes(save(tensors))
+    with pytest.raises(InputError, match=rf"weights_last\.safetensors: tensor '{name}' holds NaN or infinity in 1 of"):
+        run.load_method("last")
+    method = run.load_method("best")
+    with torch.no_grad():
+        next(method.network.parameters()).view(-1)[0] = value
+    with pytest.raises(InputError, match="training has diverged"):
+        run.save_weights(method.network, "best")
+    assert run.weights("best").read_bytes() == whole
+    run.save_state({"step": 1, "method": method.state_dict()})
+    with pytest.raises(InputError, match=r"resume\.pt: tensor .* holds NaN or infinity"):
+        run.load_state()
 
 
 @pytest.mark.parametrize("content", [b"", b"not torch", b"\x80\x02cos\nsystem\n.", b"PK\x03\x04 cut short"])

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unpaired.data.sampling import cut
+from unpaired.errors import InputError
 from unpaired.shapes import Images, Logits
 
 
@@ -56,7 +57,8 @@ def segment_volume(
     `segment` turns (batch, channel, *patch_size) images on `device` into logits of the same size. `partners` are
     volumes of the same shape by name: the windows at the same places of them are `segment`'s second argument, by the
     same names. Memory: one float32 volume per class. `windows_at_once` defaults to 16 slices or 2 patches. Raises
-    ValueError for a volume without voxels or a partner of another shape.
+    InputError for logits that are NaN or infinite, ValueError for a volume without voxels or a partner of another
+    shape.
     """
     if other := [name for name, one in (partners or {}).items() if one.shape != volume.shape]:
         raise ValueError(f"partner {other[0]} is not on the grid {volume.shape} of the volume")
@@ -77,6 +79,7 @@ def segment_volume(
 
         beside = () if partners is None else ({name: windows(one) for name, one in partners.items()},)
         logits = segment(windows(volume), *beside)
+        _require_finite(logits)
         probabilities = logits.float().softmax(1).cpu()
         probabilities = probabilities[:, :, None] if flat else probabilities
         if total is None:
@@ -88,6 +91,17 @@ def segment_volume(
     if total is None:
         raise ValueError("the volume has no voxels")
     return total.div_(weight_sum)
+
+
+def _require_finite(logits: Logits) -> None:
+    """Softmax would turn infinity into NaN, and the likeliest class of NaN is background without a word."""
+    finite = torch.isfinite(logits)
+    if not finite.all():
+        count = int((~finite).sum())
+        raise InputError(
+            f"the network's logits are NaN or infinite in {count} of {logits.numel()} places, so there is no answer; "
+            "look at the scan's values (unpaired verify), and at whether training has diverged"
+        )
 
 
 def _overlap(start: np.ndarray, size: np.ndarray, shape: tuple[int, ...]) -> tuple[list[slice], list[slice]]:

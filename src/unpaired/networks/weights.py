@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -13,8 +14,12 @@ from unpaired.networks.network import Network
 
 
 def save_weights(network: Network, path: Path) -> None:
-    """Write the network's weights and statistics, atomically; a tensor that has several names once, by the first."""
+    """Write the network's weights and statistics, atomically; a tensor that has several names once, by the first.
+
+    Raises InputError for weights that are NaN or infinite, and leaves the file that is there as it is.
+    """
     state = network.state_dict()
+    require_finite(state, str(path), "training has diverged: lower the learning rate, or train in precision 32")
     first = _first_names(state)
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if first[name] == name}
     with atomic(path) as temporary:
@@ -22,7 +27,8 @@ def save_weights(network: Network, path: Path) -> None:
 
 
 def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[str, ...]:
-    """Load a safetensors file into a network. Raises InputError if it is missing, broken or of another network.
+    """Load a safetensors file into a network. Raises InputError if it is missing, broken, of another network, or if a
+    tensor in it holds NaN or infinity.
 
     With `larger` the network may have whole parts, such as "fusion", that the file knows nothing of: they stay as they
     are, and their names are returned. Everything else has to fit as ever.
@@ -32,6 +38,7 @@ def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[st
     fresh: list[str] = []
     try:
         tensors = load_file(path)
+        require_finite(tensors, str(path), "take other weights (--weights) or train anew: such a network says nothing")
         own = network.state_dict()
         tensors |= {name: tensors[first] for name, first in _first_names(own).items() if first in tensors}
         if larger and tensors:
@@ -45,6 +52,16 @@ def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[st
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} holds the weights of another network: {reason}") from error
     return tuple(fresh)
+
+
+def require_finite(tensors: Mapping[str, Tensor], where: str, advice: str) -> None:
+    """Raise InputError, with `advice` on what to do, naming the first tensor that holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not (finite := torch.isfinite(tensor)).all():
+            count = int((~finite).sum())
+            raise InputError(
+                f"{where}: tensor {name!r} holds NaN or infinity in {count} of {tensor.numel()} values; {advice}"
+            )
 
 
 def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from unpaired.files import (
 )
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
-from unpaired.networks.weights import load_weights, save_weights
+from unpaired.networks.weights import load_weights, require_finite, save_weights
 from unpaired.recipe import Recipe, build_method, dumps, from_json
 from unpaired.runs.versions import describe_versions
 
@@ -218,15 +218,21 @@ class Run:
             temporary.write_bytes(content.getbuffer())
 
     def load_state(self) -> dict[str, Any] | None:
-        """What `save_state` wrote, or None for a run that has not been saved yet. Tensors only, never pickled code."""
+        """What `save_state` wrote, or None for a run that has not been saved yet. Tensors only, never pickled code.
+
+        Raises InputError if it can't be read, or if weights in it are NaN or infinite.
+        """
         path = self.folder / "resume.pt"
         if not path.is_file():
             return None
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"{path} can't be read ({reason}); delete it to train from the start") from error
+        if isinstance(state, dict) and isinstance(method := state.get("method"), Mapping):
+            require_finite(method, str(path), "training has diverged: train anew with other settings")
+        return state
 
     def rows(self, name: str) -> list[dict[str, str]]:
         """The rows of log.csv ("log") or validation.csv ("validation"); empty if there are none yet."""
