@@ -40,7 +40,7 @@ ALLOWED = {
     },
     "recipes": {"recipe", "data", "networks", "methods"},
     "runs": {"recipe", "methods", "data.dataset", "data.manifest", "networks.weights", *NETWORK_PARTS},
-    "scores": {"data"},
+    "scores": {"data", "statistics"},
     "comparison": {"scores", "statistics", "figures.style", "data.dataset", "runs.facts"},
     "inference": {"shapes", "data", "methods", "recipe", "runs", "scores.trust", "networks.weights", *NETWORK_PARTS},
     "training": {"recipe", "runs", "data", "methods", "inference", "scores", "networks.weights"},

@@ -1,7 +1,8 @@
-"""The test against scipy and sign patterns counted one by one; Holm and the interval against hand-made numbers."""
+"""The test against scipy and sign patterns counted one by one; Holm and the intervals against hand-made numbers."""
 
 import itertools
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,9 +15,14 @@ from unpaired.errors import InputError
 from unpaired.statistics import (
     bootstrap_interval,
     holm,
+    holm_corrected,
+    paired_difference,
+    patient_values,
     patients_needed,
     signed_rank,
     smallest_p,
+    spearman,
+    spearman_interval,
 )
 
 few = st.lists(st.integers(-4, 4), min_size=1, max_size=9)
@@ -248,3 +254,143 @@ def test_one_patient_has_no_interval():
 def test_levels_that_are_none(level, resamples):
     with pytest.raises(InputError, match="expected 0 < level < 1"):
         bootstrap_interval([1.0, 2.0], level=level, resamples=resamples)
+
+
+# ---- a patient's value, and the paired comparison of two methods
+
+
+def test_a_patient_is_the_mean_over_cases_of_each_cases_mean():
+    rows = [("p", "s1", 0.8), ("q", "t", 0.3), ("p", "s1", 0.4), ("p", "s2", 1.0)]
+    assert patient_values(rows) == {"p": pytest.approx((0.6 + 1.0) / 2), "q": 0.3}
+    assert list(patient_values(rows)) == ["p", "q"]
+    assert patient_values([]) == {}
+
+
+@given(st.lists(st.tuples(st.sampled_from("pq"), st.sampled_from("st"), st.floats(0, 1)), min_size=1, max_size=12))
+def test_the_order_of_rows_does_not_change_a_patients_value(rows):
+    assert patient_values(rows) == patient_values(reversed(rows))
+
+
+def test_a_paired_difference_by_hand():
+    method = {"a": 0.9, "b": 0.5, "c": 0.7, "only here": 0.1}
+    baseline = {"only there": 0.2, "c": 0.7, "b": 0.6, "a": 0.5}
+    difference = paired_difference(method, baseline)
+    assert (difference.patients, difference.better, difference.worse, difference.equal) == (3, 1, 1, 1)
+    assert difference.mean == pytest.approx((0.4 - 0.1 + 0) / 3)
+    test = signed_rank([0.0, -0.1, 0.4])
+    assert (difference.p, difference.effect, difference.exact) == (test.p, test.effect, True)
+    assert difference.interval == bootstrap_interval([0.0, -0.1, 0.4])
+    assert difference.p_holm is None
+    assert not difference.significant
+
+
+def test_where_smaller_is_better_the_effect_turns_and_the_difference_keeps_its_sign():
+    method, baseline = {"a": 3.0, "b": 4.0, "c": 9.0}, {"a": 5.0, "b": 5.0, "c": 8.0}
+    up, down = (paired_difference(method, baseline, higher) for higher in (True, False))
+    assert (up.mean, up.interval, up.p) == (down.mean, down.interval, down.p)
+    assert (up.better, up.worse, up.effect) == (down.worse, down.better, -down.effect)
+    assert down.better == 2
+
+
+def test_rounding_makes_no_patient_better():
+    assert paired_difference({"a": 0.1 + 0.2}, {"a": 0.3}).equal == 1
+
+
+def test_without_a_common_patient_there_is_nothing_to_say():
+    nothing = paired_difference({"a": 1.0}, {"b": 1.0})
+    assert (nothing.patients, nothing.mean, nothing.interval, nothing.p, nothing.effect) == (0, None, None, None, None)
+
+
+def test_each_family_is_corrected_for_itself():
+    generator = np.random.default_rng(2)
+    keys = list(itertools.product(("dice", "hd"), "xyz"))
+    baseline = {str(k): 0.0 for k in range(8)}
+    differences = {
+        key: paired_difference(dict(zip(baseline, generator.normal(0.8, 1, 8), strict=True)), baseline) for key in keys
+    }
+    differences["dice", "nobody"] = paired_difference({}, baseline)
+    families = holm_corrected(differences, lambda key: key[0])
+    assert list(families) == list(differences)
+    for family in ("dice", "hd"):
+        chosen = [key for key in differences if key[0] == family]
+        assert [families[key].p_holm for key in chosen] == holm([differences[key].p for key in chosen])
+    assert any(difference.significant for difference in holm_corrected(differences, lambda key: key).values())
+
+
+# ---- rank correlation
+
+
+@pytest.mark.parametrize("n", [3, 6, 40])
+@pytest.mark.parametrize("ties", [False, True])
+def test_ranks_correlate_as_scipy_says(n: int, ties: bool) -> None:
+    rng = np.random.default_rng(n)
+    for _ in range(10):
+        first, second = rng.normal(size=(2, n))
+        if ties:
+            first, second = np.round(first), np.round(second)
+        if len(set(first)) > 1 and len(set(second)) > 1:
+            assert spearman(list(first), list(second)) == pytest.approx(stats.spearmanr(first, second).statistic)
+
+
+def test_what_has_no_ranks_has_no_correlation() -> None:
+    assert spearman([], []) is None
+    assert spearman([0.1, 0.2], [0.1, 0.2]) is None
+    assert spearman([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]) is None
+    assert spearman([1, 2, 3], [10, 20, 5000]) == 1
+    assert spearman([1, 2, 3], [3, 2, 1]) == -1
+
+
+def test_the_interval_narrows_with_patients_and_holds_the_estimate() -> None:
+    rng = np.random.default_rng(0)
+    widths = []
+    for n in (6, 20, 80):
+        first = rng.normal(size=n)
+        second = first + rng.normal(size=n)
+        found = spearman_interval(list(first), list(second), [f"p{i}" for i in range(n)])
+        assert found is not None
+        rho = spearman(list(first), list(second))
+        assert rho is not None
+        assert found.low <= rho <= found.high
+        widths.append(found.high - found.low)
+    assert all(before > after for before, after in pairwise(widths))
+
+
+def test_the_interval_is_of_patients_not_of_their_cases() -> None:
+    """Four scans of each patient, all alike, are no four times as many patients."""
+    rng = np.random.default_rng(1)
+    first = list(rng.normal(size=8))
+    second = [value + noise for value, noise in zip(first, rng.normal(size=8), strict=True)]
+    names = [f"p{i}" for i in range(8)]
+    once = spearman_interval(first, second, names)
+    four = spearman_interval(first * 4, second * 4, names * 4)
+    pretended = spearman_interval(first * 4, second * 4, [f"p{i}" for i in range(32)])
+    assert once is not None
+    assert four is not None
+    assert (four.low, four.high) == pytest.approx((once.low, once.high), abs=0.02)
+    assert pretended is not None
+    assert pretended.high - pretended.low < 0.8 * (once.high - once.low)
+
+
+def test_few_patients_get_no_interval() -> None:
+    assert spearman_interval([1, 2, 3], [1, 2, 3], ["a", "b", "c"]) is None
+    assert spearman_interval([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], ["a", "b", "c", "c", "c"]) is None
+    assert spearman_interval([1, 1, 1, 1], [1, 2, 3, 4], list("abcd")) is None
+    assert spearman_interval([1, 2, 3, 4], [1, 2, 3, 4], list("abcd")) == spearman_interval(
+        [1, 2, 3, 4], [1, 2, 3, 4], list("abcd")
+    )
+
+
+def test_draws_are_those_of_a_plain_loop():
+    """Patients with one to three pairs each; every draw is correlated by scipy's own function."""
+    generator = np.random.default_rng(4)
+    patients = [name for name in "abcdef" for _ in range(generator.integers(1, 4))]
+    first = np.round(generator.normal(size=len(patients)), 1)
+    second = np.round(first + generator.normal(size=len(patients)), 1)
+    draws = np.random.default_rng(9).integers(6, size=(40, 6))
+    expected = []
+    for draw in draws:
+        places = [place for number in draw for place, name in enumerate(patients) if name == "abcdef"[number]]
+        if len(set(first[places])) > 1 and len(set(second[places])) > 1:
+            expected.append(stats.spearmanr(first[places], second[places]).statistic)
+    interval = spearman_interval(list(first), list(second), patients, resamples=40, seed=9)
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.percentile(expected, [2.5, 97.5])))

@@ -1,19 +1,23 @@
 """Is one method better than another on the same patients? Test, interval and effect size of paired differences.
 
-The unit is the patient: cases, slices and seeds are averaged before anything here sees them. With few patients a test
-can't answer at all, and `smallest_p` says so beforehand.
+The unit is the patient (`patient_values`): cases, slices and seeds are averaged before anything is tested. With few
+patients a test can't answer at all, and `smallest_p` says so beforehand.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
+from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
 from unpaired.errors import InputError
 
+Key = TypeVar("Key", bound=Hashable)
 ALPHA = 0.05
 EXACT_UP_TO = 500
 """Up to so many differences other than zero p is counted out (0.4 s); beyond, the normal law is as good."""
@@ -22,6 +26,10 @@ NOISE = 1e-10
 RESAMPLES = 10_000
 KEPT = 2_000_000
 """Up to so many counts (16 MB) the drawn patients are kept for the next interval of as many patients."""
+DIGITS = 10
+"""Differences are rounded to so many: sums in another order differ in the last digits, and such patients are equal."""
+FEWEST = 4
+"""With fewer patients a correlation has no interval."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,85 @@ class SignedRank:
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval of the mean difference, in the unit of the differences."""
+    """An interval, in the unit of what it is of."""
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A method minus the baseline, over the `patients` that both have a value for.
+
+    `mean` and its 95 % `interval` are in the unit of the values. `better`, `worse` and `equal` count patients, and
+    `effect` in [-1, 1] is positive where the method is better, whichever direction of the values that is. `p` is
+    two-sided, `exact` whether it was counted out, `p_holm` the p value corrected (see `holm_corrected`).
+    """
+
+    patients: int
+    mean: float | None
+    interval: Interval | None
+    better: int
+    worse: int
+    equal: int
+    effect: float | None
+    p: float | None
+    exact: bool
+    p_holm: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected p is below 0.05."""
+        return self.p_holm is not None and self.p_holm < ALPHA
+
+
+def patient_values(values: Iterable[tuple[str, str, float]]) -> dict[str, float]:
+    """{patient: the mean over the patient's cases of each case's mean}: the unit of every table, test and interval.
+
+    `values` are (patient, case, value): of a case as many as it has classes (or layers, or whatever a mean is over).
+    Patients come in order of first appearance.
+    """
+    cases: dict[tuple[str, str], list[float]] = {}
+    for patient, case, value in values:
+        cases.setdefault((patient, case), []).append(value)
+    patients: dict[str, list[float]] = {}
+    for (patient, _), of_case in cases.items():
+        patients.setdefault(patient, []).append(fmean(of_case))
+    return {patient: fmean(means) for patient, means in patients.items()}
+
+
+def paired_difference(
+    method: Mapping[str, float], baseline: Mapping[str, float], higher_is_better: bool = True
+) -> PairedDifference:
+    """Compare {patient: value} of a method with the baseline's, over the patients in both, in the baseline's order."""
+    differences = [method[patient] - value for patient, value in baseline.items() if patient in method]
+    values = np.round(differences, DIGITS)
+    gains = values if higher_is_better else -values
+    test = signed_rank(gains)
+    return PairedDifference(
+        patients=len(values),
+        mean=fmean(values) if len(values) else None,
+        interval=bootstrap_interval(values),
+        better=int((gains > 0).sum()),
+        worse=int((gains < 0).sum()),
+        equal=int((gains == 0).sum()),
+        effect=test.effect,
+        p=test.p,
+        exact=test.exact,
+    )
+
+
+def holm_corrected(
+    differences: Mapping[Key, PairedDifference], family: Callable[[Key], Hashable]
+) -> dict[Key, PairedDifference]:
+    """The differences with `p_holm`: their p values after Holm, each `family` of keys corrected for itself."""
+    families: dict[Hashable, list[Key]] = {}
+    for key in differences:
+        families.setdefault(family(key), []).append(key)
+    p_holm: dict[Key, float | None] = {}
+    for keys in families.values():
+        p_holm |= zip(keys, holm([differences[key].p for key in keys]), strict=True)
+    return {key: replace(difference, p_holm=p_holm[key]) for key, difference in differences.items()}
 
 
 def signed_rank(differences: Sequence[float] | np.ndarray) -> SignedRank:
@@ -127,6 +210,44 @@ def bootstrap_interval(
         tail = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
     low, high = np.quantile(means, (tail, 1 - tail))
     return Interval(float(low), float(high))
+
+
+def spearman(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float | None:
+    """Spearman's rank correlation, ties sharing their mean rank; None below three pairs or if one side is constant."""
+    if len(first) < 3:
+        return None
+    correlation = float(_rank_correlations(np.asarray(first), np.asarray(second)))
+    return None if math.isnan(correlation) else correlation
+
+
+def spearman_interval(
+    first: Sequence[float], second: Sequence[float], patients: Sequence[str], resamples: int = 2000, seed: int = 0
+) -> Interval | None:
+    """The 95 % percentile interval of `spearman` when patients are drawn anew, each with all pairs it has.
+
+    `patients` names the patient of each pair. Draws in which a side is constant have no correlation and are left out.
+    None below `FEWEST` patients, or if the correlation itself can't be computed.
+    """
+    names = np.asarray(patients)
+    members = [np.flatnonzero(names == name) for name in dict.fromkeys(patients)]
+    if len(members) < FEWEST or spearman(first, second) is None:
+        return None
+    draws = np.random.default_rng(seed).integers(len(members), size=(resamples, len(members)))
+    places = sorted((np.concatenate([members[number] for number in draw]) for draw in draws), key=len)
+    index = [np.stack(list(equally_long)) for _, equally_long in groupby(places, key=len)]
+    correlations = [_rank_correlations(np.asarray(first)[drawn], np.asarray(second)[drawn]) for drawn in index]
+    low, high = np.nanpercentile(np.concatenate(correlations), [2.5, 97.5])
+    return Interval(float(low), float(high))
+
+
+def _rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(draw, pair) or (pair,) -> Spearman's correlation of each draw, NaN where a side is constant."""
+    from scipy.stats import rankdata  # half a second to import, and nothing else here needs it
+
+    ranks = [rankdata(side, axis=-1) - (side.shape[-1] + 1) / 2 for side in (first, second)]
+    norms = np.sqrt(np.prod([(side**2).sum(axis=-1) for side in ranks], axis=0))
+    products = np.asarray((ranks[0] * ranks[1]).sum(axis=-1))
+    return np.divide(products, norms, out=np.full(products.shape, np.nan), where=norms > 0)
 
 
 @lru_cache(maxsize=4)

@@ -68,9 +68,10 @@ def test_cells_by_hand():
 
 
 def test_differences_by_hand():
-    (found,) = (one for one in compare([method("a", A), method("b", B)], ["dice"]).differences if one.column == MEAN_CT)
+    differences = compare([method("a", A), method("b", B)], ["dice"]).differences
+    ((key, found),) = (item for item in differences.items() if item[0].column == MEAN_CT)
     # b - a by patient: 0.1, 0.1, 0.1
-    assert (found.method, found.patients) == ("b", 3)
+    assert (key.method, found.patients) == ("b", 3)
     assert found.mean == pytest.approx(0.1)
     assert (found.interval.low, found.interval.high) == (pytest.approx(0.1), pytest.approx(0.1))
     assert (found.p, found.p_holm, found.effect) == (0.25, 0.25, 1.0)
@@ -78,7 +79,7 @@ def test_differences_by_hand():
 
 
 def test_for_distances_smaller_is_better_and_the_difference_keeps_its_sign():
-    found = compare([method("a", A), method("b", B)], ["hd95"]).by_key["hd95", MEAN_CT, "b"]
+    found = compare([method("a", A), method("b", B)], ["hd95"]).differences["hd95", MEAN_CT, "b"]
     assert found.mean == pytest.approx(-1.0)
     assert (found.effect, found.better) == (1.0, 3)
 
@@ -86,8 +87,8 @@ def test_for_distances_smaller_is_better_and_the_difference_keeps_its_sign():
 def test_the_baseline_can_be_any_method():
     one = compare([method("a", A), method("b", B)], ["dice"], baseline="b")
     assert one.others == ["a"]
-    assert one.by_key["dice", MEAN_CT, "a"].mean == pytest.approx(-0.1)
-    assert ("dice", MEAN_CT, "b") not in one.by_key
+    assert one.differences["dice", MEAN_CT, "a"].mean == pytest.approx(-0.1)
+    assert ("dice", MEAN_CT, "b") not in one.differences
 
 
 def test_p_is_corrected_over_the_methods_of_a_column_or_over_the_table():
@@ -100,7 +101,7 @@ def test_p_is_corrected_over_the_methods_of_a_column_or_over_the_table():
     methods = [method("a", noisy(0)), method("b", noisy(0.05)), method("c", noisy(0.1)), method("d", noisy(0.0))]
     one = compare(methods, ["dice"])
     for column in one.columns:
-        found = [one.by_key["dice", column, name] for name in "bcd"]
+        found = [one.differences["dice", column, name] for name in "bcd"]
         ours, theirs = (one.patient_values("dice", column, name) for name in "ab")
         expected = stats.wilcoxon([theirs[p] - ours[p] for p in ours], method="exact").pvalue
         assert found[0].p == pytest.approx(expected)
@@ -108,7 +109,7 @@ def test_p_is_corrected_over_the_methods_of_a_column_or_over_the_table():
     assert one.tests_in_family == 3
     table = compare(methods, ["dice"], family="table")
     assert table.tests_in_family == 9
-    assert [each.p_holm for each in table.differences] == holm([each.p for each in table.differences])
+    assert [each.p_holm for each in table.differences.values()] == holm([each.p for each in table.differences.values()])
 
 
 # ---- seeds
@@ -122,7 +123,7 @@ def test_seeds_are_averaged_per_patient_and_spread_over_their_means():
     cell = one.cells["dice", column, "a"]
     assert (cell.mean, cell.std) == (pytest.approx(0.8), pytest.approx(np.std([0.7, 0.9], ddof=1)))
     assert (cell.patients, cell.n) == (2, 4)
-    assert one.by_key["dice", column, "b"].patients == 2  # not four
+    assert one.differences["dice", column, "b"].patients == 2  # not four
     assert any("a 2 seeds" in note and "over the runs' means" in note for note in notes(one))
 
 
@@ -136,7 +137,7 @@ def test_a_missed_structure_counts_with_dice_zero():
     assert one.patient_values("dice", MEAN_CT, "b") == {"p1": pytest.approx(0.45)}
     cell = one.cells["dice", Column("ct", "RV"), "b"]
     assert (cell.mean, cell.n, cell.n_scored, cell.n_missed) == (None, 1, 0, 1)  # no number where nothing was scored
-    assert one.by_key["dice", Column("ct", "RV"), "b"].mean == pytest.approx(-0.5)  # but the loss is one
+    assert one.differences["dice", Column("ct", "RV"), "b"].mean == pytest.approx(-0.5)  # but the loss is one
     assert list(empty_structures(one.contender("b"))) == ["missed: RV 1x"]
     assert list(empty_structures(one.contender("b"), "p1")) == ["missed: RV"]
     assert any(warning.startswith("b missed: RV 1x.") for warning in warnings(one))
@@ -152,8 +153,8 @@ def test_an_excluded_distance_is_left_out_of_every_method():
     # Without this rule b, which missed RV, would have the better mean: 3 against 16.5.
     assert one.patient_values("hd95", MEAN_CT, "a") == one.patient_values("hd95", MEAN_CT, "b") == {"p1": 3.0}
     assert one.patient_values("dice", MEAN_CT, "b") == {"p1": pytest.approx(0.45)}
-    assert one.by_key["hd95", Column("ct", "RV"), "b"].patients == 0
-    assert one.by_key["hd95", Column("ct", "RV"), "b"].p is None
+    assert one.differences["hd95", Column("ct", "RV"), "b"].patients == 0
+    assert one.differences["hd95", Column("ct", "RV"), "b"].p is None
     assert any("in no hd95 of any method" in warning and "p1/RV" in warning for warning in warnings(one))
 
 
@@ -161,8 +162,8 @@ def test_an_invented_structure_costs_only_who_invented_it():
     none = [row("p1", "LV", 0.9), row("p1", "RV", None, status="not_applicable", ml=0.0)]
     invented = [row("p1", "LV", 0.9), row("p1", "RV", 0.0, status="false_positive", hd95=100.0, ml=0.0)]
     one = compare([method("a", none), method("b", invented)])
-    assert one.by_key["dice", MEAN_CT, "b"].mean == pytest.approx(-0.45)
-    assert one.by_key["dice", Column("ct", "RV"), "b"].patients == 0  # a has no number there
+    assert one.differences["dice", MEAN_CT, "b"].mean == pytest.approx(-0.45)
+    assert one.differences["dice", Column("ct", "RV"), "b"].patients == 0  # a has no number there
 
 
 # ---- cases
@@ -246,8 +247,8 @@ def test_any_score_of_an_evaluation_can_be_compared():
 
     methods = [method(name, with_nsd(value), tolerances_mm=(1.0,)) for name, value in (("a", 0.5), ("b", 0.75))]
     one = compare(methods, ["nsd@1", "iou"])
-    assert one.by_key["nsd@1", Column("ct", "LV"), "b"].mean == 0.25
-    assert one.by_key["iou", Column("ct", "LV"), "b"].equal == 1
+    assert one.differences["nsd@1", Column("ct", "LV"), "b"].mean == 0.25
+    assert one.differences["iou", Column("ct", "LV"), "b"].equal == 1
 
 
 def test_the_order_of_methods_does_not_change_their_numbers():
@@ -255,7 +256,9 @@ def test_the_order_of_methods_does_not_change_their_numbers():
     tables = [compare(methods[k:] + methods[:k], ["dice"], baseline="a") for k in range(4)]
     for one, other in pairwise(tables):
         assert one.cells == other.cells
-        assert {key: found.p for key, found in one.by_key.items()} == {key: f.p for key, f in other.by_key.items()}
+        assert {key: found.p for key, found in one.differences.items()} == {
+            key: f.p for key, f in other.differences.items()
+        }
 
 
 def test_places_are_kept():

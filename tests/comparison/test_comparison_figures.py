@@ -79,7 +79,7 @@ def test_differences_show_patients_mean_and_interval(comparison):
     figure = draw_differences(comparison, "hd95")
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["ct", "mr"]
     lines = {tuple(np.round(np.asarray(line.get_xdata(), dtype=float), 6).tolist()) for line in figure.axes[1].lines}
-    found = comparison.by_key["hd95", comparison.main_columns[1], "good"]
+    found = comparison.differences["hd95", comparison.main_columns[1], "good"]
     assert found.mean == pytest.approx(-1.0)
     assert (-1.0, -1.0, -1.0, -1.0) in lines
     assert (round(found.interval.low, 6), round(found.interval.high, 6)) in lines

@@ -90,15 +90,15 @@ def test_p_values(p, text):
 
 def test_marks_say_which_way(comparison):
     for score in comparison.scores:
-        assert mark(comparison.by_key[score, MEAN, "better"]) == "*"
-        assert mark(comparison.by_key[score, MEAN, "worse_&|"]) == "†"
+        assert mark(comparison.differences[score, MEAN, "better"]) == "*"
+        assert mark(comparison.differences[score, MEAN, "worse_&|"]) == "†"
         assert best_methods(comparison, score, MEAN) == ["better"]
-    assert mark(comparison.by_key.get(("dice", MEAN, "base"))) == ""
+    assert mark(comparison.differences.get(("dice", MEAN, "base"))) == ""
 
 
 def test_insignificant_differences_and_equal_digits():
     few = compare([method("a", 0.0, patients=4), method("b", 0.1, patients=4), method("c", 0.1, patients=4)], ["dice"])
-    assert mark(few.by_key["dice", MEAN, "b"]) == ""
+    assert mark(few.differences["dice", MEAN, "b"]) == ""
     assert best_methods(few, "dice", MEAN) == ["b", "c"]
 
 
@@ -119,7 +119,7 @@ def test_markdown_has_a_row_per_method_with_counts(comparison):
 def test_markdown_lists_the_tests_of_the_mean_columns(comparison):
     rows = rows_of(markdown(comparison), "## Against base")
     assert len(rows) == 2 + 2 * 2  # two scores, two methods
-    found = comparison.by_key["dice", MEAN, "better"]
+    found = comparison.differences["dice", MEAN, "better"]
     assert rows[2][:5] == ["Dice %", "ct", "mean", "better", "8"]
     assert rows[2][7:] == ["8 / 0", "+1.00", "0.0078", f"{found.p_holm:.2g}\\*"]
     assert found.p == 2 / 2**8
@@ -202,7 +202,7 @@ def test_files_hold_what_was_computed(comparison, tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 3 * 3
     row = next(r for r in rows if (r["score"], r["class"], r["method"]) == ("hd95", "mean", "better"))
-    found = comparison.by_key["hd95", MEAN, "better"]
+    found = comparison.differences["hd95", MEAN, "better"]
     for name, value in (("mean", comparison.cells["hd95", MEAN, "better"].mean), ("p_holm", found.p_holm)):
         assert float(row[name]) == value
     assert (row["n_missed"], row["std_over"], row["best"], row["p_exact"]) == ("0", "patients", "True", "True")
@@ -217,7 +217,7 @@ def test_differences_of_every_patient_can_be_tested_again(comparison, tmp_path):
     mine = [r for r in rows if (r["score"], r["class"], r["method"]) == ("dice", "mean", "better")]
     assert len(mine) == 8
     mean = sum(float(r["difference"]) for r in mine) / 8
-    assert mean == pytest.approx(comparison.by_key["dice", MEAN, "better"].mean)
+    assert mean == pytest.approx(comparison.differences["dice", MEAN, "better"].mean)
     assert all(float(r["value"]) - float(r["baseline_value"]) == pytest.approx(float(r["difference"])) for r in mine)
 
 

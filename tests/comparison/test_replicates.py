@@ -105,7 +105,7 @@ def test_folds_by_hand():
     # Each patient once: (0.5 + 0.6 + 0.7 + 0.8 + 0.9) / 5; the folds' means are 0.6 and 0.85.
     assert (cell.mean, cell.std) == (pytest.approx(0.7), pytest.approx(stdev([0.6, 0.85])))
     assert (cell.patients, cell.n, cell.n_scored) == (5, 5, 5)
-    found = one.by_key["dice", LV, "y"]
+    found = one.differences["dice", LV, "y"]
     differences = [0.1, 0.05, 0.0, 0.1, 0.05]
     assert (found.patients, found.better, found.worse, found.equal) == (5, 4, 0, 1)
     assert found.mean == pytest.approx(fmean(differences))
@@ -121,7 +121,7 @@ def test_three_seeds_against_three_seeds_is_one_test_over_patients():
     a = [run(**{f"p{k}": 0.5 + 0.02 * seed for k in range(6)}) for seed in range(3)]
     b = [run(**{f"p{k}": 0.5 + 0.04 * seed + gain for k, gain in enumerate(gains)}) for seed in range(3)]
     one = compare([method("a", *a), method("b", *b)], ["dice"])
-    found = one.by_key["dice", LV, "b"]
+    found = one.differences["dice", LV, "b"]
     # Means over seeds: 0.52 for a in every patient, 0.54 + gain for b.
     expected = [0.02 + gain for gain in gains]
     assert found.patients == 6
@@ -142,7 +142,7 @@ def test_folds_times_seeds_against_folds_with_one():
         "r": pytest.approx(0.6),
         "s": pytest.approx(0.8),
     }
-    assert one.by_key["dice", LV, "b"].mean == pytest.approx(0.1)
+    assert one.differences["dice", LV, "b"].mean == pytest.approx(0.1)
     assert (row_name(one, "a"), row_name(one, "b")) == ("a (2 folds x 2 seeds)", "b (2 folds)")
     assert one.cells["dice", LV, "a"].std == pytest.approx(stdev([0.5, 0.7, 0.6, 0.8]))
 
@@ -182,7 +182,7 @@ def test_a_missing_fold_is_left_out_when_told_so_and_said():
     one = compare([method("x", *FOLDS_A), method("y", FOLDS_B[1])], ["dice"], common=True)
     assert [row.patient for row in one.reference.scores] == ["a", "b", "c"]
     assert [(item.case, item.method) for item in one.left_out] == [("d", "y"), ("e", "y")]
-    assert one.by_key["dice", LV, "y"].patients == 3
+    assert one.differences["dice", LV, "y"].patients == 3
 
 
 def test_folds_without_a_common_case_are_refused_even_then():

@@ -2,9 +2,10 @@
 
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.notes import BETTER_MARK, WORSE_MARK
-from unpaired.comparison.records import Cell, Column, Difference
+from unpaired.comparison.records import Cell, Column, Key
 from unpaired.scores.scores import higher_is_better
 from unpaired.scores.tables import heading
+from unpaired.statistics import PairedDifference
 
 DIGITS = 2
 DASH = "–"
@@ -54,7 +55,7 @@ def cell_text(score: str, cell: Cell) -> str:
 
 def best_methods(comparison: Comparison, score: str, column: Column) -> list[str]:
     """The methods with the best mean of a column, as printed: equal digits are equally good."""
-    means = {name: comparison.cells[score, column, name].mean for name in comparison.names}
+    means = {name: comparison.cells[Key(score, column, name)].mean for name in comparison.names}
     known = {name: float(number(score, mean)) for name, mean in means.items() if mean is not None}
     if len(known) < 2:
         return []
@@ -62,7 +63,7 @@ def best_methods(comparison: Comparison, score: str, column: Column) -> list[str
     return [name for name, value in known.items() if value == best]
 
 
-def mark(difference: Difference | None) -> str:
+def mark(difference: PairedDifference | None) -> str:
     """The sign after a cell: significantly better or worse than the baseline, or nothing."""
     if difference is None or not difference.significant or not difference.effect:
         return ""
@@ -71,26 +72,26 @@ def mark(difference: Difference | None) -> str:
 
 def row_name(comparison: Comparison, name: str) -> str:
     """A method as a row is called: its name, with the number of folds and seeds where there are several."""
-    found = comparison.replicates[name]
-    return f"{name} ({found})" if found.runs > 1 else name
+    runs = comparison.replicates[name]
+    return f"{name} ({runs})" if runs.runs > 1 else name
 
 
 def count_text(comparison: Comparison, name: str) -> tuple[str, str]:
     """("2 of 54", "0"): structures that a method missed and invented, over all modalities and runs."""
-    rows = [row for one in comparison.contender(name).seeds for row in one.scores]
+    rows = [row for run in comparison.contender(name).seeds for row in run.scores]
     missed, invented = (sum(row.status == status for row in rows) for status in ("missed", "false_positive"))
     true = sum(row.status in ("scored", "missed") for row in rows)
     return f"{missed} of {true}", str(invented)
 
 
-def test_cells(difference: Difference) -> tuple[str, ...]:
+def test_cells(key: Key, difference: PairedDifference) -> tuple[str, ...]:
     """The texts under `TEST_HEADINGS`."""
-    score, interval = difference.score, difference.interval
+    score, interval = key.score, difference.interval
     return (
         short_title(score),
-        difference.column.modality,
-        difference.column.class_name,
-        difference.method,
+        key.column.modality,
+        key.column.class_name,
+        key.method,
         str(difference.patients),
         number(score, difference.mean, signed=True),
         DASH

@@ -10,22 +10,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from statistics import fmean
 from typing import Literal
 
-import numpy as np
-
 from unpaired.comparison.contenders import Contender, LeftOut, require_comparable
-from unpaired.comparison.records import CaseLoss, Cell, Column, Difference, PatientValue
+from unpaired.comparison.records import CaseLoss, Cell, Column, Key, PatientValue
 from unpaired.comparison.replicates import Replicates, mean_and_spread, merged, patient_averages, replicates
 from unpaired.errors import InputError, nearest
 from unpaired.scores.scores import PRESET_COLUMNS, STATUSES, Evaluation, Score, higher_is_better
 from unpaired.scores.summaries import MEAN, case_means, patient_means
-from unpaired.statistics import bootstrap_interval, holm, signed_rank
+from unpaired.statistics import PairedDifference, holm_corrected, paired_difference
 
 DEFAULT_SCORES = ("dice", "hd95", "assd")
 Family = Literal["methods", "table"]
-Key = tuple[str, str]
+Structure = tuple[str, str]
 """(case, class)"""
 
 
@@ -75,11 +74,11 @@ class Comparison:
     @cached_property
     def columns(self) -> list[Column]:
         """Per modality its classes and, where there are several, "mean"."""
-        found = []
+        columns = []
         for modality in self.modalities:
             names = list(dict.fromkeys(row.class_name for row in self.reference.rows(modality)))
-            found += [Column(modality, name) for name in [*names, *([MEAN] if len(names) > 1 else [])]]
-        return found
+            columns += [Column(modality, name) for name in [*names, *([MEAN] if len(names) > 1 else [])]]
+        return columns
 
     @property
     def main_columns(self) -> list[Column]:
@@ -87,14 +86,14 @@ class Comparison:
         return list({column.modality: column for column in self.columns}.values())
 
     @cached_property
-    def dropped(self) -> dict[str, set[Key]]:
+    def dropped(self) -> dict[str, set[Structure]]:
         """Per score the structures without a value in some method (a distance that the policy excluded)."""
         return {
             score: {
                 (row.case, row.class_name)
                 for method in self.contenders
-                for one in method.seeds
-                for row in one.scores
+                for run in method.seeds
+                for row in run.scores
                 if row.status != "not_applicable" and row.value(score) is None
             }
             for score in self.scores
@@ -104,100 +103,89 @@ class Comparison:
     def rows(self) -> dict[tuple[str, Column], list[list[Score]]]:
         """(method, column) -> for each run its rows."""
         return {
-            (method.name, column): [rows.get(column, []) for rows in grouped]
+            (method.name, column): [rows.get(column, []) for rows in by_column]
             for method in self.contenders
-            if (grouped := [_grouped(one) for one in method.seeds])
+            if (by_column := [_by_column(run) for run in method.seeds])
             for column in self.columns
         }
 
     @cached_property
-    def by_seed(self) -> dict[tuple[str, Column, str], list[dict[str, float]]]:
-        """(score, column, method) -> for each run (seed, fold) {patient: value}."""
+    def by_seed(self) -> dict[Key, list[dict[str, float]]]:
+        """For each run (seed, fold) of a method {patient: value}."""
         return {
-            (score, column, method.name): [
-                patient_means(replace(one, scores=_without(rows, self.dropped[score])), score, column.modality)
-                for one, rows in zip(method.seeds, self.rows[method.name, column], strict=True)
+            Key(score, column, method.name): [
+                patient_means(replace(run, scores=_without(rows, self.dropped[score])), score, column.modality)
+                for run, rows in zip(method.seeds, self.rows[method.name, column], strict=True)
             ]
-            for score in self.scores
-            for column in self.columns
-            for method in self.contenders
+            for score, column, method in product(self.scores, self.columns, self.contenders)
         }
 
     @cached_property
-    def by_patient(self) -> dict[tuple[str, Column, str], dict[str, float]]:
-        """(score, column, method) -> {patient: value}, averaged over seeds."""
+    def by_patient(self) -> dict[Key, dict[str, float]]:
+        """{patient: value} of a method, averaged over its seeds."""
         return {key: patient_averages(by_run) for key, by_run in self.by_seed.items()}
 
     def patient_values(self, score: str, column: Column, name: str) -> dict[str, float]:
-        """{patient: value} of a method, averaged over its seeds."""
-        return self.by_patient[score, column, name]
+        """{patient: value} of the method called `name`, averaged over its seeds."""
+        return self.by_patient[Key(score, column, name)]
 
     @cached_property
-    def cells(self) -> dict[tuple[str, Column, str], Cell]:
-        """What stands in the tables, by score, column and method."""
-        return {key: self._cell(*key) for key in self.by_seed}
+    def cells(self) -> dict[Key, Cell]:
+        """What stands in the tables."""
+        return {key: self._cell(key) for key in self.by_seed}
 
-    def _cell(self, score: str, column: Column, name: str) -> Cell:
-        rows = [row for rows in self.rows[name, column] for row in rows]
+    def _cell(self, key: Key) -> Cell:
+        rows = [row for rows in self.rows[key.method, key.column] for row in rows]
         count = {status: sum(row.status == status for row in rows) for status in STATUSES}
-        mean, std = mean_and_spread(self.by_seed[score, column, name])
+        mean, std = mean_and_spread(self.by_seed[key])
         if not count["scored"]:
             mean, std = None, None
         n = len(rows) - count["not_applicable"]
-        patients = len(self.patient_values(score, column, name))
+        patients = len(self.by_patient[key])
         return Cell(mean, std, patients, n, count["scored"], count["missed"], count["false_positive"])
 
     @cached_property
-    def differences(self) -> list[Difference]:
-        """Every method against the baseline, in every column of every score, with p corrected over the family."""
-        found = [
-            self._difference(score, column, name)
-            for score in self.scores
-            for column in self.columns
-            for name in self.others
-        ]
-        families: dict[tuple[str, Column | None], list[int]] = defaultdict(list)
-        for place, one in enumerate(found):
-            families[one.score, one.column if self.family == "methods" else None].append(place)
-        for places in families.values():
-            for place, p in zip(places, holm([found[place].p for place in places]), strict=True):
-                found[place] = replace(found[place], p_holm=p)
-        return found
+    def differences(self) -> dict[Key, PairedDifference]:
+        """Every method but the baseline minus the baseline, in every column of every score, with p corrected."""
+        differences = {
+            Key(score, column, name): paired_difference(
+                self.patient_values(score, column, name),
+                self.patient_values(score, column, self.baseline),
+                higher_is_better(score),
+            )
+            for score, column, name in product(self.scores, self.columns, self.others)
+        }
+        return holm_corrected(
+            differences, lambda key: (key.score, key.column) if self.family == "methods" else (key.score,)
+        )
 
     @property
     def tests_in_family(self) -> int:
         """How many p values one correction is over."""
         return len(self.others) * (len(self.columns) if self.family == "table" else 1)
 
-    @cached_property
-    def by_key(self) -> dict[tuple[str, Column, str], Difference]:
-        """The differences by score, column and method; the baseline has none."""
-        return {(one.score, one.column, one.method): one for one in self.differences}
-
     def patient_rows(self) -> Iterator[PatientValue]:
         """Every patient's value by every method except the baseline, for each score and column."""
-        for score in self.scores:
-            for column in self.columns:
-                ours = self.patient_values(score, column, self.baseline)
-                for name in self.others:
-                    theirs = self.patient_values(score, column, name)
-                    for patient in dict.fromkeys(row.patient for row in self.reference.rows(column.modality)):
-                        if patient in ours or patient in theirs:
-                            yield PatientValue(score, column, patient, name, theirs.get(patient), ours.get(patient))
+        for score, column in product(self.scores, self.columns):
+            baseline = self.patient_values(score, column, self.baseline)
+            for name in self.others:
+                values = self.patient_values(score, column, name)
+                for patient in dict.fromkeys(row.patient for row in self.reference.rows(column.modality)):
+                    if patient in values or patient in baseline:
+                        yield PatientValue(score, column, patient, name, values.get(patient), baseline.get(patient))
 
     @cached_property
     def case_values(self) -> dict[tuple[str, str], dict[str, float]]:
         """(score, method) -> {case: mean over its classes and over seeds}; cases without a value are left out."""
-        result = {}
-        for score in self.scores:
-            for method in self.contenders:
-                found: dict[str, list[float]] = defaultdict(list)
-                for one in method.seeds:
-                    kept = replace(one, scores=_without(one.scores, self.dropped[score]))
-                    for case, value in case_means(kept, score).items():
-                        found[case].append(value)
-                result[score, method.name] = {case: fmean(values) for case, values in found.items()}
-        return result
+        averages = {}
+        for score, method in product(self.scores, self.contenders):
+            by_case: dict[str, list[float]] = defaultdict(list)
+            for run in method.seeds:
+                kept = replace(run, scores=_without(run.scores, self.dropped[score]))
+                for case, value in case_means(kept, score).items():
+                    by_case[case].append(value)
+            averages[score, method.name] = {case: fmean(values) for case, values in by_case.items()}
+        return averages
 
     def losses(self, score: str | None = None) -> list[CaseLoss]:
         """Every case by every method against the baseline, the largest loss first, by the first score or another.
@@ -207,7 +195,7 @@ class Comparison:
         score = score or self.scores[0]
         sign = -1 if higher_is_better(score) else 1
         cases = {row.case: row for row in self.reference.scores}
-        found = []
+        losses = []
         for name in self.others:
             for case, row in cases.items():
                 value = self.case_values[score, name].get(case)
@@ -215,31 +203,8 @@ class Comparison:
                 if value is not None and base is not None:
                     remarks = "; ".join(empty_structures(self.contender(name), case))
                     loss = sign * (value - base)
-                    found.append(CaseLoss(case, row.patient, row.modality, name, value, base, loss, remarks))
-        return sorted(found, key=lambda one: -one.loss)
-
-    def _difference(self, score: str, column: Column, name: str) -> Difference:
-        ours = self.patient_values(score, column, self.baseline)
-        theirs = self.patient_values(score, column, name)
-        patients = [patient for patient in ours if patient in theirs]
-        # Sums in another order differ in the last digits: such patients are equal.
-        values = np.round([theirs[patient] - ours[patient] for patient in patients], 10)
-        test = signed_rank(values)
-        sign = 1 if higher_is_better(score) else -1
-        gains = sign * values
-        return Difference(
-            score=score,
-            column=column,
-            method=name,
-            patients=len(patients),
-            mean=fmean(values) if patients else None,
-            interval=bootstrap_interval(values),
-            test=test,
-            effect=None if test.effect is None else sign * test.effect,
-            better=int((gains > 0).sum()),
-            worse=int((gains < 0).sum()),
-            equal=int((gains == 0).sum()),
-        )
+                    losses.append(CaseLoss(case, row.patient, row.modality, name, value, base, loss, remarks))
+        return sorted(losses, key=lambda case: -case.loss)
 
 
 def compare(
@@ -254,8 +219,8 @@ def compare(
 
     `family` says over what p values are corrected (Holm): the methods of one column, or everything in one score's
     table; `remarks` come with the warnings. Raises InputError where the methods are not comparable (see
-    `require_comparable`), for an unknown score or baseline, and for a preset's column, which counts as its protocol
-    does and not as ours.
+    `require_comparable`), for an unknown score or baseline, and for a preset's column, which counts missed structures
+    as its protocol does.
     """
     names = [method.name for method in contenders]
     chosen = baseline if baseline is not None else (names[0] if names else "")
@@ -275,9 +240,9 @@ def empty_structures(method: Contender, case: str | None = None) -> Iterator[str
 
     The number of seeds stands only where several scored the case.
     """
-    seeds = sum(any(row.case == case for row in one.scores) for one in method.seeds)
+    seeds = sum(any(row.case == case for row in run.scores) for run in method.seeds)
     for status in ("missed", "false_positive"):
-        rows = [row for one in method.seeds for row in one.scores if row.status == status and case in (None, row.case)]
+        rows = [row for run in method.seeds for row in run.scores if row.status == status and case in (None, row.case)]
         names = []
         for name, count in Counter(row.class_name for row in rows).items():
             of_seeds = f" ({count} of {seeds} seeds)" if seeds > 1 else ""
@@ -286,13 +251,13 @@ def empty_structures(method: Contender, case: str | None = None) -> Iterator[str
             yield f"{status.replace('_', ' ')}: {', '.join(names)}"
 
 
-def _grouped(evaluation: Evaluation) -> dict[Column, list[Score]]:
-    found: dict[Column, list[Score]] = defaultdict(list)
+def _by_column(evaluation: Evaluation) -> dict[Column, list[Score]]:
+    rows: dict[Column, list[Score]] = defaultdict(list)
     for row in evaluation.scores:
-        found[Column(row.modality, row.class_name)].append(row)
-        found[Column(row.modality, MEAN)].append(row)
-    return found
+        rows[Column(row.modality, row.class_name)].append(row)
+        rows[Column(row.modality, MEAN)].append(row)
+    return rows
 
 
-def _without(rows: Sequence[Score], dropped: set[Key]) -> list[Score]:
+def _without(rows: Sequence[Score], dropped: set[Structure]) -> list[Score]:
     return [row for row in rows if (row.case, row.class_name) not in dropped]

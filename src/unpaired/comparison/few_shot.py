@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from unpaired.comparison.comparison import Comparison
+from unpaired.comparison.records import Key
 from unpaired.comparison.run_groups import ALIKE, TrainedRun, read_trained_run
 
 
@@ -65,7 +66,7 @@ def _curves(comparison: Comparison, runs: Sequence[tuple[str, int, TrainedRun]])
         for column in comparison.main_columns:
             draws = []
             for method, number, run in used:
-                values = comparison.by_seed[comparison.scores[0], column, method][number].values()
+                values = comparison.by_seed[Key(comparison.scores[0], column, method)][number].values()
                 if values:
                     draws.append(Draw(run.training.get(scarce, 0), fmean(values), run.place))
             if len({draw.patients for draw in draws}) > 1:

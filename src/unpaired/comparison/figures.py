@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from unpaired.comparison.cells import number, p_text, percent, short_title
 from unpaired.comparison.comparison import Comparison
-from unpaired.comparison.records import Column
+from unpaired.comparison.records import Column, Key
 from unpaired.figures.style import LIGHT, Theme
 from unpaired.scores.scores import higher_is_better
 
@@ -38,7 +38,7 @@ def draw_boxes(comparison: Comparison, score: str, modality: str, theme: Theme =
         for place, column in enumerate(chunk):
             for lane, name in enumerate(comparison.names):
                 center = place + (lane - (lanes - 1) / 2) * 0.8 / lanes
-                _draw_lane(axes, comparison, (score, column, name), center, 0.8 / lanes, scale, theme)
+                _draw_lane(axes, comparison, Key(score, column, name), center, 0.8 / lanes, scale, theme)
         axes.set_xticks(range(len(chunk)), [column.class_name for column in chunk])
         axes.set_xlim(-0.6, len(chunk) - 0.4)
         axes.set_ylabel(short_title(score), color=theme.ink, fontsize=9)
@@ -62,7 +62,7 @@ def draw_differences(comparison: Comparison, score: str, theme: Theme = LIGHT) -
         _plain(axes, theme, "x")
         axes.axvline(0, color=theme.ink, linewidth=1)
         for row, name in enumerate(others):
-            _draw_difference(axes, comparison, (score, column, name), row, scale, theme)
+            _draw_difference(axes, comparison, Key(score, column, name), row, scale, theme)
         axes.set_yticks(range(len(others)), others)
         axes.set_ylim(len(others) - 0.4, -0.6)
         axes.set_title(column.modality, loc="left", color=theme.ink, fontsize=10, fontweight="bold")
@@ -79,7 +79,7 @@ def boxes_alt(comparison: Comparison, score: str, modality: str) -> str:
     """The boxes in words: each method's mean over all classes."""
     column = next(column for column in comparison.main_columns if column.modality == modality)
     means = ", ".join(
-        f"{name} {number(score, comparison.cells[score, column, name].mean)}" for name in comparison.names
+        f"{name} {number(score, comparison.cells[Key(score, column, name)].mean)}" for name in comparison.names
     )
     return f"{short_title(score)} of every patient in {modality}, by class and method. Means over the classes: {means}."
 
@@ -87,10 +87,10 @@ def boxes_alt(comparison: Comparison, score: str, modality: str) -> str:
 def differences_alt(comparison: Comparison, score: str) -> str:
     """The differences in words."""
     parts = [
-        f"{one.method} in {one.column.modality} {number(score, one.mean, signed=True)}, "
-        f"corrected p {p_text(one.p_holm)}"
-        for one in comparison.differences
-        if one.score == score and one.column in comparison.main_columns
+        f"{key.method} in {key.column.modality} {number(score, difference.mean, signed=True)}, "
+        f"corrected p {p_text(difference.p_holm)}"
+        for key, difference in comparison.differences.items()
+        if key.score == score and key.column in comparison.main_columns
     ]
     return f"Differences of {short_title(score)} to {comparison.baseline}, patients as points: {'; '.join(parts)}."
 
@@ -98,16 +98,15 @@ def differences_alt(comparison: Comparison, score: str) -> str:
 def _draw_lane(
     axes: Axes,
     comparison: Comparison,
-    key: tuple[str, Column, str],
+    key: Key,
     center: float,
     width: float,
     scale: float,
     theme: Theme,
 ) -> None:
     """One method's box and points in one column."""
-    place = comparison.names.index(key[2])
-    color, marker = _look(place, theme)
-    values = comparison.patient_values(*key)
+    color, marker = _look(comparison.names.index(key.method), theme)
+    values = comparison.by_patient[key]
     if not values:
         return
     shown = np.array(list(values.values())) * scale
@@ -121,32 +120,29 @@ def _draw_lane(
     order = np.argsort(shown, kind="stable")
     places = np.empty(len(shown))
     places[order] = center + (np.arange(len(shown)) % 5 - 2) * width / 9  # neighbors in rank stand side by side
-    empty = _patients_with_empty_structures(comparison, key[1], key[2])
+    empty = _patients_with_empty_structures(comparison, key.column, key.method)
     crossed = np.array([patient in empty for patient in values])
     axes.plot(places[~crossed], shown[~crossed], linestyle="", color=color, marker=marker, ms=4, mew=0, alpha=0.8)
     axes.plot(places[crossed], shown[crossed], linestyle="", color=color, marker="x", ms=6.5, mew=1.6, alpha=0.8)
 
 
-def _draw_difference(
-    axes: Axes, comparison: Comparison, key: tuple[str, Column, str], row: int, scale: float, theme: Theme
-) -> None:
-    score, column, name = key
-    color, marker = _look(comparison.names.index(name), theme)
-    ours, theirs = (comparison.patient_values(score, column, one) for one in (comparison.baseline, name))
-    points = np.sort([scale * (theirs[patient] - ours[patient]) for patient in ours if patient in theirs])
+def _draw_difference(axes: Axes, comparison: Comparison, key: Key, row: int, scale: float, theme: Theme) -> None:
+    color, marker = _look(comparison.names.index(key.method), theme)
+    values, baseline = comparison.by_patient[key], comparison.by_patient[key._replace(method=comparison.baseline)]
+    points = np.sort([scale * (values[patient] - baseline[patient]) for patient in baseline if patient in values])
     offsets = (np.arange(len(points)) % 3 - 1) * 0.09
     axes.plot(points, row + offsets, linestyle="", marker=marker, color=color, markersize=4.5, alpha=0.55, mew=0)
-    found = comparison.by_key[key]
-    if found.mean is None:
+    difference = comparison.differences[key]
+    if difference.mean is None:
         return
-    if found.interval is not None:
-        ends = [found.interval.low * scale, found.interval.high * scale]
+    if difference.interval is not None:
+        ends = [difference.interval.low * scale, difference.interval.high * scale]
         axes.plot(ends, [row + 0.26] * 2, color=color, linewidth=2.4, solid_capstyle="butt")
-    axes.plot(found.mean * scale, row + 0.26, marker="d", color=color, markersize=8, mec=theme.paper, mew=0.8)
+    axes.plot(difference.mean * scale, row + 0.26, marker="d", color=color, markersize=8, mec=theme.paper, mew=0.8)
     text = (
-        number(score, found.mean, signed=True),
-        f"p {p_text(found.p_holm)}",
-        f"{found.better}/{found.patients} better",
+        number(key.score, difference.mean, signed=True),
+        f"p {p_text(difference.p_holm)}",
+        f"{difference.better}/{difference.patients} better",
     )
     axes.text(
         1.01, row, "   ".join(text), transform=axes.get_yaxis_transform(), color=theme.ink, fontsize=8.5, va="center"

@@ -15,8 +15,10 @@ from unpaired.comparison.latex import latex
 from unpaired.comparison.notes import notes, warnings
 from unpaired.comparison.papers.formats import paper_json, paper_latex, paper_markdown, paper_records
 from unpaired.comparison.papers.layout import PaperLayout
+from unpaired.comparison.records import Key
 from unpaired.comparison.text import markdown
 from unpaired.files import write_text
+from unpaired.statistics import PairedDifference
 
 SCHEMA = 1
 FILES = ("comparison.md", "comparison.tex", "comparison.csv", "differences.csv", "comparison.json")
@@ -99,32 +101,35 @@ def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:
         for column in comparison.columns:
             best = best_methods(comparison, score, column)
             for name in comparison.names:
-                cell, other = comparison.cells[score, column, name], comparison.by_key.get((score, column, name))
-                found = comparison.replicates[name]
-                interval = None if other is None else other.interval
+                key = Key(score, column, name)
+                difference, runs = comparison.differences.get(key), comparison.replicates[name]
                 yield {
                     "score": score,
                     "modality": column.modality,
                     "class": column.class_name,
                     "method": name,
-                    "folds": found.folds,
-                    "seeds": found.seeds,
-                    **asdict(cell),
-                    "std_over": found.unit if found.runs > 1 else "patients",
+                    "folds": runs.folds,
+                    "seeds": runs.seeds,
+                    **asdict(comparison.cells[key]),
+                    "std_over": runs.unit if runs.runs > 1 else "patients",
                     "best": name in best,
                     "baseline": comparison.baseline,
-                    "paired_patients": None if other is None else other.patients,
-                    "difference": None if other is None else other.mean,
-                    "interval_low": None if interval is None else interval.low,
-                    "interval_high": None if interval is None else interval.high,
-                    "better": None if other is None else other.better,
-                    "worse": None if other is None else other.worse,
-                    "equal": None if other is None else other.equal,
-                    "effect": None if other is None else other.effect,
-                    "p": None if other is None else other.p,
-                    "p_holm": None if other is None else other.p_holm,
-                    "p_exact": None if other is None else other.test.exact,
+                    **_difference_record(difference),
                 }
+
+
+def _difference_record(difference: PairedDifference | None) -> dict[str, Any]:
+    """The columns of a paired difference, all of them None for the baseline."""
+    interval = None if difference is None else difference.interval
+    fields = ("better", "worse", "equal", "effect", "p", "p_holm")
+    return {
+        "paired_patients": None if difference is None else difference.patients,
+        "difference": None if difference is None else difference.mean,
+        "interval_low": None if interval is None else interval.low,
+        "interval_high": None if interval is None else interval.high,
+        **{name: getattr(difference, name, None) for name in fields},
+        "p_exact": None if difference is None else difference.exact,
+    }
 
 
 def _patient_records(comparison: Comparison) -> Iterable[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from unpaired.comparison.cells import DASH, best_methods, cell_text, count_text, mark, row_name, title
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.notes import BETTER_MARK, WORSE_MARK, notes, warnings
-from unpaired.comparison.records import Column
+from unpaired.comparison.records import Column, Key
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -66,10 +66,11 @@ def _latex_table(comparison: Comparison, score: str, caption: str) -> str:
 
 
 def _latex_cell(comparison: Comparison, score: str, column: Column, name: str) -> str:
-    text = tex(cell_text(score, comparison.cells[score, column, name]))
+    key = Key(score, column, name)
+    text = tex(cell_text(score, comparison.cells[key]))
     if name in best_methods(comparison, score, column):
         text = rf"\textbf{{{text}}}"
-    sign = mark(comparison.by_key.get((score, column, name)))
+    sign = mark(comparison.differences.get(key))
     return text + {"": "", BETTER_MARK: r"$^{*}$", WORSE_MARK: r"$^{\dagger}$"}[sign]
 
 

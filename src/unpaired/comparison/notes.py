@@ -64,7 +64,7 @@ def cautions(comparison: Comparison) -> Iterator[str]:
                 f"(policy {comparison.reference.policy}): {listed}{more}."
             )
     yield from _too_few(comparison)
-    tests = [one for one in comparison.differences if one.p is not None]
+    tests = [difference for difference in comparison.differences.values() if difference.p is not None]
     families = len(tests) // max(1, comparison.tests_in_family)
     if families > 1:
         yield (

@@ -1,8 +1,7 @@
-"""What a comparison consists of: columns, the cells of its table, paired differences, patients and cases."""
+"""What a comparison consists of: columns, the cells of its table, patients and cases."""
 
 from dataclasses import dataclass
-
-from unpaired.statistics import ALPHA, Interval, SignedRank
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -11,6 +10,14 @@ class Column:
 
     modality: str
     class_name: str
+
+
+class Key(NamedTuple):
+    """Where a number of a comparison stands: in which table (score), column and row (method)."""
+
+    score: str
+    column: Column
+    method: str
 
 
 @dataclass(frozen=True)
@@ -31,41 +38,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One method minus the baseline in one column of one score, over the patients that both have a value for.
-
-    `mean` and `interval` are in the score's unit; `better`, `worse` and `equal` count patients and `effect` in [-1, 1]
-    is positive where the method is better, whichever direction of the score that is. `p` is the test's, `p_holm`
-    corrected.
-    """
-
-    score: str
-    column: Column
-    method: str
-    patients: int
-    mean: float | None
-    interval: Interval | None
-    test: SignedRank
-    effect: float | None
-    better: int
-    worse: int
-    equal: int
-    p_holm: float | None = None
-
-    @property
-    def p(self) -> float | None:
-        """Two-sided, before the correction."""
-        return self.test.p
-
-    @property
-    def significant(self) -> bool:
-        """Whether the corrected p is below 0.05."""
-        return self.p_holm is not None and self.p_holm < ALPHA
-
-
-@dataclass(frozen=True)
 class PatientValue:
-    """One patient's value of a score by one method, beside the baseline's (None where one has none)."""
+    """One patient's value of a score by one method, beside the baseline's; None where there is none."""
 
     score: str
     column: Column

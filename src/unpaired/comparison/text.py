@@ -24,7 +24,7 @@ from unpaired.comparison.cells import (
 )
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.notes import notes, warnings
-from unpaired.comparison.records import Difference
+from unpaired.comparison.records import Key
 from unpaired.scores.summaries import MEAN
 
 
@@ -41,9 +41,10 @@ def markdown(comparison: Comparison) -> str:
         for name in comparison.names:
             cells = []
             for column in columns:
-                text = cell_text(score, comparison.cells[score, column, name])
+                key = Key(score, column, name)
+                text = cell_text(score, comparison.cells[key])
                 text = f"**{text}**" if name in best_methods(comparison, score, column) else text
-                cells.append(text + escaped(mark(comparison.by_key.get((score, column, name)))))
+                cells.append(text + escaped(mark(comparison.differences.get(key))))
             lines.append(
                 "| " + " | ".join([escaped(row_name(comparison, name)), *cells, *count_text(comparison, name)]) + " |"
             )
@@ -54,7 +55,7 @@ def markdown(comparison: Comparison) -> str:
         markdown_row(TEST_HEADINGS),
         "|---|---|---|---|" + "---:|" * 7,
     ]
-    lines += [markdown_row(test_cells(one)) for one in _main_differences(comparison)]
+    lines += [markdown_row(cells) for cells in _main_tests(comparison)]
     lines += ["", *(f"{escaped(note)}\n" for note in notes(comparison))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -70,8 +71,9 @@ def comparison_table(comparison: Comparison, score: str) -> Table:
         best = best_methods(comparison, score, column)
         cells = []
         for name in comparison.names:
-            text = cell_text(score, comparison.cells[score, column, name])
-            text += mark(comparison.by_key.get((score, column, name)))
+            key = Key(score, column, name)
+            text = cell_text(score, comparison.cells[key])
+            text += mark(comparison.differences.get(key))
             cells.append(Text(text, style="bold" if name in best else ""))
         table.add_row(Text(column.modality), Text(column.class_name), *cells, end_section=column.class_name == MEAN)
     missed, invented = zip(*(count_text(comparison, name) for name in comparison.names), strict=True)
@@ -87,16 +89,17 @@ def terminal(comparison: Comparison) -> Group:
     for place, head in enumerate(TEST_HEADINGS):
         whole = head != "method"
         tests.add_column(head, justify="left" if place < 4 else "right", no_wrap=whole)
-    for one in _main_differences(comparison):
-        tests.add_row(*(Text(cell) for cell in test_cells(one)))
+    for cells in _main_tests(comparison):
+        tests.add_row(*map(Text, cells))
     parts.append(tests)
     parts += [Text(note, style="dim") for note in notes(comparison)]
     parts += [Text(f"note: {warning}", style="yellow") for warning in warnings(comparison)]
     return Group(*parts)
 
 
-def _main_differences(comparison: Comparison) -> list[Difference]:
-    return [one for one in comparison.differences if one.column in comparison.main_columns]
+def _main_tests(comparison: Comparison) -> list[tuple[str, ...]]:
+    """The tests of the mean columns."""
+    return [test_cells(*item) for item in comparison.differences.items() if item[0].column in comparison.main_columns]
 
 
 def escaped(text: str) -> str:

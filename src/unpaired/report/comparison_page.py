@@ -21,6 +21,7 @@ from unpaired.comparison.contenders import Contender
 from unpaired.comparison.files import FEW_SHOT_FILE, FILES, PAPER_FILE
 from unpaired.comparison.notes import cautions, notes
 from unpaired.comparison.papers.layout import PaperLayout
+from unpaired.comparison.records import Key
 from unpaired.data.dataset import Dataset
 from unpaired.files import write_text
 from unpaired.report.comparison_pictures import (
@@ -99,8 +100,10 @@ def write_comparison_report(
         short_title=short_title,
         test_headings=TEST_HEADINGS,
         tests=[
-            (one, test_cells(one))
-            for one in sorted(comparison.differences, key=lambda one: one.column not in comparison.main_columns)
+            (key, difference, test_cells(key, difference))
+            for key, difference in sorted(
+                comparison.differences.items(), key=lambda item: item[0].column not in comparison.main_columns
+            )
         ],
         main_columns=comparison.main_columns,
         losses=[
@@ -133,9 +136,9 @@ def _table(comparison: Comparison, score: str) -> dict[str, list[TableCell]]:
     return {
         name: [
             TableCell(
-                cell_text(score, comparison.cells[score, column, name]),
+                cell_text(score, comparison.cells[Key(score, column, name)]),
                 name in best[column],
-                mark(comparison.by_key.get((score, column, name))),
+                mark(comparison.differences.get(Key(score, column, name))),
             )
             for column in comparison.columns
         ]

@@ -1,9 +1,12 @@
 """Means of an evaluation: per class and modality, per case, and per patient, the unit of every statistical test."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
 
 from unpaired.scores.scores import Evaluation, Score, Summary
+from unpaired.statistics import patient_values
 
 MEAN = "mean"
 
@@ -65,8 +68,10 @@ def case_means(evaluation: Evaluation, score: str, modality: str | None = None) 
     Raises InputError for an unknown score.
     """
     evaluation.require_score(score)
-    means = {case: _mean(rows, score) for case, rows in _grouped(evaluation.rows(modality), "case").items()}
-    return {case: value for case, value in means.items() if value is not None}
+    by_case: dict[str, list[float]] = {}
+    for row, value in _scored(evaluation.rows(modality), score):
+        by_case.setdefault(row.case, []).append(value)
+    return {case: fmean(values) for case, values in by_case.items()}
 
 
 def patient_means(
@@ -78,39 +83,30 @@ def patient_means(
     whose structures were missed has the numbers that misses have. Raises InputError for an unknown score.
     """
     evaluation.require_score(score)
-    found: dict[str, list[float]] = {}
+    by_patient: dict[str, list[float]] = {}
     for name in evaluation.modalities if modality is None else [modality]:
-        for patient, rows in _grouped(evaluation.rows(name, class_name), "patient").items():
-            value = _patient_mean(rows, score)
-            if value is not None:
-                found.setdefault(patient, []).append(value)
-    return {patient: sum(values) / len(values) for patient, values in found.items()}
+        for patient, value in _patient_values(evaluation.rows(name, class_name), score).items():
+            by_patient.setdefault(patient, []).append(value)
+    return {patient: fmean(values) for patient, values in by_patient.items()}
 
 
-def unit_rows(evaluation: Evaluation, unit: str) -> Iterator[UnitRow]:
-    """A row for each "case" or "patient" in each modality, with every score's mean and the counts."""
+def unit_rows(evaluation: Evaluation, unit: Literal["case", "patient"]) -> Iterator[UnitRow]:
+    """A row for each case or patient in each modality, with every score's mean and the counts."""
     for modality in evaluation.modalities:
-        for name, rows in _grouped(evaluation.rows(modality), unit).items():
-            mean = _mean if unit == "case" else _patient_mean
-            means = {score: mean(rows, score) for score in evaluation.score_names}
+        groups: dict[str, list[Score]] = {}
+        for row in evaluation.rows(modality):
+            groups.setdefault(getattr(row, unit), []).append(row)
+        for name, rows in groups.items():
+            patient = rows[0].patient
+            means = {score: _patient_values(rows, score).get(patient) for score in evaluation.score_names}
             counts = [sum(row.status == status for row in rows) for status in ("scored", "missed", "false_positive")]
-            case = name if unit == "case" else ""
-            yield UnitRow(rows[0].patient, case, modality, means, sum(counts), *counts)
+            yield UnitRow(patient, name if unit == "case" else "", modality, means, sum(counts), *counts)
 
 
-def _grouped(rows: Iterator[Score], unit: str) -> dict[str, list[Score]]:
-    groups: dict[str, list[Score]] = {}
-    for row in rows:
-        groups.setdefault(row.case if unit == "case" else row.patient, []).append(row)
-    return groups
+def _patient_values(rows: Iterable[Score], score: str) -> dict[str, float]:
+    return patient_values((row.patient, row.case, value) for row, value in _scored(rows, score))
 
 
-def _mean(rows: list[Score], score: str) -> float | None:
-    values = [value for row in rows if (value := row.value(score)) is not None]
-    return sum(values) / len(values) if values else None
-
-
-def _patient_mean(rows: list[Score], score: str) -> float | None:
-    by_case = [_mean(several, score) for several in _grouped(iter(rows), "case").values()]
-    values = [value for value in by_case if value is not None]
-    return sum(values) / len(values) if values else None
+def _scored(rows: Iterable[Score], score: str) -> Iterator[tuple[Score, float]]:
+    """The rows that have a value of the score, and the value."""
+    return ((row, value) for row in rows if (value := row.value(score)) is not None)

@@ -1,82 +1,18 @@
-"""The check of uncertainty: ranks against scipy, coverage by hand, intervals that know how few patients there are."""
+"""The check of uncertainty: rank correlation and coverage by hand, what is left out, the file."""
 
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, Score
 from unpaired.scores.trust.uncertainty import CaseUncertainty, ClassUncertainty
 from unpaired.scores.trust.uncertainty_check import (
-    bootstrap_interval,
     check_uncertainty,
     read_check,
     sentences,
-    spearman,
     write_check,
 )
-
-
-@pytest.mark.parametrize("n", [3, 6, 40])
-@pytest.mark.parametrize("ties", [False, True])
-def test_ranks_correlate_as_scipy_says(n: int, ties: bool) -> None:
-    rng = np.random.default_rng(n)
-    for _ in range(10):
-        first, second = rng.normal(size=(2, n))
-        if ties:
-            first, second = np.round(first), np.round(second)
-        if len(set(first)) > 1 and len(set(second)) > 1:
-            assert spearman(list(first), list(second)) == pytest.approx(spearmanr(first, second).statistic)
-
-
-def test_what_has_no_ranks_has_no_correlation() -> None:
-    assert spearman([], []) is None
-    assert spearman([0.1, 0.2], [0.1, 0.2]) is None
-    assert spearman([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]) is None
-    assert spearman([1, 2, 3], [10, 20, 5000]) == 1
-    assert spearman([1, 2, 3], [3, 2, 1]) == -1
-
-
-def test_the_interval_narrows_with_patients_and_holds_the_estimate() -> None:
-    rng = np.random.default_rng(0)
-    widths = []
-    for n in (6, 20, 80):
-        first = rng.normal(size=n)
-        second = first + rng.normal(size=n)
-        found = bootstrap_interval(list(first), list(second), [f"p{i}" for i in range(n)])
-        assert found is not None
-        rho = spearman(list(first), list(second))
-        assert rho is not None
-        assert found[0] <= rho <= found[1]
-        widths.append(found[1] - found[0])
-    assert all(before > after for before, after in pairwise(widths))
-
-
-def test_the_interval_is_of_patients_not_of_their_cases() -> None:
-    """Four scans of each patient, all alike, are no four times as many patients."""
-    rng = np.random.default_rng(1)
-    first = list(rng.normal(size=8))
-    second = [value + noise for value, noise in zip(first, rng.normal(size=8), strict=True)]
-    names = [f"p{i}" for i in range(8)]
-    once = bootstrap_interval(first, second, names)
-    four = bootstrap_interval(first * 4, second * 4, names * 4)
-    pretended = bootstrap_interval(first * 4, second * 4, [f"p{i}" for i in range(32)])
-    assert once is not None
-    assert four == pytest.approx(once, abs=0.02)
-    assert pretended is not None
-    assert pretended[1] - pretended[0] < 0.8 * (once[1] - once[0])
-
-
-def test_few_patients_get_no_interval() -> None:
-    assert bootstrap_interval([1, 2, 3], [1, 2, 3], ["a", "b", "c"]) is None
-    assert bootstrap_interval([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], ["a", "b", "c", "c", "c"]) is None
-    assert bootstrap_interval([1, 1, 1, 1], [1, 2, 3, 4], list("abcd")) is None
-    assert bootstrap_interval([1, 2, 3, 4], [1, 2, 3, 4], list("abcd")) == bootstrap_interval(
-        [1, 2, 3, 4], [1, 2, 3, 4], list("abcd")
-    )
 
 
 def uncertain(case: str, agreement: float | None, low: float = 1.0, high: float = 2.0) -> CaseUncertainty:

@@ -1,18 +1,18 @@
 """Localization of several runs beside each other: means over patients, and paired differences with their test.
 
-The unit is the patient, as everywhere: a patient's value is the mean over its classes, of each the mean over the layers
-and cases asked for.
+The unit is the patient, as everywhere: a patient's value is the mean over the patient's cases, of each the mean over
+the classes and layers asked for.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from unpaired.errors import InputError, nearest
-from unpaired.statistics import Interval, bootstrap_interval, holm, patients_needed, signed_rank
+from unpaired.statistics import PairedDifference, holm_corrected, paired_difference, patient_values, patients_needed
 from unpaired.studies.localization.scores import KINDS, Row
 
 ALL = "all layers"
@@ -36,34 +36,16 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """A method's mean over patients at a place; the standard deviation is None for one patient.
+    """A run's mean over patients at a place; the standard deviation is None for one patient.
 
     `chance` and `ceiling` are means over the same patients, see `CaseLocalization`.
     """
 
-    place: Place
-    method: str
     patients: int
     mean: float
     std: float | None
     chance: float
     ceiling: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A method minus the baseline at a place, paired by patient; see `statistics` for test and interval."""
-
-    place: Place
-    method: str
-    patients: int
-    mean: float
-    interval: Interval | None
-    better: int
-    worse: int
-    effect: float | None
-    p: float | None
-    p_holm: float | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +58,7 @@ class LocalizationComparison:
     layers: tuple[str, ...]
     modalities: tuple[str, ...]
     summaries: dict[tuple[Place, str], Summary]
-    differences: dict[tuple[Place, str], Difference]
+    differences: dict[tuple[Place, str], PairedDifference]
 
     @property
     def names(self) -> list[str]:
@@ -92,7 +74,7 @@ class LocalizationComparison:
         """What a reader must know before believing a difference."""
         for modality in self.modalities:
             place = Place("best", modality, ALL, MEAN)
-            counts = [one.patients for (where, _), one in self.differences.items() if where == place]
+            counts = [gap.patients for (where, _), gap in self.differences.items() if where == place]
             if counts and max(counts) < (needed := patients_needed(len(self.others))):
                 yield (
                     f"{modality}: with so few patients ({max(counts)}) no difference over all layers can be significant"
@@ -125,67 +107,37 @@ def compare_localization(
     layers = tuple(dict.fromkeys(row.layer for row in rows[first]))
     modalities = tuple(dict.fromkeys(row.modality for row in rows[first]))
     summaries: dict[tuple[Place, str], Summary] = {}
-    differences: dict[tuple[Place, str], Difference] = {}
+    differences: dict[tuple[Place, str], PairedDifference] = {}
     for place in map(Place._make, product(KINDS, modalities, (ALL, *layers), (MEAN, *classes))):
-        values = {name: patient_values(of, place, classes) for name, of in rows.items()}
+        values = {name: values_at(of, place, classes) for name, of in rows.items()}
         for name, own in values.items():
             if own:
-                summaries[place, name] = _summary(rows[name], place, name, own, classes)
+                summaries[place, name] = _summary(rows[name], place, own, classes)
             if name != baseline and own and values[baseline]:
-                differences[place, name] = _difference(place, name, own, values[baseline])
-    return LocalizationComparison(
-        rows, baseline, tuple(classes), layers, modalities, summaries, _corrected(differences)
-    )
+                differences[place, name] = paired_difference(own, values[baseline])
+    differences = holm_corrected(differences, lambda key: key[0].family)
+    return LocalizationComparison(rows, baseline, tuple(classes), layers, modalities, summaries, differences)
 
 
-def patient_values(
-    rows: Sequence[Row], place: Place, classes: Sequence[str], what: str | None = None
-) -> dict[str, float]:
+def values_at(rows: Sequence[Row], place: Place, classes: Sequence[str], what: str | None = None) -> dict[str, float]:
     """{patient: value} of one run at a place; `what` is another field of the rows, such as "chance"."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for row in rows:
-        value = getattr(row, what or place.kind)
-        fits = row.modality == place.modality and place.layer in (ALL, row.layer)
-        of_class = row.class_name != classes[0] if place.class_name == MEAN else row.class_name == place.class_name
-        if fits and of_class and getattr(row, place.kind) is not None:
-            found.setdefault(row.patient, {}).setdefault(row.class_name, []).append(value)
-    return {patient: float(np.mean([np.mean(values) for values in of.values()])) for patient, of in found.items()}
+
+    def belongs(row: Row) -> bool:
+        foreground = row.class_name != classes[0]
+        return (
+            row.modality == place.modality
+            and place.layer in (ALL, row.layer)
+            and (foreground if place.class_name == MEAN else row.class_name == place.class_name)
+            and getattr(row, place.kind) is not None
+        )
+
+    return patient_values((row.patient, row.case, getattr(row, what or place.kind)) for row in rows if belongs(row))
 
 
-def _summary(
-    rows: Sequence[Row], place: Place, method: str, values: Mapping[str, float], classes: Sequence[str]
-) -> Summary:
+def _summary(rows: Sequence[Row], place: Place, values: Mapping[str, float], classes: Sequence[str]) -> Summary:
     numbers = np.array(list(values.values()))
     chance, ceiling = (
-        float(np.mean(list(patient_values(rows, place, classes, what).values()))) for what in ("chance", "ceiling")
+        float(np.mean(list(values_at(rows, place, classes, what).values()))) for what in ("chance", "ceiling")
     )
     std = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
-    return Summary(place, method, len(numbers), float(numbers.mean()), std, chance, ceiling)
-
-
-def _difference(place: Place, method: str, values: Mapping[str, float], baseline: Mapping[str, float]) -> Difference:
-    gaps = np.array([values[patient] - baseline[patient] for patient in values if patient in baseline])
-    test = signed_rank(gaps)
-    return Difference(
-        place,
-        method,
-        len(gaps),
-        float(gaps.mean()) if len(gaps) else float("nan"),
-        bootstrap_interval(gaps),
-        int((gaps > 0).sum()),
-        int((gaps < 0).sum()),
-        test.effect,
-        test.p,
-        None,
-    )
-
-
-def _corrected(differences: dict[tuple[Place, str], Difference]) -> dict[tuple[Place, str], Difference]:
-    families: dict[tuple[str, str, bool, bool], list[tuple[Place, str]]] = {}
-    for key in differences:
-        families.setdefault(key[0].family, []).append(key)
-    corrected = {}
-    for members in families.values():
-        for key, p in zip(members, holm([differences[key].p for key in members]), strict=True):
-            corrected[key] = replace(differences[key], p_holm=p)
-    return {key: corrected[key] for key in differences}
+    return Summary(len(numbers), float(numbers.mean()), std, chance, ceiling)

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unpaired.figures.style import LIGHT, Theme
-from unpaired.studies.localization.comparison import ALL, MEAN, LocalizationComparison, Place, patient_values
+from unpaired.studies.localization.comparison import ALL, MEAN, LocalizationComparison, Place, values_at
 from unpaired.studies.localization.tables import KIND_NAMES, percent
 
 MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -75,20 +75,22 @@ def _draw_differences(axes: Axes, comparison: LocalizationComparison, modality: 
     lane = 0.8 / len(comparison.others)
     for position, layer in enumerate((*comparison.layers, ALL)):
         place = Place(kind, modality, layer, MEAN)
-        ours = patient_values(comparison.rows[comparison.baseline], place, comparison.classes)
+        baseline = values_at(comparison.rows[comparison.baseline], place, comparison.classes)
         for number, name in enumerate(comparison.others):
-            found = comparison.differences.get((place, name))
-            if found is None:
+            difference = comparison.differences.get((place, name))
+            if difference is None or difference.mean is None:
                 continue
             color, marker = _look(comparison.names.index(name), theme)
             center = position + (number - (len(comparison.others) - 1) / 2) * lane
-            theirs = patient_values(comparison.rows[name], place, comparison.classes)
-            gaps = [100 * (theirs[patient] - ours[patient]) for patient in theirs if patient in ours]
+            values = values_at(comparison.rows[name], place, comparison.classes)
+            gaps = [100 * (values[patient] - baseline[patient]) for patient in values if patient in baseline]
             axes.plot([center - lane * 0.18] * len(gaps), gaps, marker, color=color, markersize=3.2, alpha=0.5, mew=0)
-            if found.interval is not None:
-                ends = [100 * found.interval.low, 100 * found.interval.high]
+            if difference.interval is not None:
+                ends = [100 * difference.interval.low, 100 * difference.interval.high]
                 axes.plot([center + lane * 0.15] * 2, ends, color=color, linewidth=2.0, solid_capstyle="butt")
-            axes.plot(center + lane * 0.15, 100 * found.mean, "d", color=color, markersize=6, mec=theme.paper, mew=0.6)
+            axes.plot(
+                center + lane * 0.15, 100 * difference.mean, "d", color=color, markersize=6, mec=theme.paper, mew=0.6
+            )
     axes.set_ylabel(f"AP %, minus {comparison.baseline}", color=theme.ink, fontsize=9)
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from rich.table import Table
 
 from unpaired.files import write_text
+from unpaired.statistics import PairedDifference
 from unpaired.studies.localization.comparison import (
     ALL,
     MEAN,
-    Difference,
     LocalizationComparison,
     Place,
-    patient_values,
+    values_at,
 )
 from unpaired.studies.localization.scores import KINDS, Row
 
@@ -40,7 +40,8 @@ DEFINITIONS = (
     "channels' AP. The mean map: the AP of the channels' mean.",
     "Chance is the class's share of the voxels, the AP of a map without contrast. The ceiling is the best that any map "
     "of the layer's grid can have.",
-    "Means over patients; a patient's value is the mean over its foreground classes, of each over layers and cases.",
+    "Means over patients; a patient's value is the mean over the patient's cases, of each over its foreground classes "
+    "and layers.",
     "Differences: paired by patient, mean with its 95 % bootstrap interval, exact two-sided Wilcoxon signed-rank test, "
     "Holm's correction over the runs compared (and over the layers in the tables by layer).",
 )
@@ -147,7 +148,7 @@ def spread(mean: float, std: float | None) -> str:
     return percent(mean) + ("" if std is None else f" ± {percent(std)}")
 
 
-def gap_text(gap: Difference | None) -> str:
+def gap_text(gap: PairedDifference | None) -> str:
     """ "+1.2 (p 0.03)", p after Holm's correction."""
     return DASH if gap is None else f"{percent(gap.mean, signed=True)} (p {p_text(gap.p_holm)})"
 
@@ -175,8 +176,13 @@ def to_json(comparison: LocalizationComparison, choosing: Mapping[str, str]) -> 
         "chosen_on": dict(choosing),
         "definitions": definitions(choosing),
         "warnings": list(comparison.warnings()),
-        "summaries": [_flat(one) for one in comparison.summaries.values()],
-        "differences": [_flat(one) for one in comparison.differences.values()],
+        "summaries": [
+            {**place._asdict(), "method": name, **asdict(summary)}
+            for (place, name), summary in comparison.summaries.items()
+        ],
+        "differences": [
+            {**place._asdict(), "method": name, **asdict(gap)} for (place, name), gap in comparison.differences.items()
+        ],
     }
 
 
@@ -201,12 +207,6 @@ def write_localization(comparison: LocalizationComparison, choosing: Mapping[str
     return list(FILES)
 
 
-def _flat(one: Any) -> dict[str, Any]:
-    values = asdict(one)
-    place = values.pop("place")
-    return {**dict(zip(Place._fields, place, strict=True)), **values}
-
-
 def _case_rows(comparison: LocalizationComparison) -> Iterator[dict[str, Any]]:
     for name, rows in comparison.rows.items():
         for row in rows:
@@ -216,7 +216,7 @@ def _case_rows(comparison: LocalizationComparison) -> Iterator[dict[str, Any]]:
 def _patient_rows(comparison: LocalizationComparison) -> Iterator[dict[str, Any]]:
     """What the tests were made of: a patient's value at each place."""
     for place, name in comparison.summaries:
-        for patient, value in patient_values(comparison.rows[name], place, comparison.classes).items():
+        for patient, value in values_at(comparison.rows[name], place, comparison.classes).items():
             yield {**place._asdict(), "run": name, "patient": patient, "ap": value}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from unpaired.errors import InputError
-from unpaired.statistics import Interval, bootstrap_interval
+from unpaired.statistics import Interval, bootstrap_interval, paired_difference
 from unpaired.studies.partners.scores import patient_dice
 
 KINDS = ("shift", "rotation", "missing")
@@ -97,12 +97,10 @@ def flat_runs(rows: Sequence[MisalignmentRow]) -> list[str]:
 def _points(by_amount: Mapping[float, Mapping[str, float]], where: str) -> list[Point]:
     if 0 not in by_amount:
         raise InputError(f"{where}: amount 0, which changes are measured from, is missing; predict it too")
-    base = by_amount[0]
-    found = []
+    points = []
     for amount, patients in by_amount.items():
-        values = [patients[name] for name in sorted(patients)]
-        gaps = [patients[name] - base[name] for name in sorted(patients) if name in base]
-        change = fmean(gaps) if gaps else 0.0
-        intervals = bootstrap_interval(values), bootstrap_interval(gaps)
-        found.append(Point(amount, len(values), fmean(values), intervals[0], change, intervals[1]))
-    return found
+        values = list(patients.values())
+        change = paired_difference(patients, by_amount[0])
+        interval = bootstrap_interval(values)
+        points.append(Point(amount, len(values), fmean(values), interval, change.mean or 0.0, change.interval))
+    return points

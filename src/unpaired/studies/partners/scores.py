@@ -18,6 +18,7 @@ from unpaired.data.images import Image, read_label_map, require_same_grid
 from unpaired.errors import InputError
 from unpaired.scores.label_values import not_annotated, translate
 from unpaired.scores.overlap import count_overlap, dice
+from unpaired.statistics import patient_values
 
 ALONE = "alone"
 MEAN = "mean"
@@ -94,18 +95,15 @@ def class_results(
 
 
 def patient_dice(rows: Iterable[Scored], class_name: str = MEAN) -> dict[str, float]:
-    """{patient: Dice}, the mean over its cases of the class, or of each case's mean over classes; where there is any.
+    """{patient: Dice} of a class or, with `MEAN`, of all classes together, where there is any; see `patient_values`.
 
     Rows are of one form.
     """
-    by_case: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        if row.dice is not None and class_name in (MEAN, row.class_name):
-            by_case.setdefault((row.patient, row.case), []).append(row.dice)
-    patients: dict[str, list[float]] = {}
-    for (patient, _), values in by_case.items():
-        patients.setdefault(patient, []).append(fmean(values))
-    return {patient: fmean(values) for patient, values in patients.items()}
+    return patient_values(
+        (row.patient, row.case, row.dice)
+        for row in rows
+        if row.dice is not None and class_name in (MEAN, row.class_name)
+    )
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ def summarize_partners(rows: Sequence[PartnerRow]) -> list[PartnerSummary]:
                 continue
             values, counts = _form_means(of, name)
             largest = max(widths, key=lambda one: one.width)
-            volumes = [(one.patient, one.volume_ml) for one in widths if one.volume_ml is not None]
+            volumes = [(one.patient, one.case, one.volume_ml) for one in widths if one.volume_ml is not None]
             summaries.append(
                 PartnerSummary(
                     modality,
@@ -206,7 +204,7 @@ def summarize_partners(rows: Sequence[PartnerRow]) -> list[PartnerSummary]:
                     len({one.patient for one in widths}),
                     values,
                     counts,
-                    _over_patients((one.patient, one.width) for one in widths),
+                    _over_patients((one.patient, one.case, one.width) for one in widths),
                     largest.width,
                     largest.case,
                     _over_patients(volumes) if volumes else None,
@@ -245,11 +243,9 @@ def _form_means(rows: Sequence[PartnerRow], class_name: str) -> tuple[dict[str, 
     return {form: fmean(values) for form, values in draws.items()}, counts
 
 
-def _over_patients(values: Iterable[tuple[str, float]]) -> float:
-    patients: dict[str, list[float]] = {}
-    for patient, value in values:
-        patients.setdefault(patient, []).append(value)
-    return fmean(fmean(several) for several in patients.values())
+def _over_patients(values: Iterable[tuple[str, str, float]]) -> float:
+    """The mean over patients of (patient, case, value)."""
+    return fmean(patient_values(values).values())
 
 
 def form_text(partners: Mapping[str, str]) -> str:
