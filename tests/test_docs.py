@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import sys
-import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -214,7 +213,7 @@ def test_every_command_is_shown_somewhere() -> None:
     assert "unpaired demo" in text_of("docs/tutorial.md")
 
 
-# ---- files, fields, versions
+# ---- files, fields
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -278,13 +277,6 @@ def test_the_manual_of_verify_names_its_rules() -> None:
     table = text_of("docs/how-to/import.md").split("## Verify")[1]
     named = {name for row in re.findall(r"^\| (`.*?`) \|", table, re.M) for name in re.findall(r"`([a-z-]+)`", row)}
     assert named == rules
-
-
-def test_one_version_everywhere() -> None:
-    version = tomllib.loads(text_of("pyproject.toml"))["project"]["version"]
-    assert unpaired.__version__ == version
-    assert f"\nversion: {version}\n" in text_of("CITATION.cff")
-    assert f"## [{version}]" in text_of("CHANGELOG.md")
 
 
 # ---- the lazy names

@@ -152,7 +152,7 @@ def test_weights_come_back(run: Run) -> None:
     assert all(torch.equal(value, expected[name]) for name, value in loaded.network.state_dict().items())
 
 
-def test_weights_that_are_missing_broken_or_anothers_are_named(run: Run) -> None:
+def test_weights_that_are_missing_broken_or_of_another_network_are_named(run: Run) -> None:
     with pytest.raises(InputError, match=r"found no weights at .*weights_best\.safetensors; has the run been trained"):
         run.load_method()
     with pytest.raises(InputError, match="weights are best or last"):
