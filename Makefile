@@ -28,16 +28,17 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.created
 test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/typos
 	$(BIN)/pyright
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/zensical build --strict
 
 # Not part of `test`: nothing is decided by it, and it takes a third more time.
 coverage: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
 
 docs: install-dev
-	$(BIN)/mkdocs serve
+	$(BIN)/zensical serve
 
 clean:
-	rm -rf $(VENV) demo site
+	rm -rf $(VENV) .cache demo site

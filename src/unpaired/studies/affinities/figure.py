@@ -19,7 +19,7 @@ COLORS = {"cosine": "RdBu_r", "difference": "PuOr_r"}
 
 @dataclass(frozen=True)
 class AffinityView:
-    """A run's matrices A^c of layers `pair`, [modality][class], of the network it began with and of the trained one."""
+    """A run's matrices A^c of the layers `pair`, by modality and class, before and after training."""
 
     run: str
     pair: tuple[str, str]

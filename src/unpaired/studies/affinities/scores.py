@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from unpaired.errors import InputError
 
 Matrices = Sequence[Sequence[np.ndarray | None]]
-"""[modality][class]: A^c (M, N), or None where the modality's cases lack the class."""
+"""A^c (M, N) for each modality and, in it, each class; None where the modality's cases lack the class."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ COLORS = {"R": "viridis", "difference": "PuOr_r"}
 
 @dataclass(frozen=True)
 class CorrelationView:
-    """A run's mean R (class, class) of SSC Eq. 8, [modality][scale]; None where it has none."""
+    """A run's mean R (class, class) of SSC Eq. 8 for each modality and, in it, each scale; None where it has none."""
 
     run: str
     scales: tuple[str, ...]
