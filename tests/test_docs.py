@@ -29,7 +29,11 @@ from unpaired.recipes import find_recipe
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "unpaired"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "studies")),
+]
 SPELLED_WRONG_ON_PURPOSE = {"phantom/csq"}
 
 
@@ -161,11 +165,14 @@ def test_json_in_the_docs_is_json() -> None:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """(where, arguments) of every `unpaired ...` line in a code block of a page, or in a recipe file's docstring."""
+    """(where, arguments) of every `unpaired ...` line in code of pages, docstrings of scripts and recipes, and CI."""
     shown = {page: blocks(page.read_text(encoding="utf-8"), "bash", "console") for page in PAGES}
-    for file in sorted((SOURCE / "recipes").glob("*.py")):
+    scripts = [ROOT / "benchmarks", ROOT / "studies", ROOT / "docs" / "images", SOURCE / "recipes"]
+    for file in (file for folder in scripts for file in sorted(folder.glob("*.py"))):
         docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
         shown[file] = ["\n".join(line.strip() for line in docstring.splitlines())]
+    for file in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
+        shown[file] = ["\n".join(line.strip() for line in file.read_text(encoding="utf-8").splitlines())]
     for page, texts in shown.items():
         for line in "\n".join(texts).replace("\\\n", " ").splitlines():
             match = re.match(r"(?:\$ |srun )?(?:\.venv/bin/)?unpaired ([a-z-].*)", line)
@@ -216,12 +223,32 @@ def test_every_command_is_shown_somewhere() -> None:
 # ---- files, fields
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def prose(page: Path) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """What its headings are called in links, here and in the site."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.M)
+    words = [re.sub(r"[^\w\s-]", "", re.sub(r"\[(.+?)\]\(.*?\)", r"\1", heading)) for heading in headings]
+    return {re.sub(r"\s+", "-", heading.strip().lower()) for heading in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_pictures_exist(page: Path) -> None:
-    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
-        if not target.startswith(("http://", "https://", "#")):
-            assert (page.parent / target.split("#")[0]).exists(), f"{page}: {target}"
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if not target.startswith(("http://", "https://")):
+            file, _, anchor = target.partition("#")
+            linked = page.parent / file if file else page
+            assert linked.exists(), f"{page}: {target}"
+            assert not anchor or anchor in anchors(linked), f"{page}: {target}"
+
+
+def test_a_heading_that_does_not_exist_would_be_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# What `a/b` is\n```bash\n# no heading\n```\n## Beside a [paper's](x.md) table\n")
+    assert anchors(page) == {"what-ab-is", "beside-a-papers-table"}
 
 
 def test_the_readmes_tree_is_the_repository() -> None:

@@ -1,0 +1,92 @@
+"""Workflows, issue forms, the navigation of the site and the lists of scripts hold together."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FORMS = [file for file in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")) if file.stem != "config"]
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+SCRIPTS = [file for folder in ("benchmarks", "studies") for file in sorted((ROOT / folder).glob("*.py"))]
+IMPORTED = {"side_by_side"}
+"""Not a script: what several of them measure with."""
+
+
+def read(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_an_action_is_pinned_to_a_commit_and_says_its_version(file: Path) -> None:
+    used = re.findall(r"uses: (.+)", file.read_text(encoding="utf-8"))
+    assert used
+    assert not [action for action in used if not action.startswith("./") and not PINNED.fullmatch(action.strip())]
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_a_job_ends_and_may_write_nothing_it_does_not_have_to(file: Path) -> None:
+    workflow = read(file)
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        assert "timeout-minutes" in job or "uses" in job, name
+        assert job.get("permissions", {}) in ({}, {"id-token": "write"}), name
+        assert ("permissions" in job) == (name == "publish"), name
+
+
+def test_ci_tests_the_pythons_that_the_package_is_for() -> None:
+    matrix = read(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["test"]["strategy"]["matrix"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    claimed = [match[1] for text in project["classifiers"] if (match := re.fullmatch(r".*Python :: (3\.\d+)", text))]
+    assert matrix["python"] == claimed
+    assert project["requires-python"] == f">={claimed[0]}"
+    others = [(entry["os"], entry["python"]) for entry in matrix["include"]]
+    assert others == [(os, claimed[end]) for os in ("macos-latest", "windows-latest") for end in (0, -1)]
+
+
+def test_what_is_published_has_passed_ci() -> None:
+    jobs = read(ROOT / ".github" / "workflows" / "release.yml")["jobs"]
+    assert jobs["ci"]["uses"] == "./.github/workflows/ci.yml"
+    assert set(jobs["publish"]["needs"]) == {"ci", "tag"}
+    assert jobs["publish"]["environment"] == "pypi"
+
+
+@pytest.mark.parametrize("file", FORMS, ids=lambda file: file.stem)
+def test_an_issue_form_asks_under_names_of_their_own(file: Path) -> None:
+    form = read(file)
+    assert {"name", "description", "labels", "body"} == set(form)
+    questions = [part for part in form["body"] if part["type"] != "markdown"]
+    names = [question["id"] for question in questions]
+    assert len(names) == len(set(names)) > 1
+    assert any(question.get("validations", {}).get("required") for question in questions)
+    assert all(question["attributes"]["label"] for question in questions)
+
+
+def pages(entries: Any) -> list[str]:
+    """The files of a navigation, or of a part of it."""
+    if isinstance(entries, str):
+        return [entries]
+    if isinstance(entries, dict):
+        return [page for entry in entries.values() for page in pages(entry)]
+    return [page for entry in entries for page in pages(entry)]
+
+
+def test_every_page_of_the_site_is_in_its_navigation_once() -> None:
+    docs = ROOT / "docs"
+    assert sorted(pages(read(ROOT / "mkdocs.yml")["nav"])) == sorted(
+        page.relative_to(docs).as_posix() for page in docs.rglob("*.md")
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_says_its_command_and_stands_in_the_list(script: Path) -> None:
+    page = (script.parent / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| \[`{script.stem}`\]\({script.name}\) \|", page, re.M) or script.stem in IMPORTED
+    if script.stem not in IMPORTED:
+        docstring = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+        assert f"python {script.parent.name}/{script.name}" in docstring
