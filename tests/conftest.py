@@ -5,13 +5,20 @@ from jaxtyping import install_import_hook
 install_import_hook("unpaired", "typecheck.checked")
 
 import locale  # noqa: E402 (the hook has to come before any import of unpaired)
+import os  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from unpaired.data.dataset import Dataset  # noqa: E402
 from unpaired.data.manifest import read_dataset  # noqa: E402
+
+# Examples have no time limit: how long one takes says more about the machine than about the code.
+settings.register_profile("anywhere", deadline=None, print_blob=True)
+settings.register_profile("ci", settings.get_profile("anywhere"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "anywhere")
 
 
 @pytest.fixture(scope="session")

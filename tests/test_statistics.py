@@ -61,14 +61,13 @@ def test_ties_and_zeros_by_hand():
     assert test.effect == pytest.approx(4 / 10)
 
 
-@settings(deadline=None)
 @given(few)
 def test_p_counts_every_pattern_of_signs(differences):
     test = signed_rank(np.array(differences, dtype=float))
     assert test.p == pytest.approx(counted(differences), abs=1e-12)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(few.filter(lambda values: len(values) > 1 and any(values)))
 def test_scipys_permutations_agree(differences):
     method = stats.PermutationMethod(n_resamples=2**10)  # at least 2^9 patterns: scipy then tries each
@@ -222,7 +221,7 @@ def test_with_few_patients_the_expanded_interval_holds_the_truth_where_plain_per
     assert hits[1] / 400 > 0.91
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(floats.filter(lambda values: len(values) > 1))
 def test_the_interval_lies_among_the_patients_and_is_the_same_again(differences):
     interval = bootstrap_interval(differences, resamples=300)

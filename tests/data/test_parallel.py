@@ -25,9 +25,13 @@ def double(number: int) -> int:
     return 2 * number
 
 
-def slow_first(number: int) -> int:
-    time.sleep(1.0 if number == 0 else 0.0)
-    return number
+def waits_for(file: Path | None) -> None:
+    """Ends when somebody else has written the file; gives up after a minute."""
+    end = time.monotonic() + 60
+    while file is not None and not file.exists():
+        if time.monotonic() > end:
+            raise TimeoutError(f"nobody wrote {file}")
+        time.sleep(0.01)
 
 
 REASONS = {
@@ -71,5 +75,10 @@ def test_a_killed_process_fails_its_own_item_only() -> None:
     assert "killed" in (outcomes[1][2] or "")
 
 
-def test_outcomes_come_as_they_finish() -> None:
-    assert [position for position, _, _ in for_each(slow_first, [0, 1], workers=2)] == [1, 0]
+def test_outcomes_come_as_they_finish(tmp_path: Path) -> None:
+    """The first item ends only once the second's outcome has come."""
+    file = tmp_path / "second_has_come"
+    outcomes = for_each(waits_for, [file, None], workers=2)
+    assert next(outcomes) == (1, None, None)
+    file.touch()
+    assert list(outcomes) == [(0, None, None)]

@@ -78,7 +78,7 @@ def test_round_trip_and_world_positions_for_all_48_orders(plane: str, oblique: t
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_resampled_grids_keep_world_positions(data: st.DataObject) -> None:
     """A linear ramp in world millimeters is reproduced by trilinear resampling wherever no edge is repeated."""
     shape = tuple(data.draw(st.integers(5, 12)) for _ in range(3))

@@ -36,7 +36,7 @@ def loop_average_precision(saliency, mask):
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_average_precision_is_the_loops_also_with_ties(voxels):
     saliency, mask = np.array([v for v, _ in voxels], np.float32), np.array([inside for _, inside in voxels])
     if not mask.any():
