@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The one torch that is tested: an exact version keeps pip from pulling a newer build with gigabytes of CUDA.
 TORCH := torch==2.13.0
+# pip leaves it to the first import to keep torch's bytecode. Where this is set (as in many containers) every process
+# would compile torch anew, which takes longer than importing it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test coverage install install-dev docs clean
 

@@ -1,11 +1,15 @@
 """Check the shapes in every signature while tests run (jaxtyping + beartype); a tiny phantom for all tests."""
 
+import os
+
 from jaxtyping import install_import_hook
 
+# One thread in this process and in those that tests start, unless somebody asks for more: sums have one order, and
+# processes that share a machine don't wait for each other's threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 install_import_hook("unpaired", "typecheck.checked")
 
 import locale  # noqa: E402 (the hook has to come before any import of unpaired)
-import os  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 

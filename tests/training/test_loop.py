@@ -138,15 +138,6 @@ def test_ctrl_c_finishes_the_step_saves_and_goes_on_bit_equal(
     assert_same(train(tiny(), phantom, tmp_path / "c", hardware=IN_PROCESS, cache=cache, show=False), straight)
 
 
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
-"""Processes on a shared machine: threads that wait for each other cost minutes there."""
-
-
-def wait_for(file: Path, process: subprocess.Popen) -> None:
-    while process.poll() is None and not file.exists():
-        time.sleep(0.01)
-
-
 def saved_step(folder: Path) -> int:
     state = Run.open(folder).load_state()
     assert state is not None
@@ -168,61 +159,77 @@ def stored_recipe(folder: Path, recipe: Recipe) -> Path:
     return file
 
 
+def recipe_held_at(step: int, folder: Path, recipe: Recipe) -> Path:
+    """A recipe file whose training waits in a step (from 0) for a file called `go` beside it, however fast it is."""
+    file = stored_recipe(folder, recipe)
+    hold = f"""
+import time
+from pathlib import Path
+from unpaired.training import loop
+
+original = loop._training_step
+
+def held(*arguments):
+    while arguments[-1] == {step} and not (Path(__file__).parent / "go").exists():
+        time.sleep(0.01)
+    return original(*arguments)
+
+loop._training_step = held
+"""
+    file.write_text(file.read_text() + hold)
+    return file
+
+
+def wait_for(file: Path, process: subprocess.Popen) -> None:
+    while not file.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
 def test_kill_9_leaves_a_run_that_goes_on_bit_equal(
-    manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
+    straight: Run, manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
 ) -> None:
-    recipe = tiny(steps=16, save_every=2, validate_every=8)
-    file, run = stored_recipe(tmp_path, recipe), tmp_path / "d"
+    file, run = recipe_held_at(3, tmp_path, tiny()), tmp_path / "d"
     process = subprocess.Popen(
-        command(file, manifest, run, cache, "--workers", "1"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=ONE_THREAD,
+        command(file, manifest, run, cache, "--workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     wait_for(run / "resume.pt", process)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    state = Run.open(run).load_state()
-    assert state is not None
-    assert 0 < state["step"] < 16
-    resumed = train(recipe, phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
-    whole = train(recipe, phantom, tmp_path / "e", hardware=IN_PROCESS, cache=cache, show=False)
-    assert_same(resumed, whole)
+    assert saved_step(run) == 2
+    assert_same(train(tiny(), phantom, run, hardware=IN_PROCESS, cache=cache, show=False), straight)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")
 def test_ctrl_c_in_a_terminal_stops_every_process_in_one_line(
-    manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
+    straight: Run, manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
 ) -> None:
     """A terminal sends SIGINT to the whole process group: to the process that trains and to those that cut batches.
 
     While it trains, nobody else may train there.
     """
-    recipe = tiny(modalities=("lge",), batch_size=1, steps=150, save_every=2, validate_every=150)
-    file, run = stored_recipe(tmp_path, recipe), tmp_path / "terminal"
+    file, run = recipe_held_at(2, tmp_path, tiny()), tmp_path / "terminal"
     process = subprocess.Popen(
         command(file, manifest, run, cache, "--workers", "1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=ONE_THREAD,
     )
     wait_for(run / "resume.pt", process)
     with pytest.raises(InputError, match=rf"terminal is in use: process {process.pid} on .* is training there"):
-        train(recipe, phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
+        train(tiny(), phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
     os.killpg(process.pid, signal.SIGINT)
-    _, messages = process.communicate(timeout=60)  # returns once the workers have let go of the pipe as well
+    (tmp_path / "go").touch()
+    _, messages = process.communicate()  # returns once the workers have let go of the pipe as well
     assert process.returncode == 130, messages
     assert "Traceback" not in messages
-    step = saved_step(run)
     assert messages.splitlines()[-1] == (
-        f"unpaired: stopped after step {step} and saved in {run}; the same command goes on from there"
+        f"unpaired: stopped after step 3 and saved in {run}; the same command goes on from there"
     )
-    assert 0 < step < 150
-    train(recipe, phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
-    assert saved_step(run) == 150
+    assert saved_step(run) == 3
+    assert_same(train(tiny(), phantom, run, hardware=IN_PROCESS, cache=cache, show=False), straight)
 
 
 def test_a_killed_worker_ends_in_one_line(
@@ -266,7 +273,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(
         command(file, manifest, run, cache, "--devices", "2", "--workers", "0"),
         capture_output=True,
         text=True,
-        env={**ONE_THREAD, "PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
     )
     assert done.returncode == 0, done.stderr
     whole = train(
@@ -424,7 +431,7 @@ def test_a_folder_that_is_no_run_is_left_alone(phantom: Dataset, cache: Path, tm
 
 
 def test_divergence_is_named_and_the_saved_weights_stay(phantom: Dataset, cache: Path, tmp_path: Path) -> None:
-    recipe = tiny(optimization=Optimization(optimizer="sgd", learning_rate=1e30), steps=20)
+    recipe = tiny(optimization=Optimization(optimizer="sgd", learning_rate=1e30), steps=10)
     with pytest.raises(InputError, match="diverged"):
         train(recipe, phantom, tmp_path / "g", hardware=IN_PROCESS, cache=cache, show=False)
     for file in (tmp_path / "g").glob("*.safetensors"):
