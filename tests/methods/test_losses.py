@@ -5,7 +5,15 @@ import torch
 from torch import Tensor
 
 from oracles import segmentation_loops
-from unpaired.methods.losses import cross_entropy, label_weights, one_hot, possible_classes, soft_dice_loss
+from unpaired.methods.losses import (
+    ClassWeighting,
+    MeanOver,
+    cross_entropy,
+    label_weights,
+    one_hot,
+    possible_classes,
+    soft_dice_loss,
+)
 
 EYE = torch.eye(4, dtype=torch.bool)
 SETS = torch.cat([EYE, torch.tensor([[True, False, True, False], [False, True, True, True], [True, True, True, True]])])
@@ -32,12 +40,20 @@ class TestAgainstLoops:
 
     @pytest.mark.parametrize("clip", [None, 0.05])
     @pytest.mark.parametrize("weighting", ["frequency", "none"])
+    @pytest.mark.parametrize("mean_over", ["labeled", "all"])
     def test_cross_entropy(
-        self, label_sets: Tensor, shape: tuple[int, ...], weighting: str, clip: float | None
+        self,
+        label_sets: Tensor,
+        shape: tuple[int, ...],
+        weighting: ClassWeighting,
+        clip: float | None,
+        mean_over: MeanOver,
     ) -> None:
         logits, labels = example(label_sets, shape)
-        expected = segmentation_loops.cross_entropy(logits, labels, label_sets, weighting == "frequency", clip)
-        got = cross_entropy(logits, labels, label_sets, weighting, clip)  # pyright: ignore[reportArgumentType]
+        expected = segmentation_loops.cross_entropy(
+            logits, labels, label_sets, weighting == "frequency", clip, over_all=mean_over == "all"
+        )
+        got = cross_entropy(logits, labels, label_sets, weighting, clip, mean_over=mean_over)
         torch.testing.assert_close(
             value_and_gradient(got, logits), value_and_gradient(expected, logits), rtol=1e-6, atol=1e-9
         )
@@ -95,8 +111,22 @@ def test_a_label_that_is_every_class_is_ignored() -> None:
     hidden[:, 0] = 6
     for loss in (soft_dice_loss(logits, hidden, SETS), cross_entropy(logits, hidden, SETS)):
         assert torch.autograd.grad(loss, logits)[0][:, :, 0].abs().max() < 1e-12
-    cropped = soft_dice_loss(logits[:, :, 1:], labels[:, 1:], EYE)
-    torch.testing.assert_close(soft_dice_loss(logits, hidden, SETS), cropped)
+    for loss in (soft_dice_loss, cross_entropy):
+        torch.testing.assert_close(loss(logits, hidden, SETS), loss(logits[:, :, 1:], labels[:, 1:], EYE))
+
+
+def test_half_of_a_batch_ignored_halves_the_cross_entropy_only_if_the_mean_is_over_all_voxels() -> None:
+    logits = torch.zeros(1, 4, 6)  # p = 1/4 everywhere
+    labels = torch.tensor([[0, 6, 2, 6, 1, 6]])
+    assert cross_entropy(logits, labels, SETS, "none").item() == pytest.approx(math.log(4))
+    assert cross_entropy(logits, labels, SETS, "none", mean_over="all").item() == pytest.approx(math.log(4) / 2)
+
+
+def test_a_batch_that_is_ignored_altogether_loses_nothing() -> None:
+    logits = torch.randn(1, 4, 6, requires_grad=True)
+    loss = cross_entropy(logits, torch.full((1, 6), 6), SETS)
+    assert loss.item() == 0
+    assert not torch.autograd.grad(loss, logits)[0].any()
 
 
 def test_dice_of_a_merged_label_is_that_of_the_sum() -> None:

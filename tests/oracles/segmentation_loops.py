@@ -36,8 +36,12 @@ def cross_entropy(
     weighted: bool,
     clip: float | None = None,
     mapping: Tensor | None = None,
+    over_all: bool = False,
 ) -> Tensor:
-    """Mean over voxels of -w log(sum of p over the label's set, weighted by the label's row of `mapping`)."""
+    """Mean over voxels of -w log(sum of p over the label's set, weighted by the label's row of `mapping`).
+
+    Over voxels whose label is not every class, or over all of them; those add nothing.
+    """
     C = logits.shape[1]
     voxels = logits.movedim(1, -1).reshape(-1, C)
     labels = label_map.flatten().tolist()
@@ -45,6 +49,8 @@ def cross_entropy(
     total = torch.zeros((), dtype=logits.dtype)
     for z, label in zip(voxels, labels, strict=True):
         members = [k for k in range(C) if label_sets[label, k]]
+        if len(members) == C:
+            continue
         row = mapping[label] if mapping is not None and len(members) > 1 and members[0] != 0 else None
         share = [1.0 if row is None else row[k] for k in members]
         p = sum(z.exp()[k] * w for k, w in zip(members, share, strict=True)) / z.exp().sum()
@@ -52,4 +58,4 @@ def cross_entropy(
         log_p = p.log() if clip is None or p.item() > clip else torch.tensor(math.log(clip), dtype=logits.dtype)
         w = 1 - said.count(label) / len(said) if weighted else 1.0
         total = total - w * log_p
-    return total / len(labels)
+    return total / (len(labels) if over_all else len(said))

@@ -15,6 +15,7 @@ from torch import Tensor
 from unpaired.shapes import LabelMap, LabelSets, Logits, OneHot, Scalar
 
 ClassWeighting = Literal["frequency", "none"]
+MeanOver = Literal["labeled", "all"]
 
 
 def in_full_precision(values: Tensor) -> Tensor:
@@ -79,8 +80,13 @@ def cross_entropy(
     class_weighting: ClassWeighting = "frequency",
     clip: float | None = None,
     mapping: Float[Tensor, "label class"] | None = None,
+    mean_over: MeanOver = "labeled",
 ) -> Scalar:
     """Mean over voxels of -w log p(label), where p(label) is the sum of p over the classes the label may stand for.
+
+    Ignored voxels (a label that stands for all classes) add 0. The mean is over the others ("labeled"), so that a part
+    of the images left unlabeled changes nothing for the rest; or over all ("all"), as in the released code of UMMKD:
+    half of a batch ignored then halves the loss. 0 if every voxel is ignored.
 
     With a `mapping` it is the sum weighted by the label's row (which must be 0 outside the label's set) for labels of
     several classes, unless the background (class 0) is among them: that is nobody's finding, but a class not looked
@@ -97,7 +103,12 @@ def cross_entropy(
         per_voxel = per_voxel.clamp(min=math.log(clip))
     if class_weighting == "frequency":
         per_voxel = per_voxel * label_weights(label_map, label_sets).to(per_voxel.dtype)[labels]
-    return -per_voxel.mean()
+    ignored = label_sets.all(dim=1)[labels]
+    per_voxel = per_voxel.masked_fill(ignored, 0)
+    if mean_over == "all":
+        return -per_voxel.mean()
+    counted = (~ignored).sum().clamp(min=1)
+    return -per_voxel.mean() * (per_voxel.numel() / counted)
 
 
 def label_weights(label_map: LabelMap, label_sets: LabelSets) -> Tensor:

@@ -34,9 +34,9 @@ from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.knowledge_distillation import mean_symmetric_divergence
 from unpaired.methods.label_mapping import LabelMapping
-from unpaired.methods.losses import cross_entropy, in_full_precision, one_hot, soft_dice_loss
+from unpaired.methods.losses import in_full_precision, one_hot, soft_dice_loss
 from unpaired.methods.method import Method, Objective
-from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
+from unpaired.methods.supervised import SegmentationTerms, check_choice, segmentation_cross_entropy, supervised_terms
 from unpaired.networks.class_embeddings import ClassEmbeddings
 from unpaired.networks.external_attention import Correlations, EAMConfig, ExternalAttention, ScaleOutput, head_counts
 from unpaired.networks.network import Network, NetworkOutput
@@ -209,7 +209,7 @@ def auxiliary_loss(
         assert scale.prediction is not None
         logits, label_map = _on_one_grid(scale.prediction, batch, config)
         dice = soft_dice_loss(logits, label_map, batch.label_sets)
-        ce = cross_entropy(logits, label_map, batch.label_sets, config.class_weighting, config.clip, mapping)
+        ce = segmentation_cross_entropy(logits, label_map, batch.label_sets, config, mapping)
         losses += [dice, ce]
     return torch.stack(losses).sum()
 

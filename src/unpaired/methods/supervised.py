@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
-from unpaired.methods.losses import ClassWeighting, cross_entropy, soft_dice_loss
+from unpaired.methods.losses import ClassWeighting, MeanOver, cross_entropy, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.networks.network import Network, NetworkOutput
-from unpaired.shapes import LabelMap, Logits
+from unpaired.shapes import LabelMap, LabelSets, Logits, Scalar
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class SegmentationTerms(MethodConfig):
     class_weighting: ClassWeighting = "frequency"
     clip: float | None = None
     """Lower bound of the true class's probability inside the cross-entropy; 0.005 in the released code of UMMKD."""
+    cross_entropy_mean: MeanOver = "labeled"
+    """Which voxels the cross-entropy is the mean over: "labeled" leaves ignored regions out; "all" counts them as 0, as
+    the released code of UMMKD does with label 5 of its MM-WHS records."""
     deep_supervision: tuple[float, ...] = ()
     """Weights of both losses at full, half, quarter, ... resolution, for a network that has logits of these as features
     "logits/2", "logits/4", ...: (4 / 7, 2 / 7, 1 / 7) for nnFormer, as released. Empty: full resolution alone."""
@@ -41,6 +45,7 @@ class SegmentationTerms(MethodConfig):
     def check(self) -> None:
         """Raise InputError for a class weighting that doesn't exist, a clip that is no probability, weights below 0."""
         check_choice("class_weighting", self.class_weighting, ("frequency", "none"))
+        check_choice("cross_entropy_mean", self.cross_entropy_mean, ("labeled", "all"))
         if self.clip is not None and not 0 < self.clip < 1:
             raise InputError(f"clip: expected a probability between 0 and 1, or none; got {self.clip}")
         if any(weight < 0 for weight in self.deep_supervision):
@@ -85,11 +90,20 @@ def supervised_terms(
             outputs[modality], batch.label_map, config.deep_supervision or (1.0,)
         ):
             dice.append(weight * soft_dice_loss(logits, labels, batch.label_sets))
-            ce.append(weight * cross_entropy(logits, labels, batch.label_sets, config.class_weighting, config.clip))
+            ce.append(weight * segmentation_cross_entropy(logits, labels, batch.label_sets, config))
         terms[f"dice/{modality}"] = config.dice_weight, torch.stack(dice).sum()
         terms[f"ce/{modality}"] = config.cross_entropy_weight, torch.stack(ce).sum()
     loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
     return Objective(loss, {name: term.detach() for name, (_, term) in terms.items()})
+
+
+def segmentation_cross_entropy(
+    logits: Logits, labels: LabelMap, label_sets: LabelSets, config: SegmentationTerms, mapping: Tensor | None = None
+) -> Scalar:
+    """The cross-entropy with the weighting, clip and mean of `config`; see `losses.cross_entropy`."""
+    return cross_entropy(
+        logits, labels, label_sets, config.class_weighting, config.clip, mapping, config.cross_entropy_mean
+    )
 
 
 def resolutions(

@@ -54,7 +54,8 @@ class SAMMed3DConfig(NetworkConfig):
     adapter: int | None = None
     """Channels between the two layers of each block's adapter; None: no adapters."""
     frozen: bool = False
-    """Of the encoder only the adapters are trained. Needs `pretrained`, or a recipe with `init_from`."""
+    """Of the encoder only the adapters are trained: attention, MLPs, norms and neck stay as they begin (CMC's figure
+    freezes embeddings and attention alone). Needs `pretrained`, or a recipe with `init_from`."""
     specific_encoders: bool = False
     """One encoder per modality (CMC)."""
     specific_decoders: bool = False

@@ -27,7 +27,7 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.ummkd_unet import UMMKDUNetConfig
 from unpaired.recipe import Optimization, Recipe
-from unpaired.recipes.class_specific_affinity import CLIP, mmwhs_ummkd
+from unpaired.recipes.class_specific_affinity import UMMKD_LOSSES, mmwhs_ummkd
 
 
 def mmwhs() -> Recipe:
@@ -44,7 +44,7 @@ def abdomen_msbn() -> Recipe:
     """Abdomen in 3D, a norm per modality and nothing else: what the released 3D code trains (distillation at 0)."""
     return Recipe(
         network=UMMKDUNetConfig(),
-        method=SupervisedConfig(clip=CLIP),
+        method=SupervisedConfig(**UMMKD_LOSSES),
         preprocessing=Preprocessing(
             plane="axial", spacing_mm=(8.0, 1.5, 1.5), roi="center", size=(None, 256, 256), normalization="zscore"
         ),
@@ -59,7 +59,7 @@ def abdomen_msbn() -> Recipe:
 
 def abdomen_ummkd() -> Recipe:
     """Abdomen in 3D with the distillation switched on at 0.5, as the paper describes the method."""
-    return replace(abdomen_msbn(), method=KnowledgeDistillationConfig(clip=CLIP, absent="uniform"))
+    return replace(abdomen_msbn(), method=KnowledgeDistillationConfig(**UMMKD_LOSSES, absent="uniform"))
 
 
 def abdomen_single() -> Recipe:
@@ -74,4 +74,4 @@ def abdomen_joint() -> Recipe:
 
 def abdomen_csa() -> Recipe:
     """Abdomen in 3D with class-specific affinity, lambda = 0.5, between the encoder's two lowest levels."""
-    return replace(abdomen_msbn(), method=CSAConfig(clip=CLIP, layer_pairs=(("encoder3", "encoder4"),)))
+    return replace(abdomen_msbn(), method=CSAConfig(**UMMKD_LOSSES, layer_pairs=(("encoder3", "encoder4"),)))
