@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import inspect
 import json
+import pkgutil
 import re
 import shlex
 import sys
@@ -273,6 +274,24 @@ def test_paths_named_in_the_architecture_exist() -> None:
             assert (ROOT / named).exists() or Path(named).stem in ("mean_alignment", "two_layers", "folders"), named
     for name in re.findall(r"\b(data|training|inference|networks|methods)/(\w+): ", text_of(page)):
         assert (SOURCE / "/".join(name)).with_suffix(".py").exists(), name
+
+
+def named_in_prose() -> Iterator[tuple[str, str]]:
+    """(page, name) of every `unpaired.module.name` and `room/file.py` of the package that a page names."""
+    rooms = "|".join(["unpaired", *(path.name for path in SOURCE.iterdir() if path.is_dir())])
+    for page in PAGES:
+        if page.name != "CHANGELOG.md":
+            text = page.read_text(encoding="utf-8")
+            for name in re.findall(rf"`(unpaired(?:\.\w+)+|(?:{rooms})/[\w/]+\.py)[`(]", text):
+                yield str(page.relative_to(ROOT)), name
+
+
+@pytest.mark.parametrize(("page", "name"), sorted(set(named_in_prose())), ids=str)
+def test_code_that_prose_names_exists(page: str, name: str) -> None:
+    if name.endswith(".py"):
+        assert (SOURCE / name.removeprefix("unpaired/")).exists() or (ROOT / name).exists()
+    else:
+        assert pkgutil.resolve_name(name) is not None
 
 
 def test_the_architectures_table_is_the_one_that_is_checked() -> None:

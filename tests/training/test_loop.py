@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def straight(phantom: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that nothing disturbed."""
     return train(tiny(), phantom, tmp_path_factory.mktemp("runs") / "a", hardware=IN_PROCESS, cache=cache, show=False)
+
+
+def test_the_page_of_the_runs_folder_names_what_training_writes(straight: Run) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "run-folder.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(.+?)/?` \| train \|", page, re.M))
+    assert named == {path.name for path in straight.folder.iterdir()}
 
 
 def rows_without_times(run: Run) -> list[dict[str, str]]:
