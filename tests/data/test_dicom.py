@@ -2,6 +2,7 @@
 
 import locale
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -13,13 +14,22 @@ from nibabel.nifti1 import Nifti1Image
 from nibabel.nifti1 import load as load_nifti
 
 from unpaired.data.dicom import dicom_files, read_series, read_slice
-from unpaired.data.itk_locale import locale_kept
 from unpaired.errors import InputError
 
 SPACING = (2.0, 3.0)
 """Between columns and between rows, mm."""
 GAP = 5.0
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@contextmanager
+def locale_kept():
+    """GDCM, which writes the files here, now and then leaves the C locale behind."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def write_slice(path, array, position, orientation=AXIAL, modality="CT", spacing=SPACING, slope=(1, 0), **tags):

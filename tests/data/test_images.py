@@ -13,7 +13,8 @@ from unpaired.data import images
 from unpaired.data.images import Image, image_files, read_image, read_label_map, write_image
 from unpaired.errors import InputError
 
-OBLIQUE = np.array([[0.7, -0.2, 1.0, -30], [0.3, 0.9, 0.5, 12], [-0.4, 0.1, 3.0, 7], [0, 0, 0, 1]])
+OBLIQUE = np.array([[0.64, -0.54, 0, -30], [0.48, 0.72, 0, 12], [0, 0, 3, 7], [0, 0, 0, 1]])
+"""Turned by 37 degrees; voxels of 0.8 x 0.9 x 3 mm."""
 
 
 def volume(dtype: str = "int16", shape: tuple[int, ...] = (5, 6, 7)) -> np.ndarray:

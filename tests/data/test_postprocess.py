@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from unpaired.data.dataset import Dataset
+from unpaired.data.image import Image
 from unpaired.data.postprocess import (
     Postprocessing,
     keep_largest_component,
@@ -144,7 +145,7 @@ def test_the_predictor_applies_the_recipes_or_what_it_is_told(phantom: Dataset, 
     recipe = replace(csa(), patch_size=(32, 32), window_overlap=0.0, postprocessing=Postprocessing("all"))
     run = Run.create(tmp_path / "run", recipe, phantom)
     run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
-    scan = np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32)
+    scan = Image(np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32), np.eye(4))
     raw = Predictor(run, device="cpu", postprocessing=Postprocessing()).segment(scan, "ct")
     expected = keep_largest_component(raw, range(1, len(phantom.classes)))
     assert (expected != raw).any(), "nothing to remove: the comparison below would say nothing"

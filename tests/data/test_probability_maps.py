@@ -84,8 +84,8 @@ def test_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
     whole = (tmp_path / "a.nii.gz").read_bytes()
     (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.nii.gz").write_bytes(gzip.compress(b"no image at all"))
-    for name in ("cut", "text"):
-        with pytest.raises(InputError, match=f"{name}.nii.gz: unreadable or truncated"):
+    for name, reason in (("cut", "truncated"), ("text", "not a NIfTI file")):
+        with pytest.raises(InputError, match=f"{name}.nii.gz: {reason}"):
             read_probabilities(tmp_path / f"{name}.nii.gz")
     nib.save(nib.Nifti1Image(np.zeros((3, 3, 3), np.uint8), np.eye(4)), tmp_path / "labels.nii.gz")
     with pytest.raises(InputError, match=r"expected probabilities \(x, y, z, class\)"):

@@ -67,39 +67,48 @@ def test_storage_order_does_not_change_the_prediction(fresh: Predictor) -> None:
             np.testing.assert_array_equal(found, reordered(Image(expected, scan.affine), axes, flips).array)
 
 
-def test_a_bare_array_is_one_with_1_mm_voxels(fresh: Predictor) -> None:
-    array = np.random.default_rng(1).normal(size=(20, 16, 3)).astype(np.float32)
-    np.testing.assert_array_equal(fresh.segment(array, "lge"), fresh.segment(Image(array, np.eye(4)), "lge"))
-    flat = fresh.segment(array[..., 0], "lge")
-    assert flat.shape == (20, 16, 1)
+@pytest.mark.parametrize(
+    ("affine", "value", "words"),
+    [
+        (np.diag([1.0, 1, np.nan, 1]), 0.0, "invertible affine"),
+        (np.diag([1.0, 1, 0, 1]), 0.0, "invertible affine"),
+        (np.diag([1.0, 1, 1e30, 1]), 0.0, "voxel sizes"),
+        (np.eye(4), np.nan, "NaN or infinity in 960 of 960 voxels"),
+    ],
+)
+def test_what_no_file_may_hold_is_refused_in_python_too(
+    fresh: Predictor, affine: np.ndarray, value: float, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        fresh.segment(Image(np.full((20, 16, 3), value), affine), "lge")
 
 
 def test_the_modality_decides_which_norms_are_used(fresh: Predictor) -> None:
     with pytest.raises(InputError, match=r"no modality 'cta'; known: ct, bssfp, lge\. If the scan is of one of these"):
-        fresh.segment(np.zeros((8, 8, 2), np.float32), "cta")
+        fresh.segment(Image(np.zeros((8, 8, 2), np.float32), np.eye(4)), "cta")
 
 
 def test_training_parts_of_the_method_are_never_called(fresh: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    array = np.random.default_rng(2).normal(size=(16, 16, 2)).astype(np.float32)
-    expected = fresh.segment(array, "ct")
+    scan = Image(np.random.default_rng(2).normal(size=(16, 16, 2)).astype(np.float32), np.eye(4))
+    expected = fresh.segment(scan, "ct")
 
     def forbidden(*_: object) -> None:
         raise AssertionError("the objective was called")
 
     monkeypatch.setattr(type(fresh.method), "forward", forbidden)
-    np.testing.assert_array_equal(fresh.segment(array, "ct"), expected)
+    np.testing.assert_array_equal(fresh.segment(scan, "ct"), expected)
 
 
 def test_independent_networks_segment_each_their_own(phantom: Dataset, tmp_path: Path) -> None:
     single = predictor(phantom, tmp_path / "run", replace(RECIPE, network=IndependentNetworksConfig(RECIPE.network)))
-    array = np.random.default_rng(3).normal(size=(16, 16, 2)).astype(np.float32)
-    before, other = single.segment(array, "ct"), single.segment(array, "lge")
+    scan = Image(np.random.default_rng(3).normal(size=(16, 16, 2)).astype(np.float32), np.eye(4))
+    before, other = single.segment(scan, "ct"), single.segment(scan, "lge")
     with torch.no_grad():
         for name, parameter in single.method.network.named_parameters():
             if "lge" in name:
                 parameter.normal_()
-    np.testing.assert_array_equal(single.segment(array, "ct"), before)
-    assert (single.segment(array, "lge") != other).any()
+    np.testing.assert_array_equal(single.segment(scan, "ct"), before)
+    assert (single.segment(scan, "lge") != other).any()
 
 
 @pytest.mark.parametrize(("value", "kind"), [(255, np.uint8), (820, np.int16), (40_000, np.int32), (-1, np.int16)])

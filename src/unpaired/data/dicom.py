@@ -2,21 +2,20 @@
 
 The place of every pixel comes from Image Position and Image Orientation (DICOM PS3.3 C.7.6.2), never from file names,
 instance numbers or slice thickness. What is not one volume is refused: missing or doubled slices, several orientations.
-SimpleITK decodes (GDCM inside: JPEG, JPEG-LS, JPEG 2000, RLE), so that no further library is needed.
+Files are read by `dicom_file`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from unpaired.data.images import TO_RAS, Image
-from unpaired.data.itk_locale import locale_kept
+from unpaired.data.dicom_file import DicomFile, pixels, read_dicom
+from unpaired.data.image import TO_RAS, Image, require_placed
+from unpaired.data.payload import require_affordable
 from unpaired.errors import InputError
 
-POSITION, ORIENTATION, SPACING = "0020|0032", "0020|0037", "0028|0030"
 GAP_SHARE = 0.05
 """How far a distance between neighboring slices may be from the others', as a share: more is a missing slice."""
 SAME_DIRECTION = 1e-3
@@ -30,7 +29,7 @@ class Slice:
     """What one file says of its place: in mm toward left, posterior and superior (LPS), as DICOM counts.
 
     `row` and `column` are the directions in which column and row numbers grow; `spacing_mm` and `size` count (columns,
-    rows), as (x, y).
+    rows), as (x, y). `stated_gap_mm` is what Spacing Between Slices claims, 0 where it is missing.
     """
 
     path: Path
@@ -39,6 +38,7 @@ class Slice:
     column: np.ndarray
     spacing_mm: tuple[float, float]
     size: tuple[int, int]
+    stated_gap_mm: float = 0.0
 
     @property
     def normal(self) -> np.ndarray:
@@ -73,7 +73,8 @@ def read_series(files: Iterable[Path]) -> Series:
     Files of one series need not share a series UID (anonymizers change it). Raises InputError unless the slices are two
     or more of one size, spacing and orientation, at equal distances without a gap, not sheared by a tilted gantry.
     """
-    slices = [read_slice(path) for path in files]
+    opened = [read_dicom(path) for path in files]
+    slices = [_slice(file) for file in opened]
     where = slices[0].path.parent if slices else "the series"
     if len(slices) < 2:
         raise InputError(
@@ -88,31 +89,34 @@ def read_series(files: Iterable[Path]) -> Series:
     for axis, direction in enumerate((first.row * first.spacing_mm[0], first.column * first.spacing_mm[1], step)):
         affine[:3, axis] = direction
     affine[:3, 3] = first.position
-    pixels = [_pixels(one.path) for one in slices]
-    kind = np.result_type(*{array.dtype for array in pixels})
-    volume = np.stack([array.astype(kind, copy=False) for array in pixels], axis=-1)
-    return Series(Image(volume, TO_RAS @ affine), tuple(one.path for one in slices))
+    require_affordable(first.size[0] * first.size[1] * len(slices) * 4, first.path.parent)
+    contents = {file.path: pixels(file) for file in opened}
+    kind = np.result_type(*{array.dtype for array in contents.values()})
+    volume = np.empty((*first.size, len(slices)), kind, order="F")
+    for number, one in enumerate(slices):
+        volume[..., number] = contents[one.path]
+    image = Image(volume, TO_RAS @ affine, tuple(_gap_notes(first, float(np.linalg.norm(step)))))
+    require_placed(image, first.path.parent)
+    return Series(image, tuple(one.path for one in slices))
+
+
+def _gap_notes(first: Slice, gap: float) -> Iterator[str]:
+    """A note where Spacing Between Slices contradicts the positions, which is what programs go by."""
+    if first.stated_gap_mm and abs(abs(first.stated_gap_mm) - gap) > GAP_SHARE * gap:
+        stated = f"Spacing Between Slices says {first.stated_gap_mm:.4g} mm"
+        yield f"slices lie {gap:.4g} mm apart by their positions, {stated}; read by the positions"
 
 
 def read_slice(path: Path) -> Slice:
     """The geometry of one file, without its pixels. Raises InputError for what is no slice with a place in space."""
-    import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
+    return _slice(read_dicom(path))
 
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    try:
-        with locale_kept():
-            reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(f"{path}: unreadable or truncated DICOM; export it again") from error
-    size = reader.GetSize()
-    frames = int(np.prod(size[2:]))
-    if frames != 1:
-        raise InputError(f"{path}: expected one slice per file, found {frames} frames; convert it to NIfTI (dcm2niix)")
-    position = _numbers(reader, POSITION, "Image Position", 3, path)
-    directions = _numbers(reader, ORIENTATION, "Image Orientation", 6, path)
-    between_rows, between_columns = _numbers(reader, SPACING, "Pixel Spacing", 2, path)
+
+def _slice(file: DicomFile) -> Slice:
+    path = file.path
+    position = file.numbers("ImagePositionPatient", "Image Position", 3)
+    directions = file.numbers("ImageOrientationPatient", "Image Orientation", 6)
+    between_rows, between_columns = file.numbers("PixelSpacing", "Pixel Spacing", 2)
     row, column = directions[:3], directions[3:]
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if not np.allclose(lengths, 1, atol=0.01) or abs(row @ column) > 0.01 or min(between_rows, between_columns) <= 0:
@@ -123,7 +127,8 @@ def read_slice(path: Path) -> Slice:
         row / lengths[0],
         column / lengths[1],
         (float(between_columns), float(between_rows)),
-        (int(size[0]), int(size[1])),
+        file.size,
+        file.number("SpacingBetweenSlices", "Spacing Between Slices", 0.0),
     )
 
 
@@ -172,32 +177,6 @@ def _step(slices: Sequence[Slice]) -> np.ndarray:
             "gantry); resample it to a right-angled grid first (dcm2niix)"
         )
     return normal * float(whole @ normal) / (len(slices) - 1)
-
-
-def _pixels(path: Path) -> np.ndarray:
-    """(columns, rows) of one file, after slope and intercept; floats as float32."""
-    import SimpleITK as sitk  # noqa: N813
-
-    try:
-        with locale_kept():
-            image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
-    except RuntimeError as error:
-        raise InputError(f"{path}: pixels can't be decoded; export it again, uncompressed") from error
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{path}: expected one number per pixel, got {image.GetPixelIDTypeAsString()}; export in gray")
-    array = sitk.GetArrayFromImage(image).reshape(image.GetSize()[1], image.GetSize()[0]).T
-    return array.astype(np.float32) if array.dtype.kind == "f" else array
-
-
-def _numbers(reader: Any, tag: str, name: str, count: int, path: Path) -> np.ndarray:
-    text = reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else ""
-    try:
-        values = np.array([float(part) for part in text.split("\\")])
-    except ValueError:
-        values = np.array([])
-    if len(values) != count or not np.isfinite(values).all():
-        raise InputError(f"{path}: expected {count} numbers as {name} ({tag.replace('|', ',')}), got {text.strip()!r}")
-    return values
 
 
 def _is_dicom(path: Path) -> bool:

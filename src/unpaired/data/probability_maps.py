@@ -5,16 +5,15 @@ Probabilities are stored in steps of 1/255 as uint8 with the NIfTI slope 1/255, 
 written class by class: the memory needed is one class, not all of them.
 """
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
-from unpaired.data.images import Image
+from unpaired.data.image import Image
+from unpaired.data.nifti import read_stored
 from unpaired.errors import InputError
 from unpaired.files import atomic
 
@@ -99,16 +98,10 @@ def read_probabilities(path: Path) -> ProbabilityMap:
         raise InputError(
             f"expected class probabilities, found no file at {path}; run `unpaired predict --probabilities`"
         )
-    try:
-        image = nib.load(path)
-        stored = np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
-        slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)  # type: ignore[attr-defined]
-    except (ImageFileError, EOFError, OSError, ValueError, zlib.error) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: unreadable or truncated ({reason}); predict this case again") from error
+    stored, header = read_stored(path)
     if stored.ndim != 4 or stored.shape[-1] < 2 or stored.dtype.kind not in "uif":
         raise InputError(f"{path}: expected probabilities (x, y, z, class), got {stored.dtype} of shape {stored.shape}")
-    low, high = (float(end) * slope + intercept for end in (stored.min(), stored.max()))
-    if intercept != 0 or not (low >= -ROUNDING and high <= 1 + ROUNDING):
+    low, high = (float(end) * header.slope + header.intercept for end in (stored.min(), stored.max()))
+    if header.intercept != 0 or not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise InputError(f"{path}: expected probabilities in [0, 1], got {low:g} to {high:g}; save softmax, not logits")
-    return ProbabilityMap(stored, slope, np.asarray(image.affine, dtype=np.float64))  # type: ignore[attr-defined]
+    return ProbabilityMap(stored, header.slope, header.affine)

@@ -17,7 +17,7 @@ import torch
 
 from unpaired.data.augment import MIRROR_AXES
 from unpaired.data.case import Geometry
-from unpaired.data.images import Image
+from unpaired.data.image import Image, require_image
 from unpaired.data.postprocess import Postprocessing, postprocess
 from unpaired.data.preprocess import apply, restore_probabilities, restore_probability
 from unpaired.errors import InputError, known
@@ -189,10 +189,11 @@ class Predictor:
         (part,) = Ensemble([self]).parts(image, modality)
         return part.probabilities, part.geometry
 
-    def segment(self, image: Image | np.ndarray, modality: str) -> np.ndarray:
+    def segment(self, image: Image, modality: str) -> np.ndarray:
         """The label map of an image, on the image's own grid and axes, as class numbers (uint8).
 
-        A bare array is taken as (x, y, z) with 1 mm voxels; give an `Image` with its affine wherever there is one.
+        Raises InputError for a bare array: without an affine nothing says how large its voxels are, nor where the
+        patient's left is. `Image(array, affine)` says both; `numpy.eye(4)` means 1 mm, axes to right, front and top.
         """
         return Ensemble([self]).segment(image, modality)
 
@@ -245,17 +246,17 @@ class Ensemble:
         for predictor in self.predictors:
             predictor.check_modality(modality)
 
-    def segment(self, image: Image | np.ndarray, modality: str) -> np.ndarray:
+    def segment(self, image: Image, modality: str) -> np.ndarray:
         """As `Predictor.segment`, by all runs together."""
-        if isinstance(image, np.ndarray):
-            image = Image(image if image.ndim == 3 else image[..., None], np.eye(4))
         return self.segment_case(image, modality, keep_members=False).label_map
 
     def segment_case(self, image: Image, modality: str, keep_members: bool = True) -> Segmentation:
         """Label map, members' label maps and class probabilities of an image.
 
-        Memory: a float32 volume per class and distinct prepared grid, and a byte per voxel and member.
+        Memory: a float32 volume per class and distinct prepared grid, and a byte per voxel and member. Raises
+        InputError for what `read_image` refuses in a file (an affine that places no scan, NaN), and for a bare array.
         """
+        require_image(image)
         members: list[np.ndarray] = []
         keep = members if keep_members and self.size > 1 else None
         parts = self.parts(image, modality, keep)

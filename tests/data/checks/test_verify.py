@@ -124,7 +124,7 @@ def test_values_that_are_no_numbers(clean: Dataset, bad: float) -> None:
     write_image(clean.cases[0].image, image, SPACING)
     finding = only(verify(clean))
     assert (finding.severity, finding.rule, finding.case) == ("error", "nan", "ct0")
-    assert finding.message.startswith("NaN or infinity in 1 of 3840 voxels")
+    assert "ct0.nii.gz: NaN or infinity in 1 of 3840 voxels" in finding.message
 
 
 def test_unknown_label_value(clean: Dataset) -> None:

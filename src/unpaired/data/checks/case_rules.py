@@ -13,8 +13,6 @@ from unpaired.data.images import Image, grid_problem, read_image, read_label_map
 from unpaired.data.label_map import count_labels, encode_label_map
 from unpaired.errors import InputError
 
-SHEAR_COSINE = 0.01
-"""Axes further than 0.6 degrees from perpendicular are no header's rounding; scanners with a tilted gantry do it."""
 CT_AIR = -200.0
 
 
@@ -47,18 +45,12 @@ def case_findings(job: CaseJob) -> tuple[list[Finding], Facts]:
     findings: list[Finding] = []
     image = _read(job.entry, job.entry.image, read_image, findings)
     label = None if job.entry.label is None else _read(job.entry, job.entry.label, read_label_map, findings)
-    usable = True
     if image is not None:
         facts.digest = _digest(image.array)
         findings += _value_findings(job.entry, image.array)
-        broken = _affine_problem(image.affine)
-        usable = broken is None
-        if broken is not None:
-            findings.append(case_error("affine", job.entry, job.entry.image, broken))
-        else:
-            facts.spacing_mm = tuple(sorted(image.spacing_mm))
+        facts.spacing_mm = tuple(sorted(image.spacing_mm))
     if label is not None and job.entry.label is not None:
-        if image is not None and usable:
+        if image is not None:
             problem = grid_problem(image, label)
             if problem is not None:
                 findings.append(case_error(problem[0], job.entry, job.entry.label, problem[1]))
@@ -68,10 +60,12 @@ def case_findings(job: CaseJob) -> tuple[list[Finding], Facts]:
 
 def _read(entry: CaseEntry, file: Path, reader: Callable[[Path], Image], findings: list[Finding]) -> Image | None:
     try:
-        return reader(file)
+        image = reader(file)
     except InputError as error:
-        findings.append(case_error("unreadable" if file.is_file() else "missing", entry, file, str(error)))
+        findings.append(case_error(getattr(error, "rule", "unreadable"), entry, file, str(error)))
         return None
+    findings += [case_warning("header", entry, file, note) for note in image.notes]
+    return image
 
 
 def _digest(array: np.ndarray) -> str:
@@ -82,25 +76,7 @@ def _digest(array: np.ndarray) -> str:
     ).hexdigest()
 
 
-def _affine_problem(affine: np.ndarray) -> str | None:
-    matrix = affine[:3, :3]
-    sizes = np.linalg.norm(matrix, axis=0)
-    if not np.isfinite(affine).all() or (sizes == 0).any() or abs(np.linalg.det(matrix / sizes)) < 1e-3:
-        return f"expected an invertible affine, got {matrix.round(4).tolist()}; repair the header from the original"
-    cosines = np.abs((matrix / sizes).T @ (matrix / sizes) - np.eye(3))
-    if cosines.max() > SHEAR_COSINE:
-        angle = 90 - np.degrees(np.arccos(min(cosines.max(), 1.0)))
-        return f"the axes are sheared by {angle:.1f} degrees (gantry tilt?); resample the scan to perpendicular axes"
-    return None
-
-
 def _value_findings(entry: CaseEntry, array: np.ndarray) -> Iterator[Finding]:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        count = int((~np.isfinite(array)).sum())
-        yield case_error(
-            "nan", entry, entry.image, f"NaN or infinity in {count} of {array.size} voxels; replace them by air's value"
-        )
-        return
     if not entry.modality.startswith("ct"):
         return
     low, high = float(array.min()), float(array.max())

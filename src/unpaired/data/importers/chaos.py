@@ -19,7 +19,7 @@ import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.dicom import Series, dicom_files, read_series
-from unpaired.data.images import grid_problem, write_image
+from unpaired.data.images import grid_problem, read_image, write_image
 from unpaired.data.importers.named_files import find_named_files
 from unpaired.errors import InputError, nearest
 
@@ -173,9 +173,6 @@ def _convert(folder: Path, named_by: Path, ground: Path, stem: Path) -> tuple[Pa
 
 def _labels(series: Series, ground: Path) -> np.ndarray:
     """The label map on the series' grid: a PNG's rows and columns are those of its DICOM file."""
-    from PIL import Image as Picture
-    from PIL import UnidentifiedImageError
-
     pngs = sorted(
         (path for path in ground.iterdir() if path.suffix.lower() == ".png"), key=lambda one: _natural(one.name)
     )
@@ -188,16 +185,12 @@ def _labels(series: Series, ground: Path) -> np.ndarray:
     labels = np.zeros(series.image.array.shape, np.uint8)
     ct = ground.parent.parent.name.upper() == "CT"
     for number, file in enumerate(series.files):
-        try:
-            with Picture.open(png_of[file]) as picture:
-                pixels = np.asarray(picture.convert("L"))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise InputError(f"{png_of[file]}: unreadable or truncated PNG; download it again") from error
-        if pixels.T.shape != labels.shape[:2]:
+        pixels = read_image(png_of[file]).array[..., 0]
+        if pixels.shape != labels.shape[:2]:
             raise InputError(
-                f"{png_of[file]}: {pixels.T.shape} pixels, {file.name} has {labels.shape[:2]}; download it again"
+                f"{png_of[file]}: {pixels.shape} pixels, {file.name} has {labels.shape[:2]}; download it again"
             )
-        labels[..., number] = gray_values(pixels, ct, png_of[file]).T
+        labels[..., number] = gray_values(pixels, ct, png_of[file])
     return labels
 
 
