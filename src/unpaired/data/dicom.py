@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unpaired.data.dicom_file import DicomFile, pixels, read_dicom
+from unpaired.data.formats.dicom_file import DicomFile, pixels, read_dicom
+from unpaired.data.formats.payload import require_affordable
 from unpaired.data.image import TO_RAS, Image, require_placed
-from unpaired.data.payload import require_affordable
 from unpaired.errors import InputError
 
 GAP_SHARE = 0.05

@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from unpaired.data.formats.metaimage import read_metaimage
+from unpaired.data.formats.nifti import read_nifti
+from unpaired.data.formats.nrrd import read_nrrd
+from unpaired.data.formats.png import read_png
 from unpaired.data.image import Image, ImageError, affine_problem, require_finite, require_placed
-from unpaired.data.metaimage import read_metaimage
-from unpaired.data.nifti import read_nifti
-from unpaired.data.nrrd import read_nrrd
-from unpaired.data.png import read_png
 from unpaired.errors import InputError
 from unpaired.files import write_bytes
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from unpaired.data.formats.nifti import read_stored
 from unpaired.data.image import Image
-from unpaired.data.nifti import read_stored
 from unpaired.errors import InputError
 from unpaired.files import atomic
 

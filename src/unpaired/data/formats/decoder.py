@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unpaired.data import decoder_process
+from unpaired.data.formats import decoder_process
+from unpaired.data.formats.payload import byte_limit
 from unpaired.data.image import ImageError
-from unpaired.data.payload import byte_limit
 
 SECONDS = 120.0
 """A decoder that hasn't answered by then hangs: a slice takes milliseconds."""

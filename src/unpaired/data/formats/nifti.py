@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from unpaired.data.formats.nifti_header import HEADER_BYTES, NiftiHeader, parse_header
+from unpaired.data.formats.payload import Inflater, read_file, require_affordable, require_length, scaled
 from unpaired.data.image import Image
-from unpaired.data.nifti_header import HEADER_BYTES, NiftiHeader, parse_header
-from unpaired.data.payload import Inflater, read_file, require_affordable, require_length, scaled
 
 SHORTEST, LONGEST = min(HEADER_BYTES.values()), max(HEADER_BYTES.values())
 

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from unpaired.data.formats.payload import voxel_bytes
 from unpaired.data.image import ImageError, affine_problem, millimeters
-from unpaired.data.payload import voxel_bytes
 
 HEADER_BYTES = {348: 352, 540: 544}
 """Of NIfTI-1 and NIfTI-2: `sizeof_hdr`, and the first place where voxels can begin."""
+DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+NO_NUMBERS = {32: "complex", 1792: "complex", 2048: "complex", 128: "color", 2304: "color"}
 UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Code of `xyzt_units`: millimeters. Unknown (0) is what nibabel writes; everybody reads millimeters."""
 UNIT_NAMES = {1: "meters", 3: "micrometers"}
@@ -89,19 +91,14 @@ def _fields(head: bytes, path: Path):
 
 
 def _dtype(fields, path: Path) -> np.dtype:
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        dtype = fields.get_data_dtype()
-    except HeaderDataError as error:
-        raise ImageError(f"{path}: NIfTI has no data type {int(fields['datatype'])}; export it again") from error
-    if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        kind = {"c": "complex", "V": "color"}.get(dtype.kind, f"{dtype}")
-        text = f"expected one number per voxel, got {kind} values; export the magnitude or one channel"
-        raise ImageError(f"{path}: {text}")
-    if int(fields["bitpix"]) != dtype.itemsize * 8:
-        bits = f"{int(fields['bitpix'])} bits per voxel, its type {dtype.name} has {dtype.itemsize * 8}"
-        raise ImageError(f"{path}: the header says {bits}; {ADVICE}")
+    code, bits = int(fields["datatype"]), int(fields["bitpix"])
+    if code not in DTYPES:
+        kind = f"{NO_NUMBERS[code]} values" if code in NO_NUMBERS else f"data type {code}"
+        raise ImageError(f"{path}: expected one number per voxel, got {kind}; export the magnitude or one channel")
+    dtype = np.dtype(fields.endianness + DTYPES[code])
+    if bits != dtype.itemsize * 8:
+        stated = f"{bits} bits per voxel, its type {dtype.name} has {dtype.itemsize * 8}"
+        raise ImageError(f"{path}: the header says {stated}; {ADVICE}")
     return dtype
 
 

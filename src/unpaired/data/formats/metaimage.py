@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unpaired.data.detached import data_file, numbered_files
-from unpaired.data.header_text import LONGEST, NO_PLACE, real_numbers, text_voxels, unit_mm, whole_numbers
+from unpaired.data.formats.detached import data_file, numbered_files
+from unpaired.data.formats.header_text import LONGEST, NO_PLACE, real_numbers, text_voxels, unit_mm, whole_numbers
+from unpaired.data.formats.payload import Inflater, as_voxels, read_file, require_length, voxel_bytes
 from unpaired.data.image import TO_RAS, Image, ImageError, millimeters
-from unpaired.data.payload import Inflater, as_voxels, read_file, require_length, voxel_bytes
 
 DTYPES = {
     "MET_CHAR": "i1",

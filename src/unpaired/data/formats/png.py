@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from unpaired.data.formats.payload import Inflater, read_file, require_affordable
 from unpaired.data.image import TO_RAS, Image, ImageError
-from unpaired.data.payload import Inflater, read_file, require_affordable
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}

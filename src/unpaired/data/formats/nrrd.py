@@ -12,10 +12,17 @@ from typing import Literal
 
 import numpy as np
 
-from unpaired.data.detached import data_file, numbered_files
-from unpaired.data.header_text import LONGEST, NO_PLACE, real_numbers, text_voxels, unit_mm, whole_numbers
+from unpaired.data.formats.detached import data_file, numbered_files
+from unpaired.data.formats.header_text import LONGEST, NO_PLACE, real_numbers, text_voxels, unit_mm, whole_numbers
+from unpaired.data.formats.payload import (
+    Inflater,
+    as_voxels,
+    read_file,
+    require_affordable,
+    require_length,
+    voxel_bytes,
+)
 from unpaired.data.image import Image, ImageError
-from unpaired.data.payload import Inflater, as_voxels, read_file, require_affordable, require_length, voxel_bytes
 
 TYPES = {
     "int8": "signed char, int8, int8_t",

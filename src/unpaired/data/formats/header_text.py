@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from unpaired.data.formats.payload import require_affordable
 from unpaired.data.image import ImageError
-from unpaired.data.payload import require_affordable
 
 LONGEST = 1 << 20
 """A text header is shorter than a megabyte."""

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from unpaired.data.decoder import DECODER
+from unpaired.data.formats.decoder import DECODER
+from unpaired.data.formats.payload import native, read_file, require_affordable, require_length, scaled
 from unpaired.data.image import ImageError
-from unpaired.data.payload import native, read_file, require_affordable, require_length, scaled
 
 TAGS = [
     "TransferSyntaxUID",
