@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,12 +18,16 @@ FARTHEST_MM = 1e5
 """A first voxel further than a hundred meters from the scanner's center is a damaged header."""
 
 
-class ImageError(InputError):
-    """An image can't be used. `rule` is the rule of `verify` that it breaks: "unreadable", "affine" or "nan"."""
+Rule = Literal["missing", "unreadable", "affine", "nan"]
+"""The rules of `verify` that reading a file can break."""
 
-    def __init__(self, message: str, rule: str = "unreadable") -> None:
+
+class ImageError(InputError):
+    """An image can't be used. `rule` is the rule of `verify` that it breaks."""
+
+    def __init__(self, message: str, rule: Rule = "unreadable") -> None:
         super().__init__(message)
-        self.rule = rule
+        self.rule: Rule = rule
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def test_what_is_refused(folder: Path, header, data_file: str, words: str) -> No
     (inside / "link.raw").symlink_to(outside)
     (inside / "linked").symlink_to(folder)
     (inside / "circle.raw").symlink_to(inside / "circle.raw")
-    with pytest.raises(InputError, match="raw|nhdr|mhd") as caught:
+    with pytest.raises(InputError, match=r"raw|nhdr|mhd") as caught:
         read_image(header(inside, data_file.replace("{outside}", str(outside))))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -167,7 +167,7 @@ def test_what_is_refused(tmp_path: Path, change: Change, words: str, suffix: str
 def test_analyze_and_other_files_are_not_taken_for_nifti(tmp_path: Path) -> None:
     for content in (b"", b"\x5c\x01\0\0", bytes(600), b"\x1f\x8b", gzip.compress(b"abc")):
         (tmp_path / "a.nii").write_bytes(content)
-        with pytest.raises(InputError, match="NIfTI|truncated"):
+        with pytest.raises(InputError, match=r"NIfTI|truncated"):
             read_image(tmp_path / "a.nii")
 
 
@@ -280,7 +280,7 @@ def test_a_limit_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     path = tmp_path / "a.nii"
     path.write_bytes(patched(fields()))
     monkeypatch.setenv("UNPAIRED_MAX_IMAGE_GB", "0.0000005")
-    with pytest.raises(InputError, match="promises 0.00 GB of voxels.*set UNPAIRED_MAX_IMAGE_GB"):
+    with pytest.raises(InputError, match=r"promises 0\.00 GB of voxels.*set UNPAIRED_MAX_IMAGE_GB"):
         read_image(path)
     monkeypatch.setenv("UNPAIRED_MAX_IMAGE_GB", "1")
     assert read_image(path).array.size == VOXELS.size

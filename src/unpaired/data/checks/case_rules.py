@@ -9,7 +9,7 @@ import numpy as np
 
 from unpaired.data.checks.findings import Finding, case_error, case_warning
 from unpaired.data.dataset import CaseEntry
-from unpaired.data.images import Image, grid_problem, read_image, read_label_map
+from unpaired.data.images import Image, ImageError, grid_problem, read_image, read_label_map
 from unpaired.data.label_map import count_labels, encode_label_map
 from unpaired.errors import InputError
 
@@ -62,7 +62,8 @@ def _read(entry: CaseEntry, file: Path, reader: Callable[[Path], Image], finding
     try:
         image = reader(file)
     except InputError as error:
-        findings.append(case_error(getattr(error, "rule", "unreadable"), entry, file, str(error)))
+        rule = error.rule if isinstance(error, ImageError) else "unreadable"
+        findings.append(case_error(rule, entry, file, str(error)))
         return None
     findings += [case_warning("header", entry, file, note) for note in image.notes]
     return image
