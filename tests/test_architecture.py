@@ -84,8 +84,6 @@ LONG_FILES: set[str] = {
     "commands.data",
     "data.manifest",
     "methods.structured_consistency",
-    "phantom.heart",
-    "phantom.write",
     "recipe",
     "runs.run",
 }

@@ -10,6 +10,7 @@ import pytest
 
 from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
+from unpaired.phantom.acquisition import Scan, simulate
 from unpaired.phantom.canvas import Canvas, Waves, ellipsoid, tube
 from unpaired.phantom.physics import (
     TISSUES,
@@ -23,7 +24,7 @@ from unpaired.phantom.physics import (
     spin_echo_signal,
     t2_values,
 )
-from unpaired.phantom.write import SIZES, Scan, simulate, write_phantom
+from unpaired.phantom.write import SIZES, write_phantom
 
 TINY = SIZES["tiny"]
 ADULT_ML = {"LV": (60, 230), "myo": (70, 210), "RV": (80, 260), "LA": (30, 130), "AA": (25, 110)}
