@@ -42,7 +42,9 @@ NO_WEBGL = ("--disable-3d-apis",)
 
 
 def find_chromium() -> str | None:
-    """The browser that is installed: the variable CHROMIUM, else the usual names."""
+    """The browser that is installed: the variable CHROMIUM, else the usual names. None on Windows: no pipes there."""
+    if os.name != "posix":
+        return None
     names = (os.environ.get("CHROMIUM", "chromium"), "chromium", "chromium-browser", "google-chrome")
     return next((path for path in map(shutil.which, names) if path), None)
 
