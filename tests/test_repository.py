@@ -1,6 +1,8 @@
 """Workflows, issue forms, the navigation of the site and the lists of scripts hold together."""
 
 import ast
+import importlib
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -90,3 +92,16 @@ def test_a_script_says_its_command_and_stands_in_the_list(script: Path) -> None:
     if script.stem not in IMPORTED:
         docstring = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
         assert f"python {script.parent.name}/{script.name}" in docstring
+
+
+@pytest.mark.parametrize(
+    "script", [*SCRIPTS, *sorted((ROOT / "docs" / "images").glob("*.py"))], ids=lambda path: path.stem
+)
+def test_what_a_script_takes_from_the_package_exists(script: Path) -> None:
+    imports = [
+        node for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)
+    ]
+    names = [(node.module, alias.name) for node in imports for alias in node.names]
+    for module, name in names:
+        if module and module.split(".")[0] == "unpaired":
+            assert hasattr(importlib.import_module(module), name) or importlib.util.find_spec(f"{module}.{name}")
