@@ -17,10 +17,8 @@ from unpaired.data.preprocess import (
     apply,
     apply_to_label,
     body_box,
-    restore_label_map,
-    restore_probabilities,
-    restore_probability,
 )
+from unpaired.data.restore import restore_label_map, restore_probabilities, restore_probability
 from unpaired.errors import InputError
 
 RAW = Modality(normalization="none")

@@ -1,11 +1,19 @@
 """Windows: everything covered, seams blended, one window where one is enough; 2D and 3D alike."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from unpaired.errors import InputError
-from unpaired.inference.windows import segment_volume, window_starts, window_weights
+from unpaired.inference.windows import probability_slabs, whole, window_starts, window_weights
+
+
+def segment_volume(segment: Callable[..., Tensor], volume: np.ndarray, **options: Any) -> Tensor:
+    return whole(probability_slabs(segment, volume, **options), volume.shape[0])
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.75])
@@ -98,3 +106,39 @@ def test_logits_that_are_no_numbers_are_no_answer(value: float) -> None:
     volume[1, 3, 3] = 3
     with pytest.raises(InputError, match="logits are NaN or infinite in 3 of"):
         segment_volume(broken, volume, patch_size=(8, 8))
+
+
+@pytest.mark.parametrize("patch", [(16, 16), (4, 16, 16), (3, 40, 48), (9, 40, 48)])
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])
+def test_slabs_are_finished_planes_one_window_deep(patch: tuple[int, ...], overlap: float) -> None:
+    """Each slab against the sum over all windows of the whole volume."""
+    volume = np.random.default_rng(2).normal(size=(11, 20, 23)).astype(np.float32)
+
+    def by_position(images: Tensor) -> Tensor:
+        return torch.stack([images[:, 0], images[:, 0] * torch.linspace(0, 1, images.shape[-1])], dim=1)
+
+    slabs = list(probability_slabs(by_position, volume, patch_size=patch, overlap=overlap, windows_at_once=3))
+    deepest = 1 if len(patch) == 2 else min(patch[0], 11)
+    assert all(1 <= slab.shape[1] <= deepest for slab in slabs)
+    size = (1, *patch)[-3:]
+    axes = [window_starts(length, window, overlap) for length, window in zip(volume.shape, size, strict=True)]
+    weights = window_weights(size, [len(starts) > 1 for starts in axes])
+    total, norm = np.zeros((2, *volume.shape)), np.zeros(volume.shape)
+    padded = np.pad(volume, 48, mode="edge")
+    inside = (slice(48, 59), slice(48, 68), slice(48, 71))
+    for start in np.ndindex(*(len(starts) for starts in axes)):
+        corner = [axes[axis][index] + 48 for axis, index in enumerate(start)]
+        place = tuple(slice(begin, begin + length) for begin, length in zip(corner, size, strict=True))
+        logits = by_position(torch.from_numpy(padded[place][None, None]).float())[0]
+        blended = np.zeros((2, *padded.shape))
+        blended[:, *place] = logits.softmax(0).numpy() * weights
+        covered = np.zeros(padded.shape)
+        covered[place] = weights
+        total += blended[:, *inside]
+        norm += covered[inside]
+    np.testing.assert_allclose(torch.cat(slabs, dim=1).numpy(), total / norm, atol=1e-5)
+
+
+def test_a_volume_whose_slabs_are_missing_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected slabs of 4 planes, got 1"):
+        whole([torch.zeros(2, 1, 3, 3)], 4)

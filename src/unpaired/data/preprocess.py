@@ -1,4 +1,4 @@
-"""From a file's grid to the network's and exactly back: reorient, crop, resample, clip, normalize.
+"""From a file's grid to the network's: reorient, crop, resample, clip, normalize. `data.restore` is the exact way back.
 
 Cropping comes first: resampling only what is kept is what makes a full-size CT cheap. Grids are laid voxel-centre to
 voxel-centre, so values equal scipy's and SimpleITK's linear interpolation.
@@ -16,6 +16,7 @@ from unpaired.data.images import Image
 from unpaired.data.normalize import normalize_in_place
 from unpaired.data.orientation import Plane, orientation, oriented
 from unpaired.data.resample import resample
+from unpaired.data.restore import check_shape
 from unpaired.errors import InputError, nearest
 
 Region = Literal["none", "body", "label", "center"]
@@ -108,7 +109,7 @@ def apply_to_label(label_map: np.ndarray, geometry: Geometry, outside: int = 0) 
 
     `outside` fills what lies beyond the file. Raises InputError if the label map hasn't the file's shape.
     """
-    _check_shape(label_map.shape, geometry.shape, "label map")
+    check_shape(label_map.shape, geometry.shape, "label map")
     view = oriented(label_map, geometry.axes, geometry.flips)
     indices = [
         start + ((2 * np.arange(count) + 1) * (stop - start)) // (2 * count)
@@ -124,50 +125,9 @@ def apply_to_label(label_map: np.ndarray, geometry: Geometry, outside: int = 0) 
 
 def kept_part(array: np.ndarray, geometry: Geometry) -> np.ndarray:
     """The view (depth, height, width) of what the crop keeps of an array in file axes, before any resampling."""
-    _check_shape(array.shape, geometry.shape, "array")
+    check_shape(array.shape, geometry.shape, "array")
     view = oriented(array, geometry.axes, geometry.flips)
     return view[tuple(slice(max(start, 0), max(stop, 0)) for start, stop in geometry.crop)]
-
-
-def restore_label_map(label_map: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """A label map on the prepared grid, back on the file's own grid by nearest neighbor; outside the crop 0."""
-    _check_shape(label_map.shape, geometry.grid, "prepared label map")
-    indices = [
-        ((2 * np.arange(stop - start) + 1) * count) // (2 * (stop - start))
-        for (start, stop), count in zip(geometry.crop, geometry.grid, strict=True)
-    ]
-    return _uncropped(label_map[np.ix_(*indices)], geometry)
-
-
-def restore_probabilities(probabilities: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Class probabilities (C, depth, height, width), resampled to the file's grid, then the likeliest class, uint8.
-
-    Linear resampling class by class, so one class at a time is held at the file's resolution. A tie goes to the lower
-    class number, as in numpy's argmax. Outside the crop the result is 0. At most 256 classes.
-    """
-    _check_shape(probabilities.shape[1:], geometry.grid, "prepared probabilities")
-    if not 1 <= len(probabilities) <= 256:
-        raise InputError(f"expected 1 to 256 classes, got {len(probabilities)}")
-    size = tuple(stop - start for start, stop in geometry.crop)
-    if size == geometry.grid:
-        return _uncropped(probabilities.argmax(axis=0).astype(np.uint8), geometry)
-    whole = tuple((0, count) for count in geometry.grid)
-    best = resample(probabilities[0], whole, size)
-    winner = np.zeros(size, np.uint8)
-    for number in range(1, len(probabilities)):
-        score = resample(probabilities[number], whole, size)
-        winner[score > best] = number
-        np.maximum(best, score, out=best)
-    return _uncropped(winner, geometry)
-
-
-def restore_probability(probability: np.ndarray, geometry: Geometry, outside: float = 0.0) -> np.ndarray:
-    """The probability of one class (depth, height, width), resampled to the file's grid, float32; else `outside`."""
-    _check_shape(probability.shape, geometry.grid, "prepared probability")
-    size = tuple(stop - start for start, stop in geometry.crop)
-    if size != geometry.grid:
-        probability = resample(probability, tuple((0, count) for count in geometry.grid), size)
-    return _uncropped(probability.astype(np.float32, copy=False), geometry, outside)
 
 
 def _cropped_view(image: Image, preprocessing: Preprocessing, label: Image | None) -> tuple[np.ndarray, Geometry]:
@@ -178,7 +138,7 @@ def _cropped_view(image: Image, preprocessing: Preprocessing, label: Image | Non
     if preprocessing.roi == "label":
         if label is None:
             raise InputError("roi 'label' needs the reference's label map, this case has none; use roi body or center")
-        _check_shape(label.array.shape, image.array.shape, "label map")
+        check_shape(label.array.shape, image.array.shape, "label map")
         box = box_of(oriented(label.array, axes, flips) != 0)
     elif preprocessing.roi == "body":
         box = body_box(view, spacing)
@@ -262,24 +222,7 @@ def _inside(geometry: Geometry) -> Box:
     return tuple(box)
 
 
-def _uncropped(part: np.ndarray, geometry: Geometry, outside: float = 0) -> np.ndarray:
-    """A crop put back into the file's shape and axes, `outside` elsewhere."""
-    result = np.full(geometry.shape, outside, part.dtype)
-    view = oriented(result, geometry.axes, geometry.flips)
-    to, of = [], []
-    for (start, stop), size in zip(geometry.crop, view.shape, strict=True):
-        to.append(slice(max(start, 0), max(min(stop, size), 0)))
-        of.append(slice(max(-start, 0), max(min(stop, size) - start, 0)))
-    view[tuple(to)] = part[tuple(of)]
-    return result
-
-
 def _check_finite(volume: np.ndarray) -> None:
     if not all(np.isfinite(plane.sum(dtype=np.float64)) for plane in volume):
         count = int((~np.isfinite(volume)).sum())
         raise InputError(f"the image holds NaN or infinity ({count} voxels of the prepared volume); repair the file")
-
-
-def _check_shape(got: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
-    if tuple(got) != tuple(expected):
-        raise InputError(f"expected a {what} of shape {tuple(expected)}, got {tuple(got)}; use the image's own grid")

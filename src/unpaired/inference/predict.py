@@ -153,7 +153,7 @@ def _predict_unless_done(job: Job, ensemble: Ensemble, probabilities: bool, over
 def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> None:
     """Segment one image and write all there is about it; the label map comes last, so where it is, the rest is too."""
     image = read_image(job.image)
-    found = ensemble.segment_case(image, job.modality)
+    found = ensemble.segment_case(image, job.modality, keep_probabilities=probabilities)
     uncertainty = None
     if found.members:
         voxel_ml = float(np.prod(image.spacing_mm)) / 1000

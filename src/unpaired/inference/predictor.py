@@ -19,9 +19,11 @@ from unpaired.data.augment import MIRROR_AXES
 from unpaired.data.case import Geometry
 from unpaired.data.image import Image, require_image
 from unpaired.data.postprocess import Postprocessing, postprocess
-from unpaired.data.preprocess import apply, restore_probabilities, restore_probability
+from unpaired.data.preprocess import apply
+from unpaired.data.restore import restore_probabilities, restore_probability, restore_slabs
 from unpaired.errors import InputError, known
-from unpaired.inference.windows import segment_volume
+from unpaired.inference.pages import keep_pages
+from unpaired.inference.windows import probability_slabs, whole
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
@@ -48,12 +50,12 @@ def segment_prepared(
     modality: str,
     device: torch.device | str,
     partners: Mapping[str, np.ndarray] | None = None,
-) -> torch.Tensor:
-    """Class probabilities (class, depth, height, width) of a prepared volume, by the recipe's windows.
+) -> Iterator[torch.Tensor]:
+    """Class probabilities (class, planes, height, width) of a prepared volume, by the recipe's windows, slab by slab.
 
     `partners` {modality: volume on the same grid} are what a network that fuses modalities gets beside it.
     """
-    return segment_volume(
+    return probability_slabs(
         lambda images, *beside: method.predict(images, modality, *beside),
         volume,
         patch_size=recipe.patch_size,
@@ -99,7 +101,7 @@ class Segmentation:
     """One segmented case, on the image's own grid and axes, in class numbers.
 
     `label_map` is the answer. `members` are the label maps of the single predictions it was averaged from; empty if
-    there was only one.
+    there was only one. `parts` are empty if nobody asked for probabilities and there was only one prediction.
     """
 
     label_map: np.ndarray
@@ -161,6 +163,8 @@ class Predictor:
             require_mirrored_training(self.run)
         self.mirrored = mirror_axes(self.run.recipe) if mirror or mirror_anyway else ()
         self.device = choose_device(device)
+        if self.device.type == "cpu":
+            keep_pages()
         self.weights = weights
         self.method = self.run.load_method(weights).to(self.device)
 
@@ -181,8 +185,19 @@ class Predictor:
         volume, geometry = apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
         for axes in self.views:
             mirrored = np.ascontiguousarray(np.flip(volume, axes))
-            found = segment_prepared(self.method, self.run.recipe, mirrored, modality, self.device).numpy()
-            yield np.flip(found, tuple(axis + 1 for axis in axes)), geometry
+            slabs = segment_prepared(self.method, self.run.recipe, mirrored, modality, self.device)
+            probabilities = whole(slabs, volume.shape[0]).numpy()
+            yield np.flip(probabilities, tuple(axis + 1 for axis in axes)), geometry
+
+    def label_map(self, image: Image, modality: str) -> np.ndarray:
+        """The likeliest class of each voxel of an image as it is, not mirrored, before post-processing.
+
+        What is held is one window deep per class, however large the scan is.
+        """
+        self.check_modality(modality)
+        volume, geometry = apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
+        slabs = segment_prepared(self.method, self.run.recipe, volume, modality, self.device)
+        return restore_slabs((slab.numpy() for slab in slabs), geometry)
 
     def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
         """Class probabilities on the prepared grid, averaged over mirrored forms, and the geometry that leads back."""
@@ -248,15 +263,20 @@ class Ensemble:
 
     def segment(self, image: Image, modality: str) -> np.ndarray:
         """As `Predictor.segment`, by all runs together."""
-        return self.segment_case(image, modality, keep_members=False).label_map
+        return self.segment_case(image, modality, keep_members=False, keep_probabilities=False).label_map
 
-    def segment_case(self, image: Image, modality: str, keep_members: bool = True) -> Segmentation:
+    def segment_case(
+        self, image: Image, modality: str, keep_members: bool = True, keep_probabilities: bool = True
+    ) -> Segmentation:
         """Label map, members' label maps and class probabilities of an image.
 
-        Memory: a float32 volume per class and distinct prepared grid, and a byte per voxel and member. Raises
-        InputError for what `read_image` refuses in a file (an affine that places no scan, NaN), and for a bare array.
+        Memory: a float32 volume per class and distinct prepared grid, and a byte per voxel and member. A single
+        prediction of which no probabilities are kept holds one window's depth of them at a time. Raises InputError for
+        what `read_image` refuses in a file (an affine that places no scan, NaN), and for a bare array.
         """
         require_image(image)
+        if self.size == 1 and not keep_probabilities:
+            return Segmentation(self._finished(self.predictors[0].label_map(image, modality)), (), ())
         members: list[np.ndarray] = []
         keep = members if keep_members and self.size > 1 else None
         parts = self.parts(image, modality, keep)

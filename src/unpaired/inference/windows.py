@@ -4,7 +4,7 @@ Windows have the training patch's size; in 2D every slice is one window deep. Wh
 averaged with Gaussian weights (sigma = an eighth of the window, nnU-Net's choice), so seams don't show.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -40,8 +40,21 @@ def window_weights(size: Sequence[int], blended: Sequence[bool]) -> np.ndarray:
     return np.maximum(weights, 1e-3 * weights.max())
 
 
-@torch.inference_mode()
-def segment_volume(
+def whole(slabs: Iterable[Tensor], depth: int) -> Float[Tensor, "class depth height width"]:
+    """Slabs (class, planes, height, width) of a volume of `depth` planes in one piece. Raises ValueError for none."""
+    total: Tensor | None = None
+    begin = 0
+    for slab in slabs:
+        if total is None:
+            total = torch.empty(len(slab), depth, *slab.shape[2:])
+        total[:, begin : begin + slab.shape[1]] = slab
+        begin += slab.shape[1]
+    if total is None or begin != depth:
+        raise ValueError(f"expected slabs of {depth} planes, got {begin}")
+    return total
+
+
+def probability_slabs(
     segment: Callable[..., Logits],
     volume: np.ndarray,
     *,
@@ -51,46 +64,38 @@ def segment_volume(
     windows_at_once: int | None = None,
     device: torch.device | str = "cpu",
     partners: Mapping[str, np.ndarray] | None = None,
-) -> Float[Tensor, "class depth height width"]:
-    """Class probabilities of a prepared (depth, height, width) volume, on the CPU.
+) -> Iterator[Float[Tensor, "class planes height width"]]:
+    """Class probabilities of a prepared (depth, height, width) volume, on the CPU, in slabs from the first plane on.
 
-    `segment` turns (batch, channel, *patch_size) images on `device` into logits of the same size. `partners` are
-    volumes of the same shape by name: the windows at the same places of them are `segment`'s second argument, by the
-    same names. Memory: one float32 volume per class. `windows_at_once` defaults to 16 slices or 2 patches. Raises
-    InputError for logits that are NaN or infinite, ValueError for a volume without voxels or a partner of another
-    shape.
+    A slab is given out as soon as no window to come reaches into it, so that what is held is one window deep, however
+    deep the volume is. `segment` turns (batch, channel, *patch_size) images on `device` into logits of the same size.
+    `partners` are volumes of the same shape by name: the windows at the same places of them are `segment`'s second
+    argument, by the same names. `windows_at_once` defaults to 16 slices or 2 patches. Raises InputError for logits that
+    are NaN or infinite, ValueError for a partner of another shape.
     """
-    if other := [name for name, one in (partners or {}).items() if one.shape != volume.shape]:
+    if other := [name for name, partner in (partners or {}).items() if partner.shape != volume.shape]:
         raise ValueError(f"partner {other[0]} is not on the grid {volume.shape} of the volume")
     flat = len(patch_size) == 2
     size = np.array([1, *patch_size] if flat else patch_size)
     axes = [window_starts(length, int(window), overlap) for length, window in zip(volume.shape, size, strict=True)]
     weights = torch.from_numpy(window_weights(size.tolist(), [len(starts) > 1 for starts in axes]))
     starts = [np.array(start) for start in product(*axes)]
-    chunk = windows_at_once or (16 if flat else 2)
-    total: Tensor | None = None
-    weight_sum = torch.zeros(volume.shape)
-    for first in range(0, len(starts), chunk):
-        group = starts[first : first + chunk]
+    blend = _Blend(volume.shape, size, weights)
+    for group in _groups(starts, windows_at_once or (16 if flat else 2)):
 
         def windows(source: np.ndarray, group: Sequence[np.ndarray] = group) -> Images:
             images = torch.from_numpy(np.stack([cut(source, start, size, context_slices) for start in group])).float()
             return (images[:, :, 0] if flat else images).to(device)
 
-        beside = () if partners is None else ({name: windows(one) for name, one in partners.items()},)
-        logits = segment(windows(volume), *beside)
-        _require_finite(logits)
-        probabilities = logits.float().softmax(1).cpu()
-        probabilities = probabilities[:, :, None] if flat else probabilities
-        if total is None:
-            total = torch.zeros(probabilities.shape[1], *volume.shape)
-        for start, window in zip(group, probabilities, strict=True):
-            inside, part = _overlap(start, size, volume.shape)
-            total[:, *inside] += window[:, *part] * weights[*part]
-            weight_sum[*inside] += weights[*part]
-    if total is None:
-        raise ValueError("the volume has no voxels")
-    return total.div_(weight_sum)
+        beside = () if partners is None else ({name: windows(partner) for name, partner in partners.items()},)
+        with torch.inference_mode():
+            logits = segment(windows(volume), *beside)
+            _require_finite(logits)
+            probabilities = logits.float().softmax(1).cpu()
+        for start, window in zip(group, probabilities[:, :, None] if flat else probabilities, strict=True):
+            yield from blend.finished(int(start[0]))
+            blend.add(start, window)
+    yield from blend.finished(volume.shape[0])
 
 
 def _require_finite(logits: Logits) -> None:
@@ -104,9 +109,49 @@ def _require_finite(logits: Logits) -> None:
         )
 
 
+class _Blend:
+    """The weighted sum of windows over the planes that are not finished yet, as many as a window is deep."""
+
+    def __init__(self, shape: tuple[int, ...], size: np.ndarray, weights: Tensor) -> None:
+        self.shape = shape
+        self.size = size
+        self.weights = weights
+        self.begin = 0
+        """The volume's plane that the sums begin with."""
+        planes = min(int(size[0]), shape[0])
+        self.total: Tensor | None = None
+        self.weight_sum = torch.zeros(planes, *shape[1:])
+
+    def add(self, start: np.ndarray, window: Tensor) -> None:
+        """Add a window's probabilities (class, *size) at its place; earlier planes than its first are finished."""
+        if self.total is None:
+            self.total = torch.zeros(len(window), *self.weight_sum.shape)
+        (depth, *plane), part = _overlap(start, self.size, self.shape)
+        inside = (slice(depth.start - self.begin, depth.stop - self.begin), *plane)
+        self.total[:, *inside] += window[:, *part] * self.weights[*part]
+        self.weight_sum[*inside] += self.weights[*part]
+
+    def finished(self, plane: int) -> Iterator[Tensor]:
+        """The averages of the planes before `plane`, if there are any that have not been given out yet."""
+        count = min(plane, self.shape[0]) - self.begin
+        if self.total is None or count <= 0:
+            return
+        yield self.total[:, :count] / self.weight_sum[:count]
+        for sums in (self.total, self.weight_sum.unsqueeze(0)):
+            kept = sums.shape[1] - count
+            sums[:, :kept] = sums[:, count:].clone()
+            sums[:, kept:] = 0
+        self.begin += count
+
+
 def _overlap(start: np.ndarray, size: np.ndarray, shape: tuple[int, ...]) -> tuple[list[slice], list[slice]]:
     """Where a window lies in the volume, and which part of the window that is."""
     low, high = np.maximum(start, 0), np.minimum(start + size, shape)
     inside = [slice(int(a), int(b)) for a, b in zip(low, high, strict=True)]
     part = [slice(int(a - s), int(b - s)) for a, b, s in zip(low, high, start, strict=True)]
     return inside, part
+
+
+def _groups(starts: Sequence[np.ndarray], size: int) -> Iterator[Sequence[np.ndarray]]:
+    for first in range(0, len(starts), size):
+        yield starts[first : first + size]

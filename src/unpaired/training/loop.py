@@ -20,6 +20,7 @@ from unpaired.data.prepare import Prepared, PreparedCase, prepare
 from unpaired.data.splits import check_patients
 from unpaired.errors import InputError, Stopped
 from unpaired.files import clear_leftovers
+from unpaired.inference.pages import keep_pages
 from unpaired.methods.method import Method, Objective
 from unpaired.networks.weights import load_weights
 from unpaired.recipe import Recipe, build_method
@@ -92,6 +93,8 @@ def train(
     run = Run.open(folder)
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
     cache = Path(cache or run.folder.parent / "prepared")
+    if fabric.device.type == "cpu":
+        keep_pages()
     with ExitStack() as stack:
         by_the_first(fabric, lambda: stack.enter_context(only_one(run.lock, "training there")))
         by_the_first(fabric, lambda: clear_leftovers(run.folder))

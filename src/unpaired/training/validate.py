@@ -32,11 +32,12 @@ def validate(
     try:
         for modality, members in cases.items():
             for case in members:
-                probabilities = segment_prepared(method, recipe, case.volume(), modality, device)
                 reference = case.label_map()
                 if reference is None:
                     continue
-                labels = postprocess(probabilities.argmax(0).numpy(), recipe.postprocessing, dataset.classes)
+                slabs = segment_prepared(method, recipe, case.volume(), modality, device)
+                likeliest = torch.cat([slab.argmax(0) for slab in slabs]).numpy()
+                labels = postprocess(likeliest, recipe.postprocessing, dataset.classes)
                 overlap = count_overlap(labels, np.asarray(reference), label_sets)
                 for number, name in enumerate(dataset.classes[1:], start=1):
                     counts = (overlap.both[number], overlap.predicted[number], overlap.reference[number])

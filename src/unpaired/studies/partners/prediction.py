@@ -11,7 +11,8 @@ import numpy as np
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.images import Image
 from unpaired.data.postprocess import postprocess
-from unpaired.data.preprocess import apply, restore_probabilities
+from unpaired.data.preprocess import apply
+from unpaired.data.restore import restore_slabs
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor, segment_prepared
 from unpaired.studies.partners.alignment import ALIGNED, Misalignment, place
@@ -61,10 +62,10 @@ def segment_with_partners(
                 f"{volume.shape}; bring it there with unpaired.studies.partners.alignment.place"
             )
     recipe = predictor.run.recipe
-    found = segment_prepared(
+    slabs = segment_prepared(
         predictor.method, recipe, case.volume, case.modality, predictor.device, dict(partners) if partners else None
     )
-    label_map = restore_probabilities(found.numpy(), case.geometry)
+    label_map = restore_slabs((slab.numpy() for slab in slabs), case.geometry)
     return postprocess(label_map, predictor.postprocessing, predictor.run.dataset.classes)
 
 

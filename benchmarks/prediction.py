@@ -1,0 +1,109 @@
+"""Sliding windows over one prepared volume, to its label map: us with and without kept pages, MONAI, and many classes.
+
+Same network (the residual U-Net, random weights), patch and overlap; each tool in a process of its own, so that peak
+memory is its own, in turns, processor seconds of one thread. Labels differ only where weights of windows do.
+
+    python benchmarks/prediction.py [--width 8] [--classes 5] [--shape 96 160 160] [--repeats 3]
+    python benchmarks/prediction.py --classes 104 --tools unpaired whole
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+TOOLS = ("unpaired", "without kept pages", "whole", "monai")
+PATCH = (64, 96, 96)
+
+
+def main() -> None:
+    """Each tool's median seconds, peak memory, and the ratio to ours."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--classes", type=int, default=5)
+    parser.add_argument("--shape", type=int, nargs=3, default=(96, 160, 160))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tools", nargs="+", choices=TOOLS, default=["unpaired", "without kept pages", "monai"])
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        print(json.dumps(_measured(options)))
+        return
+    results: dict[str, list[dict]] = {tool: [] for tool in options.tools}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(options.repeats):
+            for tool in options.tools:
+                results[tool].append(_in_its_own_process(tool, Path(folder) / f"{tool}.npy"))
+        labels = {tool: np.load(Path(folder) / f"{tool}.npy") for tool in options.tools}
+    base = statistics.median(result["seconds"] for result in results[options.tools[0]])
+    print(f"{options.shape} voxels, patch {PATCH}, overlap 0.5, width {options.width}, {options.classes} classes")
+    for tool, runs in results.items():
+        seconds = statistics.median(result["seconds"] for result in runs)
+        same = float((labels[tool] == labels[options.tools[0]]).mean())
+        peak = max(result["peak_mb"] for result in runs)
+        print(f"{tool:20} {seconds:8.2f} s  {seconds / base:5.2f}x  peak {peak:6d} MB  equal labels {100 * same:.3f} %")
+
+
+def _in_its_own_process(tool: str, labels: Path) -> dict:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "LABELS": str(labels)}
+    environment |= {"UNPAIRED_KEEP_PAGES": "0"} if tool != "unpaired" else {}
+    command = [sys.executable, __file__, *sys.argv[1:], "--run", tool]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measured(options: argparse.Namespace) -> dict:
+    import torch
+
+    from unpaired.inference.pages import keep_pages
+    from unpaired.networks.unet import UNetConfig
+
+    keep_pages()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = UNetConfig(width=options.width).build(("ct",), 1, options.classes, 3).eval()
+    volume = np.random.default_rng(0).normal(size=options.shape).astype(np.float32)
+
+    def segment(images: torch.Tensor) -> torch.Tensor:
+        return network({"ct": images})["ct"].logits
+
+    began = time.process_time()
+    labels = _label_map(options.run, segment, volume)
+    seconds = time.process_time() - began
+    np.save(os.environ["LABELS"], labels)
+    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+
+
+def _label_map(tool: str, segment, volume: np.ndarray) -> np.ndarray:
+    import torch
+
+    from unpaired.data.case import Geometry
+    from unpaired.data.restore import restore_slabs
+    from unpaired.inference.windows import probability_slabs, whole
+
+    if tool == "monai":
+        from monai.inferers.utils import sliding_window_inference
+
+        with torch.inference_mode():
+            images = torch.from_numpy(volume)[None, None]
+            logits = sliding_window_inference(images, PATCH, 2, segment, overlap=0.5, mode="gaussian")
+        return logits[0].argmax(0).numpy().astype(np.uint8)  # type: ignore[index]
+    slabs = probability_slabs(segment, volume, patch_size=PATCH)
+    if tool == "whole":
+        return whole(slabs, len(volume)).argmax(0).numpy().astype(np.uint8)
+    unit = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))
+    crop = tuple((0, size) for size in volume.shape)
+    geometry = Geometry(volume.shape, unit, (0, 1, 2), (False, False, False), crop, volume.shape)  # type: ignore[arg-type]
+    return restore_slabs((slab.numpy() for slab in slabs), geometry)
+
+
+if __name__ == "__main__":
+    main()
