@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values, with_splits
+from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values, with_splits, without_labels
 from unpaired.data.manifest import dataset_from_json, read_dataset, write_dataset
 from unpaired.errors import InputError
 
@@ -148,6 +148,50 @@ def test_source_values_are_the_modality_s_own_and_never_collide(tmp_path: Path) 
     maps = {"merged": {"0": "background", "3": ["left kidney", "right kidney"], "4": "liver"}}
     cases = [document()["cases"][2]]
     assert parsed(tmp_path, label_maps=maps, cases=cases).source_values("t2") == [0, 4, 2, 5, 6]
+
+
+def two_readers(first: dict, second: dict, of_second: int = 1) -> Dataset:
+    """One case read with the label map "a", the others with "b"."""
+    maps = {"a": {value: (name,) for value, name in first.items()}, "b": {v: (name,) for v, name in second.items()}}
+    cases = [
+        CaseEntry(f"c{n}", f"p{n}", "ct", Path("x.nii"), Path("y.nii"), label_map="b" if n else "a")
+        for n in range(1 + of_second)
+    ]
+    return Dataset("d", ("none", "liver", "spleen"), {"ct": Modality()}, tuple(cases), maps)
+
+
+@pytest.mark.parametrize("of_second", [1, 2])
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({0: "none", 6: "liver", 1: "spleen"}, {0: "none", 1: "liver", 6: "spleen"}, [0, 1, 2]),  # swapped
+        ({0: "none", 6: "liver"}, {0: "none", 1: "spleen"}, [0, 6, 1]),  # each has what the other lacks
+        ({0: "none", 2: "liver"}, {0: "none", 7: "spleen"}, [0, 2, 7]),
+        ({0: "none", 6: "liver"}, {0: "none", 6: "liver"}, [0, 6, 2]),
+    ],
+)
+def test_source_values_do_not_depend_on_which_labeled_case_comes_first(
+    first: dict, second: dict, expected: list[int], of_second: int
+) -> None:
+    dataset = two_readers(first, second, of_second)
+    for order in permutations(dataset.cases):
+        assert replace(dataset, cases=order).source_values("ct") == expected
+    swapped = expected == [0, 1, 2]
+    clash = dataset.value_clash("ct")
+    assert (clash is not None) == swapped
+    assert not swapped or "is liver in" in str(clash) or "is spleen in" in str(clash)
+
+
+def test_a_class_that_two_label_maps_number_otherwise_has_the_number_of_most_cases() -> None:
+    tables = {0: "none", 6: "liver"}, {0: "none", 7: "liver"}
+    assert two_readers(*tables, of_second=1).source_values("ct") == [0, 6, 2], "a tie: the name decides"
+    assert two_readers(*tables, of_second=2).source_values("ct") == [0, 7, 2]
+    assert two_readers(*tables).value_clash("ct") is None, "no value stands for two things"
+
+
+def test_a_modality_without_labels_has_class_numbers() -> None:
+    dataset = two_readers({0: "none", 6: "liver"}, {0: "none", 6: "liver"})
+    assert without_labels(dataset, {"c0", "c1"}).source_values("ct") == [0, 1, 2]
 
 
 def test_identity_can_be_redefined(tmp_path: Path) -> None:

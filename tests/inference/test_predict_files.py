@@ -13,12 +13,21 @@ import torch
 
 from processes import temporary_of_a_dead_process
 from unpaired import cli
-from unpaired.data.dataset import Dataset
+from unpaired.data.content import content_hash
+from unpaired.data.dataset import Dataset, Modality
 from unpaired.data.images import read_image, write_image
 from unpaired.data.postprocess import Postprocessing
-from unpaired.inference.predict import Job, plan, predict_files, seen_in_training
+from unpaired.data.prediction_record import Source, read_record, record_path, write_record
+from unpaired.inference.predict import (
+    Job,
+    plan,
+    predict_files,
+    seen_in_training,
+    value_remarks,
+    with_sides_of,
+)
 from unpaired.inference.predictor import Ensemble, Predictor
-from unpaired.inference.record import probabilities_path, read_record, record_path
+from unpaired.inference.record import probabilities_path
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import build_method
 from unpaired.recipes.phantom import csa
@@ -64,9 +73,10 @@ def test_a_record_says_how_a_label_map_was_made(runs: list[Run], scans: Path, tm
     assert {file.name for file in tmp_path.iterdir()} == {
         "a.nii.gz", "b.nii.gz", "a.prediction.json", "b.prediction.json"
     }  # fmt: skip
-    record = read_record(record_path(tmp_path / "a.nii.gz"))
+    record = read_record(tmp_path / "a.nii.gz")
     assert record is not None
     assert (record.case, record.modality, record.uncertainty) == ("a", "ct", None)
+    assert record.image == Source(str(scans / "a.nii.gz"), content_hash(scans / "a.nii.gz"))
     assert record.settings["largest_component"] == ["LV"]
     assert record.settings["mirrored"] == [[]]
     assert record.runs == [{"folder": str(runs[0].folder), "weights": "best"}]
@@ -125,12 +135,99 @@ def test_a_label_map_made_in_another_way_is_not_taken_for_done(runs: list[Run], 
     assert predict_files(others["mirrored"], jobs).skipped == ["a", "b"]
 
 
-def test_label_maps_without_a_record_are_left_alone(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+def test_another_scan_of_the_same_name_is_not_taken_for_done(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    predictor, out = Predictor(runs[0], device="cpu"), tmp_path / "out"
+    predict_files(predictor, plan(scans, out, "ct"))
+    before = (out / "a.nii.gz").read_bytes()
+    other = tmp_path / "site_b"
+    other.mkdir()
+    (other / "a.nii.gz").write_bytes((scans / "b.nii.gz").read_bytes())
+    (other / "b.nii.gz").write_bytes((scans / "b.nii.gz").read_bytes())
+    outcome = predict_files(predictor, plan(other, out, "ct"))
+    assert outcome.skipped == ["b"], "a copy is the same scan"
+    ((name, message),) = outcome.failures
+    assert name == "a"
+    assert f"was made of another image ({scans / 'a.nii.gz'} as it was then), not of {other / 'a.nii.gz'}" in message
+    assert "--overwrite redoes it, or name another folder" in message
+    assert (out / "a.nii.gz").read_bytes() == before
+    assert predict_files(predictor, plan(other, out, "ct"), overwrite=True).written == ["a", "b"]
+    assert predict_files(predictor, plan(other, out, "ct")).skipped == ["a", "b"]
+
+
+def test_what_was_prepared_or_numbered_in_another_way_is_not_taken_for_done(
+    runs: list[Run], phantom: Dataset, scans: Path, tmp_path: Path
+) -> None:
+    jobs = plan(scans / "a.nii.gz", tmp_path / "out", "ct")
+    predict_files(Predictor(runs[0], device="cpu"), jobs)
+    for number, (part, dataset) in enumerate(
+        {
+            "preparation": replace(phantom, modalities=dict(phantom.modalities) | {"ct": Modality(clip=(-5, 5))}),
+            "label values": replace(
+                phantom, label_maps={name: {0: ("background",), 9: ("LV",)} for name in phantom.label_maps}
+            ),
+        }.items()
+    ):
+        run = Run.create(tmp_path / f"run{number}", RECIPE, dataset)
+        run.weights("best").write_bytes(runs[0].weights("best").read_bytes())
+        (failure,) = predict_files(Predictor(run, device="cpu"), jobs).failures
+        assert f"was made in another way ({part} " in failure[1]
+
+
+def test_a_record_that_does_not_say_of_which_image_is_no_proof(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    jobs = plan(scans / "a.nii.gz", tmp_path, "ct")
+    predict_files(Predictor(runs[0], device="cpu"), jobs)
+    record = read_record(jobs[0].output)
+    assert record is not None
+    write_record(replace(record, image=None), jobs[0].output)
+    (failure,) = predict_files(Predictor(runs[0], device="cpu"), jobs).failures
+    assert "was made by a version that did not note of which image" in failure[1]
+
+
+def test_sides_are_the_runs_for_its_own_scans_alone(runs: list[Run], phantom: Dataset, tmp_path: Path) -> None:
+    unsplit = replace(phantom, cases=tuple(replace(case, split=None) for case in phantom.cases))
+    assert with_sides_of(runs[0], unsplit) == phantom
+    moved, other = phantom.cases[0], phantom.cases[1]
+    for case, content in ((moved, moved.image.read_bytes()), (other, moved.image.read_bytes())):
+        (tmp_path / case.image.name).write_bytes(content)
+    cases = [replace(case, image=tmp_path / case.image.name, split=None) for case in (moved, other)]
+    sides = [case.split for case in with_sides_of(runs[0], replace(phantom, cases=tuple(cases))).cases]
+    assert sides == [moved.split, None], "another scan under the same id is another case"
+    someone_else = replace(moved, patient="another", split="validation")
+    assert with_sides_of(runs[0], replace(phantom, cases=(someone_else,))).cases == (someone_else,)
+
+
+def test_label_values_that_differ_from_the_manifests_are_said(
+    runs: list[Run], phantom: Dataset, tmp_path: Path
+) -> None:
+    group = ensemble(runs[:1])
+    jobs = plan(phantom, tmp_path, "ct", "test")
+    assert list(value_remarks(group, jobs, phantom)) == []
+    swapped = {name: {0: ("background",), 7: ("LV",)} for name in phantom.label_maps}
+    (remark,) = value_remarks(group, jobs, replace(phantom, label_maps=swapped))
+    assert remark.startswith("ct: predictions carry the run's label values (0 background, 500 LV")
+    assert "which differ for LV" in remark
+    reader = {0: ("background",), 205: ("LV",)}
+    cases = tuple(
+        replace(case, label_map="reader") if case.id == phantom.of("ct", "train")[0].id else case
+        for case in phantom.cases
+    )
+    two = replace(phantom, cases=cases, label_maps=dict(phantom.label_maps) | {"reader": reader})
+    run = Run.create(tmp_path / "two", RECIPE, two)
+    run.weights("best").write_bytes(runs[0].weights("best").read_bytes())
+    (remark,) = value_remarks(ensemble([run]), jobs, phantom)
+    assert "label maps of ct disagree: 205 is " in remark
+    assert "predictions carry class numbers: 0 background, 1 " in remark
+
+
+def test_label_maps_without_a_record_are_neither_done_nor_overwritten(
+    runs: list[Run], scans: Path, tmp_path: Path
+) -> None:
     jobs = plan(scans, tmp_path, "ct")[:1]
     predict_files(Predictor(runs[0], device="cpu"), jobs)
     record_path(jobs[0].output).unlink()
-    assert predict_files(Predictor(runs[0], device="cpu"), jobs).skipped == ["a"]
-    outcome = predict_files(ensemble(runs[:2]), jobs)
+    before = jobs[0].output.read_bytes()
+    outcome = predict_files(Predictor(runs[0], device="cpu"), jobs)
+    assert jobs[0].output.read_bytes() == before
     assert "without a record of how it was made; --overwrite" in outcome.failures[0][1]
     record_path(jobs[0].output).write_text("{}")
     assert "expected a record of schema 1" in predict_files(Predictor(runs[0], device="cpu"), jobs).failures[0][1]

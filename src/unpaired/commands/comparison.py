@@ -145,6 +145,8 @@ def _scorer(
     from unpaired.scores.label_values import parse_classes
 
     if is_manifest(reference):
+        if classes is not None:
+            raise InputError("a manifest says itself what its label values mean; leave --classes out")
         dataset = read_dataset(reference)
         side = split or ("test" if (reference / "recipe.json").is_file() else None)
         return lambda predictions: evaluate_dataset(dataset, predictions, side, scoring, workers)

@@ -20,10 +20,12 @@ from unpaired.errors import InputError
 
 if TYPE_CHECKING:
     from unpaired.data.dataset import Dataset
+    from unpaired.scores.reading import Reading
     from unpaired.scores.scores import Evaluation
     from unpaired.scores.scoring import Scoring
 
 Tolerances = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MM|CLASS=MM")]
+ClassNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")]
 ScoreNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
 Presets = tuple[Literal["csa", "ssc", "transunet", "amos"], ...]
 
@@ -35,6 +37,9 @@ def evaluate(
     *,
     out: OptionalPath = None,
     classes: OptionalText = None,
+    prediction_classes: OptionalText = None,
+    only: ClassNames = (),
+    others: Literal["refuse", "background", "ignore"] = "refuse",
     split: OptionalText = None,
     policy: Literal["diagonal", "excluded"] = "diagonal",
     surface: Literal["voxel", "area"] = "voxel",
@@ -52,7 +57,12 @@ def evaluate(
         predictions: Folder of label maps named like the case (or, for folders, like the reference).
         reference: A manifest, a run folder (its test cases), or a folder of label maps.
         out: Folder for scores.csv, patients.csv and scores.json (default: `evaluation` beside the predictions).
-        classes: For a folder of references: "1:LV,2:myo".
+        classes: For a folder of references, what values mean: "1:LV,2:myo". "4:background" is no structure, and voxels
+            whose reference is "5:ignore" count for nothing.
+        prediction_classes: What the predictions' values mean, if not what the references' do and if no record beside a
+            prediction says it: "5:liver,1:spleen".
+        only: Score these classes alone, such as liver spleen.
+        others: What values are that nothing names: refused (the case fails), background, or, in references, ignored.
         split: Only this side of a manifest's cases.
         policy: What a missed structure's distance is: the image's diagonal, or left out (always counted).
         surface: Distances between surface voxels, or between surface elements weighted by their area.
@@ -62,6 +72,8 @@ def evaluate(
         json: Print everything as one JSON value instead of a table; also what is wrong with the input.
         workers: Threads.
     """
+    from unpaired.scores.label_values import parse_classes
+    from unpaired.scores.reading import Reading
     from unpaired.scores.scoring import Scoring, parse_tolerances
 
     out = out or predictions.parent / "evaluation"
@@ -70,7 +82,8 @@ def evaluate(
         everyone, own = parse_tolerances(tolerance)
         scoring = Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, preset)
         dataset, side = _dataset(reference, split)
-        evaluation = _score(predictions, dataset or reference, side, classes, scoring, workers)
+        reading = Reading(only, others, None if prediction_classes is None else parse_classes(prediction_classes))
+        evaluation = _score(predictions, dataset or reference, side, classes, scoring, reading, workers)
         if not evaluation.scores:
             raise _nothing_scored(evaluation)
         return _write_and_show(
@@ -97,16 +110,22 @@ def _score(
     side: str | None,
     classes: str | None,
     scoring: "Scoring",
+    reading: "Reading",
     workers: int,
 ) -> "Evaluation":
     from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
     from unpaired.scores.label_values import parse_classes
 
     if not isinstance(reference, Path):
-        return evaluate_dataset(reference, predictions, split=side, scoring=scoring, workers=workers)
+        if classes is not None:
+            raise InputError(
+                "a manifest says itself what its label values mean; --prediction-classes says it of predictions that "
+                "have other values and no record"
+            )
+        return evaluate_dataset(reference, predictions, side, scoring, workers, reading)
     if classes is None:
         raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
-    return evaluate_folders(predictions, reference, parse_classes(classes), scoring=scoring, workers=workers)
+    return evaluate_folders(predictions, reference, parse_classes(classes), scoring, workers, reading=reading)
 
 
 def _shown(evaluation: "Evaluation", show: tuple[str, ...], tolerances: bool) -> tuple[str, ...]:

@@ -45,12 +45,13 @@ def partners(
     from rich.console import Console
 
     from unpaired.data.manifest import read_dataset
+    from unpaired.inference.predict import with_sides_of
     from unpaired.inference.predictor import Predictor
-    from unpaired.studies.partners.study import study_partners, with_sides_of, write_partner_study
+    from unpaired.studies.partners.study import study_partners, write_partner_study
     from unpaired.studies.partners.tables import conclusion, terminal, to_json
 
     predictor = Predictor(run, weights, device)
-    dataset = with_sides_of(predictor, read_dataset(manifest))
+    dataset = with_sides_of(predictor.run, read_dataset(manifest))
     with Console(stderr=True).status("predicting") as status:  # shows nothing where stderr is no terminal
         found = study_partners(predictor, dataset, split, partners, seed, status.update)
     write_partner_study(found, out)

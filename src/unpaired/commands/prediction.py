@@ -46,22 +46,20 @@ def predict(
         probabilities: Save class probabilities too, as 4-D NIfTI in the folder `probabilities` of the label maps.
         overwrite: Redo what is there.
     """
-    from unpaired.data.dataset import with_splits
     from unpaired.data.manifest import is_manifest, read_dataset
     from unpaired.data.postprocess import parse_largest_component
-    from unpaired.inference.predict import plan, predict_files, seen_in_training
+    from unpaired.inference.predict import plan, predict_files, seen_in_training, value_remarks, with_sides_of
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.runs.run import Run
 
     trained = Run.open(run)
-    source = images
-    if is_manifest(images):
-        sides = {case.id: case.split for case in trained.dataset.cases if case.split}
-        source = with_splits(read_dataset(images), sides)
-    jobs = plan(source, out, modality, split)
+    dataset = with_sides_of(trained, read_dataset(images)) if is_manifest(images) else None
+    jobs = plan(dataset or images, out, modality, split)
     postprocessing = None if largest_component is None else parse_largest_component(largest_component)
     runs = [trained, *(Run.open(other) for other in also)]
     ensemble = Ensemble([Predictor(each, weights, device, postprocessing, mirror, mirror_anyway) for each in runs])
+    for remark in value_remarks(ensemble, jobs, dataset):
+        print(f"note: {remark}", file=sys.stderr)
     for folder, names in seen_in_training(ensemble, jobs) if also else ():
         listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
         print(f"warning: {folder} was trained on {listed}: agreement and scores flatter there", file=sys.stderr)

@@ -1,5 +1,6 @@
 """A dataset: its classes, its modalities and what each case's label values stand for. Files are read elsewhere."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -92,24 +93,49 @@ class Dataset:
         return (*((number,) for number in range(len(self.classes))), *sorted(sets))
 
     def source_values(self, modality: str) -> list[int]:
-        """For each class, the value that files of this modality use for it (for writing predictions).
+        """For each class, the value that predictions of this modality are written with: its label files' own.
 
-        The first label map used by a case of the modality decides; a class without a value of its own there is
-        written as its class number, or as the next free value if that number is taken.
+        The label maps of all the modality's labeled cases decide together, whichever comes first: a class has the value
+        that the map of most cases gives it (a tie: the map whose name comes first in the alphabet). A class without a
+        value of its own is written as its class number, or as the next free value if that number is taken. Where one
+        value stands for different things in two of the maps (`value_clash`), predictions carry class numbers.
         """
-        entries = [case for case in self.of(modality) if case.label is not None] or list(self.cases)
-        table = self.label_map_of(entries[0])
+        if self.value_clash(modality) is not None:
+            return list(range(len(self.classes)))
         own: dict[str, int] = {}
-        for value, names in table.items():
-            if len(names) == 1:
-                own.setdefault(names[0], value)
+        taken: set[int] = set()
+        for table in self._tables(modality).values():
+            taken |= set(table)
+            for value, names in table.items():
+                if len(names) == 1:
+                    own.setdefault(names[0], value)
         values: list[int] = []
         for number, name in enumerate(self.classes):
             value = own.get(name, number)
-            while name not in own and (value in table or value in values):
+            while name not in own and (value in taken or value in values):
                 value += 1
             values.append(value)
         return values
+
+    def value_clash(self, modality: str) -> str | None:
+        """Which value means different things in two label maps of a modality's labeled cases: one line, or None."""
+        meanings: dict[int, tuple[str, tuple[str, ...]]] = {}
+        for label_map, table in self._tables(modality).items():
+            for value, names in table.items():
+                other, known = meanings.setdefault(value, (label_map, names))
+                if set(known) != set(names):
+                    return (
+                        f"label maps of {modality} disagree: {value} is {' or '.join(known)} in {other} and "
+                        f"{' or '.join(names)} in {label_map}"
+                    )
+        return None
+
+    def _tables(self, modality: str) -> dict[str, Mapping[int, tuple[str, ...]]]:
+        """The label maps of a modality's labeled cases, those of more cases first, then by name."""
+        labeled = self.of(modality, labeled=True)
+        count = Counter(case.label_map for case in labeled)
+        tables = {case.label_map: self.label_map_of(case) for case in labeled}
+        return {name: tables[name] for name in sorted(tables, key=lambda name: (-count[name], name))}
 
 
 def encode_values(dataset: Dataset, case: CaseEntry) -> dict[int, tuple[int, ...]]:

@@ -9,9 +9,10 @@ import numpy as np
 from unpaired.data.case import Geometry
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import Image, read_image, read_label_map
+from unpaired.data.prediction_record import read_record
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError
-from unpaired.scores.evaluate import prediction_values, translate
+from unpaired.scores.label_values import prediction_values, translate
 
 UNKNOWN = -1
 
@@ -62,8 +63,11 @@ def read_case_files(dataset: Dataset, case: CaseEntry, prediction: Path | None) 
 
 
 def read_prediction(dataset: Dataset, case: CaseEntry, image: Image, path: Path) -> np.ndarray:
-    """A case's predicted label map as class numbers. InputError if it can't be read or isn't on the image's grid."""
-    return _label_map(image, path, prediction_values(dataset, case))
+    """A case's predicted label map as class numbers, by the record beside it if there is one.
+
+    Raises InputError if it can't be read, isn't on the image's grid, or shows a class that the dataset doesn't have.
+    """
+    return _label_map(image, path, prediction_values(dataset, case, read_record(path)))
 
 
 def read_case_view(dataset: Dataset, case: CaseEntry, prediction: Path | None) -> CaseView:

@@ -7,22 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from unpaired.data.dataset import Dataset
+from unpaired.data.content import content_hash
+from unpaired.data.dataset import CaseEntry, Dataset, with_splits
 from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, read_image, write_image
+from unpaired.data.prediction_record import Source, read_record, write_record
 from unpaired.data.probability_maps import write_probabilities
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.files import clear_leftovers
 from unpaired.inference.predictor import Ensemble, Predictor
-from unpaired.inference.record import (
-    make_record,
-    probabilities_path,
-    read_record,
-    record_path,
-    recorded_uncertainty,
-    settings_of,
-    write_record,
-)
+from unpaired.inference.record import make_record, probabilities_path, recorded_uncertainty, settings_of, values_of
+from unpaired.runs.run import Run
 from unpaired.scores.trust.uncertainty import measure_uncertainty, write_uncertainty
 
 
@@ -104,7 +99,8 @@ def predict_files(
     too. Where several predictions are averaged (mirrored ones, several runs), the records say how far they agree, and
     `uncertainty.csv` and `uncertainty.json` in the outputs' folder say it for all its cases.
 
-    A label map that was made in another way is a failure of its case, never overwritten unasked. Raises InputError
+    A label map that was made of another image (by content) or in another way, or by nobody knows whom because it has
+    no record, is a failure of its case, never taken for done and never overwritten unasked. Raises InputError
     before anything is written if a job's modality is unknown to a run, and `UnwritableError` when the disk is full.
     """
     ensemble = predictor if isinstance(predictor, Ensemble) else Ensemble([predictor])
@@ -131,6 +127,51 @@ def predict_files(
     return outcome
 
 
+def with_sides_of(run: Run, dataset: Dataset) -> Dataset:
+    """The dataset with the sides that a run was trained with; cases that the run doesn't know keep their own.
+
+    A case is the run's if id, patient and modality are and if its image is: at the same place, or, where the run's
+    image still lies elsewhere, of the same content. Another study may well have a case of that name.
+    """
+    known = {case.id: case for case in run.dataset.cases if case.split is not None}
+    sides = {
+        case.id: known[case.id].split or ""
+        for case in dataset.cases
+        if case.id in known and _is_same_scan(case, known[case.id])
+    }
+    return with_splits(dataset, sides)
+
+
+def _is_same_scan(case: CaseEntry, known: CaseEntry) -> bool:
+    if (case.patient, case.modality) != (known.patient, known.modality):
+        return False
+    if case.image.resolve() == known.image.resolve() or not (case.image.is_file() and known.image.is_file()):
+        return True
+    return content_hash(case.image) == content_hash(known.image)
+
+
+def value_remarks(ensemble: Ensemble, jobs: Sequence[Job], dataset: Dataset | None = None) -> Iterator[str]:
+    """A line for every modality whose label maps carry other numbers than a person may expect, and what they are.
+
+    That is where the run's own label maps contradict each other, and where `dataset`, which lists the images, uses
+    other numbers than the run's.
+    """
+    for modality in dict.fromkeys(job.modality for job in jobs):
+        values = values_of(ensemble, modality)
+        listed = ", ".join(f"{value} {name}" for name, value in values.items())
+        clash = ensemble.predictors[0].run.dataset.value_clash(modality)
+        if clash is not None:
+            yield f"{clash}; predictions carry class numbers: {listed}"
+        elif dataset is not None and modality in dataset.modalities and dataset.of(modality, labeled=True):
+            theirs = dict(zip(dataset.classes, dataset.source_values(modality), strict=True))
+            differing = [name for name, value in values.items() if theirs.get(name, value) != value]
+            if differing:
+                yield (
+                    f"{modality}: predictions carry the run's label values ({listed}), not those of {dataset.name}, "
+                    f"which differ for {', '.join(differing)}; evaluate reads each prediction's record"
+                )
+
+
 def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path, list[str]]]:
     """For each run that was trained or validated on some of the jobs' images (by path): its folder, the jobs' names."""
     found = []
@@ -152,6 +193,7 @@ def _predict_unless_done(job: Job, ensemble: Ensemble, probabilities: bool, over
 
 def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> None:
     """Segment one image and write all there is about it; the label map comes last, so where it is, the rest is too."""
+    source = Source(str(job.image), content_hash(job.image))  # before it is read: what comes later shows as another
     image = read_image(job.image)
     found = ensemble.segment_case(image, job.modality, keep_probabilities=probabilities)
     uncertainty = None
@@ -165,30 +207,39 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> None:
         write_probabilities(
             probabilities_path(job.output), found.probabilities(), image.array.shape, image.affine, ensemble.classes
         )
-    write_record(make_record(ensemble, job.name, job.modality, uncertainty), job.output)
+    write_record(make_record(ensemble, job.name, job.modality, source, uncertainty), job.output)
     write_image(job.output, ensemble.source_values(found.label_map, job.modality), image.affine)
 
 
 def _is_done(job: Job, ensemble: Ensemble, probabilities: bool) -> bool:
-    """Whether a job's files are there. InputError if its label map is there but was made in another way."""
+    """Whether a job's files are there. InputError if its label map is there but made of other things."""
     if not job.output.exists():
         return False
-    record = read_record(record_path(job.output))
-    if record is None:
-        if ensemble.size == 1 and not probabilities:
-            return True  # of a version without records, or of another tool
-        raise InputError(
-            f"{job.output} is there without a record of how it was made; --overwrite redoes it, or name another folder"
-        )
-    settings = settings_of(ensemble) | {"modality": job.modality}
-    made = record.settings | {"modality": record.modality}
-    for name, value in settings.items():
-        if made.get(name) != value:
-            raise InputError(
-                f"{job.output} was made in another way ({name} {made.get(name)} there, {value} here); --overwrite "
-                "redoes it, or name another folder"
-            )
+    difference = _difference(job, ensemble)
+    if difference is not None:
+        raise InputError(f"{job.output} {difference}; --overwrite redoes it, or name another folder")
     return not probabilities or probabilities_path(job.output).is_file()
+
+
+def _difference(job: Job, ensemble: Ensemble) -> str | None:
+    """What sets the label map that is there apart from the one that would be made now; None if nothing does."""
+    record = read_record(job.output)
+    if record is None:
+        return "is there without a record of how it was made"
+    if record.image is None:
+        return "was made by a version that did not note of which image"
+    if record.image.sha256 != content_hash(job.image):
+        return f"was made of another image ({record.image.file} as it was then), not of {job.image}"
+    made = {**record.settings, "modality": record.modality, "label values": dict(record.values)}
+    wanted = {
+        "modality": job.modality,
+        **settings_of(ensemble, job.modality),
+        "label values": values_of(ensemble, job.modality),
+    }
+    for name, value in wanted.items():
+        if made.get(name) != value:
+            return f"was made in another way ({name} {made.get(name)} there, {value} here)"
+    return None
 
 
 def _file_job(file: Path, modality: str, output: Path) -> Job:

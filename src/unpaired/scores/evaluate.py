@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from unpaired.data.dataset import CaseEntry, Dataset, encode_values
-from unpaired.data.images import read_label_map
+from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.scores.case_scores import DEFAULT, CaseInfo, evaluate_case
+from unpaired.scores.case_scores import DEFAULT
 from unpaired.scores.freshness import scored_files
-from unpaired.scores.label_values import not_annotated, prediction_values, translate
-from unpaired.scores.pairs import label_files, one_file, require_a_match, require_one_grid, stranger
+from unpaired.scores.pairs import label_files, require_a_match, stranger
+from unpaired.scores.reading import AS_NAMED, Reading
+from unpaired.scores.references import DatasetReferences, FolderReferences
 from unpaired.scores.scores import Evaluation, Failure, Score, ScoredFiles
 from unpaired.scores.scoring import Scoring
 
@@ -35,14 +35,20 @@ class Task:
 
 
 def evaluate_dataset(
-    dataset: Dataset, predictions: Path, split: str | None = "test", scoring: Scoring = DEFAULT, workers: int = 0
+    dataset: Dataset,
+    predictions: Path,
+    split: str | None = "test",
+    scoring: Scoring = DEFAULT,
+    workers: int = 0,
+    reading: Reading = AS_NAMED,
 ) -> Evaluation:
     """Score the folder `predictions` (files `<case id>.nii.gz`) against the labeled cases of a split (None: all).
 
-    Predictions lie on the reference's own grid and carry the source's label values. A class that was not annotated in
-    a case is not applicable there. `workers` threads (0: one per core). Raises InputError if there is nothing to score;
-    a missing, unreadable or unfitting file is a `Failure` of its case, and so is a file that is named like no case of
-    the dataset. Files of the dataset's other cases are left alone.
+    Predictions lie on the reference's own grid. What their values mean is said by the record beside each, else by
+    `reading.predictions`; without both they carry the values of the case's own label map. A class that was not
+    annotated in a case is not applicable there. `workers` threads (0: one per core). Raises InputError if there is
+    nothing to score; a missing, unreadable or unfitting file is a `Failure` of its case, and so is a file that is named
+    like no case of the dataset. Files of the dataset's other cases are left alone.
     """
     if not predictions.is_dir():
         raise InputError(f"expected a folder of predictions, found none at {predictions}; run `unpaired predict` first")
@@ -51,33 +57,18 @@ def evaluate_dataset(
         where = "" if split is None else f" in split {split!r}"
         raise InputError(f"dataset {dataset.name}: no labeled case{where}, so there is nothing to score")
     scoring.require_classes(dataset.classes[1:])
+    wanted = reading.wanted(dataset.classes[1:])
     files = label_files(predictions, "predictions")
     require_a_match(files, [case.id for case in cases], predictions, "a case to score")
-    sets = dataset.label_sets()
-    numbers = {members: index for index, members in enumerate(sets)}
-
-    def score(case: CaseEntry, pool: Executor | None) -> list[Score]:
-        assert case.label is not None  # `labeled=True` above
-        path = one_file(files, case.id, predictions, "prediction", "run `unpaired predict` for this case")
-        encoded = encode_values(dataset, case)
-        reference = read_label_map(case.label)
-        prediction = read_label_map(path)
-        require_one_grid(prediction, reference, path, case.label)
-        truth = translate(reference.array, {value: numbers[members] for value, members in encoded.items()}, case.label)
-        predicted = translate(prediction.array, prediction_values(dataset, case), path)
-        info = CaseInfo(case.id, case.patient, case.modality, not_annotated(dataset, case))
-        return evaluate_case(predicted, truth, reference.spacing_mm, dataset.classes, info, sets, scoring, pool)
-
+    references = DatasetReferences(dataset, predictions, files, scoring, reading, wanted)
     known = [case.id for case in dataset.cases]
     strangers = [
-        Failure(name, stranger(found[0].name, known, predictions, f"case of dataset {dataset.name}"))
-        for name, found in files.items()
+        Failure(name, stranger(paths[0].name, known, predictions, f"case of dataset {dataset.name}"))
+        for name, paths in files.items()
         if name not in known
     ]
-    tasks = {
-        case.id: Task(lambda pool, case=case: score(case, pool), _only(files, case.id), case.label) for case in cases
-    }
-    return _evaluate(tasks, scoring, workers, strangers)
+    tasks = {case.id: Task(partial(references.score, case), _only(files, case.id), case.label) for case in cases}
+    return _evaluate(tasks, predictions, scoring, reading, workers, strangers)
 
 
 def evaluate_folders(
@@ -87,42 +78,34 @@ def evaluate_folders(
     scoring: Scoring = DEFAULT,
     workers: int = 0,
     modality: str = "all",
+    reading: Reading = AS_NAMED,
 ) -> Evaluation:
     """Score two folders of label maps that have equal file names; `classes` names the label values ({1: "LV"}).
 
-    Value 0 is background unless named; a value that is neither is a failure of its case, and so is a file without its
-    partner on the other side. The case and the patient are the file's name. Raises InputError if there is nothing to
-    score.
+    Value 0 is background, and so is any that is called "background"; voxels whose reference has a value called "ignore"
+    are in no mask. A value that nothing names is a failure of its case unless `reading.others` says what it is, and so
+    is a file without its partner on the other side. A prediction with a record is read by that. The case and the
+    patient are the file's name. Raises InputError if there is nothing to score.
     """
-    ours, theirs = label_files(predictions, "predictions"), label_files(references, "references")
-    foreground = {value: name for value, name in classes.items() if value != 0}
-    if not foreground or len(set(foreground.values())) != len(foreground):
-        raise InputError(f"expected classes such as 1:LV,2:myo, each name once, got {dict(classes)}")
-    scoring.require_classes(foreground.values())
-    require_a_match(ours, list(theirs), predictions, f"one of {references}")
-    table = {0: 0} | {value: number for number, value in enumerate(foreground, start=1)}
-    names = (classes.get(0, "background"), *foreground.values())
-
-    def score(name: str, pool: Executor | None) -> list[Score]:
-        advice = "each case needs a prediction and a reference"
-        path = one_file(ours, name, predictions, "prediction", advice)
-        reference_path = one_file(theirs, name, references, "reference", advice)
-        prediction, reference = read_label_map(path), read_label_map(reference_path)
-        require_one_grid(prediction, reference, path, reference_path)
-        predicted = translate(prediction.array, table, path)
-        truth = translate(reference.array, table, reference_path)
-        info = CaseInfo(name, name, modality)
-        return evaluate_case(predicted, truth, reference.spacing_mm, names, info, scoring=scoring, pool=pool)
-
+    predicted, referenced = label_files(predictions, "predictions"), label_files(references, "references")
+    pairs = FolderReferences(predictions, references, predicted, referenced, classes, modality, scoring, reading)
+    scoring.require_classes(pairs.names[1:])
+    _ = pairs.wanted  # refuse a class that isn't there before any file is read
+    require_a_match(predicted, list(referenced), predictions, f"one of {references}")
     tasks = {
-        name: Task(lambda pool, name=name: score(name, pool), _only(ours, name), _only(theirs, name))
-        for name in sorted({*ours, *theirs})
+        name: Task(partial(pairs.score, name), _only(predicted, name), _only(referenced, name))
+        for name in sorted({*predicted, *referenced})
     }
-    return _evaluate(tasks, scoring, workers)
+    return _evaluate(tasks, predictions, scoring, reading, workers)
 
 
 def _evaluate(
-    tasks: Mapping[str, Task], scoring: Scoring, workers: int, strangers: list[Failure] | None = None
+    tasks: Mapping[str, Task],
+    predictions: Path,
+    scoring: Scoring,
+    reading: Reading,
+    workers: int,
+    strangers: Sequence[Failure] = (),
 ) -> Evaluation:
     """Run the cases in threads: reading, decompressing and the search for distances let go of Python's lock."""
     if workers < 0:
@@ -143,20 +126,22 @@ def _evaluate(
 
         done = list(stack.enter_context(ThreadPoolExecutor(workers)).map(scored, tasks.items()))
     scores = [score for _, result in done if not isinstance(result, Failure) for score in result]
-    failures = [result for _, result in done if isinstance(result, Failure)] + (strangers or [])
+    failures = [result for _, result in done if isinstance(result, Failure)]
     return Evaluation(
         scores,
-        failures,
+        [*failures, *strangers],
         scoring.policy,
         scoring.surface,
         scoring.tolerances_mm,
         scoring.class_tolerances_mm,
         scoring.presets,
         tuple(known for known, _ in done),
+        reading.remarks(),
+        predictions.resolve().as_posix(),
     )
 
 
 def _only(files: Mapping[str, Sequence[Path]], name: str) -> Path | None:
     """The file called `name`; None if there is none, or several."""
-    found = files.get(name, ())
-    return found[0] if len(found) == 1 else None
+    paths = files.get(name, ())
+    return paths[0] if len(paths) == 1 else None

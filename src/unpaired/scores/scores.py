@@ -106,6 +106,8 @@ class Evaluation:
     tolerances_mm: for which there is an NSD column; class_tolerances_mm: each class's own, column "nsd@own".
     presets: the other protocols that have columns of their own.
     files: what each case was scored from, also where that failed (empty: not known).
+    remarks: sentences about how label values were read, where that wasn't the usual way.
+    predictions: the folder of the label maps that were scored (empty: not known).
     """
 
     scores: list[Score]
@@ -116,6 +118,8 @@ class Evaluation:
     class_tolerances_mm: Mapping[str, float] = field(default_factory=dict, hash=False)
     presets: tuple[str, ...] = ()
     files: tuple[ScoredFiles, ...] = ()
+    remarks: tuple[str, ...] = ()
+    predictions: str = ""
 
     @property
     def modalities(self) -> list[str]:

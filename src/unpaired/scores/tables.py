@@ -84,7 +84,7 @@ def definitions(evaluation: Evaluation) -> str:
     if evaluation.class_tolerances_mm:
         own = ", ".join(f"{name} {tolerance:g}" for name, tolerance in evaluation.class_tolerances_mm.items())
         text += f" NSD own: each class at its own tolerance in mm ({own})."
-    return " ".join([text, *(PRESETS[name] for name in evaluation.presets)])
+    return " ".join([text, *evaluation.remarks, *(PRESETS[name] for name in evaluation.presets)])
 
 
 AREA = ", elements weighted by their area"
@@ -154,6 +154,8 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
         "class_tolerances_mm": dict(evaluation.class_tolerances_mm),
         "presets": list(evaluation.presets),
         "definitions": definitions(evaluation),
+        "remarks": list(evaluation.remarks),
+        "predictions": evaluation.predictions,
         "summary": [asdict(row) for row in summary_rows(evaluation)],
         "patients": [_unit_document(row) for row in unit_rows(evaluation, "patient")],
         "cases": [_unit_document(row) for row in unit_rows(evaluation, "case")],
@@ -186,6 +188,8 @@ def read_evaluation(folder: Path) -> Evaluation:
             document["class_tolerances_mm"],
             tuple(document["presets"]),
             tuple(ScoredFiles(**files) for files in document.get("files", ())),  # newer than this schema
+            tuple(document.get("remarks", ())),
+            document.get("predictions", ""),
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not the scores of this version ({error}); run `unpaired evaluate` again") from error

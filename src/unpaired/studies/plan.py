@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.comparison.contenders import parse_contender, predictions_of
-from unpaired.data.dataset import CaseEntry, Dataset, with_splits
+from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.errors import InputError
+from unpaired.inference.predict import with_sides_of
 from unpaired.networks.network import Network
 from unpaired.recipe import build_method
 from unpaired.runs.run import Run
@@ -128,7 +129,7 @@ def common_dataset(runs: Mapping[str, Run], data: Dataset | None) -> Dataset:
                 f"run {name} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
                 f"{', '.join(dataset.classes)}; look at runs of one dataset"
             )
-    return dataset if data is None else with_splits(data, {case.id: case.split or "" for case in first.dataset.cases})
+    return dataset if data is None else with_sides_of(first, data)
 
 
 def require_unseen(name: str, run: Run, cases: Mapping[str, Sequence[CaseEntry]], split: str) -> None:

@@ -234,3 +234,14 @@ def test_processes_find_the_same(clean: Dataset) -> None:
     alone = verify(clean)
     assert alone
     assert verify(clean, workers=2) == alone
+
+
+def test_two_readers_of_one_modality_whose_numbers_mean_different_organs(clean: Dataset) -> None:
+    a = {0: ("background",), 1: ("left kidney",), 2: ("right kidney",), 3: ("liver",)}
+    b = {0: ("background",), 2: ("left kidney",), 1: ("right kidney",), 3: ("liver",)}
+    label = clean.cases[0].label
+    assert label is not None
+    write_image(label, np.array([0, 2, 1, 3], np.uint8)[organs()], SPACING)
+    finding = only(verify(changed(replace(clean, label_maps={"a": a, "b": b, "identity": a}), 0, label_map="b")))
+    assert (finding.severity, finding.rule) == ("warning", "label-values")
+    assert "label maps of ct disagree: 2 is right kidney in identity and left kidney in b" in finding.message

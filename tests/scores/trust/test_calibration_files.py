@@ -1,7 +1,6 @@
 """Calibration of files: against counts from the arrays, resistant to broken cases, written and read back."""
 
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_label_map
+from unpaired.data.prediction_record import Record, write_record
 from unpaired.data.probability_maps import read_probabilities, write_probabilities
 from unpaired.errors import InputError
 from unpaired.scores.trust.calibration import count_bins
@@ -76,7 +76,7 @@ def test_bad_cases_are_failures_of_their_own(phantom: Dataset, tmp_path: Path) -
     folder = tmp_path / "probabilities"
     (folder / f"{first}.nii.gz").unlink()
     write_probabilities(folder / f"{second}.nii.gz", np.full((2, 3, 3, 3), 0.5), (3, 3, 3), np.eye(4), ("a", "b"))
-    (tmp_path / f"{third}.prediction.json").write_text(json.dumps({"values": {"background": 0, "liver": 1}}))
+    write_record(Record(third, "lge", None, {}, [], {"background": 0, "liver": 1}), tmp_path / f"{third}.nii.gz")
     found = calibrate_dataset(phantom, tmp_path)
     messages = {failure.case: failure.message for failure in found.failures}
     assert "found no file" in messages[first]

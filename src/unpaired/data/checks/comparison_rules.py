@@ -21,7 +21,7 @@ LABELED_CASES = 2
 
 def comparison_findings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     """Every rule that a dataset breaks as a whole, from the facts of all its cases in manifest order."""
-    for rule in (_patients, _duplicates, _spacings, _organ_sizes, _labeled):
+    for rule in (_patients, _duplicates, _spacings, _organ_sizes, _label_values, _labeled):
         yield from rule(dataset, facts)
 
 
@@ -110,6 +110,15 @@ def _size_ratio(classes: Sequence[str], first: Sequence[Facts], second: Sequence
         if min(medians) > 0:
             logs.append(np.log(medians[0] / medians[1]))
     return float(np.exp(np.mean(logs))) if logs else None
+
+
+def _label_values(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """Two readers of one modality whose numbers mean different organs: read rightly, but nobody's eye would see it."""
+    for modality in dataset.modalities:
+        clash = dataset.value_clash(modality)
+        if clash is not None:
+            text = f"{clash}; make sure that each case names its own, and expect class numbers in predictions"
+            yield Finding("warning", "label-values", None, None, text)
 
 
 def _labeled(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
+from unpaired.data.prediction_record import read_record
 from unpaired.data.probability_maps import read_probabilities
 from unpaired.errors import InputError
 from unpaired.failures import attempt
@@ -122,14 +123,12 @@ def _calibrate(dataset: Dataset, case: CaseEntry, predictions: Path, margin_mm: 
 
 def _require_classes(dataset: Dataset, case: CaseEntry, predictions: Path, count: int, path: Path) -> None:
     """InputError unless the probabilities are of the dataset's classes: by the prediction's record, else by number."""
-    record = predictions / f"{case.id}.prediction.json"
-    if record.is_file():
-        values = read_json(record, "predict this case again").get("values", {})
-        if tuple(values) != tuple(dataset.classes):
-            raise InputError(
-                f"{path}: its classes are {', '.join(values)}, the dataset's {', '.join(dataset.classes)}; "
-                "judge it against the dataset that it was trained on"
-            )
+    record = read_record(predictions / path.name)
+    if record is not None and tuple(record.values) != tuple(dataset.classes):
+        raise InputError(
+            f"{path}: its classes are {', '.join(record.values)}, the dataset's {', '.join(dataset.classes)}; "
+            "judge it against the dataset that it was trained on"
+        )
     if count != len(dataset.classes):
         raise InputError(
             f"{path}: expected {len(dataset.classes)} classes ({', '.join(dataset.classes)}), got {count}; "

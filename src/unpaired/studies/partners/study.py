@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unpaired.data.case import UnlabeledCase
-from unpaired.data.dataset import CaseEntry, Dataset, with_splits
+from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
 from unpaired.errors import InputError
 from unpaired.failures import attempt
@@ -63,11 +63,6 @@ def labeled_cases(predictor: Predictor, dataset: Dataset, split: str) -> list[Ca
     return cases
 
 
-def with_sides_of(predictor: Predictor, dataset: Dataset) -> Dataset:
-    """The dataset with the sides that the run was trained with; cases that the run doesn't know keep theirs."""
-    return with_splits(dataset, {case.id: case.split for case in predictor.run.dataset.cases if case.split})
-
-
 def kept_scans(predictor: Predictor) -> Callable[[CaseEntry], UnlabeledCase]:
     """`prepare_scan` that remembers the last scans, since one partner serves several cases."""
 
@@ -88,8 +83,8 @@ def study_partners(
 ) -> PartnerStudy:
     """Predict and score every labeled case of a side in each form; see `studies.partners.scores`.
 
-    `dataset` has the run's sides (`with_sides_of`). Raises InputError before any network runs if the run knows one
-    modality only, if there is no case, or no partner for one; and if not a single case could be read.
+    `dataset` has the run's sides (`inference.predict.with_sides_of`). Raises InputError before any network runs if the
+    run knows one modality only, if there is no case, or no partner for one; and if not a single case could be read.
     """
     cases = labeled_cases(predictor, dataset, split)
     modalities = predictor.run.modalities

@@ -1,0 +1,64 @@
+"""The record beside a label map comes back, and one that is damaged is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from unpaired.data.prediction_record import Record, Source, read_record, record_path, write_record
+from unpaired.errors import InputError
+
+RECORD = Record(
+    "p1",
+    "ct",
+    Source("ct/p1.nii.gz", "ab" * 32),
+    {"weights": ["0123"], "mirrored": [[]]},
+    [{"folder": "runs/a", "weights": "best"}],
+    {"background": 0, "liver": 6},
+    {"classes": []},
+)
+
+
+def test_a_record_comes_back(tmp_path: Path) -> None:
+    label_map = tmp_path / "p1.nii.gz"
+    assert read_record(label_map) is None
+    write_record(RECORD, label_map)
+    assert record_path(label_map).name == "p1.prediction.json"
+    assert read_record(label_map) == RECORD
+
+
+def test_a_record_of_a_version_that_noted_no_image_is_read(tmp_path: Path) -> None:
+    write_record(RECORD, tmp_path / "p1.nii")
+    path = record_path(tmp_path / "p1.nii")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["image"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    record = read_record(tmp_path / "p1.nii")
+    assert record is not None
+    assert (record.image, record.values) == (None, {"background": 0, "liver": 6})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 9},
+        {"values": {}},
+        {"values": {"background": 0, "liver": "6"}},
+        {"values": {"background": 0, "liver": 0}},
+        {"values": [0, 1]},
+        {"values": {"background": False}},
+        {"settings": 3},
+        {"runs": [1]},
+        {"image": "scan.nii"},
+        {"image": {"file": "scan.nii"}},
+        {"uncertainty": 7},
+        {"case": None, "runs": None},
+    ],
+)
+def test_a_damaged_record_is_one_line(tmp_path: Path, change: dict) -> None:
+    write_record(RECORD, tmp_path / "p1.nii.gz")
+    path = record_path(tmp_path / "p1.nii.gz")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    with pytest.raises(InputError, match=r"p1\.prediction\.json.*predict this case again") as caught:
+        read_record(tmp_path / "p1.nii.gz")
+    assert "\n" not in str(caught.value)
