@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import stat
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +14,6 @@ from unpaired import cli
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image, read_label_map, write_image
-from unpaired.networks.adapt import find_factory
 from unpaired.recipes import all_recipes
 
 RECIPE = "phantom/msbn"
@@ -46,26 +44,6 @@ def label_maps_in(folder: Path) -> list[str]:
     records = sorted(f"{name.partition('.nii')[0]}.prediction.json" for name in names)
     assert sorted(path.name for path in folder.glob("*.json")) == records
     return names
-
-
-def test_networks_of_the_users_own_are_found_in_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`unpaired` is a script of its own, and Python looks in a script's folder, not in the one it was called from."""
-    (tmp_path / "networks_in_this_folder.py").write_text("def build():\n    return 'mine'\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
-    before, found = list(sys.path), []
-
-    def probe() -> int:
-        """Look for it."""
-        found.append(find_factory("networks_in_this_folder:build")())
-        return 0
-
-    monkeypatch.setattr(cli, "COMMANDS", cli.COMMANDS | {"probe": probe})
-    assert run("probe") == 0
-    assert found == ["mine"]
-    assert sys.path == before
 
 
 @pytest.fixture(scope="module")

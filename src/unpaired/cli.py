@@ -15,6 +15,7 @@ from typing import Any
 import tyro
 
 from unpaired.commands.comparison import compare
+from unpaired.commands.consent import trust
 from unpaired.commands.data import few_shot, import_, join, labeled_fraction, phantom, prepare, split, verify
 from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
@@ -44,6 +45,7 @@ COMMANDS = {
     "partners": partners,
     "misalignment": misalignment,
     "report": report,
+    "trust": trust,
 }
 
 
@@ -57,9 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ours = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None  # Slurm's way to say Ctrl-C
     json = wants_json(arguments)
-    added = "" not in sys.path
-    if added:  # a recipe names networks and configs of the user's own; last, so that nothing installed is hidden
-        sys.path.append("")
+    paths, hooks = list(sys.path), list(sys.path_hooks)  # a file that somebody trusts adds its folder
     try:
         parse = functools.partial(_parse, arguments)
         code = (parsed_or_input_error(parse) if json else parse())()
@@ -80,8 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if ours:
             signal.signal(signal.SIGTERM, before)
-        if added:
-            sys.path.remove("")
+        sys.path[:], sys.path_hooks[:] = paths, hooks
 
 
 def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:

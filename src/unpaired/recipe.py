@@ -4,33 +4,34 @@ No registry and no YAML: an ablation row is a `dataclasses.replace`. The resolve
 as JSON, each nested config with the dotted name of its class, and read back from there.
 """
 
-import importlib
-import json
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
+from unpaired.configs import Config, dumps, from_json, override, to_json
+from unpaired.consent.modules import Trust
 from unpaired.data.augment import Augmentation
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError, nearest
+from unpaired.files import read_json
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.networks.network import NetworkConfig
+
+__all__ = ["Optimization", "Recipe", "build_method", "dumps", "from_json", "override", "read_recipe", "to_json"]
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 DECAYED = ("kernels", "all")
 SCHEDULES = ("step_decay", "polynomial", "cosine", "constant")
-MOVED = {"unpaired.inference.postprocess:Postprocessing": "unpaired.data.postprocess:Postprocessing"}
-"""Where classes that stored recipes name are now: runs of earlier versions stay readable."""
+DAMAGED = "restore the file or train anew"
+"""What to do about a file of a run that can't be read."""
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 
 
 @dataclass(frozen=True)
-class Optimization:
+class Optimization(Config):
     """Optimizer and learning rate as a function of the step. Defaults: CSA section 3 (Adam, 1e-4, x0.95 every 1000)."""
 
     optimizer: str = "adam"
@@ -59,7 +60,7 @@ class Optimization:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Config):
     """One row of a table: network, method, and how they are trained.
 
     `patch_size` has two numbers (height, width) for 2D training on slices and three (depth, height, width) for 3D.
@@ -152,144 +153,12 @@ def build_method(recipe: Recipe, modalities: Sequence[str], classes: int) -> Met
         return recipe.method.build(network, classes)
 
 
-def to_json(config: Any) -> Any:
-    """A recipe or any part of it as JSON values; dataclasses carry their class under "type"."""
-    if is_dataclass(config) and not isinstance(config, type):
-        name = f"{type(config).__module__}:{type(config).__qualname__}"
-        return {"type": name, **{part.name: to_json(getattr(config, part.name)) for part in fields(config)}}
-    if isinstance(config, list | tuple):
-        return [to_json(item) for item in config]
-    if isinstance(config, Mapping):
-        return {str(key): to_json(value) for key, value in config.items()}
-    return config
-
-
-def from_json(document: Any, where: str = "recipe") -> Any:
-    """Back from `to_json`. Only config dataclasses are built; lists become tuples."""
-    if isinstance(document, list):
-        return tuple(from_json(item, where) for item in document)
-    if not isinstance(document, Mapping):
-        return document
-    if "type" not in document:
-        return {key: from_json(value, f"{where}.{key}") for key, value in document.items()}
-    config_class = _config_class(str(document["type"]), where)
-    known = {part.name for part in fields(config_class)}
-    unknown = sorted(set(document) - known - {"type"})
-    if unknown:
-        raise InputError(f"{where}: {config_class.__name__} has no field {unknown[0]!r} in this version of unpaired")
-    values = {key: from_json(value, f"{where}.{key}") for key, value in document.items() if key != "type"}
-    hints = typing.get_type_hints(config_class)
-    for key, value in values.items():
-        if not _fits(value, hints[key]):
-            raise InputError(f"{where}.{key}: expected {_type_name(hints[key])}, got {value!r}")
-    try:
-        return config_class(**values)
-    except TypeError as error:
-        raise InputError(f"{where}: {config_class.__name__} can't be built from the stored fields: {error}") from error
-
-
-def dumps(recipe: Recipe) -> str:
-    """The recipe as indented JSON text."""
-    return json.dumps(to_json(recipe), indent=1) + "\n"
-
-
-def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
-    """The recipe with fields replaced, each given as "network.width=8" (values in JSON; bare words are strings).
-
-    Raises InputError for a field that doesn't exist (naming the near one) or a value of another type.
-    """
-    tree = _Changes()
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise InputError(f"--set expects FIELD=VALUE such as network.width=8, got {assignment!r}")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = {"None": None, "True": True, "False": False}.get(text, text)
-        _plant(recipe, tree, path.strip(), _freeze(value))
-    return _grown(recipe, tree)
-
-
-class _Changes(dict[str, Any]):
-    """{field: new value, or the changes of the config in it}; a type of its own, as values may be dictionaries."""
-
-
-def _plant(recipe: Recipe, tree: _Changes, whole: str, value: Any) -> None:
-    """Put a checked value at "network.width" of {"network": {"width": value}}."""
-    config: Any = recipe
-    *outer, last = whole.split(".")
-    for place, name in enumerate([*outer, last]):
-        names = [part.name for part in fields(config)]
-        if name not in names:
-            raise InputError(f"--set {whole}: {type(config).__name__} has no field {name!r}; {nearest(name, names)}")
-        if place == len(outer):
-            break
-        inner = getattr(config, name)
-        if not is_dataclass(inner):
-            rest = whole.split(".")[place + 1]
-            raise InputError(
-                f"--set {whole}: {type(config).__name__}.{name} is a plain value, it has no field {rest!r}"
-            )
-        if not isinstance(tree.get(name), _Changes):
-            tree[name] = _Changes()
-        config, tree = inner, tree[name]
-    expected = typing.get_type_hints(type(config))[last]
-    if not _fits(value, expected):
-        raise InputError(f"--set {whole}: expected {_type_name(expected)}, got {value!r}")
-    tree[last] = float(value) if expected is float and isinstance(value, int) else value
-
-
-def _grown(config: Any, tree: _Changes) -> Any:
-    """The config with a tree of values in it, each part replaced once: what it checks is all of them together."""
-    changes = {
-        name: _grown(getattr(config, name), value) if isinstance(value, _Changes) else value
-        for name, value in tree.items()
-    }
-    return replace(config, **changes)
-
-
-def _fits(value: Any, expected: Any) -> bool:
-    """Whether a JSON value may stand in a field of this type; a config's own checks look closer."""
-    origin = typing.get_origin(expected)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(expected))
-    if origin is typing.Literal:
-        return value in typing.get_args(expected)
-    if origin is tuple:
-        return isinstance(value, tuple)
-    if expected is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if expected is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, expected) if isinstance(expected, type) else True
-
-
-def _type_name(expected: Any) -> str:
-    return expected.__name__ if isinstance(expected, type) else str(expected)
-
-
-def _freeze(value: Any) -> Any:
-    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
-
-
-def _config_class(name: str, where: str) -> type:
-    module_name, _, class_name = MOVED.get(name, name).partition(":")
-    try:
-        config_class: Any = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(
-            f"{where}: {name} can't be imported here; run from the folder that holds {module_name}, "
-            "or with the version of unpaired that wrote this run"
-        ) from error
-    for part in class_name.split("."):
-        config_class = getattr(config_class, part, None)
-    allowed = (NetworkConfig, MethodConfig, Recipe, Optimization, Preprocessing, Postprocessing, Augmentation)
-    if not (isinstance(config_class, type) and is_dataclass(config_class)):
-        raise InputError(f"{where}: {name} is no config class of this version of unpaired")
-    if not (issubclass(config_class, allowed) or module_name.startswith("unpaired.")):
-        raise InputError(f"{where}: {name} is not a recipe, network, method or one of their parts")
-    return config_class
+def read_recipe(path: Path, trust: Trust = ()) -> Recipe:
+    """The recipe stored in a JSON file. Raises InputError if it holds none, `ConsentError` for code not in `trust`."""
+    recipe = from_json(read_json(path, DAMAGED), str(path), trust)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{path} holds no recipe; {DAMAGED}")
+    return recipe
 
 
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -211,7 +211,7 @@ def report(
     from unpaired.scores.freshness import require_fresh
     from unpaired.scores.tables import read_evaluation
 
-    trained = Run.open(run)
+    trained = Run.at(run)
     predictions = predictions or trained.predictions
     scores = predictions.parent / "evaluation"  # where `unpaired evaluate` puts them
     evaluation = read_evaluation(scores)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unpaired.commands.arguments import OptionalPath, OptionalText, table_width
+from unpaired.commands.arguments import OptionalPath, OptionalText, Trusted, table_width
 
 Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
 Layers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER")]
@@ -26,6 +26,7 @@ def features(
     choose_on: Literal["validation", "train"] | None = None,
     weights: Literal["best", "last"] = "best",
     device: str = "auto",
+    trust: Trusted = (),
     json: bool = False,
 ) -> int:
     """Look into networks: how well feature maps localize classes, affinities across modalities, predictions in a grid.
@@ -42,6 +43,7 @@ def features(
         choose_on: The side whose patients choose each class's channel (default: validation, or train if it is empty).
         weights: best (by validation Dice) or last.
         device: auto, cpu, cuda or mps.
+        trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         json: Print the localization as JSON for programs.
     """
     from json import dumps
@@ -54,7 +56,7 @@ def features(
     from unpaired.studies.localization.tables import terminal, to_json
     from unpaired.studies.plan import Options, read_members
 
-    members = read_members(runs)
+    members = read_members(runs, trust)
     options = Options(layers or None, pair, layer, 3, choose_on, split, baseline, weights, device)
     only = members[0].run if len(members) == 1 else None
     out = out or (Path("features") if only is None else only.folder / "features")

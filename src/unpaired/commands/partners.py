@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unpaired.commands.arguments import Data, OptionalPath, Out, RunFolder, list_failures, table_width
+from unpaired.commands.arguments import Data, OptionalPath, Out, RunFolder, Trusted, list_failures, table_width
 
 Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
 Amounts = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AMOUNT")]
@@ -22,6 +22,7 @@ def partners(
     seed: int = 0,
     weights: Literal["best", "last"] = "best",
     device: str = "auto",
+    trust: Trusted = (),
     json: bool = False,
 ) -> int:
     """Predict each case alone and beside scans of other modalities: how much does the answer depend on the partner?
@@ -38,6 +39,7 @@ def partners(
         seed: Draws them; the same seed draws the same.
         weights: best (by validation Dice) or last.
         device: auto, cpu, cuda or mps.
+        trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
         json: Print the summary as JSON for programs.
     """
     from json import dumps
@@ -50,7 +52,7 @@ def partners(
     from unpaired.studies.partners.study import study_partners, write_partner_study
     from unpaired.studies.partners.tables import conclusion, terminal, to_json
 
-    predictor = Predictor(run, weights, device)
+    predictor = Predictor(run, weights, device, trust=trust)
     dataset = with_sides_of(predictor.run, read_dataset(manifest))
     with Console(stderr=True).status("predicting") as status:  # shows nothing where stderr is no terminal
         found = study_partners(predictor, dataset, split, partners, seed, status.update)
@@ -78,6 +80,7 @@ def misalignment(
     seed: int = 0,
     weights: Literal["best", "last"] = "best",
     device: str = "auto",
+    trust: Trusted = (),
     json: bool = False,
 ) -> int:
     """Predict each case beside a partner that is shifted, turned or short of slices: how fast does Dice fall?
@@ -98,6 +101,7 @@ def misalignment(
         seed: Draws directions, axes and slices.
         weights: best (by validation Dice) or last.
         device: auto, cpu, cuda or mps.
+        trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         json: Print the curves as JSON for programs.
     """
     from json import dumps
@@ -114,7 +118,7 @@ def misalignment(
     from unpaired.studies.misalignment.tables import conclusions, terminal, to_json
 
     amounts = Amounts(shifts, rotations, missing, fill)
-    predictors, dataset = read_predictors(runs, read_dataset(data) if data else None, split, weights, device)
+    predictors, dataset = read_predictors(runs, read_dataset(data) if data else None, split, weights, device, trust)
     only = next(iter(predictors.values())).run.folder if len(predictors) == 1 else None
     out = out or (Path("misalignment") if only is None else only / "misalignment")
     with Console(stderr=True).status("predicting") as status:  # shows nothing where stderr is no terminal

@@ -3,7 +3,7 @@
 import sys
 from typing import Literal
 
-from unpaired.commands.arguments import AlsoRuns, Images, OptionalText, Out, RunFolder, list_failures
+from unpaired.commands.arguments import AlsoRuns, Images, OptionalText, Out, RunFolder, Trusted, list_failures
 
 
 def predict(
@@ -22,6 +22,7 @@ def predict(
     also: AlsoRuns = (),
     probabilities: bool = False,
     overwrite: bool = False,
+    trust: Trusted = (),
 ) -> int:
     """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
 
@@ -45,6 +46,7 @@ def predict(
             preparation may differ, classes may not.
         probabilities: Save class probabilities too, as 4-D NIfTI in the folder `probabilities` of the label maps.
         overwrite: Redo what is there.
+        trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
     """
     from unpaired.data.manifest import is_manifest, read_dataset
     from unpaired.data.postprocess import parse_largest_component
@@ -52,11 +54,11 @@ def predict(
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.runs.run import Run
 
-    trained = Run.open(run)
+    trained = Run.open(run, trust)
     dataset = with_sides_of(trained, read_dataset(images)) if is_manifest(images) else None
     jobs = plan(dataset or images, out, modality, split)
     postprocessing = None if largest_component is None else parse_largest_component(largest_component)
-    runs = [trained, *(Run.open(other) for other in also)]
+    runs = [trained, *(Run.open(other, trust) for other in also)]
     ensemble = Ensemble([Predictor(each, weights, device, postprocessing, mirror, mirror_anyway) for each in runs])
     for remark in value_remarks(ensemble, jobs, dataset):
         print(f"note: {remark}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unpaired.commands.arguments import Assignments, Data, OptionalPath, Out, RecipeName, RunFolder
+from unpaired.commands.arguments import Assignments, Data, OptionalPath, Out, RecipeName, RunFolder, Trusted
 
 
 def demo(
@@ -60,6 +60,7 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     workers: int = 1,
+    trust: Trusted = (),
 ) -> int:
     """Train a recipe into a run folder. Ctrl-C saves and stops; the same command goes on from the last saved step.
 
@@ -74,7 +75,9 @@ def train(
         devices: Processes on this node, one device each (DDP).
         nodes: Nodes, when Slurm or torchrun starts them.
         workers: Processes per device that cut and augment batches.
+        trust: Modules or .py files of your own that --set names; those of a recipe file need no word.
     """
+    from unpaired.consent.modules import load_trusted
     from unpaired.data.manifest import read_dataset
     from unpaired.data.splits import read_split
     from unpaired.recipe import override
@@ -83,6 +86,7 @@ def train(
     from unpaired.training.loop import train as train_recipe
     from unpaired.training.processes import is_first_process
 
+    load_trusted(trust)
     chosen = override(find_recipe(recipe), assign)
     dataset = read_dataset(data)
     dataset = read_split(split, dataset) if split else dataset

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unpaired.configs import Config
 from unpaired.errors import InputError
 
 MIRROR_AXES = ("depth", "height", "width")
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Config):
     """What is varied. Probabilities are per sample; 0 switches a part off.
 
     CSA states no augmentation; the default geometry is the one of the author's earlier MS-CMRSeg code (rotation +-15

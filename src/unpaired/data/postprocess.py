@@ -11,11 +11,12 @@ from typing import Literal
 
 import numpy as np
 
+from unpaired.configs import Config
 from unpaired.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
-class Postprocessing:
+class Postprocessing(Config):
     """What a recipe does to the network's label maps; without fields set, nothing."""
 
     largest_component: tuple[str, ...] | Literal["all"] = ()

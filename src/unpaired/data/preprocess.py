@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from unpaired.configs import Config
 from unpaired.data.case import Geometry
 from unpaired.data.dataset import NORMALIZATIONS, Modality
 from unpaired.data.images import Image
@@ -25,7 +26,7 @@ Triple = tuple[float | int | None, float | int | None, float | int | None]
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(Config):
     """How scans are brought to the network's grid. Triples are (depth, height, width); depth is the slicing axis."""
 
     plane: Plane = "native"

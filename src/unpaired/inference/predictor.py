@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from unpaired.consent.modules import Trust
 from unpaired.data.augment import MIRROR_AXES
 from unpaired.data.case import Geometry
 from unpaired.data.image import Image, require_image
@@ -144,7 +145,7 @@ class Predictor:
     `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces the recipe's. With `mirror` the scan
     is segmented in every mirrored form along `mirror_axes` and the probabilities are averaged, which a run trained
     without mirroring refuses unless `mirror_anyway` says so too. Only the network is used, none of the method's
-    training parts.
+    training parts. `trust` are modules outside the package that a run read from a path may use.
     """
 
     def __init__(
@@ -155,8 +156,9 @@ class Predictor:
         postprocessing: Postprocessing | None = None,
         mirror: bool = False,
         mirror_anyway: bool = False,
+        trust: Trust = (),
     ) -> None:
-        self.run = run if isinstance(run, Run) else Run.open(run)
+        self.run = run if isinstance(run, Run) else Run.open(run, trust)
         self.postprocessing = self.run.recipe.postprocessing if postprocessing is None else postprocessing
         self.postprocessing.class_numbers(self.run.dataset.classes)  # refuse a misspelled class at once
         if mirror and not mirror_anyway:

@@ -31,6 +31,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unpaired.configs import Config
 from unpaired.errors import InputError
 from unpaired.methods.anatomical_frame import SMALLEST, VOXEL, in_frame, moments, presence
 from unpaired.methods.losses import in_full_precision
@@ -39,7 +40,7 @@ from unpaired.shapes import Logits, Probabilities, Scalar
 
 
 @dataclass(frozen=True)
-class AnatomyConfig:
+class AnatomyConfig(Config):
     """What is compared. `docs/methods/cross_modality_collaboration.md` has the measurement behind the default."""
 
     form: Literal["frame", "shape", "voxels"] = "frame"

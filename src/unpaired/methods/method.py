@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from unpaired.configs import Config
 from unpaired.data.batch import Batch
 from unpaired.networks.network import Network
 from unpaired.shapes import Images, Logits, Scalar
@@ -52,7 +53,7 @@ class Method(nn.Module, ABC):
 
 
 @dataclass(frozen=True)
-class MethodConfig(ABC):
+class MethodConfig(Config, ABC):
     """The fields that choose a method; its type is the choice of method."""
 
     @abstractmethod

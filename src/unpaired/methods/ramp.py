@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from unpaired.configs import Config
 from unpaired.errors import InputError
 
 
 @dataclass(frozen=True)
-class Ramp:
+class Ramp(Config):
     """0 before `begin`, then exp(-5 (1 - t)^2) while t goes from 0 to 1 during `length`, then 1 (the sigmoid ramp-up of
     Laine and Aila, 2017, as CMC's code and most semi-supervised methods have it).
 

@@ -11,16 +11,16 @@ else is shared. The network knows nothing of modalities: it sees images of one m
 """
 
 import copy
-import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from unpaired.consent.factories import NamesCode, find_factory
 from unpaired.errors import InputError, nearest
 from unpaired.networks.modality_layers import Groups, modality_modules
 from unpaired.networks.network import NetworkConfig, NetworkOutput
@@ -38,9 +38,10 @@ LARGEST_MULTIPLE = 64
 class AdaptedConfig(NetworkConfig):
     """A torch network of anybody's, built by a function of (channels, classes, spatial_dims)."""
 
-    factory: str
+    factory: Annotated[str, NamesCode()]
     """Where the function or class is: "module:name", as in `monai.networks.nets:UNet`. It is called with the keywords
-    `channels`, `classes` and `spatial_dims` renamed by `keywords`, and with `arguments`."""
+    `channels`, `classes` and `spatial_dims` renamed by `keywords`, and with `arguments`. A stored recipe is read back
+    with the consent of whoever reads it (`unpaired.consent`), but for networks of MONAI."""
     features: tuple[str, ...] = ()
     """Names of modules (as in `named_modules()`) whose outputs are feature maps: (batch, channel, *spatial)."""
     arguments: Mapping[str, Any] | None = field(default=None, hash=False)
@@ -83,22 +84,6 @@ class AdaptedConfig(NetworkConfig):
         if not isinstance(network, nn.Module):
             raise InputError(f"{self.factory}: expected it to return a torch module, got {type(network).__name__}")
         return network
-
-
-def find_factory(name: str) -> Callable[..., Any]:
-    """The function or class that "module:name" means. Raises InputError if it isn't there."""
-    module_name, colon, path = name.partition(":")
-    if not colon or not path:
-        raise InputError(f'factory: expected "module:function" such as "monai.networks.nets:UNet", got {name!r}')
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(f"factory {name}: {error}; install it, or run from the folder that holds it") from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"factory {name}: {module_name} has no {part!r}; {nearest(part, dir(found))}")
-        found = getattr(found, part)
-    return found
 
 
 class AdaptedNetwork(SharedNetwork):

@@ -29,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.configs import Config
 from unpaired.shapes import Features
 
 SemanticMaps = Literal["logits", "attention", "scaled"]
@@ -38,7 +39,7 @@ Correlations = Float[Tensor, "batch class class"]
 
 
 @dataclass(frozen=True)
-class EAMConfig:
+class EAMConfig(Config):
     """The recommended reading of what the paper's prose leaves open, with the alternatives."""
 
     heads: tuple[int, ...] | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from unpaired.configs import Config
 from unpaired.errors import InputError, nearest
 from unpaired.shapes import Images, Logits
 
@@ -50,7 +51,7 @@ class Network(nn.Module, ABC):
 
 
 @dataclass(frozen=True)
-class NetworkConfig(ABC):
+class NetworkConfig(Config, ABC):
     """The fields that choose a network; its type is the choice of network."""
 
     @abstractmethod

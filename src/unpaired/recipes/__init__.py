@@ -1,20 +1,15 @@
 """Recipes by name. Every public function of a module in this folder that takes nothing and returns a Recipe is one."""
 
 import importlib
-import importlib.util
 import inspect
 import pkgutil
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+from unpaired.consent.modules import load_file, one_line
 from unpaired.errors import InputError, nearest
 from unpaired.recipe import Recipe
-
-_USER_ERRORS = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
-"""What somebody's own recipe file may raise."""
 
 
 def all_recipes() -> dict[str, Callable[[], Recipe]]:
@@ -44,35 +39,17 @@ def _recipe_from_file(name: str) -> Recipe:
     path = Path(path_text if path_text.endswith(".py") else f"{path_text}.py")
     if not path.is_file():
         raise InputError(f"recipe {name!r}: found no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"recipe {name!r}: {path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # configs defined in the file are found again when the run folder is read
-    try:
-        spec.loader.exec_module(module)
-    except InputError:
-        raise
-    except _USER_ERRORS as error:
-        raise _one_line(path, error) from error
+    module = load_file(path, again=True)
     recipes = _recipes_in(module)
     if function not in recipes:
         hint = nearest(function, sorted(recipes)) if recipes else "it has no function annotated `-> Recipe`"
         raise InputError(f"{path} has no recipe {function!r}; {hint}")
     try:
         return recipes[function]()
-    except InputError:
-        raise
-    except _USER_ERRORS as error:
-        raise _one_line(path, error) from error
-
-
-def _one_line(path: Path, error: Exception) -> InputError:
-    """What is wrong in a recipe file, and in which line of it."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    where = f", line {lines[-1]}" if lines else ""
-    reason = " ".join(str(error).split())
-    return InputError(f"recipe file {path}{where}: {type(error).__name__}: {reason}; correct it there")
+    except BaseException as error:
+        if isinstance(error, InputError) or not isinstance(error, Exception):
+            raise
+        raise one_line(path.resolve(), error) from error
 
 
 def _recipes_in(module: ModuleType) -> dict[str, Callable[[], Recipe]]:

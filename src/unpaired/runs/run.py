@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from unpaired.configs import code_of, dumps
+from unpaired.consent.modules import ConsentError, Trust
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError, UnwritableError, nearest
@@ -29,12 +31,10 @@ from unpaired.files import (
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
 from unpaired.networks.weights import load_weights, require_finite, save_weights
-from unpaired.recipe import Recipe, build_method, dumps, from_json
+from unpaired.recipe import DAMAGED, Recipe, build_method, read_recipe
 from unpaired.runs.versions import describe_versions
 
 WEIGHTS = ("best", "last")
-
-DAMAGED = "restore the file or train anew"
 
 README = """This folder is one training run of `unpaired` {version}: recipe {name}.
 
@@ -56,9 +56,13 @@ Use it:  unpaired predict {folder} IMAGES OUT --modality {modality}
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder that exists and holds a readable recipe and dataset."""
+    """A run folder that exists and holds a recipe and a dataset.
+
+    `trust` are modules outside the package that its recipe may name: a run may come from anybody, and is data.
+    """
 
     folder: Path
+    trust: Trust = ()
 
     @classmethod
     def create(cls, folder: str | Path, recipe: Recipe, dataset: Dataset, name: str = "") -> "Run":
@@ -72,9 +76,8 @@ class Run:
         document = json.loads(dumps(recipe))
         split = _split_document(dataset)
         if (folder / "recipe.json").is_file():
-            run = cls.open(folder)
-            # Read back, so that a field that is newer than the run has its default instead of a difference.
-            _refuse_other(folder, "recipe", json.loads(dumps(run.recipe)), document)
+            run = cls.at(folder, code_of(recipe))
+            _refuse_other(folder, "recipe", run._stored(), document)
             stored = read_json(folder / "split.json", DAMAGED)
             # What the file doesn't say (older ones are silent about unlabeled cases) is as in the run's own dataset.
             if not isinstance(stored, dict) or {**_split_document(run.dataset), **stored} != split:
@@ -103,21 +106,30 @@ class Run:
             write_text(temporary / "README.txt", readme)
             write_text(temporary / "recipe.json", json.dumps(document, indent=1) + "\n")
             if _placed(temporary, folder):
-                return cls(folder)
+                return cls(folder, code_of(recipe))
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return cls.create(folder, recipe, dataset, name)  # of two that began at once, the other was faster
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Run":
-        """The run in `folder`. Raises InputError if it is none, or was written by a version with other settings."""
+    def open(cls, folder: str | Path, trust: Trust = ()) -> "Run":
+        """The run in `folder`. Raises InputError if it is none, or was written by a version with other settings.
+
+        `trust` are modules, by name or file, that a recipe with code of somebody's own may use; without them such a run
+        is refused (`ConsentError`).
+        """
+        run = cls.at(folder, trust)
+        _ = run.recipe  # refuse a broken one here
+        return run
+
+    @classmethod
+    def at(cls, folder: str | Path, trust: Trust = ()) -> "Run":
+        """The run in `folder` for its files alone: the recipe is not looked at before somebody asks for it."""
         folder = Path(folder)
         for name in ("recipe.json", "dataset.json", "split.json"):
             if not (folder / name).is_file():
                 raise InputError(f"expected a run folder (written by `unpaired train`), found no {name} in {folder}")
-        run = cls(folder)
-        _ = run.recipe  # refuse a broken one here
-        return run
+        return cls(folder, tuple(trust))
 
     @staticmethod
     def begun(folder: str | Path) -> bool:
@@ -127,11 +139,14 @@ class Run:
     @cached_property
     def recipe(self) -> Recipe:
         """The resolved recipe."""
-        path = self.folder / "recipe.json"
-        recipe = from_json(read_json(path, DAMAGED), str(path))
-        if not isinstance(recipe, Recipe):
-            raise InputError(f"{path} holds no recipe; restore the file or train anew")
-        return recipe
+        return read_recipe(self.folder / "recipe.json", self.trust)
+
+    def _stored(self) -> Any:
+        """The stored recipe as JSON, read back so that a field that is newer than the run has its default."""
+        try:
+            return json.loads(dumps(self.recipe))
+        except ConsentError:  # code that the recipe wanted here doesn't use: it is another
+            return read_json(self.folder / "recipe.json", DAMAGED)
 
     @cached_property
     def dataset(self) -> Dataset:

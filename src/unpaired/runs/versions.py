@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+FILTERS = r"^filter\..*\.(clean|smudge|process)$"
+"""Settings of git that name programs which it runs to compare files."""
+NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 PACKAGES = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric", "batchgeneratorsv2", "safetensors")
 
 
@@ -27,13 +30,24 @@ def describe_versions(gpu: str | None) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit and whether files differ from it, of the repository the command was started in; None outside one."""
+    """Commit and whether files differ from it, of the repository the command was started in; None outside one.
 
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+    The repository may be a received folder whose own settings name programs for git to run. Monitors and hooks are
+    switched off; where there are filters, whether files differ is not looked at (None).
+    """
+
+    def git(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+        command = ["git", "--no-optional-locks", *NO_PROGRAMS, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        if done.returncode not in codes:
+            raise subprocess.SubprocessError(done.stderr)
         return done.stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+        commit = git("rev-parse", "HEAD")
+        settings = git("config", "--show-scope", "--includes", "--name-only", "--get-regexp", FILTERS, codes=(0, 1))
+        if any(line.startswith(("local", "worktree")) for line in settings.splitlines()):
+            return {"commit": commit, "changed": None}
+        return {"commit": commit, "changed": bool(git("status", "--porcelain", "--ignore-submodules=dirty"))}
     except (OSError, subprocess.SubprocessError):
         return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.comparison.contenders import parse_contender, predictions_of
+from unpaired.consent.modules import Trust
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.errors import InputError
 from unpaired.inference.predict import with_sides_of
@@ -41,8 +42,9 @@ class Options:
     device: str = "auto"
 
 
-def read_members(texts: Sequence[str]) -> list[Member]:
-    """Runs and folders of predictions from "PATH" or "NAME=PATH". Raises InputError for a path that is neither, names
+def read_members(texts: Sequence[str], trust: Trust = ()) -> list[Member]:
+    """Runs and folders of predictions from "PATH" or "NAME=PATH"; `trust` are modules outside the package that the runs
+    may use. Raises InputError for a path that is neither, names
     that occur twice, or no path at all."""
     members = []
     for text in texts:
@@ -51,7 +53,7 @@ def read_members(texts: Sequence[str]) -> list[Member]:
             raise InputError(f"{name}: expected one run, got {1 + len(more)}; name each seed's run apart: NAME=PATH")
         if not path.is_dir():
             raise InputError(f"expected a run folder or a folder of predictions, found none at {path}")
-        run = Run.open(path) if (path / "recipe.json").is_file() else None
+        run = Run.open(path, trust) if (path / "recipe.json").is_file() else None
         members.append(Member(name, run, predictions_of(path)))
     names = [member.name for member in members]
     for name in names:

@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
+from unpaired.configs import code_of
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import Prepared, PreparedCase, prepare
@@ -90,7 +91,7 @@ def train(
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
     by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))
-    run = Run.open(folder)
+    run = Run.open(folder, code_of(recipe))
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
     cache = Path(cache or run.folder.parent / "prepared")
     if fabric.device.type == "cpu":
@@ -115,7 +116,7 @@ def _first_weights(recipe: Recipe, method: Method, folder: str | Path) -> dict[s
     if Run.begun(folder):
         return {}
     if recipe.init_from:
-        fresh = load_weights(method.network, Run.open(recipe.init_from).weights("best"), larger=True)
+        fresh = load_weights(method.network, Run.at(recipe.init_from).weights("best"), larger=True)
         return {"init_from": {"run": str(recipe.init_from), "weights": "best", "fresh": list(fresh)}}
     for network in method.further_networks:
         recipe.network.load_pretrained(network)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unpaired.consent.modules import Trust
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
@@ -76,14 +77,20 @@ class MisalignmentStudy:
 
 
 def read_predictors(
-    texts: Sequence[str], data: Dataset | None, split: str = "test", weights: str = "best", device: str = "auto"
+    texts: Sequence[str],
+    data: Dataset | None,
+    split: str = "test",
+    weights: str = "best",
+    device: str = "auto",
+    trust: Trust = (),
 ) -> tuple[dict[str, Predictor], Dataset]:
     """Runs from "PATH" or "NAME=PATH", and the dataset with the sides of the first.
 
-    `data` says where images and labels are; None: the first run's own record. Raises InputError for no run, folders
+    `data` says where images and labels are; None: the first run's own record. `trust` are modules outside the package
+    that the runs may use. Raises InputError for no run, folders
     that are none, names that occur twice, other classes, and runs that learned from patients another is tested with.
     """
-    members = read_members(texts)
+    members = read_members(texts, trust)
     bare = [member.name for member in members if member.run is None]
     if bare:
         raise InputError(f"{bare[0]} is no run folder; partners need a network to run, not its label maps")
