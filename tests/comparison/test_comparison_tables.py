@@ -12,9 +12,8 @@ from unpaired.comparison.cells import best_methods, cell_text, mark, number, p_t
 from unpaired.comparison.comparison import compare
 from unpaired.comparison.contenders import Contender
 from unpaired.comparison.files import FILES, to_json, write_comparison
-from unpaired.comparison.latex import latex
 from unpaired.comparison.records import Cell, Column
-from unpaired.comparison.text import markdown, terminal
+from unpaired.comparison.tables import latex, markdown, terminal
 from unpaired.scores.scores import Evaluation, Score
 
 LV, RV, MEAN = Column("ct", "LV"), Column("ct", "RV"), Column("ct", "mean")

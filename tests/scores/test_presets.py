@@ -8,7 +8,7 @@ import pytest
 from unpaired.scores.case_scores import evaluate_case
 from unpaired.scores.scores import PRESET_COLUMNS, Evaluation, Score
 from unpaired.scores.scoring import Scoring, parse_tolerances
-from unpaired.scores.tables import definitions, markdown_table
+from unpaired.scores.tables import definitions, score_table
 
 SPACING = (1.0, 2.0, 4.0)
 ALL = Scoring(presets=tuple(PRESET_COLUMNS))
@@ -68,7 +68,7 @@ def test_means_follow_the_protocol_and_a_sentence_says_what_differs(scores):
     text = definitions(evaluation)
     for name in PRESET_COLUMNS:
         assert f"{name}: " in text
-    header = markdown_table(evaluation).splitlines()[0]
+    header = score_table(evaluation).markdown().splitlines()[0]
     assert "HD95 mm" in header
     assert "transunet HD95 vox" in header
     assert "csa:" not in definitions(Evaluation([Score("a", "p", "ct", "LV", "missed", 0.0)], []))

@@ -33,9 +33,10 @@ def test_a_class_that_one_modality_lacks_is_not_compared():
 
 def test_the_table_has_a_row_before_and_after():
     zero, half = np.zeros((2, 2)), np.full((2, 2), 0.5)
-    head, rows = disagreement_table({"csa": ([[zero, None], [half, zero]], [[zero, zero], [zero, zero]])}, ("LV", "RV"))
-    assert head == ["run", "training", "LV", "RV"]
-    assert rows == [["csa", "before", "0.25", "–"], ["csa", "after", "0", "0"]]
+    matrices = {"csa": ([[zero, None], [half, zero]], [[zero, zero], [zero, zero]])}
+    table = disagreement_table(matrices, ("LV", "RV"))
+    assert table.head == ["run", "training", "LV", "RV"]
+    assert table.rows == [["csa", "before", "0.25", "–"], ["csa", "after", "0", "0"]]
 
 
 def test_hidden_blocks_come_together():

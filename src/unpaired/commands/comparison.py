@@ -78,7 +78,7 @@ def compare(
     from unpaired.comparison.papers.formats import paper_terminal
     from unpaired.comparison.papers.layout import lay_out
     from unpaired.comparison.papers.tables import paper_table
-    from unpaired.comparison.text import terminal
+    from unpaired.comparison.tables import terminal
     from unpaired.scores.scoring import Scoring
 
     tables = [paper_table(name) for name in paper]

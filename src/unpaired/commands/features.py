@@ -53,7 +53,7 @@ def features(
     from unpaired.data.manifest import read_dataset
     from unpaired.report.features_page import write_features
     from unpaired.studies.features import study
-    from unpaired.studies.localization.tables import terminal, to_json
+    from unpaired.studies.localization.tables import overview, to_json
     from unpaired.studies.plan import Options, read_members
 
     members = read_members(runs, trust)
@@ -79,7 +79,7 @@ def features(
         print(dumps({"folder": str(out), **document}, ensure_ascii=False))
         return 0
     if found.comparison is not None:
-        Console(width=table_width(), highlight=False).print(terminal(found.comparison))
+        Console(width=table_width(), highlight=False).print(overview(found.comparison, "best"))
     for note in found.notes:
         print(note)
     print(f"tables, figures, page: {page}")

@@ -50,7 +50,7 @@ def partners(
     from unpaired.inference.predict import with_sides_of
     from unpaired.inference.predictor import Predictor
     from unpaired.studies.partners.study import study_partners, write_partner_study
-    from unpaired.studies.partners.tables import conclusion, terminal, to_json
+    from unpaired.studies.partners.tables import conclusion, summary_table, to_json
 
     predictor = Predictor(run, weights, device, trust=trust)
     dataset = with_sides_of(predictor.run, read_dataset(manifest))
@@ -60,7 +60,7 @@ def partners(
     if json:
         print(dumps(to_json(found.rows, found.settings), ensure_ascii=False))
     else:
-        Console(width=table_width(), highlight=False).print(terminal(found.rows))
+        Console(width=table_width(), highlight=False).print(summary_table(found.rows))
         print(conclusion(found.rows))
         print(f"tables, figure: {out}")
     return list_failures(found.failures)
@@ -115,7 +115,7 @@ def misalignment(
         study_misalignment,
         write_misalignment_study,
     )
-    from unpaired.studies.misalignment.tables import conclusions, terminal, to_json
+    from unpaired.studies.misalignment.tables import conclusions, curve_table, to_json
 
     amounts = Amounts(shifts, rotations, missing, fill)
     predictors, dataset = read_predictors(runs, read_dataset(data) if data else None, split, weights, device, trust)
@@ -127,7 +127,7 @@ def misalignment(
     if json:
         print(dumps(to_json(found.rows, found.settings), ensure_ascii=False))
     else:
-        Console(width=table_width(), highlight=False).print(terminal(found.rows))
+        Console(width=table_width(), highlight=False).print(curve_table(found.rows))
         print("\n".join(conclusions(found.rows)))
         print(f"tables, figure: {out}")
     return list_failures(found.failures)

@@ -6,9 +6,9 @@ from unpaired.comparison.records import Cell, Column, Key
 from unpaired.scores.scores import higher_is_better
 from unpaired.scores.tables import heading
 from unpaired.statistics import PairedDifference
+from unpaired.tables import DASH, TableCell
 
 DIGITS = 2
-DASH = "–"
 TEST_HEADINGS = (
     "score",
     "modality",
@@ -68,6 +68,13 @@ def mark(difference: PairedDifference | None) -> str:
     if difference is None or not difference.significant or not difference.effect:
         return ""
     return BETTER_MARK if difference.effect > 0 else WORSE_MARK
+
+
+def table_cell(comparison: Comparison, key: Key) -> TableCell:
+    """A method's cell in a column: its mean, whether it is a best one, the mark of its difference to the baseline."""
+    text = cell_text(key.score, comparison.cells[key])
+    best = key.method in best_methods(comparison, key.score, key.column)
+    return TableCell(text, best, mark(comparison.differences.get(key)))
 
 
 def row_name(comparison: Comparison, name: str) -> str:

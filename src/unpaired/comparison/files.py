@@ -1,7 +1,5 @@
 """A comparison's files: tables for papers, and rows that anyone can test again."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -11,14 +9,14 @@ from typing import Any
 from unpaired.comparison.cells import best_methods
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.few_shot import few_shot_curves
-from unpaired.comparison.latex import latex
 from unpaired.comparison.notes import notes, warnings
 from unpaired.comparison.papers.formats import paper_json, paper_latex, paper_markdown, paper_records
 from unpaired.comparison.papers.layout import PaperLayout
 from unpaired.comparison.records import Key
-from unpaired.comparison.text import markdown
+from unpaired.comparison.tables import latex, markdown
 from unpaired.files import write_text
 from unpaired.statistics import PairedDifference
+from unpaired.tables import csv_records
 
 SCHEMA = 1
 FILES = ("comparison.md", "comparison.tex", "comparison.csv", "differences.csv", "comparison.json")
@@ -37,12 +35,12 @@ def to_json(comparison: Comparison, layouts: Sequence[PaperLayout] = ()) -> dict
         "schema": SCHEMA,
         "methods": [
             {
-                "name": one.name,
-                "folds": comparison.replicates[one.name].folds,
-                "seeds": comparison.replicates[one.name].seeds,
-                "places": [place.as_posix() for place in one.places],
+                "name": method.name,
+                "folds": comparison.replicates[method.name].folds,
+                "seeds": comparison.replicates[method.name].seeds,
+                "places": [place.as_posix() for place in method.places],
             }
-            for one in comparison.contenders
+            for method in comparison.contenders
         ],
         "baseline": comparison.baseline,
         "family": comparison.family,
@@ -50,9 +48,9 @@ def to_json(comparison: Comparison, layouts: Sequence[PaperLayout] = ()) -> dict
         "surface": comparison.reference.surface,
         "notes": list(notes(comparison)),
         "warnings": list(warnings(comparison)),
-        "left_out": [asdict(one) for one in comparison.left_out],
+        "left_out": [asdict(item) for item in comparison.left_out],
         "columns": list(_records(comparison)),
-        "worst_cases": [asdict(one) for one in comparison.losses() if one.loss > 0],
+        "worst_cases": [asdict(case) for case in comparison.losses() if case.loss > 0],
     }
     return document | ({"paper_tables": [paper_json(layout) for layout in layouts]} if layouts else {})
 
@@ -69,12 +67,12 @@ def write_comparison(comparison: Comparison, folder: Path, layouts: Sequence[Pap
     papers = [row for layout in layouts for row in paper_records(layout)]
     write_text(folder / "comparison.md", markdown(comparison) + paper_markdown(layouts))
     write_text(folder / "comparison.tex", latex(comparison) + paper_latex(layouts))
-    write_text(folder / "comparison.csv", _csv(records))
-    write_text(folder / "differences.csv", _csv(_patient_records(comparison)))
+    write_text(folder / "comparison.csv", csv_records(records))
+    write_text(folder / "differences.csv", csv_records(_patient_records(comparison)))
     write_text(folder / "comparison.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     for name, rows in ((PAPER_FILE, papers), (FEW_SHOT_FILE, list(_draws(comparison)))):
         if rows:
-            write_text(folder / name, _csv(rows))
+            write_text(folder / name, csv_records(rows))
         else:
             (folder / name).unlink(missing_ok=True)
     return folder
@@ -145,12 +143,3 @@ def _patient_records(comparison: Comparison) -> Iterable[dict[str, Any]]:
             "baseline_value": row.baseline,
             "difference": row.difference,
         }
-
-
-def _csv(records: Iterable[dict[str, Any]]) -> str:
-    rows = list(records)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -6,13 +6,11 @@ from pathlib import Path
 
 from unpaired.comparison.cells import (
     TEST_HEADINGS,
-    best_methods,
-    cell_text,
     count_text,
-    mark,
     number,
     row_name,
     short_title,
+    table_cell,
     test_cells,
     title,
 )
@@ -37,17 +35,9 @@ from unpaired.report.viewer import VIEWER_MB
 from unpaired.scores.freshness import unchecked
 from unpaired.scores.scores import Score
 from unpaired.scores.summaries import MEAN
+from unpaired.tables import TableCell
 
 WORST_LISTED = 20
-
-
-@dataclass(frozen=True)
-class TableCell:
-    """A cell of a score's table: its text, whether it is a best one, the mark after it."""
-
-    text: str
-    best: bool
-    mark: str
 
 
 @dataclass(frozen=True)
@@ -132,16 +122,8 @@ def write_comparison_report(
 
 def _table(comparison: Comparison, score: str) -> dict[str, list[TableCell]]:
     """{method: its cells in the columns' order}."""
-    best = {column: best_methods(comparison, score, column) for column in comparison.columns}
     return {
-        name: [
-            TableCell(
-                cell_text(score, comparison.cells[Key(score, column, name)]),
-                name in best[column],
-                mark(comparison.differences.get(Key(score, column, name))),
-            )
-            for column in comparison.columns
-        ]
+        name: [table_cell(comparison, Key(score, column, name)) for column in comparison.columns]
         for name in comparison.names
     }
 

@@ -1,9 +1,7 @@
 """One self-contained HTML page about what runs have learned: localization, feature maps, affinities, segmentations."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,29 +26,20 @@ from unpaired.studies.attention.figure import (
 )
 from unpaired.studies.localization.comparison import LocalizationComparison
 from unpaired.studies.localization.figure import draw_localization, localization_alt
-from unpaired.studies.localization.scores import KINDS
 from unpaired.studies.localization.tables import (
     KIND_NAMES,
     by_class,
     by_layer,
     definitions,
     overview,
+    reported_kinds,
     write_localization,
 )
+from unpaired.tables import DASH, Table, csv_text
 
 PAGE = "features.html"
 PLOTTED = ("best", "shared")
 DPI = 140
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table's heading and its rows of texts, the first `left` columns names."""
-
-    caption: str
-    head: list[str]
-    rows: list[list[str]]
-    left: int
 
 
 def write_features(
@@ -83,14 +72,19 @@ def write_features(
         names=comparison.names if comparison else list(grid[0].views) if grid else [],
         warnings=[*(comparison.warnings() if comparison else ()), *notes],
         definitions=[] if comparison is None else definitions(choosing),
-        overviews=[] if comparison is None else list(_overviews(comparison)),
+        overviews=[]
+        if comparison is None
+        else [replace(overview(comparison, kind), title=KIND_NAMES[kind]) for kind in reported_kinds(comparison)],
         plots=plots,
         layer_tables={}
         if comparison is None
-        else {m: list(_layer_tables(comparison, m)) for m in comparison.modalities},
+        else {
+            modality: [by_layer(comparison, modality, kind) for kind in reported_kinds(comparison)]
+            for modality in comparison.modalities
+        },
         class_tables=[]
         if comparison is None
-        else [Table(modality, *by_class(comparison, modality), 2) for modality in comparison.modalities],
+        else [by_class(comparison, modality) for modality in comparison.modalities],
         maps=[
             keep.scan(f"maps_{one.run}_{one.view.modality}", draw_feature_maps(one), feature_maps_alt(one))
             for one in maps
@@ -129,9 +123,9 @@ def _affinity_table(affinities: Sequence[AffinityView], keep: "_Keeper") -> Tabl
     """The numbers below the differences, also as affinities.csv."""
     if not affinities:
         return None
-    head, rows = disagreement_table({one.run: (one.before, one.after) for one in affinities}, affinities[0].classes)
-    keep.csv("affinities.csv", [head, *rows])
-    return Table("mean squared differences", head, rows, 2)
+    table = disagreement_table({view.run: (view.before, view.after) for view in affinities}, affinities[0].classes)
+    keep.csv("affinities.csv", table.csv())
+    return table
 
 
 def _correlation_table(correlations: Sequence[CorrelationView], keep: "_Keeper") -> Table | None:
@@ -143,14 +137,14 @@ def _correlation_table(correlations: Sequence[CorrelationView], keep: "_Keeper")
         values = disagreements(view.matrices)
         for number, scale in enumerate(view.scales):
             value = values[number].elementwise
-            rows.append([view.run, scale, "–" if value is None else f"{value:.2g}"])
+            rows.append([view.run, scale, DASH if value is None else f"{value:.2g}"])
             for modality, of_modality in zip(view.modalities, view.matrices, strict=True):
                 R = of_modality[number]
                 for place, entry in np.ndenumerate([] if R is None else R):
                     names = [view.classes[index] for index in place]
                     entries.append([view.run, scale, modality, *names, f"{entry:.6g}"])
-    keep.csv("correlations.csv", [["run", "scale", "modality", "class", "other_class", "r"], *entries])
-    return Table("mean squared differences", ["run", "scale", "of R between modalities"], rows, 2)
+    keep.csv("correlations.csv", csv_text(["run", "scale", "modality", "class", "other_class", "r"], entries))
+    return Table(["run", "scale", "of R between modalities"], rows, "llr", "mean squared differences")
 
 
 class _Keeper:
@@ -179,11 +173,9 @@ class _Keeper:
         self._write(f"{name}.png", light)
         return Picture(name, data_uri("image/webp", webp_of(light)), data_uri("image/webp", webp_of(dark)), alt)
 
-    def csv(self, name: str, rows: Sequence[Sequence[str]]) -> None:
+    def csv(self, name: str, text: str) -> None:
         """A table for programs."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        write_text(self.out / name, text.getvalue())
+        write_text(self.out / name, text)
         self.written.append(name)
 
     def _write(self, name: str, content: bytes) -> None:
@@ -192,22 +184,8 @@ class _Keeper:
         self.written.append(f"figures/{safe}")
 
 
-def _kinds(comparison: LocalizationComparison) -> list[str]:
-    return [kind for kind in KINDS if any(place.kind == kind for place, _ in comparison.summaries)]
-
-
-def _overviews(comparison: LocalizationComparison) -> Iterator[Table]:
-    for kind in _kinds(comparison):
-        yield Table(KIND_NAMES[kind], *overview(comparison, kind), 2)
-
-
-def _layer_tables(comparison: LocalizationComparison, modality: str) -> Iterator[Table]:
-    for kind in _kinds(comparison):
-        yield Table(KIND_NAMES[kind], *by_layer(comparison, modality, kind), 1)
-
-
 def _plots(comparison: LocalizationComparison, modality: str, keep: _Keeper) -> Iterator[Picture]:
-    for kind in [kind for kind in PLOTTED if kind in _kinds(comparison)]:
+    for kind in [kind for kind in PLOTTED if kind in reported_kinds(comparison)]:
         yield keep.plot(
             f"localization_{modality}_{kind}",
             lambda theme, kind=kind: draw_localization(comparison, modality, kind, theme),

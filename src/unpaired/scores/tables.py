@@ -3,17 +3,11 @@
 A mean is never shown without its counts, and there is no number where nothing was scored.
 """
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
 from unpaired.errors import InputError
 from unpaired.files import read_json, write_text
@@ -30,6 +24,7 @@ from unpaired.scores.scores import (
     Summary,
 )
 from unpaired.scores.summaries import MEAN, SummaryRow, UnitRow, summary_rows, unit_rows
+from unpaired.tables import DASH, Table, TableCell, csv_records
 
 SCHEMA = 2
 SHOWN = ("dice", "hd95", "assd")
@@ -91,43 +86,27 @@ AREA = ", elements weighted by their area"
 
 
 def score_table(evaluation: Evaluation, shown: Sequence[str] = SHOWN) -> Table:
-    """The means per modality and class as a table for the terminal, with the definitions and failures below it.
+    """The means per modality and class; below them how they were computed, and how many cases failed.
 
     `shown` names the scores; the presets' columns always follow. Raises InputError for an unknown score.
     """
     shown = _columns(evaluation, shown)
-    caption = definitions(evaluation)
+    rows = list(summary_rows(evaluation))
+    notes = [definitions(evaluation)]
     if evaluation.failures:
-        caption += f"\n{_failed(evaluation)}: these cases are in none of the means."
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
-    for title in _headings(shown):
-        name = title in ("modality", "class")
-        table.add_column(
-            title, justify="left" if name else "right", overflow="fold", min_width=len(max(title.split(), key=len))
-        )
-    for row in summary_rows(evaluation):
-        texts = [Text(cell) for cell in cells(row, shown)]  # names are not markup
-        table.add_row(*texts, style="bold" if row.class_name == MEAN else None, end_section=row.class_name == MEAN)
-    return table
-
-
-def markdown_table(evaluation: Evaluation, shown: Sequence[str] = SHOWN) -> str:
-    """The means per modality and class as a Markdown table, followed by the definitions and the failures.
-
-    `shown` as in `score_table`.
-    """
-    shown = _columns(evaluation, shown)
-    lines = [
-        "| " + " | ".join(_headings(shown)) + " |",
-        "|---|---|" + "---:|" * (len(shown) + len(COUNTS)),
-    ]
-    for row in summary_rows(evaluation):
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row, shown)) + " |")
-    lines += ["", definitions(evaluation)]
-    if evaluation.failures:
-        lines += ["", f"**{_failed(evaluation)}** (in none of the means):", ""]
-        lines += [f"- `{failure.case}`: {failure.message}" for failure in evaluation.failures]
-    return "\n".join(lines) + "\n"
+        names = [failure.case for failure in evaluation.failures]
+        what = "1 case failed and is" if len(names) == 1 else f"{len(names)} cases failed and are"
+        notes.append(f"{what} in none of the means: {', '.join(names)}")
+    return Table(
+        _headings(shown),
+        [
+            [TableCell(text, style="bold" if row.class_name == MEAN else "") for text in cells(row, shown)]
+            for row in rows
+        ],
+        "llr",
+        notes=notes,
+        sections={place for place, row in enumerate(rows) if row.class_name == MEAN},
+    )
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
@@ -135,11 +114,11 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
     `scores.json` (all there is) into `folder`; returns it."""
     more = [name for name in evaluation.score_names if ":" in name or "@" in name]
     rows = [{**{key: getattr(row, key) for key in SCORE_FIELDS}, **row.nsd, **row.presets} for row in evaluation.scores]
-    write_text(folder / "scores.csv", _csv([*SCORE_FIELDS, *more], rows))
+    write_text(folder / "scores.csv", csv_records(rows, [*SCORE_FIELDS, *more]))
     counts = ("n", "n_scored", "n_missed", "n_false_positive")
     names = ["patient", "modality", *evaluation.score_names, *counts]
     units = [{**asdict(unit), **unit.means} for unit in unit_rows(evaluation, "patient")]
-    write_text(folder / "patients.csv", _csv(names, units))
+    write_text(folder / "patients.csv", csv_records(units, names))
     write_text(folder / "scores.json", json.dumps(evaluation_to_json(evaluation), indent=1) + "\n")
     return folder
 
@@ -217,24 +196,7 @@ def _unit_document(row: UnitRow) -> dict[str, Any]:
     return document if row.case else {key: value for key, value in document.items() if key != "case"}
 
 
-def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _failed(evaluation: Evaluation) -> str:
-    count = len(evaluation.failures)
-    return f"{count} case{'s' if count > 1 else ''} failed"
-
-
 def _cell(score: str, summary: Summary) -> str:
     name = score.rpartition(":")[2]
     digits = 3 if name in ("dice", "iou", "relative_volume_difference") or name.startswith("nsd") else 2
-    return _text(summary.value, digits)
-
-
-def _text(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return DASH if summary.value is None else f"{summary.value:.{digits}f}"

@@ -14,11 +14,11 @@ from unpaired.commands.comparison import compare as command
 from unpaired.comparison.comparison import compare
 from unpaired.comparison.contenders import Contender
 from unpaired.comparison.files import PAPER_FILE, to_json, write_comparison
-from unpaired.comparison.latex import latex
 from unpaired.comparison.papers.formats import paper_latex, paper_markdown, paper_records, paper_terminal
 from unpaired.comparison.papers.layout import lay_out, row_of
 from unpaired.comparison.papers.tables import BOTH, LABEL, PAPER_TABLES, paper_table
 from unpaired.comparison.records import Column
+from unpaired.comparison.tables import latex
 from unpaired.data.images import read_label_map, write_image
 from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, Score
@@ -112,7 +112,7 @@ def test_the_mean_over_both_modalities_stands_where_the_paper_prints_one():
     assert ours[BOTH].value == pytest.approx((71 + 61) / 2)
     assert ours[BOTH].std == pytest.approx(stdev([65, 67]))
     assert cells(found, "ssc:dice", "V3 + CR")[BOTH].std is None
-    assert [one.cells[BOTH].text for one in found.rows("ssc:dice") if not one.ours][-1] == "91.4"
+    assert [one.cells[BOTH].text for one in found.rows("ssc:dice") if one.is_printed][-1] == "91.4"
 
 
 def test_a_miss_has_no_distance_and_is_counted():
@@ -140,17 +140,17 @@ def test_other_classes_of_ours_are_in_no_mean():
 
 def test_rows_stand_in_the_paper_s_order_each_with_the_paper_s_beside_it():
     found = layout(Contender("CSA", (run(),)), Contender("mine", (run(),)), Contender("single", (run(),)))
-    rows = [(one.setting, one.ours) for one in found.rows("csa:dice")]
+    rows = [(one.setting, one.is_printed) for one in found.rows("csa:dice")]
     assert rows == [
-        ("Single", True),
         ("Single", False),
-        ("UMMKD", False),
-        ("Joint", False),
-        ("MSBN", False),
-        ("Affinity", False),
-        ("CSA", True),
+        ("Single", True),
+        ("UMMKD", True),
+        ("Joint", True),
+        ("MSBN", True),
+        ("Affinity", True),
         ("CSA", False),
-        ("mine", True),
+        ("CSA", True),
+        ("mine", False),
     ]
     assert any("In no row of the paper: mine" in note for note in found.notes())
 
@@ -169,7 +169,7 @@ def test_doubtful_columns_are_shown_under_both_readings():
     table = paper_table("csa-tables-2-3")
     one = run(modalities=("ct", "mr"), classes=table.classes)
     found = layout(Contender("CSA", (one,)), Contender("MSBN", (one,)), table=table)
-    theirs = [row for row in found.rows("csa:dice") if row.setting == "CSA" and not row.ours]
+    theirs = [row for row in found.rows("csa:dice") if row.setting == "CSA" and row.is_printed]
     assert [row.whose for row in theirs] == [
         f"{LABEL}; CT and MRI columns swapped",
         f"{LABEL}; columns as printed",

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import groupby
 from statistics import fmean, stdev
 
-from unpaired.comparison.cells import DASH, number, short_title
+from unpaired.comparison.cells import number, short_title
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.contenders import Contender
 from unpaired.comparison.papers.tables import BOTH, LABEL, PaperNumber, PaperTable, Reading
@@ -21,6 +21,7 @@ from unpaired.comparison.replicates import mean_and_spread, pooled_mean_and_spre
 from unpaired.errors import InputError
 from unpaired.scores.presets import PRESETS
 from unpaired.scores.summaries import MEAN, patient_means
+from unpaired.tables import DASH
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class LayoutRow:
     invented: str = ""
 
     @property
-    def ours(self) -> bool:
-        """Whether the numbers are ours."""
-        return self.method is not None
+    def is_printed(self) -> bool:
+        """Whether the numbers are the paper's."""
+        return self.method is None
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.tables import DASH, Table, TableCell
 
 STYLES = {"error": "bold red", "warning": "yellow"}
-WHOLE_DATASET = "–"
 
 
 @dataclass(frozen=True)
@@ -70,16 +68,13 @@ def summary(dataset: Dataset, findings: Sequence[Finding]) -> str:
 
 
 def _table(findings: Sequence[Finding], prefix: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("severity", "rule"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("case", overflow="fold", max_width=24)
-    table.add_column("message", overflow="fold", ratio=1)
+    """Errors before warnings, files relative to the folder `prefix`."""
+    rows = []
     for finding in sorted(findings, key=lambda finding: finding.severity):  # "error" sorts before "warning"; stable
+        severity = TableCell(finding.severity, style=STYLES[finding.severity])
         message = finding.message.replace(prefix, "") if prefix else finding.message
-        severity = Text(finding.severity, style=STYLES[finding.severity])
-        table.add_row(severity, Text(finding.rule), Text(finding.case or WHOLE_DATASET), Text(message))
-    return table
+        rows.append([severity, finding.rule, finding.case or DASH, message])
+    return Table(["severity", "rule", "case", "message"], rows, "l")
 
 
 def _common_folder(dataset: Dataset) -> Path | None:

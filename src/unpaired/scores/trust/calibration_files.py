@@ -8,10 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
-
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
 from unpaired.data.prediction_record import read_record
@@ -33,6 +29,7 @@ from unpaired.scores.trust.calibration import (
     is_foreground,
     summarize,
 )
+from unpaired.tables import Table
 
 SCHEMA = 1
 FOLDER = "probabilities"
@@ -175,15 +172,13 @@ def _class_from_json(row: dict[str, Any]) -> ClassCalibration:
 
 
 def calibration_table(calibration: Calibration) -> Table:
-    """ECE and Brier score of each foreground class and modality, for the terminal."""
-    caption = calibration.definitions
-    if calibration.failures:
-        caption += f"\n{len(calibration.failures)} cases could not be judged."
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="Calibration", caption=caption, caption_justify="left")
-    for heading in ("modality", "class", "ECE", "ECE per case", "Brier", "cases"):
-        table.add_column(heading, justify="left" if heading in ("modality", "class") else "right")
+    """ECE and Brier score of each foreground class and modality."""
+    rows = []
     for modality in calibration.modalities:
         for row in calibration.rows(modality):
             numbers = [f"{value:.4f}" for value in (row.ece, row.ece_of_cases, row.brier) if value is not None]
-            table.add_row(Text(modality), Text(row.class_name), *numbers, str(row.cases))
-    return table
+            rows.append([modality, row.class_name, *numbers, str(row.cases)])
+    notes = [calibration.definitions]
+    if calibration.failures:
+        notes.append(f"{len(calibration.failures)} cases could not be judged.")
+    return Table(["modality", "class", "ECE", "ECE per case", "Brier", "cases"], rows, "llr", "Calibration", notes)

@@ -7,8 +7,6 @@ their average. It is no confidence interval: errors that all members share, the 
 training's are not in it, so `scores.trust.uncertainty_check` counts how often the true volume is.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +18,7 @@ import numpy as np
 from unpaired.errors import InputError
 from unpaired.files import read_json, write_text
 from unpaired.scores.overlap import dice
+from unpaired.tables import csv_records
 
 SCHEMA = 1
 FILE = "uncertainty.json"
@@ -119,11 +118,8 @@ def least_agreed_first(cases: Iterable[CaseUncertainty]) -> list[CaseUncertainty
 def write_uncertainty(cases: Iterable[CaseUncertainty], folder: Path) -> None:
     """Write uncertainty.csv (a row per case and class) and uncertainty.json, the case to look at first on top."""
     ordered = least_agreed_first(cases)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for case in ordered for row in case.classes)
-    write_text(folder / "uncertainty.csv", text.getvalue())
+    rows = (asdict(row) for case in ordered for row in case.classes)
+    write_text(folder / "uncertainty.csv", csv_records(rows, COLUMNS))
     document = {
         "schema": SCHEMA,
         "definitions": DEFINITIONS,

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 
 from unpaired.errors import InputError
+from unpaired.tables import DASH, Table
 
 Matrices = Sequence[Sequence[np.ndarray | None]]
 """A^c (M, N) for each modality and, in it, each class; None where the modality's cases lack the class."""
@@ -57,16 +58,14 @@ def differences(matrices: Sequence[np.ndarray | None]) -> list[np.ndarray | None
     return [None if matrix is None else matrix - mean for matrix in matrices]
 
 
-def disagreement_table(
-    runs: Mapping[str, tuple[Matrices, Matrices]], classes: Sequence[str]
-) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of texts: each run's mean squared difference by class, before training and after."""
+def disagreement_table(runs: Mapping[str, tuple[Matrices, Matrices]], classes: Sequence[str]) -> Table:
+    """Each run's mean squared difference between modalities by class, before training and after."""
     rows = []
     for name, (before, after) in runs.items():
         for word, matrices in (("before", before), ("after", after)):
-            values = ["–" if one.elementwise is None else f"{one.elementwise:.2g}" for one in disagreements(matrices)]
-            rows.append([name, word, *values])
-    return ["run", "training", *classes], rows
+            values = [disagreement.elementwise for disagreement in disagreements(matrices)]
+            rows.append([name, word, *(DASH if value is None else f"{value:.2g}" for value in values)])
+    return Table(["run", "training", *classes], rows, "llr", "mean squared differences")
 
 
 def channel_order(matrices: Matrices) -> tuple[np.ndarray, np.ndarray]:

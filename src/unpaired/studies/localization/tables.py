@@ -1,14 +1,10 @@
 """Localization as files: Markdown for people, CSV and JSON for programs. Shares in percent where people read them."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
-
-from rich.table import Table
 
 from unpaired.files import write_text
 from unpaired.statistics import PairedDifference
@@ -20,10 +16,10 @@ from unpaired.studies.localization.comparison import (
     values_at,
 )
 from unpaired.studies.localization.scores import KINDS, Row
+from unpaired.tables import DASH, Table, csv_records, markdown_text
 
 SCHEMA = 1
 FILES = ("localization.md", "localization.csv", "localization_patients.csv", "localization.json")
-DASH = "–"
 KIND_NAMES = {
     "best": "the class's best channel",
     "shared": "the channel chosen in the other modalities",
@@ -59,20 +55,15 @@ def p_text(p: float | None) -> str:
 
 def markdown(comparison: LocalizationComparison, choosing: Mapping[str, str]) -> str:
     """All tables that people read; `choosing` {modality: which patients chose the channels}."""
-    parts = ["# How well do feature maps localize their class?", ""]
-    parts += [f"- {text}" for text in definitions(choosing)] + [""]
-    parts += [f"> {text}" for text in comparison.warnings()]
-    for kind in KINDS:
-        if any(place.kind == kind for place, _ in comparison.summaries):
-            parts += ["", f"## AP %, {KIND_NAMES[kind]}", "", *_lines(*overview(comparison, kind))]
+    parts = ["# How well do feature maps localize their class?"]
+    parts.append("\n".join(f"- {text}" for text in definitions(choosing)))
+    parts += [f"> {markdown_text(text)}" for text in comparison.warnings()]
+    parts += [overview(comparison, kind).markdown(level=2).rstrip() for kind in reported_kinds(comparison)]
     for modality in comparison.modalities:
-        parts += [
-            "",
-            f"## By layer: {modality}, AP % of {KIND_NAMES['best']}",
-            "",
-            *_lines(*by_layer(comparison, modality)),
-        ]
-    return "\n".join(parts) + "\n"
+        table = by_layer(comparison, modality)
+        titled = replace(table, title=f"By layer: {modality}, AP % of {KIND_NAMES['best']}")
+        parts.append(titled.markdown(level=2).rstrip())
+    return "\n\n".join(parts) + "\n"
 
 
 def definitions(choosing: Mapping[str, str]) -> list[str]:
@@ -81,66 +72,59 @@ def definitions(choosing: Mapping[str, str]) -> list[str]:
     return [text.format(choosing=" or ".join(f"{side} patients" for side in sides)) for text in DEFINITIONS]
 
 
-def overview(comparison: LocalizationComparison, kind: str) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows: all layers and foreground classes together, a row per modality and run."""
-    head = ["modality", "run", "patients", "AP", "chance", "ceiling", *difference_heading(comparison)]
+def reported_kinds(comparison: LocalizationComparison) -> list[str]:
+    """The kinds that there are numbers of ("shared" needs two modalities)."""
+    return [kind for kind in KINDS if any(place.kind == kind for place, _ in comparison.summaries)]
+
+
+def overview(comparison: LocalizationComparison, kind: str) -> Table:
+    """All layers and foreground classes together: a row per modality and run, with its difference to the baseline."""
     rows = []
     for modality in comparison.modalities:
         place = Place(kind, modality, ALL, MEAN)
         for name in comparison.names:
-            one = comparison.summaries.get((place, name))
-            if one is not None:
-                cells = [spread(one.mean, one.std), percent(one.chance), percent(one.ceiling)]
-                rows.append([modality, name, str(one.patients), *cells, *_difference_cells(comparison, place, name)])
-    return head, rows
+            summary = comparison.summaries.get((place, name))
+            if summary is not None:
+                numbers = [spread(summary.mean, summary.std), percent(summary.chance), percent(summary.ceiling)]
+                gap = _difference_cells(comparison, place, name)
+                rows.append([modality, name, str(summary.patients), *numbers, *gap])
+    head = ["modality", "run", "patients", "AP", "chance", "ceiling"]
+    if comparison.others:
+        head += [f"minus {comparison.baseline}", "95 % interval", "better / worse", "p", "p Holm"]
+    return Table(head, rows, "llr", f"AP % of {KIND_NAMES[kind]}, all layers and foreground classes")
 
 
-def by_layer(
-    comparison: LocalizationComparison, modality: str, kind: str = "best"
-) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows: foreground classes together, a row per layer, each run's AP and its difference."""
-    head = [
-        "layer",
-        "chance",
-        "ceiling",
-        *comparison.names,
-        *(f"{name} − {comparison.baseline}" for name in comparison.others),
-    ]
+def by_layer(comparison: LocalizationComparison, modality: str, kind: str = "best") -> Table:
+    """Foreground classes together: a row per layer, each run's AP and its difference to the baseline."""
     rows = []
     for layer in (*comparison.layers, ALL):
         place = Place(kind, modality, layer, MEAN)
-        first = comparison.summaries.get((place, comparison.baseline))
-        if first is None:
+        baseline = comparison.summaries.get((place, comparison.baseline))
+        if baseline is None:
             continue
-        found = [comparison.summaries.get((place, name)) for name in comparison.names]
+        summaries = [comparison.summaries.get((place, name)) for name in comparison.names]
         gaps = [comparison.differences.get((place, name)) for name in comparison.others]
         rows.append(
-            [layer, percent(first.chance), percent(first.ceiling)]
-            + [DASH if one is None else percent(one.mean) for one in found]
+            [layer, percent(baseline.chance), percent(baseline.ceiling)]
+            + [DASH if summary is None else percent(summary.mean) for summary in summaries]
             + [gap_text(gap) for gap in gaps]
         )
-    return head, rows
+    minus = [f"{name} − {comparison.baseline}" for name in comparison.others]
+    return Table(["layer", "chance", "ceiling", *comparison.names, *minus], rows, "lr", KIND_NAMES[kind])
 
 
-def by_class(comparison: LocalizationComparison, modality: str) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows: all layers together, a row per class and run, a column per kind."""
-    head = ["class", "run", "chance", *(KIND_HEADS[kind] for kind in KINDS)]
+def by_class(comparison: LocalizationComparison, modality: str) -> Table:
+    """All layers together: a row per class and run, a column per kind."""
     rows = []
     for class_name in (*comparison.classes[1:], comparison.classes[0]):
         for name in comparison.names:
-            found = [comparison.summaries.get((Place(kind, modality, ALL, class_name), name)) for kind in KINDS]
-            known = next((one for one in found if one is not None), None)
+            places = [Place(kind, modality, ALL, class_name) for kind in KINDS]
+            summaries = [comparison.summaries.get((place, name)) for place in places]
+            known = next((summary for summary in summaries if summary is not None), None)
             if known is not None:
-                cells = [DASH if one is None else spread(one.mean, one.std) for one in found]
-                rows.append([class_name, name, percent(known.chance), *cells])
-    return head, rows
-
-
-def difference_heading(comparison: LocalizationComparison) -> list[str]:
-    """The headings of what `overview` says of differences; none for a single run."""
-    if not comparison.others:
-        return []
-    return [f"minus {comparison.baseline}", "95 % interval", "better / worse", "p", "p Holm"]
+                texts = [DASH if summary is None else spread(summary.mean, summary.std) for summary in summaries]
+                rows.append([class_name, name, percent(known.chance), *texts])
+    return Table(["class", "run", "chance", *(KIND_HEADS[kind] for kind in KINDS)], rows, "llr", modality)
 
 
 def spread(mean: float, std: float | None) -> str:
@@ -186,22 +170,11 @@ def to_json(comparison: LocalizationComparison, choosing: Mapping[str, str]) -> 
     }
 
 
-def terminal(comparison: LocalizationComparison) -> Table:
-    """The overview of each class's best channel for a terminal."""
-    head, rows = overview(comparison, "best")
-    table = Table(title=f"AP % of {KIND_NAMES['best']}, all layers and foreground classes", title_justify="left")
-    for place, text in enumerate(head):
-        table.add_column(text, justify="left" if place < 2 else "right")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
 def write_localization(comparison: LocalizationComparison, choosing: Mapping[str, str], folder: Path) -> list[str]:
     """Write `FILES` into `folder` and return their names; files of those names are replaced."""
     write_text(folder / FILES[0], markdown(comparison, choosing))
-    write_text(folder / FILES[1], _csv(["run", *(field.name for field in fields(Row))], _case_rows(comparison)))
-    write_text(folder / FILES[2], _csv([*Place._fields, "run", "patient", "ap"], _patient_rows(comparison)))
+    write_text(folder / FILES[1], csv_records(_case_rows(comparison), ["run", *(field.name for field in fields(Row))]))
+    write_text(folder / FILES[2], csv_records(_patient_rows(comparison), [*Place._fields, "run", "patient", "ap"]))
     document = to_json(comparison, choosing)
     write_text(folder / FILES[3], json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return list(FILES)
@@ -218,18 +191,3 @@ def _patient_rows(comparison: LocalizationComparison) -> Iterator[dict[str, Any]
     for place, name in comparison.summaries:
         for patient, value in values_at(comparison.rows[name], place, comparison.classes).items():
             yield {**place._asdict(), "run": name, "patient": patient, "ap": value}
-
-
-def _csv(head: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=head, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "|".join("---" if place == 0 else "---:" for place in range(len(head))) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"

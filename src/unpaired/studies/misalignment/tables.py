@@ -1,15 +1,10 @@
 """Misalignment as files: CSV (a row per run, case, class and amount), JSON, and a table for the terminal."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from unpaired.files import write_text
 from unpaired.statistics import Interval
@@ -21,6 +16,7 @@ from unpaired.studies.misalignment.scores import (
 )
 from unpaired.studies.partners.scores import form_text
 from unpaired.studies.partners.tables import percent
+from unpaired.tables import Table, csv_text
 
 SCHEMA = 1
 COLUMNS = (
@@ -40,25 +36,23 @@ COLUMNS = (
 )
 
 
-def terminal(rows: Sequence[MisalignmentRow]) -> Table:
+def curve_table(rows: Sequence[MisalignmentRow]) -> Table:
     """A row per run, modality and kind: Dice alone and in place, then the change at each amount.
 
     A run that uses no partner has one row per modality.
     """
     flat = flat_runs(rows)
-    table = Table(title="Dice % beside partners out of place (means over patients)", title_justify="left")
-    table.box = SIMPLE_HEAD
-    for place, text in enumerate(("run", "modality", "patients", "alone", "in place", "change of Dice at")):
-        table.add_column(text, justify="right" if place in (2, 3, 4) else "left", no_wrap=place == 3)
+    cells: list[list[str]] = []
     for curve in misalignment_curves(rows):
         first = curve.points[0]
         start = [curve.run, curve.modality, str(first.patients), percent(curve.alone), percent(first.dice)]
         if curve.run not in flat:
             changes = ", ".join(f"{point.amount:g}: {_signed(point.change)}" for point in curve.points[1:])
-            table.add_row(*start, f"{curve.kind} {UNITS[curve.kind]}: {changes}")
-        elif curve.kind == next(one.kind for one in misalignment_curves(rows) if one.run == curve.run):
-            table.add_row(*start, "none: uses no partner")
-    return table
+            cells.append([*start, f"{curve.kind} {UNITS[curve.kind]}: {changes}"])
+        elif [curve.run, curve.modality] not in [row[:2] for row in cells]:
+            cells.append([*start, "none: uses no partner"])
+    head = ["run", "modality", "patients", "alone", "in place", "change of Dice at"]
+    return Table(head, cells, "llrrrl", "Dice % beside partners out of place (means over patients)")
 
 
 def conclusions(rows: Sequence[MisalignmentRow]) -> list[str]:
@@ -94,16 +88,15 @@ def to_json(rows: Sequence[MisalignmentRow], settings: dict[str, Any]) -> dict[s
 
 def write_misalignment_tables(rows: Sequence[MisalignmentRow], settings: dict[str, Any], folder: Path) -> None:
     """Write misalignment.csv and misalignment.json into `folder`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        who = [row.run, row.case, row.patient, row.modality, row.kind, row.amount]
-        how = [form_text(row.partners), form_text(row.alignments), row.class_name]
-        writer.writerow([*who, *how, row.dice, row.prediction_ml, row.reference_ml, row.agreement])
-    write_text(folder / "misalignment.csv", text.getvalue())
+    write_text(folder / "misalignment.csv", csv_text(COLUMNS, map(_csv_row, rows)))
     document = to_json(rows, settings)
     write_text(folder / "misalignment.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def _csv_row(row: MisalignmentRow) -> list[Any]:
+    who = [row.run, row.case, row.patient, row.modality, row.kind, row.amount]
+    how = [form_text(row.partners), form_text(row.alignments), row.class_name]
+    return [*who, *how, row.dice, row.prediction_ml, row.reference_ml, row.agreement]
 
 
 def _signed(value: float) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, Failure, Score
-from unpaired.scores.tables import markdown_table, read_evaluation, score_table, write_evaluation
+from unpaired.scores.tables import read_evaluation, score_table, write_evaluation
 
 EVALUATION = Evaluation(
     [
@@ -27,26 +27,26 @@ def printed(evaluation):
 
 
 def test_markdown_shows_counts_and_no_number_where_nothing_was_scored():
-    lines = markdown_table(EVALUATION).splitlines()
+    lines = score_table(EVALUATION).markdown().splitlines()
     assert lines[2] == "| ct | LV | 0.900 | 4.00 | 1.25 | 1 | 1 | 0 | 0 |"
     assert lines[3] == "| ct | RV | – | – | – | 1 | 0 | 1 | 0 |"
     assert lines[4] == "| ct | mean | 0.450 | 51.50 | 50.12 | 2 | 1 | 1 | 0 |"
     assert lines[5] == "| mr | LV | – | – | – | 0 | 0 | 0 | 0 |"
     assert "voxel surface" in lines[7]
     assert "image diagonal" in lines[7]
-    assert lines[-1] == "- `c`: c.nii.gz: truncated"
+    assert lines[-1] == "1 case failed and is in none of the means: c"
 
 
 def test_terminal_table_says_the_same():
     text = printed(EVALUATION)
     assert "0.450" in text
-    assert "1 case failed" in text
+    assert "1 case failed and is in none of the means: c" in text
     assert "left out of the distances" in printed(Evaluation(EVALUATION.scores, [], "excluded"))
 
 
 def test_a_class_name_with_a_bar_does_not_break_the_markdown():
     evaluation = Evaluation([Score("a", "p", "ct", "L|R", "missed", 0.0)], [])
-    assert "L\\|R" in markdown_table(evaluation)
+    assert "L\\|R" in score_table(evaluation).markdown()
 
 
 def test_markup_in_names_is_printed_as_it_is():
@@ -76,8 +76,7 @@ def test_an_evaluation_of_failures_only_can_be_written_and_printed(tmp_path):
     evaluation = Evaluation([], EVALUATION.failures, "excluded")
     write_evaluation(evaluation, tmp_path)
     assert read_evaluation(tmp_path) == evaluation
-    assert "truncated" in markdown_table(evaluation)
-    assert "1 case failed" in printed(evaluation)
+    assert "1 case failed and is in none of the means: c" in printed(evaluation)
 
 
 @pytest.mark.parametrize(
