@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and what stands in the way is said in one line."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from unpaired.files import (
     atomic,
     clear_leftovers,
     input_error_if_unwritable,
+    read_json,
     temporary_beside,
     write_bytes,
     write_text,
@@ -110,3 +112,34 @@ def test_only_leftovers_of_the_dead_are_cleared(tmp_path: Path) -> None:
         path.write_text("half")
     clear_leftovers(tmp_path)
     assert names(tmp_path) == sorted([mine.name, other_machine.name, ".tmp-of-the-user"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "expected JSON, but"),
+        ("[" * 51 + "]" * 51, "at most 50 levels"),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, "at most 50 levels"),
+        ("9" * 5000, r"at most 64 bits, got 999999999999\.\.\. of 5000 digits"),
+        ('{"a": [-1' + "0" * 400 + "]}", "of 401 digits"),
+        ("18446744073709551617", "at most 64 bits"),
+    ],
+    ids=["broken", "51 levels", "endless levels", "endless", "larger than a float", "65 bits"],
+)
+def test_json_that_is_too_deep_or_too_large_is_one_line(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "file.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"file\.json: .*{words}.*; write it again") as caught:
+        read_json(tmp_path / "file.json", "write it again")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 50 + "]" * 50, "18446744073709551616", "-3", "3", '"a"', "[1.5, null, true]"])
+def test_json_of_usual_depth_and_size_is_read(text: str, tmp_path: Path) -> None:
+    (tmp_path / "file.json").write_text(text, encoding="utf-8")
+    assert read_json(tmp_path / "file.json", "") == json.loads(text)
+
+
+def test_bytes_that_are_no_text_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file.json").write_bytes(b'"\xff"')
+    with pytest.raises(InputError, match="expected JSON"):
+        read_json(tmp_path / "file.json", "")

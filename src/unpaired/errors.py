@@ -1,7 +1,13 @@
 """The one exception for what a person typed or fed: the command line prints it as one line and exits with code 2."""
 
+from unicodedata import category
+
 SHOWN = 16
 """So many known names stand in a message; a line of all recipes or cases would hide what it says."""
+
+
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Characters that turn the direction of text, so that a name reads as another."""
 
 
 class InputError(ValueError):
@@ -17,6 +23,14 @@ class UnwritableError(InputError):
 
 class Stopped(Exception):  # noqa: N818 (it is no error)
     """Work was interrupted by a person and saved; the same command goes on. The message is one line."""
+
+
+def require_name(name: str, where: str) -> None:
+    """Raise InputError for a name with a control character, half of a surrogate pair, or a change of line or direction:
+    in a file name, a terminal or a table it would do or show something else than it says."""
+    for character in name:
+        if category(character) in ("Cc", "Cs", "Zl", "Zp") or character in TURNING:
+            raise InputError(f"{where}: {name!r} holds {character!a}, which no name may; correct it there")
 
 
 def nearest(name: str, allowed: list[str]) -> str:

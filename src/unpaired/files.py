@@ -17,6 +17,11 @@ from unpaired.errors import InputError, UnwritableError
 _PREFIX = ".tmp-"
 
 
+DEEPEST = 50
+"""So many levels of lists and objects may a JSON file have; the package's own have less than ten."""
+LARGEST = 2**64
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its name when the block ends well, and vanishes when it doesn't.
@@ -71,11 +76,40 @@ def _is_alive(process: int) -> bool:
 
 
 def read_json(path: Path, advice: str) -> Any:
-    """The JSON value in a UTF-8 file. Raises InputError, with `advice` on what to do, if it holds none."""
+    """The JSON value in a UTF-8 file.
+
+    Raises InputError, with `advice` on what to do, if it holds none, nests deeper than `DEEPEST` levels, or holds a
+    whole number of more than 64 bits.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole_number)
+        if _is_deep(document):
+            raise RecursionError
+    except RecursionError:
+        raise InputError(f"{path}: expected JSON of at most {DEEPEST} levels, got deeper ones; {advice}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected JSON, but {error}; {advice}") from error
+    except OverflowError as error:
+        raise InputError(f"{path}: expected whole numbers of at most 64 bits, {error}; {advice}") from error
+    return document
+
+
+def _whole_number(text: str) -> int:
+    number = int(text) if len(text) <= 20 else LARGEST + 1
+    if abs(number) > LARGEST:
+        raise OverflowError(f"got {text[:12]}... of {len(text.lstrip('-'))} digits")
+    return number
+
+
+def _is_deep(document: Any) -> bool:
+    """Whether a JSON value nests deeper than anything that reads it has to bear."""
+    level = [document] if isinstance(document, dict | list) else []
+    for _ in range(DEEPEST):
+        items = (item for value in level for item in (value.values() if isinstance(value, dict) else value))
+        level = [item for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -289,3 +289,23 @@ def test_a_binary_file_is_no_manifest(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_bytes(b"\x1f\x8b\x08\xff")
     with pytest.raises(InputError, match="expected JSON"):
         read_dataset(tmp_path / "dataset.json")
+
+
+@pytest.mark.parametrize("sign", ["\0", "\n", "\t", "\x1b[2J", "\x7f", "\x85", "\ud800", "\u2028", "\u202e"], ids=ascii)
+def test_names_hold_no_character_that_does_or_hides_something(sign: str, tmp_path: Path) -> None:
+    case = document()["cases"][0]
+    for changes in (
+        {"cases": [case | {"id": f"a{sign}b"}]},
+        {"cases": [case | {"patient": f"a{sign}b"}]},
+        {"classes": ["background", f"a{sign}b"], "label_maps": {}, "cases": [case]},
+    ):
+        with pytest.raises(InputError, match=r"holds .*, which no name may") as caught:
+            parsed(tmp_path, **changes)
+        assert str(caught.value).isprintable()
+
+
+def test_numbers_that_no_float_holds_are_one_line(tmp_path: Path) -> None:
+    text = json.dumps(document()).replace("-175", "-1" + "0" * 400)
+    (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="at most 64 bits"):
+        read_dataset(tmp_path)

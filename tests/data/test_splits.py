@@ -197,6 +197,13 @@ def test_a_split_file_that_lies_is_refused(tmp_path: Path, document: dict, messa
         read_split(path, dataset())
 
 
+@pytest.mark.parametrize("ids", [[5], [None], [["a"]], [{"a": 1}], [True]], ids=str)
+def test_ids_that_are_no_text_are_one_line(ids: list, tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(json.dumps({"train": ids}), encoding="utf-8")
+    with pytest.raises(InputError, match="expected lists of case ids"):
+        read_split(tmp_path / "s.json", Dataset("x", ("background", "LV"), {}, ()))
+
+
 def test_a_missing_or_broken_split_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no file"):
         read_split(tmp_path / "no.json", dataset())

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,17 @@ def test_ctrl_c_finishes_the_step_saves_and_goes_on_bit_equal(
     assert signal.getsignal(signal.SIGINT) is before
     monkeypatch.setattr(loop, "_training_step", original)
     assert_same(train(tiny(), phantom, tmp_path / "c", hardware=IN_PROCESS, cache=cache, show=False), straight)
+
+
+@pytest.mark.parametrize("state", [{}, [], {"method": {}}, {"method": 3}, torch.zeros(2)], ids=str)
+def test_a_saved_state_that_does_not_fit_is_one_line(
+    state: object, straight: Run, phantom: Dataset, cache: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(straight.folder, tmp_path / "run")
+    torch.save(state, tmp_path / "run" / "resume.pt")
+    with pytest.raises(InputError, match=r"resume\.pt doesn't hold the state of this training") as caught:
+        train(tiny(), phantom, tmp_path / "run", hardware=IN_PROCESS, cache=cache, show=False)
+    assert "\n" not in str(caught.value)
 
 
 def saved_step(folder: Path) -> int:

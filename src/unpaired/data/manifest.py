@@ -9,7 +9,7 @@ from typing import Any
 
 from unpaired.data.dataset import CASE_FIELDS, NORMALIZATIONS, SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.importers.table import table_document
-from unpaired.errors import InputError, known, nearest
+from unpaired.errors import InputError, known, nearest, require_name
 from unpaired.files import read_json, write_text
 
 SCHEMA = 1
@@ -152,6 +152,8 @@ def _classes(value: Any, path: Path) -> tuple[str, ...]:
         raise InputError(
             f"{path}: 'classes' must be a list of background and at least one more class, each once; got {value!r}"
         )
+    for name in words:
+        require_name(name, f"{path}: 'classes'")
     return tuple(words)
 
 
@@ -268,6 +270,8 @@ def _case(
         raise InputError(f"{where} has fold {fold!r}; expected a whole number")
     image = _file(entry, "image", where)
     case_id = str(entry.get("id") or Path(entry["image"]).name.split(".")[0])
+    require_name(case_id, f"{path}: case id")
+    require_name(str(entry["patient"]), f"{where}: patient")
     if Path(case_id).name != case_id or case_id == ".." or "\\" in case_id:
         raise InputError(f"{path}: case id {case_id!r} can't be a file name; use letters, digits, '.', '_' and '-'")
     folder = path.parent.resolve()

@@ -137,7 +137,9 @@ def read_split(path: str | Path, dataset: Dataset) -> Dataset:
     if not path.is_file():
         raise InputError(f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {path}")
     document = read_json(path, "write a split with `unpaired split`")
-    lists = isinstance(document, dict) and all(isinstance(ids, list) for ids in document.values())
+    lists = isinstance(document, dict) and all(
+        isinstance(ids, list) and all(isinstance(case_id, str) for case_id in ids) for ids in document.values()
+    )
     if not lists or not set(document) <= {*SPLITS, UNLABELED}:
         raise InputError(f"{path}: expected lists of case ids under {', '.join(SPLITS)} (and {UNLABELED})")
     unlabeled = document.pop(UNLABELED, [])

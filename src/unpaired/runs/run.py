@@ -249,6 +249,14 @@ class Run:
             require_finite(method, str(path), "training has diverged: train anew with other settings")
         return state
 
+    def of_another_training(self, error: Exception) -> InputError:
+        """What to say of a saved state that doesn't fit, for which torch raised `error`."""
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return InputError(
+            f"{self.folder / 'resume.pt'} doesn't hold the state of this training ({reason}); restore the file, or "
+            "delete it to train from the start"
+        )
+
     def rows(self, name: str) -> list[dict[str, str]]:
         """The rows of log.csv ("log") or validation.csv ("validation"); empty if there are none yet."""
         path = self.folder / f"{name}.csv"

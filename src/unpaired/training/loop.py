@@ -275,12 +275,16 @@ def _restore(run: Run, method: Method, optimizer: Any, fabric: Fabric) -> tuple[
         if fabric.is_global_zero:
             run.forget_rows_from(-1)
         return 0, -1.0
-    method.load_state_dict(state["method"])
-    optimizer.load_state_dict(state["optimizer"])
-    fabric.strategy.precision.load_state_dict(state["precision"])
+    try:
+        method.load_state_dict(state["method"])
+        optimizer.load_state_dict(state["optimizer"])
+        fabric.strategy.precision.load_state_dict(state["precision"])
+        step, best = int(state["step"]), float(state["best"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+        raise run.of_another_training(error) from error
     if fabric.is_global_zero:
-        run.forget_rows_from(state["step"])
-    return int(state["step"]), float(state["best"])
+        run.forget_rows_from(step)
+    return step, best
 
 
 def _save(run: Run, method: Method, optimizer: Any, fabric: Fabric, step: int, best: float) -> None:
