@@ -245,7 +245,9 @@ class Run:
         except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"{path} can't be read ({reason}); delete it to train from the start") from error
-        if isinstance(state, dict) and isinstance(method := state.get("method"), Mapping):
+        if not isinstance(state, dict):
+            raise self.of_another_training(TypeError(f"expected a dict, got {type(state).__name__}"))
+        if isinstance(method := state.get("method"), Mapping):
             require_finite(method, str(path), "training has diverged: train anew with other settings")
         return state
 
