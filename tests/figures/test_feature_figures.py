@@ -5,7 +5,8 @@ import pytest
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
-from unpaired.figures.feature_maps import ClassChannels, FeatureView, draw_feature_maps, inside_outside, telling_slice
+from unpaired.figures.class_rows import inside_outside
+from unpaired.figures.feature_maps import ClassChannels, FeatureView, draw_feature_maps, telling_slice
 from unpaired.figures.segmentation_grid import (
     GridCase,
     dice_by_class,

@@ -10,7 +10,8 @@ from matplotlib.colors import to_rgba
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
-from unpaired.figures.overlays import default_title, display_window, draw_case, only_class, organ_box, telling_slices
+from unpaired.figures.crop import display_window, organ_box
+from unpaired.figures.overlays import default_title, draw_case, only_class, telling_slices
 from unpaired.figures.style import class_color, png
 
 

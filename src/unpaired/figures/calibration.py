@@ -1,11 +1,12 @@
 """Pictures of trust: the reliability plot (probability said against frequency found), agreement against true Dice."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unpaired.figures.style import LIGHT, LINE_STYLES, Theme
+from unpaired.figures.style import LIGHT, LINE_STYLES, LineStyle, Theme
 from unpaired.scores.trust.calibration import ClassCalibration
 from unpaired.scores.trust.uncertainty_check import Point
 
@@ -22,30 +23,9 @@ def draw_reliability(rows: Sequence[ClassCalibration], title: str = "", theme: T
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=theme.ink, linewidth=0.9, linestyle=(0, (2, 3)))
     for place, row in enumerate(rows):
-        color, marker = theme.series[place % len(theme.series)], MARKERS[place % len(MARKERS)]
-        style = LINE_STYLES[(place // len(theme.series)) % len(LINE_STYLES)]
-        points = [
-            (one.mean_probability, one.frequency)
-            for one in row.bins
-            if one.mean_probability is not None and one.frequency is not None
-        ]
-        ece = "" if row.ece is None else f" (ECE {100 * row.ece:.2f} %)"
-        upper.plot(
-            [x for x, _ in points],
-            [y for _, y in points],
-            color=color,
-            linestyle=style,
-            linewidth=1.5,
-            marker=marker,
-            markersize=4,
-            label=f"{row.class_name}{ece}",
-        )
-        total = max(row.voxels, 1)
-        filled = [one for one in row.bins if one.voxels]
-        centers, shares = [(one.low + one.high) / 2 for one in filled], [one.voxels / total for one in filled]
-        lower.plot(
-            centers, shares, color=color, linestyle=style, linewidth=1.2, drawstyle="steps-mid", marker=marker, ms=2.5
-        )
+        look = _Look.of(place, theme)
+        _draw_frequencies(upper, row, look)
+        _draw_shares(lower, row, look)
     upper.set_ylim(-0.02, 1.02)
     upper.set_xlim(-0.02, 1.02)
     upper.set_ylabel("frequency found", color=theme.ink, fontsize=8.5)
@@ -58,6 +38,54 @@ def draw_reliability(rows: Sequence[ClassCalibration], title: str = "", theme: T
     if rows:
         upper.legend(frameon=False, fontsize=8, labelcolor=theme.ink, loc="upper left")
     return figure
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What tells the lines of classes apart, without color too."""
+
+    color: str
+    style: LineStyle
+    marker: str
+
+    @classmethod
+    def of(cls, place: int, theme: Theme) -> "_Look":
+        """The look of the line number `place`, from 0."""
+        turn, color = divmod(place, len(theme.series))
+        return cls(theme.series[color], LINE_STYLES[turn % len(LINE_STYLES)], MARKERS[place % len(MARKERS)])
+
+
+def _draw_frequencies(axes: Axes, row: ClassCalibration, look: _Look) -> None:
+    points = [
+        (each.mean_probability, each.frequency)
+        for each in row.bins
+        if each.mean_probability is not None and each.frequency is not None
+    ]
+    ece = "" if row.ece is None else f" (ECE {100 * row.ece:.2f} %)"
+    axes.plot(
+        [probability for probability, _ in points],
+        [frequency for _, frequency in points],
+        color=look.color,
+        linestyle=look.style,
+        linewidth=1.5,
+        marker=look.marker,
+        markersize=4,
+        label=f"{row.class_name}{ece}",
+    )
+
+
+def _draw_shares(axes: Axes, row: ClassCalibration, look: _Look) -> None:
+    filled = [each for each in row.bins if each.voxels]
+    axes.plot(
+        [(each.low + each.high) / 2 for each in filled],
+        [each.voxels / max(row.voxels, 1) for each in filled],
+        color=look.color,
+        linestyle=look.style,
+        linewidth=1.2,
+        drawstyle="steps-mid",
+        marker=look.marker,
+        markersize=2.5,
+    )
 
 
 def draw_agreement(points: Sequence[Point], theme: Theme = LIGHT) -> Figure:

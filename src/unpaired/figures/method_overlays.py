@@ -1,22 +1,22 @@
 """One case as several methods segmented it: the same slices, crop and gray values, a column per method."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
+from unpaired.figures.crop import crop_of, draw_gray
 from unpaired.figures.overlays import (
     INK,
     PANEL_INCHES,
     PAPER,
-    display_window,
     draw_labels,
     draw_legend,
     only_class,
-    organ_box,
     telling_slices,
     write_on,
 )
@@ -41,38 +41,32 @@ def draw_methods(views: Mapping[str, CaseView], worst: str, slices: int = 3, foc
                 raise InputError(
                     f"case {view.name}: expected label maps of shape {first.volume.shape}, got {labels.shape}"
                 )
-    rows, cols = organ_box(_all_labels(views, first))
-    low, high = display_window(first, rows, cols)
-    size_mm = ((rows.stop - rows.start) * first.spacing_mm[1], (cols.stop - cols.start) * first.spacing_mm[2])
-    extent = (0.0, size_mm[1], size_mm[0], 0.0)
+    crop = crop_of(first, around=_all_labels(views, first))
     indices = telling_slices(first if focus is None else only_class(first, focus), slices)
     columns = {"image": replace(first, prediction=None), **views}
-    width, body = PANEL_INCHES * len(columns), PANEL_INCHES * size_mm[0] / size_mm[1] * len(indices)
-    height = body + 2 * HEAD_INCHES
-    figure = Figure(figsize=(width, height), facecolor=PAPER)
-    grid = figure.add_gridspec(
-        len(indices),
-        len(columns),
-        left=0,
-        right=1,
-        wspace=0.012,
-        hspace=0.012,
-        top=1 - HEAD_INCHES / height,
-        bottom=HEAD_INCHES / height,
-    )
-    for column, (name, view) in enumerate(columns.items()):
-        place = ((column + 0.5) / len(columns), 1 - HEAD_INCHES / 2 / height)
-        figure.text(*place, name, color=INK, fontsize=10, ha="center", va="center")
+    figure, grid = _grid(len(indices), list(columns), crop.aspect)
+    for column, view in enumerate(columns.values()):
         for row, index in enumerate(indices):
             axes = figure.add_subplot(grid[row, column])
             axes.set_axis_off()
-            gray = view.volume[index, rows, cols]
-            axes.imshow(gray, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bicubic")
-            draw_labels(axes, view, index, (rows, cols), extent)
+            draw_gray(axes, view, index, crop)
+            draw_labels(axes, view, index, crop)
             if column == 0:
                 write_on(axes, 0.03, 0.97, f"slice {index + 1} of {len(view.volume)}", "left", "top")
     draw_legend(figure, first)
     return figure
+
+
+def _grid(rows: int, names: Sequence[str], aspect: float) -> tuple[Figure, GridSpec]:
+    """A figure with `rows` places of height / width = `aspect` below each name, and room for the legend at its foot."""
+    width, height = PANEL_INCHES * len(names), PANEL_INCHES * aspect * rows + 2 * HEAD_INCHES
+    head = HEAD_INCHES / height
+    figure = Figure(figsize=(width, height), facecolor=PAPER)
+    for column, name in enumerate(names):
+        place = ((column + 0.5) / len(names), 1 - head / 2)
+        figure.text(*place, name, color=INK, fontsize=10, ha="center", va="center")
+    grid = figure.add_gridspec(rows, len(names), left=0, right=1, wspace=0.012, hspace=0.012, top=1 - head, bottom=head)
+    return figure, grid
 
 
 def _all_labels(views: Mapping[str, CaseView], first: CaseView) -> CaseView:

@@ -14,13 +14,12 @@ from scipy import ndimage
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
+from unpaired.figures.crop import Crop, crop_of, draw_gray
 from unpaired.figures.style import class_color, class_style
 
 PAPER, INK = "#0f1216", "#e6edf3"
 FILL = 0.45
 PANEL_INCHES, HEAD_INCHES = 2.35, 0.42
-MARGIN_MM = 18.0
-AIR_HU, SOFT_HU = -500.0, -250.0
 Align = Literal["left", "center", "right"]
 VerticalAlign = Literal["top", "center", "bottom"]
 
@@ -37,17 +36,13 @@ def draw_case(view: CaseView, columns: int = 4, title: str | None = None, focus:
         if labels is not None and labels.shape != view.volume.shape:
             raise InputError(f"case {view.name}: expected label maps of shape {view.volume.shape}, got {labels.shape}")
     slices = telling_slices(view if focus is None else only_class(view, focus), columns)
-    rows, cols = organ_box(view)
-    low, high = display_window(view, rows, cols)
-    size_mm = ((rows.stop - rows.start) * view.spacing_mm[1], (cols.stop - cols.start) * view.spacing_mm[2])
-    extent = (0.0, size_mm[1], size_mm[0], 0.0)
-    figure, panels = _panels(columns, size_mm[0] / size_mm[1])
+    crop = crop_of(view)
+    figure, panels = _panels(columns, crop.aspect)
     for column, index in enumerate(slices):
-        for axes in panels[column]:
-            gray = view.volume[index, rows, cols]
-            axes.imshow(gray, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bicubic")
         bare, drawn = panels[column]
-        draw_labels(drawn, view, index, (rows, cols), extent)
+        draw_gray(bare, view, index, crop)
+        draw_gray(drawn, view, index, crop)
+        draw_labels(drawn, view, index, crop)
         write_on(bare, 0.03, 0.97, f"slice {index + 1} of {len(view.volume)}", "left", "top")
         if column == 0 and view.edges is not None:
             left, right, top, bottom = view.edges
@@ -55,7 +50,7 @@ def draw_case(view: CaseView, columns: int = 4, title: str | None = None, focus:
             write_on(bare, 0.97, 0.5, right, "right", "center")
             write_on(bare, 0.5, 0.97, top, "center", "top")
             write_on(bare, 0.5, 0.03, bottom, "center", "bottom")
-    _name_classes([drawn for _, drawn in panels], view, slices, (rows, cols))
+    _name_classes([drawn for _, drawn in panels], view, slices, crop.box)
     place = 1 - HEAD_INCHES / 2 / figure.get_figheight()
     figure.text(0.008, place, title or default_title(view), color=INK, fontsize=10.5, va="center")
     draw_legend(figure, view)
@@ -100,57 +95,17 @@ def telling_slices(view: CaseView, count: int) -> list[int]:
     return sorted(spread)
 
 
-def organ_box(view: CaseView) -> tuple[slice, slice]:
-    """Rows and columns around all labels, with a margin; at least a third of the picture, the whole one if none."""
-    occupied = np.zeros(view.volume.shape[1:], dtype=bool)
-    for labels in (view.reference, view.prediction):
-        if labels is not None:
-            occupied |= (labels > 0).any(axis=0)
-    box = []
-    for axis, (size, spacing) in enumerate(zip(occupied.shape, view.spacing_mm[1:], strict=True)):
-        places = np.flatnonzero(occupied.any(axis=1 - axis))
-        if not places.size:
-            box.append((0.0, size * spacing))
-            continue
-        box.append((places[0] * spacing - MARGIN_MM, (places[-1] + 1) * spacing + MARGIN_MM))
-    # All cases come out in about one shape: the shorter side grows to three quarters of the longer one.
-    longest = max(stop - start for start, stop in box)
-    slices = []
-    for (start, stop), size, spacing in zip(box, occupied.shape, view.spacing_mm[1:], strict=True):
-        length = max(stop - start, 0.8 * longest, size * spacing / 3)
-        first = round(((start + stop) - length) / 2 / spacing)
-        last = round(((start + stop) + length) / 2 / spacing)
-        slices.append(slice(max(first, 0), min(max(last, first + 1), size)))
-    return slices[0], slices[1]
-
-
-def display_window(view: CaseView, rows: slice, cols: slice) -> tuple[float, float]:
-    """Gray values from black to white: percentiles 0.5 and 99.5 of what is shown.
-
-    Where air is so far below tissue that it would take the contrast (Hounsfield units), soft tissue alone decides.
-    """
-    shown = view.volume[:, rows, cols]
-    if view.volume.min() < AIR_HU and (shown > SOFT_HU).any():
-        shown = shown[shown > SOFT_HU]
-    low, high = (float(value) for value in np.percentile(shown, (0.5, 99.5)))
-    return low, high if high > low else low + 1.0
-
-
-def draw_labels(axes: Axes, view: CaseView, index: int, box: tuple[slice, slice], extent: tuple[float, ...]) -> None:
-    """Draw a slice's prediction as fills and its reference as outlines, as far as the view has them.
-
-    `box` are the rows and columns shown, `extent` their (left, right, bottom, top) in the panel, in mm.
-    """
-    left, right, bottom, top = extent
+def draw_labels(axes: Axes, view: CaseView, index: int, crop: Crop) -> None:
+    """Draw a slice's prediction as fills and its reference as outlines, as far as the view has them."""
     if view.prediction is not None:
-        labels = view.prediction[index][box]
+        labels = view.prediction[index][crop.box]
         fill = np.zeros((*labels.shape, 4))
         for number in range(1, len(view.classes)):
             fill[labels == number] = (*to_rgb(class_color(number)), FILL)
-        axes.imshow(fill, extent=(left, right, bottom, top), interpolation="nearest")
+        axes.imshow(fill, extent=crop.extent, interpolation="nearest")
     if view.reference is None:
         return
-    labels = view.reference[index][box]
+    labels = view.reference[index][crop.box]
     x = (np.arange(labels.shape[1]) + 0.5) * view.spacing_mm[2]
     y = (np.arange(labels.shape[0]) + 0.5) * view.spacing_mm[1]
     for number in range(1, len(view.classes)):

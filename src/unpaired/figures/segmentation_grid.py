@@ -8,14 +8,13 @@ from matplotlib.figure import Figure
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
+from unpaired.figures.crop import Crop, crop_of, draw_gray
 from unpaired.figures.overlays import (
     INK,
     PANEL_INCHES,
     PAPER,
-    display_window,
     draw_labels,
     draw_legend,
-    organ_box,
     write_on,
 )
 
@@ -94,8 +93,8 @@ def draw_segmentation_grid(cases: Sequence[GridCase]) -> Figure:
     if not cases or any(list(case.views) != list(cases[0].views) for case in cases):
         raise InputError("expected at least one case, each with the same methods")
     names = list(cases[0].views)
-    boxes = [_box(case) for case in cases]
-    heights = [PANEL_INCHES * _aspect(case, box) + FOOT_INCHES for case, box in zip(cases, boxes, strict=True)]
+    crops = [_crop(case) for case in cases]
+    heights = [PANEL_INCHES * crop.aspect + FOOT_INCHES for crop in crops]
     columns = 2 + len(names)
     width, height = PANEL_INCHES * columns, sum(heights) + 2 * HEAD_INCHES
     figure = Figure(figsize=(width, height), facecolor=PAPER)
@@ -103,8 +102,8 @@ def draw_segmentation_grid(cases: Sequence[GridCase]) -> Figure:
         place = ((column + 0.5) / columns, 1 - HEAD_INCHES / 2 / height)
         figure.text(*place, name, color=INK, fontsize=10, ha="center", va="center")
     top = height - HEAD_INCHES
-    for case, box, tall in zip(cases, boxes, heights, strict=True):
-        _draw_row(figure, case, box, (top, tall), (width, height))
+    for case, crop, tall in zip(cases, crops, heights, strict=True):
+        _draw_row(figure, case, crop, (top, tall), (width, height))
         top -= tall
     draw_legend(figure, cases[0].views[names[0]])
     return figure
@@ -120,15 +119,10 @@ def segmentation_grid_alt(cases: Sequence[GridCase]) -> str:
     return f"Image, reference and every method's label map. Mean Dice: {'; '.join(parts)}."
 
 
-def _draw_row(
-    figure: Figure, case: GridCase, box: tuple[slice, slice], row: tuple[float, float], size: tuple[float, float]
-) -> None:
+def _draw_row(figure: Figure, case: GridCase, crop: Crop, row: tuple[float, float], size: tuple[float, float]) -> None:
     """`row` is its (top, height), `size` the figure's (width, height), in inches."""
     first = next(iter(case.views.values()))
     index = shown_slice(case)
-    rows, cols = box
-    low, high = display_window(first, rows, cols)
-    extent = (0.0, (cols.stop - cols.start) * first.spacing_mm[2], (rows.stop - rows.start) * first.spacing_mm[1], 0.0)
     bare = replace(first, prediction=None, reference=None)
     panels = {"image": bare, "reference": replace(first, prediction=None), **case.views}
     top, tall = row
@@ -137,10 +131,8 @@ def _draw_row(
         left, bottom = (column * PANEL_INCHES + gap) / size[0], (top - tall + FOOT_INCHES) / size[1]
         axes = figure.add_axes((left, bottom, (PANEL_INCHES - 2 * gap) / size[0], (tall - FOOT_INCHES - gap) / size[1]))
         axes.set_axis_off()
-        axes.imshow(
-            first.volume[index, rows, cols], cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bicubic"
-        )
-        draw_labels(axes, view, index, box, extent)
+        draw_gray(axes, first, index, crop)
+        draw_labels(axes, view, index, crop)
         foot = ((column + 0.5) * PANEL_INCHES / size[0], (top - tall + FOOT_INCHES * 0.52) / size[1])
         figure.text(*foot, _foot(column, view, first, case.why), color=INK, fontsize=7.2, ha="center", va="center")
         if column == 0:
@@ -167,8 +159,8 @@ def _mean_text(view: CaseView) -> str:
     return f"{100 * sum(values) / len(values):.1f}" if values else "–"
 
 
-def _box(case: GridCase) -> tuple[slice, slice]:
-    """Rows and columns around the labels of the reference and of every method."""
+def _crop(case: GridCase) -> Crop:
+    """The crop around the labels of the reference and of every method."""
     first = next(iter(case.views.values()))
     union = np.zeros(first.volume.shape, dtype=np.uint8)
     for view in case.views.values():
@@ -179,10 +171,4 @@ def _box(case: GridCase) -> tuple[slice, slice]:
                 )
         if view.prediction is not None:
             union |= view.prediction > 0
-    return organ_box(replace(first, prediction=union))
-
-
-def _aspect(case: GridCase, box: tuple[slice, slice]) -> float:
-    first = next(iter(case.views.values()))
-    rows, cols = box
-    return (rows.stop - rows.start) * first.spacing_mm[1] / ((cols.stop - cols.start) * first.spacing_mm[2])
+    return crop_of(first, around=replace(first, prediction=union))

@@ -21,7 +21,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.figures.case_view import read_case_files, read_prediction, view_of
-from unpaired.figures.overlays import display_window, organ_box
+from unpaired.figures.crop import crop_of
 from unpaired.figures.style import class_color
 from unpaired.report.ranking import RankedCase, prediction_file, ranked_cases, troubled_cases
 from unpaired.report.volumes import LabeledScan, Volumes, fitting_volumes, slicing_axis, telling_place_mm
@@ -218,7 +218,7 @@ def _viewer_case(
         entry.modality,
         item.caption,
         volumes,
-        display_window(view, *organ_box(view)),
+        crop_of(view).window,
         (float(files.image.array.min()), float(files.image.array.max())),
         slicing_axis(files.image),
         telling_place_mm(files.image, [*reference.values(), telling]),

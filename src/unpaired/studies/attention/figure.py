@@ -10,15 +10,14 @@ from matplotlib.image import AxesImage
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
-from unpaired.figures.feature_maps import draw_map, draw_outline, inside_outside
-from unpaired.figures.overlays import INK, PAPER, display_window, organ_box, write_on
+from unpaired.figures.class_rows import draw_class_rows
 from unpaired.figures.style import LIGHT, Theme
 from unpaired.studies.affinities.figure import difference_names
 from unpaired.studies.affinities.scores import Matrices, differences, disagreements
 
 CELL_INCHES, LEAST_INCHES, GAP_INCHES, FOOT_INCHES = 0.34, 1.6, 0.12, 0.26
 LEFT_INCHES, RIGHT_INCHES, TOP_INCHES, BOTTOM_INCHES = 1.35, 0.95, 0.66, 0.78
-MAP_INCHES, HEAD_INCHES = 2.0, 0.62
+MAP_INCHES = 2.0
 WRITTEN = 8
 """Entries of matrices with up to so many classes are written into their cells."""
 COLORS = {"R": "viridis", "difference": "PuOr_r"}
@@ -53,17 +52,10 @@ def draw_correlations(view: CorrelationView, theme: Theme = LIGHT) -> Figure:
     number below is the mean squared difference of entries over all pairs. All R have one range of colors. Raises
     InputError if there is no matrix to draw.
     """
-    present = [matrix for of_modality in view.matrices for matrix in of_modality if matrix is not None]
-    if not present:
-        raise InputError(f"{view.run}: expected correlations to draw, got none")
     several = len(view.modalities) > 1
     rows = [[of_modality[number] for of_modality in view.matrices] for number in range(len(view.scales))]
     apart = [differences(row) if several else [] for row in rows]
-    changes = [abs(one).max() for row in apart for one in row if one is not None]
-    ranges = {
-        "R": (min(one.min() for one in present), max(one.max() for one in present)),
-        "difference": (-max(changes, default=1.0), max(changes, default=1.0)),
-    }
+    ranges = _color_ranges(view, apart)
     heads = [*view.modalities, *(difference_names(view.modalities) if several else [])]
     size = max(LEAST_INCHES, CELL_INCHES * len(view.classes))
     width = LEFT_INCHES + len(heads) * (size + GAP_INCHES) + RIGHT_INCHES
@@ -119,34 +111,14 @@ def draw_attention(view: AttentionView) -> Figure:
     shape = (len(case.classes), *case.volume.shape[1:])
     if case.reference is None or any(one.shape != shape for one in view.maps):
         raise InputError(f"case {case.name}: expected a reference, and attention of shape {shape} at each scale")
-    rows, cols = box = organ_box(case)
-    size_mm = ((rows.stop - rows.start) * case.spacing_mm[1], (cols.stop - cols.start) * case.spacing_mm[2])
-    extent = (0.0, size_mm[1], size_mm[0], 0.0)
-    columns = 1 + len(view.scales)
-    width = MAP_INCHES * columns
-    height = MAP_INCHES * size_mm[0] / size_mm[1] * len(case.classes) + HEAD_INCHES
-    figure = Figure(figsize=(width, height), facecolor=PAPER)
-    grid = figure.add_gridspec(
-        len(case.classes), columns, left=0, right=1, bottom=0, top=1 - HEAD_INCHES / height, wspace=0.02, hspace=0.02
-    )
-    low, high = display_window(case, rows, cols)
-    labels = case.reference[view.depth]
-    for number, name in enumerate(case.classes):
-        panels = [figure.add_subplot(grid[number, column]) for column in range(columns)]
-        mask, certain = labels == number, labels >= 0
-        panels[0].imshow(case.volume[view.depth, rows, cols], cmap="gray", vmin=low, vmax=high, extent=extent)
-        write_on(panels[0], 0.04, 0.96, name, "left", "top")
-        for axes, of_scale in zip(panels[1:], view.maps, strict=True):
-            values = of_scale[number]
-            draw_map(axes, values[box], values[box], extent, inside_outside(values, mask, certain))
-        for axes in panels:
-            axes.set_axis_off()
-            draw_outline(axes, mask[box], number, case, extent)
-    for column, head in enumerate(["image, class", *view.scales]):
-        place = (column + 0.5) / columns, 1 - 0.44 / height
-        figure.text(*place, head, color=INK, fontsize=8, ha="center", va="center")
     title = f"{view.run} · attention · {case.modality} · {case.name}, slice {view.depth + 1} of {len(case.volume)}"
-    figure.text(0.008, 1 - 0.17 / height, title, color=INK, fontsize=10, va="center")
+    heads = ["image, class", *view.scales]
+    figure, rows = draw_class_rows(case, case.reference[view.depth], view.depth, heads, title, MAP_INCHES)
+    for row in rows:
+        for column, of_scale in enumerate(view.maps, start=1):
+            row.draw(column, of_scale[row.number])
+        for axes in row.panels:
+            row.outline(axes)
     return figure
 
 
@@ -156,6 +128,20 @@ def attention_alt(view: AttentionView) -> str:
         f"Where each class ({', '.join(view.view.classes)}) of {view.run} attends on a slice of {view.view.name} "
         f"({view.view.modality}), a row per class: the image, then the scales {', '.join(view.scales)}"
     )
+
+
+def _color_ranges(
+    view: CorrelationView, apart: Sequence[Sequence[np.ndarray | None]]
+) -> dict[str, tuple[float, float]]:
+    """The values from the first to the last color of all R, and of all their differences. InputError without any R."""
+    present = [matrix for of_modality in view.matrices for matrix in of_modality if matrix is not None]
+    if not present:
+        raise InputError(f"{view.run}: expected correlations to draw, got none")
+    largest = max((abs(matrix).max() for row in apart for matrix in row if matrix is not None), default=1.0)
+    return {
+        "R": (min(matrix.min() for matrix in present), max(matrix.max() for matrix in present)),
+        "difference": (-largest, largest),
+    }
 
 
 def _draw_matrix(
