@@ -26,10 +26,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Options:
-    """What to look at. None: all layers that the runs share; the layers that a run's method compares; ..."""
+    """What of the runs is looked at, and on which patients."""
 
     layers: tuple[str, ...] | None = None
+    """Feature maps by name; None: all that the runs share."""
     pair: tuple[str, str] | None = None
+    """The layers of the affinity matrices; None: the first pair that a run's method compares."""
     layer: str | None = None
     """The layer whose maps are drawn; None: the first of the pair."""
     channels: int = 3
