@@ -56,7 +56,8 @@ def evaluate(
     Args:
         predictions: Folder of label maps named like the case (or, for folders, like the reference).
         reference: A manifest, a run folder (its test cases), or a folder of label maps.
-        out: Folder for scores.csv, patients.csv and scores.json (default: `evaluation` beside the predictions).
+        out: Folder for scores.csv, patients.csv and scores.json (default: `evaluation` beside a folder called
+            `predictions`, as in a run, and `NAME_evaluation` beside any other). Never over another folder's scores.
         classes: For a folder of references, what values mean: "1:LV,2:myo". "4:background" is no structure, and voxels
             whose reference is "5:ignore" count for nothing.
         prediction_classes: What the predictions' values mean, if not what the references' do and if no record beside a
@@ -73,15 +74,17 @@ def evaluate(
         workers: Threads.
     """
     from unpaired.scores.label_values import parse_classes
+    from unpaired.scores.places import evaluation_folder, require_free_place
     from unpaired.scores.reading import Reading
     from unpaired.scores.scoring import Scoring, parse_tolerances
 
-    out = out or predictions.parent / "evaluation"
+    out = out or evaluation_folder(predictions)
     evaluation = None
     try:
         everyone, own = parse_tolerances(tolerance)
         scoring = Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, preset)
         dataset, side = _dataset(reference, split)
+        require_free_place(out, predictions)
         reading = Reading(only, others, None if prediction_classes is None else parse_classes(prediction_classes))
         evaluation = _score(predictions, dataset or reference, side, classes, scoring, reading, workers)
         if not evaluation.scores:
@@ -202,18 +205,20 @@ def report(
 
     Args:
         run: A run whose test cases were predicted and evaluated.
-        predictions: Folder of its predictions, with their `evaluation` beside it (default: `predictions` in the run).
+        predictions: Folder of its predictions, with their scores beside it where `unpaired evaluate` puts them
+            (default: `predictions` in the run).
         out: The page (default: report.html in the run).
         viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
     """
     from unpaired.report.page import write_report
     from unpaired.runs.run import Run
     from unpaired.scores.freshness import require_fresh
+    from unpaired.scores.places import evaluation_folder
     from unpaired.scores.tables import read_evaluation
 
     trained = Run.at(run)
     predictions = predictions or trained.predictions
-    scores = predictions.parent / "evaluation"  # where `unpaired evaluate` puts them
+    scores = evaluation_folder(predictions)
     evaluation = read_evaluation(scores)
     references = {case.id: case.label for case in trained.dataset.cases if case.label is not None}
     require_fresh(evaluation, scores / "scores.json", predictions, references)

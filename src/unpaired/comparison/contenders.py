@@ -11,6 +11,7 @@ from pathlib import Path
 from unpaired.comparison.replicates import match_folds
 from unpaired.errors import InputError
 from unpaired.scores.freshness import require_fresh
+from unpaired.scores.places import predictions_folder
 from unpaired.scores.scores import OWN_TOLERANCE, Evaluation, Score
 from unpaired.scores.tables import read_evaluation
 
@@ -83,7 +84,10 @@ def folder_of(place: Path) -> Path:
 def predictions_of(place: Path) -> Path:
     """The folder of label maps that belongs to a path given to `read_contender`, whether it exists or not."""
     folder = folder_of(place)
-    return folder / "predictions" if (folder / "predictions").is_dir() else place
+    if (folder / "predictions").is_dir():
+        return folder / "predictions"
+    scored = predictions_folder(folder)
+    return scored if (folder / "scores.json").is_file() and scored.is_dir() else place
 
 
 def require_comparable(
@@ -148,6 +152,8 @@ def _evaluation(path: Path, score: Callable[[Path], Evaluation] | None) -> Evalu
 
 def _name_of(path: Path) -> str:
     folder = path.resolve().parent if path.name == "scores.json" else path.resolve()
+    if folder.name not in GENERIC_NAMES:
+        folder = predictions_folder(folder)
     return folder.parent.name if folder.name in GENERIC_NAMES and folder.parent.name else folder.name
 
 

@@ -18,6 +18,7 @@ from unpaired.report.trust import trust_view
 from unpaired.report.viewer import VIEWER_MB, build_viewer
 from unpaired.runs.facts import read_run_facts
 from unpaired.scores.freshness import unchecked
+from unpaired.scores.places import evaluation_folder
 from unpaired.scores.scores import Evaluation
 from unpaired.scores.tables import MEAN, SummaryRow, definitions, summary_rows
 
@@ -86,7 +87,7 @@ def write_report(
             for modality in _drawn(dataset, evaluation)
         },
         empty_masks=list(empty_masks(dataset, predictions, evaluation)),
-        trust=trust_view(predictions, predictions.parent / "evaluation"),
+        trust=trust_view(predictions, evaluation_folder(predictions)),
         viewer=build_viewer(dataset, predictions, evaluation, viewer_mb),
         strips=themed(
             "Dice of every case", lambda theme: draw_dice_strips(evaluation, theme), dice_strips_alt(evaluation)
@@ -143,8 +144,8 @@ def _files(run_folder: Path, predictions: Path, out: Path) -> Iterator[tuple[str
         if (run_folder / name).is_file():
             yield what, _relative(run_folder / name, out)
     for name, what in scores.items():
-        if (predictions.parent / "evaluation" / name).is_file():
-            yield what, _relative(predictions.parent / "evaluation" / name, out)
+        if (evaluation_folder(predictions) / name).is_file():
+            yield what, _relative(evaluation_folder(predictions) / name, out)
 
 
 def _relative(path: Path, out: Path) -> str:

@@ -245,3 +245,29 @@ def test_two_readers_of_one_modality_whose_numbers_mean_different_organs(clean: 
     finding = only(verify(changed(replace(clean, label_maps={"a": a, "b": b, "identity": a}), 0, label_map="b")))
     assert (finding.severity, finding.rule) == ("warning", "label-values")
     assert "label maps of ct disagree: 2 is right kidney in identity and left kidney in b" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "01"),
+        ("P1", "p1"),
+        ("p1 ", "p1"),
+        ("p_1", "p1"),
+        ("Patient 070", "patient-70"),
+        ("ｐ１", "P1"),
+        ("Ä1", "ä01"),
+    ],
+)
+def test_one_person_under_two_names(clean: Dataset, one: str, other: str) -> None:
+    found = only(verify(changed(changed(clean, 0, patient=one), 3, patient=other)))
+    assert (found.severity, found.rule, found.case) == ("warning", "similar-patients", clean.cases[3].id)
+    assert f"patient {other!r} here, {one!r} in case {clean.cases[0].id}" in found.message
+    assert "these two are in test and in train" in found.message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("p1", "p11"), ("1-1", "11"), ("p0", "p"), ("pa", "pb"), ("?", "!"), ("p1a", "p1b")]
+)
+def test_two_persons_with_names_of_their_own(clean: Dataset, one: str, other: str) -> None:
+    assert verify(changed(changed(clean, 0, patient=one), 1, patient=other)) == []

@@ -1,5 +1,7 @@
 """The rules that only show when cases are compared: patients, duplicates, spacings, organ sizes, labels per class."""
 
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -21,7 +23,7 @@ LABELED_CASES = 2
 
 def comparison_findings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     """Every rule that a dataset breaks as a whole, from the facts of all its cases in manifest order."""
-    for rule in (_patients, _duplicates, _spacings, _organ_sizes, _label_values, _labeled):
+    for rule in (_patients, _similar_patients, _duplicates, _spacings, _organ_sizes, _label_values, _labeled):
         yield from rule(dataset, facts)
 
 
@@ -37,6 +39,27 @@ def _patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
                 "split by patient, across modalities"
             )
             yield case_error("patient-split", entry, entry.image, text)
+
+
+def _similar_patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """One person under two spellings would be trained on and tested: "1" and "01", "P1" and "p_1", a trailing space."""
+    known: dict[tuple[str, ...], list[CaseEntry]] = defaultdict(list)
+    for entry in dataset.cases:
+        alike = known[_spelling(entry.patient)]
+        if alike and all(entry.patient != other.patient for other in alike):
+            first = alike[0]
+            text = f"patient {entry.patient!r} here, {first.patient!r} in case {first.id}: give one person one name"
+            if None not in (first.split, entry.split) and first.split != entry.split:
+                text += f"; these two are in {entry.split} and in {first.split}"
+            yield case_warning("similar-patients", entry, entry.image, text)
+        alike.append(entry)
+
+
+def _spelling(patient: str) -> tuple[str, ...]:
+    """The words and numbers of a name, without case, leading zeros and what stands between them."""
+    text = unicodedata.normalize("NFKC", patient).casefold()
+    parts = re.findall(r"[^\W\d_]+|\d+", text)
+    return tuple(part.lstrip("0") or "0" for part in parts) or (text,)
 
 
 def _duplicates(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
