@@ -100,7 +100,7 @@ def require_comparable(
     With `common` cases, classes and folds that a method failed at or lacks are left out of all of them instead.
     """
     _require_names(contenders)
-    entries = [(label, one) for method in contenders for label, one in zip(method.labels(), method.seeds, strict=True)]
+    entries = [(label, run) for method in contenders for label, run in zip(method.labels(), method.seeds, strict=True)]
     _require_one_definition(entries, scores)
     _require_one_reference(entries)
     left_out: list[LeftOut] = []
@@ -108,17 +108,17 @@ def require_comparable(
     for fold in match_folds({method.name: method.seeds for method in contenders}):
         runs = [(method, number) for method in contenders for number in fold.get(method.name, [])]
         of_fold = [(method.labels()[number], method.seeds[number]) for method, number in runs]
-        tables = [{(row.case, row.class_name): row for row in one.scores} for _, one in of_fold]
+        tables = [{(row.case, row.class_name): row for row in run.scores} for _, run in of_fold]
         without = [method for method in contenders if method.name not in fold]
         for method in without:
             cases = dict.fromkeys(case for table in tables for case, _ in table)
             left_out += [LeftOut(case, None, method.name, "none of its runs scored it") for case in cases]
         left_out += _left_out(of_fold, tables)
         shared = set() if without else set(tables[0]).intersection(*tables[1:])
-        for (method, number), (_, one) in zip(runs, of_fold, strict=True):
-            rows = [row for row in one.scores if (row.case, row.class_name) in shared]
+        for (method, number), (_, run) in zip(runs, of_fold, strict=True):
+            rows = [row for row in run.scores if (row.case, row.class_name) in shared]
             if rows:
-                kept[method.name, number] = replace(one, scores=rows, failures=[])
+                kept[method.name, number] = replace(run, scores=rows, failures=[])
     if left_out and not common:
         raise InputError(_difference_message(left_out))
     if not kept:
@@ -165,23 +165,22 @@ def _require_names(contenders: Sequence[Contender]) -> None:
         if names.count(name) > 1:
             raise InputError(f"two methods are called {name!r}; name them apart: NAME=PATH")
     for method in contenders:
-        if not method.seeds or not all(one.scores for one in method.seeds):
+        if not method.seeds or not all(run.scores for run in method.seeds):
             raise InputError(f"{method.name} has no scores: every case failed; see its scores.json")
 
 
 def _require_one_definition(entries: Sequence[tuple[str, Evaluation]], scores: Sequence[str]) -> None:
-    first, theirs = entries[0]
-    for label, one in entries:
-        for what, ours, other in (
-            ("policy for empty masks", theirs.policy, one.policy),
-            ("surface", theirs.surface, one.surface),
+    first, expected = entries[0]
+    for label, run in entries:
+        for what, wanted, used in (
+            ("policy for empty masks", expected.policy, run.policy),
+            ("surface", expected.surface, run.surface),
         ):
-            if ours != other:
-                raise InputError(f"{first} was scored with {what} {ours!r}, {label} with {other!r}; score both alike")
+            if wanted != used:
+                raise InputError(f"{first} was scored with {what} {wanted!r}, {label} with {used!r}; score both alike")
         for score in scores:
-            if score not in (*one.score_names,):
-                one.require_score(score)
-        if OWN_TOLERANCE in scores and dict(one.class_tolerances_mm) != dict(theirs.class_tolerances_mm):
+            run.require_score(score)
+        if OWN_TOLERANCE in scores and dict(run.class_tolerances_mm) != dict(expected.class_tolerances_mm):
             raise InputError(f"{first} and {label} judge classes at different tolerances (nsd@own); score both alike")
 
 
@@ -190,10 +189,10 @@ def _left_out(
 ) -> Iterator[LeftOut]:
     """What some method has no scores for though another has, or failed at."""
     order = {key: None for table in tables for key in table}
-    failed = {failure.case for _, one in entries for failure in one.failures}
+    failed = {failure.case for _, run in entries for failure in run.failures}
     cases = list(dict.fromkeys([*(case for case, _ in order), *sorted(failed)]))
-    for (label, one), table in zip(entries, tables, strict=True):
-        reasons = {failure.case: failure.message for failure in one.failures}
+    for (label, run), table in zip(entries, tables, strict=True):
+        reasons = {failure.case: failure.message for failure in run.failures}
         present = {case for case, _ in table}
         for case in cases:
             if case not in present:
@@ -216,8 +215,8 @@ def _difference_message(left_out: Sequence[LeftOut]) -> str:
 def _require_one_reference(entries: Sequence[tuple[str, Evaluation]]) -> None:
     """Equal volumes of every reference structure: another reference, label map or spacing would show there."""
     first: dict[tuple[str, str], tuple[str, Score]] = {}
-    for label, one in entries:
-        for row in one.scores:
+    for label, run in entries:
+        for row in run.scores:
             other, known = first.setdefault((row.case, row.class_name), (label, row))
             if (known.patient, known.modality) != (row.patient, row.modality):
                 raise InputError(

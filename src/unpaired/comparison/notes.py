@@ -13,10 +13,10 @@ WORSE_MARK, BETTER_MARK = "†", "*"
 def notes(comparison: Comparison) -> Iterator[str]:
     """How the numbers were made, a sentence or two each."""
     yield definitions(comparison.reference)
-    several = {name: found for name, found in comparison.replicates.items() if found.runs > 1}
+    several = {name: runs for name, runs in comparison.replicates.items() if runs.runs > 1}
     spread = "± is the standard deviation over patients"
     if several:
-        listed = ", ".join(f"{name} {found}" for name, found in several.items())
+        listed = ", ".join(f"{name} {runs}" for name, runs in several.items())
         spread += (
             f"; for methods with several runs ({listed}) it is over the runs' means. A patient enters a test once, "
             "averaged over the runs that scored this patient"
@@ -52,9 +52,9 @@ def cautions(comparison: Comparison) -> Iterator[str]:
     """The warnings without the one about left-out cases."""
     yield from comparison.remarks
     for method in comparison.contenders:
-        found = "; ".join(empty_structures(method))
-        if found:
-            yield f"{method.name} {found}. Read the counts before the means."
+        structures = "; ".join(empty_structures(method))
+        if structures:
+            yield f"{method.name} {structures}. Read the counts before the means."
     for score, keys in comparison.dropped.items():
         if keys:
             listed = ", ".join(sorted(f"{case}/{name}" for case, name in keys)[:SHOWN])

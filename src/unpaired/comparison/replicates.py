@@ -60,7 +60,7 @@ def match_folds(runs: Runs) -> list[Fold]:
     sets = {name: [_cases(run, known) for run in several] for name, several in runs.items()}
     distinct = [set(several) for several in sets.values()]
     nested = any(a < b for a in distinct[0] for b in distinct[0])
-    if all(one == distinct[0] for one in distinct) and not nested:
+    if all(of_method == distinct[0] for of_method in distinct) and not nested:
         keys: Mapping[str, Sequence[object]] = sets
     else:
         keys = _linked(runs)
@@ -93,11 +93,11 @@ def merged(runs: Sequence[Evaluation]) -> Evaluation:
 
 def patient_averages(by_run: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """{patient: the mean over the runs that have a value for the patient}: seeds are never counted as patients."""
-    found: dict[str, list[float]] = defaultdict(list)
+    by_patient: dict[str, list[float]] = defaultdict(list)
     for values in by_run:
         for patient, value in values.items():
-            found[patient].append(value)
-    return {patient: fmean(values) for patient, values in found.items()}
+            by_patient[patient].append(value)
+    return {patient: fmean(values) for patient, values in by_patient.items()}
 
 
 def mean_and_spread(by_run: Sequence[Mapping[str, float]]) -> tuple[float | None, float | None]:
@@ -134,11 +134,11 @@ def _linked(runs: Runs) -> dict[str, list[object]]:
     groups: list[set[str]] = []
     patients = {name: [{row.patient for row in run.scores} for run in several] for name, several in runs.items()}
     for several in patients.values():
-        for one in several:
-            touched = [group for group in groups if group & one]
-            groups = [group for group in groups if not group & one] + [one.union(*touched)]
+        for of_run in several:
+            touched = [group for group in groups if group & of_run]
+            groups = [group for group in groups if not group & of_run] + [of_run.union(*touched)]
     return {
-        name: [next(place for place, group in enumerate(groups) if group & one) for one in several]
+        name: [next(place for place, group in enumerate(groups) if group & of_run) for of_run in several]
         for name, several in patients.items()
     }
 

@@ -74,15 +74,15 @@ def group_runs(texts: Sequence[str], row: Row | None = None) -> list[RunGroup]:
             _require_another(run, own)
             own.append(run)
     firsts: dict[str, TrainedRun] = {}
-    found = []
+    named_groups = []
     for name, runs in groups:
         if not isinstance(runs, list):
-            found.append(RunGroup(name, runs))
+            named_groups.append(RunGroup(name, runs))
             continue
         called = f"{name} ({_differing(firsts[name], runs[0])})" if name in firsts else name
         firsts.setdefault(name, runs[0])
-        found.append(RunGroup(called, tuple(run.place for run in runs)))
-    return found
+        named_groups.append(RunGroup(called, tuple(run.place for run in runs)))
+    return named_groups
 
 
 def _require_another(run: TrainedRun, others: Sequence[TrainedRun]) -> None:
@@ -126,10 +126,10 @@ def _training(split: Any, dataset: Any) -> dict[str, int]:
 
 def _differing(first: TrainedRun, other: TrainedRun) -> str:
     """ "method.consistency=literal, steps=100": the fields of `other` that are not as in `first`."""
-    ours, theirs = _flat(first.recipe), _flat(other.recipe)
-    names = [name for name in theirs if theirs[name] != ours.get(name) and name not in OF_A_RUN]
-    parts = [f"{name.removesuffix('.type')}={str(theirs[name]).rpartition(':')[2]}" for name in names]
-    parts += [f"no {name}" for name in ours if name not in theirs]
+    before, after = _flat(first.recipe), _flat(other.recipe)
+    names = [name for name in after if after[name] != before.get(name) and name not in OF_A_RUN]
+    parts = [f"{name.removesuffix('.type')}={str(after[name]).rpartition(':')[2]}" for name in names]
+    parts += [f"no {name}" for name in before if name not in after]
     if not parts:
         parts = [f"{count} {modality} patients" for modality, count in other.training.items()]
     return ", ".join(parts[:NAMED]) + (f" and {len(parts) - NAMED} more" if len(parts) > NAMED else "")
@@ -138,7 +138,7 @@ def _differing(first: TrainedRun, other: TrainedRun) -> str:
 def _flat(config: Any, where: str = "") -> dict[str, Any]:
     if not isinstance(config, Mapping):
         return {where: config}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
-        found |= _flat(value, f"{where}.{name}".lstrip("."))
-    return found
+        flat |= _flat(value, f"{where}.{name}".lstrip("."))
+    return flat
