@@ -185,7 +185,12 @@ def batches(size: tuple[int, ...]) -> dict[str, Batch]:
     }
 
 
-@pytest.mark.parametrize(("name", "dims"), ROWS)
+SLOW = ("MONAI SwinUNETR", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "dims"), [pytest.param(*row, marks=pytest.mark.slow) if row == SLOW else row for row in ROWS]
+)
 def test_every_method_trains_it(name: str, dims: int) -> None:
     network, layers = built(name, dims)
     shortest, *others = network.size_multiples
