@@ -6,6 +6,7 @@ rooms of configs, or, with a person's consent, one of that person's (`unpaired.c
 
 import importlib
 import json
+import math
 import re
 import sys
 import types
@@ -191,25 +192,44 @@ def _names_code(hint: Any) -> bool:
 
 
 def _fits(value: Any, expected: Any) -> bool:
-    """Whether a JSON value may stand in a field of this type; a config's own checks look closer."""
-    origin = typing.get_origin(expected)
+    """Whether a JSON value, its lists as tuples, may stand in a field of this type; its own checks look closer."""
+    origin, inner = typing.get_origin(expected), typing.get_args(expected)
+    if expected is Any:
+        return True
     if origin is typing.Annotated:
-        return _fits(value, typing.get_args(expected)[0])
+        return _fits(value, inner[0])
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(expected))
+        return any(_fits(value, option) for option in inner)
     if origin is typing.Literal:
-        return value in typing.get_args(expected)
+        return any(value == option and type(value) is type(option) for option in inner)
     if origin is tuple:
-        return isinstance(value, tuple)
+        if not isinstance(value, tuple):
+            return False
+        kinds = (inner[0],) * len(value) if inner[1:] == (...,) else inner
+        return len(kinds) == len(value) and all(_fits(item, kind) for item, kind in zip(value, kinds, strict=True))
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(item, inner[1]) for item in value.values())
     if expected is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if expected is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, expected) if isinstance(expected, type) else True
 
 
 def _type_name(expected: Any) -> str:
-    return expected.__name__ if isinstance(expected, type) else str(expected)
+    """A type in words: "int", "[int, int]", "[str, ...]", "'a' or 'b' or null"."""
+    origin, inner = typing.get_origin(expected), typing.get_args(expected)
+    if origin is typing.Annotated:
+        return _type_name(inner[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type_name(option) for option in inner)
+    if origin is typing.Literal:
+        return " or ".join(map(repr, inner))
+    if origin is tuple:
+        return f"[{', '.join('...' if kind is ... else _type_name(kind) for kind in inner)}]"
+    if expected is type(None):
+        return "null"
+    return "an object" if origin is Mapping else getattr(expected, "__name__", str(expected))
 
 
 def _freeze(value: Any) -> Any:
