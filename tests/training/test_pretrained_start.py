@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_runs import tiny
 
 from golden.sam_med3d import released_state
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
+from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConfig
 from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.sam_med3d import SAMMed3DConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
-from unpaired.recipe import Optimization, Recipe
+from unpaired.recipe import Optimization, Recipe, build_method
 from unpaired.recipes.phantom import csa
+from unpaired.training.first_weights import load_first_weights
 from unpaired.training.loop import Hardware, train
 
 IN_PROCESS = Hardware(device="cpu", workers=0)
@@ -104,3 +108,14 @@ def test_cmc_in_two_stages_moves_adapters_only(
     counts = json.loads((together.folder / "versions.json").read_text(encoding="utf-8"))["parameters"]
     assert counts["frozen"] == sum(start[name].numel() for name in frozen)
     assert counts["trained"] == sum(x.numel() for x in start.values()) - counts["frozen"]
+
+
+def test_both_networks_begin_with_pretrained_weights(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = []
+    monkeypatch.setattr(FCNConfig, "load_pretrained", lambda config, network: filled.append(network))
+    crossed = tiny(method=CrossPseudoSupervisionConfig(SupervisedConfig()), unlabeled_batch_size=1)
+    method = build_method(crossed, ("ct",), 6)
+    load_first_weights(crossed, method, tmp_path / "run")
+    assert {id(network) for network in filled} == {id(method.network), id(method.second.network)}

@@ -1,0 +1,69 @@
+"""The cases that a run trains on and validates with, prepared once for all its processes."""
+
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.data.prepare import Prepared, PreparedCase, prepare
+from unpaired.errors import InputError
+from unpaired.recipe import Recipe
+from unpaired.runs.run import Run
+from unpaired.training.processes import by_the_first
+
+WARNINGS_SHOWN = 3
+
+
+def cases_to_prepare(recipe: Recipe, dataset: Dataset, modalities: tuple[str, ...]) -> list[CaseEntry]:
+    """Labeled training and validation cases, and unlabeled training cases for a recipe that takes them.
+
+    Raises InputError if it takes them and there is none.
+    """
+    cases = [case for case in dataset.cases if case.modality in modalities]
+    unlabeled = {case.id for case in cases if case.split == "train" and case.label is None}
+    if recipe.unlabeled_batch_size and not unlabeled:
+        raise InputError(
+            f"recipe.unlabeled_batch_size is {recipe.unlabeled_batch_size}, but dataset {dataset.name} has no "
+            f'unlabeled training case of {", ".join(modalities)} (split "train", label null): add some to the manifest '
+            "or keep the labels of few patients with `unpaired labeled-fraction`; 0 trains without"
+        )
+    labeled = {case.id for case in cases if case.split in ("train", "validation") and case.label is not None}
+    taken = labeled | unlabeled if recipe.unlabeled_batch_size else labeled
+    return [case for case in cases if case.id in taken]
+
+
+def prepared_cases(
+    run: Run, cache: Path, modalities: tuple[str, ...], fabric: Fabric, workers: int, console: Console
+) -> dict[str, dict[str, list[PreparedCase]]]:
+    """{"train" or "validation": {modality: prepared cases}}.
+
+    The first process prepares them, with so many `workers`, and the others read what lies in `cache`.
+
+    Raises InputError if a case can't be prepared.
+    """
+    wanted = cases_to_prepare(run.recipe, run.dataset, modalities)
+    entries = {case.id: case for case in wanted}
+
+    def prepared_here() -> Prepared:
+        prepared = prepare(run.dataset, run.recipe.preprocessing, cache, only=set(entries), workers=workers)
+        if prepared.failures:
+            lines = "; ".join(message for _, message in prepared.failures[:3])
+            raise InputError(
+                f"{len(prepared.failures)} of {len(entries)} cases can't be prepared (see `unpaired verify`): {lines}"
+            )
+        return prepared
+
+    prepared = by_the_first(fabric, prepared_here) or prepared_here()
+    console.print(f"{len(entries)} prepared cases in {cache}")
+    for case, message in prepared.warnings[:WARNINGS_SHOWN]:
+        console.print(f"warning: {case}: {message}", highlight=False, soft_wrap=True)
+    if len(prepared.warnings) > WARNINGS_SHOWN:
+        console.print(f"and {len(prepared.warnings) - WARNINGS_SHOWN} more such warnings: {prepared.report}")
+    return {
+        side: {
+            modality: [prepared.cases[c.id] for c in wanted if c.split == side and c.modality == modality]
+            for modality in modalities
+        }
+        for side in ("train", "validation")
+    }
