@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from random_batches import C, random_batches
 
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
@@ -19,7 +20,6 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import from_json, to_json
 
-C = 3
 UNET = UNetConfig(width=2, widest=4, blocks=(1, 1, 1))
 METHODS: dict[str, MethodConfig] = {
     "msbn": SupervisedConfig(),
@@ -30,16 +30,7 @@ METHODS: dict[str, MethodConfig] = {
 
 
 def batches(unlabeled: int = 2) -> dict[str, Batch]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: Batch(
-            torch.randn(2, 1, 8, 8, generator=generator),
-            torch.randint(0, C, (2, 8, 8), generator=generator),
-            torch.eye(C, dtype=torch.bool),
-            torch.randn(unlabeled, 1, 8, 8, generator=generator) if unlabeled else None,
-        )
-        for name in ("ct", "mr")
-    }
+    return random_batches(("ct", "mr"), (8, 8), unlabeled=dict.fromkeys(("ct", "mr"), unlabeled) if unlabeled else None)
 
 
 def around(method: MethodConfig) -> AnatomicalConsistencyConfig:

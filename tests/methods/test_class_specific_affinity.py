@@ -1,274 +1,24 @@
-import itertools
-from dataclasses import replace
+"""CSA as a whole: what its objective adds up, what it trains, and fields that do not fit."""
 
 import pytest
 import torch
-from torch import Tensor
-from torch.autograd.profiler import profile
+from random_batches import C, random_batches
 
-from oracles import affinity_loops
-from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.class_specific_affinity import (
-    CHOICES,
     CSAConfig,
-    affinity_consistency,
-    class_affinities,
-    nearest_on_grid,
-    on_one_grid,
-    regions,
 )
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
 
 SMALL = FCNConfig(width=2, dropout=0.0)
-C = 3
-PLAIN = CSAConfig(layer_pairs=(("l", "k"),))
-Example = tuple[dict[str, dict[str, Tensor]], dict[str, Batch]]
-
-
-def example(
-    names: tuple[str, ...] = ("ct", "mr"), grid: tuple[int, ...] = (4, 3), absent: tuple[str, ...] = ()
-) -> Example:
-    """Random features (M=3, N=4) in double precision, labels at twice the resolution; the `absent` lack class 1."""
-    generator = torch.Generator().manual_seed(len(names))
-    features, batches = {}, {}
-    for name in names:
-        size = [2 * n for n in grid]
-        labels = torch.randint(0, C, (2, *size), generator=generator)
-        if name in absent:
-            labels[labels == 1] = 2
-        features[name] = {
-            layer: torch.randn(2, channels, *grid, generator=generator, dtype=torch.float64).requires_grad_()
-            for layer, channels in (("l", 3), ("k", 4))
-        }
-        batches[name] = Batch(torch.zeros(2, 1, *size), labels, torch.eye(C, dtype=torch.bool))
-    return features, batches
-
-
-def loss_and_gradients(loss: Tensor, features: dict[str, dict[str, Tensor]]) -> list[Tensor]:
-    leaves = [leaf for of_modality in features.values() for leaf in of_modality.values()]
-    return [loss.detach(), *torch.autograd.grad(loss, leaves)]
-
-
-def oracle(features: dict[str, dict[str, Tensor]], batches: dict[str, Batch], config: CSAConfig) -> Tensor:
-    return affinity_loops.csa_loss(
-        [(features[name]["l"], features[name]["k"], batch.label_map) for name, batch in batches.items()],
-        list(range(0 if config.background else 1, C)),
-        config.consistency,
-        config.roi_size,
-        config.pooling,
-        config.mask_resizing,
-        config.absent,
-    )
-
-
-VARIANTS = [
-    dict(zip(("consistency", "roi_size", "pooling", "mask_resizing"), values, strict=True))
-    for values in itertools.product(
-        *(CHOICES[field] for field in ("consistency", "roi_size", "pooling", "mask_resizing"))
-    )
-]
-
-
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant.values()))
-def test_every_reading_equals_the_loops(variant: dict[str, str]) -> None:
-    config = replace(PLAIN, **variant)  # pyright: ignore[reportArgumentType]
-    features, batches = example()
-    got = affinity_consistency(features, batches, config)
-    expected = oracle(features, batches, config)
-    torch.testing.assert_close(
-        loss_and_gradients(got, features), loss_and_gradients(expected, features), rtol=1e-6, atol=1e-12
-    )
-
-
-GRIDS = {"2d": (4, 3), "3d": (2, 3, 2)}
-LACKING = {"all have it": (), "one lacks": ("ct",), "two lack": ("ct", "mr"), "one has it": ("ct", "mr", "lge")}
-
-
-@pytest.mark.parametrize("absent", ["skip", "zero"])
-@pytest.mark.parametrize("lacking", LACKING)
-@pytest.mark.parametrize("names", [("ct", "mr"), ("ct", "mr", "lge"), ("ct", "mr", "lge", "t2")], ids=len)
-@pytest.mark.parametrize("grid", GRIDS)
-def test_all_pairs_at_linear_cost_equal_the_loop_over_pairs(
-    grid: str, names: tuple[str, ...], lacking: str, absent: str
-) -> None:
-    config = replace(PLAIN, absent=absent)  # pyright: ignore[reportArgumentType]
-    features, batches = example(names, GRIDS[grid], LACKING[lacking])
-    got = affinity_consistency(features, batches, config)
-    expected = oracle(features, batches, config)
-    assert got > 0
-    torch.testing.assert_close(loss_and_gradients(got, features), loss_and_gradients(expected, features))
-
-
-@pytest.mark.parametrize("consistency", CHOICES["consistency"])
-@pytest.mark.parametrize("masks", CHOICES["mask_resizing"])
-@pytest.mark.parametrize("grid", GRIDS)
-def test_readings_with_three_modalities_without_background(grid: str, masks: str, consistency: str) -> None:
-    config = replace(PLAIN, mask_resizing=masks, consistency=consistency, background=False)  # pyright: ignore
-    features, batches = example(("ct", "mr", "lge"), GRIDS[grid], ("mr",))
-    got, expected = (function(features, batches, config) for function in (affinity_consistency, oracle))
-    torch.testing.assert_close(loss_and_gradients(got, features), loss_and_gradients(expected, features))
-
-
-@pytest.mark.parametrize("pooling", ["batch", "image"])
-@pytest.mark.parametrize("roi_size", ["one", "pixels"])
-@pytest.mark.parametrize("names", [("ct", "mr"), ("ct", "mr", "lge"), ("ct", "mr", "lge", "t2")], ids=len)
-@pytest.mark.parametrize("grid", GRIDS)
-def test_the_class_free_row_is_one_class_everywhere(
-    grid: str, names: tuple[str, ...], roi_size: str, pooling: str
-) -> None:
-    """Whatever classes a modality lacks: there are no masks."""
-    config = replace(PLAIN, class_specific=False, roi_size=roi_size, pooling=pooling)  # pyright: ignore
-    features, batches = example(names, GRIDS[grid], ("ct",))
-    one_class = torch.zeros(2, *GRIDS[grid], dtype=torch.long)
-    expected = affinity_loops.csa_loss([(f["l"], f["k"], one_class) for f in features.values()], [0], pooling=pooling)
-    got = affinity_consistency(features, batches, config)
-    torch.testing.assert_close(loss_and_gradients(got, features), loss_and_gradients(expected, features))
-
-
-@pytest.mark.parametrize("pooling", CHOICES["pooling"])
-@pytest.mark.parametrize("consistency", CHOICES["consistency"])
-@pytest.mark.parametrize("masks", ["none", *CHOICES["mask_resizing"]])
-def test_nothing_larger_than_a_feature_map_is_made_in_3d(masks: str, consistency: str, pooling: str) -> None:
-    """Maps of all M x N products would be 8 times as large, and the masked maps of all classes three times."""
-    grid, M = (16, 32, 32), 8
-    generator = torch.Generator().manual_seed(0)
-    features = {
-        name: {layer: torch.randn(2, M, *grid, generator=generator).requires_grad_() for layer in "lk"}
-        for name in ("ct", "mr", "lge")
-    }
-    labels = torch.randint(0, C, (2, *grid), generator=generator)
-    batches = {name: Batch(torch.zeros(2, 1, *grid), labels, torch.eye(C, dtype=torch.bool)) for name in features}
-    masking = {"class_specific": False} if masks == "none" else {"mask_resizing": masks}
-    config = replace(PLAIN, **masking, consistency=consistency, pooling=pooling)  # pyright: ignore
-    profiled = profile(profile_memory=True)
-    with profiled:
-        affinity_consistency(features, batches, config).backward()
-    largest = max(event.self_cpu_memory_usage for event in profiled.function_events or [])
-    assert largest == features["ct"]["l"].nbytes
-
-
-@pytest.mark.parametrize("consistency", CHOICES["consistency"])
-def test_gradcheck(consistency: str) -> None:
-    config = replace(PLAIN, consistency=consistency)  # pyright: ignore[reportArgumentType]
-    features, batches = example(grid=(2, 2))
-    leaves = [features[name][layer] for name in ("ct", "mr") for layer in ("l", "k")]
-
-    def loss(ct_l: Tensor, ct_k: Tensor, mr_l: Tensor, mr_k: Tensor) -> Tensor:
-        return affinity_consistency({"ct": {"l": ct_l, "k": ct_k}, "mr": {"l": mr_l, "k": mr_k}}, batches, config)
-
-    assert torch.autograd.gradcheck(loss, leaves)
-
-
-def test_modalities_may_be_swapped() -> None:
-    features, batches = example()
-    swapped = affinity_consistency(dict(reversed(features.items())), dict(reversed(batches.items())), PLAIN)
-    torch.testing.assert_close(affinity_consistency(features, batches, PLAIN), swapped)
-
-
-@pytest.mark.parametrize("consistency", CHOICES["consistency"])
-def test_equal_features_agree(consistency: str) -> None:
-    config = replace(PLAIN, consistency=consistency)  # pyright: ignore[reportArgumentType]
-    features, batches = example()
-    twice = dict.fromkeys(batches, features["ct"]), dict.fromkeys(batches, batches["ct"])
-    assert affinity_consistency(*twice, config) == 0
-
-
-def affinities(l: Tensor, k: Tensor, batch: Batch, config: CSAConfig = PLAIN) -> list[Tensor]:  # noqa: E741
-    return [A for A in class_affinities(l, k, regions(batch, l.shape[2:], config), config) if A is not None]
-
-
-def test_affinity_ignores_a_channels_scale_and_the_order_of_pixels() -> None:
-    features, batches = example()
-    l, k, batch = features["ct"]["l"], features["ct"]["k"], batches["ct"]  # noqa: E741
-    expected = affinities(l, k, batch)
-    scale = torch.tensor([0.1, 3.0, 70.0], dtype=torch.float64).reshape(1, 3, 1, 1)
-    torch.testing.assert_close(affinities(scale * l, k, batch), expected)
-
-    order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
-    on_grid = batch._replace(label_map=nearest_on_grid(batch.label_map, 1, (4, 3)))
-    moved = on_grid._replace(label_map=on_grid.label_map.flatten()[order].reshape(2, 4, 3))
-    shuffled = [x.movedim(1, -1).flatten(0, 2)[order].reshape(2, 4, 3, -1).movedim(-1, 1) for x in (l, k)]
-    torch.testing.assert_close(affinities(*shuffled, moved), expected)
-
-
-def test_affinities_are_cosines() -> None:
-    features, batches = example()
-    for of_class in affinities(features["ct"]["l"], features["ct"]["k"], batches["ct"]):
-        assert of_class.shape == (3, 4)
-        assert of_class.abs().max() <= 1
-    same = affinities(features["ct"]["l"], features["ct"]["l"], batches["ct"])[0]
-    torch.testing.assert_close(same.diagonal(), torch.ones(3, dtype=torch.float64))
-
-
-def test_the_literal_reading_is_never_larger() -> None:
-    features, batches = example()
-    literal = affinity_consistency(features, batches, replace(PLAIN, consistency="literal"))
-    assert 0 < literal <= affinity_consistency(features, batches, PLAIN)
-
-
-@pytest.mark.parametrize("absent", ["skip", "zero"])
-@pytest.mark.parametrize("consistency", CHOICES["consistency"])
-def test_silent_channels_and_absent_classes_give_no_nan(consistency: str, absent: str) -> None:
-    config = replace(PLAIN, consistency=consistency, absent=absent, roi_size="pixels")  # pyright: ignore
-    features, batches = example(absent=("ct",))
-    with torch.no_grad():
-        features["ct"]["l"][:, 0] = 0
-    assert all(
-        torch.isfinite(g).all() for g in loss_and_gradients(affinity_consistency(features, batches, config), features)
-    )
-
-
-def test_no_common_class_is_no_loss() -> None:
-    features, batches = example()
-    batches = {n: b._replace(label_map=torch.full_like(b.label_map, i)) for i, (n, b) in enumerate(batches.items())}
-    assert affinity_consistency(features, batches, PLAIN) == 0
-
-
-def test_a_label_that_may_be_several_classes_is_in_no_mask() -> None:
-    features, batches = example()
-    merged = torch.cat([torch.eye(C, dtype=torch.bool), torch.tensor([[False, True, True]])])
-    with_sets = {
-        n: b._replace(label_sets=merged, label_map=b.label_map.masked_fill(b.label_map == 1, 3))
-        for n, b in batches.items()
-    }
-    for masks in ("nearest", "area"):
-        got = affinity_consistency(features, with_sets, replace(PLAIN, mask_resizing=masks))  # pyright: ignore
-        without_1 = affinity_loops.csa_loss(
-            [(features[n]["l"], features[n]["k"], b.label_map) for n, b in batches.items()], [0, 2], masks=masks
-        )
-        torch.testing.assert_close(got, without_1)
-
-
-def test_layers_of_different_size_meet_on_the_finer_grid() -> None:
-    fine, coarse = torch.randn(1, 2, 4, 6), torch.arange(4.0).reshape(1, 1, 2, 2)
-    same, repeated = on_one_grid(fine, coarse)
-    assert same is fine
-    assert repeated[0, 0].tolist() == [[0, 0, 0, 1, 1, 1]] * 2 + [[2, 2, 2, 3, 3, 3]] * 2
-
-
-def test_the_first_voxel_of_each_block_is_the_mask() -> None:
-    assert nearest_on_grid(torch.arange(8).reshape(1, 8), 1, [2]).tolist() == [[0, 4]]
-
-
-def batches_of(names: tuple[str, ...], size: tuple[int, ...] = (32, 32)) -> dict[str, Batch]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: Batch(
-            torch.randn(2, 1, *size, generator=generator),
-            torch.randint(0, C, (2, *size), generator=generator),
-            torch.eye(C, dtype=torch.bool),
-        )
-        for name in names
-    }
 
 
 @pytest.mark.parametrize("class_specific", [True, False])
 def test_equation_5(class_specific: bool) -> None:
     network = SMALL.build(("ct", "mr"), 1, C, 2)
     config = CSAConfig(weight=0.7, class_specific=class_specific)
-    data = batches_of(("ct", "mr"))
+    data = random_batches(("ct", "mr"))
     loss, terms = config.build(network, C)(data, 0.0)
     supervised = SupervisedConfig().build(network, C)(data, 0.0)
     name = "csa" if class_specific else "affinity"
@@ -290,7 +40,7 @@ def test_affinity_trains_what_lies_below_its_layers_and_nothing_above(
         consistency=consistency,  # pyright: ignore
     )
     network = SMALL.build(("ct", "mr"), 1, C, 2)
-    config.build(network, C)(batches_of(("ct", "mr")), 0.0).loss.backward()
+    config.build(network, C)(random_batches(("ct", "mr")), 0.0).loss.backward()
     highest = max(int(layer[-1]) for pair in pairs for layer in pair)
     below = ("first", *(f"groups.{i}." for i in range(highest)))
     trained = {n for n, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
@@ -302,16 +52,16 @@ def test_prediction_needs_the_network_only() -> None:
     torch.manual_seed(0)
     network = SMALL.build(("ct", "mr"), 1, C, 2)
     method = CSAConfig().build(network, C)
-    method(batches_of(("ct", "mr")), 0.0).loss.backward()
+    method(random_batches(("ct", "mr")), 0.0).loss.backward()
     assert {n.removeprefix("network.") for n in method.state_dict()} == set(network.state_dict())
-    images = batches_of(("ct",))["ct"].images
+    images = random_batches(("ct",))["ct"].images
     plain = SupervisedConfig().build(network.eval(), C)
     torch.testing.assert_close(method.predict(images, "ct"), plain.predict(images, "ct"), rtol=0, atol=0)
 
 
 def test_a_step_with_one_modality_is_plain_supervision() -> None:
     method = CSAConfig().build(SMALL.build(("ct", "mr"), 1, C, 2), C)
-    loss, terms = method(batches_of(("ct",)), 0.0)
+    loss, terms = method(random_batches(("ct",)), 0.0)
     assert terms["csa"] == 0
     torch.testing.assert_close(loss, terms["dice/ct"] + terms["ce/ct"])
 
@@ -319,17 +69,7 @@ def test_a_step_with_one_modality_is_plain_supervision() -> None:
 def test_three_modalities_in_3d() -> None:
     names = ("ct", "bssfp", "lge")
     network = FCNConfig(width=2, pool_strides=((1, 2, 2),) * 3).build(names, 1, C, 3)
-    assert CSAConfig().build(network, C)(batches_of(names, (2, 16, 16)), 0.0).terms["csa"] > 0
-
-
-def test_affinity_is_computed_in_full_precision_under_autocast() -> None:
-    features, batches = example()
-    half = {n: {layer: x.detach().bfloat16() for layer, x in of.items()} for n, of in features.items()}
-    full = {n: {layer: x.float() for layer, x in of.items()} for n, of in half.items()}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = affinity_consistency(half, batches, PLAIN)
-    assert got.dtype == torch.float32
-    torch.testing.assert_close(got, affinity_consistency(full, batches, PLAIN))
+    assert CSAConfig().build(network, C)(random_batches(names, (2, 16, 16)), 0.0).terms["csa"] > 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from random_batches import random_batches
 
 from oracles import semi_supervision_loops as loops
 from unpaired.data.batch import Batch
@@ -30,17 +31,7 @@ CONFIG = CrossPseudoSupervisionConfig(SupervisedConfig())
 
 def batches(dims: int = 2, **unlabeled: int) -> dict[str, Batch]:
     """Two labeled images of every modality, and so many unlabeled ones of those named."""
-    generator = torch.Generator().manual_seed(2)
-    size = (4,) * dims
-    return {
-        name: Batch(
-            torch.randn(2, 1, *size, generator=generator),
-            torch.randint(0, C, (2, *size), generator=generator),
-            torch.eye(C, dtype=torch.bool),
-            torch.randn(unlabeled[name], 1, *size, generator=generator) if name in unlabeled else None,
-        )
-        for name in NAMES
-    }
+    return random_batches(NAMES, (4,) * dims, unlabeled=unlabeled, seed=2)
 
 
 def built(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from random_batches import random_batches
 from torch import Tensor
 
 from oracles import semi_supervision_loops as loops
@@ -25,17 +26,7 @@ CONFIG = MeanTeacherConfig(SupervisedConfig(), noise=0.0)
 
 def batches(dims: int = 2, **unlabeled: int) -> dict[str, Batch]:
     """Two labeled images of every modality, and so many unlabeled ones of those named."""
-    generator = torch.Generator().manual_seed(1)
-    size = (4,) * dims
-    return {
-        name: Batch(
-            torch.randn(2, 1, *size, generator=generator),
-            torch.randint(0, C, (2, *size), generator=generator),
-            torch.eye(C, dtype=torch.bool),
-            torch.randn(unlabeled[name], 1, *size, generator=generator) if name in unlabeled else None,
-        )
-        for name in NAMES
-    }
+    return random_batches(NAMES, (4,) * dims, unlabeled=unlabeled, seed=1)
 
 
 def built(config: MeanTeacherConfig = CONFIG, network: NetworkConfig = UNET, dims: int = 2) -> MeanTeacher:

@@ -1,175 +1,29 @@
+"""SSC as a whole: its objective, rows, embeddings and training, and fields that do not fit."""
+
 from dataclasses import replace
 
 import pytest
 import torch
+from random_batches import C, random_batches
 from torch import Tensor, nn
 
-from oracles import structured_consistency_loops as loops
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.structured_consistency import (
     SSC,
     SSCConfig,
-    auxiliary_loss,
-    class_distances,
-    correlation_distributions,
-    feature_channels,
-    image_consistency,
-    modality_consistency,
 )
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.class_embeddings import ClassEmbeddings
-from unpaired.networks.external_attention import EAMConfig, ScaleOutput
+from unpaired.networks.external_attention import EAMConfig
 from unpaired.networks.fcn import FCN, FCNConfig
-from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
-from unpaired.networks.unet import UNetConfig
+
+SCALES = ("group9", "group5", "group3")
+
+PLAIN = SSCConfig(scales=SCALES)
 
 SMALL = FCNConfig(width=2, dropout=0.0)
-SCALES = ("group9", "group5", "group3")
-C = 3
-PLAIN = SSCConfig(scales=SCALES)
-NAMES = [("ct", "mr"), ("ct", "mr", "lge"), ("ct", "mr", "lge", "t2")]
-MERGED = torch.cat([torch.eye(C, dtype=torch.bool), torch.tensor([[False, True, True], [True, True, False]])])
-
-
-def batches_of(
-    names: tuple[str, ...], size: tuple[int, ...] = (32, 32), label_sets: Tensor | None = None
-) -> dict[str, Batch]:
-    generator = torch.Generator().manual_seed(0)
-    label_sets = torch.eye(C, dtype=torch.bool) if label_sets is None else label_sets
-    return {
-        name: Batch(
-            torch.randn(2, 1, *size, generator=generator),
-            torch.randint(0, len(label_sets), (2, *size), generator=generator),
-            label_sets,
-        )
-        for name in names
-    }
-
-
-def matrices(names: tuple[str, ...], scales: int = 2) -> dict[str, list[ScaleOutput]]:
-    """Random R with rows of sum 1, in double precision."""
-    generator = torch.Generator().manual_seed(len(names))
-
-    def random_rows() -> Tensor:
-        return torch.rand(2, C, C, generator=generator, dtype=torch.float64).softmax(-1).requires_grad_()
-
-    S = torch.zeros(2, 1, C, 4, dtype=torch.float64)
-    return {name: [ScaleOutput(S, None, random_rows()) for _ in range(scales)] for name in names}
-
-
-def leaves_of(attended: dict[str, list[ScaleOutput]]) -> list[Tensor]:
-    return [scale.correlations for scales in attended.values() for scale in scales if scale.correlations is not None]
-
-
-# ---- the terms against loops
-
-
-@pytest.mark.parametrize("background", [True, False])
-@pytest.mark.parametrize("distance", ["squared", "absolute", "cosine"])
-@pytest.mark.parametrize("names", NAMES, ids=len)
-def test_equation_10_over_all_pairs(names: tuple[str, ...], distance: str, background: bool) -> None:
-    config = replace(PLAIN, distance=distance, background=background)  # pyright: ignore[reportArgumentType]
-    vectors = [torch.randn(C, 5, dtype=torch.float64, requires_grad=True) for _ in names]
-    got = modality_consistency(vectors, config)
-    expected = loops.modality_consistency(vectors, distance, list(range(0 if background else 1, C)))
-    torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(torch.autograd.grad(got, vectors), torch.autograd.grad(expected, vectors))
-    of_each = [loops.modality_consistency(vectors, distance, [c]) for c in range(C)]
-    torch.testing.assert_close(class_distances(vectors, config), torch.stack(of_each))
-
-
-@pytest.mark.parametrize("absent", ["compare", "skip"])
-@pytest.mark.parametrize("background", [True, False])
-@pytest.mark.parametrize("names", NAMES, ids=len)
-def test_equation_11_over_all_pairs(names: tuple[str, ...], background: bool, absent: str) -> None:
-    config = replace(PLAIN, background=background, absent=absent, temperature=0.3)  # pyright: ignore
-    attended, batches = matrices(names), batches_of(names, (2, 2))
-    batches["ct"].label_map[0] = 1  # class 2 and background are absent from one image
-    present = [
-        torch.tensor([[bool((labels == c).any()) for c in range(C)] for labels in batch.label_map])
-        for batch in batches.values()
-    ]
-    assert not all(p.all() for p in present)
-    got = image_consistency(attended, batches, config)
-    expected = loops.image_consistency(
-        [[s.correlations for s in scales if s.correlations is not None] for scales in attended.values()],
-        present,
-        0.3,
-        list(range(0 if background else 1, C)),
-        absent == "skip",
-    )
-    torch.testing.assert_close(got, expected)
-    leaves = leaves_of(attended)
-    torch.testing.assert_close(torch.autograd.grad(got, leaves), torch.autograd.grad(expected, leaves))
-
-
-@pytest.mark.parametrize("label_sets", [MERGED[:C], MERGED], ids=["single", "sets"])
-@pytest.mark.parametrize("grid", ["labels", "features"])
-@pytest.mark.parametrize("weighting", ["frequency", "none"])
-def test_equation_9(weighting: str, grid: str, label_sets: Tensor) -> None:
-    config = replace(PLAIN, class_weighting=weighting, auxiliary_grid=grid)  # pyright: ignore[reportArgumentType]
-    batch = batches_of(("ct",), (4, 6), label_sets)["ct"]
-    predictions = [torch.randn(2, C, *size, dtype=torch.float64, requires_grad=True) for size in ((2, 2), (2, 3))]
-    scales = [ScaleOutput(torch.zeros(2, 1, C, p[0, 0].numel()), p, None) for p in predictions]
-    got = auxiliary_loss(scales, batch, config)
-    expected = loops.auxiliary_loss(predictions, batch.label_map, label_sets, weighting == "frequency", grid)
-    torch.testing.assert_close(got, expected, check_dtype=False)
-    torch.testing.assert_close(torch.autograd.grad(got, predictions), torch.autograd.grad(expected, predictions))
-
-
-def test_equal_correlations_agree_and_others_do_not() -> None:
-    attended, batches = matrices(("ct", "mr")), batches_of(("ct", "mr"), (2, 2))
-    assert image_consistency(attended, batches, PLAIN) > 0
-    equal = dict.fromkeys(("ct", "mr"), attended["ct"])
-    assert image_consistency(equal, batches, PLAIN) == 0
-
-
-def test_equation_11_by_hand() -> None:
-    """Two classes, one image: p = (3/4, 1/4) and its mirror image, so both KL are 1/2 log 3; the other row agrees."""
-    tau = 0.5
-    R = tau * torch.tensor([[[3.0, 1.0], [1.0, 1.0]]]).log()
-    S = torch.zeros(1, 1, 2, 4)
-    attended = {"ct": [ScaleOutput(S, None, R)], "mr": [ScaleOutput(S, None, R.flip(-1))]}
-    batch = Batch(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), torch.eye(2, dtype=torch.bool))
-    config = replace(PLAIN, temperature=tau)
-    torch.testing.assert_close(
-        image_consistency(attended, {"ct": batch, "mr": batch}, config), torch.tensor(3.0).log() / 4
-    )
-
-
-def test_a_class_is_present_where_a_voxel_is_certainly_of_it() -> None:
-    """Merged labels, "class 1 or 2" and "0 or 1", make no class present: with `skip` only certain ones are compared."""
-    attended, batches = matrices(("ct", "mr")), batches_of(("ct", "mr"), (2, 2), MERGED)
-    for batch in batches.values():
-        batch.label_map[:] = torch.tensor([[0, 3], [3, 4]])
-    got = image_consistency(attended, batches, replace(PLAIN, absent="skip", temperature=0.3))
-    only_background = [torch.tensor([[True, False, False]] * 2)] * 2
-    rows = [[s.correlations for s in scales if s.correlations is not None] for scales in attended.values()]
-    expected = loops.image_consistency(rows, only_background, 0.3, list(range(C)), True)
-    assert expected > 0
-    torch.testing.assert_close(got, expected)
-
-
-def test_the_temperature_softens() -> None:
-    R = matrices(("ct", "mr"))["ct"][0].correlations
-    assert R is not None
-    hot, cold = (correlation_distributions(R, replace(PLAIN, temperature=t)).exp() for t in (10.0, 0.1))
-    assert (hot - 1 / C).abs().max() < 0.05 < (cold - 1 / C).abs().max()
-    torch.testing.assert_close(cold.sum(-1), torch.ones(2, C, dtype=torch.float64))
-
-
-def test_images_without_a_partner_take_no_part() -> None:
-    attended, batches = matrices(("ct", "mr")), batches_of(("ct", "mr"), (2, 2))
-    first = {name: [ScaleOutput(*(p if p is None else p[:1] for p in s)) for s in of] for name, of in attended.items()}
-    one = {name: Batch(b.images[:1], b.label_map[:1], b.label_sets) for name, b in batches.items()}
-    expected = image_consistency(first, one, PLAIN)
-    got = image_consistency(attended | {"mr": first["mr"]}, batches | {"mr": one["mr"]}, PLAIN)
-    torch.testing.assert_close(got, expected)
-
-
-# ---- the whole objective
 
 
 def method_of(names: tuple[str, ...] = ("ct", "mr"), config: SSCConfig = PLAIN) -> SSC:
@@ -180,7 +34,7 @@ def method_of(names: tuple[str, ...] = ("ct", "mr"), config: SSCConfig = PLAIN) 
 @pytest.mark.parametrize("names", [("ct", "mr"), ("ct", "mr", "lge")], ids=len)
 def test_equation_12(names: tuple[str, ...]) -> None:
     config = replace(PLAIN, auxiliary_weight=0.3, modality_weight=0.5, image_weight=0.7, dice_weight=2.0)
-    method, data = method_of(names, config), batches_of(names)
+    method, data = method_of(names, config), random_batches(names)
     loss, terms = method(data, 0.0)
     supervised = SupervisedConfig(dice_weight=2.0).build(method.network, C)(data, 0.0)
     auxiliary = [f"aux/{name}" for name in names]
@@ -205,7 +59,7 @@ def test_equation_12(names: tuple[str, ...]) -> None:
 def test_a_row_has_its_terms_and_trains_all_it_has(weights: dict[str, float], terms: set[str]) -> None:
     """Every weight gets a gradient, so that several processes (DDP) never wait for one that doesn't."""
     method = method_of(config=replace(PLAIN, **weights))  # pyright: ignore[reportArgumentType]
-    objective = method(batches_of(("ct", "mr")), 0.0)
+    objective = method(random_batches(("ct", "mr")), 0.0)
     assert {name for name in objective.terms if not name.startswith(("dice/", "ce/", "class_distance/"))} == terms
     objective.loss.backward()
     without = {name for name, p in method.named_parameters() if p.grad is None and not name.startswith("embeddings")}
@@ -219,7 +73,7 @@ def trained_by(method: SSC, **weights: float) -> set[str]:
     config = replace(method.config, **(silent | {"modality_weight": 0.0, "image_weight": 0.0} | weights))
     method = config.build(method.network, C)
     method.zero_grad()
-    method(batches_of(("ct", "mr")), 0.0).loss.backward()
+    method(random_batches(("ct", "mr")), 0.0).loss.backward()
     return {name for name, p in method.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
 
 
@@ -244,7 +98,7 @@ def test_each_term_trains_what_it_is_meant_to() -> None:
 def test_prediction_needs_no_attention_module() -> None:
     """Deleting the EAMs, and the embeddings, leaves the logits as they are."""
     method = method_of().eval()
-    images = batches_of(("ct",))["ct"].images
+    images = random_batches(("ct",))["ct"].images
     before = method.predict(images, "ct")
     del method.attention, method.embeddings
     torch.testing.assert_close(method.predict(images, "ct"), before, rtol=0, atol=0)
@@ -271,14 +125,14 @@ def test_embeddings_of_the_network_are_used_where_it_has_them() -> None:
     method = PLAIN.build(network, C)
     assert method.embeddings is None
     assert method.class_embeddings is network.class_embeddings
-    assert method(batches_of(("ct", "mr")), 0.0).terms["mod"] > 0
+    assert method(random_batches(("ct", "mr")), 0.0).terms["mod"] > 0
     assert sum("class_embeddings" in name for name, _ in method.named_parameters()) == 2
 
 
 def test_v3_on_a_transformer_begins_as_v2_and_trains_all_it_has() -> None:
     """Row V3 + CR: the embeddings are the network's, and L_mod, EAM and channel scale all pull at them."""
     v2_config = SwinUNetConfig(width=4, depths=(1, 1, 1), heads=(1, 1, 1), window=2, patch=2, drop_path=0.0)
-    data = batches_of(("ct", "mr"), (16, 16))
+    data = random_batches(("ct", "mr"), (16, 16))
     methods = []
     for network_config in (v2_config, replace(v2_config, modality_scale=True, image_embedding=True)):
         torch.manual_seed(0)
@@ -304,43 +158,15 @@ def test_v3_on_a_transformer_begins_as_v2_and_trains_all_it_has() -> None:
     assert not any(p.grad is None for p in v3.parameters())
 
 
-@pytest.mark.parametrize(
-    ("network", "scales", "dims", "channels"),
-    [
-        (SMALL, SCALES, 2, [64, 32, 8]),
-        (replace(SMALL, pool_strides=((1, 2, 2),) * 3), SCALES, 3, [64, 32, 8]),
-        (UNetConfig(width=4, blocks=(1, 1, 1)), ("decoder2", "decoder1"), 3, [8, 4]),
-        (
-            UNetConfig(width=4, blocks=(1, 1, 1), norm="batch", modality_norm=False),
-            ("encoder3", "decoder1"),
-            2,
-            [16, 4],
-        ),
-        (IndependentNetworksConfig(SMALL), ("group9", "group1"), 2, [64, 2]),
-    ],
-)
-def test_channels_are_found_without_computing(
-    network: FCNConfig | UNetConfig | IndependentNetworksConfig, scales: tuple[str, ...], dims: int, channels: list[int]
-) -> None:
-    torch.manual_seed(0)
-    built = network.build(("ct", "mr"), 1, C, dims)
-    before = {name: tensor.clone() for name, tensor in built.state_dict().items()}
-    assert feature_channels(built, scales) == channels
-    torch.testing.assert_close(built.state_dict(), before, rtol=0, atol=0)
-    size = tuple(2 * m for m in built.size_multiples)
-    method = replace(PLAIN, scales=scales).build(built, C)
-    assert method(batches_of(("ct", "mr"), size), 0.0).terms["img"] > 0
-
-
 def test_half_precision_features_are_compared_in_full_precision() -> None:
-    method, data = method_of(), batches_of(("ct", "mr"))
+    method, data = method_of(), random_batches(("ct", "mr"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, terms = method(data, 0.0)
     assert loss.dtype == terms["img"].dtype == terms["aux/ct"].dtype == torch.float32
 
 
 def test_a_step_with_one_modality_has_nothing_to_agree_on() -> None:
-    _, terms = method_of()(batches_of(("ct",)), 0.0)
+    _, terms = method_of()(random_batches(("ct",)), 0.0)
     assert terms["mod"] == 0
     assert terms["img"] == 0
 

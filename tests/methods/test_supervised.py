@@ -1,5 +1,6 @@
 import pytest
 import torch
+from random_batches import random_batches
 
 from oracles import segmentation_loops
 from unpaired.data.batch import Batch
@@ -18,23 +19,11 @@ ROWS = {
 }
 
 
-def batches(names: tuple[str, ...] = ("ct", "mr"), size: tuple[int, ...] = (16, 16)) -> dict[str, Batch]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: Batch(
-            torch.randn(2, 1, *size, generator=generator),
-            torch.randint(0, 3, (2, *size), generator=generator),
-            torch.eye(3, dtype=torch.bool),
-        )
-        for name in names
-    }
-
-
 @pytest.mark.parametrize("row", ROWS)
 def test_equation_5_without_its_last_term(row: str) -> None:
     network = ROWS[row].build(("ct", "mr"), 1, 3, 2)
     method = SupervisedConfig(dice_weight=2.0, cross_entropy_weight=0.5).build(network, 3)
-    data = batches()
+    data = random_batches(("ct", "mr"), (16, 16))
     objective = method(data, 0.0)
     assert list(objective.terms) == ["dice/ct", "ce/ct", "dice/mr", "ce/mr"]
     outputs = network({name: batch.images for name, batch in data.items()})
@@ -54,7 +43,7 @@ def test_equation_5_without_its_last_term(row: str) -> None:
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0)], ids=["dice", "ce"])
 def test_each_term_trains_every_parameter(row: str, weights: tuple[float, float]) -> None:
     method = SupervisedConfig(*weights).build(ROWS[row].build(("ct", "mr"), 1, 3, 2), 3)
-    method(batches(), 0.0).loss.backward()
+    method(random_batches(("ct", "mr"), (16, 16)), 0.0).loss.backward()
     still = [name for name, p in method.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
 
@@ -83,8 +72,8 @@ def test_it_learns(config: NetworkConfig, dims: int, size: tuple[int, ...]) -> N
 def test_any_number_of_modalities() -> None:
     names = ("ct", "bssfp", "lge")
     method = SupervisedConfig().build(SMALL.build(names, 1, 3, 2), 3)
-    assert len(method(batches(names), 0.0).terms) == 6
-    assert list(method(batches(("lge",)), 0.0).terms) == ["dice/lge", "ce/lge"]
+    assert len(method(random_batches(names, (16, 16)), 0.0).terms) == 6
+    assert list(method(random_batches(("lge",), (16, 16)), 0.0).terms) == ["dice/lge", "ce/lge"]
 
 
 def test_an_unknown_class_weighting() -> None:
@@ -119,10 +108,14 @@ def test_deep_supervision_in_loops() -> None:
 def test_deep_supervision_trains_every_head() -> None:
     config = NNFormerConfig(4, (1, 1, 1), (1, 1, 1), windows=(2, 2, 2), strides=(2, 2), patch_strides=(1, 2))
     network = config.build(("ct", "mr"), 1, 3, 2)
-    SupervisedConfig(deep_supervision=(2 / 3, 1 / 3)).build(network, 3)(batches(), 0.0).loss.backward()
+    SupervisedConfig(deep_supervision=(2 / 3, 1 / 3)).build(network, 3)(
+        random_batches(("ct", "mr"), (16, 16)), 0.0
+    ).loss.backward()
     assert len(network.outputs) == 2
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.outputs.parameters())
     with pytest.raises(InputError, match="no feature 'logits/4'"):
-        SupervisedConfig(deep_supervision=(4 / 7, 2 / 7, 1 / 7)).build(network, 3)(batches(), 0.0)
+        SupervisedConfig(deep_supervision=(4 / 7, 2 / 7, 1 / 7)).build(network, 3)(
+            random_batches(("ct", "mr"), (16, 16)), 0.0
+        )
     with pytest.raises(InputError, match="weights of 0 or more"):
         SupervisedConfig(deep_supervision=(1.0, -0.5)).build(network, 3)

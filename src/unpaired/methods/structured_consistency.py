@@ -20,7 +20,6 @@ For more than two modalities L_mod and L_img are means over all pairs at linear 
     sum_{i!=j} KL(p_i || p_j) = M sum_i <p_i, log p_i> - <sum_i p_i, sum_j log p_j>
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -120,7 +119,7 @@ class SSCConfig(SegmentationTerms):
         """Raises InputError if `scales` names a feature map that `network` lacks, or a value is not known."""
         self.check()
         network.require_features(self.scales, "scales")
-        channels = feature_channels(network, self.scales)
+        channels = network.feature_channels(self.scales)
         heads = head_counts(channels) if self.attention.heads is None else self.attention.heads
         if len(heads) != len(channels) or any(h < 1 or c % h for h, c in zip(heads, channels, strict=True)):
             raise InputError(
@@ -134,7 +133,7 @@ class SSC(Method):
     """Supervised terms, the EAM's auxiliary predictions, and the two consistency terms between modalities."""
 
     def __init__(self, network: Network, classes: int, config: SSCConfig, channels: Sequence[int]) -> None:
-        """`channels` of the feature maps `config.scales`; see `feature_channels`."""
+        """`channels` of the feature maps `config.scales`."""
         super().__init__()
         self.network = network
         self.config = config
@@ -161,9 +160,9 @@ class SSC(Method):
     @property
     def class_embeddings(self) -> ClassEmbeddings:
         """E^m: the network's where it has them, else the method's own."""
-        found = self.embeddings if self.embeddings is not None else network_embeddings(self.network)
-        assert found is not None
-        return found
+        embeddings = self.embeddings if self.embeddings is not None else network_embeddings(self.network)
+        assert embeddings is not None  # `__init__` makes some where the network has none
+        return embeddings
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """SSC Eq. 12; the terms are those of `supervised_terms`, "aux/<modality>", "mod" and "img" (if weighted).
@@ -188,7 +187,7 @@ class SSC(Method):
         terms = supervised.terms | {name: term.detach() for name, (_, term) in weighted.items()}
         with torch.no_grad():
             distances = class_distances(vectors, self.config).unbind()
-        return Objective(loss, terms | {f"{CLASS_DISTANCE}/{number}": one for number, one in enumerate(distances)})
+        return Objective(loss, terms | {f"{CLASS_DISTANCE}/{number}": value for number, value in enumerate(distances)})
 
     def attend(self, output: NetworkOutput, modality: str) -> list[ScaleOutput]:
         """What the modality's EAM says of the network's output, scale by scale; in full precision."""
@@ -283,26 +282,5 @@ def _compared(batch: Batch, config: SSCConfig) -> Bool[Tensor, "batch class"]:
 
 def network_embeddings(network: Network) -> ClassEmbeddings | None:
     """The network's own class embeddings, which scale its blocks (SSC Eq. 13-15), or None."""
-    found = getattr(network, "class_embeddings", None)
-    return found if isinstance(found, ClassEmbeddings) else None
-
-
-def feature_channels(network: Network, names: Sequence[str]) -> list[int]:
-    """Channels of the network's feature maps, found on torch's meta device, where nothing is computed.
-
-    Raises InputError if the network can't be run there.
-    """
-    tensors = (*network.parameters(), *network.buffers())
-    weightless = copy.deepcopy(network, {id(t): torch.empty_like(t, device="meta") for t in tensors}).eval()
-    modality = network.modalities[0]
-    image = torch.empty(1, network.channels, *(2 * m for m in network.size_multiples), device="meta")
-    try:
-        with torch.no_grad():
-            output: NetworkOutput = weightless({modality: image})[modality]
-    except (RuntimeError, NotImplementedError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"can't find out the channels of {', '.join(names)}: the network does not run on torch's meta device "
-            f"({reason}); make its tensors on the device of its input"
-        ) from error
-    return [output.features[name].shape[1] for name in names]
+    embeddings = getattr(network, "class_embeddings", None)
+    return embeddings if isinstance(embeddings, ClassEmbeddings) else None

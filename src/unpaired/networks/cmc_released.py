@@ -87,14 +87,8 @@ class CMCReleasedNetwork(Network):
         super().__init__()
         self.config, self.modalities, self.channels = config, tuple(modalities), channels
         self.size_multiples = (8,) * spatial_dims
-        self.feature_names = (
-            *(f"encoder{n}" for n in range(1, 5)),
-            "awareness",
-            "fusion",
-            "decoder3",
-            "decoder2",
-            "decoder1",
-        )
+        encoders, decoders = (f"encoder{n}" for n in range(1, 5)), (f"decoder{n}" for n in range(3, 0, -1))
+        self.feature_names = (*encoders, "awareness", "fusion", *decoders)
 
         def unit(before: int, after: int, shared: bool = False) -> Unit:
             return Unit(before, after, None if config.batch_statistics else self.modalities, spatial_dims, shared)

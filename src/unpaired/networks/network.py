@@ -1,10 +1,12 @@
-"""The contract of what segments: `{modality: images} -> {modality: NetworkOutput}`. No loss, file or device here."""
+"""The contract of what segments: `{modality: images} -> {modality: NetworkOutput}`. No loss and no file here."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from unpaired.configs import Config
@@ -44,6 +46,26 @@ class Network(nn.Module, ABC):
             if name not in self.feature_names:
                 hint = nearest(name, list(self.feature_names))
                 raise InputError(f"{where}: the network has no feature map {name!r}; {hint}")
+
+    def feature_channels(self, names: Sequence[str]) -> list[int]:
+        """How many channels each of these feature maps has, found on torch's meta device, where nothing is computed.
+
+        Raises InputError if the network can't be run there.
+        """
+        tensors = (*self.parameters(), *self.buffers())
+        weightless = copy.deepcopy(self, {id(t): torch.empty_like(t, device="meta") for t in tensors}).eval()
+        modality = self.modalities[0]
+        image = torch.empty(1, self.channels, *(2 * m for m in self.size_multiples), device="meta")
+        try:
+            with torch.no_grad():
+                output: NetworkOutput = weightless({modality: image})[modality]
+        except (RuntimeError, NotImplementedError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(
+                f"can't find out the channels of {', '.join(names)}: the network does not run on torch's meta device "
+                f"({reason}); make its tensors on the device of its input"
+            ) from error
+        return [output.features[name].shape[1] for name in names]
 
     @abstractmethod
     def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:

@@ -104,17 +104,15 @@ class SAMMed3DEncoder(nn.Module):
             )
             for number in range(depth)
         )
-        self.neck = nn.Sequential(
-            nn.Conv3d(width, neck, 1, bias=False),
-            ChannelLayerNorm(neck, eps=EPS),
-            nn.Conv3d(neck, neck, 3, padding=1, bias=False),
-            ChannelLayerNorm(neck, eps=EPS),
-        )
+        self.neck = _neck(width, neck)
         if frozen:
-            self.requires_grad_(False)
-            for block in self.blocks:
-                if block.adapter is not None:
-                    block.adapter.requires_grad_(True)
+            self._freeze_all_but_adapters()
+
+    def _freeze_all_but_adapters(self) -> None:
+        self.requires_grad_(False)
+        for block in self.blocks:
+            if block.adapter is not None:
+                block.adapter.requires_grad_(True)
 
     def forward(self, x: Images, groups: Groups | None = None) -> list[Tensor]:
         """The map after each block, then that of the neck; (batch, channel, *grid). All `groups` are treated alike."""
@@ -125,6 +123,15 @@ class SAMMed3DEncoder(nn.Module):
             x = block(x)
             maps.append(x.movedim(-1, 1))
         return [*maps, self.neck(maps[-1])]
+
+
+def _neck(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv3d(before, after, 1, bias=False),
+        ChannelLayerNorm(after, eps=EPS),
+        nn.Conv3d(after, after, 3, padding=1, bias=False),
+        ChannelLayerNorm(after, eps=EPS),
+    )
 
 
 def resized_positions(positions: Positions, grid: Sequence[int]) -> Resized:
