@@ -54,5 +54,5 @@ def test_the_folded_network_says_the_same(kind: str, options: dict[str, bool]) -
 
 def test_a_modality_it_does_not_know() -> None:
     network = SwinUNetConfig(**FIELDS).build(NAMES, 1, 3, 2)
-    with pytest.raises(InputError, match="did you mean mr"):
+    with pytest.raises(InputError, match="known: ct, mr"):
         fold_modality(network, "mri")  # pyright: ignore

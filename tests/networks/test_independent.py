@@ -70,5 +70,5 @@ def test_nothing_is_shared() -> None:
 
 
 def test_an_unknown_modality() -> None:
-    with pytest.raises(InputError, match="did you mean mr"):
+    with pytest.raises(InputError, match="known: ct, mr"):
         IndependentNetworksConfig(SMALL).build(NAMES, 1, 3, 2)({"mri": torch.zeros(1, 1, 16, 16)})
