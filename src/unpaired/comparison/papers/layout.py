@@ -74,25 +74,25 @@ class PaperLayout:
     @property
     def groups(self) -> list[tuple[str, list[Column]]]:
         """The columns of each modality, for a heading above them."""
-        return [(modality, list(group)) for modality, group in groupby(self.columns, lambda one: one.modality)]
+        return [(modality, list(group)) for modality, group in groupby(self.columns, lambda column: column.modality)]
 
     @cached_property
     def settings(self) -> dict[str, list[Contender]]:
         """{row of the paper: our methods in it}, in the paper's order; then ours that the paper hasn't."""
-        found: dict[str, list[Contender]] = {row: [] for row in self.table.rows}
+        settings: dict[str, list[Contender]] = {row: [] for row in self.table.rows}
         for method in self.comparison.contenders:
-            found.setdefault(row_of(self.table, method.name) or method.name, []).append(method)
-        return found
+            settings.setdefault(row_of(self.table, method.name) or method.name, []).append(method)
+        return settings
 
     def rows(self, score: str) -> Iterator[LayoutRow]:
         """Per setting our rows, then the paper's, one for each reading of its columns."""
         for setting, methods in self.settings.items():
             for method in methods:
-                yield self._ours(score, setting, method)
+                yield self._measured(score, setting, method)
             for reading in self.table.readings:
                 printed = self.table.cells(score, setting, reading)
                 if printed:
-                    yield _theirs(setting, reading, self.columns, printed)
+                    yield _printed_row(setting, reading, self.columns, printed)
 
     def title(self, score: str) -> str:
         """The score with its unit, and the table: "csa Dice %, as csa-table-1"."""
@@ -115,29 +115,29 @@ class PaperLayout:
         yield f"Ours: {over}. {PRESETS[self.table.preset]}"
         if BOTH not in self.columns:
             yield "The paper's columns “mean” are computed from its printed classes."
-        strangers = [one.name for one in self.comparison.contenders if row_of(self.table, one.name) is None]
+        strangers = [method.name for method in self.comparison.contenders if row_of(self.table, method.name) is None]
         if strangers:
             yield f"In no row of the paper: {', '.join(strangers)}. Its rows: {', '.join(self.table.rows)}."
 
-    def _ours(self, score: str, setting: str, method: Contender) -> LayoutRow:
+    def _measured(self, score: str, setting: str, method: Contender) -> LayoutRow:
         modalities, classes = self._names
         by_column: dict[Column, tuple[float | None, float | None]] = {}
         runs = [
-            replace(one, scores=[row for row in one.scores if row.class_name in classes.values()])
-            for one in method.seeds
+            replace(run, scores=[row for row in run.scores if row.class_name in classes.values()])
+            for run in method.seeds
         ]
         summarized = pooled_mean_and_spread if self.table.pooled else mean_and_spread
         means: list[list[float]] = [[] for _ in runs]
         for modality in self.table.modalities:
             for name in (*self.table.classes, MEAN):
-                by_run = [patient_means(one, score, modalities[modality], classes.get(name)) for one in runs]
+                by_run = [patient_means(run, score, modalities[modality], classes.get(name)) for run in runs]
                 by_column[Column(modality, name)] = summarized(by_run)
                 if name == MEAN:
-                    for values, found in zip(means, by_run, strict=True):
-                        values += [fmean(found.values())] if found else []
+                    for values, of_run in zip(means, by_run, strict=True):
+                        values += [fmean(of_run.values())] if of_run else []
         if BOTH in self.columns:
             by_column[BOTH] = self._both(by_column, means)
-        rows = [row for one in runs for row in one.scores if row.modality in modalities.values()]
+        rows = [row for run in runs for row in run.scores if row.modality in modalities.values()]
         true = sum(row.status in ("scored", "missed") for row in rows)
         several = self.comparison.replicates[method.name]
         variant = "" if method.name == setting else f" ({method.name})"
@@ -155,11 +155,11 @@ class PaperLayout:
         self, cells: dict[Column, tuple[float | None, float | None]], by_run: Sequence[Sequence[float]]
     ) -> tuple[float | None, float | None]:
         """The mean over the modalities' means; its deviation is over runs that have all modalities (pooled: none)."""
-        found = [cells[Column(modality, MEAN)][0] for modality in self.table.modalities]
-        known = [value for value in found if value is not None]
-        whole = [fmean(values) for values in by_run if len(values) == len(found)]
+        by_modality = [cells[Column(modality, MEAN)][0] for modality in self.table.modalities]
+        known = [value for value in by_modality if value is not None]
+        whole = [fmean(values) for values in by_run if len(values) == len(by_modality)]
         return (
-            fmean(known) if len(known) == len(found) else None,
+            fmean(known) if len(known) == len(by_modality) else None,
             stdev(whole) if len(whole) > 1 and not self.table.pooled else None,
         )
 
@@ -175,8 +175,8 @@ def lay_out(comparison: Comparison, table: PaperTable) -> PaperLayout:
     """
     table.match(comparison.modalities, comparison.reference.class_names)
     for method in comparison.contenders:
-        for label, one in zip(method.labels(), method.seeds, strict=True):
-            if table.preset not in one.presets:
+        for label, run in zip(method.labels(), method.seeds, strict=True):
+            if table.preset not in run.presets:
                 raise InputError(
                     f"{label} was scored without the columns of {table.name}; score it again with "
                     f"`unpaired evaluate ... --preset {table.preset}`"
@@ -197,8 +197,10 @@ def _cell(score: str, mean: float | None, std: float | None) -> PaperCell:
     return PaperCell(mean * unit, None if std is None else std * unit, text)
 
 
-def _theirs(setting: str, reading: Reading, columns: Sequence[Column], printed: dict[Column, PaperNumber]) -> LayoutRow:
-    cells = {column: PaperCell(one.value, one.std, one.text) for column, one in printed.items()}
+def _printed_row(
+    setting: str, reading: Reading, columns: Sequence[Column], printed: dict[Column, PaperNumber]
+) -> LayoutRow:
+    cells = {column: PaperCell(cell.value, cell.std, cell.text) for column, cell in printed.items()}
     empty = {column: PaperCell(None, None, DASH) for column in columns}
     whose = f"{LABEL}; {reading.name}" if reading.name else LABEL
     return LayoutRow(setting, whose, empty | cells, None, reading.name)

@@ -22,34 +22,34 @@ def with_presets(
     be made anew here.
     """
     wanted = tuple(dict.fromkeys(presets))
-    if all(set(wanted) <= set(one.presets) for one in method.seeds):
+    if all(set(wanted) <= set(run.presets) for run in method.seeds):
         return method
     places = method.places or (None,) * len(method.seeds)
     seeds = tuple(
-        _scored(method.name, one, place, wanted, read, workers) for one, place in zip(method.seeds, places, strict=True)
+        _scored(method.name, run, place, wanted, read, workers) for run, place in zip(method.seeds, places, strict=True)
     )
     return replace(method, seeds=seeds)
 
 
 def _scored(
     method: str,
-    one: Evaluation,
+    run: Evaluation,
     place: Path | None,
     presets: tuple[str, ...],
     read: Callable[[Path], Dataset],
     workers: int,
 ) -> Evaluation:
-    lacking = [preset for preset in presets if preset not in one.presets]
+    lacking = [preset for preset in presets if preset not in run.presets]
     if not lacking:
-        return one
+        return run
     folder = None if place is None else folder_of(place)
     if place is None or folder is None or not (folder / "dataset.json").is_file():
         raise InputError(
             f"{place or method} has scores without the columns of preset {lacking[0]}, and no manifest to score it "
             f"anew; use `unpaired evaluate PREDICTIONS REFERENCE --preset {' '.join(presets)}`"
         )
-    scoring = Scoring(one.policy, one.surface, one.tolerances_mm, one.class_tolerances_mm, (*one.presets, *lacking))
-    scored = {row.case for row in one.scores} | {failure.case for failure in one.failures}
+    scoring = Scoring(run.policy, run.surface, run.tolerances_mm, run.class_tolerances_mm, (*run.presets, *lacking))
+    scored = {row.case for row in run.scores} | {failure.case for failure in run.failures}
     dataset = read(folder)
     # All cases stay known, so that the predictions of others are left alone.
     cases = tuple(replace(case, split="test" if case.id in scored else "train") for case in dataset.cases)

@@ -84,9 +84,9 @@ class PaperTable:
     @property
     def columns(self) -> list[Column]:
         """Per modality the classes and their mean; then the mean over both where the paper prints one."""
-        found = [Column(modality, name) for modality in self.modalities for name in (*self.classes, MEAN)]
+        columns = [Column(modality, name) for modality in self.modalities for name in (*self.classes, MEAN)]
         printed = any(row.overall for rows in self.numbers.values() for row in rows.values())
-        return [*found, BOTH] if printed else found
+        return [*columns, BOTH] if printed else columns
 
     def cells(self, score: str, row: str, reading: Reading) -> dict[Column, PaperNumber]:
         """The paper's numbers of a row under a reading; empty where it prints none."""
@@ -94,14 +94,14 @@ class PaperTable:
             return {}
         printed = self.numbers[score][row]
         blocks = zip(reading.modalities, printed.blocks, strict=True)
-        found = {Column(modality, name): number for modality, block in blocks for name, number in block.items()}
-        return found if printed.overall is None else found | {BOTH: printed.overall}
+        cells = {Column(modality, name): number for modality, block in blocks for name, number in block.items()}
+        return cells if printed.overall is None else cells | {BOTH: printed.overall}
 
     def row_called(self, name: str) -> str | None:
         """The row that `name` means, in our words or the paper's, whatever its case; None if it is none."""
         wanted = _plain(name)
         for row in self.rows:
-            if wanted in {_plain(one) for one in (row, *self.printed.get(row, ()))}:
+            if wanted in {_plain(other) for other in (row, *self.printed.get(row, ()))}:
                 return row
         return None
 
@@ -110,26 +110,26 @@ class PaperTable:
         return dict(zip(self.classes, self.headings, strict=True)).get(class_name, class_name)
 
     def match(self, modalities: Iterable[str], class_names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-        """({the table's modality: ours}, {the table's class: ours}), by name or heading, whatever their case.
+        """({the table's modality: the scores'}, {its class: the scores'}), by name or heading, whatever their case.
 
         Raises InputError if a modality or class of the table has no partner, for then the table is about other data.
         """
-        ours = {"modality": list(modalities), "class": list(class_names)}
+        scored = {"modality": list(modalities), "class": list(class_names)}
         wanted = {
             "modality": [(name, MR if name == "mr" else ()) for name in self.modalities],
             "class": [(name, (heading,)) for name, heading in zip(self.classes, self.headings, strict=True)],
         }
-        found: dict[str, dict[str, str]] = {}
+        matched: dict[str, dict[str, str]] = {}
         for what, names in wanted.items():
-            partners = {name: _partner((name, *others), ours[what]) for name, others in names}
+            partners = {name: _partner((name, *others), scored[what]) for name, others in names}
             lacking = [name for name, partner in partners.items() if partner is None]
             if lacking:
                 raise InputError(
-                    f"{self.name} has the {what} {lacking[0]!r}, the scores compared have {', '.join(ours[what])}; "
+                    f"{self.name} has the {what} {lacking[0]!r}, the scores compared have {', '.join(scored[what])}; "
                     f"compare runs on the paper's data, or leave out --paper {self.name}"
                 )
-            found[what] = {name: partner for name, partner in partners.items() if partner is not None}
-        return found["modality"], found["class"]
+            matched[what] = {name: partner for name, partner in partners.items() if partner is not None}
+        return matched["modality"], matched["class"]
 
 
 def paper_table(name: str) -> PaperTable:
@@ -146,9 +146,9 @@ def paper_table(name: str) -> PaperTable:
         modalities=tuple(document["modalities"]),
         classes=classes,
         headings=tuple(document["headings"]),
-        readings=tuple(Reading(one["name"], tuple(one["modalities"])) for one in readings),
+        readings=tuple(Reading(reading["name"], tuple(reading["modalities"])) for reading in readings),
         cautions=tuple(document["cautions"]),
-        printed={row: tuple(one.strip() for one in text.split(",")) for row, text in document["printed"].items()},
+        printed={row: tuple(name.strip() for name in text.split(",")) for row, text in document["printed"].items()},
         numbers={
             score: {row: _row(text, classes) for row, text in rows.items()}
             for score, rows in document["scores"].items()
@@ -165,7 +165,7 @@ def _row(text: str, classes: Sequence[str]) -> PaperRow:
     for part in parts if overall else [*parts, last]:
         cells, _, mean = part.partition("=")
         numbers = dict(zip(classes, map(_number, cells.split()), strict=True))
-        numbers[MEAN] = _number(mean) if mean else _number(f"{fmean(one.value for one in numbers.values()):.2f}")
+        numbers[MEAN] = _number(mean) if mean else _number(f"{fmean(number.value for number in numbers.values()):.2f}")
         blocks.append(numbers)
     return PaperRow(tuple(blocks), overall)
 
@@ -180,9 +180,9 @@ def _document() -> dict[str, Any]:
     return tomllib.loads((files("unpaired.comparison.papers") / "tables.toml").read_text(encoding="utf-8"))
 
 
-def _partner(names: Sequence[str], ours: Sequence[str]) -> str | None:
+def _partner(names: Sequence[str], candidates: Sequence[str]) -> str | None:
     wanted = {_plain(name) for name in names}
-    return next((one for one in ours if _plain(one) in wanted), None)
+    return next((candidate for candidate in candidates if _plain(candidate) in wanted), None)
 
 
 def _plain(name: str) -> str:

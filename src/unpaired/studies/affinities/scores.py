@@ -28,21 +28,23 @@ class Disagreement:
 
 def disagreements(matrices: Matrices) -> list[Disagreement]:
     """The `Disagreement` of each class. Raises InputError if matrices of a class differ in shape."""
-    found = []
+    of_classes = []
     for of_class in zip(*matrices, strict=True):
         present = [matrix for matrix in of_class if matrix is not None]
         if len({matrix.shape for matrix in present}) > 1:
-            raise InputError(f"expected matrices of one shape, got {', '.join(str(one.shape) for one in present)}")
+            raise InputError(
+                f"expected matrices of one shape, got {', '.join(str(matrix.shape) for matrix in present)}"
+            )
         if len(present) < 2:
-            found.append(Disagreement(None, None))
+            of_classes.append(Disagreement(None, None))
             continue
         stack = np.stack(present).astype(np.float64)
         pairs = len(present) * (len(present) - 1) / 2
         elementwise = len(present) * ((stack - stack.mean(axis=0)) ** 2).sum() / pairs / stack[0].size
         means = stack.mean(axis=(1, 2))
         literal = len(present) * ((means - means.mean()) ** 2).sum() / pairs
-        found.append(Disagreement(float(elementwise), float(literal)))
-    return found
+        of_classes.append(Disagreement(float(elementwise), float(literal)))
+    return of_classes
 
 
 def differences(matrices: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:

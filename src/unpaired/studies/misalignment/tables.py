@@ -58,21 +58,23 @@ def curve_table(rows: Sequence[MisalignmentRow]) -> Table:
 def conclusions(rows: Sequence[MisalignmentRow]) -> list[str]:
     """A sentence on each run: that it doesn't use partners, or where it loses most, with the interval."""
     flat = flat_runs(rows)
-    found = []
+    sentences = []
     for run in dict.fromkeys(row.run for row in rows):
         if run in flat:
-            found.append(f"{run}: no partner changed a voxel of any prediction; the line is flat because it uses none.")
+            sentences.append(
+                f"{run}: no partner changed a voxel of any prediction; the line is flat because it uses none."
+            )
             continue
         points = [(curve, point) for curve in misalignment_curves(rows) if curve.run == run for point in curve.points]
         if not points:
             continue
-        curve, worst = min(points, key=lambda one: one[1].change)
+        curve, worst = min(points, key=lambda pair: pair[1].change)
         interval = f", 95 % {_ends(worst.change_interval)}" if worst.change_interval else ""
-        found.append(
+        sentences.append(
             f"{run}: mean Dice falls most by {_signed(worst.change)} points{interval}: {curve.modality}, "
             f"{curve.kind} {worst.amount:g} {UNITS[curve.kind]}, {worst.patients} patients."
         )
-    return found
+    return sentences
 
 
 def to_json(rows: Sequence[MisalignmentRow], settings: dict[str, Any]) -> dict[str, Any]:

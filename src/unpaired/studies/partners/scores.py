@@ -88,10 +88,10 @@ def class_results(
     for number, name in enumerate(classes):
         if number == 0 or number in reference.unknown:
             continue
-        both, ours, theirs = (int(one[number]) for one in (counts.both, counts.predicted, counts.reference))
+        both, predicted, true = (int(of[number]) for of in (counts.both, counts.predicted, counts.reference))
         agreement = dice(int(same.both[number]), int(same.predicted[number]), int(same.reference[number]))
         ml = reference.voxel_ml
-        yield ClassResult(name, dice(both, ours, theirs), ours * ml, theirs * ml, agreement)
+        yield ClassResult(name, dice(both, predicted, true), predicted * ml, true * ml, agreement)
 
 
 def patient_dice(rows: Iterable[Scored], class_name: str = MEAN) -> dict[str, float]:
@@ -169,7 +169,7 @@ def spreads(rows: Sequence[PartnerRow]) -> list[Spread]:
     cases: dict[tuple[str, str], list[PartnerRow]] = {}
     for row in rows:
         cases.setdefault((row.case, row.class_name), []).append(row)
-    found = [one for several in cases.values() if (one := _spread(several)) is not None]
+    of_cases = [spread for several in cases.values() if (spread := _spread(several)) is not None]
     for case in dict.fromkeys(row.case for row in rows):
         forms: dict[str, list[PartnerRow]] = {}
         for row in rows:
@@ -180,8 +180,8 @@ def spreads(rows: Sequence[PartnerRow]) -> list[Spread]:
         if beside:
             row = next(iter(forms.values()))[0]
             ends = min(beside), max(beside), fmean(beside)
-            found.append(Spread(case, row.patient, row.modality, MEAN, means.get(ALONE), *ends, None))
-    return found
+            of_cases.append(Spread(case, row.patient, row.modality, MEAN, means.get(ALONE), *ends, None))
+    return of_cases
 
 
 def summarize_partners(rows: Sequence[PartnerRow]) -> list[PartnerSummary]:
@@ -191,20 +191,20 @@ def summarize_partners(rows: Sequence[PartnerRow]) -> list[PartnerSummary]:
     for modality in dict.fromkeys(row.modality for row in rows):
         of = [row for row in rows if row.modality == modality]
         for name in [*dict.fromkeys(row.class_name for row in of), MEAN]:
-            widths = [one for one in every if (one.modality, one.class_name) == (modality, name)]
+            widths = [spread for spread in every if (spread.modality, spread.class_name) == (modality, name)]
             if not widths:
                 continue
             values, counts = _form_means(of, name)
-            largest = max(widths, key=lambda one: one.width)
-            volumes = [(one.patient, one.case, one.volume_ml) for one in widths if one.volume_ml is not None]
+            largest = max(widths, key=lambda spread: spread.width)
+            volumes = [(row.patient, row.case, row.volume_ml) for row in widths if row.volume_ml is not None]
             summaries.append(
                 PartnerSummary(
                     modality,
                     name,
-                    len({one.patient for one in widths}),
+                    len({spread.patient for spread in widths}),
                     values,
                     counts,
-                    _over_patients((one.patient, one.case, one.width) for one in widths),
+                    _over_patients((spread.patient, spread.case, spread.width) for spread in widths),
                     largest.width,
                     largest.case,
                     _over_patients(volumes) if volumes else None,

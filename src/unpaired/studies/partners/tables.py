@@ -43,7 +43,7 @@ def conclusion(rows: Sequence[PartnerRow]) -> str:
     """What to remember, in a sentence."""
     if ignores_partners(rows):
         return "No partner changed a voxel of any prediction: this network doesn't use partners."
-    largest = max(spreads(rows), key=lambda one: one.width)
+    largest = max(spreads(rows), key=lambda spread: spread.width)
     return (
         f"Predictions depend on the partner: {largest.case}, {largest.class_name}, has a Dice of "
         f"{percent(largest.least)} to {percent(largest.most)} %, depending on who is beside it."
@@ -76,8 +76,8 @@ def to_json(rows: Sequence[PartnerRow], settings: dict[str, Any]) -> dict[str, A
         "schema": SCHEMA,
         **settings,
         "uses_partners": not ignores_partners(rows),
-        "summaries": [asdict(one) for one in summarize_partners(rows)],
-        "spreads": [{**asdict(one), "width": one.width} for one in spreads(rows)],
+        "summaries": [asdict(summary) for summary in summarize_partners(rows)],
+        "spreads": [{**asdict(spread), "width": spread.width} for spread in spreads(rows)],
     }
 
 
