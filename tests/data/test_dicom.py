@@ -2,7 +2,6 @@
 
 import locale
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -13,6 +12,7 @@ from nibabel.funcs import as_closest_canonical
 from nibabel.nifti1 import Nifti1Image
 from nibabel.nifti1 import load as load_nifti
 
+from itk_locale import locale_kept
 from unpaired.data.dicom import dicom_files, read_series, read_slice
 from unpaired.errors import InputError
 
@@ -20,16 +20,6 @@ SPACING = (2.0, 3.0)
 """Between columns and between rows, mm."""
 GAP = 5.0
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-
-
-@contextmanager
-def locale_kept():
-    """GDCM, which writes the files here, now and then leaves the C locale behind."""
-    before = locale.setlocale(locale.LC_ALL)
-    try:
-        yield
-    finally:
-        locale.setlocale(locale.LC_ALL, before)
 
 
 def write_slice(path, array, position, orientation=AXIAL, modality="CT", spacing=SPACING, slope=(1, 0), **tags):

@@ -13,7 +13,7 @@ import numpy as np
 
 from unpaired.data.formats.dicom_file import DicomFile, pixels, read_dicom
 from unpaired.data.formats.payload import require_affordable
-from unpaired.data.image import TO_RAS, Image, require_placed
+from unpaired.data.image import TO_RAS, Image, column_lengths, require_placed
 from unpaired.errors import InputError
 
 GAP_SHARE = 0.05
@@ -118,7 +118,7 @@ def _slice(file: DicomFile) -> Slice:
     directions = file.numbers("ImageOrientationPatient", "Image Orientation", 6)
     between_rows, between_columns = file.numbers("PixelSpacing", "Pixel Spacing", 2)
     row, column = directions[:3], directions[3:]
-    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    lengths = column_lengths(np.array([row, column]).T)
     if not np.allclose(lengths, 1, atol=0.01) or abs(row @ column) > 0.01 or min(between_rows, between_columns) <= 0:
         raise InputError(f"{path}: Image Orientation or Pixel Spacing make no right-angled grid; export it again")
     return Slice(

@@ -45,7 +45,7 @@ class Image:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Voxel size along each array axis, from the affine's columns."""
-        sizes = np.linalg.norm(self.affine[:3, :3], axis=0)
+        sizes = column_lengths(self.affine[:3, :3])
         return float(sizes[0]), float(sizes[1]), float(sizes[2])
 
 
@@ -97,9 +97,8 @@ def affine_problem(affine: np.ndarray) -> str | None:
     if matrix.shape != (4, 4) or not np.array_equal(matrix[3], (0, 0, 0, 1)):
         return f"expected an affine (4, 4) whose last row is 0, 0, 0, 1, got {matrix.tolist()}"
     axes = matrix[:3, :3]
-    with np.errstate(over="ignore", invalid="ignore"):
-        sizes = np.linalg.norm(axes, axis=0)
-        usable = np.isfinite(matrix).all() and np.isfinite(sizes).all() and (sizes > 0).all()
+    sizes = column_lengths(axes)
+    usable = np.isfinite(matrix).all() and np.isfinite(sizes).all() and (sizes > 0).all()
     if not usable or abs(np.linalg.det(axes / sizes)) < 1e-3:
         return f"expected an invertible affine, got {_rows(matrix[:3])}; repair the header from the original"
     if sizes.min() < VOXEL_MM[0] or sizes.max() > VOXEL_MM[1]:
@@ -112,6 +111,12 @@ def affine_problem(affine: np.ndarray) -> str | None:
         angle = 90 - np.degrees(np.arccos(min(cosines.max(), 1.0)))
         return f"the axes are sheared by {angle:.1f} degrees (gantry tilt?); resample the scan to perpendicular axes"
     return None
+
+
+def column_lengths(matrix: np.ndarray) -> np.ndarray:
+    """The length of each column, infinite or NaN where a damaged header's numbers are too large or none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.linalg.norm(matrix, axis=0)
 
 
 def millimeters(sizes: np.ndarray) -> str:

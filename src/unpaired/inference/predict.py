@@ -110,16 +110,18 @@ def predict_files(
         clear_leftovers(folder)
     outcome = Outcome()
     for job in jobs:
-        written, failure = attempt(partial(_predict_unless_done, job, ensemble, probabilities, overwrite))
+        notes, failure = attempt(partial(_predict_unless_done, job, ensemble, probabilities, overwrite))
         if failure is not None:
             outcome.failures.append((job.name, failure))
             report(f"{job.name}: failed: {failure}")
-        elif written:
-            outcome.written.append(job.name)
-            report(f"{job.name}: {job.output}")
-        else:
+        elif notes is None:
             outcome.skipped.append(job.name)
             report(f"{job.name}: there already, skipped")
+        else:
+            outcome.written.append(job.name)
+            report(f"{job.name}: {job.output}")
+            for note in notes:
+                report(f"{job.name}: note: {note}")
     if ensemble.size > 1:
         for folder in dict.fromkeys(job.output.parent for job in jobs):
             if cases := list(recorded_uncertainty(folder)):
@@ -183,16 +185,18 @@ def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path
     return found
 
 
-def _predict_unless_done(job: Job, ensemble: Ensemble, probabilities: bool, overwrite: bool) -> bool:
-    """Whether the job's files were written now; False if they were there already."""
+def _predict_unless_done(job: Job, ensemble: Ensemble, probabilities: bool, overwrite: bool) -> tuple[str, ...] | None:
+    """What the image's header left open, after the job's files were written; None if they were there already."""
     if not overwrite and _is_done(job, ensemble, probabilities):
-        return False
-    _predict(job, ensemble, probabilities)
-    return True
+        return None
+    return _predict(job, ensemble, probabilities)
 
 
-def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> None:
-    """Segment one image and write all there is about it; the label map comes last, so where it is, the rest is too."""
+def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ...]:
+    """Segment one image and write all there is about it; the label map comes last, so where it is, the rest is too.
+
+    Returns what the image's header left open (`Image.notes`).
+    """
     source = Source(str(job.image), content_hash(job.image))  # before it is read: what comes later shows as another
     image = read_image(job.image)
     found = ensemble.segment_case(image, job.modality, keep_probabilities=probabilities)
@@ -209,6 +213,7 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> None:
         )
     write_record(make_record(ensemble, job.name, job.modality, source, uncertainty), job.output)
     write_image(job.output, ensemble.source_values(found.label_map, job.modality), image.affine)
+    return image.notes
 
 
 def _is_done(job: Job, ensemble: Ensemble, probabilities: bool) -> bool:

@@ -52,7 +52,7 @@ def write(path: Path, *changes: tuple[str, str], data: bytes = RAW) -> Path:
         ((("ElementSpacing", "ElementSize"),), RAW),
         ((("MET_SHORT", "MET_LONG"),), VOXELS.astype("<i4").tobytes("F")),
         ((("CompressedData = False", f"CompressedData = True\nCompressedDataSize = {len(PACKED)}"),), PACKED),
-        ((("ObjectType", "Comment = anything\nObjectSubType =\nObjectType"),), RAW),
+        ((("ObjectType", "Comment = anything\nObjectSubType =\ndim[0] = 3\n0008|0005 = ISO: x\nObjectType"),), RAW),
     ],
 )
 def test_what_others_write(tmp_path: Path, changes: tuple[tuple[str, str], ...], data: bytes) -> None:

@@ -253,7 +253,8 @@ def test_a_flipped_bit_of_a_compressed_file_never_changes_a_voxel(tmp_path: Path
     packed = bytearray(gzip.compress(patched(fields()), mtime=0))
     path = tmp_path / "a.nii.gz"
     refused = 0
-    for place in range(len(packed)):
+    places = range(0, len(packed), 3)
+    for place in places:
         packed[place] ^= 1 << place % 8
         path.write_bytes(packed)
         try:
@@ -261,7 +262,7 @@ def test_a_flipped_bit_of_a_compressed_file_never_changes_a_voxel(tmp_path: Path
         except InputError:
             refused += 1
         packed[place] ^= 1 << place % 8
-    assert refused > 0.95 * len(packed)
+    assert refused > 0.95 * len(places)
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:

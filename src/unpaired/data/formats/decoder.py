@@ -9,15 +9,17 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from unpaired.data.formats import decoder_process
-from unpaired.data.formats.payload import byte_limit
 from unpaired.data.image import ImageError
 
-SECONDS = 120.0
+SECONDS = 60.0
 """A decoder that hasn't answered by then hangs: a slice takes milliseconds."""
+MEMORY_PER_PIXEL = 64
+"""Bytes that decoding a pixel may take, many times what any decoder needs."""
 
 
 class Decoder:
@@ -28,14 +30,16 @@ class Decoder:
         self._owner = 0
         self._turn = threading.Lock()
 
-    def decode(self, path: Path, size: tuple[int, int]) -> np.ndarray:
-        """The pixels (columns, rows) of one DICOM file, after slope and intercept, in the type that GDCM chooses.
+    def decode(self, content: bytes, size: tuple[int, int], path: Path) -> np.ndarray:
+        """The pixels (columns, rows) of a DICOM file's content, as they are stored; `path` is named in errors.
 
         Raises ImageError if they can't be decoded, aren't of the size that the header gives, or kill the decoder.
         """
-        with self._turn:
-            dtype, content = self._ask(path, size)
-        return np.frombuffer(content, dtype).reshape(size, order="F")
+        with self._turn, TemporaryDirectory() as folder:
+            file = Path(folder, "pixels.dcm")
+            file.write_bytes(content)
+            dtype, decoded = self._ask(file, size, path)
+        return np.frombuffer(decoded, dtype).reshape(size, order="F")
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -49,9 +53,9 @@ class Decoder:
                 with suppress(OSError):
                     pipe.close()
 
-    def _ask(self, path: Path, size: tuple[int, int]) -> tuple[np.dtype, bytes]:
+    def _ask(self, file: Path, size: tuple[int, int], path: Path) -> tuple[np.dtype, bytes]:
         process = self._started()
-        request = {"path": str(path.resolve()), "size": size, "bytes": byte_limit()}
+        request = {"path": str(file), "size": size, "bytes": MEMORY_PER_PIXEL * math.prod(size)}
         impatience = threading.Timer(SECONDS, process.kill)
         impatience.start()
         try:

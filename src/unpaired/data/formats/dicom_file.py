@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from unpaired.data.formats.decoder import DECODER
-from unpaired.data.formats.payload import native, read_file, require_affordable, require_length, scaled
+from unpaired.data.formats.payload import read_file, require_affordable, require_length, scaled
 from unpaired.data.image import ImageError
 
 TAGS = [
@@ -144,18 +144,46 @@ def read_dicom(path: Path) -> DicomFile:
 def pixels(file: DicomFile) -> np.ndarray:
     """(columns, rows) of one file, after slope and intercept; floats as float32. Raises ImageError for damage."""
     path = file.path
-    if file.syntax not in UNCOMPRESSED:
-        return native(DECODER.decode(path, file.size))
     with _one_line(path):
         content = file.elements.get("PixelData")
     if not isinstance(content, bytes):
         raise ImageError(f"{path}: unreadable or truncated DICOM: no pixels; export it again")
-    stored = _stored(file, content)
     slope = file.number("RescaleSlope", "Rescale Slope", 1.0)
     intercept = file.number("RescaleIntercept", "Rescale Intercept", 0.0)
     if slope == 0:
         raise ImageError(f"{path}: a Rescale Slope of 0 makes all pixels equal; export it again")
-    return scaled(stored, slope, intercept)
+    if file.syntax in UNCOMPRESSED:
+        return scaled(_stored(file, content), slope, intercept)
+    with _one_line(path):
+        alone = _alone(file, content)
+    return scaled(DECODER.decode(alone, file.size, path), slope, intercept)
+
+
+def _alone(file: DicomFile, content: bytes) -> bytes:
+    """A DICOM file of nothing but the compressed pixels and what they need: all that a decoder gets to see."""
+    from pydicom import dcmwrite
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.encaps import encapsulate, generate_frames
+    from pydicom.uid import UID, CTImageStorage
+
+    alone = Dataset()
+    alone.file_meta = FileMetaDataset()
+    alone.file_meta.TransferSyntaxUID = UID(file.syntax)
+    alone.SOPClassUID = alone.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    alone.SOPInstanceUID = alone.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
+    alone.Columns, alone.Rows = file.size
+    alone.SamplesPerPixel, alone.PhotometricInterpretation = 1, "MONOCHROME2"
+    bits = file.whole("BitsAllocated")
+    stored = file.whole("BitsStored", bits)
+    alone.BitsAllocated, alone.BitsStored, alone.HighBit = bits, stored, file.whole("HighBit", stored - 1)
+    alone.PixelRepresentation = file.whole("PixelRepresentation", 0)
+    (frame,) = generate_frames(content, number_of_frames=1)
+    alone.PixelData = encapsulate([frame])
+    alone["PixelData"].VR = "OB"
+    alone["PixelData"].is_undefined_length = True
+    stream = io.BytesIO()
+    dcmwrite(stream, alone, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def _stored(file: DicomFile, content: bytes) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from unpaired.data.formats.detached import data_file, numbered_files
 from unpaired.data.formats.header_text import LONGEST, NO_PLACE, real_numbers, text_voxels, unit_mm, whole_numbers
 from unpaired.data.formats.payload import Inflater, as_voxels, read_file, require_length, voxel_bytes
-from unpaired.data.image import TO_RAS, Image, ImageError, millimeters
+from unpaired.data.image import TO_RAS, Image, ImageError, column_lengths, millimeters
 
 DTYPES = {
     "MET_CHAR": "i1",
@@ -38,7 +38,8 @@ ALIASES = {
     "Origin": "Offset",
     "ElementByteOrderMSB": "BinaryDataByteOrderMSB",
 }
-LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
+LINE = re.compile(r"\s*([^=:]+?)\s*[=:]\s*(.*?)\s*")
+"""A name may be anything: ITK writes what it knew of other formats, as in `dim[0] = 3`."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def _geometry(header: Header, dimension: int) -> tuple[np.ndarray, tuple[str, ..
     identity = " ".join(str(int(number)) for number in np.eye(dimension).ravel())
     rows = real_numbers(header.get("TransformMatrix", identity), "TransformMatrix", path, dimension * dimension)
     direction = rows.reshape(dimension, dimension).T  # a row of the field is the direction of an axis
-    if not np.allclose(np.linalg.norm(direction, axis=0), 1, atol=1e-3):
+    if not np.allclose(column_lengths(direction), 1, atol=1e-3):
         text = f"expected directions of length 1 in TransformMatrix, got {rows.tolist()}"
         raise ImageError(f"{path}: {text}; repair the header", "affine")
     if "Offset" not in header.fields:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from unpaired.data.formats.payload import voxel_bytes
-from unpaired.data.image import ImageError, affine_problem, millimeters
+from unpaired.data.image import ImageError, affine_problem, column_lengths, millimeters
 
 HEADER_BYTES = {348: 352, 540: 544}
 """Of NIfTI-1 and NIfTI-2: `sizeof_hdr`, and the first place where voxels can begin."""
@@ -156,7 +156,7 @@ def _sizes(fields, shape: tuple[int, ...], sform: np.ndarray | None, unit_mm: fl
     lengths = np.array([*shape, 1, 1, 1][:3])
     sizes[(lengths == 1) & (sizes == 0)] = 1
     if len(shape) < 3:
-        sizes[len(shape) :] = 1 if sform is None else np.linalg.norm(sform[:3, len(shape) : 3], axis=0) / unit_mm
+        sizes[len(shape) :] = 1 if sform is None else column_lengths(sform[:3, len(shape) : 3]) / unit_mm
     if not (np.isfinite(sizes) & (sizes > 0)).all():
         raise ImageError(f"{path}: expected voxel sizes above 0, got pixdim {sizes.tolist()}; {ADVICE}", "affine")
     return sizes * unit_mm
@@ -199,7 +199,7 @@ def _agreed(given: Placements, shape: tuple[int, ...], path: Path) -> tuple[np.n
     template = given.code in TEMPLATES and qform is not None
     if problem is not None and not template:
         raise ImageError(f"{path}: sform: {problem}", "affine")
-    own = np.linalg.norm(sform[:3, :3], axis=0)
+    own = column_lengths(sform[:3, :3])
     if problem is None and np.allclose(own, given.sizes, rtol=SIZE_TOLERANCE):
         return sform, _place_notes(sform, qform, shape, path)
     text = f"the sform says voxels of {millimeters(own)}, pixdim {millimeters(given.sizes)}"
@@ -213,8 +213,8 @@ def _place_notes(sform: np.ndarray, qform: np.ndarray | None, shape: tuple[int, 
     if qform is None:
         return ()
     ends = np.array(np.meshgrid(*([0, size - 1] for size in [*shape, 1, 1, 1][:3]), [1], indexing="ij")).reshape(4, -1)
-    apart = np.linalg.norm(((sform - qform) @ ends)[:3], axis=0).max()
-    if apart <= PLACE_VOXELS * np.linalg.norm(sform[:3, :3], axis=0).min():
+    apart = column_lengths(((sform - qform) @ ends)[:3]).max()
+    if apart <= PLACE_VOXELS * column_lengths(sform[:3, :3]).min():
         return ()
     from nibabel.orientations import aff2axcodes
 

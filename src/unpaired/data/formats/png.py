@@ -31,13 +31,16 @@ def read_png(path: Path) -> Image:
     chunks = _chunks(read_file(path), path)
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise ImageError(f"{path}: unreadable PNG: expected its head first; export it again")
+    if chunks[0][1][9] == 3 and not any(name == b"PLTE" for name, _ in chunks):
+        raise ImageError(f"{path}: unreadable PNG: expected a palette; export it again")
     packed = b"".join(content for name, content in chunks if name == b"IDAT")
     size = _size(chunks[0][1], path)
     Inflater(packed, path, "zlib").read_voxels(size)
     pixels = _decoded([(name, content) for name, content in chunks if name in (b"IHDR", b"PLTE")], packed, path)
     if pixels.ndim == 3:
         gray = pixels[..., 0]
-        if any((pixels[..., channel] != gray).any() for channel in range(1, min(pixels.shape[-1], 3))):
+        colors = 3 if pixels.shape[-1] >= 3 else 1  # the last channel of two or four is opacity
+        if any((pixels[..., channel] != gray).any() for channel in range(1, colors)):
             raise ImageError(f"{path}: expected a grayscale image, got colors; map colors to label values first")
         pixels = gray
     return Image((pixels.astype(np.uint8) if pixels.dtype == bool else pixels).T, TO_RAS.copy(), (NOTE,))
