@@ -115,7 +115,6 @@ LONG_FUNCTIONS: set[str] = {
     "data.prepare.prepare",
     "networks.cmc_released.CMCReleasedNetwork.__init__",
     "networks.sam_med3d_encoder.SAMMed3DEncoder.__init__",
-    "report.comparison_page.write_comparison_report",
     "report.features_page.write_features",
     "report.page.write_report",
     "scores.case_scores._score_class",

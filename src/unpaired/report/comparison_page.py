@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unpaired.comparison.cells import (
     TEST_HEADINGS,
@@ -70,54 +71,74 @@ def write_comparison_report(
     page = render(
         "comparison.html.jinja",
         comparison=comparison,
-        patients={
+        layouts=list(layouts),
+        plots=plots,
+        short_title=short_title,
+        number=number,
+        pictures=list(methods_pictures(comparison, dataset, predictions or {})),
+        viewer=viewer,
+        training=methods_training(comparison),
+        few_shot=few_shot,
+        files=[
+            *(name for name in (*FILES, PAPER_FILE, FEW_SHOT_FILE) if (out.parent / name).is_file()),
+            *(f"figures/{figure.name}" for figure in figures),
+        ],
+        **_what_was_compared(comparison),
+        **_numbers(comparison),
+        **_troubles(comparison, predictions or {}),
+    )
+    write_text(out, page)
+    return out
+
+
+def _what_was_compared(comparison: Comparison) -> dict[str, Any]:
+    """Patients, cases and methods, and what to keep in mind about them."""
+    return {
+        "patients": {
             modality: len({row.patient for row in comparison.reference.rows(modality)})
             for modality in comparison.modalities
         },
-        cases=len({row.case for row in comparison.reference.scores}),
-        warnings=list(cautions(comparison)),
-        notes=list(notes(comparison)),
-        mean=MEAN,
-        tables={title(score): _table(comparison, score) for score in comparison.scores},
-        groups=[
+        "cases": len({row.case for row in comparison.reference.scores}),
+        "warnings": list(cautions(comparison)),
+        "notes": list(notes(comparison)),
+        "row_names": {name: row_name(comparison, name) for name in comparison.names},
+        "counts": {name: count_text(comparison, name) for name in comparison.names},
+    }
+
+
+def _numbers(comparison: Comparison) -> dict[str, Any]:
+    """The tables of scores, of tests (the main columns first) and of patients."""
+    return {
+        "mean": MEAN,
+        "main_columns": comparison.main_columns,
+        "groups": [
             (modality, [column for column in comparison.columns if column.modality == modality])
             for modality in comparison.modalities
         ],
-        layouts=list(layouts),
-        row_names={name: row_name(comparison, name) for name in comparison.names},
-        counts={name: count_text(comparison, name) for name in comparison.names},
-        plots=plots,
-        short_title=short_title,
-        test_headings=TEST_HEADINGS,
-        tests=[
+        "tables": {title(score): _table(comparison, score) for score in comparison.scores},
+        "test_headings": TEST_HEADINGS,
+        "tests": [
             (key, difference, test_cells(key, difference))
             for key, difference in sorted(
                 comparison.differences.items(), key=lambda item: item[0].column not in comparison.main_columns
             )
         ],
-        main_columns=comparison.main_columns,
-        losses=[
-            (one, number(comparison.scores[0], one.loss)) for one in comparison.losses()[:WORST_LISTED] if one.loss > 0
-        ],
-        number=number,
-        worst_score=short_title(comparison.scores[0]),
-        pictures=list(methods_pictures(comparison, dataset, predictions or {})),
-        empty=list(_empty(comparison)),
-        viewer=viewer,
-        unchecked={
-            method.name: _unchecked(method, (predictions or {}).get(method.name, ()))
-            for method in comparison.contenders
+        "patient_tables": {short_title(score): _patients(comparison, score) for score in comparison.scores},
+    }
+
+
+def _troubles(comparison: Comparison, predictions: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """Where a method lost most, what it missed or invented, and scores that may not be those of its label maps."""
+    main_score = comparison.scores[0]
+    losses = [loss for loss in comparison.losses()[:WORST_LISTED] if loss.loss > 0]
+    return {
+        "worst_score": short_title(main_score),
+        "losses": [(loss, number(main_score, loss.loss)) for loss in losses],
+        "empty": list(_empty(comparison)),
+        "unchecked": {
+            method.name: _unchecked(method, predictions.get(method.name, ())) for method in comparison.contenders
         },
-        training=methods_training(comparison),
-        few_shot=few_shot,
-        patient_tables={short_title(score): _patients(comparison, score) for score in comparison.scores},
-        files=[
-            *(name for name in (*FILES, PAPER_FILE, FEW_SHOT_FILE) if (out.parent / name).is_file()),
-            *(f"figures/{figure.name}" for figure in figures),
-        ],
-    )
-    write_text(out, page)
-    return out
+    }
 
 
 def _table(comparison: Comparison, score: str) -> dict[str, list[TableCell]]:
