@@ -76,13 +76,11 @@ def evaluate(
     from unpaired.scores.label_values import parse_classes
     from unpaired.scores.places import evaluation_folder, require_free_place
     from unpaired.scores.reading import Reading
-    from unpaired.scores.scoring import Scoring, parse_tolerances
 
     out = out or evaluation_folder(predictions)
     evaluation = None
     try:
-        everyone, own = parse_tolerances(tolerance)
-        scoring = Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, preset)
+        scoring = _scoring(policy, surface, tolerance, preset)
         dataset, side = _dataset(reference, split)
         require_free_place(out, predictions)
         reading = Reading(only, others, None if prediction_classes is None else parse_classes(prediction_classes))
@@ -96,6 +94,15 @@ def evaluate(
         if evaluation is None or not json:
             raise
         return report_error(str(error), 2, json, [(failure.case, failure.message) for failure in evaluation.failures])
+
+
+def _scoring(
+    policy: Literal["diagonal", "excluded"], surface: Literal["voxel", "area"], tolerance: Tolerances, preset: Presets
+) -> "Scoring":
+    from unpaired.scores.scoring import Scoring, parse_tolerances
+
+    everyone, own = parse_tolerances(tolerance)
+    return Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, preset)
 
 
 def _dataset(reference: Path, split: str | None) -> "tuple[Dataset | None, str | None]":
