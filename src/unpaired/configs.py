@@ -13,8 +13,9 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, Union
 
 from unpaired.consent.factories import NamesCode, require_factory, split_name
 from unpaired.consent.modules import Trust, trusted_module
@@ -28,8 +29,30 @@ OWN_MODULE = re.compile(rf"{PACKAGE}\.(recipe|(networks|methods|data)\.[a-z][a-z
 
 
 @dataclass(frozen=True)
+class Range:
+    """Marks a config's field, or what is inside of it, as a number between two others: `Annotated[float, Range(0)]`."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    words: str = "in range"
+
+
+NotNegative = Annotated[float, Range(0, words="a number of 0 or more")]
+Share = Annotated[float, Range(0, 1, "a number between 0 and 1")]
+Whole = Annotated[int, Range(0, words="a whole number of 0 or more")]
+
+
+@dataclass(frozen=True)
 class Config:
     """The base of every config. A document can build these classes and no others."""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a number out of its field's range. Subclasses with checks of their own call this."""
+        for name, hint in _ranges(type(self)).items():
+            value = getattr(self, name)
+            wrong = isinstance(value, int | float) and not hint.least <= value <= hint.most
+            if wrong or (isinstance(value, float) and not math.isfinite(value)):
+                raise InputError(f"{type(self).__name__}.{name}: expected {hint.words}, got {value!r}")
 
 
 C = TypeVar("C", bound=Config)
@@ -160,6 +183,18 @@ def _grown(config: Any, tree: _Changes) -> Any:
         for name, value in tree.items()
     }
     return replace(config, **changes)
+
+
+@cache
+def _ranges(config_class: type[Config]) -> dict[str, Range]:
+    """{field: its range} of those that have one; a field of `Range | None` may be left out."""
+    found: dict[str, Range] = {}
+    for name, hint in typing.get_type_hints(config_class, include_extras=True).items():
+        of_union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is Union
+        for option in (hint, *(typing.get_args(hint) if of_union else ())):
+            marks = [mark for mark in getattr(option, "__metadata__", ()) if isinstance(mark, Range)]
+            found |= {name: marks[0]} if marks else {}
+    return found
 
 
 def _is_own_file(module_name: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from unpaired.configs import Config, dumps, from_json, override, to_json
+from unpaired.configs import Config, NotNegative, Share, Whole, dumps, from_json, override, to_json
 from unpaired.consent.modules import Trust
 from unpaired.data.augment import Augmentation
 from unpaired.data.postprocess import Postprocessing
@@ -37,21 +37,22 @@ class Optimization(Config):
     optimizer: str = "adam"
     learning_rate: float = 1e-4
     schedule: str = "step_decay"
-    decay: float = 0.95
+    decay: NotNegative = 0.95
     """`step_decay`: factor every `decay_every` steps; `polynomial`: the exponent."""
     decay_every: int = 1000
-    warmup_steps: int = 0
-    weight_decay: float = 1e-4
+    warmup_steps: Whole = 0
+    weight_decay: NotNegative = 1e-4
     """With adam and sgd it is the L2 term 1e-4 * sum(w^2) / 2 of UMMKD's official code; CSA states none."""
     decayed: str = "kernels"
     """What decays: "kernels" (parameters of two or more axes), as in UMMKD's 2D code, or "all", norms and biases too,
     as in its 3D code and in nnU-Net."""
-    momentum: float = 0.99
+    momentum: Share = 0.99
     """sgd only, with Nesterov."""
-    gradient_clip: float | None = None
+    gradient_clip: NotNegative | None = None
     """Largest global gradient norm. It couples the networks of row Single, so the paper recipes leave it off."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _choice("optimization.optimizer", self.optimizer, OPTIMIZERS)
         _choice("optimization.schedule", self.schedule, SCHEDULES)
         _choice("optimization.decayed", self.decayed, DECAYED)
@@ -93,11 +94,12 @@ class Recipe(Config):
     validate_every: int = 1000
     save_every: int = 500
     precision: str = "32-true"
-    seed: int = 0
+    seed: Whole = 0
     init_from: str | None = None
     """A finished run whose network weights are the start."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.patch_size) not in (2, 3) or min(self.patch_size) < 1:
             raise InputError(
                 f"recipe.patch_size must be (height, width) or (depth, height, width), got {self.patch_size}"

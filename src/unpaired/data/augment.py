@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpaired.configs import Config
+from unpaired.configs import Config, Share
 from unpaired.errors import InputError
 
 MIRROR_AXES = ("depth", "height", "width")
@@ -28,22 +28,23 @@ class Augmentation(Config):
     degrees, zoom 0.8 to 1.2, no flips: anatomy has a left and a right), the intensity part is nnU-Net's kind, milder.
     """
 
-    spatial: float = 0.8
+    spatial: Share = 0.8
     rotation_degrees: float = 15.0
     zoom: tuple[float, float] = (0.8, 1.2)
-    elastic: float = 0.0
+    elastic: Share = 0.0
     in_plane_only: bool = False
     """3D: rotate and deform within slices only, for thick slices."""
-    noise: float = 0.15
-    blur: float = 0.15
-    brightness: float = 0.15
-    contrast: float = 0.15
-    gamma: float = 0.3
-    low_resolution: float = 0.1
+    noise: Share = 0.15
+    blur: Share = 0.15
+    brightness: Share = 0.15
+    contrast: Share = 0.15
+    gamma: Share = 0.3
+    low_resolution: Share = 0.1
     mirror: tuple[str, ...] = ()
     """Axes ("depth" in 3D, "height", "width" of the prepared volume) along which every other sample is mirrored."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not set(self.mirror) <= set(MIRROR_AXES) or len(set(self.mirror)) < len(self.mirror):
             raise InputError(
                 f"augmentation.mirror must name some of {', '.join(MIRROR_AXES)}, each once; got {self.mirror!r}"

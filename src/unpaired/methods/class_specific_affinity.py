@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpaired.configs import NotNegative
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.losses import in_full_precision
@@ -50,7 +51,7 @@ SMALLEST_NORM = 1e-6
 class CSAConfig(SegmentationTerms):
     """CSA with the recommended reading of what the paper leaves open; `class_specific=False` is row Affinity."""
 
-    weight: float = 0.5
+    weight: NotNegative = 0.5
     """lambda of CSA Eq. 5. The paper says 0.5, and that MM-WHS "increased" it to 0.5: MS-CMRSeg had less, unnamed."""
     layer_pairs: tuple[tuple[str, str], ...] = (("group4", "group5"),)
     """The layers (l, k), averaged over pairs. The paper: intermediate layers, close to each other."""

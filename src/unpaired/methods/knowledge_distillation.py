@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unpaired.configs import NotNegative
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.losses import in_full_precision, one_hot
@@ -38,7 +39,7 @@ SMALLEST_COUNT = 1e-6
 class KnowledgeDistillationConfig(SegmentationTerms):
     """Row UMMKD. `clip=0.005` makes the cross-entropy the released one too."""
 
-    weight: float = 0.5
+    weight: NotNegative = 0.5
     """The factor of L_kd."""
     temperature: float = 2.0
     """T."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpaired.configs import NotNegative
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.losses import ClassWeighting, MeanOver, cross_entropy, soft_dice_loss
@@ -28,9 +29,9 @@ from unpaired.shapes import LabelMap, LabelSets, Logits, Scalar
 class SegmentationTerms(MethodConfig):
     """The supervised part of a method. The papers leave the form of both losses open: see `unpaired.methods.losses`."""
 
-    dice_weight: float = 1.0
+    dice_weight: NotNegative = 1.0
     """alpha of CSA Eq. 5."""
-    cross_entropy_weight: float = 1.0
+    cross_entropy_weight: NotNegative = 1.0
     """beta of CSA Eq. 5."""
     class_weighting: ClassWeighting = "frequency"
     clip: float | None = None
