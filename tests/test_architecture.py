@@ -52,6 +52,7 @@ ALLOWED = {
         "consent",
         "recipe",
         "methods",
+        "data.content",
         "data.dataset",
         "data.manifest",
         "networks.weights",

@@ -32,6 +32,7 @@ from unpaired.methods.method import Method
 from unpaired.networks.network import Network
 from unpaired.networks.weights import load_weights, require_finite, save_weights
 from unpaired.recipe import DAMAGED, Recipe, build_method, read_recipe
+from unpaired.runs.same_data import first_difference, require_same_data
 from unpaired.runs.versions import describe_versions
 
 WEIGHTS = ("best", "last")
@@ -66,7 +67,7 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, recipe: Recipe, dataset: Dataset, name: str = "") -> "Run":
-        """Start a run folder, or return the one that is there if it holds the same recipe and split (to resume it).
+        """Start a run folder, or return the one that is there if it holds the same recipe, split and data (to resume).
 
         Raises InputError if the folder belongs to something else, or if the recipe post-processes a class that the
         dataset lacks; nothing in the folder is touched then.
@@ -78,10 +79,8 @@ class Run:
         if (folder / "recipe.json").is_file():
             run = cls.at(folder, code_of(recipe))
             _refuse_other(folder, "recipe", run._stored(), document)
-            stored = read_json(folder / "split.json", DAMAGED)
-            # What the file doesn't say (older ones are silent about unlabeled cases) is as in the run's own dataset.
-            if not isinstance(stored, dict) or {**_split_document(run.dataset), **stored} != split:
-                raise InputError(f"{folder} is a run on another split; choose a new folder for this run")
+            _refuse_other_split(folder, run.dataset, split)
+            require_same_data(folder, run.dataset, dataset)
             return run
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} exists and is no run folder; choose a new folder for this run")
@@ -345,18 +344,15 @@ def _split_document(dataset: Dataset) -> dict[str, list[str]]:
     return sides | ({UNLABELED: unlabeled} if unlabeled else {})
 
 
+def _refuse_other_split(folder: Path, dataset: Dataset, wanted: dict[str, list[str]]) -> None:
+    """What split.json doesn't say (older ones are silent about unlabeled cases) is as in the run's own dataset."""
+    stored = read_json(folder / "split.json", DAMAGED)
+    if not isinstance(stored, dict) or {**_split_document(dataset), **stored} != wanted:
+        raise InputError(f"{folder} is a run on another split; choose a new folder for this run")
+
+
 def _refuse_other(folder: Path, what: str, stored: Any, wanted: Any) -> None:
     """Raise InputError naming the first field in which two JSON documents differ."""
-    difference = _difference(stored, wanted, what)
+    difference = first_difference(stored, wanted, what)
     if difference:
         raise InputError(f"{folder} is a run of another {what} ({difference}); choose a new folder for this run")
-
-
-def _difference(stored: Any, wanted: Any, where: str) -> str | None:
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        for key in sorted(set(stored) | set(wanted), key=lambda key: (key != "type", key)):  # another class says most
-            found = _difference(stored.get(key), wanted.get(key), f"{where}.{key}")
-            if found:
-                return found
-        return None
-    return None if stored == wanted else f"{where} is {stored!r} there and {wanted!r} here"
