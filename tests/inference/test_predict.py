@@ -161,6 +161,16 @@ def test_an_unknown_modality_is_refused_before_anything_is_written(fresh: Predic
     assert not out.exists()
 
 
+def test_what_a_header_left_open_is_told(fresh: Predictor, tmp_path: Path) -> None:
+    from PIL import Image as Picture
+
+    Picture.fromarray(np.zeros((20, 16), np.uint8)).save(tmp_path / "a.png")
+    lines: list[str] = []
+    outcome = predict_files(fresh, plan(tmp_path / "a.png", tmp_path / "out", "ct"), report=lines.append)
+    assert outcome.written == ["a"]
+    assert lines[-1].startswith("a: note: PNG holds no voxel size and no place in the body")
+
+
 def test_odd_but_legal_images_are_segmented(fresh: Predictor, tmp_path: Path) -> None:
     """One voxel, one row, a constant: no NaN, no crash."""
     for shape in ((1, 1, 1), (1, 40, 2), (50, 3, 1)):

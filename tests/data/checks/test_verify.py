@@ -98,6 +98,26 @@ def test_bad_affines(clean: Dataset, affine: np.ndarray, rule: str, words: str) 
     assert words in finding.message
 
 
+def test_headers_that_contradict_themselves(clean: Dataset) -> None:
+    """An sform of ones, as in copies of ACDC, is resolved with a warning; a header without codes is refused."""
+    image = nib.Nifti1Image(values("ct", 0), SPACING)
+    image.set_qform(SPACING, code=1)
+    path = clean.cases[0].image.with_suffix("")
+    for changes, severity, rule, words in (
+        ({"srow_x": [1, 0, 0, 0], "srow_y": [0, 1, 0, 0], "srow_z": [0, 0, 1, 0]}, "warning", "header", "1 x 1 x 1 mm"),
+        ({"sform_code": 0, "qform_code": 0}, "error", "affine", "neither sform nor qform has a code"),
+    ):
+        content = bytearray(image.to_bytes())
+        header = nib.Nifti1Header(bytes(content[:348]), check=False)
+        for name, value in changes.items():
+            header[name] = value
+        content[:348] = header.binaryblock
+        path.write_bytes(content)
+        finding = next(finding for finding in verify(changed(clean, 0, image=path)) if finding.case == "ct0")
+        assert (finding.severity, finding.rule) == (severity, rule)
+        assert words in finding.message
+
+
 def test_shape_and_corners(clean: Dataset) -> None:
     first, second = clean.cases[0].label, clean.cases[1].label
     assert first is not None

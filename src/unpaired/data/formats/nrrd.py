@@ -163,7 +163,8 @@ def _decoded(header: Header, content: memoryview, size: int, dtype: np.dtype, pa
     lines, skip = (whole_numbers(header.get(name, "0"), name, header.path, 1)[0] for name in ("lineskip", "byteskip"))
     if skip < -1 or lines < 0 or (skip == -1 and encoding != "raw"):
         raise ImageError(f"{path}: can't skip {lines} lines and {skip} bytes; repair the header")
-    content = content[_end_of_line(bytes(content[:LONGEST]), lines, path) :]
+    if lines:
+        content = content[_end_of_line(bytes(content[:LONGEST]), lines, path) :]
     require_affordable(skip, path)
     if encoding == "gzip":
         inflater = Inflater(content, path)
