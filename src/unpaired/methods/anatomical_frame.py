@@ -64,15 +64,15 @@ def in_frame(
     maps do. Interpolation is linear where cells are closer than voxels; else a cell is a mean (of triangular weights as
     wide as the cells' distance), so that every voxel has its share in the gradient. Outside the image is 0.
     """
-    found = moments(foreground.detach().sum(dim=1, keepdim=True).square())
+    whole = moments(foreground.detach().sum(dim=1, keepdim=True).square())
     places = torch.linspace(-extent, extent, size, device=foreground.device, dtype=foreground.dtype)
     maps = foreground
     for axis in range(foreground.ndim - 2):
-        centers = found.centroid[..., axis] + places * found.spread[..., axis]
-        width = (found.spread[..., axis] * 2 * extent / (size - 1)).clamp(min=1)
+        centers = whole.centroid[..., axis] + places * whole.spread[..., axis]
+        width = (whole.spread[..., axis] * 2 * extent / (size - 1)).clamp(min=1)
         matrix = triangular(centers, width, foreground.shape[2 + axis])
         maps = torch.einsum("bks,bc...s->bc...k", matrix, maps.movedim(2 + axis, -1)).movedim(-1, 2 + axis)
-    return maps, presence(found.mass[:, 0])
+    return maps, presence(whole.mass[:, 0])
 
 
 def triangular(

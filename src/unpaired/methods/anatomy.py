@@ -107,14 +107,14 @@ def frame_disagreement(foreground: Mapping[str, Probabilities], config: AnatomyC
     framed = [in_frame(p, config.frame_size, config.frame_extent) for p in foreground.values()]
     if config.compared == "means":
         images = torch.stack(
-            [torch.tensordot(found, maps, dims=1) / found.sum().clamp(min=SMALLEST) for maps, found in framed]
+            [torch.tensordot(shown, maps, dims=1) / shown.sum().clamp(min=SMALLEST) for maps, shown in framed]
         )
-        weights = torch.stack([found.mean() for _, found in framed])
+        weights = torch.stack([shown.mean() for _, shown in framed])
         counts = [1] * len(framed)
     else:
         images = torch.cat([maps for maps, _ in framed])
-        weights = torch.cat([found for _, found in framed])
-        counts = [len(found) for _, found in framed]
+        weights = torch.cat([shown for _, shown in framed])
+        counts = [len(shown) for _, shown in framed]
     dice = pairwise_dice(images.flatten(2).movedim(0, 1)).mean(dim=0)
     owner = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(dice.device)
     apart = (owner.unsqueeze(0) != owner.unsqueeze(1)).to(dice.dtype)
@@ -131,33 +131,34 @@ def pairwise_dice(maps: Float[Tensor, "which image voxel"]) -> Float[Tensor, "wh
 def shape_disagreement(foreground: Mapping[str, Probabilities]) -> Scalar:
     """The mean over classes and pairs of the squared differences in share, place and spread (means over axes)."""
     of = MeanShape(*(torch.stack(values) for values in zip(*map(mean_shape, foreground.values()), strict=True)))
-    share = squared_differences(of.share, of.found)
-    place = squared_differences(of.place, of.class_found.unsqueeze(-1)).mean(dim=-1)
-    spread = squared_differences(of.spread, of.class_found.unsqueeze(-1)).mean(dim=-1)
+    share = squared_differences(of.share, of.presence)
+    place = squared_differences(of.place, of.class_presence.unsqueeze(-1)).mean(dim=-1)
+    spread = squared_differences(of.spread, of.class_presence.unsqueeze(-1)).mean(dim=-1)
     return (share + place + spread).mean()
 
 
-def squared_differences(values: Tensor, found: Tensor) -> Tensor:
+def squared_differences(values: Tensor, weights: Tensor) -> Tensor:
     """The mean over pairs of modalities of r_i r_j (a_i - a_j)^2, at linear cost; (modality, ...) -> (...).
 
-    `found` is r, of the shape of `values` or one that broadcasts to it.
+    `weights` is r, of the shape of `values` or one that broadcasts to it.
     """
-    mean = (found * values).sum(dim=0) / found.sum(dim=0).clamp(min=SMALLEST)
+    mean = (weights * values).sum(dim=0) / weights.sum(dim=0).clamp(min=SMALLEST)
     pairs = len(values) * (len(values) - 1) / 2
-    return found.sum(dim=0) * (found * (values - mean).square()).sum(dim=0) / pairs
+    return weights.sum(dim=0) * (weights * (values - mean).square()).sum(dim=0) / pairs
 
 
 class MeanShape(NamedTuple):
     """The mean shape of each foreground class; lengths in standard deviations of the foreground.
 
-    `found` (the same for all classes) and `class_found`, without gradient, say how much there was to measure (0..1).
+    `presence` (of the foreground, so the same for all classes) and `class_presence`, without gradient, say how much
+    there was to measure, from 0 to 1.
     """
 
     share: Float[Tensor, "*modality class"]
     place: Float[Tensor, "*modality class axis"]
     spread: Float[Tensor, "*modality class axis"]
-    found: Float[Tensor, "*modality class"]
-    class_found: Float[Tensor, "*modality class"]
+    presence: Float[Tensor, "*modality class"]
+    class_presence: Float[Tensor, "*modality class"]
 
 
 def mean_shape(foreground: Probabilities) -> MeanShape:

@@ -189,17 +189,17 @@ def _soft_regions(mask: Tensor, grid: Sequence[int], images: int) -> list[Region
 def class_affinities(
     F_l: Float[Tensor, "batch M *grid"],
     F_k: Float[Tensor, "batch N *grid"],
-    found: Sequence[Sequence[Region]],
+    regions_by_class: Sequence[Sequence[Region]],
     config: CSAConfig,
 ) -> list[Tensor | None]:
     """A^c of CSA Eq. 2-3 for every class: (M, N), or its mean entry (a scalar) for the literal Eq. 4.
 
     `F_l` and `F_k` are of one modality. None: the class is absent, to be skipped.
     """
-    everywhere = [region for of_class in found for region in of_class]
+    everywhere = [region for of_class in regions_by_class for region in of_class]
     pairs = zip(masked(F_l, everywhere), masked(F_k, everywhere), everywhere, strict=True)
     affinities: list[Tensor | None] = []
-    for of_class in found:
+    for of_class in regions_by_class:
         if of_class:
             A = [_affinity(*next(pairs), config) for _ in of_class]
             affinities.append(A[0] if len(A) == 1 else torch.stack(A).mean(dim=0))
@@ -211,22 +211,22 @@ def class_affinities(
     return affinities
 
 
-def masked(maps: Features, found: Sequence[Region]) -> list[Float[Tensor, "_ channel"]]:
+def masked(maps: Features, places: Sequence[Region]) -> list[Float[Tensor, "_ channel"]]:
     """CSA Eq. 2 without its zeros: for each region the rows (voxels) inside it, times the mask.
 
     Voxels are gathered once, region after region, so that the rows of a region are a view: a gather for each region
     would, in the backward pass, write a gradient of the whole map for each.
     """
     rows = in_full_precision(maps).movedim(1, -1).flatten(0, -2)
-    positions = [region.positions for region in found if region.positions is not None]
-    if len(positions) < len(found):
-        return [rows for _ in found]
+    positions = [region.positions for region in places if region.positions is not None]
+    if len(positions) < len(places):
+        return [rows for _ in places]
     if not positions:
         return []
     gathered = rows.index_select(0, torch.cat(positions)).split([len(index) for index in positions])
     return [
         inside if region.weight is None else inside * region.weight.to(rows.dtype).unsqueeze(1)
-        for inside, region in zip(gathered, found, strict=True)
+        for inside, region in zip(gathered, places, strict=True)
     ]
 
 

@@ -156,8 +156,8 @@ def row_contrast(a: Features, b: Features, temperature: float) -> Scalar:
     names, ignores: it takes all rows. At the released size it makes a tensor of 137 GB of them; this, a matrix product.
     """
     losses = []
-    for one, other in zip(in_full_precision(a), in_full_precision(b), strict=True):
-        rows = torch.cat([one.reshape(-1, len(one)), other.reshape(-1, len(other))])
+    for image_a, image_b in zip(in_full_precision(a), in_full_precision(b), strict=True):
+        rows = torch.cat([image.reshape(-1, len(image)) for image in (image_a, image_b)])
         with torch.autocast(rows.device.type, enabled=False):
             units = F.normalize(rows, eps=1e-8)
             similarity = (units @ units.mT) / temperature

@@ -91,7 +91,7 @@ class CrossPseudoSupervision(Around):
                 crossed[name] = crossed.get(name, 0) + loss_of_set
         factor = self.config.weight * self.config.ramp.factor(progress)
         loss = loss + second + factor * torch.stack(list(crossed.values())).sum()
-        crossed = {name: one.detach() for name, one in crossed.items()}
+        crossed = {name: term.detach() for name, term in crossed.items()}
         return Objective(loss, terms | {"second": second.detach()} | crossed)
 
     def cross(self, images: Mapping[str, Images]) -> dict[str, Scalar]:

@@ -200,18 +200,19 @@ def find_size_multiples(network: nn.Module, channels: int, spatial_dims: int, na
     to 64 does.
     """
     probe = copy.deepcopy(network).to("meta").eval()
-    found = [LARGEST_MULTIPLE] * spatial_dims
+    multiples = [LARGEST_MULTIPLE] * spatial_dims
     for axis in range(spatial_dims):
-        multiple = LARGEST_MULTIPLE
-        while multiple > 1 and not _refusal(probe, channels, [*found[:axis], multiple // 2, *found[axis + 1 :]], axis):
-            multiple //= 2
-        found[axis] = multiple
-    refusal = _refusal(probe, channels, found, 0)
+        while multiples[axis] > 1:
+            smaller = [*multiples[:axis], multiples[axis] // 2, *multiples[axis + 1 :]]
+            if _refusal(probe, channels, smaller, axis):
+                break
+            multiples = smaller
+    refusal = _refusal(probe, channels, multiples, 0)
     if refusal:
         raise InputError(
             f"{name}: can't find out which image sizes it takes ({refusal}); mend it or give size_multiples"
         )
-    return tuple(found)
+    return tuple(multiples)
 
 
 def _refusal(probe: nn.Module, channels: int, multiples: Sequence[int], axis: int) -> str | None:

@@ -64,8 +64,8 @@ def swin_unet_names(stages: int) -> Rename:
 
 def renamed(name: str, table: Rename) -> str:
     """A checkpoint's name in our words; unchanged where the table has none."""
-    for pattern, ours in table:
-        name = re.sub(pattern, ours, name)
+    for pattern, replacement in table:
+        name = re.sub(pattern, replacement, name)
     return name
 
 

@@ -14,11 +14,11 @@ from unpaired.recipe import Recipe
 
 def all_recipes() -> dict[str, Callable[[], Recipe]]:
     """{"module/function": recipe function} of every recipe that comes with unpaired."""
-    found = {}
+    recipes = {}
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
-        found |= {f"{info.name}/{name}": function for name, function in _recipes_in(module).items()}
-    return found
+        recipes |= {f"{info.name}/{name}": function for name, function in _recipes_in(module).items()}
+    return recipes
 
 
 def find_recipe(name: str) -> Recipe:
