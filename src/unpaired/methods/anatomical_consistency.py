@@ -24,7 +24,7 @@ class AnatomicalConsistencyConfig(MethodConfig):
 
     method: MethodConfig
     weight: float = 1.0
-    """w after the ramp."""
+    """w, the weight of L_CAC once the ramp is over."""
     anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
     ramp: Ramp = field(default_factory=Ramp)
 

@@ -23,7 +23,7 @@ Weights = Float[Tensor, "batch class *spatial"]
 
 
 class Moments(NamedTuple):
-    """Of weights over the voxels: their sum, center of mass (voxel indices) and standard deviation (voxels) by axis."""
+    """Sum of weights over voxels, and by axis their center of mass (voxel index) and standard deviation (voxels)."""
 
     mass: Float[Tensor, "batch class"]
     centroid: Float[Tensor, "batch class axis"]
@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 
 
 def moments(weights: Weights) -> Moments:
-    """Of each image and class; differentiable, and finite where all weights are 0 (then the centroid is at 0).
+    """The moments of each image and class; differentiable, and finite where all weights are 0 (the centroid is then 0).
 
     A single voxel has the spread of a voxel, 1 / sqrt(12) of an edge.
     """

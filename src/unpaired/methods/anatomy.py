@@ -44,7 +44,7 @@ class AnatomyConfig(Config):
     """What is compared. `docs/methods/cross_modality_collaboration.md` has the measurement behind the default."""
 
     form: Literal["frame", "shape", "voxels"] = "frame"
-    """See the module's docstring."""
+    """What predictions are compared by: maps in a frame of anatomy, shapes, or voxels; see the module's docstring."""
     compared: Literal["means", "pairs"] = "means"
     """"frame" alone: the mean map of a modality's images with that of another's, or every image with every image of
     another modality, and then the mean. Slices come from any level of a body: no two of them need be alike, but on the
@@ -90,7 +90,10 @@ def anatomical_consistency(logits: Mapping[str, Logits], config: AnatomyConfig) 
 
 
 def voxel_disagreement(foreground: Mapping[str, Probabilities]) -> Scalar:
-    """Of image i with image i of each other modality: 1 - Dice, the mean over images, classes and pairs."""
+    """1 - Dice between image i of a modality and image i of each other, the mean over images, classes and pairs.
+
+    Raises InputError for modalities whose predictions differ in shape.
+    """
     shapes = {name: tuple(p.shape) for name, p in foreground.items()}
     if len(set(shapes.values())) > 1:
         raise InputError(

@@ -16,14 +16,14 @@ class Around(Method):
 
     @property
     def network(self) -> Network:  # type: ignore[override]
-        """That of the other method, which owns it."""
+        """The network that the other method trains, and owns."""
         return self.method.network
 
     @property
     def further_networks(self) -> tuple[Network, ...]:
-        """Those of the other method."""
+        """Networks besides `network` that the other method trains from the same pre-trained weights."""
         return self.method.further_networks
 
     def after_step(self) -> None:
-        """What the other method does then."""
+        """Let the other method do what it does after an optimizer step."""
         self.method.after_step()

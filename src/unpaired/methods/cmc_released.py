@@ -54,7 +54,7 @@ class CMCReleasedConfig(MethodConfig):
     its order of storage, neither a channel nor a position. Mended: the cosine of channels, in a form of
     `methods.cross_modality_collaboration`, of which "gram" is the one for images of different people."""
     temperature: float = 0.5
-    """Of "rows"."""
+    """What the similarities of csc="rows" are divided by."""
     cac_of: Literal["logits", "probabilities"] = "logits"
     """Released: Dice of raw logits, which is no overlap and is negative where they have opposite signs."""
     cac_minimizes: Literal["agreement", "disagreement"] = "agreement"

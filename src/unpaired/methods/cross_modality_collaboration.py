@@ -54,18 +54,19 @@ class CMCConfig(SegmentationTerms):
     """CMC with the recommended reading of what the paper leaves open."""
 
     csc_weight: float = 1.0
-    """Of L_CSC; the paper's sum has no weights."""
+    """The weight of L_CSC; the paper's sum has none, which is 1."""
     cac_weight: float = 1.0
-    """Of L_CAC."""
+    """The weight of L_CAC."""
     layer: str = "neck"
     """The feature map of L_CSC: what encoders return, before awareness. SAM-Med3D: "neck"; a U-Net of five stages:
     "encoder5"."""
     csc: CSCForm = "gram"
-    """See the module's docstring."""
+    """How L_CSC compares channels: by their relations to each other ("gram"), their means ("gap") or place by place
+    ("vec")."""
     anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
-    """What L_CAC compares."""
+    """How L_CAC compares predictions."""
     ramp: Ramp = field(default_factory=Ramp)
-    """When both terms come in."""
+    """When in training both terms come in, and how quickly."""
 
     def build(self, network: Network, classes: int) -> "CMC":
         """Raises InputError if `network` lacks the feature map `layer`, or a value is not known or out of range."""
@@ -81,7 +82,7 @@ class CMCConfig(SegmentationTerms):
 
 
 class CMC(Method):
-    """Supervised terms, "csc" and "cac"."""
+    """CMC's objective: the supervised terms, channel consistency ("csc") and anatomical consistency ("cac")."""
 
     takes_unlabeled = True
 

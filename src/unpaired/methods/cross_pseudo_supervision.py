@@ -51,7 +51,7 @@ class CrossPseudoSupervisionConfig(MethodConfig):
     labeled: bool = True
     """Whether labeled images are cross-supervised too, as in the paper; costs one more pass of both networks."""
     class_weighting: ClassWeighting = "none"
-    """Of ce, see `losses.cross_entropy`: "none" as in the paper, or "frequency" of the other network's labels."""
+    """How ce weighs classes: not ("none", as in the paper), or by the frequency of the other network's labels."""
 
     def build(self, network: Network, classes: int) -> "CrossPseudoSupervision":
         """Raises InputError for a field's value that is not known or out of range, and what `method` raises."""
@@ -74,7 +74,7 @@ class CrossPseudoSupervision(Around):
 
     @property
     def further_networks(self) -> tuple[Network, ...]:
-        """The second network."""
+        """The second network, and what both methods have besides."""
         return (*super().further_networks, self.second.network, *self.second.further_networks)
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
@@ -104,7 +104,7 @@ class CrossPseudoSupervision(Around):
         }
 
     def after_step(self) -> None:
-        """Of both methods."""
+        """Let both methods do what they do after an optimizer step."""
         super().after_step()
         self.second.after_step()
 

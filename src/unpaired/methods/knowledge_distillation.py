@@ -40,9 +40,9 @@ class KnowledgeDistillationConfig(SegmentationTerms):
     """Row UMMKD. `clip=0.005` makes the cross-entropy the released one too."""
 
     weight: NotNegative = 0.5
-    """The factor of L_kd."""
+    """The weight of L_kd in the loss."""
     temperature: float = 2.0
-    """T."""
+    """T: mean logits are divided by it before the softmax."""
     absent: Literal["skip", "uniform"] = "skip"
     """A class that a modality's batch lacks: not compared and not counted ("skip"), or compared as the uniform q that
     mean logits of 0 give, which pulls the other modality toward knowing nothing ("uniform", as released)."""

@@ -124,7 +124,7 @@ class MeanTeacher(Around):
         return torch.tensor(self.steps)
 
     def set_extra_state(self, state: Any) -> None:
-        """Back from `get_extra_state`."""
+        """Take up the number of steps that `get_extra_state` gave."""
         self.steps = int(state)
 
 

@@ -71,9 +71,9 @@ class SSCConfig(SegmentationTerms):
     auxiliary_weight: float = 1.0
     """The factor of L_aux of every modality."""
     modality_weight: float = 1.0
-    """lambda_1 of SSC Eq. 12."""
+    """lambda_1 of SSC Eq. 12, the weight of L_mod."""
     image_weight: float = 1.0
-    """lambda_2 of SSC Eq. 12."""
+    """lambda_2 of SSC Eq. 12, the weight of L_img."""
     temperature: float = 0.1
     """tau of SSC Eq. 11. Its value is lost; the text says that results rise with it and then fall. Rows of R lie in
     [0, 1], so at 1 and above the distributions are nearly uniform and L_img hardly counts."""

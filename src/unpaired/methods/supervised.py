@@ -30,9 +30,9 @@ class SegmentationTerms(MethodConfig):
     """The supervised part of a method. The papers leave the form of both losses open: see `unpaired.methods.losses`."""
 
     dice_weight: NotNegative = 1.0
-    """alpha of CSA Eq. 5."""
+    """alpha of CSA Eq. 5, the weight of Dice."""
     cross_entropy_weight: NotNegative = 1.0
-    """beta of CSA Eq. 5."""
+    """beta of CSA Eq. 5, the weight of the cross-entropy."""
     class_weighting: ClassWeighting = "frequency"
     clip: float | None = None
     """Lower bound of the true class's probability inside the cross-entropy; 0.005 in the released code of UMMKD."""
@@ -55,7 +55,7 @@ class SegmentationTerms(MethodConfig):
 
 @dataclass(frozen=True)
 class SupervisedConfig(SegmentationTerms):
-    """Rows Single, Joint, MSBN."""
+    """Dice and cross-entropy alone: rows Single, Joint and MSBN, which differ in the network."""
 
     def build(self, network: Network, classes: int) -> "Supervised":
         """Needs no feature map. Raises InputError for a field's value that is not known."""
@@ -72,7 +72,7 @@ class Supervised(Method):
         self.config = config
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
-        """CSA Eq. 5 with lambda = 0."""
+        """The whole objective: CSA Eq. 5 with lambda = 0."""
         outputs = self.network({modality: batch.images for modality, batch in batches.items()})
         return supervised_terms(outputs, batches, self.config)
 

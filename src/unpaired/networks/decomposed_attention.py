@@ -143,7 +143,7 @@ def resized_table(table: Table, length: int) -> Float[Tensor, "{length} channel"
 
 
 def _first(x: Tensor, axis: int, window: Sequence[int], seen: Sequence[int]) -> Tensor:
-    """Of the tokens of a window, which lie along `axis`, those at the first `seen` places along each spatial axis."""
+    """The tokens of a window, which lie along `axis`, cut to the first `seen` places along each spatial axis."""
     if tuple(window) == tuple(seen):
         return x
     inside = (slice(None),) * axis + tuple(slice(size) for size in seen)

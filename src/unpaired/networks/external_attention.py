@@ -73,9 +73,9 @@ class ScaleOutput(NamedTuple):
     attention: Float[Tensor, "batch _ class _"]
     """S (batch, head, class, position), which sums to 1 over the positions."""
     prediction: Float[Tensor, "batch class ..."] | None
-    """f_s(F^s): class logits on the feature grid."""
+    """f_s(F^s) of SSC Eq. 9: class logits on the grid of the feature map; None where they are not supervised."""
     correlations: Correlations | None
-    """R."""
+    """R of SSC Eq. 8 (batch, class, class): how each class relates to the others; None where nobody compares it."""
 
 
 class ExternalAttention(nn.Module):

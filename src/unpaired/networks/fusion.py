@@ -30,7 +30,7 @@ Partners = Literal["paired", "alone"]
 
 
 class Awareness(nn.Module):
-    """MIA of one modality."""
+    """Modality-independent awareness (MIA) of one modality: its feature maps, each channel weighed by an attention."""
 
     def __init__(self, channels: int, spatial_dims: int = 3) -> None:
         super().__init__()

@@ -54,7 +54,8 @@ class NNFormerConfig(TransformerConfig):
     strides: tuple[int | tuple[int, ...], ...] = (2, 2, 2)
     """1 or 2 per axis, for each step from a stage to the next."""
     drop_path: float = 0.2
-    """Of the last block; rises linearly from 0, in the encoder and again in the decoder."""
+    """Stochastic depth of the last block: the share of images that leave it out in training. It rises linearly from 0,
+    in the encoder and again in the decoder."""
     deep_supervision: bool = True
     """Logits of every decoder stage, as features "logits/2", "logits/4", ..., for the method to supervise."""
     masked: bool = True
@@ -120,7 +121,10 @@ class NNFormerConfig(TransformerConfig):
         return NNFormer(self, modalities, channels, classes, spatial_dims)
 
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:
-        """From `pretrained`, if it is given. Raises InputError for a file that can't be read, or of another kind."""
+        """Fill the network from the file that `pretrained` names, if any.
+
+        Raises InputError for a file that can't be read, or is of another network.
+        """
         if self.pretrained is None:
             return None
         return load_into_nnformer(
@@ -242,7 +246,7 @@ class Decoder(nn.Module):
             self.stages.append(Stage(settings, width, heads, layout.windows[stage], rates[stage], skip_attention=True))
 
     def forward(self, encoded: Sequence[Tensor], groups: Groups, embeddings: ClassEmbeddings | None) -> list[Tensor]:
-        """The stages' maps, shallow first."""
+        """The maps that the stages return, channels last, the one of full token resolution first."""
         maps = []
         x = encoded[-1]
         for number in reversed(range(len(self.stages))):

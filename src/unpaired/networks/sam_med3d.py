@@ -32,9 +32,9 @@ class SAMMed3DConfig(NetworkConfig):
     """SAM-Med3D's `vit_b_ori` and a decoder. `cmc()` has the parts of the paper, `small()` is for two CPU cores."""
 
     width: int = 768
-    """Channels of a token."""
+    """Channels of a token in the encoder."""
     depth: int = 12
-    """Blocks."""
+    """How many Transformer blocks the encoder has."""
     heads: int = 12
     """Attention heads of each block."""
     patch: int = 16
@@ -115,9 +115,10 @@ class SAMMed3DConfig(NetworkConfig):
         return SAMMed3D(self, modalities, channels, classes)
 
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:
-        """From `pretrained`, if it is given. Raises InputError for a file that can't be read, or of another kind.
+        """Fill the network from the file that `pretrained` names, if any.
 
-        Also for a frozen encoder that would stay at random numbers.
+        Raises InputError for a file that can't be read, or is of another network, and for
+        a frozen encoder that would stay at random numbers.
         """
         if self.pretrained is None:
             if self.frozen:

@@ -24,9 +24,9 @@ class SpecificUNetsConfig(NetworkConfig):
     """A copy of `network` for each modality, with a fusion between their encoders and decoders."""
 
     network: UNetConfig
-    """Without a fusion of its own."""
+    """The U-Net that every modality has a copy of; it may not have a fusion of its own."""
     fusion: str | None = "paired"
-    """As in UNetConfig."""
+    """What lies between encoders and decoders: "paired", "alone" or None, as in `UNetConfig.fusion`."""
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SpecificUNets":
         """Every copy begins with the same weights. Raises InputError for a field that `network` doesn't take."""

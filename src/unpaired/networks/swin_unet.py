@@ -48,7 +48,8 @@ class SwinUNetConfig(TransformerConfig):
     patch: int | tuple[int, ...] = 4
     """Pixels per axis that become one token."""
     drop_path: float = 0.2
-    """Of the last encoder block; rises linearly from 0. A decoder stage has the rates of its encoder stage."""
+    """Stochastic depth of the last encoder block: the share of images that leave it out in training. It rises linearly
+    from 0; a decoder stage has the rates of its encoder stage."""
     resize_to: tuple[int, ...] | None = None
     """Images are resampled to this size and logits back. `(224, 224)` runs 256x256 images with the window of 7 that
     the ImageNet weights have; features stay on the inner grid."""
@@ -66,7 +67,10 @@ class SwinUNetConfig(TransformerConfig):
         return SwinUNet(self, modalities, channels, classes, spatial_dims)
 
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:
-        """From `pretrained`, if it is given. Raises InputError for a file that can't be read, or of another kind."""
+        """Fill the network from the file that `pretrained` names, if any.
+
+        Raises InputError for a file that can't be read, or is of another network.
+        """
         if self.pretrained is None:
             return None
         return load_into_swin_unet(network, len(self.depths), self.pretrained, self.pretrained_sha256).as_json()
@@ -122,7 +126,7 @@ class SwinUNet(SharedNetwork):
 
 
 class Encoder(nn.Module):
-    """Patches, stages and merging."""
+    """Turns patches into tokens, and runs the stages with a merging of tokens between them."""
 
     def __init__(self, config: SwinUNetConfig, settings: BlockSettings, channels: int, patch: Sequence[int]) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ class BlockSettings:
     def attention(
         self, channels: int, heads: int, window: Sequence[int], shifted: bool, own_query: bool = True
     ) -> WindowAttention:
-        """Attention inside windows, see there."""
+        """Attention inside windows, for a layer of so many channels; see `WindowAttention`."""
         return WindowAttention(channels, heads, window, shifted, own_query, self.masked, self.released_index)
 
     def of(self, modality: str) -> "BlockSettings":

@@ -183,7 +183,7 @@ class Stage(nn.Module):
 
 
 def unit(layers: Layers, before: int, after: int, kernel: Sequence[int], stride: Sequence[int]) -> Unit:
-    """Convolution with bias, norm, LeakyReLU."""
+    """A unit of this network: convolution with bias, norm, LeakyReLU."""
     return Unit(layers.convolution(before, after, kernel, stride, bias=True), layers.norm(after), SLOPE)
 
 

@@ -130,7 +130,7 @@ class Windows:
         return self._cut(x)
 
     def join(self, windows: Float[Tensor, "batch window token channel"]) -> Tokens:
-        """The map again, without its padding."""
+        """Put windows, as `split` cut them, back into the map that they were cut from; padding is dropped."""
         counts, dims = self._counts(), len(self.size)
         order = [axis for i in range(dims) for axis in (1 + i, 1 + dims + i)]
         x = windows.reshape(len(windows), *counts, *self.window, windows.shape[-1])
