@@ -13,6 +13,7 @@ from unpaired.data.splits import (
     few_shot,
     folds_by_patient,
     labeled_fraction,
+    missing_labels,
     read_split,
     split_by_patient,
     unlabeled_training_cases,
@@ -215,3 +216,44 @@ def test_a_missing_or_broken_split_file_is_named(tmp_path: Path) -> None:
 def test_a_patient_on_both_sides_of_a_manifest_is_refused() -> None:
     with pytest.raises(InputError, match="split by patient"):
         check_patients(with_splits(dataset(), {"p0_lge": "train", "p0_bssfp": "test"}))
+
+
+def scarce(**labeled: list[str]) -> Dataset:
+    """{patient: modalities}: "ct" is a labeled CT, "ct?" one without a label."""
+    cases = [
+        CaseEntry(f"{patient}_{name}", patient, name.rstrip("?"), Path("x"), None if "?" in name else Path("y"))
+        for patient, names in labeled.items()
+        for name in names
+    ]
+    return Dataset("d", ("background", "LV"), {"ct": Modality(), "mr": Modality()}, tuple(cases))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_only_labeled_case_of_a_modality_trains_and_what_is_missing_is_said(seed: int) -> None:
+    data = scarce(a=["ct"], b=["ct?"], c=["ct?"], d=["ct?"], e=["mr"], f=["mr"], g=["mr"], h=["mr"])
+    split = split_by_patient(data, test=0.25, validation=0.25, seed=seed)
+    assert {split[case.id] for case in data.of("ct")} == {"train"}, "what has no label trains"
+    assert Counter(split[case.id] for case in data.of("mr")) == {"train": 2, "test": 1, "validation": 1}
+    assert missing_labels(data, split) == [
+        "ct: no labeled case in validation (1 in train)",
+        "ct: no labeled case in test (1 in train)",
+    ]
+    for fold in folds_by_patient(data, folds=4, validation=0.0, seed=seed):
+        assert fold["a_ct"] == "train"
+        assert sum(side == "test" for side in fold.values()) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_modality_is_on_every_side_that_it_can_be_on(seed: int) -> None:
+    """Each patient's set of modalities is another, so that none has a share of its own to round."""
+    data = scarce(a=["ct"], b=["ct", "mr"], c=["ct", "mr?"], d=["mr"], e=["mr", "ct?"])
+    split = split_by_patient(data, test=0.2, validation=0.2, seed=seed)
+    assert missing_labels(data, split) == []
+    assert split == split_by_patient(data, test=0.2, validation=0.2, seed=seed)
+    check_patients(with_splits(data, split))
+    reordered = replace(data, cases=data.cases[::-1])
+    assert split_by_patient(reordered, test=0.2, validation=0.2, seed=seed) == split
+    for fold in folds_by_patient(data, folds=2, validation=0.0, seed=seed):
+        assert missing_labels(data, fold, ["train", "test"]) == []
+    tested = Counter(c for f in folds_by_patient(data, folds=2, seed=seed) for c, side in f.items() if side == "test")
+    assert set(tested.values()) == {1}

@@ -192,7 +192,7 @@ def split(
         seed: Other seeds draw other patients.
     """
     from unpaired.data.manifest import read_dataset
-    from unpaired.data.splits import folds_by_patient, split_by_patient, write_split
+    from unpaired.data.splits import folds_by_patient, missing_labels, split_by_patient, write_split
 
     dataset = read_dataset(data)
     _require_other_file(out, data)
@@ -208,6 +208,9 @@ def split(
             for side in ("train", "validation", "test")
         }
         print(f"{path}: " + "; ".join(f"{side} {numbers}" for side, numbers in counts.items()))
+        asked = ["train", *(["test"] if folds or test else []), *(["validation"] if validation else [])]
+        for line in missing_labels(dataset, one, asked):
+            print(f"warning: {path.name}: {line}", file=sys.stderr)
     return 0
 
 

@@ -2,8 +2,8 @@
 training sides of which only a share is labeled."""
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,46 +17,127 @@ from unpaired.files import read_json, write_text
 def split_by_patient(dataset: Dataset, *, test: float = 0.2, validation: float = 0.1, seed: int = 0) -> dict[str, str]:
     """{case id: "train" | "validation" | "test"}, by patient, seeded.
 
-    Patients are drawn separately for every set of modalities that a patient may have, so each side gets its share of
-    each modality. Shares are rounded per group, and a group of two or more patients always keeps one for training.
+    Patients with labels are drawn separately for every set of modalities that a patient has labels of, so each side
+    gets its share of each modality; shares are rounded per set. Then patients are moved until every modality is on
+    each side that was asked for, in training first, as far as there are patients: `missing_labels` says what could not
+    be had. Patients without any label train; where nobody has one, all are drawn as if they had.
     """
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise InputError(
             f"split: shares must lie in [0, 1) and leave some for training, got test={test} validation={validation}"
         )
-    sides: dict[str, str] = {}
-    for group, patients in _groups(dataset).items():
+    labeled = _drawable(dataset)
+    sides: dict[str, str] = {case.patient: "train" for case in dataset.cases}
+    for group, patients in _groups(labeled).items():
         shuffled = _shuffled(patients, group, seed)
         n_test = _count(test, len(patients), spare=len(patients) - 1)
         n_validation = _count(validation, len(patients), spare=len(patients) - 1 - n_test)
         for index, patient in enumerate(shuffled):
             sides[patient] = "test" if index < n_test else "validation" if index < n_test + n_validation else "train"
+    asked = ["train", *(["test"] if test else []), *(["validation"] if validation else [])]
+    _spread(sides, _modalities_of(labeled), asked)
     return {case.id: sides[case.patient] for case in dataset.cases}
 
 
 def folds_by_patient(
     dataset: Dataset, *, folds: int = 5, validation: float = 0.1, seed: int = 0
 ) -> list[dict[str, str]]:
-    """`folds` splits in which every patient is tested exactly once; the rest is train and a share of validation."""
-    patients = {case.patient for case in dataset.cases}
-    if not 2 <= folds <= len(patients):
-        raise InputError(f"split: expected between 2 and {len(patients)} folds (the number of patients), got {folds}")
-    fold_of: dict[str, int] = {}
-    next_fold = 0
-    for group, members in _groups(dataset).items():
-        for patient in _shuffled(members, group, seed):
-            fold_of[patient] = next_fold % folds
-            next_fold += 1
+    """`folds` splits in which every patient with labels is tested exactly once; the rest trains, a share validates.
+
+    Folds get their share of each modality. A patient who alone has labels of a modality is never tested: there would
+    be nobody left to train it on. Patients without any label train in every fold.
+    """
+    labeled = _drawable(dataset)
+    modalities = _modalities_of(labeled)
+    if not 2 <= folds <= len(modalities):
+        raise InputError(
+            f"split: expected between 2 and {len(modalities)} folds (the number of patients with labels), got {folds}"
+        )
+    fold_of = _fold_of(labeled, modalities, folds, seed)
     result = []
     for fold in range(folds):
-        rest = [case for case in dataset.cases if fold_of[case.patient] != fold]
-        split = {case.id: "test" for case in dataset.cases if fold_of[case.patient] == fold}
-        if rest:
-            split |= split_by_patient(
-                replace(dataset, cases=tuple(rest)), test=0.0, validation=validation, seed=seed + fold
-            )
-        result.append(split)
+        split = {case.id: "test" for case in dataset.cases if fold_of.get(case.patient) == fold}
+        rest = tuple(case for case in dataset.cases if case.id not in split)
+        split |= split_by_patient(replace(dataset, cases=rest), test=0.0, validation=validation, seed=seed + fold)
+        result.append({case.id: split[case.id] for case in dataset.cases})
     return result
+
+
+def missing_labels(dataset: Dataset, split: Mapping[str, str], sides: Collection[str] = SPLITS) -> list[str]:
+    """A line for each modality without a labeled case on a side: "ct: no labeled case in train (1 in test)"."""
+    lines = []
+    for modality in dataset.modalities:
+        count = Counter(split.get(case.id) for case in dataset.of(modality, labeled=True))
+        there = ", ".join(f"{count[side]} in {side}" for side in SPLITS if count[side]) or "none anywhere"
+        lines += [f"{modality}: no labeled case in {side} ({there})" for side in sides if not count[side]]
+    return lines
+
+
+def _drawable(dataset: Dataset) -> Dataset:
+    """The labeled cases; where there is none, all."""
+    return replace(dataset, cases=tuple(dataset.of(labeled=True)) or dataset.cases)
+
+
+def _modalities_of(dataset: Dataset) -> dict[str, set[str]]:
+    """{patient: modalities}, patients in a fixed order."""
+    modalities: dict[str, set[str]] = {patient: set() for patient in sorted({case.patient for case in dataset.cases})}
+    for case in dataset.cases:
+        modalities[case.patient].add(case.modality)
+    return modalities
+
+
+def _spread(sides: dict[str, str], modalities: Mapping[str, set[str]], asked: Sequence[str]) -> None:
+    """Move one patient at a time until no move brings a modality to a side that lacks it.
+
+    `asked` are the sides in their order of importance: a modality may leave a side for a more important one.
+    """
+
+    everything = set().union(*modalities.values())
+
+    def present(side: str) -> set[str]:
+        return set().union(*(names for patient, names in modalities.items() if sides[patient] == side))
+
+    def covered() -> tuple[int, ...]:
+        return tuple(len(present(side)) for side in asked)
+
+    best, improving = covered(), True
+    while improving:
+        improving = False
+        lacking = {side: everything - present(side) for side in asked}
+        for side, patient in ((side, patient) for side in asked for patient in modalities):
+            if not modalities[patient] & lacking[side]:
+                continue
+            before, sides[patient] = sides[patient], side
+            if covered() > best:
+                best, improving = covered(), True
+                break
+            sides[patient] = before
+
+
+def _fold_of(labeled: Dataset, modalities: Mapping[str, set[str]], folds: int, seed: int) -> dict[str, int]:
+    """{patient: the fold that tests them}: the fold with fewest of the patient's rarest modality, then of all.
+
+    Rare modalities are dealt out first, as in iterative stratification (Sechidis et al., ECML PKDD 2011).
+    """
+    count = Counter(name for names in modalities.values() for name in names)
+    tested = [
+        patient
+        for group, patients in _groups(labeled).items()
+        for patient in _shuffled(patients, group, seed)
+        if all(count[name] > 1 for name in group)
+    ]
+    rarest = {patient: sorted((count[name], name) for name in modalities[patient]) for patient in tested}
+    tested.sort(key=lambda patient: rarest[patient][0])
+    loads = [Counter[str]() for _ in range(folds)]
+    sizes = [0] * folds
+    fold_of: dict[str, int] = {}
+    for patient in tested:
+        names = [name for _, name in rarest[patient]]
+        fold = min(range(folds), key=lambda fold: (*(loads[fold][name] for name in names), sizes[fold], fold))
+        fold_of[patient] = fold
+        loads[fold].update(names)
+        sizes[fold] += 1
+    return fold_of
 
 
 def few_shot(dataset: Dataset, modality: str, patients: int, *, seed: int = 0) -> dict[str, str]:

@@ -10,6 +10,7 @@ from unpaired.data.prepare import Prepared, PreparedCase, prepare
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
+from unpaired.training.modalities import left_out
 from unpaired.training.processes import by_the_first
 
 WARNINGS_SHOWN = 3
@@ -56,6 +57,8 @@ def prepared_cases(
 
     prepared = by_the_first(fabric, prepared_here) or prepared_here()
     console.print(f"{len(entries)} prepared cases in {cache}")
+    if said := left_out(run.dataset, modalities):
+        console.print(said, highlight=False, soft_wrap=True)
     for case, message in prepared.warnings[:WARNINGS_SHOWN]:
         console.print(f"warning: {case}: {message}", highlight=False, soft_wrap=True)
     if len(prepared.warnings) > WARNINGS_SHOWN:

@@ -26,11 +26,12 @@ from unpaired.inference.pages import keep_pages
 from unpaired.methods.method import Method, Objective
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.lock import only_one
-from unpaired.runs.run import Run, training_modalities
+from unpaired.runs.run import Run
 from unpaired.training.batches import batch_errors_in_one_line, batches_from, images_over_the_run, unpaired_steps
 from unpaired.training.cases import cases_to_prepare, prepared_cases
 from unpaired.training.first_weights import load_first_weights, record_first_weights
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
+from unpaired.training.modalities import modalities_to_train
 from unpaired.training.norm_statistics import refresh_norms
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.processes import build_fabric, by_the_first
@@ -74,7 +75,7 @@ def train(
     """
     hardware = hardware or Hardware()
     check_patients(dataset)
-    modalities = training_modalities(recipe, dataset)
+    modalities = modalities_to_train(recipe, dataset, Run.begun(folder))
     cases_to_prepare(recipe, dataset, modalities)  # this and what follows before any file: a recipe may not fit
     method = build_method(recipe, modalities, len(dataset.classes))
     _check_unlabeled(recipe, method)

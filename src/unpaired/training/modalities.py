@@ -1,0 +1,37 @@
+"""Which modalities a run is trained on: none of those that take part is dropped without being told."""
+
+from unpaired.data.dataset import SPLITS, Dataset
+from unpaired.errors import InputError
+from unpaired.recipe import Recipe
+from unpaired.runs.run import training_modalities
+
+
+def modalities_to_train(recipe: Recipe, dataset: Dataset, begun: bool = False) -> tuple[str, ...]:
+    """The recipe's modalities, or all that have labeled training cases, in the manifest's order.
+
+    Raises InputError if a modality has cases on some side but no labeled one in training, unless the recipe names the
+    modalities to train. A run that was `begun` keeps those it has.
+    """
+    trained = training_modalities(recipe, dataset)
+    if recipe.modalities is None and not begun:
+        for modality in dataset.modalities:
+            sides = {
+                side: (len(dataset.of(modality, side)), len(dataset.of(modality, side, labeled=True)))
+                for side in SPLITS
+            }
+            if modality not in trained and any(count for count, _ in sides.values()):
+                there = ", ".join(
+                    f"{count} in {side} ({labeled} labeled)" for side, (count, labeled) in sides.items() if count
+                )
+                names = ",".join(f'"{name}"' for name in trained)
+                raise InputError(
+                    f"dataset {dataset.name} has no labeled training case of modality {modality!r}: {there}. Split "
+                    f"anew with `unpaired split`, or train without it: --set 'modalities=[{names}]'"
+                )
+    return trained
+
+
+def left_out(dataset: Dataset, trained: tuple[str, ...]) -> str | None:
+    """One line about the modalities that are not trained; None if all are."""
+    others = [modality for modality in dataset.modalities if modality not in trained]
+    return f"not trained: {', '.join(others)}; predict will refuse scans of it" if others else None
