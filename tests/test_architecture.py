@@ -58,8 +58,8 @@ ALLOWED = {
         "networks.weights",
         *NETWORK_PARTS,
     },
-    "scores": {"tables", "data", "statistics"},
-    "comparison": {"tables", "scores", "statistics", "figures.style", "data.dataset", "runs.facts"},
+    "scores": {"tables", "data", "statistics", "runs.folder"},
+    "comparison": {"tables", "scores", "statistics", "figures.style", "data.dataset", "runs.facts", "runs.folder"},
     "inference": {"consent", "shapes", "data", "methods", "recipe", "runs", "scores.trust"},
     "training": {"configs", "recipe", "runs", "data", "methods", "inference", "scores", "networks.weights"},
     "figures": {"data", "scores"},
@@ -102,7 +102,6 @@ FUNCTION_LINES = 40
 LONG_FILES: set[str] = {
     "commands.data",
     "data.manifest",
-    "runs.run",
 }
 LONG_FUNCTIONS: set[str] = {
     "commands.comparison.compare",
@@ -246,6 +245,45 @@ def test_the_start_up_path_leaves_torch_alone(statement: str) -> None:
     code = f"{statement}; import sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_names_of_a_run_folder_need_nothing_that_takes_time() -> None:
+    code = "import unpaired.runs.folder, sys; print(sorted({'torch', 'numpy', 'rich', 'tyro'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+NAMES_OF_FILES = {"data.dataset", "runs.folder", "scores.files", "comparison.files", "data.prediction_record"}
+
+
+def test_files_of_runs_and_evaluations_are_named_in_one_place() -> None:
+    """A name such as "recipe.json" is a constant of the module that owns it, and spelled nowhere else."""
+    named = {
+        value
+        for owner in NAMES_OF_FILES
+        for value in texts_in(source_of(owner))
+        if Path(value).suffix in (".json", ".csv", ".pt", ".html")
+    }
+    assert {"dataset.json", "recipe.json", "resume.pt", "scores.json", "comparison.json", ".prediction.json"} <= named
+    spelled = {
+        f"{module_name(path)}: {text}"
+        for path in FILES
+        if module_name(path) not in NAMES_OF_FILES
+        for text in texts_in(path)
+        if text in named
+    }
+    assert not spelled
+
+
+def source_of(module: str) -> Path:
+    return SOURCE.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def texts_in(path: Path) -> set[str]:
+    """The string constants of a file without its docstrings and messages: those that are one word."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {text for text in texts if text and not any(letter.isspace() for letter in text)}
 
 
 def test_the_import_checker_sees_a_forbidden_import(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.weights import load_weights
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import csa
-from unpaired.runs import run as run_module
+from unpaired.runs import new_run
 from unpaired.runs.run import Run, training_modalities
 
 RECIPE = replace(csa(), network=FCNConfig(width=2, dropout=0.0), patch_size=(32, 32), steps=2)
@@ -287,7 +287,7 @@ def test_a_run_that_was_killed_while_it_began_begins_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "describe_versions", killed)
+        patch.setattr(new_run, "describe_versions", killed)
         with pytest.raises(KeyboardInterrupt):
             Run.create(tmp_path / "run", RECIPE, phantom)
     assert not (tmp_path / "run").exists()
@@ -300,15 +300,15 @@ def test_a_run_that_was_killed_while_it_began_begins_again(
 def test_of_two_that_begin_at_once_the_second_finds_the_firsts_run(
     phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beside = run_module.temporary_beside
+    beside = new_run.temporary_beside
 
     def other_is_faster(path: Path) -> Path:
-        monkeypatch.setattr(run_module, "temporary_beside", beside)
+        monkeypatch.setattr(new_run, "temporary_beside", beside)
         other = Run.create(tmp_path / "run", RECIPE, phantom, name="the other's")
         assert other.folder.is_dir()
         return beside(path)
 
-    monkeypatch.setattr(run_module, "temporary_beside", other_is_faster)
+    monkeypatch.setattr(new_run, "temporary_beside", other_is_faster)
     Run.create(tmp_path / "run", RECIPE, phantom, name="mine")
     assert "the other's" in (tmp_path / "run/README.txt").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

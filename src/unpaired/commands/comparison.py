@@ -8,6 +8,7 @@ import tyro
 
 from unpaired.commands.arguments import OptionalPath, OptionalText, table_width
 from unpaired.errors import InputError
+from unpaired.runs.folder import RunFolder, is_run
 
 if TYPE_CHECKING:
     from unpaired.comparison.comparison import Comparison
@@ -148,7 +149,7 @@ def _scorer(
         if classes is not None:
             raise InputError("a manifest says itself what its label values mean; leave --classes out")
         dataset = read_dataset(reference)
-        side = split or ("test" if (reference / "recipe.json").is_file() else None)
+        side = split or ("test" if is_run(reference) else None)
         return lambda predictions: evaluate_dataset(dataset, predictions, side, scoring, workers)
     if classes is None:
         raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
@@ -173,9 +174,9 @@ def _remarks(contenders: "Sequence[Contender]") -> Iterator[str]:
 
     for method in contenders:
         for label, place, one in zip(method.labels(), method.places, method.seeds, strict=True):
-            folder = folder_of(place)
-            if (folder / "split.json").is_file() and (folder / "dataset.json").is_file():
-                for warning in run_warnings(read_run_facts(folder), read_dataset(folder), one):
+            run = RunFolder(folder_of(place))
+            if run.split_file.is_file() and run.dataset_file.is_file():
+                for warning in run_warnings(read_run_facts(run.folder), read_dataset(run.folder), one):
                     yield f"{label}: {warning}"
 
 

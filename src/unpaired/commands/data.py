@@ -20,6 +20,7 @@ from unpaired.commands.arguments import (
     list_failures,
     table_width,
 )
+from unpaired.data.dataset import MANIFEST
 from unpaired.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def phantom(
     if out.exists() and not out.is_dir():
         raise InputError(f"expected a folder to write the phantom to, but {out} is a file; name another place")
     dataset = write_phantom(out, anatomy=anatomy, size=size, seed=seed, workers=workers)
-    print(f"{len(dataset.cases)} cases of {', '.join(dataset.modalities)}: {out / 'dataset.json'}")
+    print(f"{len(dataset.cases)} cases of {', '.join(dataset.modalities)}: {out / MANIFEST}")
     return 0
 
 

@@ -6,6 +6,7 @@ from time import monotonic
 from rich.console import Console
 
 from unpaired.data.checks.verify import verify
+from unpaired.data.dataset import MANIFEST
 from unpaired.data.manifest import read_dataset
 from unpaired.inference.predict import plan, predict_files
 from unpaired.inference.predictor import Predictor
@@ -25,7 +26,7 @@ def run_demo(out: Path, *, recipe: str, seed: int, device: str, workers: int) ->
     def say(text: str) -> None:
         console.print(f"[dim]{monotonic() - began:5.0f} s[/dim]  {text}")
 
-    manifest = out / "data" / "dataset.json"
+    manifest = out / "data" / MANIFEST
     if not manifest.is_file():
         say("writing the phantom: simulated CT, bSSFP and LGE hearts, different patients in each modality")
         write_phantom(manifest.parent, anatomy="heart", size="demo", seed=seed, workers=workers)

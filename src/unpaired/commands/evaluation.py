@@ -17,6 +17,8 @@ from unpaired.commands.arguments import (
 )
 from unpaired.commands.errors import report_error
 from unpaired.errors import InputError
+from unpaired.runs.folder import is_run
+from unpaired.scores.files import CASE_TABLE, SCORES
 
 if TYPE_CHECKING:
     from unpaired.data.dataset import Dataset
@@ -110,7 +112,7 @@ def _dataset(reference: Path, split: str | None) -> "tuple[Dataset | None, str |
     from unpaired.data.manifest import is_manifest, read_dataset
 
     if is_manifest(reference):
-        return read_dataset(reference), split or ("test" if (reference / "recipe.json").is_file() else None)
+        return read_dataset(reference), split or ("test" if is_run(reference) else None)
     return None, None
 
 
@@ -194,7 +196,7 @@ def _write_and_show(
         console.print(calibration_table(trust.calibration))
     for sentence in sentences(trust.check) if trust.check else ():
         print(f"agreement, {sentence}")
-    print(f"scores by case and class: {out / 'scores.csv'}")
+    print(f"scores by case and class: {out / CASE_TABLE}")
     return list_failures(failures)
 
 
@@ -228,7 +230,7 @@ def report(
     scores = evaluation_folder(predictions)
     evaluation = read_evaluation(scores)
     references = {case.id: case.label for case in trained.dataset.cases if case.label is not None}
-    require_fresh(evaluation, scores / "scores.json", predictions, references)
+    require_fresh(evaluation, scores / SCORES, predictions, references)
     page = write_report(run, trained.dataset, predictions, evaluation, out or trained.report, viewer_mb)
     print(page)
     return 0

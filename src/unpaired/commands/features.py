@@ -59,7 +59,7 @@ def features(
     members = read_members(runs, trust)
     options = Options(layers or None, pair, layer, 3, choose_on, split, baseline, weights, device)
     only = members[0].run if len(members) == 1 else None
-    out = out or (Path("features") if only is None else only.folder / "features")
+    out = out or (Path("features") if only is None else only.features)
     with Console(stderr=True).status("looking") as status:  # shows nothing where stderr is no terminal
         found = study(members, read_dataset(data) if data else None, options, status.update)
         page = write_features(

@@ -119,8 +119,8 @@ def misalignment(
 
     amounts = Amounts(shifts, rotations, missing, fill)
     predictors, dataset = read_predictors(runs, read_dataset(data) if data else None, split, weights, device, trust)
-    only = next(iter(predictors.values())).run.folder if len(predictors) == 1 else None
-    out = out or (Path("misalignment") if only is None else only / "misalignment")
+    only = next(iter(predictors.values())).run if len(predictors) == 1 else None
+    out = out or (Path("misalignment") if only is None else only.misalignment)
     with Console(stderr=True).status("predicting") as status:  # shows nothing where stderr is no terminal
         found = study_misalignment(predictors, dataset, split, amounts, seed, status.update)
     write_misalignment_study(found, out)

@@ -4,6 +4,7 @@ import sys
 from typing import Literal
 
 from unpaired.commands.arguments import AlsoRuns, Images, OptionalText, Out, RunFolder, Trusted, list_failures
+from unpaired.runs.folder import UNCERTAINTY_TABLE
 
 
 def predict(
@@ -68,5 +69,5 @@ def predict(
     outcome = predict_files(ensemble, jobs, probabilities=probabilities, overwrite=overwrite, report=print)
     print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
     if ensemble.size > 1:
-        print(f"the cases to look at first: {jobs[0].output.parent / 'uncertainty.csv'}")
+        print(f"the cases to look at first: {jobs[0].output.parent / UNCERTAINTY_TABLE}")
     return list_failures(outcome.failures)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from unpaired.comparison.replicates import match_folds
 from unpaired.errors import InputError
+from unpaired.runs.folder import EVALUATION, PREDICTIONS
+from unpaired.scores.files import SCORES
 from unpaired.scores.freshness import require_fresh
 from unpaired.scores.places import predictions_folder
 from unpaired.scores.scores import OWN_TOLERANCE, Evaluation, Score
@@ -17,7 +19,7 @@ from unpaired.scores.tables import read_evaluation
 
 SHOWN = 6
 """So many names are written out in a message; the rest is counted."""
-GENERIC_NAMES = ("evaluation", "predictions", "scores")
+GENERIC_NAMES = (EVALUATION, PREDICTIONS, "scores")
 
 
 @dataclass(frozen=True)
@@ -76,18 +78,18 @@ def parse_contender(text: str) -> tuple[str, tuple[Path, ...]]:
 
 def folder_of(place: Path) -> Path:
     """The folder, as a rule of a run, that a path given to `read_contender` belongs to."""
-    folder = place.parent if place.name == "scores.json" else place
-    whole = folder.name not in GENERIC_NAMES or (folder / "evaluation").is_dir()
+    folder = place.parent if place.name == SCORES else place
+    whole = folder.name not in GENERIC_NAMES or (folder / EVALUATION).is_dir()
     return folder if whole else folder.parent
 
 
 def predictions_of(place: Path) -> Path:
     """The folder of label maps that belongs to a path given to `read_contender`, whether it exists or not."""
     folder = folder_of(place)
-    if (folder / "predictions").is_dir():
-        return folder / "predictions"
+    if (folder / PREDICTIONS).is_dir():
+        return folder / PREDICTIONS
     scored = predictions_folder(folder)
-    return scored if (folder / "scores.json").is_file() and scored.is_dir() else place
+    return scored if (folder / SCORES).is_file() and scored.is_dir() else place
 
 
 def require_comparable(
@@ -134,11 +136,11 @@ def _with_runs(method: Contender, kept: Mapping[tuple[str, int], Evaluation]) ->
 
 
 def _evaluation(path: Path, score: Callable[[Path], Evaluation] | None) -> Evaluation:
-    named = path.name == "scores.json" and path.is_file()
-    for folder in (path.parent,) if named else (path / "evaluation", path):
-        if (folder / "scores.json").is_file():
+    named = path.name == SCORES and path.is_file()
+    for folder in (path.parent,) if named else (path / EVALUATION, path):
+        if (folder / SCORES).is_file():
             evaluation = read_evaluation(folder)
-            require_fresh(evaluation, folder / "scores.json", predictions_of(path))
+            require_fresh(evaluation, folder / SCORES, predictions_of(path))
             return evaluation
     if not path.is_dir():
         raise InputError(f"expected a run folder, scores or a folder of predictions, found no folder at {path}")
@@ -151,7 +153,7 @@ def _evaluation(path: Path, score: Callable[[Path], Evaluation] | None) -> Evalu
 
 
 def _name_of(path: Path) -> str:
-    folder = path.resolve().parent if path.name == "scores.json" else path.resolve()
+    folder = path.resolve().parent if path.name == SCORES else path.resolve()
     if folder.name not in GENERIC_NAMES:
         folder = predictions_folder(folder)
     return folder.parent.name if folder.name in GENERIC_NAMES and folder.parent.name else folder.name

@@ -9,6 +9,7 @@ from typing import Any
 from unpaired.comparison.contenders import folder_of, parse_contender
 from unpaired.errors import InputError
 from unpaired.files import read_json
+from unpaired.runs.folder import RunFolder
 
 OF_A_RUN = ("seed", "init_from")
 """The recipe's fields in which the runs of one method may differ."""
@@ -99,16 +100,15 @@ def read_trained_run(place: Path) -> TrainedRun | None:
 
     Raises InputError for a damaged file of the run.
     """
-    folder = folder_of(place)
-    if not (folder / "recipe.json").is_file():
+    run = RunFolder(folder_of(place))
+    if not run.recipe_file.is_file():
         return None
     advice = "restore the file, or name the method yourself: NAME=PATH"
-    recipe = read_json(folder / "recipe.json", advice)
+    recipe = read_json(run.recipe_file, advice)
     if not isinstance(recipe, dict):
-        raise InputError(f"{folder / 'recipe.json'} holds no recipe; {advice}")
+        raise InputError(f"{run.recipe_file} holds no recipe; {advice}")
     split, dataset = (
-        read_json(folder / name, advice) if (folder / name).is_file() else None
-        for name in ("split.json", "dataset.json")
+        read_json(file, advice) if file.is_file() else None for file in (run.split_file, run.dataset_file)
     )
     return TrainedRun(place, recipe, split, _training(split, dataset))
 

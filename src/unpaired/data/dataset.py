@@ -7,6 +7,8 @@ from pathlib import Path
 
 from unpaired.errors import InputError, nearest
 
+MANIFEST = "dataset.json"
+"""What a manifest in a folder of its own is called."""
 SPLITS = ("train", "validation", "test")
 UNLABELED = "unlabeled"
 """In a split file, beside the sides: the training cases whose labels must not be read."""

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from unpaired.data.dataset import CASE_FIELDS, NORMALIZATIONS, SPLITS, CaseEntry, Dataset, Modality
+from unpaired.data.dataset import CASE_FIELDS, MANIFEST, NORMALIZATIONS, SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.importers.table import table_document
 from unpaired.errors import InputError, known, nearest, require_name
 from unpaired.files import read_json, write_text
@@ -23,7 +23,7 @@ def is_manifest(path: str | Path) -> bool:
     Every command decides by this alone. A name says it, so that a missing manifest is missed as one by `read_dataset`.
     """
     path = Path(path)
-    return path.suffix.lower() in MANIFESTS or (path / "dataset.json").is_file()
+    return path.suffix.lower() in MANIFESTS or (path / MANIFEST).is_file()
 
 
 def manifest_files(path: str | Path) -> tuple[Path, ...]:
@@ -34,7 +34,7 @@ def manifest_files(path: str | Path) -> tuple[Path, ...]:
     path = Path(path).resolve()
     if path.suffix.lower() in TABLES:
         return path, path.with_suffix(".json")
-    return (path,) if path.suffix.lower() in MANIFESTS else (path, path / "dataset.json")
+    return (path,) if path.suffix.lower() in MANIFESTS else (path, path / MANIFEST)
 
 
 def read_dataset(path: str | Path) -> Dataset:
@@ -45,7 +45,7 @@ def read_dataset(path: str | Path) -> Dataset:
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "dataset.json"
+        path = path / MANIFEST
     if not path.is_file():
         raise InputError(
             f"expected a dataset manifest (dataset.json) or a table (.csv, .tsv), found no file at {path}; "
@@ -95,7 +95,7 @@ def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     """Write the manifest to `path` (a file, or a folder that gets dataset.json), paths relative to it, atomically."""
     path = Path(path)
     if path.suffix != ".json":
-        path = path / "dataset.json"
+        path = path / MANIFEST
     write_text(path, json.dumps(dataset_to_json(dataset, path.parent), indent=1) + "\n")
     return path
 

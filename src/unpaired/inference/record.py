@@ -10,13 +10,17 @@ from typing import Any
 from unpaired.data.images import image_suffix
 from unpaired.data.prediction_record import SUFFIX, Record, Source, read_record
 from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.runs.folder import probabilities_of
 from unpaired.scores.trust.uncertainty import CaseUncertainty, uncertainty_from_json, uncertainty_to_json
 
 
 def probabilities_path(label_map: Path) -> Path:
     """The place of a label map's class probabilities: a folder of their own, label maps stay among themselves."""
-    name = label_map.name[: -len(image_suffix(label_map) or "")]
-    return label_map.parent / "probabilities" / f"{name}.nii.gz"
+    return probabilities_of(label_map.parent, _case_of(label_map))
+
+
+def _case_of(label_map: Path) -> str:
+    return label_map.name[: -len(image_suffix(label_map) or "")]
 
 
 def settings_of(ensemble: Ensemble, modality: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from unpaired.data.dataset import SPLITS, CaseEntry, Dataset, Modality
+from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.data.manifest import write_dataset
 from unpaired.data.parallel import for_each
@@ -62,7 +62,7 @@ def write_phantom(
         _check(modality, "modality", list(LABEL_VALUES[anatomy]))
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(f"phantom: modalities must be named once each, at least one; got {list(chosen)}")
-    if (folder / "dataset.json").exists():
+    if (folder / MANIFEST).exists():
         raise InputError(f"{folder} holds a dataset already (dataset.json); use it, delete it, or name another folder")
     per_modality = sum(preset.patients.values())
     scans = [

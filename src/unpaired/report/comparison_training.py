@@ -10,9 +10,10 @@ from unpaired.errors import InputError
 from unpaired.figures.curves import Curve, Points, curves_of, draw_curve
 from unpaired.report.pictures import Picture, themed
 from unpaired.runs.facts import RunFacts, read_run_facts
+from unpaired.runs.folder import LOG, RECIPE, VALIDATION
 
-RUN_FILES = ("recipe.json", "log.csv", "validation.csv")
-LOSS, VALIDATION = "loss", "validation Dice"
+RUN_FILES = (RECIPE, LOG, VALIDATION)
+LOSS, VALIDATION_DICE = "loss", "validation Dice"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _facts(folder: Path | None) -> RunFacts | str:
 def _missing(facts: RunFacts) -> Iterator[str]:
     """What is wrong with the two files that hold the curves."""
     for note in facts.notes:
-        if note.startswith(("log.csv", "validation.csv")):
+        if note.startswith((LOG, VALIDATION)):
             yield note
 
 
@@ -79,9 +80,9 @@ def _lines(facts: RunFacts) -> Iterator[tuple[str, Points]]:
     for curve in curves_of(facts.log, facts.validation):
         if curve.title == LOSS:
             yield LOSS, curve.lines[""]
-        elif curve.title == VALIDATION:
+        elif curve.title == VALIDATION_DICE:
             for modality, points in curve.lines.items():
-                yield f"{VALIDATION}, {modality}", points
+                yield f"{VALIDATION_DICE}, {modality}", points
 
 
 def _picture(curve: Curve, names: list[str]) -> Picture:

@@ -14,6 +14,7 @@ from unpaired.figures.style import DARK, LIGHT, Theme, png, svg, webp_of
 from unpaired.files import write_bytes, write_text
 from unpaired.report.pictures import Picture, data_uri
 from unpaired.report.template import render
+from unpaired.runs.folder import FEATURES_PAGE
 from unpaired.studies.affinities.figure import AffinityView, affinities_alt, draw_affinities
 from unpaired.studies.affinities.scores import disagreement_table, disagreements
 from unpaired.studies.attention.figure import (
@@ -37,7 +38,6 @@ from unpaired.studies.localization.tables import (
 )
 from unpaired.tables import DASH, Table, csv_text
 
-PAGE = "features.html"
 PLOTTED = ("best", "shared")
 DPI = 140
 
@@ -115,8 +115,8 @@ def write_features(
         ],
         files=[*files, *keep.written],
     )
-    write_text(out / PAGE, page)
-    return out / PAGE
+    write_text(out / FEATURES_PAGE, page)
+    return out / FEATURES_PAGE
 
 
 def _affinity_table(affinities: Sequence[AffinityView], keep: "_Keeper") -> Table | None:

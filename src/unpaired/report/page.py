@@ -17,6 +17,8 @@ from unpaired.report.template import render
 from unpaired.report.trust import trust_view
 from unpaired.report.viewer import VIEWER_MB, build_viewer
 from unpaired.runs.facts import read_run_facts
+from unpaired.runs.folder import FEATURES_PAGE, RunFolder
+from unpaired.scores.files import CASE_TABLE, SCORES
 from unpaired.scores.freshness import unchecked
 from unpaired.scores.places import evaluation_folder
 from unpaired.scores.scores import Evaluation
@@ -128,24 +130,24 @@ def _split_rows(dataset: Dataset) -> Iterator[SplitRow]:
 
 def _files(run_folder: Path, predictions: Path, out: Path) -> Iterator[tuple[str, str]]:
     """(what, path relative to the page) of what lies around the run, so that the page's links work from its place."""
+    run = RunFolder(run_folder)
+    evaluation = evaluation_folder(predictions)
     known = {
-        "weights_best.safetensors": "best weights",
-        "weights_last.safetensors": "last weights",
-        "recipe.json": "recipe",
-        "split.json": "split",
-        "log.csv": "training log",
-        "validation.csv": "validation scores",
-        "features/features.html": "what the network learned",
+        run.weights("best"): "best weights",
+        run.weights("last"): "last weights",
+        run.recipe_file: "recipe",
+        run.split_file: "split",
+        run.log_file: "training log",
+        run.validation_file: "validation scores",
+        run.features / FEATURES_PAGE: "what the network learned",
+        evaluation / CASE_TABLE: "scores per case and class",
+        evaluation / SCORES: "scores with definitions and means",
     }
-    scores = {"scores.csv": "scores per case and class", "scores.json": "scores with definitions and means"}
     yield "run folder", _relative(run_folder, out)
     yield "predictions", _relative(predictions, out)
-    for name, what in known.items():
-        if (run_folder / name).is_file():
-            yield what, _relative(run_folder / name, out)
-    for name, what in scores.items():
-        if (evaluation_folder(predictions) / name).is_file():
-            yield what, _relative(evaluation_folder(predictions) / name, out)
+    for file, what in known.items():
+        if file.is_file():
+            yield what, _relative(file, out)
 
 
 def _relative(path: Path, out: Path) -> str:

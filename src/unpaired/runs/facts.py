@@ -7,6 +7,7 @@ from typing import Any
 
 from unpaired.errors import InputError
 from unpaired.files import read_json
+from unpaired.runs.folder import RunFolder
 
 Rows = list[dict[str, str]]
 
@@ -48,8 +49,11 @@ def read_run_facts(folder: Path) -> RunFacts:
     if not folder.is_dir():
         raise InputError(f"expected a run folder (written by `unpaired train`), found none at {folder}")
     notes: list[str] = []
-    recipe, split, versions = (_read_object(folder / f"{name}.json", notes) for name in ("recipe", "split", "versions"))
-    log, validation = (_read_rows(folder / f"{name}.csv", notes) for name in ("log", "validation"))
+    run = RunFolder(folder)
+    recipe, split, versions = (
+        _read_object(file, notes) for file in (run.recipe_file, run.split_file, run.versions_file)
+    )
+    log, validation = (_read_rows(file, notes) for file in (run.log_file, run.validation_file))
     return RunFacts(folder, recipe, split, versions, log, validation, notes)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.errors import InputError
+from unpaired.runs.difference import first_difference
 
 
 def require_same_data(folder: Path, stored: Dataset, given: Dataset) -> None:
@@ -23,17 +24,6 @@ def require_same_data(folder: Path, stored: Dataset, given: Dataset) -> None:
             f"{folder} is a run of other data ({difference}): a corrected manifest needs a new folder, and the old one "
             "goes on with the manifest that it began with"
         )
-
-
-def first_difference(stored: Any, wanted: Any, where: str) -> str | None:
-    """The first place in which two JSON documents differ, in words; None if they don't."""
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        for key in sorted(set(stored) | set(wanted), key=lambda key: (key != "type", key)):  # another class says most
-            difference = first_difference(stored.get(key), wanted.get(key), f"{where}.{key}")
-            if difference:
-                return difference
-        return None
-    return None if stored == wanted else f"{where} is {stored!r} there and {wanted!r} here"
 
 
 def _document(dataset: Dataset) -> dict[str, Any]:

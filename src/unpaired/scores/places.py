@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from unpaired.errors import InputError
+from unpaired.runs.folder import EVALUATION, PREDICTIONS
 from unpaired.scores.freshness import stale_predictions
 from unpaired.scores.tables import read_evaluation
-
-PREDICTIONS = "predictions"
-EVALUATION = "evaluation"
 
 
 def evaluation_folder(predictions: Path) -> Path:

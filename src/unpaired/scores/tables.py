@@ -11,6 +11,7 @@ from typing import Any
 
 from unpaired.errors import InputError
 from unpaired.files import read_json, write_text
+from unpaired.scores.files import CASE_TABLE, PATIENT_TABLE, SCORES
 from unpaired.scores.presets import PRESETS
 from unpaired.scores.scores import (
     POLICIES,
@@ -114,12 +115,12 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
     `scores.json` (all there is) into `folder`; returns it."""
     more = [name for name in evaluation.score_names if ":" in name or "@" in name]
     rows = [{**{key: getattr(row, key) for key in SCORE_FIELDS}, **row.nsd, **row.presets} for row in evaluation.scores]
-    write_text(folder / "scores.csv", csv_records(rows, [*SCORE_FIELDS, *more]))
+    write_text(folder / CASE_TABLE, csv_records(rows, [*SCORE_FIELDS, *more]))
     counts = ("n", "n_scored", "n_missed", "n_false_positive")
     names = ["patient", "modality", *evaluation.score_names, *counts]
     units = [{**asdict(unit), **unit.means} for unit in unit_rows(evaluation, "patient")]
-    write_text(folder / "patients.csv", csv_records(units, names))
-    write_text(folder / "scores.json", json.dumps(evaluation_to_json(evaluation), indent=1) + "\n")
+    write_text(folder / PATIENT_TABLE, csv_records(units, names))
+    write_text(folder / SCORES, json.dumps(evaluation_to_json(evaluation), indent=1) + "\n")
     return folder
 
 
@@ -147,7 +148,7 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
 def read_evaluation(folder: Path) -> Evaluation:
     """Read back what `write_evaluation` wrote. Raises InputError if it isn't there, isn't whole, or is of an older
     version (the scores have to be made again: files of schema 1 lack IoU, NSD and volume differences)."""
-    path = folder / "scores.json"
+    path = folder / SCORES
     if not path.is_file():
         raise InputError(f"expected scores at {path}, found no file; write them with `unpaired evaluate`")
     document = read_json(path, "run `unpaired evaluate` again")

@@ -11,6 +11,7 @@ from unpaired.errors import InputError
 from unpaired.inference.predict import with_sides_of
 from unpaired.networks.network import Network
 from unpaired.recipe import build_method
+from unpaired.runs.folder import is_run
 from unpaired.runs.run import Run
 from unpaired.studies.localization.feature_maps import require_layers
 
@@ -55,7 +56,7 @@ def read_members(texts: Sequence[str], trust: Trust = ()) -> list[Member]:
             raise InputError(f"{name}: expected one run, got {1 + len(more)}; name each seed's run apart: NAME=PATH")
         if not path.is_dir():
             raise InputError(f"expected a run folder or a folder of predictions, found none at {path}")
-        run = Run.open(path, trust) if (path / "recipe.json").is_file() else None
+        run = Run.open(path, trust) if is_run(path) else None
         members.append(Member(name, run, predictions_of(path)))
     names = [member.name for member in members]
     for name in names:

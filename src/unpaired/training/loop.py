@@ -25,6 +25,7 @@ from unpaired.files import clear_leftovers
 from unpaired.inference.pages import keep_pages
 from unpaired.methods.method import Method, Objective
 from unpaired.recipe import Recipe, build_method
+from unpaired.runs.folder import PREPARED
 from unpaired.runs.lock import only_one
 from unpaired.runs.run import Run
 from unpaired.training.batches import batch_errors_in_one_line, batches_from, images_over_the_run, unpaired_steps
@@ -85,7 +86,7 @@ def train(
     by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))
     run = Run.open(folder, code_of(recipe))
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
-    cache = Path(cache or run.folder.parent / "prepared")
+    cache = Path(cache or run.folder.parent / PREPARED)
     if fabric.device.type == "cpu":
         keep_pages()
     with ExitStack() as stack:

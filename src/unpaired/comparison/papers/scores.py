@@ -7,6 +7,7 @@ from pathlib import Path
 from unpaired.comparison.contenders import Contender, folder_of, predictions_of
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
+from unpaired.runs.folder import RunFolder
 from unpaired.scores.evaluate import evaluate_dataset
 from unpaired.scores.scores import Evaluation
 from unpaired.scores.scoring import Scoring
@@ -43,7 +44,7 @@ def _scored(
     if not lacking:
         return run
     folder = None if place is None else folder_of(place)
-    if place is None or folder is None or not (folder / "dataset.json").is_file():
+    if place is None or folder is None or not RunFolder(folder).dataset_file.is_file():
         raise InputError(
             f"{place or method} has scores without the columns of preset {lacking[0]}, and no manifest to score it "
             f"anew; use `unpaired evaluate PREDICTIONS REFERENCE --preset {' '.join(presets)}`"

@@ -15,6 +15,8 @@ from unpaired.data.probability_maps import read_probabilities
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.files import read_json, write_text
+from unpaired.runs.folder import PROBABILITIES, probabilities_of
+from unpaired.scores.files import CALIBRATION
 from unpaired.scores.label_values import translate
 from unpaired.scores.pairs import require_one_grid
 from unpaired.scores.scores import Failure
@@ -32,8 +34,6 @@ from unpaired.scores.trust.calibration import (
 from unpaired.tables import Table
 
 SCHEMA = 1
-FOLDER = "probabilities"
-FILE = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def calibrate_dataset(
     Probability maps lie on the reference's own grid, one class after the other as in the dataset. A missing,
     unreadable or unfitting file is a `Failure` of its case. Raises InputError if there is nothing to judge.
     """
-    folder = predictions / FOLDER
+    folder = predictions / PROBABILITIES
     if not folder.is_dir():
         raise InputError(f"expected class probabilities, found no {folder}; run `unpaired predict --probabilities`")
     entries = dataset.of(split=split, labeled=True)
@@ -104,7 +104,7 @@ def calibrate_dataset(
 
 def _calibrate(dataset: Dataset, case: CaseEntry, predictions: Path, margin_mm: float) -> CaseCalibration:
     assert case.label is not None  # `labeled=True` in the caller
-    path = predictions / FOLDER / f"{case.id}.nii.gz"
+    path = probabilities_of(predictions, case.id)
     found = read_probabilities(path)
     _require_classes(dataset, case, predictions, found.classes, path)
     reference = read_label_map(case.label)
@@ -144,13 +144,13 @@ def write_calibration(calibration: Calibration, folder: Path) -> Path:
         "case_ece": calibration.case_ece,
         "failures": [asdict(failure) for failure in calibration.failures],
     }
-    write_text(folder / FILE, json.dumps(document, indent=1) + "\n")
-    return folder / FILE
+    write_text(folder / CALIBRATION, json.dumps(document, indent=1) + "\n")
+    return folder / CALIBRATION
 
 
 def read_calibration(folder: Path) -> Calibration:
     """Read back what `write_calibration` wrote. Raises InputError if it isn't there or isn't whole."""
-    path = folder / FILE
+    path = folder / CALIBRATION
     if not path.is_file():
         raise InputError(f"found no {path}; predict with --probabilities, then run `unpaired evaluate`")
     document = read_json(path, "run `unpaired evaluate` again")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
+from unpaired.runs.folder import PROBABILITIES, UNCERTAINTY
+from unpaired.scores.files import CALIBRATION, UNCERTAINTY_CHECK
 from unpaired.scores.scores import Evaluation
-from unpaired.scores.trust import calibration_files, uncertainty, uncertainty_check
 from unpaired.scores.trust.calibration_files import Calibration, calibrate_dataset, read_calibration, write_calibration
 from unpaired.scores.trust.uncertainty import CaseUncertainty, read_uncertainty
 from unpaired.scores.trust.uncertainty_check import UncertaintyCheck, check_uncertainty, read_check, write_check
@@ -35,26 +36,26 @@ def evaluate_trust(
     """
     calibration = check = None
     cases: tuple[CaseUncertainty, ...] = ()
-    if dataset is not None and (predictions / calibration_files.FOLDER).is_dir():
+    if dataset is not None and (predictions / PROBABILITIES).is_dir():
         calibration = calibrate_dataset(dataset, predictions, split, workers=workers)
         write_calibration(calibration, out)
     else:
-        (out / calibration_files.FILE).unlink(missing_ok=True)
-    if (predictions / uncertainty.FILE).is_file():
+        (out / CALIBRATION).unlink(missing_ok=True)
+    if (predictions / UNCERTAINTY).is_file():
         cases = tuple(read_uncertainty(predictions))
     if {case.case for case in cases} & {score.case for score in evaluation.scores if score.dice is not None}:
         check = check_uncertainty(cases, evaluation)
         write_check(check, out)
     else:
-        (out / uncertainty_check.FILE).unlink(missing_ok=True)
+        (out / UNCERTAINTY_CHECK).unlink(missing_ok=True)
     return Trust(calibration, check, cases)
 
 
 def read_trust(predictions: Path, evaluation_folder: Path) -> Trust:
     """What was found before: from the predictions' folder and the evaluation's, as far as it is there."""
-    calibrated = (evaluation_folder / calibration_files.FILE).is_file()
-    checked = (evaluation_folder / uncertainty_check.FILE).is_file()
-    measured = (predictions / uncertainty.FILE).is_file()
+    calibrated = (evaluation_folder / CALIBRATION).is_file()
+    checked = (evaluation_folder / UNCERTAINTY_CHECK).is_file()
+    measured = (predictions / UNCERTAINTY).is_file()
     return Trust(
         read_calibration(evaluation_folder) if calibrated else None,
         read_check(evaluation_folder) if checked else None,

@@ -17,11 +17,11 @@ import numpy as np
 
 from unpaired.errors import InputError
 from unpaired.files import read_json, write_text
+from unpaired.runs.folder import UNCERTAINTY, UNCERTAINTY_TABLE
 from unpaired.scores.overlap import dice
 from unpaired.tables import csv_records
 
 SCHEMA = 1
-FILE = "uncertainty.json"
 DEFINITIONS = (
     "agreement: mean Dice over all pairs of members, the single predictions that were averaged (pairs in which neither "
     "finds the class are left out); low_ml, high_ml: the smallest and the largest volume among the members and the "
@@ -119,18 +119,18 @@ def write_uncertainty(cases: Iterable[CaseUncertainty], folder: Path) -> None:
     """Write uncertainty.csv (a row per case and class) and uncertainty.json, the case to look at first on top."""
     ordered = least_agreed_first(cases)
     rows = (asdict(row) for case in ordered for row in case.classes)
-    write_text(folder / "uncertainty.csv", csv_records(rows, COLUMNS))
+    write_text(folder / UNCERTAINTY_TABLE, csv_records(rows, COLUMNS))
     document = {
         "schema": SCHEMA,
         "definitions": DEFINITIONS,
         "cases": [uncertainty_to_json(case) for case in ordered],
     }
-    write_text(folder / FILE, json.dumps(document, indent=1) + "\n")
+    write_text(folder / UNCERTAINTY, json.dumps(document, indent=1) + "\n")
 
 
 def read_uncertainty(folder: Path) -> list[CaseUncertainty]:
     """Read back what `write_uncertainty` wrote. Raises InputError if it isn't there or isn't whole."""
-    path = folder / FILE
+    path = folder / UNCERTAINTY
     if not path.is_file():
         raise InputError(f"found no {path}; write it with `unpaired predict --mirror` or `--also`")
     document = read_json(path, "predict again")

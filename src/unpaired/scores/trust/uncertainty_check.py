@@ -12,12 +12,12 @@ from statistics import fmean
 
 from unpaired.errors import InputError
 from unpaired.files import read_json, write_text
+from unpaired.scores.files import UNCERTAINTY_CHECK
 from unpaired.scores.scores import Evaluation, Score
 from unpaired.scores.trust.uncertainty import CaseUncertainty, ClassUncertainty
 from unpaired.statistics import FEWEST, spearman, spearman_interval
 
 SCHEMA = 1
-FILE = "uncertainty_check.json"
 ALL_CLASSES = "mean"
 RESAMPLES = 2000
 DEFINITIONS = (
@@ -143,13 +143,13 @@ def sentences(check: UncertaintyCheck) -> list[str]:
 def write_check(check: UncertaintyCheck, folder: Path) -> Path:
     """Write uncertainty_check.json into `folder`; returns the file."""
     document = {"schema": SCHEMA, "definitions": DEFINITIONS, **asdict(check)}
-    write_text(folder / FILE, json.dumps(document, indent=1) + "\n")
-    return folder / FILE
+    write_text(folder / UNCERTAINTY_CHECK, json.dumps(document, indent=1) + "\n")
+    return folder / UNCERTAINTY_CHECK
 
 
 def read_check(folder: Path) -> UncertaintyCheck:
     """Read back what `write_check` wrote. Raises InputError if it isn't there or isn't whole."""
-    path = folder / FILE
+    path = folder / UNCERTAINTY_CHECK
     if not path.is_file():
         raise InputError(f"found no {path}; run `unpaired evaluate` on predictions made with --mirror or --also")
     document = read_json(path, "run `unpaired evaluate` again")

@@ -1,0 +1,57 @@
+"""The logs of a run, CSV files with a row per step: read, added to, cut back to the step that training goes on from."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unpaired.files import input_error_if_unwritable, write_text
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a log; empty if there are none yet."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to a log; the first rows decide the columns.
+
+    A log that another version began keeps its columns: what it didn't have is dropped, what is gone stays empty.
+    """
+    if not rows:
+        return
+    columns = _columns(path)
+    if columns:
+        rows = [{column: row.get(column, "") for column in columns} for row in rows]
+    with input_error_if_unwritable(path), path.open("a", newline="", encoding="utf-8") as file:
+        file.write(_csv_text(rows, header=not columns))
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Drop the rows of later steps, which a kill has lost, and a half written last row; without rows the file goes."""
+    rows = [row for row in read_rows(path) if None not in row.values() and int(row["step"]) <= step]
+    if rows:
+        write_text(path, _csv_text(rows, header=True))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _columns(path: Path) -> list[str]:
+    """The first line of a CSV file; empty if there is none."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), [])
+
+
+def _csv_text(rows: Sequence[Mapping[str, Any]], header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,10 @@
+"""What lies in the folder of an evaluation, by name: the one place that spells these names."""
+
+SCORES = "scores.json"
+"""Everything: definitions, means, every score, every failure."""
+CASE_TABLE = "scores.csv"
+"""A row per case and class."""
+PATIENT_TABLE = "patients.csv"
+"""A row per patient and modality."""
+CALIBRATION = "calibration.json"
+UNCERTAINTY_CHECK = "uncertainty_check.json"
