@@ -54,9 +54,9 @@ def test_it_adds_one_term_to_any_method(name: str) -> None:
     gradients = []
     for data in (batches(), labeled_only):
         torch.manual_seed(1)
-        found = torch.autograd.grad(both(data, 0.0).loss, [*network.parameters()], allow_unused=True)
-        gradients.append([torch.zeros(1) if gradient is None else gradient for gradient in found])
-    assert max((one - other).abs().max() for one, other in zip(*gradients, strict=True)) > 1e-3
+        drawn = torch.autograd.grad(both(data, 0.0).loss, [*network.parameters()], allow_unused=True)
+        gradients.append([torch.zeros(1) if gradient is None else gradient for gradient in drawn])
+    assert max((a - b).abs().max() for a, b in zip(*gradients, strict=True)) > 1e-3
 
 
 def test_the_network_is_stored_once_and_predicts_alone() -> None:

@@ -76,21 +76,21 @@ def test_a_fine_frame_interpolates_linearly_as_torch_does(dims: int) -> None:
     """Where cells are closer than voxels it is `grid_sample`, value and gradient."""
     torch.manual_seed(0)
     maps = torch.rand(2, 2, *(7, 9, 8)[:dims], dtype=torch.double, requires_grad=True)
-    found = moments(maps.detach().sum(1, keepdim=True).square())
+    whole = moments(maps.detach().sum(1, keepdim=True).square())
     cells, extent = 30, 1.5
-    ours, _ = in_frame(maps, cells, extent)
+    sampled, _ = in_frame(maps, cells, extent)
     sizes = torch.tensor(maps.shape[2:])
     places = torch.linspace(-extent, extent, cells, dtype=torch.double)
     grids = []
     for image in range(2):
-        lines = [found.centroid[image, 0, d] + places * found.spread[image, 0, d] for d in range(dims)]
+        lines = [whole.centroid[image, 0, d] + places * whole.spread[image, 0, d] for d in range(dims)]
         mesh = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1)
         grids.append(((2 * mesh + 1) / sizes - 1).flip(-1))
-    theirs = torch.nn.functional.grid_sample(maps, torch.stack(grids), align_corners=False, padding_mode="zeros")
-    torch.testing.assert_close(ours, theirs)
-    weights = torch.rand_like(theirs)
+    expected = torch.nn.functional.grid_sample(maps, torch.stack(grids), align_corners=False, padding_mode="zeros")
+    torch.testing.assert_close(sampled, expected)
+    weights = torch.rand_like(expected)
     torch.testing.assert_close(
-        *(torch.autograd.grad((x * weights).sum(), maps, retain_graph=True)[0] for x in (ours, theirs))
+        *(torch.autograd.grad((x * weights).sum(), maps, retain_graph=True)[0] for x in (sampled, expected))
     )
 
 
@@ -142,16 +142,16 @@ def test_nothing_predicted_is_finite(form: str, dims: int, dtype: torch.dtype) -
     absent[:, 1, 2:4, 2:5] = absent[:, 2, 4:, 2:5] = 400.0
     single[(slice(None), 3, *[1] * dims)] = 400.0
     config = AnatomyConfig(form, frame_size=6)  # type: ignore[arg-type]
-    for one in (empty, absent, single):
+    for first in (empty, absent, single):
         for other in (empty, absent, single):
-            pair = {"ct": one.clone().requires_grad_(), "mr": other.clone().requires_grad_()}
+            pair = {"ct": first.clone().requires_grad_(), "mr": other.clone().requires_grad_()}
             with torch.autocast("cpu", torch.bfloat16):
                 loss = anatomical_consistency(pair, config)
             assert loss.dtype == torch.float32
             assert math.isfinite(loss.item())
             loss.backward()
             assert all(z.grad is not None and torch.isfinite(z.grad).all() for z in pair.values())
-            if one is empty and other is empty:
+            if first is empty and other is empty:
                 assert loss.item() < 1e-6
 
 

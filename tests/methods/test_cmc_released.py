@@ -134,8 +134,8 @@ def test_rows_are_pieces_of_channels_as_released() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(2, 3, 2, 3, generator=generator) for _ in range(2))
     losses = []
-    for one, other in zip(a, b, strict=True):
-        flat = [*one.flatten().tolist()], [*other.flatten().tolist()]
+    for first, second in zip(a, b, strict=True):
+        flat = [*first.flatten().tolist()], [*second.flatten().tolist()]
         rows = [np.array(values[start : start + 3]) for values in flat for start in range(0, 18, 3)]
         rows = [row / np.sqrt((row**2).sum()) for row in rows]
         for j in range(12):

@@ -62,11 +62,11 @@ def test_channels_equal_the_loops_over_pairs(form: str, modalities: int) -> None
         for a, b in itertools.combinations(features, 2)
     ]
     values = list(features.values())
-    for ours, theirs in zip(
+    for got, wanted in zip(
         torch.autograd.grad(loss, values), torch.autograd.grad(torch.stack(of_pairs).mean(), values), strict=True
     ):
-        torch.testing.assert_close(ours, theirs)
-        assert ours.abs().max() > 1e-4
+        torch.testing.assert_close(got, wanted)
+        assert got.abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -83,9 +83,9 @@ def test_its_gradient_is_that_of_its_value(form: str) -> None:
 def test_unpaired_forms_need_no_places_and_no_equal_counts(form: str) -> None:
     features = some_features(2, images=(2, 3))
     shuffled = features["mr"].flatten(2)[..., torch.randperm(6)].unflatten(2, (3, 2))[[2, 0, 1]]
-    one = channel_consistency(features, form)  # type: ignore[arg-type]
-    two = channel_consistency({"ct": features["ct"], "mr": shuffled}, form)  # type: ignore[arg-type]
-    torch.testing.assert_close(one, two)
+    once = channel_consistency(features, form)  # type: ignore[arg-type]
+    twice = channel_consistency({"ct": features["ct"], "mr": shuffled}, form)  # type: ignore[arg-type]
+    torch.testing.assert_close(once, twice)
     same = {"ct": features["ct"], "mr": torch.cat([3 * features["ct"]] * 2)}
     assert channel_consistency(same, form).abs() < 1e-9  # type: ignore[arg-type]
     channels_swapped = {"ct": features["ct"], "mr": features["ct"].flip(1)}
@@ -162,10 +162,10 @@ def test_a_step_down_the_gradient_of_cac_brings_predictions_together() -> None:
 def test_channels_of_unlabeled_images_count_too() -> None:
     method, batches = built(), some_batches()
     others = {name: batch._replace(unlabeled=batch.unlabeled.flip(0) ** 3) for name, batch in batches.items()}
-    _, one = method(batches, 0.0)
-    _, two = method(others, 0.0)
-    assert one["csc"] != two["csc"]
-    assert one["ce/ct"] == two["ce/ct"]
+    _, first = method(batches, 0.0)
+    _, second = method(others, 0.0)
+    assert first["csc"] != second["csc"]
+    assert first["ce/ct"] == second["ce/ct"]
 
 
 def test_before_its_time_it_is_supervised_training_and_no_unlabeled_image_is_seen() -> None:

@@ -53,8 +53,8 @@ def test_the_objective_equals_the_loops(dims: int, labeled: bool) -> None:
     for images in passes:
         first, second = method.network(images), method.second.network(images)
         for name in images:
-            one, other = (of[name].logits.detach().numpy().astype(float) for of in (first, second))
-            both = loops.pseudo_supervision(one, other) + loops.pseudo_supervision(other, one)
+            z_first, z_second = (of[name].logits.detach().numpy().astype(float) for of in (first, second))
+            both = loops.pseudo_supervision(z_first, z_second) + loops.pseudo_supervision(z_second, z_first)
             expected[f"cross_pseudo/{name}"] = expected.get(f"cross_pseudo/{name}", 0.0) + both
     inner, second_loss = method.method(data, 0.2), method.second(data, 0.2).loss
     assert set(terms) == {*inner.terms, "second", *expected}
@@ -94,15 +94,17 @@ def test_the_second_network_is_a_second_draw_from_the_same_initialization() -> N
     torch.manual_seed(0)
     network = UNET.build(NAMES, 1, C, 2)
     copied = redrawn(network)
-    for (name, one), other in zip(network.named_parameters(), copied.parameters(), strict=True):
-        assert one is not other
-        assert torch.equal(one.flatten().sort().values, other.flatten().sort().values), "the same values, elsewhere"
-        constant = bool((one == one.flatten()[0]).all())
-        assert torch.equal(one, other) == constant, name
+    for (name, parameter), shuffled in zip(network.named_parameters(), copied.parameters(), strict=True):
+        assert parameter is not shuffled
+        assert torch.equal(parameter.flatten().sort().values, shuffled.flatten().sort().values), (
+            "the same values, elsewhere"
+        )
+        constant = bool((parameter == parameter.flatten()[0]).all())
+        assert torch.equal(parameter, shuffled) == constant, name
     torch.manual_seed(0)
     assert all(
-        torch.equal(one, again)
-        for one, again in zip(copied.parameters(), redrawn(UNET.build(NAMES, 1, C, 2)).parameters(), strict=True)
+        torch.equal(parameter, again)
+        for parameter, again in zip(copied.parameters(), redrawn(UNET.build(NAMES, 1, C, 2)).parameters(), strict=True)
     ), "the random state alone decides"
 
 
@@ -141,7 +143,7 @@ def test_without_unlabeled_images_it_is_the_method_itself() -> None:
 
 def test_methods_that_own_parts_own_them_twice() -> None:
     method = built(replace(CONFIG, method=SSCConfig(scales=("encoder2", "encoder1"))))
-    first, second = ({id(p) for p in one.parameters()} for one in (method.method, method.second))
+    first, second = ({id(p) for p in member.parameters()} for member in (method.method, method.second))
     assert not first & second
     assert len(first) == len(second)
 

@@ -47,12 +47,12 @@ def test_it_equals_the_loop_over_pairs_classes_and_voxels(
     logits, batches = example(count, size, absent)
     leaves = [z.requires_grad_() for z in logits.values()]
     config = replace(CONFIG, absent=handling, temperature=1.5)
-    ours = distillation_loss(logits, batches, config)
+    got = distillation_loss(logits, batches, config)
     examples = [(logits[name], batches[name].label_map) for name in logits]
     loops = distillation_loops.distillation_loss(examples, 1.5, handling)
-    assert ours > 0
-    assert ours.item() == pytest.approx(loops.item(), rel=1e-6)
-    torch.testing.assert_close(torch.autograd.grad(ours, leaves), torch.autograd.grad(loops, leaves))
+    assert got > 0
+    assert got.item() == pytest.approx(loops.item(), rel=1e-6)
+    torch.testing.assert_close(torch.autograd.grad(got, leaves), torch.autograd.grad(loops, leaves))
 
 
 def test_a_hand_computed_case() -> None:

@@ -171,8 +171,8 @@ def test_how_far_the_teacher_is_comes_back_with_its_state() -> None:
     other = built()
     other.load_state_dict(method.state_dict())
     assert other.steps == method.steps == 2
-    for one in (method, other):
-        one.after_step()
+    for trained in (method, other):
+        trained.after_step()
     assert all(torch.equal(a, b) for a, b in zip(method.teacher.parameters(), other.teacher.parameters(), strict=True))
 
 

@@ -140,7 +140,7 @@ def test_the_temperature_softens() -> None:
 def test_images_without_a_partner_take_no_part() -> None:
     attended, batches = matrices(("ct", "mr")), random_batches(("ct", "mr"), (2, 2))
     first = {name: [ScaleOutput(*(p if p is None else p[:1] for p in s)) for s in of] for name, of in attended.items()}
-    one = {name: Batch(b.images[:1], b.label_map[:1], b.label_sets) for name, b in batches.items()}
-    expected = image_consistency(first, one, PLAIN)
-    got = image_consistency(attended | {"mr": first["mr"]}, batches | {"mr": one["mr"]}, PLAIN)
+    single = {name: Batch(b.images[:1], b.label_map[:1], b.label_sets) for name, b in batches.items()}
+    expected = image_consistency(first, single, PLAIN)
+    got = image_consistency(attended | {"mr": first["mr"]}, batches | {"mr": single["mr"]}, PLAIN)
     torch.testing.assert_close(got, expected)

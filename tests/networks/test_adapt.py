@@ -61,7 +61,7 @@ def test_each_modality_runs_as_the_bare_network_with_its_own_norms(dims: int, no
     with torch.no_grad():
         for number, parameter in enumerate(network.parameters()):
             parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
-    ours = network(images(dims, *NAMES))
+    outputs = network(images(dims, *NAMES))
     for name in NAMES:
         bare = Plain(1, 3, dims, norm)
         weights = {
@@ -71,16 +71,16 @@ def test_each_modality_runs_as_the_bare_network_with_its_own_norms(dims: int, no
         }
         bare.load_state_dict(weights)
         theirs = bare(images(dims, *NAMES)[name])
-        torch.testing.assert_close(ours[name].logits, theirs)
-        torch.testing.assert_close(ours[name].features["encoder"], bare.encoder(images(dims, *NAMES)[name]))
-        assert list(ours[name].features) == ["encoder", "deeper.0"]
+        torch.testing.assert_close(outputs[name].logits, theirs)
+        torch.testing.assert_close(outputs[name].features["encoder"], bare.encoder(images(dims, *NAMES)[name]))
+        assert list(outputs[name].features) == ["encoder", "deeper.0"]
 
 
 def test_norms_are_split_once_and_everything_else_is_shared() -> None:
     network = config().build(NAMES, 1, 3, 2)
     splits = [module for module in network.modules() if isinstance(module, NormOfModality)]
     assert len(splits) == 2
-    assert not any(isinstance(inner, NormOfModality) for one in splits for inner in list(one.modules())[1:])
+    assert not any(isinstance(inner, NormOfModality) for split in splits for inner in list(split.modules())[1:])
     bare, norm_weights = Plain(1, 3, 2), 4 + 8
     count = sum(p.numel() for p in network.parameters())
     assert count == sum(p.numel() for p in bare.parameters()) + (len(NAMES) - 1) * 2 * norm_weights
@@ -101,9 +101,9 @@ def test_row_joint_shares_the_norms_and_mixes_the_batch() -> None:
     bare = Plain(1, 3, 2)
     bare.load_state_dict(network.network.state_dict())
     together = bare(torch.cat([given["ct"], given["mr"]]))
-    ours = network(given)
-    torch.testing.assert_close(torch.cat([ours["ct"].logits, ours["mr"].logits]), together)
-    assert ours["mr"].features["encoder"].shape == (2, 4, 8, 8)
+    outputs = network(given)
+    torch.testing.assert_close(torch.cat([outputs["ct"].logits, outputs["mr"].logits]), together)
+    assert outputs["mr"].features["encoder"].shape == (2, 4, 8, 8)
 
 
 def test_a_norm_without_weights_and_statistics_is_left_alone() -> None:
@@ -120,10 +120,10 @@ def test_it_finds_out_the_sizes_that_the_network_takes(dims: int) -> None:
 
 
 def test_it_survives_the_way_through_json() -> None:
-    one = config(arguments={"norm": "group", "width": 6}, size_multiples=(4, 4))
-    again = from_json(json.loads(json.dumps(to_json(one))), trust=[__name__])
-    assert again == one
-    assert hash(again) == hash(one)
+    stored = config(arguments={"norm": "group", "width": 6}, size_multiples=(4, 4))
+    again = from_json(json.loads(json.dumps(to_json(stored))), trust=[__name__])
+    assert again == stored
+    assert hash(again) == hash(stored)
     assert isinstance(again, NetworkConfig)
 
 
@@ -206,7 +206,7 @@ def test_one_module_under_several_names_stays_one(tmp_path: Path) -> None:
     inner = network.network
     assert inner.norm is inner.again is inner.all_modules[1] is splits.pop()
     outputs = network(images(2, *NAMES))
-    sum(one.logits.square().sum() for one in outputs.values()).backward()
+    sum(output.logits.square().sum() for output in outputs.values()).backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
 
     save_weights(network, tmp_path / "weights.safetensors")

@@ -44,8 +44,8 @@ def test_equals_the_released_code() -> None:
         outputs = network({"ct": ct, "mr": mr})
     logits = {name: output.logits for name, output in outputs.items()}
     features = {name: output.features["encoder4"] for name, output in outputs.items()}
-    for key, found in (("ct", logits["ct"]), ("mr", logits["mr"]), ("ct_features", features["ct"])):
-        mine = sample(found)
+    for key, tensor in (("ct", logits["ct"]), ("mr", logits["mr"]), ("ct_features", features["ct"])):
+        mine = sample(tensor)
         assert mine["shape"] == GOLDEN[key]["shape"]
         assert mine["mean_square"] == pytest.approx(GOLDEN[key]["mean_square"], rel=1e-4)
         assert mine["values"] == pytest.approx(GOLDEN[key]["values"], abs=1e-3)
@@ -112,11 +112,11 @@ def test_a_prediction_depends_on_the_partner_as_released() -> None:
     network = built()
     x = images("ct", "mr", "other")
     with torch.no_grad():
-        one, two = (network({"ct": x["ct"], "mr": x[name]})["ct"].logits for name in ("mr", "other"))
-        assert (one - two).abs().max() > 1e-4
+        with_mr, with_other = (network({"ct": x["ct"], "mr": x[name]})["ct"].logits for name in ("mr", "other"))
+        assert (with_mr - with_other).abs().max() > 1e-4
         alone = built(replace(TINY, fusion="alone"))
-        one, two = (alone({"ct": x["ct"], "mr": x[name]})["ct"].logits for name in ("mr", "other"))
-    assert torch.equal(one, two)
+        with_mr, with_other = (alone({"ct": x["ct"], "mr": x[name]})["ct"].logits for name in ("mr", "other"))
+    assert torch.equal(with_mr, with_other)
 
 
 def test_a_lone_modality_is_fused_with_itself() -> None:

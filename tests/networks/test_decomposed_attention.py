@@ -81,8 +81,8 @@ def test_one_window_by_loops(
     layer = attention((3, 3, 3) if reading == "released" else grid, window, reading)
     x = some_tokens(grid)
     with torch.no_grad():
-        found = layer(x)
-        for image, output in zip(x, found, strict=True):
+        outputs = layer(x)
+        for image, output in zip(x, outputs, strict=True):
             tokens = torch.zeros(*padded, CHANNELS, dtype=torch.double)
             tokens[tuple(slice(n) for n in grid)] = image
             real = set(itertools.product(*(range(n) for n in grid)))
@@ -95,7 +95,7 @@ def test_several_windows_by_loops(reading: str, padding_seen: bool) -> None:
     layer, grid, side = attention((2, 2, 2), 2, reading), (3, 2, 4), 2
     x = some_tokens(grid, batch=2)
     with torch.no_grad():
-        found = layer(x)
+        outputs = layer(x)
         for number, image in enumerate(x):
             tokens = torch.zeros(4, 2, 4, CHANNELS, dtype=torch.double)
             tokens[:3] = image
@@ -108,7 +108,7 @@ def test_several_windows_by_loops(reading: str, padding_seen: bool) -> None:
                 }
                 for place, expected in window_by_loops(layer, inside, real, padding_seen).items():
                     at = tuple(c + o for c, o in zip(corner, place, strict=True))
-                    torch.testing.assert_close(found[number][at], layer.proj(expected))
+                    torch.testing.assert_close(outputs[number][at], layer.proj(expected))
 
 
 def test_the_readings_differ_and_agree_without_tables() -> None:

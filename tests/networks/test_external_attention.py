@@ -38,12 +38,12 @@ def example(channels: int = C, grid: tuple[int, ...] = (2, 3), width: int = C) -
 
 def weights_of(attention: ExternalAttention, scale: int = 0) -> dict[str, Tensor]:
     names = {"query": "W_Q", "key": "W_K", "update.value": "W_V", "update.output": "W_O", "predict": "f_s"}
-    found = {
+    weights = {
         letter: attention.get_parameter(f"scales.{scale}.{name}.weight")
         for name, letter in names.items()
         if scale + 1 < len(attention.scales) or not name.startswith("update")
     }
-    return found | {"f_s": found["f_s"][0], "W_i": attention.get_parameter(f"scales.{scale}.filters.weight")}
+    return weights | {"f_s": weights["f_s"][0], "W_i": attention.get_parameter(f"scales.{scale}.filters.weight")}
 
 
 def options(config: EAMConfig) -> Mapping[str, str | bool]:

@@ -106,9 +106,9 @@ def test_another_partner_changes_it_only_where_paired() -> None:
 
 def test_the_order_of_modalities_is_no_matter() -> None:
     layer, x = fusion("paired"), some_maps(4)
-    _, one = layer(x, {"ct": 2, "mr": 2})
-    _, two = layer(torch.cat([x[2:], x[:2]]), {"mr": 2, "ct": 2})
-    torch.testing.assert_close(torch.cat([two[2:], two[:2]]), one)
+    _, in_order = layer(x, {"ct": 2, "mr": 2})
+    _, swapped = layer(torch.cat([x[2:], x[:2]]), {"mr": 2, "ct": 2})
+    torch.testing.assert_close(torch.cat([swapped[2:], swapped[:2]]), in_order)
 
 
 def test_every_weight_is_trained() -> None:

@@ -174,9 +174,9 @@ def test_the_skip_answers_what_the_deeper_map_asks() -> None:
     assert second.attention.kv is None
     assert second.attention.shifted
     up, skip = torch.randn(2, 1, 3, 4, 5, 16).unbind()
-    one = {"ct": 1}
-    middle = up + skip + block.attention(block.norm1(skip, one), block.norm1(up, one))
-    torch.testing.assert_close(block(up, one, None, skip), middle + block.mlp(block.norm2(middle, one)))
+    groups = {"ct": 1}
+    middle = up + skip + block.attention(block.norm1(skip, groups), block.norm1(up, groups))
+    torch.testing.assert_close(block(up, groups, None, skip), middle + block.mlp(block.norm2(middle, groups)))
 
 
 def test_drop_path_rises_again_in_the_decoder() -> None:

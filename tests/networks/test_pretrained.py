@@ -50,8 +50,7 @@ def swin() -> dict[str, Tensor]:
         for number in range(depth):
             block = f"layers.{stage}.blocks.{number}"
             if number % 2 == 1 and stage < 3:
-                side = 56 // 2**stage // WINDOW
-                state[f"{block}.attn_mask"] = torch.zeros(side**2, WINDOW**2, WINDOW**2)
+                state[f"{block}.attn_mask"] = torch.zeros((56 // 2**stage // WINDOW) ** 2, WINDOW**2, WINDOW**2)
             norm(f"{block}.norm1", channels)
             add(f"{block}.attn.relative_position_bias_table", (2 * WINDOW - 1) ** 2, heads)
             state[f"{block}.attn.relative_position_index"] = torch.zeros(WINDOW**2, WINDOW**2, dtype=torch.long)
@@ -89,7 +88,7 @@ def state_of(config: SwinUNetConfig | NNFormerConfig, checkpoint: Path, channels
 
 def test_swin_goes_into_encoder_and_decoder(checkpoint: Path) -> None:
     state, report = state_of(SWIN_UNET, checkpoint)
-    ours, theirs = {plain_name(name): tensor for name, tensor in state.items()}, swin()
+    weights, released = {plain_name(name): tensor for name, tensor in state.items()}, swin()
     pairs = {
         "encoder.embedding.weight": "patch_embed.proj.weight",
         "encoder.embedding_norm.bias": "patch_embed.norm.bias",
@@ -103,7 +102,7 @@ def test_swin_goes_into_encoder_and_decoder(checkpoint: Path) -> None:
         "decoder.stages.1.blocks.1.attention.proj.weight": "layers.1.blocks.1.attn.proj.weight",
     }
     for name, source in pairs.items():
-        assert torch.equal(ours[name], theirs[source]), name
+        assert torch.equal(weights[name], released[source]), name
         assert report.loaded[next(key for key in state if plain_name(key) == name)] == source
     # Every block of both halves is filled, and nothing of the decoder's own.
     assert {name.split(".")[1] for name in report.fresh if name.startswith("decoder.")} == {
@@ -135,12 +134,12 @@ def test_what_stays_out_is_said(checkpoint: Path) -> None:
 
 
 def test_one_channel_is_the_image_three_times(checkpoint: Path) -> None:
-    (one, _), (three, _) = state_of(SWIN_UNET, checkpoint, channels=1), state_of(SWIN_UNET, checkpoint, channels=3)
+    (gray, _), (color, _) = state_of(SWIN_UNET, checkpoint, channels=1), state_of(SWIN_UNET, checkpoint, channels=3)
     x = torch.randn(1, 1, 8, 8)
     convolve = torch.nn.functional.conv2d
     torch.testing.assert_close(
-        convolve(x, one["encoder.embedding.weight"], stride=4),
-        convolve(x.expand(-1, 3, -1, -1), three["encoder.embedding.weight"], stride=4),
+        convolve(x, gray["encoder.embedding.weight"], stride=4),
+        convolve(x.expand(-1, 3, -1, -1), color["encoder.embedding.weight"], stride=4),
     )
     _, report = state_of(SWIN_UNET, checkpoint, channels=2)
     assert "encoder.embedding.weight" in report.fresh
@@ -220,19 +219,19 @@ def test_a_3d_table_with_a_square_number_of_offsets_stays_fresh(window: tuple[in
 
 def test_swin_into_nnformer(checkpoint: Path) -> None:
     state, report = state_of(NNFORMER, checkpoint, channels=1, dims=3)
-    ours, theirs = {plain_name(name): tensor for name, tensor in state.items()}, swin()
+    weights, released = {plain_name(name): tensor for name, tensor in state.items()}, swin()
     for stage in range(3):
         source = f"layers.{stage}.blocks"
         for half in ("encoder", "decoder"):
             block = f"{half}.stages.{stage}.blocks"
-            assert torch.equal(ours[f"{block}.1.attention.qkv.weight"], theirs[f"{source}.1.attn.qkv.weight"])
-            assert torch.equal(ours[f"{block}.0.mlp.fc1.weight"], theirs[f"{source}.0.mlp.fc1.weight"])
-            assert torch.equal(ours[f"{block}.0.norm1.bias"], theirs[f"{source}.0.norm1.bias"])
-    assert torch.equal(ours["encoder.norms.3.weight"], theirs["norm.weight"])
-    assert torch.equal(ours["encoder.embedding_norm.weight"], theirs["patch_embed.norm.weight"])
+            assert torch.equal(weights[f"{block}.1.attention.qkv.weight"], released[f"{source}.1.attn.qkv.weight"])
+            assert torch.equal(weights[f"{block}.0.mlp.fc1.weight"], released[f"{source}.0.mlp.fc1.weight"])
+            assert torch.equal(weights[f"{block}.0.norm1.bias"], released[f"{source}.0.norm1.bias"])
+    assert torch.equal(weights["encoder.norms.3.weight"], released["norm.weight"])
+    assert torch.equal(weights["encoder.embedding_norm.weight"], released["patch_embed.norm.weight"])
     fresh = {plain_name(name) for name in report.fresh}
     assert {name for name in fresh if name.endswith(("bias_table", ".attention.kv.weight"))} == {
-        name for name in ours if name.endswith(("bias_table", ".attention.kv.weight"))
+        name for name in weights if name.endswith(("bias_table", ".attention.kv.weight"))
     }
     assert {"encoder.downs.0.convolution.weight", "encoder.project1.convolution1.weight", "outputs.0.weight"} <= fresh
     assert "layers.0.downsample.reduction.weight" in report.skipped
@@ -240,8 +239,8 @@ def test_swin_into_nnformer(checkpoint: Path) -> None:
 
 def test_a_hash_that_is_another(checkpoint: Path) -> None:
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    tensors, found = read_checkpoint(checkpoint, digest.upper())
-    assert found == digest
+    tensors, read_digest = read_checkpoint(checkpoint, digest.upper())
+    assert read_digest == digest
     assert len(tensors) == len(swin())
     with pytest.raises(InputError, match=f"has SHA-256 {digest}, expected 00"):
         read_checkpoint(checkpoint, "00")

@@ -62,8 +62,8 @@ def test_cmc_trains_adapters_fusion_and_decoders_only() -> None:
         network = SAMMed3DConfig.cmc().build(NAMES, 1, 5, 3)
         decoder = sum(p.numel() for p in SAMMed3DConfig().build(["ct"], 1, 5, 3).decoder.parameters())
     adapters = 12 * (768 * 192 + 192 + 192 * 768 + 768 + 1)
-    three, one = 384 * 384 * 27 + 384, 384 * 384 + 384
-    trained = 2 * (adapters + three + 2 * one + decoder) + 2 * three + 2 * 384
+    kernel_3, kernel_1 = 384 * 384 * 27 + 384, 384 * 384 + 384
+    trained = 2 * (adapters + kernel_3 + 2 * kernel_1 + decoder) + 2 * kernel_3 + 2 * 384
     assert parameter_counts(network) == {"trained": trained, "frozen": 2 * 92_924_928}
 
 
@@ -171,7 +171,7 @@ def test_the_released_layout_goes_in_whole(checkpoint: Path) -> None:
     state = network.state_dict()
     for name in NAMES:
         own = f"encoder.by_modality.{name}"
-        for ours, source in {
+        for name_here, source in {
             "positions": "pos_embed",
             "embedding.weight": "patch_embed.proj.weight",
             "blocks.1.attention.relative_d": "blocks.1.attn.rel_pos_d",
@@ -180,7 +180,7 @@ def test_the_released_layout_goes_in_whole(checkpoint: Path) -> None:
             "blocks.2.mlp.fc2.weight": "blocks.2.mlp.lin2.weight",
             "neck.3.bias": "neck.3.bias",
         }.items():
-            assert torch.equal(state[f"{own}.{ours}"], theirs[f"image_encoder.{source}"]), ours
+            assert torch.equal(state[f"{own}.{name_here}"], theirs[f"image_encoder.{source}"]), name_here
 
 
 def test_wrapped_raw_and_bare_are_the_same(checkpoint: Path, tmp_path: Path) -> None:

@@ -136,10 +136,10 @@ def test_the_scale_multiplies_both_residuals() -> None:
     x, groups = torch.randn(3, 8, 8, 8), {"mr": 1, "ct": 2}
     y = block(x, groups, network.class_embeddings)
     for i, modality in enumerate(("mr", "ct", "ct")):
-        one = {modality: 1}
+        groups_of_image = {modality: 1}
         w1, w2 = (s.vector(network.class_embeddings, modality) for s in (block.scale1, block.scale2))
-        middle = x[i : i + 1] + w1 * block.attention(block.norm1(x[i : i + 1], one))
-        torch.testing.assert_close(y[i : i + 1], middle + w2 * block.mlp(block.norm2(middle, one)))
+        middle = x[i : i + 1] + w1 * block.attention(block.norm1(x[i : i + 1], groups_of_image))
+        torch.testing.assert_close(y[i : i + 1], middle + w2 * block.mlp(block.norm2(middle, groups_of_image)))
 
 
 def test_specific_encoders_share_the_decoder_only() -> None:
@@ -149,8 +149,8 @@ def test_specific_encoders_share_the_decoder_only() -> None:
     assert {name for name, _ in network.named_parameters()} - moved == {
         name for name, _ in network.named_parameters() if name.startswith("encoder.by_modality.mr.")
     }
-    ours, theirs = (network.encoder.by_modality[name].embedding.weight for name in NAMES)
-    assert not torch.equal(ours, theirs)
+    first, second = (network.encoder.by_modality[name].embedding.weight for name in NAMES)
+    assert not torch.equal(first, second)
 
 
 def test_windows_of_seven_run_where_they_do_not_fit() -> None:

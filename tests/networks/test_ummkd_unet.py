@@ -101,9 +101,9 @@ def test_every_parameter_is_trained(dims: int) -> None:
 
 
 def test_one_pass_over_all_equals_one_each() -> None:
-    one, other = small(concatenate=True), small(concatenate=False)
-    other.load_state_dict(one.state_dict())
-    together, apart = one(images()), other(images())
+    concatenated, separate = small(concatenate=True), small(concatenate=False)
+    separate.load_state_dict(concatenated.state_dict())
+    together, apart = concatenated(images()), separate(images())
     for name in NAMES:
         torch.testing.assert_close(together[name].logits, apart[name].logits)
         torch.testing.assert_close(together[name].features["encoder4"], apart[name].features["encoder4"])

@@ -58,9 +58,9 @@ def test_one_pass_over_all_equals_one_each() -> None:
     together, apart = (
         UNetConfig(4, 12, (1, 2, 1), norm="batch", concatenate=concatenate) for concatenate in (True, False)
     )
-    one, other = together.build(NAMES, 1, 3, 2), apart.build(NAMES, 1, 3, 2)
-    other.load_state_dict(one.state_dict())
-    a, b = one(images(2)), other(images(2))
+    concatenated, separate = together.build(NAMES, 1, 3, 2), apart.build(NAMES, 1, 3, 2)
+    separate.load_state_dict(concatenated.state_dict())
+    a, b = concatenated(images(2)), separate(images(2))
     for name in NAMES:
         torch.testing.assert_close(a[name].logits, b[name].logits)
         torch.testing.assert_close(a[name].features["encoder3"], b[name].features["encoder3"])
@@ -132,25 +132,24 @@ def test_it_equals_nnu_nets_on_equal_weights(dims: int, strides: tuple[tuple[int
         nonlin=nn.LeakyReLU,
         nonlin_kwargs={"inplace": True},
     )
-    ours = UNetConfig(4, 12, (1, 2, 1), strides).build(["ct"], 1, 3, dims)
-    encoder = theirs.encoder
-    pairs = [(ours.stem, encoder.stem.convs[0])]
-    for stage, other in zip(ours.encoder, encoder.stages, strict=True):
+    network = UNetConfig(4, 12, (1, 2, 1), strides).build(["ct"], 1, 3, dims)
+    encoder, decoder = theirs.encoder, theirs.decoder
+    pairs = [(network.stem, encoder.stem.convs[0])]
+    for stage, other in zip(network.encoder, encoder.stages, strict=True):
         for block, their_block in zip(stage.blocks, other.blocks, strict=True):
             pairs += [(block.first, their_block.conv1), (block.second, their_block.conv2)]
             if block.project is not None:
                 pairs.append((block.project, their_block.skip[-1]))
-    decoder = theirs.decoder
-    pairs += [(unit, stage.convs[0]) for unit, stage in zip(ours.decoder, reversed(decoder.stages), strict=True)]
+    pairs += [(unit, stage.convs[0]) for unit, stage in zip(network.decoder, reversed(decoder.stages), strict=True)]
     with torch.no_grad():
         for unit, their_unit in pairs:
             unit.convolution.load_state_dict(their_unit.conv.state_dict())
             unit.norm.by_modality["ct"].load_state_dict(their_unit.norm.state_dict())
-        for up, their_up in zip(ours.up, reversed(decoder.transpconvs), strict=True):
+        for up, their_up in zip(network.up, reversed(decoder.transpconvs), strict=True):
             up.load_state_dict(their_up.state_dict())
-        ours.output.load_state_dict(decoder.seg_layers[-1].state_dict())
+        network.output.load_state_dict(decoder.seg_layers[-1].state_dict())
         x = torch.randn(2, 1, *[16] * dims)
-        torch.testing.assert_close(ours({"ct": x})["ct"].logits, theirs(x), rtol=1e-5, atol=1e-5)
-    used = sum(p.numel() for p in ours.parameters())
+        torch.testing.assert_close(network({"ct": x})["ct"].logits, theirs(x), rtol=1e-5, atol=1e-5)
+    used = sum(p.numel() for p in network.parameters())
     deep_supervision = sum(p.numel() for layer in decoder.seg_layers[:-1] for p in layer.parameters())
     assert used == sum(p.numel() for p in theirs.parameters()) - deep_supervision

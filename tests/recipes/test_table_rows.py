@@ -29,12 +29,12 @@ TABLES: dict[str, list[Recipe]] = {
 ABLATIONS = sorted(name for name in all_recipes() if name.startswith("class_specific_affinity_ablations/"))
 
 
-def differences(one: Any, other: Any, name: str = "") -> list[str]:
+def differences(first: Any, second: Any, name: str = "") -> list[str]:
     """Dotted names of the fields in which two configs differ."""
-    if type(one) is not type(other) or not is_dataclass(one):
-        return [] if one == other else [name]
-    found = [differences(getattr(one, p.name), getattr(other, p.name), f"{name}.{p.name}") for p in fields(one)]
-    return [field for of_part in found for field in of_part]
+    if type(first) is not type(second) or not is_dataclass(first):
+        return [] if first == second else [name]
+    of_parts = [differences(getattr(first, p.name), getattr(second, p.name), f"{name}.{p.name}") for p in fields(first)]
+    return [field for of_part in of_parts for field in of_part]
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -73,8 +73,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(
     whole = train(
         replace(recipe, batch_size=2), phantom, tmp_path / "one", hardware=IN_PROCESS, cache=cache, show=False
     )
-    ddp, one = load_file(run / "weights_last.safetensors"), load_file(whole.weights("last"))
-    assert max((ddp[name] - one[name]).abs().max().item() for name in one) < 1e-6
+    ddp, single = load_file(run / "weights_last.safetensors"), load_file(whole.weights("last"))
+    assert max((ddp[name] - single[name]).abs().max().item() for name in single) < 1e-6
 
 
 def test_accumulated_batches_equal_one_larger_batch(phantom: Dataset, cache: Path, tmp_path: Path) -> None:

@@ -165,9 +165,9 @@ def test_teachers_and_second_networks_come_back_bit_equal_and_move_once_per_opti
         train(recipe, half, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
     resumed = train(recipe, half, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
     assert_same(straight, resumed)
-    ours, theirs = (run.load_whole_method().state_dict() for run in (straight, resumed))
-    assert set(ours) == set(theirs)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert ours["_extra_state"] == 3
-    assert not torch.equal(ours["method.method.network.output.weight"], ours["teacher.output.weight"])
+    weights, resumed_weights = (run.load_whole_method().state_dict() for run in (straight, resumed))
+    assert set(weights) == set(resumed_weights)
+    assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+    assert weights["_extra_state"] == 3
+    assert not torch.equal(weights["method.method.network.output.weight"], weights["teacher.output.weight"])
     assert set(load_file(straight.weights("last"))) == set(straight.load_method("last").network.state_dict())
