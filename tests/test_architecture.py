@@ -48,6 +48,7 @@ ALLOWED = {
     },
     "recipes": {"consent", "recipe", "data", "networks", "methods"},
     "runs": {
+        "tables",
         "configs",
         "consent",
         "recipe",

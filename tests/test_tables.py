@@ -22,6 +22,7 @@ from unpaired.tables import (
     csv_cell,
     csv_records,
     csv_text,
+    csv_value,
     latex_text,
     markdown_paragraph,
     markdown_text,
@@ -243,3 +244,9 @@ def test_records_have_the_columns_asked_for() -> None:
     assert Table(["run", "LV"], [["=x", TableCell("1.0", mark="*")]], groups=[("", 1), ("ct", 1)]).csv() == (
         "run,ct LV\n'=x,1.0*\n"
     )
+
+
+@pytest.mark.parametrize("text", ["=1+1", "-3.5", "'quoted", "'=1+1", "@x", "plain", "", "-x", "\tx", "'-3.5"])
+def test_a_cell_comes_back_as_it_was(text: str) -> None:
+    assert csv_value(csv_cell(text)) == text or text.startswith("'")
+    assert csv_cell(csv_value(csv_cell(text))) == csv_cell(text)

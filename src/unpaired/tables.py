@@ -243,6 +243,12 @@ def csv_cell(value: Any) -> Any:
     return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
+def csv_value(cell: Any) -> Any:
+    """What `csv_cell` made a cell from: text without the apostrophe that it put in front; all else as it is."""
+    marked = isinstance(cell, str) and cell.startswith("'") and csv_cell(cell[1:]) == cell
+    return cell[1:] if marked else cell
+
+
 def _cells(row: Sequence[str | TableCell]) -> list[TableCell]:
     return [cell if isinstance(cell, TableCell) else TableCell(cell) for cell in row]
 

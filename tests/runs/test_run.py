@@ -20,6 +20,7 @@ from unpaired.networks.weights import load_weights
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import csa
 from unpaired.runs import new_run
+from unpaired.runs.facts import read_run_facts
 from unpaired.runs.run import Run, training_modalities
 
 RECIPE = replace(csa(), network=FCNConfig(width=2, dropout=0.0), patch_size=(32, 32), steps=2)
@@ -312,3 +313,13 @@ def test_of_two_that_begin_at_once_the_second_finds_the_firsts_run(
     Run.create(tmp_path / "run", RECIPE, phantom, name="mine")
     assert "the other's" in (tmp_path / "run/README.txt").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_class_that_a_spreadsheet_would_run_is_written_as_text_and_read_as_it_is(run: Run) -> None:
+    rows = [{"step": 1, "class": "=1+1", "dice": -0.5}, {"step": 2, "class": "-tumor", "dice": 0.5}]
+    for row in rows:
+        run.append_rows("validation", [row])
+    assert "\n1,'=1+1,-0.5\n2,'-tumor,0.5\n" in (run.folder / "validation.csv").read_text(encoding="utf-8")
+    run.forget_rows_from(2)
+    assert [row["class"] for row in run.rows("validation")] == ["=1+1", "-tumor"]
+    assert [row["class"] for row in read_run_facts(run.folder).validation] == ["=1+1", "-tumor"]

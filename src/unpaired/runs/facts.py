@@ -8,6 +8,7 @@ from typing import Any
 from unpaired.errors import InputError
 from unpaired.files import read_json
 from unpaired.runs.folder import RunFolder
+from unpaired.tables import csv_value
 
 Rows = list[dict[str, str]]
 
@@ -78,7 +79,8 @@ def _read_rows(path: Path, notes: list[str]) -> Rows:
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, restkey="", restval=""))
+            read = csv.DictReader(file, restkey="", restval="")
+            rows = [{name: csv_value(cell) for name, cell in row.items()} for row in read]
     except (csv.Error, UnicodeDecodeError) as error:
         notes.append(f"{path.name} can't be read: {error}")
         return []

@@ -1,12 +1,12 @@
 """The logs of a run, CSV files with a row per step: read, added to, cut back to the step that training goes on from."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from unpaired.files import input_error_if_unwritable, write_text
+from unpaired.tables import csv_text, csv_value
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -14,7 +14,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return [{name: csv_value(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -45,13 +45,10 @@ def _columns(path: Path) -> list[str]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return next(csv.reader(file), [])
+        return [csv_value(cell) for cell in next(csv.reader(file), [])]
 
 
 def _csv_text(rows: Sequence[Mapping[str, Any]], header: bool) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    names = list(rows[0])
+    text = csv_text(names, ([row.get(name) for name in names] for row in rows))
+    return text if header else text.partition("\n")[2]  # names of columns are one line
