@@ -51,7 +51,7 @@ def predict(
     """
     from unpaired.data.manifest import is_manifest, read_dataset
     from unpaired.data.postprocess import parse_largest_component
-    from unpaired.inference.predict import plan, predict_files, seen_in_training, value_remarks, with_sides_of
+    from unpaired.inference.predict import plan, predict_files, remarks, seen_in_training, with_sides_of
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.runs.run import Run
 
@@ -61,7 +61,7 @@ def predict(
     postprocessing = None if largest_component is None else parse_largest_component(largest_component)
     runs = [trained, *(Run.open(other, trust) for other in also)]
     ensemble = Ensemble([Predictor(each, weights, device, postprocessing, mirror, mirror_anyway) for each in runs])
-    for remark in value_remarks(ensemble, jobs, dataset):
+    for remark in remarks(ensemble, jobs, dataset):
         print(f"note: {remark}", file=sys.stderr)
     for folder, names in seen_in_training(ensemble, jobs) if also else ():
         listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")

@@ -12,6 +12,7 @@ from unpaired.data.dataset import CaseEntry, Dataset, with_splits
 from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, read_image, write_image
 from unpaired.data.prediction_record import Source, read_record, write_record
 from unpaired.data.probability_maps import write_probabilities
+from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.files import clear_leftovers
@@ -172,6 +173,20 @@ def value_remarks(ensemble: Ensemble, jobs: Sequence[Job], dataset: Dataset | No
                     f"{modality}: predictions carry the run's label values ({listed}), not those of {dataset.name}, "
                     f"which differ for {', '.join(differing)}; evaluate reads each prediction's record"
                 )
+
+
+def remarks(ensemble: Ensemble, jobs: Sequence[Job], dataset: Dataset | None = None) -> Iterator[str]:
+    """What to know before these jobs are predicted, a line each: `value_remarks` and `mirror_remarks`."""
+    yield from value_remarks(ensemble, jobs, dataset)
+    yield from mirror_remarks(ensemble)
+
+
+def mirror_remarks(ensemble: Ensemble) -> Iterator[str]:
+    """A line for every run whose mirrored forms exchange the left and the right one of paired organs."""
+    for predictor in ensemble.predictors:
+        run = predictor.run
+        if said := mirror_warning(run.dataset.classes, run.recipe.preprocessing.plane, predictor.mirrored):
+            yield f"{run.folder}: {said}"
 
 
 def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path, list[str]]]:

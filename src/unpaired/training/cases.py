@@ -1,5 +1,6 @@
 """The cases that a run trains on and validates with, prepared once for all its processes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import Prepared, PreparedCase, prepare
+from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
@@ -34,6 +36,15 @@ def cases_to_prepare(recipe: Recipe, dataset: Dataset, modalities: tuple[str, ..
     return [case for case in cases if case.id in taken]
 
 
+def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
+    """What training should not do without a word."""
+    if said := left_out(run.dataset, modalities):
+        yield said
+    recipe = run.recipe
+    if said := mirror_warning(run.dataset.classes, recipe.preprocessing.plane, recipe.augmentation.mirror):
+        yield f"warning: {said}"
+
+
 def prepared_cases(
     run: Run, cache: Path, modalities: tuple[str, ...], fabric: Fabric, workers: int, console: Console
 ) -> dict[str, dict[str, list[PreparedCase]]]:
@@ -57,8 +68,8 @@ def prepared_cases(
 
     prepared = by_the_first(fabric, prepared_here) or prepared_here()
     console.print(f"{len(entries)} prepared cases in {cache}")
-    if said := left_out(run.dataset, modalities):
-        console.print(said, highlight=False, soft_wrap=True)
+    for line in _remarks(run, modalities):
+        console.print(line, highlight=False, soft_wrap=True)
     for case, message in prepared.warnings[:WARNINGS_SHOWN]:
         console.print(f"warning: {case}: {message}", highlight=False, soft_wrap=True)
     if len(prepared.warnings) > WARNINGS_SHOWN:

@@ -1,7 +1,7 @@
 """The rules that one case can break by itself. Each file is read once; what comparisons need is kept as `Facts`."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from unpaired.data.checks.findings import Finding, case_error, case_warning
 from unpaired.data.dataset import CaseEntry
 from unpaired.data.images import Image, ImageError, grid_problem, read_image, read_label_map
 from unpaired.data.label_map import count_labels, encode_label_map
+from unpaired.data.sides import side_pairs
 from unpaired.errors import InputError
 
 CT_AIR = -200.0
@@ -107,7 +108,7 @@ def _label_findings(job: CaseJob, label: Image, file: Path, facts: Facts) -> Ite
         return
     facts.voxels = {name: int(count) for name, count in zip(job.classes[1:], counts[1:], strict=False)}
     facts.voxel_mm3 = float(np.prod(label.spacing_mm))
-    for left, right in _sides(job.classes):
+    for left, right in side_pairs(job.classes):
         masks = [encoded == job.classes.index(name) for name in (left, right)]
         if all(mask.any() for mask in masks):
             left_x, right_x = (_center_mm(mask, label.affine)[0] for mask in masks)
@@ -117,14 +118,6 @@ def _label_findings(job: CaseJob, label: Image, file: Path, facts: Facts) -> Ite
                     "the image is mirrored or the two values are swapped"
                 )
                 yield case_warning("sides", job.entry, file, text)
-
-
-def _sides(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of class names that differ in the words left and right alone: "left kidney", "kidney_left"."""
-    words = {name: tuple(name.lower().replace("_", " ").replace("-", " ").split()) for name in classes}
-    by_words = {split: name for name, split in words.items()}
-    swapped = {name: tuple("right" if word == "left" else word for word in split) for name, split in words.items()}
-    return [(name, by_words[swapped[name]]) for name in classes if "left" in words[name] and swapped[name] in by_words]
 
 
 def _center_mm(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
