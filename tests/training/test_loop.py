@@ -50,6 +50,7 @@ def test_training_moves_shared_kernels_and_every_modalitys_norms(straight: Run) 
     assert not still
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_doubled_batch(
     manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
 ) -> None:

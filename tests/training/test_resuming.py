@@ -99,6 +99,7 @@ def test_ctrl_c_finishes_the_step_saves_and_goes_on_bit_equal(
     assert_same(train(tiny(), phantom, tmp_path / "c", hardware=IN_PROCESS, cache=cache, show=False), straight)
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_a_run_that_goes_on_bit_equal(
     straight: Run, manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_kill_9_leaves_a_run_that_goes_on_bit_equal(
     assert_same(train(tiny(), phantom, run, hardware=IN_PROCESS, cache=cache, show=False), straight)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")
 def test_ctrl_c_in_a_terminal_stops_every_process_in_one_line(
     straight: Run, manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
