@@ -46,7 +46,7 @@ ALLOWED = {
         "methods.method",
         *NETWORK_PARTS,
     },
-    "recipes": {"consent", "recipe", "data", "networks", "methods"},
+    "recipes": {"consent", "recipe", "data", "networks", "methods", "runs.folder"},
     "runs": {
         "tables",
         "configs",

@@ -4,17 +4,20 @@ import csv
 import json
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+import unpaired
 from unpaired import cli
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image, read_label_map, write_image
-from unpaired.recipes import all_recipes
+from unpaired.recipes import all_recipes, find_recipe
+from unpaired.runs.run import Run
 
 RECIPE = "phantom/msbn"
 TINY = ["network.width=2", "patch_size=[32,32]", "batch_size=1", "steps=3", "window_overlap=0.0"]
@@ -496,3 +499,19 @@ def test_a_fault_of_the_package_is_one_line_and_a_file(
     traceback = Path(message.split(" in ")[-1])
     assert "a bug" in traceback.read_text(encoding="utf-8")
     traceback.unlink()
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"unpaired {unpaired.__version__}\n"
+
+
+def test_a_runs_recipe_is_shown_and_found(phantom: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = replace(find_recipe("phantom/csa"), steps=7)
+    run = Run.create(tmp_path / "run", recipe, phantom)
+    for name in (run.folder, run.recipe_file):
+        assert find_recipe(str(name)) == recipe
+        assert main(["recipes", str(name)]) == 0
+        assert json.loads(capsys.readouterr().out)["steps"] == 7
+    assert main(["recipes", str(tmp_path / "no.json")]) == 2
+    assert "expected the recipe.json of a run at" in capsys.readouterr().err

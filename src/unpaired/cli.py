@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import tyro
@@ -61,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     json = wants_json(arguments)
     paths, hooks = list(sys.path), list(sys.path_hooks)  # a file that somebody trusts adds its folder
     try:
+        if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
+            print(f"unpaired {version('unpaired')}")
+            return 0
         parse = functools.partial(_parse, arguments)
         code = (parsed_or_input_error(parse) if json else parse())()
         sys.stdout.flush()
@@ -89,7 +93,8 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
     return tyro.extras.subcommand_cli_from_dict(
         {name: _later(command) for name, command in COMMANDS.items()},
         prog="unpaired",
-        description="One network that segments every modality you have, trained on scans of different patients.",
+        description="One network that segments every modality you have, trained on scans of different patients. "
+        "`unpaired --version` says which version this is.",
         args=arguments,
     )
 

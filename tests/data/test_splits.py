@@ -88,7 +88,7 @@ def test_few_shot_of_what_is_not_there() -> None:
         few_shot(data, "bsfp", 1)
     with pytest.raises(InputError, match=r"between 1 and \d+ training patients of bssfp .*, got 99"):
         few_shot(data, "bssfp", 99)
-    with pytest.raises(InputError, match="a manifest without sides needs --split"):
+    with pytest.raises(InputError, match="has no labeled training case of lge; a manifest without sides needs --split"):
         few_shot(dataset(), "lge", 1)
 
 

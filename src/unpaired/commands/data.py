@@ -294,7 +294,7 @@ def prepare(
     """Prepare a dataset as a recipe wants it (training does this by itself). Finished cases are never redone.
 
     Args:
-        recipe: Its name, or file.py:function.
+        recipe: Its name, file.py:function, or a run's folder or recipe.json.
         data: The manifest.
         out: Cache folder.
         assign: Change fields of the recipe, such as preprocessing.plane=axial.

@@ -32,7 +32,7 @@ def recipes(name: RecipeName = "", /) -> int:
     """List the recipes, or print one with every setting.
 
     Args:
-        name: The recipe to print as JSON.
+        name: The recipe to print as JSON: its name, file.py:function, or a run's folder or recipe.json.
     """
     from unpaired.recipe import dumps
     from unpaired.recipes import all_recipes, find_recipe
@@ -65,7 +65,7 @@ def train(
     """Train a recipe into a run folder. Ctrl-C saves and stops; the same command goes on from the last saved step.
 
     Args:
-        recipe: Its name (`unpaired recipes`), or file.py:function for one of your own.
+        recipe: Its name (`unpaired recipes`), file.py:function for one of your own, or a run's folder or recipe.json.
         data: The manifest.
         run: The run folder, new or to be resumed.
         split: A split file (`unpaired split`); without it the manifest's own split is used.
@@ -75,7 +75,7 @@ def train(
         devices: Processes on this node, one device each (DDP).
         nodes: Nodes, when Slurm or torchrun starts them.
         workers: Processes per device that cut and augment batches.
-        trust: Modules or .py files of your own that --set names; those of a recipe file need no word.
+        trust: Modules or .py files of your own that --set or a run's recipe names; those of a recipe file need no word.
     """
     from unpaired.consent.modules import load_trusted
     from unpaired.data.manifest import read_dataset
@@ -87,7 +87,7 @@ def train(
     from unpaired.training.processes import is_first_process
 
     load_trusted(trust)
-    chosen = override(find_recipe(recipe), assign)
+    chosen = override(find_recipe(recipe, trust), assign)
     dataset = read_dataset(data)
     dataset = read_split(split, dataset) if split else dataset
     hardware = Hardware(device, devices, nodes, workers)

@@ -82,7 +82,7 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
     if not cases:
         raise InputError(f"{path}: the manifest lists no cases")
     return Dataset(
-        str(document.get("name", path.parent.name)),
+        str(document.get("name", path.resolve().parent.name)),
         classes,
         modalities,
         cases,

@@ -152,10 +152,15 @@ def few_shot(dataset: Dataset, modality: str, patients: int, *, seed: int = 0) -
             f"dataset {dataset.name} has no modality {modality!r}; {nearest(modality, list(dataset.modalities))}"
         )
     candidates = sorted({case.patient for case in dataset.of(modality, "train", labeled=True)})
+    if not candidates:
+        raise InputError(
+            f"few-shot: dataset {dataset.name} has no labeled training case of {modality}; a manifest without sides "
+            "needs --split"
+        )
     if not 1 <= patients <= len(candidates):
         raise InputError(
             f"few-shot: expected between 1 and {len(candidates)} training patients of {modality} (as many as dataset "
-            f"{dataset.name} has), got {patients}; a manifest without sides needs --split"
+            f"{dataset.name} has), got {patients}"
         )
     kept = set(_shuffled(candidates, (modality,), seed)[:patients])
     return {

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from unpaired.consent.modules import load_file, one_line
+from unpaired.consent.modules import Trust, load_file, one_line
 from unpaired.errors import InputError, nearest
-from unpaired.recipe import Recipe
+from unpaired.recipe import Recipe, read_recipe
+from unpaired.runs.folder import RunFolder, is_run
 
 
 def all_recipes() -> dict[str, Callable[[], Recipe]]:
@@ -21,11 +22,18 @@ def all_recipes() -> dict[str, Callable[[], Recipe]]:
     return recipes
 
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe called "module/function", or "path/to/file.py:function" for one of your own.
+def find_recipe(name: str, trust: Trust = ()) -> Recipe:
+    """The recipe called "module/function", "path/to/file.py:function" for one of your own, or that of a run.
 
-    Raises InputError naming the near ones if there is none.
+    A run is named by its folder or its recipe.json; `trust` are modules outside the package that it may use. Raises
+    InputError naming the near ones if there is no such recipe, `ConsentError` for a run with code not in `trust`.
     """
+    if is_run(Path(name)):
+        return read_recipe(RunFolder(Path(name)).recipe_file, trust)
+    if name.endswith(".json"):
+        if not Path(name).is_file():
+            raise InputError(f"expected the recipe.json of a run at {name}, found no file; correct the path")
+        return read_recipe(Path(name), trust)
     if ".py:" in name or name.endswith(".py"):
         return _recipe_from_file(name)
     recipes = all_recipes()
