@@ -25,6 +25,11 @@ class Stopped(Exception):  # noqa: N818 (it is no error)
     """Work was interrupted by a person and saved; the same command goes on. The message is one line."""
 
 
+def printable(text: str) -> str:
+    """Text that a terminal shows as it is, on one line: what it would obey, or can't encode, as an escape ("\\x1b")."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def require_name(name: str, where: str) -> None:
     """Raise InputError for a name with a control character, half of a surrogate pair, or a change of line or direction:
     in a file name, a terminal or a table it would do or show something else than it says."""

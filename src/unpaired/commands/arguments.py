@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from unpaired.errors import printable
+
 Count = Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="COUNT")]
 Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
 Images = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IMAGES")]
@@ -35,5 +37,5 @@ def table_width() -> int | None:
 def list_failures(failures: Sequence[tuple[str, str]]) -> int:
     """Print (case, message) pairs to standard error; the exit code is 1 if there are any."""
     for case, message in failures:
-        print(f"failed: {case}: {message}", file=sys.stderr)
+        print(printable(f"failed: {case}: {message}"), file=sys.stderr)
     return 1 if failures else 0

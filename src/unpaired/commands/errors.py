@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from json import dumps
 
-from unpaired.errors import InputError
+from unpaired.errors import InputError, printable
 
 BORDER = re.compile(r"[╭╰+]─*-*\s*(?P<title>.*?)\s*─*-*[╮╯+]|[─-]+")
 WIDE = "10000"
@@ -41,7 +41,7 @@ def report_error(message: str, code: int, json: bool, failures: Sequence[tuple[s
 
     `failures` are (case, message) of what was tried and failed before.
     """
-    print(f"unpaired: {message}", file=sys.stderr)
+    print(f"unpaired: {printable(message)}", file=sys.stderr)
     if json:
         listed = [{"case": case, "message": reason} for case, reason in failures]
         print(dumps({"error": {"message": message, "exit_code": code}, "failures": listed}, indent=1))
