@@ -304,10 +304,19 @@ def test_the_architectures_table_is_the_one_that_is_checked() -> None:
 def test_the_reference_shows_modules_that_exist_and_no_room_is_left_out() -> None:
     shown = {m for page in PAGES for m in re.findall(r"^::: unpaired\.([\w.]+)$", page.read_text("utf-8"), re.M)}
     for module in shown:
-        path = SOURCE / Path(*module.split("."))
-        assert path.with_suffix(".py").exists() or (path / "__init__.py").exists(), module
+        assert is_module(module) or is_module(module.rpartition(".")[0]), module
     rooms = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert rooms == {module.split(".")[0] for module in shown} & rooms
+
+
+def is_module(name: str) -> bool:
+    path = SOURCE / Path(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def test_the_api_page_shows_exactly_the_public_names() -> None:
+    shown = re.findall(r"^::: (unpaired\.[\w.]+)$", text_of("docs/reference/api.md"), re.M)
+    assert sorted(shown) == sorted(f"unpaired.{home}.{name}" for name, home in unpaired._HOME.items())
 
 
 def test_the_manifest_reference_names_every_field() -> None:
