@@ -37,7 +37,8 @@ def moments(weights: Weights) -> Moments:
     """
     mass = weights.flatten(2).sum(dim=2)
     divisor = mass.clamp(min=SMALLEST)
-    centroids, spreads = [], []
+    centroids: list[Tensor] = []
+    spreads: list[Tensor] = []
     for axis in range(2, weights.ndim):
         others = [other for other in range(2, weights.ndim) if other != axis]
         along = weights.sum(dim=others) if others else weights

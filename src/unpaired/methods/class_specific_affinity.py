@@ -113,7 +113,7 @@ def affinity_consistency(
     with torch.autocast(some_features.device.type, enabled=False):
         total = in_full_precision(some_features.new_zeros(()))
         for layer_l, layer_k in config.layer_pairs:
-            affinities = []
+            affinities: list[list[Tensor | None]] = []
             for modality, batch in batches.items():
                 F_l, F_k = on_one_grid(features[modality][layer_l], features[modality][layer_k])
                 affinities.append(class_affinities(F_l, F_k, regions(batch, F_l.shape[2:], config), config))

@@ -155,7 +155,7 @@ def row_contrast(a: Features, b: Features, temperature: float) -> Scalar:
     each other and repel all other rows of both. The code asks for a batch of 2, which MONAI 1.3.0, the one it
     names, ignores: it takes all rows. At the released size it makes a tensor of 137 GB of them; this, a matrix product.
     """
-    losses = []
+    losses: list[Tensor] = []
     for image_a, image_b in zip(in_full_precision(a), in_full_precision(b), strict=True):
         rows = torch.cat([image.reshape(-1, len(image)) for image in (image_a, image_b)])
         with torch.autocast(rows.device.type, enabled=False):

@@ -121,7 +121,7 @@ def label_weights(label_map: LabelMap, label_sets: LabelSets) -> Tensor:
 def _label_log_probabilities(logits: Tensor, label_sets: LabelSets, mapping: Tensor | None) -> Tensor:
     """log p of every label, (batch, label, *spatial): of the C classes, then of each larger set."""
     log_probabilities = logits.log_softmax(dim=1)
-    of_sets = []
+    of_sets: list[Tensor] = []
     for label in range(label_sets.shape[1], len(label_sets)):
         members = label_sets[label]
         of_members = log_probabilities[:, members]

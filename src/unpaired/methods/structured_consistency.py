@@ -203,7 +203,7 @@ def auxiliary_loss(
     A label that stands for several classes counts as in the segmentation loss, or as `label_mapping` has learned.
     """
     mapping = None if label_mapping is None else label_mapping(batch.label_sets)
-    losses = []
+    losses: list[Tensor] = []
     for scale in scales:
         assert scale.prediction is not None
         logits, label_map = _on_one_grid(scale.prediction, batch, config)
@@ -257,7 +257,7 @@ def image_consistency(
     first = 0 if config.background else 1
     images = min(len(batch.label_map) for batch in batches.values())
     counted = torch.stack([_compared(batch, config)[:images, first:] for batch in batches.values()]).flatten(1)
-    losses = []
+    losses: list[Tensor] = []
     for of_scale in zip(*(attended[modality] for modality in batches), strict=True):
         matrices = [scale.correlations for scale in of_scale if scale.correlations is not None]
         if matrices:

@@ -84,9 +84,10 @@ def supervised_terms(
 
     With deep supervision a term is its weighted sum over the resolutions. Raises InputError if the network lacks one.
     """
-    terms = {}
+    terms: dict[str, tuple[float, Tensor]] = {}
     for modality, batch in batches.items():
-        dice, ce = [], []
+        dice: list[Tensor] = []
+        ce: list[Tensor] = []
         for weight, logits, labels in resolutions(
             outputs[modality], batch.label_map, config.deep_supervision or (1.0,)
         ):

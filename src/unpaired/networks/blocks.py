@@ -1,6 +1,6 @@
 """Layers by the number of spatial axes, which make 2D and 3D one code path, and blocks that several networks share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,10 +11,13 @@ from torch.nn import functional as F
 from unpaired.errors import InputError
 from unpaired.networks.modality_layers import Groups, ModalityNorm
 
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED_CONVOLUTIONS = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-MAX_POOLINGS = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
-AVERAGE_POOLINGS = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+CONVOLUTIONS: dict[int, Callable[..., nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED_CONVOLUTIONS: dict[int, Callable[..., nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
+MAX_POOLINGS: dict[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+AVERAGE_POOLINGS: dict[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 Before = Float[Tensor, "batch before *spatial"]
 After = Float[Tensor, "batch after *spatial"]
@@ -58,7 +61,7 @@ class Layers:
         """From `before` to `after` channels, padded with zeros so that a stride of 1 keeps the size."""
         padding = tuple(dilation * (size // 2) for size in kernel)
         build = CONVOLUTIONS[self.spatial_dims]
-        return build(before, after, tuple(kernel), stride, padding, dilation, bias=bias)  # type: ignore[arg-type]
+        return build(before, after, tuple(kernel), stride, padding, dilation, bias=bias)
 
     def norm(self, channels: int) -> ModalityNorm:
         """The network's kind of norm over so many channels."""

@@ -107,7 +107,7 @@ class ExternalAttention(nn.Module):
     def forward(self, embeddings: Float[Tensor, "class width"], features: Sequence[Tensor]) -> list[ScaleOutput]:
         """`embeddings` are E of the modality; `features` its feature maps (batch, channel, *spatial) at each scale,
         in the order of `channels`."""
-        outputs = []
+        outputs: list[ScaleOutput] = []
         of_images: Tensor = embeddings.unsqueeze(0)
         for scale, maps in zip(self.scales, features, strict=True):
             output, of_images = scale(of_images, maps)

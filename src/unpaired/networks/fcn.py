@@ -232,7 +232,7 @@ def _unit(layers: Layers, before: int, after: int, dilation: int, dropout: float
 
 def _group(layers: Layers, before: int, after: int, blocks: int, dilation: int, dropout: float) -> Group:
     """`blocks` residual blocks, or two units without shortcut if there are none."""
-    members = []
+    members: list[Unit | ResidualBlock] = []
     for _ in range(max(blocks, 1)):
         first, second = (_unit(layers, width, after, dilation, dropout) for width in (before, after))
         members += [ResidualBlock(first, second, new_channels=after - before)] if blocks else [first, second]

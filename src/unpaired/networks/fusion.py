@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from unpaired.errors import InputError, nearest
 from unpaired.networks.blocks import CONVOLUTIONS
-from unpaired.networks.modality_layers import Groups, ModalityNorm, modality_modules
+from unpaired.networks.modality_layers import Groups, ModalityNorm, modality_modules, split_by_modality
 from unpaired.shapes import Features
 
 Partners = Literal["paired", "alone"]
@@ -68,8 +68,7 @@ class Fusion(nn.Module):
 
         Raises InputError for modalities with different numbers of images where they are to be paired.
         """
-        parts = x.split(list(groups.values()))
-        aware = torch.cat([self.awareness[name](part) for name, part in zip(groups, parts, strict=True)])
+        aware = torch.cat([self.awareness[name](part) for name, part in split_by_modality(x, groups).items()])
         return aware, aware + self._fused(aware, groups)
 
     def _fused(self, aware: Features, groups: Groups) -> Features:

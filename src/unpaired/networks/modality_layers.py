@@ -87,10 +87,8 @@ class PerModality(nn.Module):
 
     def forward(self, x: Features, groups: Groups, *shared: Any) -> list[Tensor]:
         """Each image goes through the module of its own modality, which also gets `shared`; the maps join again."""
-        parts = x.split(list(groups.values()))
-        outputs = [
-            self.by_modality[name](part, {name: len(part)}, *shared) for name, part in zip(groups, parts, strict=True)
-        ]
+        parts = split_by_modality(x, groups)
+        outputs = [self.by_modality[name](part, {name: len(part)}, *shared) for name, part in parts.items()]
         return [torch.cat(maps) for maps in zip(*outputs, strict=True)]
 
 
@@ -99,8 +97,12 @@ def through_own(by_modality: nn.ModuleDict, x: Tensor, groups: Groups) -> Tensor
     if len(groups) == 1:
         (modality,) = groups
         return by_modality[modality](x)
-    parts = x.split(list(groups.values()))
-    return torch.cat([by_modality[name](part) for name, part in zip(groups, parts, strict=True)])
+    return torch.cat([by_modality[name](part) for name, part in split_by_modality(x, groups).items()])
+
+
+def split_by_modality(x: Tensor, groups: Groups) -> dict[str, Tensor]:
+    """The part of the batch `x` that each modality of `groups` has in it."""
+    return dict(zip(groups, torch.split(x, list(groups.values())), strict=True))
 
 
 def modality_modules(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:

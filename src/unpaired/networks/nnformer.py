@@ -222,7 +222,7 @@ class Encoder(nn.Module):
         """The normalized output of each stage; the next stage goes on from the one before its norm."""
         x = self.project2(self.project1(x, groups), groups)
         x = self.embedding_norm(x.movedim(1, -1), groups)
-        outputs = []
+        outputs: list[Tensor] = []
         for number, (stage, norm) in enumerate(zip(self.stages, self.norms, strict=True)):
             if number > 0:
                 x = self.downs[number - 1](x, groups)
@@ -247,7 +247,7 @@ class Decoder(nn.Module):
 
     def forward(self, encoded: Sequence[Tensor], groups: Groups, embeddings: ClassEmbeddings | None) -> list[Tensor]:
         """The maps that the stages return, channels last, the one of full token resolution first."""
-        maps = []
+        maps: list[Tensor] = []
         x = encoded[-1]
         for number in reversed(range(len(self.stages))):
             skip = encoded[number]

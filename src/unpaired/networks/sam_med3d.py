@@ -214,7 +214,7 @@ class Decoder(nn.Module):
 
     def forward(self, x: Features, groups: Groups) -> list[Tensor]:
         """The map of each level, deepest first, then the logits."""
-        maps = []
+        maps: list[Tensor] = []
         for level in self.levels:
             x = level(x, groups)
             maps.append(x)

@@ -118,7 +118,7 @@ class SAMMed3DEncoder(nn.Module):
         """The map after each block, then that of the neck; (batch, channel, *grid). All `groups` are treated alike."""
         x = self.embedding(x).movedim(1, -1)
         x = x + resized_positions(self.positions, x.shape[1:-1])
-        maps = []
+        maps: list[Tensor] = []
         for block in self.blocks:
             x = block(x)
             maps.append(x.movedim(-1, 1))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unpaired.errors import InputError, known
-from unpaired.networks.modality_layers import Groups
+from unpaired.networks.modality_layers import Groups, split_by_modality
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.shapes import Images
 
@@ -61,12 +61,10 @@ def run_modalities(
         return {name: run(x, {name: len(x)}) for name, x in images.items()}
     groups = {name: len(x) for name, x in images.items()}
     output = run(torch.cat(list(images.values())), groups)
-    sections = list(groups.values())
-    logits = output.logits.split(sections)
-    features = {name: maps.split(sections) for name, maps in output.features.items()}
+    features = {name: split_by_modality(maps, groups) for name, maps in output.features.items()}
     return {
-        modality: NetworkOutput(logits[i], {name: parts[i] for name, parts in features.items()})
-        for i, modality in enumerate(groups)
+        modality: NetworkOutput(logits, {name: parts[modality] for name, parts in features.items()})
+        for modality, logits in split_by_modality(output.logits, groups).items()
     }
 
 

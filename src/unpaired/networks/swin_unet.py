@@ -145,7 +145,8 @@ class Encoder(nn.Module):
     def forward(self, x: Images, groups: Groups, embeddings: ClassEmbeddings | None) -> list[Tensor]:
         """What goes into each stage but the last, what comes out of each, and the normalized end."""
         x = self.embedding_norm(self.embedding(x).movedim(1, -1), groups)
-        into, out = [], []
+        into: list[Tensor] = []
+        out: list[Tensor] = []
         for stage, merge in zip(self.stages, self.merges, strict=False):  # all but the last
             into.append(x)
             x = stage(x, groups, embeddings)
@@ -174,7 +175,7 @@ class Decoder(nn.Module):
         self, encoded: Sequence[Tensor], groups: Groups, embeddings: ClassEmbeddings | None
     ) -> tuple[list[Tensor], Tensor]:
         """The stages' maps, shallow first, and the last one expanded to full size."""
-        maps = []
+        maps: list[Tensor] = []
         x = encoded[-1]
         for number in reversed(range(len(self.stages))):
             x = self.expands[number](x, groups)

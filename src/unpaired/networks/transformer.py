@@ -209,7 +209,7 @@ class Stage(nn.Module):
 
 def rising_drop_path(rate: float, depths: Sequence[int]) -> list[list[float]]:
     """The drop path of each block by stage: from 0 in the first to `rate` in the last, in equal steps."""
-    rates = torch.linspace(0, rate, sum(depths), device="cpu").tolist()
+    rates = [float(r) for r in torch.linspace(0, rate, sum(depths), device="cpu")]
     return [[rates.pop(0) for _ in range(depth)] for depth in depths]
 
 

@@ -217,7 +217,7 @@ def feature_names(stages: int, fusion: str | None) -> tuple[str, ...]:
 def _kernels(strides: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     """The kernel of each stage: 3, but 1 along an axis that the next stage leaves alone while it pools another."""
     dims = len(strides[0])
-    kernels = []
+    kernels: list[tuple[int, ...]] = []
     pooled, thick = [False] * dims, [False] * dims
     for stride in (*strides, (2,) * dims):  # nothing is left to wait for in the last stage
         pooled = [was or factor > 1 for was, factor in zip(pooled, stride, strict=True)]

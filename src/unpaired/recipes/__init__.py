@@ -15,7 +15,7 @@ from unpaired.runs.folder import RunFolder, is_run
 
 def all_recipes() -> dict[str, Callable[[], Recipe]]:
     """{"module/function": recipe function} of every recipe that comes with unpaired."""
-    recipes = {}
+    recipes: dict[str, Callable[[], Recipe]] = {}
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
         recipes |= {f"{info.name}/{name}": function for name, function in _recipes_in(module).items()}

@@ -173,7 +173,7 @@ def _training_step(
         group["lr"] = learning_rate(recipe.optimization, step, recipe.steps)
     _seed_step(recipe.seed, step, fabric)
     optimizer.zero_grad(set_to_none=True)
-    objectives = []
+    objectives: list[Objective] = []
     for part in range(recipe.accumulate):
         with fabric.no_backward_sync(model, enabled=part < recipe.accumulate - 1):
             objectives.append(model(fabric.to_device(next(batches)), step / recipe.steps))
