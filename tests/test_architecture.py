@@ -17,7 +17,7 @@ NETWORK_PARTS = {"networks.network"}
 
 # part -> what it may import, besides itself and EVERYBODY. An entry "a.b" allows that module or room alone.
 ALLOWED = {
-    "": {"data", "recipes", "runs", "training", "inference", "scores"},
+    "": {"comparison", "data", "recipes", "runs", "training", "inference", "scores"},
     "errors": set(),
     "failures": set(),
     "files": set(),
@@ -60,7 +60,16 @@ ALLOWED = {
         *NETWORK_PARTS,
     },
     "scores": {"tables", "data", "statistics", "runs.folder"},
-    "comparison": {"tables", "scores", "statistics", "figures.style", "data.dataset", "runs.facts", "runs.folder"},
+    "comparison": {
+        "tables",
+        "scores",
+        "statistics",
+        "figures.style",
+        "data.dataset",
+        "data.manifest",
+        "runs.facts",
+        "runs.folder",
+    },
     "inference": {"consent", "shapes", "data", "methods", "recipe", "runs", "scores.trust"},
     "training": {"configs", "recipe", "runs", "data", "methods", "inference", "scores", "networks.weights"},
     "figures": {"data", "scores"},

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unpaired.comparison.methods import ComparedMethods, compare_methods
     from unpaired.data.images import Image, read_image, write_image
     from unpaired.data.manifest import read_dataset
     from unpaired.data.splits import read_split
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "ComparedMethods",
     "Ensemble",
     "Hardware",
     "Image",
     "InputError",
     "Predictor",
     "Run",
+    "compare_methods",
     "evaluate_dataset",
     "find_recipe",
     "plan",
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "comparison.methods": ("ComparedMethods", "compare_methods"),
     "data.images": ("Image", "read_image", "write_image"),
     "data.manifest": ("read_dataset",),
     "data.splits": ("read_split",),

@@ -20,6 +20,7 @@ from unpaired.tables import csv_records
 
 SCHEMA = 1
 FILES = ("comparison.md", "comparison.tex", "comparison.csv", "differences.csv", "comparison.json")
+PAGE = "comparison.html"
 PAPER_FILE = "paper_tables.csv"
 """Written only where something is laid out as a paper's table."""
 FEW_SHOT_FILE = "few_shot.csv"
