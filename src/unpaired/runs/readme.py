@@ -2,7 +2,7 @@
 
 README = """This folder is one training run of `unpaired` {version}: recipe {name}.
 
-recipe.json         every setting, resolved; `unpaired train` reads it back
+recipe.json         every setting, resolved; `unpaired train` reads it back, `unpaired recipes` shows it
 dataset.json        classes, modalities, label values and the cases with their split (images stay where they are)
 split.json          which case was used for training (labeled or not), validation and test
 versions.json       versions, hardware, git state, the command, and the weights it began with, if any
@@ -12,7 +12,8 @@ weights_best.safetensors   network weights with the best mean validation Dice (t
 weights_last.safetensors   network weights of the last saved step
 lock                held by the process that trains (it says which); means nothing once that has ended
 resume.pt           optimizer state and step; only needed to go on training (start the same command again)
-predictions/ evaluation/ report.html   written by `unpaired predict`, `evaluate`, `report` when no other place is named
+predictions/ evaluation/ features/ misalignment/ report.html   written by `unpaired predict`, `evaluate`, `features`,
+                    `misalignment`, `report` when no other place is named
 
 Use it:  unpaired predict {folder} IMAGES OUT --modality {modality}
 """
