@@ -121,8 +121,7 @@ def test_contributings_method_network_and_recipe_train(
     recipe = replace(
         find_recipe(f"{file}:mean_alignment"), patch_size=(48, 48), batch_size=2, steps=10, validate_every=10
     )
-    hardware = unpaired.Hardware(device="cpu", workers=0)
-    run = unpaired.train(recipe, phantom, tmp_path / "run", hardware=hardware, show=False)
+    run = unpaired.train(recipe, phantom, tmp_path / "run", device="cpu", workers=0, show=False)
     last = run.rows("log")[-1]
     parts = [float(value) for name, value in last.items() if re.match(r"term/(dice|ce)/", name)]
     assert float(last["term/spread"]) > 0

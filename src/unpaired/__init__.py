@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from unpaired.recipes import find_recipe
     from unpaired.runs.run import Run
     from unpaired.scores.evaluate import evaluate_dataset
-    from unpaired.training.loop import Hardware, train
+    from unpaired.training.train import train
 
 __version__ = "0.1.0"
 __all__ = [
     "ComparedMethods",
     "Ensemble",
-    "Hardware",
     "Image",
     "InputError",
     "Predictor",
@@ -52,7 +51,7 @@ _HOMES = {
     "inference.predictor": ("Ensemble", "Predictor"),
     "recipes": ("find_recipe",),
     "runs.run": ("Run",),
-    "training.loop": ("Hardware", "train"),
+    "training.train": ("train",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

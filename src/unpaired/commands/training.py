@@ -77,21 +77,22 @@ def train(
         workers: Processes per device that cut and augment batches.
         trust: Modules or .py files of your own that --set or a run's recipe names; those of a recipe file need no word.
     """
-    from unpaired.consent.modules import load_trusted
-    from unpaired.data.manifest import read_dataset
-    from unpaired.data.splits import read_split
-    from unpaired.recipe import override
-    from unpaired.recipes import find_recipe
-    from unpaired.training.loop import Hardware
-    from unpaired.training.loop import train as train_recipe
     from unpaired.training.processes import is_first_process
+    from unpaired.training.train import train as train_run
 
-    load_trusted(trust)
-    chosen = override(find_recipe(recipe, trust), assign)
-    dataset = read_dataset(data)
-    dataset = read_split(split, dataset) if split else dataset
-    hardware = Hardware(device, devices, nodes, workers)
-    finished = train_recipe(chosen, dataset, run, name=recipe, hardware=hardware, cache=cache)
+    finished = train_run(
+        recipe,
+        data,
+        run,
+        split=split,
+        changes=assign,
+        cache=cache,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        workers=workers,
+        trust=trust,
+    )
     if is_first_process():
         print(f"trained: {finished.folder}; next: unpaired predict {finished.folder} {data} {finished.predictions}")
     return 0
