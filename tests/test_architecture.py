@@ -133,8 +133,6 @@ LONG_FUNCTIONS: set[str] = {
     "data.manifest._case",
     "data.manifest.dataset_to_json",
     "data.prepare.prepare",
-    "report.features_page.write_features",
-    "report.page.write_report",
     "scores.case_scores._score_class",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "misc", "tools"}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -61,62 +62,84 @@ def write_features(
     """
     files = [] if comparison is None else write_localization(comparison, choosing, out)
     keep = _Keeper(out)
-    plots = (
-        {}
-        if comparison is None
-        else {modality: list(_plots(comparison, modality, keep)) for modality in comparison.modalities}
-    )
     page = render(
         "features.html.jinja",
         comparison=comparison,
         names=comparison.names if comparison else list(grid[0].views) if grid else [],
         warnings=[*(comparison.warnings() if comparison else ()), *notes],
-        definitions=[] if comparison is None else definitions(choosing),
-        overviews=[]
-        if comparison is None
-        else [replace(overview(comparison, kind), title=KIND_NAMES[kind]) for kind in reported_kinds(comparison)],
-        plots=plots,
-        layer_tables={}
-        if comparison is None
-        else {
-            modality: [by_layer(comparison, modality, kind) for kind in reported_kinds(comparison)]
-            for modality in comparison.modalities
-        },
-        class_tables=[]
-        if comparison is None
-        else [by_class(comparison, modality) for modality in comparison.modalities],
+        **_localization(comparison, choosing, keep),
         maps=[
-            keep.scan(f"maps_{one.run}_{one.view.modality}", draw_feature_maps(one), feature_maps_alt(one))
-            for one in maps
+            keep.scan(f"maps_{view.run}_{view.view.modality}", draw_feature_maps(view), feature_maps_alt(view))
+            for view in maps
         ],
-        affinities=[
-            keep.matrices(
-                f"affinity_{one.run}", lambda theme, one=one: draw_affinities(one, theme), affinities_alt(one)
-            )
-            for one in affinities
-        ],
-        affinity_table=_affinity_table(affinities, keep),
-        pair=affinities[0].pair if affinities else None,
-        modalities=affinities[0].modalities if affinities else (),
+        **_affinities(affinities, keep),
         grid=keep.scan("segmentations", draw_segmentation_grid(grid), segmentation_grid_alt(grid)) if grid else None,
-        correlations=[
-            keep.matrices(
-                f"correlation_{one.run}", lambda theme, one=one: draw_correlations(one, theme), correlations_alt(one)
-            )
-            for one in correlations
-        ],
-        correlation_table=_correlation_table(correlations, keep),
-        attention=[
-            keep.scan(f"attention_{one.run}_{one.view.modality}", draw_attention(one), attention_alt(one))
-            for one in attention
-        ],
-        distances=[
-            keep.plot(one.title, lambda theme, one=one: draw_curve(one, (), theme), one.alt) for one in distances
-        ],
+        **_external_attention(correlations, attention, distances, keep),
         files=[*files, *keep.written],
     )
     write_text(out / FEATURES_PAGE, page)
     return out / FEATURES_PAGE
+
+
+def _localization(
+    comparison: LocalizationComparison | None, choosing: Mapping[str, str], keep: "_Keeper"
+) -> dict[str, Any]:
+    """Where classes are found in the layers: plots, and a table over all, by layer and by class."""
+    if comparison is None:
+        return {"definitions": [], "overviews": [], "plots": {}, "layer_tables": {}, "class_tables": []}
+    kinds = reported_kinds(comparison)
+    return {
+        "definitions": definitions(choosing),
+        "overviews": [replace(overview(comparison, kind), title=KIND_NAMES[kind]) for kind in kinds],
+        "plots": {modality: list(_plots(comparison, modality, keep)) for modality in comparison.modalities},
+        "layer_tables": {
+            modality: [by_layer(comparison, modality, kind) for kind in kinds] for modality in comparison.modalities
+        },
+        "class_tables": [by_class(comparison, modality) for modality in comparison.modalities],
+    }
+
+
+def _affinities(affinities: Sequence[AffinityView], keep: "_Keeper") -> dict[str, Any]:
+    """CSA's matrices and how far the modalities' are apart."""
+    return {
+        "affinities": [
+            keep.matrices(
+                f"affinity_{view.run}", lambda theme, view=view: draw_affinities(view, theme), affinities_alt(view)
+            )
+            for view in affinities
+        ],
+        "affinity_table": _affinity_table(affinities, keep),
+        "pair": affinities[0].pair if affinities else None,
+        "modalities": affinities[0].modalities if affinities else (),
+    }
+
+
+def _external_attention(
+    correlations: Sequence[CorrelationView],
+    attention: Sequence[AttentionView],
+    distances: Sequence[Curve],
+    keep: "_Keeper",
+) -> dict[str, Any]:
+    """SSC's correlations of classes, where each class attends, and how its embeddings met in training."""
+    return {
+        "correlations": [
+            keep.matrices(
+                f"correlation_{view.run}",
+                lambda theme, view=view: draw_correlations(view, theme),
+                correlations_alt(view),
+            )
+            for view in correlations
+        ],
+        "correlation_table": _correlation_table(correlations, keep),
+        "attention": [
+            keep.scan(f"attention_{view.run}_{view.view.modality}", draw_attention(view), attention_alt(view))
+            for view in attention
+        ],
+        "distances": [
+            keep.plot(curve.title, lambda theme, curve=curve: draw_curve(curve, (), theme), curve.alt)
+            for curve in distances
+        ],
+    }
 
 
 def _affinity_table(affinities: Sequence[AffinityView], keep: "_Keeper") -> Table | None:

@@ -78,10 +78,7 @@ def write_report(
         dataset=dataset,
         facts=facts,
         evaluation=evaluation,
-        tiles=[row for row in summary_rows(evaluation) if row.class_name == MEAN or _single_class(evaluation, row)],
-        rows=list(summary_rows(evaluation)),
-        mean=MEAN,
-        definitions=definitions(evaluation),
+        **_scores(evaluation),
         warnings=list(run_warnings(facts, dataset, evaluation)),
         notes=[*facts.notes, *filter(None, [unchecked(evaluation, predictions)])],
         overlays={
@@ -91,9 +88,6 @@ def write_report(
         empty_masks=list(empty_masks(dataset, predictions, evaluation)),
         trust=trust_view(predictions, evaluation_folder(predictions)),
         viewer=build_viewer(dataset, predictions, evaluation, viewer_mb),
-        strips=themed(
-            "Dice of every case", lambda theme: draw_dice_strips(evaluation, theme), dice_strips_alt(evaluation)
-        ),
         curves=[
             themed(
                 curve.title, lambda theme, curve=curve: draw_curve(curve, tuple(dataset.modalities), theme), curve.alt
@@ -107,6 +101,20 @@ def write_report(
     )
     write_text(out, page)
     return out
+
+
+def _scores(evaluation: Evaluation) -> dict[str, Any]:
+    """The page's first part: a tile per modality's mean, the table, what the scores mean, every case as a point."""
+    rows = list(summary_rows(evaluation))
+    return {
+        "tiles": [row for row in rows if row.class_name == MEAN or _single_class(evaluation, row)],
+        "rows": rows,
+        "mean": MEAN,
+        "definitions": definitions(evaluation),
+        "strips": themed(
+            "Dice of every case", lambda theme: draw_dice_strips(evaluation, theme), dice_strips_alt(evaluation)
+        ),
+    }
 
 
 def _single_class(evaluation: Evaluation, row: SummaryRow) -> bool:
