@@ -50,7 +50,7 @@ class AnatomicalConsistency(Around):
         factor = self.config.ramp.factor(progress) * self.config.weight
         outputs = unlabeled_outputs(self.network, batches) if factor else {}
         consistency = consistency_of(outputs, self.config.anatomy, objective.loss)
-        return Objective(objective.loss + factor * consistency, {**objective.terms, "cac": consistency.detach()})
+        return objective.plus("cac", factor, consistency)
 
 
 def unlabeled_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[str, NetworkOutput]:

@@ -31,7 +31,7 @@ from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
-from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
+from unpaired.methods.supervised import SegmentationTerms, check_choice, labeled_outputs, supervised_terms
 from unpaired.networks.network import Network
 from unpaired.shapes import Features, Scalar
 
@@ -93,13 +93,12 @@ class CSA(Method):
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """CSA Eq. 5; the terms are those of `supervised_terms` and "csa" (row Affinity: "affinity")."""
-        outputs = self.network({modality: batch.images for modality, batch in batches.items()})
+        outputs = labeled_outputs(self.network, batches)
         supervised = supervised_terms(outputs, batches, self.config)
         features = {modality: output.features for modality, output in outputs.items()}
         consistency = affinity_consistency(features, batches, self.config)
         name = "csa" if self.config.class_specific else "affinity"
-        loss = supervised.loss + self.config.weight * consistency
-        return Objective(loss, {**supervised.terms, name: consistency.detach()})
+        return supervised.plus(name, self.config.weight, consistency)
 
 
 def affinity_consistency(

@@ -28,7 +28,7 @@ from unpaired.methods.anatomical_consistency import unlabeled_outputs
 from unpaired.methods.cross_modality_collaboration import channel_consistency
 from unpaired.methods.losses import cross_entropy, in_full_precision, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig, Objective
-from unpaired.methods.supervised import check_choice
+from unpaired.methods.supervised import check_choice, labeled_outputs
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.shapes import Features, Logits, Scalar
 
@@ -95,17 +95,16 @@ class CMCReleased(Method):
 
         Raises InputError for pairs of unlabeled images that differ in number or size.
         """
-        outputs = self.network({modality: batch.images for modality, batch in batches.items()})
-        loss, terms = released_supervision(outputs, batches)
-        csc, cac = loss.new_zeros(()), loss.new_zeros(())
+        outputs = labeled_outputs(self.network, batches)
+        supervised = released_supervision(outputs, batches)
+        csc, cac = supervised.loss.new_zeros(()), supervised.loss.new_zeros(())
         if progress >= self.config.start:
             with nullcontext() if self.config.unlabeled_gradient else torch.no_grad():
                 unlabeled = unlabeled_outputs(self.network, batches)
             if len(unlabeled) > 1:
                 _check_pairs(unlabeled)
                 csc, cac = self._csc(unlabeled), self._cac(unlabeled)
-        loss = loss + ramp_up(progress) * csc + ramp_down(progress) * cac
-        return Objective(loss, {**terms, "csc": csc.detach(), "cac": cac.detach()})
+        return supervised.plus("csc", ramp_up(progress), csc).plus("cac", ramp_down(progress), cac)
 
     def _csc(self, outputs: Mapping[str, NetworkOutput]) -> Scalar:
         features = {name: output.features[self.config.layer] for name, output in outputs.items()}

@@ -39,7 +39,7 @@ from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.ramp import Ramp
-from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
+from unpaired.methods.supervised import SegmentationTerms, check_choice, labeled_outputs, supervised_terms
 from unpaired.networks.network import Network
 from unpaired.shapes import Features, Scalar
 
@@ -98,7 +98,7 @@ class CMC(Method):
         Labeled and unlabeled images go through the network one after the other and share one backward pass.
         """
         config = self.config
-        labeled = self.network({modality: batch.images for modality, batch in batches.items()})
+        labeled = labeled_outputs(self.network, batches)
         supervised = supervised_terms(labeled, batches, config)
         factor = config.ramp.factor(progress)
         csc = cac = supervised.loss.new_zeros(())

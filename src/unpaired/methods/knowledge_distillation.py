@@ -27,7 +27,7 @@ from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.losses import in_full_precision, one_hot
 from unpaired.methods.method import Method, Objective
-from unpaired.methods.supervised import SegmentationTerms, check_choice, supervised_terms
+from unpaired.methods.supervised import SegmentationTerms, check_choice, labeled_outputs, supervised_terms
 from unpaired.networks.network import Network
 from unpaired.shapes import Logits, Scalar
 
@@ -66,13 +66,11 @@ class KnowledgeDistillation(Method):
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The whole objective; the terms are those of `supervised_terms` and "kd"."""
-        outputs = self.network({modality: batch.images for modality, batch in batches.items()})
+        outputs = labeled_outputs(self.network, batches)
         supervised = supervised_terms(outputs, batches, self.config)
         logits = {modality: output.logits for modality, output in outputs.items()}
         distillation = distillation_loss(logits, batches, self.config)
-        return Objective(
-            supervised.loss + self.config.weight * distillation, {**supervised.terms, "kd": distillation.detach()}
-        )
+        return supervised.plus("kd", self.config.weight, distillation)
 
 
 def distillation_loss(

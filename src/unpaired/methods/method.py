@@ -19,6 +19,10 @@ class Objective(NamedTuple):
     loss: Scalar
     terms: dict[str, Scalar]
 
+    def plus(self, name: str, weight: float, term: Scalar) -> "Objective":
+        """With one term more: `weight` times it in the loss, and itself, detached, among the terms by its name."""
+        return Objective(self.loss + weight * term, {**self.terms, name: term.detach()})
+
 
 class Method(nn.Module, ABC):
     """A training objective around a network. Whatever else it owns is dropped when the run is used or exported."""

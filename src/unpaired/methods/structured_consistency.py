@@ -35,7 +35,13 @@ from unpaired.methods.knowledge_distillation import mean_symmetric_divergence
 from unpaired.methods.label_mapping import LabelMapping
 from unpaired.methods.losses import in_full_precision, one_hot, soft_dice_loss
 from unpaired.methods.method import Method, Objective
-from unpaired.methods.supervised import SegmentationTerms, check_choice, segmentation_cross_entropy, supervised_terms
+from unpaired.methods.supervised import (
+    SegmentationTerms,
+    check_choice,
+    labeled_outputs,
+    segmentation_cross_entropy,
+    supervised_terms,
+)
 from unpaired.networks.class_embeddings import ClassEmbeddings
 from unpaired.networks.external_attention import Correlations, EAMConfig, ExternalAttention, ScaleOutput, head_counts
 from unpaired.networks.network import Network, NetworkOutput
@@ -169,7 +175,7 @@ class SSC(Method):
 
         Only looked at: "class_distance/<class>", what each class (by its number) adds to Eq. 10, weighted or not.
         """
-        outputs = self.network({modality: batch.images for modality, batch in batches.items()})
+        outputs = labeled_outputs(self.network, batches)
         supervised = supervised_terms(outputs, batches, self.config)
         weighted: dict[str, tuple[float, Tensor]] = {}
         with torch.autocast(supervised.loss.device.type, enabled=False):

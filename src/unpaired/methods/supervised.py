@@ -73,8 +73,13 @@ class Supervised(Method):
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The whole objective: CSA Eq. 5 with lambda = 0."""
-        outputs = self.network({modality: batch.images for modality, batch in batches.items()})
+        outputs = labeled_outputs(self.network, batches)
         return supervised_terms(outputs, batches, self.config)
+
+
+def labeled_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[str, NetworkOutput]:
+    """What the network makes of the labeled images of each modality; with gradient."""
+    return network({modality: batch.images for modality, batch in batches.items()})
 
 
 def supervised_terms(
