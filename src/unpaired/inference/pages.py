@@ -1,8 +1,8 @@
 """Memory that the processor keeps: glibc hands every block above 32 MB back to the system and asks for it anew.
 
 Each activation of a network of some size is such a block, and the system clears every page of it before it is used
-again: nearly half of a prediction on a processor. Kept pages make it 1.6 to 1.9 times as fast with the same answer, for
-a tenth to a quarter more memory at the peak (`benchmarks/prediction.py`).
+again: a third and more of a prediction on a processor. Kept pages make it 1.5 times as fast and more with the same
+answer, for up to a quarter more memory at the peak (`benchmarks/prediction.py`).
 """
 
 import ctypes
