@@ -515,3 +515,13 @@ def test_a_runs_recipe_is_shown_and_found(phantom: Dataset, tmp_path: Path, caps
         assert json.loads(capsys.readouterr().out)["steps"] == 7
     assert main(["recipes", str(tmp_path / "no.json")]) == 2
     assert "expected the recipe.json of a run at" in capsys.readouterr().err
+
+
+def test_a_folder_called_like_a_recipe_does_not_hide_it(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = find_recipe("phantom/csa")
+    Run.create(tmp_path / "phantom/csa", replace(recipe, steps=7), phantom)
+    assert find_recipe("phantom/csa") == recipe
+    assert find_recipe("./phantom/csa").steps == 7

@@ -25,9 +25,13 @@ def all_recipes() -> dict[str, Callable[[], Recipe]]:
 def find_recipe(name: str, trust: Trust = ()) -> Recipe:
     """The recipe called "module/function", "path/to/file.py:function" for one of your own, or that of a run.
 
-    A run is named by its folder or its recipe.json; `trust` are modules outside the package that it may use. Raises
+    A run is named by its folder or its recipe.json; `trust` are modules outside the package that it may use. A folder
+    that is called like a recipe of the package doesn't hide it: write "./phantom/csa" for the folder. Raises
     InputError naming the near ones if there is no such recipe, `ConsentError` for a run with code not in `trust`.
     """
+    recipes = all_recipes()
+    if name in recipes:
+        return recipes[name]()
     if is_run(Path(name)):
         return read_recipe(RunFolder(Path(name)).recipe_file, trust)
     if name.endswith(".json"):
@@ -36,10 +40,7 @@ def find_recipe(name: str, trust: Trust = ()) -> Recipe:
         return read_recipe(Path(name), trust)
     if ".py:" in name or name.endswith(".py"):
         return _recipe_from_file(name)
-    recipes = all_recipes()
-    if name not in recipes:
-        raise InputError(f"there is no recipe {name!r}; {nearest(name, list(recipes))} (`unpaired recipes` lists all)")
-    return recipes[name]()
+    raise InputError(f"there is no recipe {name!r}; {nearest(name, list(recipes))} (`unpaired recipes` lists all)")
 
 
 def _recipe_from_file(name: str) -> Recipe:
