@@ -111,7 +111,7 @@ def _dataset(folder: Path, anatomy: str, modalities: tuple[str, ...], scans: lis
             name: {0: ("background",), **{value: (organ,) for organ, value in table.items()}}
             for name, table in maps.values()
         },
-        about="Simulated patients and scanners; no real person. Written by `unpaired phantom`.",
+        about="Simulated patients and scanners; no real person. Written by unpaired phantom.",
     )
 
 
