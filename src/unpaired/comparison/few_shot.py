@@ -59,10 +59,10 @@ def _curves(comparison: Comparison, runs: Sequence[tuple[str, int, TrainedRun]])
     modalities = list(dict.fromkeys(name for _, _, run in runs for name in run.training))
     whole = {name: max(run.training.get(name, 0) for _, _, run in runs) for name in modalities}
     for scarce in modalities:
-        used = [one for one in runs if not _few(one[2].training, whole) - {scarce}]
+        used = [entry for entry in runs if not _few(entry[2].training, whole) - {scarce}]
         if len({run.training.get(scarce, 0) for _, _, run in used if _few(run.training, whole)}) == 0:
             continue
-        name = max(used, key=lambda one: one[2].training.get(scarce, 0))[0]
+        name = max(used, key=lambda entry: entry[2].training.get(scarce, 0))[0]
         for column in comparison.main_columns:
             draws = []
             for method, number, run in used:

@@ -136,7 +136,7 @@ def _validation_lines(rows: Sequence[Mapping[str, str]]) -> dict[str, Points]:
         if step is not None and dice is not None:
             values[str(row.get("modality"))][step].append(dice)
     return {
-        modality: [(step, sum(found) / len(found)) for step, found in sorted(by_step.items())]
+        modality: [(step, sum(values) / len(values)) for step, values in sorted(by_step.items())]
         for modality, by_step in values.items()
     }
 

@@ -62,10 +62,10 @@ def default_title(view: CaseView) -> str:
     parts = []
     if view.reference is not None and view.prediction is not None:
         for number, name in enumerate(view.classes[1:], start=1):
-            ours, theirs = (view.prediction == number) & (view.reference >= 0), view.reference == number
-            total = int(ours.sum()) + int(theirs.sum())
+            predicted, true = (view.prediction == number) & (view.reference >= 0), view.reference == number
+            total = int(predicted.sum()) + int(true.sum())
             if total:
-                parts.append(f"{name} {2 * int((ours & theirs).sum()) / total:.3f}")
+                parts.append(f"{name} {2 * int((predicted & true).sum()) / total:.3f}")
     return f"{view.name} · {view.modality}" + (f" · Dice: {', '.join(parts)}" if parts else "")
 
 

@@ -35,16 +35,16 @@ def dice_by_class(view: CaseView) -> dict[str, float]:
 
     Voxels whose class is not certain (negative in the reference) are left out. Without a label map it is empty.
     """
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     if view.reference is None or view.prediction is None:
-        return found
+        return scores
     certain = view.reference >= 0
     for number, name in enumerate(view.classes[1:], start=1):
-        ours, theirs = (view.prediction == number) & certain, view.reference == number
-        total = int(ours.sum()) + int(theirs.sum())
+        predicted, true = (view.prediction == number) & certain, view.reference == number
+        total = int(predicted.sum()) + int(true.sum())
         if total:
-            found[name] = 2 * int((ours & theirs).sum()) / total
-    return found
+            scores[name] = 2 * int((predicted & true).sum()) / total
+    return scores
 
 
 def median_and_worst(scores: Mapping[str, Mapping[str, float]]) -> dict[str, str]:

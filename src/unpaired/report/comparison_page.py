@@ -152,29 +152,30 @@ def _table(comparison: Comparison, score: str) -> dict[str, list[TableCell]]:
 def _unchecked(method: Contender, folders: Sequence[Path]) -> list[str]:
     """For each run of a method why its scores can't be compared with its label maps; empty where they were."""
     return [
-        unchecked(one, folders[number] if number < len(folders) else None) for number, one in enumerate(method.seeds)
+        unchecked(evaluation, folders[number] if number < len(folders) else None)
+        for number, evaluation in enumerate(method.seeds)
     ]
 
 
 def _empty(comparison: Comparison) -> Iterator[EmptyStructure]:
     for method in comparison.contenders:
-        for label, one in zip(method.labels(), method.seeds, strict=True):
-            for row in one.scores:
+        for label, evaluation in zip(method.labels(), method.seeds, strict=True):
+            for row in evaluation.scores:
                 if row.status in ("missed", "false_positive"):
                     yield EmptyStructure(label, row)
 
 
 def _patients(comparison: Comparison, score: str) -> list[tuple[str, str, list[str]]]:
     """(modality, patient, every method's value, then each other's difference to the baseline), by the mean columns."""
-    found = []
+    rows = []
     for column in comparison.main_columns:
         values = {name: comparison.patient_values(score, column, name) for name in comparison.names}
         for patient in dict.fromkeys(row.patient for row in comparison.reference.rows(column.modality)):
-            ours = values[comparison.baseline].get(patient)
+            base = values[comparison.baseline].get(patient)
             texts = [number(score, values[name].get(patient)) for name in comparison.names]
             for name in comparison.others:
                 theirs = values[name].get(patient)
-                gap = None if ours is None or theirs is None else theirs - ours
+                gap = None if base is None or theirs is None else theirs - base
                 texts.append(number(score, gap, signed=True))
-            found.append((column.modality, patient, texts))
-    return found
+            rows.append((column.modality, patient, texts))
+    return rows

@@ -112,9 +112,9 @@ def worst_cases(comparison: Comparison) -> list[CaseLoss]:
     """Per modality the cases with the largest loss against the baseline, each case once; none without a loss."""
     shown: dict[str, list[CaseLoss]] = {modality: [] for modality in comparison.modalities}
     for loss in comparison.losses():
-        found = shown[loss.modality]
-        if loss.loss > 0 and len(found) < WORST_PER_MODALITY and loss.case not in {one.case for one in found}:
-            found.append(loss)
+        worse = shown[loss.modality]
+        if loss.loss > 0 and len(worse) < WORST_PER_MODALITY and loss.case not in {other.case for other in worse}:
+            worse.append(loss)
     return [loss for losses in shown.values() for loss in losses]
 
 
@@ -156,13 +156,13 @@ def typical_cases(comparison: Comparison) -> dict[str, str]:
         known = [value for value in values if value is not None]
         if known:
             means[of][case] = sign * sum(known) / len(known)
-    found: dict[str, str] = {}
+    typical: dict[str, str] = {}
     for of_cases in means.values():
         order = sorted(of_cases, key=lambda case: (of_cases[case], case))
         if order:
             ranks = {order[0]: "hardest", order[(len(order) - 1) // 2]: "median", order[-1]: "easiest"}
-            found |= ranks if len(order) > 1 else {order[0]: "only"}
-    return found
+            typical |= ranks if len(order) > 1 else {order[0]: "only"}
+    return typical
 
 
 def hardest_method(comparison: Comparison, case: str) -> str:
@@ -176,16 +176,16 @@ def hardest_method(comparison: Comparison, case: str) -> str:
 
 def troubled_structures(comparison: Comparison) -> dict[tuple[str, str], list[str]]:
     """{(case, class): the methods that missed or invented it}, in the order of the cases; of any of their seeds."""
-    found: dict[tuple[str, str], list[str]] = {}
+    methods_by_structure: dict[tuple[str, str], list[str]] = {}
     for method in comparison.contenders:
-        for one in method.seeds:
-            for row in one.scores:
+        for evaluation in method.seeds:
+            for row in evaluation.scores:
                 if row.status in ("missed", "false_positive"):
-                    methods = found.setdefault((row.case, row.class_name), [])
+                    methods = methods_by_structure.setdefault((row.case, row.class_name), [])
                     if method.name not in methods:
                         methods.append(method.name)
     structures = dict.fromkeys((row.case, row.class_name) for row in comparison.reference.scores)
-    return {structure: found[structure] for structure in structures if structure in found}
+    return {structure: methods_by_structure[structure] for structure in structures if structure in methods_by_structure}
 
 
 def _methods_picture(
@@ -241,6 +241,6 @@ def worst_seed(comparison: Comparison, name: str, case: str) -> int:
     """Which of a method's seeds has the worst value in a case, by the first score: the one that is drawn."""
     score = comparison.scores[0]
     sign = 1 if higher_is_better(score) else -1
-    values = [case_means(one, score).get(case) for one in comparison.contender(name).seeds]
+    values = [case_means(evaluation, score).get(case) for evaluation in comparison.contender(name).seeds]
     known = [(sign * value, seed) for seed, value in enumerate(values) if value is not None]
     return min(known)[1] if known else 0

@@ -70,14 +70,14 @@ def _of_modality(comparison: Comparison, modality: str) -> Iterator[Chosen]:
     """Losses, then a gain, then the hardest case; a case can come twice."""
     title = short_title(comparison.scores[0])
     changes = {}
-    for one in comparison.losses():  # the largest first: a case is its worst method's
-        if one.modality == modality:
-            changes.setdefault(one.case, one)
-    losses = [one for one in changes.values() if one.loss > 0]
-    for one in losses[:WORST_PER_MODALITY]:
-        loss = number(comparison.scores[0], one.loss)
-        yield Chosen(one.case, one.method, f"{one.method} loses {loss} {title} against {comparison.baseline}")
-    gains = [one for one in comparison.losses() if one.modality == modality and one.loss < 0]
+    for loss in comparison.losses():  # the largest first: a case is its worst method's
+        if loss.modality == modality:
+            changes.setdefault(loss.case, loss)
+    losses = [loss for loss in changes.values() if loss.loss > 0]
+    for loss in losses[:WORST_PER_MODALITY]:
+        lost = number(comparison.scores[0], loss.loss)
+        yield Chosen(loss.case, loss.method, f"{loss.method} loses {lost} {title} against {comparison.baseline}")
+    gains = [loss for loss in comparison.losses() if loss.modality == modality and loss.loss < 0]
     if gains:
         gain = number(comparison.scores[0], -gains[-1].loss)
         why = f"{gains[-1].method} gains {gain} {title} against {comparison.baseline}"
@@ -91,11 +91,11 @@ def _hardest(comparison: Comparison, modality: str) -> Iterator[Chosen]:
     sign = 1 if higher_is_better(score) else -1
     values = {name: comparison.case_values[score, name] for name in comparison.names}
     cases = dict.fromkeys(row.case for row in comparison.reference.rows(modality))
-    whole = [case for case in cases if all(case in found for found in values.values())]
+    whole = [case for case in cases if all(case in by_case for by_case in values.values())]
     if whole:
-        case = min(whole, key=lambda case: sign * fmean(found[case] for found in values.values()))
+        case = min(whole, key=lambda case: sign * fmean(by_case[case] for by_case in values.values()))
         worst = min(comparison.names, key=lambda name: sign * values[name][case])
-        mean = number(score, fmean(found[case] for found in values.values()))
+        mean = number(score, fmean(by_case[case] for by_case in values.values()))
         yield Chosen(case, worst, f"the hardest: {mean} {short_title(score)} on average")
 
 

@@ -29,16 +29,16 @@ class TrustView:
 def trust_view(predictions: Path, evaluation_folder: Path) -> TrustView:
     """Read what predictions and their evaluation say about trust; a file that is broken becomes `problem`."""
     try:
-        found = read_trust(predictions, evaluation_folder)
+        trust = read_trust(predictions, evaluation_folder)
     except InputError as error:
         return TrustView(problem=str(error))
     return TrustView(
-        tuple(least_agreed_first(found.cases)),
-        {point.case: point.dice for point in found.check.points} if found.check else {},
-        tuple(sentences(found.check)) if found.check else (),
-        _agreement_picture(found.check) if found.check else None,
-        found.calibration,
-        _reliability_pictures(found),
+        tuple(least_agreed_first(trust.cases)),
+        {point.case: point.dice for point in trust.check.points} if trust.check else {},
+        tuple(sentences(trust.check)) if trust.check else (),
+        _agreement_picture(trust.check) if trust.check else None,
+        trust.calibration,
+        _reliability_pictures(trust),
     )
 
 
@@ -47,11 +47,11 @@ def _agreement_picture(check: UncertaintyCheck) -> Picture:
     return themed("agreement and Dice", lambda theme: draw_agreement(check.points, theme), alt)
 
 
-def _reliability_pictures(found: Trust) -> tuple[Picture, ...]:
+def _reliability_pictures(trust: Trust) -> tuple[Picture, ...]:
     pictures = []
-    for modality in found.calibration.modalities if found.calibration else ():
-        assert found.calibration is not None  # there are modalities
-        rows = found.calibration.rows(modality)
+    for modality in trust.calibration.modalities if trust.calibration else ():
+        assert trust.calibration is not None  # there are modalities
+        rows = trust.calibration.rows(modality)
         said = ", ".join(f"{row.class_name} {100 * row.ece:.2f} %" for row in rows if row.ece is not None)
         alt = f"Reliability plot of {modality}: frequency found against probability said. Calibration error: {said}"
         pictures.append(

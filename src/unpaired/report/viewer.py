@@ -195,22 +195,22 @@ def _viewer_case(
         raise InputError(NO_SCANS)
     entry = dataset.case(item.case)
     files = read_case_files(dataset, entry, None)
-    found: dict[str, np.ndarray] = {}
+    label_maps: dict[str, np.ndarray] = {}
     missing: dict[str, str] = {}
     for key, path in item.predictions.items():
         try:
             if isinstance(path, InputError):
                 raise path
-            found[key] = read_prediction(dataset, entry, files.image, path)
+            label_maps[key] = read_prediction(dataset, entry, files.image, path)
         except InputError as error:
             missing[key] = str(error)
-    if not found:
+    if not label_maps:
         raise InputError("; ".join(dict.fromkeys(missing.values())) or "no method's label map is known")
     reference = {} if files.reference is None else {REFERENCE: files.reference}
-    volumes = fitting_volumes(LabeledScan(files.image, found | reference), limit)
+    volumes = fitting_volumes(LabeledScan(files.image, label_maps | reference), limit)
     if volumes is None:
         return None, missing
-    telling = found.get(item.telling, next(iter(found.values())))
+    telling = label_maps.get(item.telling, next(iter(label_maps.values())))
     view = view_of(dataset, entry, replace(files, prediction=telling))
     case = ViewerCase(
         number,

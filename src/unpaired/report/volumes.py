@@ -121,7 +121,7 @@ def _world(image: Image, voxel: np.ndarray) -> tuple[float, float, float]:
 def _crop(scan: LabeledScan, box: tuple[slice, slice, slice]) -> LabeledScan:
     affine = scan.image.affine.copy()
     affine[:3, 3] = (affine @ [*(edge.start for edge in box), 1])[:3]
-    labels = {name: one[box] for name, one in scan.labels.items()}
+    labels = {name: label_map[box] for name, label_map in scan.labels.items()}
     return LabeledScan(Image(scan.image.array[box], affine), labels)
 
 
@@ -141,7 +141,7 @@ def _coarser(scan: LabeledScan, factor: int) -> LabeledScan:
     first = tuple(slice(0, edge.stop, step) for edge, step in zip(whole, factors, strict=True))
     affine = scan.image.affine @ np.diag([*factors, 1.0])
     affine[:3, 3] += scan.image.affine[:3, :3] @ ((np.array(factors) - 1) / 2)
-    return LabeledScan(Image(means, affine), {name: one[first] for name, one in scan.labels.items()})
+    return LabeledScan(Image(means, affine), {name: label_map[first] for name, label_map in scan.labels.items()})
 
 
 def _encode(scan: LabeledScan, changes: tuple[str, ...]) -> Volumes:

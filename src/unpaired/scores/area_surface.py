@@ -50,8 +50,8 @@ class AreaDistances:
     @property
     def masd(self) -> float:
         """Mean average surface distance: the mean of the two directed area-weighted means, in mm."""
-        ours, theirs = self._weighted
-        return float((ours / self.prediction_area.sum() + theirs / self.reference_area.sum()) / 2)
+        of_prediction, of_reference = self._weighted
+        return float((of_prediction / self.prediction_area.sum() + of_reference / self.reference_area.sum()) / 2)
 
     @property
     def _weighted(self) -> tuple[float, float]:
@@ -63,9 +63,9 @@ class AreaDistances:
     def surface_dice(self, tolerance_mm: float) -> float:
         """NSD@t, normalized surface Dice: the share of both surfaces' area within `tolerance_mm` of the other."""
         limit = tolerance_mm * HEADER_ROUNDING
-        ours = self.prediction_area[self.prediction_to_reference <= limit].sum()
-        theirs = self.reference_area[self.reference_to_prediction <= limit].sum()
-        return float((ours + theirs) / (self.prediction_area.sum() + self.reference_area.sum()))
+        predicted_area = self.prediction_area[self.prediction_to_reference <= limit].sum()
+        reference_area = self.reference_area[self.reference_to_prediction <= limit].sum()
+        return float((predicted_area + reference_area) / (self.prediction_area.sum() + self.reference_area.sum()))
 
 
 def area_surface_distances(
@@ -88,13 +88,13 @@ def area_distances_in_box(
     lattice = Lattice([size + 1 for size in prediction_mask.shape], spacing_mm)
     table = area_table(spacing_mm)
     predicted, true = (_codes(lattice, mask) for mask in (prediction_mask, reference_mask))
-    ours, theirs = (_elements(lattice, codes) for codes in (predicted, true))
-    both = lattice.core(ours) & lattice.core(theirs)
+    predicted_surface, true_surface = (_elements(lattice, codes) for codes in (predicted, true))
+    both = lattice.core(predicted_surface) & lattice.core(true_surface)
     return AreaDistances(
-        _aligned(lattice, ours, theirs, both),
-        _aligned(lattice, theirs, ours, both),
-        table[predicted[lattice.core(ours)]],
-        table[true[lattice.core(theirs)]],
+        _aligned(lattice, predicted_surface, true_surface, both),
+        _aligned(lattice, true_surface, predicted_surface, both),
+        table[predicted[lattice.core(predicted_surface)]],
+        table[true[lattice.core(true_surface)]],
     )
 
 

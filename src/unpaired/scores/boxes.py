@@ -49,12 +49,12 @@ def _classes_along_axes(predicted: np.ndarray, true: np.ndarray, classes: int) -
         pair = [array[start : start + slab] for array in (predicted, true)]
         rows = [np.ascontiguousarray(part).reshape(-1, row) for part in pair]
         filled = np.flatnonzero(np.logical_or(*((part != 0).any(axis=1) for part in rows)))
-        found = np.zeros((len(filled), row), bits)
+        classes_at = np.zeros((len(filled), row), bits)
         for part in rows:  # labels of merged sets have numbers beyond the classes, and bits that nobody asks for
-            found |= np.left_shift(bits(1), part[filled].astype(bits))
-        seen[-1] |= np.bitwise_or.reduce(found, axis=0)
+            classes_at |= np.left_shift(bits(1), part[filled].astype(bits))
+        seen[-1] |= np.bitwise_or.reduce(classes_at, axis=0)
         by_row = np.zeros(len(rows[0]), bits)
-        by_row[filled] = np.bitwise_or.reduce(found, axis=1)
+        by_row[filled] = np.bitwise_or.reduce(classes_at, axis=1)
         by_row = by_row.reshape(pair[0].shape[:-1])
         for axis in range(predicted.ndim - 1):
             others = tuple(other for other in range(by_row.ndim) if other != axis)
@@ -64,9 +64,10 @@ def _classes_along_axes(predicted: np.ndarray, true: np.ndarray, classes: int) -
 
 
 def _found_objects(predicted: np.ndarray, true: np.ndarray, classes: int) -> Iterator[Box | None]:
-    for ours, theirs in zip(find_objects(predicted, classes - 1), find_objects(true, classes - 1), strict=True):
-        if ours is None or theirs is None:
-            yield ours or theirs
+    boxes = zip(find_objects(predicted, classes - 1), find_objects(true, classes - 1), strict=True)
+    for predicted_box, true_box in boxes:
+        if predicted_box is None or true_box is None:
+            yield predicted_box or true_box
         else:
-            both = zip(ours, theirs, strict=True)
+            both = zip(predicted_box, true_box, strict=True)
             yield tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in both)

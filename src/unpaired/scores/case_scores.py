@@ -115,17 +115,17 @@ def _score_class(
     presets = preset_columns(scoring.presets, masks)
     if status == "not_applicable":
         return Score(*identity, status, presets=presets)
-    ours, theirs = counts[1] * arrays.voxel_ml, counts[2] * arrays.voxel_ml
+    predicted_ml, reference_ml = counts[1] * arrays.voxel_ml, counts[2] * arrays.voxel_ml
     return Score(
         *identity,
         status,
         overlap,
         *_in_mm(distances, arrays.empty_mm),
-        ours,
-        theirs,
+        predicted_ml,
+        reference_ml,
         iou(*counts),
-        abs(ours - theirs),
-        abs(ours - theirs) / theirs if theirs else None,
+        abs(predicted_ml - reference_ml),
+        abs(predicted_ml - reference_ml) / reference_ml if reference_ml else None,
         {
             column: distances.surface_dice(tolerance) if distances else 0.0
             for column, tolerance in scoring.nsd_tolerances(name).items()

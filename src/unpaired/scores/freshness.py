@@ -40,20 +40,22 @@ def stale_predictions(evaluation: Evaluation, predictions: Path) -> Iterator[Sta
 
     A label map that is gone says nothing against its scores. Scores of a version that didn't note files give nothing.
     """
-    for one in evaluation.files:
-        names = [one.prediction] if one.prediction else [f"{one.case}{suffix}" for suffix in NIFTI]
+    for scored in evaluation.files:
+        names = [scored.prediction] if scored.prediction else [f"{scored.case}{suffix}" for suffix in NIFTI]
         for path in (predictions / name for name in names):
-            if path.is_file() and _sha256(path) != one.prediction_sha256:
-                yield Stale(one.case, "prediction changed" if one.prediction else "prediction came")
+            if path.is_file() and _sha256(path) != scored.prediction_sha256:
+                yield Stale(scored.case, "prediction changed" if scored.prediction else "prediction came")
                 break
 
 
 def stale_references(evaluation: Evaluation, references: Mapping[str, Path]) -> Iterator[Stale]:
     """The cases whose reference isn't the one that they were scored against; `references` are files by case."""
-    for one in evaluation.files:
-        path = references.get(one.case)
-        if path is not None and one.reference is not None and path.is_file() and _sha256(path) != one.reference_sha256:
-            yield Stale(one.case, "reference changed")
+    for scored in evaluation.files:
+        path = references.get(scored.case)
+        if path is None or scored.reference is None or not path.is_file():
+            continue
+        if _sha256(path) != scored.reference_sha256:
+            yield Stale(scored.case, "reference changed")
 
 
 def require_fresh(
@@ -81,7 +83,7 @@ def unchecked(evaluation: Evaluation, predictions: Path | None) -> str:
     """Why nobody can say whether scores are those of the label maps in a folder; empty where `require_fresh` can."""
     if not evaluation.files:
         return "the version that stored the scores didn't note which label maps they are of; evaluate again to be sure"
-    names = [one.prediction for one in evaluation.files if one.prediction is not None]
+    names = [scored.prediction for scored in evaluation.files if scored.prediction is not None]
     if predictions is None or not any((predictions / name).is_file() for name in names):
         return "the label maps that were scored are not there, so the scores can't be compared with them"
     return ""

@@ -62,15 +62,15 @@ class Lattice:
 
         `targets` is boolean flat memory of this lattice with at least one nonzero point; `points` are none of them.
         """
-        found = np.empty(len(points))
+        nearest = np.empty(len(points))
         left, places = np.arange(len(points)), points + self.lead
         for distance, steps in self.shells:
             if not len(left):
-                return found
+                return nearest
             hit = targets.take(places + steps[0])
             for step in steps[1:]:
                 hit |= targets.take(places + step)
-            found[left[hit]] = distance
+            nearest[left[hit]] = distance
             before = len(left)
             np.logical_not(hit, out=hit)
             left, places = left[hit], places[hit]
@@ -80,8 +80,8 @@ class Lattice:
             # Made for points that are far off: with large leaves and loose boxes 1.5 times as fast as scipy's.
             surface = self._positions(np.flatnonzero(self.core(targets)))
             tree = KDTree(surface, leafsize=48, compact_nodes=False, balanced_tree=False)
-            found[left] = tree.query(self._positions(points[left]))[0]
-        return found
+            nearest[left] = tree.query(self._positions(points[left]))[0]
+        return nearest
 
     def _positions(self, points: np.ndarray) -> np.ndarray:
         """Positions in mm of flat positions in `core`: (points, axes)."""

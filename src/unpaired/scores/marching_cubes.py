@@ -67,11 +67,11 @@ def _line_pieces(code: int) -> tuple[np.ndarray, ...]:
 @cache
 def _triangles(code: int) -> tuple[np.ndarray, ...]:
     """The triangles of a 3D code as area vectors (normal times area), on a cube of size 1."""
-    found = []
+    smallest = []
     for polygon in _polygons(_mask(code, 3)):
         choices = [[_area_vector(polygon, corners) for corners in cut] for cut in _triangulations(0, len(polygon) - 1)]
-        found += max(choices, key=lambda triangles: round(sum(np.linalg.norm(one) for one in triangles), 9))
-    return tuple(found)
+        smallest += max(choices, key=lambda triangles: round(sum(np.linalg.norm(area) for area in triangles), 9))
+    return tuple(smallest)
 
 
 def _joined(ring: Sequence[Corner], mask: dict[Corner, bool]) -> Iterator[tuple[Cut, Cut]]:
@@ -101,7 +101,7 @@ def _polygons(mask: dict[Corner, bool]) -> Iterator[list[np.ndarray]]:
         while cut is not None:
             polygon.append(_middle(cut))
             following = neighbors.pop(cut)
-            cut = next((one for one in following if one in neighbors), None)
+            cut = next((other for other in following if other in neighbors), None)
         yield polygon
 
 

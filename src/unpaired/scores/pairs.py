@@ -30,21 +30,21 @@ def label_files(folder: Path, what: str) -> dict[str, list[Path]]:
 
 def one_file(files: Mapping[str, Sequence[Path]], name: str, folder: Path, what: str, advice: str) -> Path:
     """The prediction or reference (`what`) called `name`. InputError, with `advice`, if there is none, or several."""
-    found = files.get(name, ())
-    if not found:
+    candidates = files.get(name, ())
+    if not candidates:
         raise InputError(f"no {what} {name}.nii.gz in {folder}; {advice}")
-    if len(found) > 1:
-        names = " and ".join(file.name for file in found)
+    if len(candidates) > 1:
+        names = " and ".join(file.name for file in candidates)
         raise InputError(f"{folder}: the same case twice, {names}; keep the one that is right")
-    return found[0]
+    return candidates[0]
 
 
-def require_a_match(found: Iterable[str], expected: Sequence[str], folder: Path, what: str) -> None:
+def require_a_match(names: Iterable[str], expected: Sequence[str], folder: Path, what: str) -> None:
     """InputError if not one of the names `found` in a folder is one of the names `expected`."""
-    found = list(found)
-    if not set(found) & set(expected):
+    names = list(names)
+    if not set(names) & set(expected):
         raise InputError(
-            f"{folder}: none of its {len(found)} files is named like {what}: found {_few(found)}; "
+            f"{folder}: none of its {len(names)} files is named like {what}: found {_few(names)}; "
             f"expected {_few(expected)}"
         )
 
@@ -56,13 +56,13 @@ def stranger(name: str, expected: Sequence[str], folder: Path, what: str) -> str
 
 def require_one_grid(prediction: Image, reference: Image, path: Path, reference_path: Path) -> None:
     """InputError, saying by how much, unless both have one shape, perpendicular axes and corners that meet."""
-    ours, theirs = prediction.array.shape, reference.array.shape
-    if ours != theirs:
+    shape, expected = prediction.array.shape, reference.array.shape
+    if shape != expected:
         differ = ", ".join(
-            f"axis {axis} by {a - b:+d}" for axis, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b
+            f"axis {axis} by {a - b:+d}" for axis, (a, b) in enumerate(zip(shape, expected, strict=True)) if a != b
         )
         raise InputError(
-            f"{path}: expected the shape {theirs} of {reference_path.name}, got {ours} ({differ} voxels); "
+            f"{path}: expected the shape {expected} of {reference_path.name}, got {shape} ({differ} voxels); "
             "predict on the image's own grid"
         )
     apart = corner_shift(reference, prediction)
@@ -85,9 +85,11 @@ def _why_apart(prediction: Image, reference: Image) -> str:
     """What of the affine differs most tellingly: directions, then spacing; nothing for a mere shift."""
     if not (np.isfinite(prediction.affine).all() and min(prediction.spacing_mm) > 0):
         return ": it has no valid affine"
-    ours, theirs = ("".join(str(code) for code in aff2axcodes(image.affine)) for image in (prediction, reference))
-    if ours != theirs:
-        return f": its axes run {ours}, the reference's {theirs}"
+    axes, reference_axes = (
+        "".join(str(code) for code in aff2axcodes(image.affine)) for image in (prediction, reference)
+    )
+    if axes != reference_axes:
+        return f": its axes run {axes}, the reference's {reference_axes}"
     if not np.allclose(prediction.spacing_mm, reference.spacing_mm, rtol=1e-3):
         sizes = (" x ".join(f"{size:g}" for size in image.spacing_mm) for image in (prediction, reference))
         return ": its spacing is {} mm, the reference's {}".format(*sizes)

@@ -36,7 +36,8 @@ class Scoring:
         for tolerance in (*self.tolerances_mm, *self.class_tolerances_mm.values()):
             if not 0 <= tolerance < math.inf:
                 raise InputError(f"expected tolerances of 0 mm or more, got {tolerance:g}")
-        for what, names in (("tolerance", [nsd_name(one) for one in self.tolerances_mm]), ("preset", self.presets)):
+        columns = [nsd_name(tolerance) for tolerance in self.tolerances_mm]
+        for what, names in (("tolerance", columns), ("preset", self.presets)):
             if len(set(names)) != len(names):
                 raise InputError(f"expected each {what} once, got {', '.join(names)}")
 

@@ -77,20 +77,20 @@ def distances_in_box(
     """As `surface_distances`, of masks that have voxels, in a box that is already small; nothing is checked."""
     lattice = Lattice(prediction_mask.shape, spacing_mm)
     predicted, true = (_surface(lattice, mask) for mask in (prediction_mask, reference_mask))
-    ours, theirs = lattice.core(predicted), lattice.core(true)
+    on_predicted, on_true = lattice.core(predicted), lattice.core(true)
     # A voxel on both surfaces is at distance zero; only the others need a search, few of them for a good prediction.
-    zeros = np.zeros(int(np.count_nonzero(ours & theirs)))
+    zeros = np.zeros(int(np.count_nonzero(on_predicted & on_true)))
     return SurfaceDistances(
-        np.concatenate([lattice.distances(np.flatnonzero(ours > theirs), true), zeros]),
-        np.concatenate([lattice.distances(np.flatnonzero(theirs > ours), predicted), zeros]),
+        np.concatenate([lattice.distances(np.flatnonzero(on_predicted > on_true), true), zeros]),
+        np.concatenate([lattice.distances(np.flatnonzero(on_true > on_predicted), predicted), zeros]),
     )
 
 
 def surface(mask: np.ndarray) -> np.ndarray:
     """The mask's surface voxels: mask XOR its erosion by the 4 (2D) or 6 (3D) neighbors. An empty mask has none."""
     lattice = Lattice(mask.shape, (1.0,) * mask.ndim)
-    found = lattice.core(_surface(lattice, mask)).reshape(lattice.padded)
-    return found[tuple(slice(0, size) for size in mask.shape)].copy()
+    surface_voxels = lattice.core(_surface(lattice, mask)).reshape(lattice.padded)
+    return surface_voxels[tuple(slice(0, size) for size in mask.shape)].copy()
 
 
 def joint_box(*masks: np.ndarray) -> tuple[slice, ...]:

@@ -153,9 +153,9 @@ def read_evaluation(folder: Path) -> Evaluation:
         raise InputError(f"expected scores at {path}, found no file; write them with `unpaired evaluate`")
     document = read_json(path, "run `unpaired evaluate` again")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        found = f"schema {document['schema']!r}" if isinstance(document, dict) and "schema" in document else "none"
+        schema = f"schema {document['schema']!r}" if isinstance(document, dict) and "schema" in document else "none"
         raise InputError(
-            f"{path}: expected scores of schema {SCHEMA}, found {found} (another version of unpaired wrote them); "
+            f"{path}: expected scores of schema {SCHEMA}, found {schema} (another version of unpaired wrote them); "
             "run `unpaired evaluate` again"
         )
     try:

@@ -60,13 +60,13 @@ def study(members: Sequence[Member], data: Dataset | None, options: Options, say
     """
     plan = make_plan(members, data, options)
     notes = list(plan.notes)
-    found = {member.name: _localize_run(member, plan, options, say) for member in members if member.run is not None}
+    localized = {member.name: _localize_run(member, plan, options, say) for member in members if member.run is not None}
     comparison = None
     maps: list[FeatureView] = []
     affinities: list[AffinityView] = []
     attention = ClassAttention()
-    if found:
-        rows = {name: of_run.rows for name, of_run in found.items()}
+    if localized:
+        rows = {name: of_run.rows for name, of_run in localized.items()}
         comparison = compare_localization(rows, plan.dataset.classes, options.baseline)
         shown = _median_cases(comparison)
         for member in members:
@@ -74,7 +74,7 @@ def study(members: Sequence[Member], data: Dataset | None, options: Options, say
                 say(f"{member.name}: pictures")
                 network = _network(member.run, options)
                 maps += _feature_views(
-                    member, network, plan, found[member.name], [shown[m] for m in plan.modalities], options
+                    member, network, plan, localized[member.name], [shown[m] for m in plan.modalities], options
                 )
                 if len(plan.modalities) > 1:
                     affinities.append(_affinity_view(member, network, plan, options))
@@ -106,16 +106,18 @@ def _localize_run(member: Member, plan: Plan, options: Options, say: Say) -> _Lo
     """Choose channels on the one side's patients, then report the other's."""
     assert member.run is not None
     network = _network(member.run, options)
-    found: dict[str, list[CaseLocalization]] = {"choose": [], "report": []}
+    localizations: dict[str, list[CaseLocalization]] = {"choose": [], "report": []}
     for modality in plan.modalities:
         for what, entries in (("choose", plan.choosing_cases[modality]), ("report", plan.cases[modality])):
             for number, entry in enumerate(entries, start=1):
                 say(f"{member.name}: {modality}, {what} {number} of {len(entries)}")
                 case = _case(member.run, plan.dataset, entry)
                 cells = layer_cells(network, member.run.recipe, case, plan.layers, len(plan.dataset.classes))
-                found[what] += [localize(parts, case.id, case.patient, modality, layer) for layer, parts in cells]
-    choices = choose_channels(found["choose"])
-    return _Localized(list(localization_rows(found["report"], choices, plan.dataset.classes)), choices)
+                localizations[what] += [
+                    localize(parts, case.id, case.patient, modality, layer) for layer, parts in cells
+                ]
+    choices = choose_channels(localizations["choose"])
+    return _Localized(list(localization_rows(localizations["report"], choices, plan.dataset.classes)), choices)
 
 
 def _case(run: Run, dataset: Dataset, entry: CaseEntry) -> Case:
@@ -138,7 +140,7 @@ def _median_cases(comparison: LocalizationComparison) -> dict[str, str]:
 
 
 def _feature_views(
-    member: Member, network: Network, plan: Plan, found: _Localized, cases: Sequence[str], options: Options
+    member: Member, network: Network, plan: Plan, localized: _Localized, cases: Sequence[str], options: Options
 ) -> Iterator[FeatureView]:
     assert member.run is not None
     classes = plan.dataset.classes
@@ -148,15 +150,15 @@ def _feature_views(
         assert view.reference is not None
         depth = telling_slice(view.reference)
         ranked = [
-            found.choices.get((case.modality, plan.layer, c), [])[: options.channels] for c in range(len(classes))
+            localized.choices.get((case.modality, plan.layer, c), [])[: options.channels] for c in range(len(classes))
         ]
-        numbers = sorted({one.channel for of_class in ranked for one in of_class})
+        numbers = sorted({choice.channel for of_class in ranked for choice in of_class})
         maps = slice_maps(network, member.run.recipe, case, plan.layer, depth, numbers)
         channels = tuple(
             ClassChannels(
-                tuple(one.channel for one in of_class),
-                tuple(one.precision for one in of_class),
-                maps.channels[[numbers.index(one.channel) for one in of_class]],
+                tuple(choice.channel for choice in of_class),
+                tuple(choice.precision for choice in of_class),
+                maps.channels[[numbers.index(choice.channel) for choice in of_class]],
             )
             for of_class in ranked
         )
@@ -177,7 +179,7 @@ def _affinity_view(member: Member, network: Network, plan: Plan, options: Option
     before, after = (
         [
             pooled_affinities(
-                one,
+                state,
                 run,
                 (_case(run, plan.dataset, entry) for entry in plan.cases[modality]),
                 plan.pair,
@@ -185,7 +187,7 @@ def _affinity_view(member: Member, network: Network, plan: Plan, options: Option
             )
             for modality in plan.modalities
         ]
-        for one in (fresh, network)
+        for state in (fresh, network)
     )
     return AffinityView(member.name, plan.pair, plan.modalities, plan.dataset.classes, before, after)
 

@@ -155,16 +155,20 @@ def _layers(networks: Mapping[str, Network], options: Options) -> tuple[tuple[st
     if options.layers:
         return options.layers, ()
     first_name, first = next(iter(networks.items()))
-    shared = tuple(name for name in first.feature_names if all(name in one.feature_names for one in networks.values()))
+    shared = tuple(
+        name for name in first.feature_names if all(name in network.feature_names for network in networks.values())
+    )
     if not shared:
         other_name, other = next(
-            (name, one) for name, one in networks.items() if not set(one.feature_names) & set(first.feature_names)
+            (name, network)
+            for name, network in networks.items()
+            if not set(network.feature_names) & set(first.feature_names)
         )
         raise InputError(
             f"runs of different networks: {first_name} has the layers {', '.join(first.feature_names)}, {other_name} "
             f"has {', '.join(other.feature_names)}; look at them one at a time"
         )
-    dropped = sorted({name for one in networks.values() for name in one.feature_names} - set(shared))
+    dropped = sorted({name for network in networks.values() for name in network.feature_names} - set(shared))
     return shared, (f"layers that not every run has were left out: {', '.join(dropped)}",) if dropped else ()
 
 

@@ -154,7 +154,7 @@ def summarize(cases: Sequence[CaseCalibration], classes: Sequence[str]) -> list[
         counts = [case.counts for case in cases if case.modality == modality]
         together = sum(counts[1:], counts[0])
         for number, name in enumerate(classes):
-            single = [value for one in counts if (value := one.ece(number)) is not None]
+            single = [value for of_case in counts if (value := of_case.ece(number)) is not None]
             rows.append(
                 ClassCalibration(
                     modality,

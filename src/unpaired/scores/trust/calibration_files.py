@@ -105,17 +105,17 @@ def calibrate_dataset(
 def _calibrate(dataset: Dataset, case: CaseEntry, predictions: Path, margin_mm: float) -> CaseCalibration:
     assert case.label is not None  # `labeled=True` in the caller
     path = probabilities_of(predictions, case.id)
-    found = read_probabilities(path)
-    _require_classes(dataset, case, predictions, found.classes, path)
+    probabilities = read_probabilities(path)
+    _require_classes(dataset, case, predictions, probabilities.classes, path)
     reference = read_label_map(case.label)
-    require_one_grid(found.grid, reference, path, case.label)
+    require_one_grid(probabilities.grid, reference, path, case.label)
     sets = dataset.label_sets()
     numbers = {members: index for index, members in enumerate(sets)}
     encoded = encode_values(dataset, case)
     truth = translate(reference.array, {value: numbers[members] for value, members in encoded.items()}, case.label)
-    foreground = is_foreground(truth, sets) | (found.label_map() != 0)
+    foreground = is_foreground(truth, sets) | (probabilities.label_map() != 0)
     box = foreground_box(foreground, reference.spacing_mm, margin_mm) or (slice(0, 0),) * 3
-    return CaseCalibration(case.id, case.modality, count_bins(found.within(box), truth[box], sets))
+    return CaseCalibration(case.id, case.modality, count_bins(probabilities.within(box), truth[box], sets))
 
 
 def _require_classes(dataset: Dataset, case: CaseEntry, predictions: Path, count: int, path: Path) -> None:
@@ -168,7 +168,7 @@ def read_calibration(folder: Path) -> Calibration:
 
 
 def _class_from_json(row: dict[str, Any]) -> ClassCalibration:
-    return ClassCalibration(**{**row, "bins": tuple(Bin(**one) for one in row["bins"])})
+    return ClassCalibration(**{**row, "bins": tuple(Bin(**bin_fields) for bin_fields in row["bins"])})
 
 
 def calibration_table(calibration: Calibration) -> Table:

@@ -57,8 +57,8 @@ class CaseUncertainty:
     @property
     def agreement(self) -> float | None:
         """The mean over the classes that a member found; None if none was found, which is as bad as it gets."""
-        found = [row.agreement for row in self.classes if row.agreement is not None]
-        return sum(found) / len(found) if found else None
+        agreements = [row.agreement for row in self.classes if row.agreement is not None]
+        return sum(agreements) / len(agreements) if agreements else None
 
 
 def measure_uncertainty(

@@ -42,11 +42,11 @@ def pooled_affinities(
     With S_c = 1 (a cosine), masks of the first voxel of each cell, voxels of several possible classes in no region: as
     `class_affinities` with its defaults would give for one batch that holds all cases.
     """
-    sums = [_Sums() for _ in range(classes)]
+    class_sums = [_Sums() for _ in range(classes)]
     for case in cases:
         for window in feature_windows(network, run.recipe, case.volume, case.modality, pair):
-            _add(sums, window, case.label_map, pair)
-    return [one.affinity() for one in sums]
+            _add(class_sums, window, case.label_map, pair)
+    return [sums.affinity() for sums in class_sums]
 
 
 class _Sums:

@@ -78,9 +78,9 @@ def affinities_alt(view: AffinityView) -> str:
     parts = []
     for word, matrices in (("before", view.before), ("after", view.after)):
         values = [
-            f"{name} {one.elementwise:.2g}"
-            for name, one in zip(view.classes, disagreements(matrices), strict=True)
-            if one.elementwise is not None
+            f"{name} {disagreement.elementwise:.2g}"
+            for name, disagreement in zip(view.classes, disagreements(matrices), strict=True)
+            if disagreement.elementwise is not None
         ]
         parts.append(f"{word} training {', '.join(values)}")
     return (
@@ -98,14 +98,14 @@ def difference_names(modalities: Sequence[str]) -> list[str]:
 
 def _largest_difference(view: AffinityView) -> float:
     """The 99.5th percentile of all differences, so that before and after share a scale that a few entries don't set."""
-    found = [
-        np.abs(one).ravel()
+    absolute = [
+        np.abs(difference).ravel()
         for matrices in (view.before, view.after)
         for of_class in zip(*matrices, strict=True)
-        for one in differences(of_class)
-        if one is not None
+        for difference in differences(of_class)
+        if difference is not None
     ]
-    return (float(np.quantile(np.concatenate(found), 0.995)) or 1.0) if found else 1.0
+    return (float(np.quantile(np.concatenate(absolute), 0.995)) or 1.0) if absolute else 1.0
 
 
 def _draw_matrix(

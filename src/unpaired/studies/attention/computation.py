@@ -48,13 +48,13 @@ def mean_correlations(method: SSC, recipe: Recipe, cases: Iterable[Case], classe
         of_windows: list[list[np.ndarray]] = [[] for _ in method.scales]
         for window, outputs in _scale_outputs(method, recipe, case):
             if _has_foreground(window, case.label_map, classes):
-                for found, output in zip(of_windows, outputs, strict=True):
+                for matrices, output in zip(of_windows, outputs, strict=True):
                     if output.correlations is not None:
-                        found.append(output.correlations[0].cpu().numpy().astype(np.float64))
-        for found, matrices in zip(of_cases, of_windows, strict=True):
+                        matrices.append(output.correlations[0].cpu().numpy().astype(np.float64))
+        for means, matrices in zip(of_cases, of_windows, strict=True):
             if matrices:
-                found.append(np.mean(matrices, axis=0))
-    return [np.mean(found, axis=0) if found else None for found in of_cases]
+                means.append(np.mean(matrices, axis=0))
+    return [np.mean(means, axis=0) if means else None for means in of_cases]
 
 
 def attention_maps(method: SSC, recipe: Recipe, case: Case, depth: int) -> list[np.ndarray]:
@@ -67,7 +67,7 @@ def attention_maps(method: SSC, recipe: Recipe, case: Case, depth: int) -> list[
     maps: list[np.ndarray] = []
     for window, outputs in _scale_outputs(method, recipe, case, depth):
         here = replace(window, owned=(slice(depth, depth + 1), *window.owned[1:]))
-        maps = maps or [np.zeros((one.attention.shape[2], height, width), np.float32) for one in outputs]
+        maps = maps or [np.zeros((output.attention.shape[2], height, width), np.float32) for output in outputs]
         for whole, name, output in zip(maps, method.scales, outputs, strict=True):
             grid = window.features[name].shape[1:]
             even = output.attention[0].mean(dim=0) * output.attention.shape[-1]
@@ -86,7 +86,7 @@ def _scale_outputs(
     attention, embeddings = method.attention[case.modality], method.class_embeddings(case.modality)
     for window in feature_windows(method.network, recipe, case.volume, case.modality, method.scales, depth):
         maps = [window.features[name] for name in method.scales]
-        tensors = [torch.from_numpy(one[:, 0] if flat else one)[None].to(device) for one in maps]
+        tensors = [torch.from_numpy(features[:, 0] if flat else features)[None].to(device) for features in maps]
         with torch.inference_mode():
             outputs = attention(embeddings, tensors)
         yield window, outputs

@@ -90,9 +90,9 @@ def draw_correlations(view: CorrelationView, theme: Theme = LIGHT) -> Figure:
 def correlations_alt(view: CorrelationView) -> str:
     """The picture in words."""
     parts = [
-        f"{name} {one.elementwise:.2g}"
-        for name, one in zip(view.scales, disagreements(view.matrices), strict=True)
-        if one.elementwise is not None
+        f"{name} {disagreement.elementwise:.2g}"
+        for name, disagreement in zip(view.scales, disagreements(view.matrices), strict=True)
+        if disagreement.elementwise is not None
     ]
     apart = f". Mean squared difference {', '.join(parts)}" if parts else ""
     return (
@@ -109,7 +109,7 @@ def draw_attention(view: AttentionView) -> Figure:
     """
     case = view.view
     shape = (len(case.classes), *case.volume.shape[1:])
-    if case.reference is None or any(one.shape != shape for one in view.maps):
+    if case.reference is None or any(attention_map.shape != shape for attention_map in view.maps):
         raise InputError(f"case {case.name}: expected a reference, and attention of shape {shape} at each scale")
     title = f"{view.run} · attention · {case.modality} · {case.name}, slice {view.depth + 1} of {len(case.volume)}"
     heads = ["image, class", *view.scales]

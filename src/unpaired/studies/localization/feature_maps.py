@@ -112,8 +112,8 @@ def feature_windows(
             np.stack([cut(volume, start, size, recipe.context_slices) for start in starts])
         ).float()
         with torch.inference_mode():
-            found = network({modality: (images[:, :, 0] if flat else images).to(device)})[modality].features
-        maps = {layer: found[layer].float().cpu().numpy() for layer in layers}
+            features_by_layer = network({modality: (images[:, :, 0] if flat else images).to(device)})[modality].features
+        maps = {layer: features_by_layer[layer].float().cpu().numpy() for layer in layers}
         for place, window in enumerate(group):
             features = {layer: values[place][:, None] if flat else values[place] for layer, values in maps.items()}
             start, owned = tuple(at for at, _ in window), tuple(part for _, part in window)
@@ -129,9 +129,9 @@ def layer_cells(
     """
     for group, parts in _passes(network, recipe, case, layers, memory):
         if len(parts) == 1:
-            found = _collect(network, recipe, case, group, parts[0], classes)
+            cells = _collect(network, recipe, case, group, parts[0], classes)
             for layer in group:
-                yield layer, iter((found.pop(layer),))
+                yield layer, iter((cells.pop(layer),))
         else:
             (layer,) = group
             yield layer, (_collect(network, recipe, case, group, part, classes)[layer] for part in parts)
@@ -186,17 +186,17 @@ def _collect(
     network: Network, recipe: Recipe, case: Case, layers: Sequence[str], channels: slice, classes: int
 ) -> dict[str, Cells]:
     """One pass over the case: the cells of each layer, of the channels asked for."""
-    found: dict[str, list[Cells]] = {layer: [] for layer in layers}
+    of_windows: dict[str, list[Cells]] = {layer: [] for layer in layers}
     for window in feature_windows(network, recipe, case.volume, case.modality, layers):
         for layer in layers:
-            found[layer].append(_cells(window, window.features[layer][channels], case.label_map, classes))
+            of_windows[layer].append(_cells(window, window.features[layer][channels], case.label_map, classes))
     joined = {}
     for layer in layers:
-        several = found.pop(layer)
+        parts = of_windows.pop(layer)
         joined[layer] = Cells(
-            np.concatenate([one.saliency for one in several], axis=1),
-            np.concatenate([one.positives for one in several], axis=1),
-            np.concatenate([one.voxels for one in several]),
+            np.concatenate([part.saliency for part in parts], axis=1),
+            np.concatenate([part.positives for part in parts], axis=1),
+            np.concatenate([part.voxels for part in parts]),
         )
     return joined
 

@@ -55,15 +55,15 @@ def _draw_levels(axes: Axes, comparison: LocalizationComparison, modality: str, 
     layers = list(comparison.layers)
     for number, name in enumerate(comparison.names):
         color, marker = _look(number, theme)
-        found = [comparison.summaries.get((Place(kind, modality, layer, MEAN), name)) for layer in (*layers, ALL)]
-        values = [float("nan") if one is None else 100 * one.mean for one in found]
+        summaries = [comparison.summaries.get((Place(kind, modality, layer, MEAN), name)) for layer in (*layers, ALL)]
+        values = [float("nan") if summary is None else 100 * summary.mean for summary in summaries]
         axes.plot(
             range(len(layers)), values[:-1], color=color, marker=marker, markersize=4.5, linewidth=1.6, label=name
         )
         axes.plot([len(layers)], values[-1:], color=color, marker=marker, markersize=6.5, linestyle="")
-    first = [comparison.summaries.get((Place(kind, modality, layer, MEAN), comparison.baseline)) for layer in layers]
+    baseline = [comparison.summaries.get((Place(kind, modality, layer, MEAN), comparison.baseline)) for layer in layers]
     for what, style in (("ceiling", "--"), ("chance", ":")):
-        values = [float("nan") if one is None else 100 * getattr(one, what) for one in first]
+        values = [float("nan") if summary is None else 100 * getattr(summary, what) for summary in baseline]
         axes.plot(range(len(layers)), values, color=theme.ink, linestyle=style, linewidth=1.0, label=what)
     axes.set_ylim(0, 101)
     axes.set_ylabel("AP %", color=theme.ink, fontsize=9)

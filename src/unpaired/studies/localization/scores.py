@@ -112,10 +112,10 @@ def average_precisions(saliency: np.ndarray, positives: np.ndarray, voxels: np.n
     if not np.isfinite(saliency).all():
         raise InputError("the feature maps hold NaN or infinity; did the training diverge?")
     total = positives.sum(axis=1, dtype=np.int64)
-    found = np.full((len(saliency), len(positives)), np.nan)
+    precisions = np.full((len(saliency), len(positives)), np.nan)
     present = np.flatnonzero(total)
     if not present.size:
-        return found
+        return precisions
     for channel, values in enumerate(saliency):
         order = np.argsort(-values)  # in any order among ties, which come in together
         ranked = values[order]
@@ -123,8 +123,8 @@ def average_precisions(saliency: np.ndarray, positives: np.ndarray, voxels: np.n
         seen = np.maximum(np.cumsum(voxels[order], dtype=np.int64)[last], 1)
         for number in present:
             hits = np.cumsum(positives[number][order], dtype=np.int64)[last]
-            found[channel, number] = float((np.diff(hits, prepend=0) * (hits / seen)).sum() / total[number])
-    return found
+            precisions[channel, number] = float((np.diff(hits, prepend=0) * (hits / seen)).sum() / total[number])
+    return precisions
 
 
 def ceilings(positives: np.ndarray, voxels: np.ndarray) -> np.ndarray:
@@ -167,17 +167,17 @@ Key = tuple[str, str, int]
 """Modality, layer, class number."""
 
 
-def choose_channels(found: Sequence[CaseLocalization]) -> dict[Key, list[Choice]]:
+def choose_channels(localizations: Sequence[CaseLocalization]) -> dict[Key, list[Choice]]:
     """For each modality, layer and class all channels, the best first, by their mean AP over the cases given.
 
     A class that is in none of the cases has no entry; equal channels stay in their order.
     """
     groups: dict[tuple[str, str], list[CaseLocalization]] = {}
-    for one in found:
-        groups.setdefault((one.modality, one.layer), []).append(one)
+    for localization in localizations:
+        groups.setdefault((localization.modality, localization.layer), []).append(localization)
     choices: dict[Key, list[Choice]] = {}
     for (modality, layer), members in groups.items():
-        scores = np.stack([one.channels for one in members])
+        scores = np.stack([localization.channels for localization in members])
         for number in range(scores.shape[2]):
             known = scores[~np.isnan(scores[:, 0, number]), :, number]
             if len(known):
@@ -194,7 +194,7 @@ def shared_choice(choices: Mapping[Key, Sequence[Choice]], key: Key) -> Choice |
     """
     modality, layer, number = key
     others = [
-        {one.channel: one for one in ranked}
+        {choice.channel: choice for choice in ranked}
         for (other, name, c), ranked in choices.items()
         if other != modality and (name, c) == (layer, number)
     ]
@@ -206,30 +206,30 @@ def shared_choice(choices: Mapping[Key, Sequence[Choice]], key: Key) -> Choice |
 
 
 def localization_rows(
-    found: Sequence[CaseLocalization], choices: Mapping[Key, Sequence[Choice]], classes: Sequence[str]
+    localizations: Sequence[CaseLocalization], choices: Mapping[Key, Sequence[Choice]], classes: Sequence[str]
 ) -> Iterator[Row]:
     """A row for each test case, layer and class that the case has; `choices` were made on other patients."""
-    for one in found:
+    for localization in localizations:
         for number, name in enumerate(classes):
-            if math.isnan(one.chance[number]):
+            if math.isnan(localization.chance[number]):
                 continue
-            key = (one.modality, one.layer, number)
+            key = (localization.modality, localization.layer, number)
             own = choices[key][0] if key in choices else None
             shared = shared_choice(choices, key)
-            precision = one.channels[:, number]
+            precision = localization.channels[:, number]
             yield Row(
-                one.case,
-                one.patient,
-                one.modality,
-                one.layer,
+                localization.case,
+                localization.patient,
+                localization.modality,
+                localization.layer,
                 name,
                 len(precision),
-                float(one.chance[number]),
-                float(one.ceiling[number]),
+                float(localization.chance[number]),
+                float(localization.ceiling[number]),
                 None if own is None else float(precision[own.channel]),
                 None if own is None else own.channel,
                 None if shared is None else float(precision[shared.channel]),
                 None if shared is None else shared.channel,
                 float(precision.mean()),
-                float(one.mean_map[number]),
+                float(localization.mean_map[number]),
             )

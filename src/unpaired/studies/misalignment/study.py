@@ -120,10 +120,10 @@ def study_misalignment(
     amounts = amounts or Amounts()
     plans = {
         name: [
-            (case, base_partners(dataset, case, one.run.modalities, seed))
-            for case in labeled_cases(one, dataset, split)
+            (case, base_partners(dataset, case, predictor.run.modalities, seed))
+            for case in labeled_cases(predictor, dataset, split)
         ]
-        for name, one in predictors.items()
+        for name, predictor in predictors.items()
     }
     study = MisalignmentStudy(settings=_settings(predictors, dataset, split, amounts, seed))
     for name, plan in plans.items():
@@ -145,12 +145,12 @@ def base_partners(dataset: Dataset, case: CaseEntry, modalities: Sequence[str], 
 
     Raises InputError where a modality has no scan to take.
     """
-    found = {**sorted_partners(dataset, case, modalities), **own_scans(dataset, case, modalities)}
-    lacking = [name for name in modalities if name not in found and name != case.modality]
+    partners = {**sorted_partners(dataset, case, modalities), **own_scans(dataset, case, modalities)}
+    lacking = [name for name in modalities if name not in partners and name != case.modality]
     if lacking:
         (drawn,) = random_partners(dataset, case, [case.modality, *lacking], 1, seed)
-        found |= drawn
-    return {name: found[name] for name in modalities if name in found}
+        partners |= drawn
+    return {name: partners[name] for name in modalities if name in partners}
 
 
 def write_misalignment_study(study: MisalignmentStudy, out: Path) -> None:
@@ -178,8 +178,8 @@ def _case_rows(
     alone = segment_with_partners(predictor, scan)
 
     def rows(kind: str, amount: float, label_map: np.ndarray, ids: Mapping[str, str], how: Mapping[str, str]):
-        for found in class_results(label_map, alone, reference, dataset.classes):
-            yield MisalignmentRow(name, case.id, case.patient, case.modality, kind, amount, ids, how, **asdict(found))
+        for result in class_results(label_map, alone, reference, dataset.classes):
+            yield MisalignmentRow(name, case.id, case.patient, case.modality, kind, amount, ids, how, **asdict(result))
 
     yield from rows(ALONE, 0.0, alone, {}, {})
     ids = {modality: partner.id for modality, partner in partners.items()}
@@ -197,7 +197,10 @@ def _settings(
     predictors: Mapping[str, Predictor], dataset: Dataset, split: str, amounts: Amounts, seed: int
 ) -> dict[str, object]:
     return {
-        "runs": {name: {"folder": str(one.run.folder), "weights": one.weights} for name, one in predictors.items()},
+        "runs": {
+            name: {"folder": str(predictor.run.folder), "weights": predictor.weights}
+            for name, predictor in predictors.items()
+        },
         "dataset": dataset.name,
         "split": split,
         "amounts": {kind: amounts.of(kind) for kind in KINDS},

@@ -150,10 +150,10 @@ def _through_scanner(partner: UnlabeledCase, case: UnlabeledCase, flat: bool, mo
     """(4, 4) as in `_through_centers`; None for other patients and where scanner coordinates can't be trusted."""
     if partner.patient != case.patient:
         return None
-    ours, theirs = (np.asarray(one.geometry.prepared_affine) for one in (case, partner))
-    if flat and _unit(ours[:3, 0]) @ _unit(theirs[:3, 0]) < SAME_DIRECTION:
+    case_affine, partner_affine = (np.asarray(scan.geometry.prepared_affine) for scan in (case, partner))
+    if flat and _unit(case_affine[:3, 0]) @ _unit(partner_affine[:3, 0]) < SAME_DIRECTION:
         return None
-    to_partner = np.linalg.inv(theirs) @ ours
+    to_partner = np.linalg.inv(partner_affine) @ case_affine
     if _share_inside(to_partner, case.geometry.grid, partner.geometry.grid) < SHARE_COVERED:
         return None
     middle = _from_middle(case.geometry)

@@ -56,7 +56,7 @@ def _cases(rows: Sequence[PartnerRow]) -> dict[str, dict[str, dict[str, float]]]
         for modality, cases in values.items()
     }
     return {
-        modality: dict(sorted(cases.items(), key=lambda one: (one[1].get(ALONE, 0.0), one[0])))
+        modality: {case: cases[case] for case in sorted(cases, key=lambda case: (cases[case].get(ALONE, 0.0), case))}
         for modality, cases in means.items()
     }
 

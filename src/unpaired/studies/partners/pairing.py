@@ -17,8 +17,8 @@ Partners = dict[str, CaseEntry]
 
 def own_scans(dataset: Dataset, case: CaseEntry, modalities: Sequence[str]) -> Partners:
     """The patient's own scans of the other modalities (the first by id); those that there are."""
-    found = {name: _by_id(one for one in dataset.of(name) if one.patient == case.patient) for name in modalities}
-    return {name: scans[0] for name, scans in found.items() if scans and name != case.modality}
+    own = {name: _by_id(scan for scan in dataset.of(name) if scan.patient == case.patient) for name in modalities}
+    return {name: scans[0] for name, scans in own.items() if scans and name != case.modality}
 
 
 def sorted_partners(dataset: Dataset, case: CaseEntry, modalities: Sequence[str]) -> Partners:
@@ -28,7 +28,7 @@ def sorted_partners(dataset: Dataset, case: CaseEntry, modalities: Sequence[str]
     none. By chance, or in a set of pairs by design, the partner may be the same patient.
     """
     here = _by_id(dataset.of(case.modality, case.split))
-    place = [one.id for one in here].index(case.id)
+    place = [scan.id for scan in here].index(case.id)
     others = {name: _by_id(dataset.of(name, case.split)) for name in modalities if name != case.modality}
     return {name: scans[place % len(scans)] for name, scans in others.items() if scans}
 
@@ -48,7 +48,7 @@ def random_partners(
     for name in modalities:
         if name == case.modality:
             continue
-        pool = _by_id(one for one in dataset.of(name, side) if one.patient != case.patient)
+        pool = _by_id(scan for scan in dataset.of(name, side) if scan.patient != case.patient)
         if not pool:
             raise InputError(
                 f"case {case.id} has no partner: dataset {dataset.name} has no {name} scan of another patient on the "
@@ -61,4 +61,4 @@ def random_partners(
 
 
 def _by_id(cases: Iterable[CaseEntry]) -> list[CaseEntry]:
-    return sorted(cases, key=lambda one: one.id)
+    return sorted(cases, key=lambda case: case.id)

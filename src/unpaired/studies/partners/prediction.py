@@ -79,4 +79,4 @@ def place_partners(
     """({modality: volume on the case's grid}, {modality: "scanner" or "centers"}) of prepared partners."""
     dims = predictor.run.recipe.spatial_dims
     placed = {name: place(partner, case, dims, misalignment, seed) for name, partner in partners.items()}
-    return {name: one.volume for name, one in placed.items()}, {name: one.alignment for name, one in placed.items()}
+    return {name: scan.volume for name, scan in placed.items()}, {name: scan.alignment for name, scan in placed.items()}

@@ -152,5 +152,5 @@ def _case_rows(
             )
             done[key] = (segment_with_partners(predictor, scan, volumes) if volumes else alone, alignments)
         label_map, alignments = done[key]
-        for found in class_results(label_map, alone, reference, dataset.classes):
-            yield PartnerRow(case.id, case.patient, case.modality, form, ids, alignments, **asdict(found))
+        for result in class_results(label_map, alone, reference, dataset.classes):
+            yield PartnerRow(case.id, case.patient, case.modality, form, ids, alignments, **asdict(result))
