@@ -8,7 +8,7 @@ TORCH := torch==2.13.0
 # would compile torch anew, which takes longer than importing it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test coverage install install-dev docs clean
+.PHONY: demo test campaign coverage install install-dev docs clean
 
 demo: install
 	$(BIN)/unpaired demo demo
@@ -35,6 +35,10 @@ test: install-dev
 	$(BIN)/pyright
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 	$(BIN)/zensical build --strict
+
+# Not part of `test`: hours of kills, full disks and hostile files; docs/explanation/reliability.md has the last answers.
+campaign: install-dev
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m campaigns
 
 # Not part of `test`: nothing is decided by it, and it takes a third more time.
 coverage: install-dev

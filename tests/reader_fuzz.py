@@ -99,6 +99,11 @@ def _png() -> bytes:
 
 
 def _dicom(syntax: str | None) -> bytes:
+    return dicom_slice(VOXELS[..., 0], np.diag([1.3, 1.3, 5]), np.zeros(3), syntax)
+
+
+def dicom_slice(pixels: np.ndarray, axes: np.ndarray, position: np.ndarray, syntax: str | None = None) -> bytes:
+    """One slice: `pixels` (columns, rows) int16, `axes` (steps between voxels, as columns) and `position` in LPS mm."""
     from pydicom.dataset import FileDataset, FileMetaDataset
 
     meta = FileMetaDataset()
@@ -107,12 +112,15 @@ def _dicom(syntax: str | None) -> bytes:
     meta.MediaStorageSOPInstanceUID = "1.2.3.4"
     file = FileDataset("a.dcm", {}, file_meta=meta, preamble=bytes(128))
     file.SOPClassUID, file.SOPInstanceUID, file.Modality = meta.MediaStorageSOPClassUID, "1.2.3.4", "CT"
-    file.Columns, file.Rows = SHAPE[:2]
+    file.Columns, file.Rows = pixels.shape
     file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
     file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 16, 15, 1
-    file.ImagePositionPatient, file.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
-    file.PixelSpacing, file.RescaleSlope, file.RescaleIntercept = [1.3, 1.3], 1, 0
-    file.PixelData = VOXELS[..., 0].tobytes("F")
+    steps = np.linalg.norm(axes, axis=0)
+    file.ImagePositionPatient = [f"{value:.9g}" for value in position]
+    file.ImageOrientationPatient = [f"{value:.9g}" for value in (axes[:, :2] / steps[:2]).T.ravel()]
+    file.PixelSpacing = [f"{steps[1]:.9g}", f"{steps[0]:.9g}"]
+    file.RescaleSlope, file.RescaleIntercept = 1, 0
+    file.PixelData = pixels.tobytes("F")
     file["PixelData"].VR = "OW"
     if syntax is not None:
         file.compress(syntax)
