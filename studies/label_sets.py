@@ -30,7 +30,7 @@ from unpaired.data.augment import Augmentation
 from unpaired.data.dataset import SPLITS, CaseEntry, Dataset
 from unpaired.data.manifest import read_dataset
 from unpaired.data.preprocess import Preprocessing
-from unpaired.data.splits import read_split
+from unpaired.data.split import read_split
 from unpaired.inference.predict import plan, predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.method import MethodConfig
@@ -123,7 +123,7 @@ def scans(arguments: argparse.Namespace) -> Dataset:
     """The dataset with its split; the phantom is written if it isn't there yet."""
     if arguments.data:
         own = read_dataset(arguments.data)
-        return read_split(arguments.split, own) if arguments.split else own
+        return read_split(arguments.split).apply(own) if arguments.split else own
     folder = arguments.out / f"abdomen_{arguments.patients}"
     if not (folder / "dataset.json").is_file():
         counts = {"train": arguments.patients, "validation": 1, "test": 6}

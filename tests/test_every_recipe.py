@@ -11,9 +11,9 @@ import torch
 
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
+from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.data.images import read_image
 from unpaired.data.preprocess import Preprocessing
-from unpaired.data.splits import labeled_fraction
 from unpaired.inference.predictor import Predictor
 from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.sam_med3d import SAMMed3DConfig
@@ -120,7 +120,7 @@ def test_it_trains_and_segments(name: str, phantom: Dataset, cache: Path, tmp_pa
     assert max(widths(recipe.network)) <= 4, "the shrinking has to reach every width, or this test gets slow"
     assert type(recipe.method) is type(whole.method)
     assert recipe.spatial_dims == whole.spatial_dims
-    dataset = labeled_fraction(phantom, 0.5) if recipe.unlabeled_batch_size else phantom
+    dataset = labeled_fraction(phantom, 0.5).apply(phantom) if recipe.unlabeled_batch_size else phantom
     run = train(recipe, dataset, tmp_path / "run", hardware=Hardware(device="cpu", workers=0), cache=cache, show=False)
     loss = [float(row["loss"]) for row in run.rows("log")]
     assert loss

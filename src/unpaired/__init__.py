@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unpaired.comparison.methods import ComparedMethods, compare_methods
+    from unpaired.data.fewer_labels import few_shot, labeled_fraction
     from unpaired.data.images import Image, read_image, write_image
     from unpaired.data.manifest import read_dataset
-    from unpaired.data.splits import read_split
+    from unpaired.data.split import Split, read_split, write_split
+    from unpaired.data.splits import split
     from unpaired.errors import InputError
     from unpaired.inference.predict import plan, predict_files
     from unpaired.inference.predictor import Ensemble, Predictor
@@ -28,23 +30,30 @@ __all__ = [
     "InputError",
     "Predictor",
     "Run",
+    "Split",
     "compare_methods",
     "evaluate_dataset",
+    "few_shot",
     "find_recipe",
+    "labeled_fraction",
     "plan",
     "predict_files",
     "read_dataset",
     "read_image",
     "read_split",
+    "split",
     "train",
     "write_image",
+    "write_split",
 ]
 
 _HOMES = {
     "comparison.methods": ("ComparedMethods", "compare_methods"),
+    "data.fewer_labels": ("few_shot", "labeled_fraction"),
     "data.images": ("Image", "read_image", "write_image"),
     "data.manifest": ("read_dataset",),
-    "data.splits": ("read_split",),
+    "data.split": ("Split", "read_split", "write_split"),
+    "data.splits": ("split",),
     "errors": ("InputError",),
     "scores.evaluate": ("evaluate_dataset",),
     "inference.predict": ("plan", "predict_files"),

@@ -8,17 +8,10 @@ from pathlib import Path
 import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, with_splits
-from unpaired.data.splits import (
-    check_patients,
-    few_shot,
-    folds_by_patient,
-    labeled_fraction,
-    missing_labels,
-    read_split,
-    split_by_patient,
-    unlabeled_training_cases,
-    write_split,
-)
+from unpaired.data.fewer_labels import few_shot, labeled_fraction
+from unpaired.data.manifest import write_dataset
+from unpaired.data.split import Split, check_patients, read_split, write_split
+from unpaired.data.splits import folds_by_patient, split, split_by_patient
 from unpaired.errors import InputError
 
 
@@ -31,17 +24,16 @@ def dataset(both: int = 10, only_lge: int = 5) -> Dataset:
     return Dataset("d", ("background", "LV"), {"bssfp": Modality(), "lge": Modality()}, tuple(cases))
 
 
-def sides_by_patient(data: Dataset, split: dict[str, str]) -> dict[str, set[str]]:
+def sides_by_patient(data: Dataset, drawn: Split) -> dict[str, set[str]]:
     sides: dict[str, set[str]] = {}
     for case in data.cases:
-        sides.setdefault(case.patient, set()).add(split[case.id])
+        sides.setdefault(case.patient, set()).add(drawn.sides[case.id])
     return sides
 
 
 def test_a_patient_is_on_one_side_and_each_group_gives_its_share() -> None:
     data = dataset()
-    split = split_by_patient(data, test=0.2, validation=0.2, seed=3)
-    sides = sides_by_patient(data, split)
+    sides = sides_by_patient(data, split_by_patient(data, test=0.2, validation=0.2, seed=3))
     assert all(len(side) == 1 for side in sides.values())
     both = Counter(next(iter(sides[f"p{i}"])) for i in range(10))
     alone = Counter(next(iter(sides[f"p{i}"])) for i in range(10, 15))
@@ -52,11 +44,12 @@ def test_a_patient_is_on_one_side_and_each_group_gives_its_share() -> None:
 def test_the_seed_decides() -> None:
     data = dataset()
     assert split_by_patient(data, seed=1) == split_by_patient(data, seed=1)
-    assert len({tuple(split_by_patient(data, seed=seed).values()) for seed in range(5)}) > 1
+    assert len({split_by_patient(data, seed=seed) for seed in range(5)}) > 1
 
 
 def test_one_patient_alone_stays_in_training() -> None:
-    assert set(split_by_patient(dataset(both=1, only_lge=0), test=0.5, validation=0.4).values()) == {"train"}
+    drawn = split_by_patient(dataset(both=1, only_lge=0), test=0.5, validation=0.4)
+    assert drawn == Split(train=("p0_bssfp", "p0_lge"))
 
 
 def labeled_dataset() -> Dataset:
@@ -64,7 +57,7 @@ def labeled_dataset() -> Dataset:
     data = dataset()
     cases = [replace(c, label=None if c.id == "p0_bssfp" else Path("label.nii")) for c in data.cases]
     data = replace(data, cases=tuple(cases))
-    return with_splits(data, split_by_patient(data, test=0.2, validation=0.2, seed=3) | {"p0_lge": "train"})
+    return with_splits(data, split_by_patient(data, test=0.2, validation=0.2, seed=3).sides | {"p0_lge": "train"})
 
 
 @pytest.mark.parametrize("patients", [1, 3])
@@ -72,9 +65,9 @@ def test_few_shot_takes_training_cases_of_one_modality_and_nothing_else(patients
     data = labeled_dataset()
     draws = [few_shot(data, "bssfp", patients, seed=seed) for seed in range(5)]
     assert draws[0] == few_shot(data, "bssfp", patients, seed=0)
-    assert len({tuple(draw) for draw in draws}) > 1
+    assert len(set(draws)) > 1
     whole = {case.id: case.split for case in data.cases}
-    for draw in draws:
+    for draw in (drawn.sides for drawn in draws):
         assert all(whole[case] == side for case, side in draw.items())
         left_out = set(whole) - set(draw)
         assert all(case.endswith("bssfp") and whole[case] == "train" for case in left_out)
@@ -101,8 +94,8 @@ def test_a_labeled_fraction_is_of_patients_and_a_smaller_one_lies_in_a_larger_on
     data = labeled_dataset()
     before: set[str] = set()
     for fraction in (0.01, 0.1, 0.2, 0.35, 0.5, 0.8, 1.0):
-        drawn = labeled_fraction(data, fraction, seed=seed)
-        assert drawn == labeled_fraction(data, fraction, seed=seed)
+        drawn = labeled_fraction(data, fraction, seed=seed).apply(data)
+        assert drawn == labeled_fraction(data, fraction, seed=seed).apply(data)
         kept = patients_with_labels(drawn)
         assert before <= kept
         for case, original in zip(drawn.cases, data.cases, strict=True):
@@ -117,10 +110,10 @@ def test_a_labeled_fraction_is_of_patients_and_a_smaller_one_lies_in_a_larger_on
 def test_a_labeled_fraction_keeps_its_share_of_each_set_of_modalities() -> None:
     data = dataset(both=10, only_lge=20)
     data = replace(data, cases=tuple(replace(case, label=Path("label.nii"), split="train") for case in data.cases))
-    kept = patients_with_labels(labeled_fraction(data, 0.2))
+    kept = patients_with_labels(labeled_fraction(data, 0.2).apply(data))
     assert Counter("both" if int(patient[1:]) < 10 else "lge" for patient in kept) == {"both": 2, "lge": 4}
-    assert len({frozenset(patients_with_labels(labeled_fraction(data, 0.2, seed=seed))) for seed in range(5)}) > 1
-    few = labeled_fraction(data, 0.001)
+    assert len({labeled_fraction(data, 0.2, seed=seed).unlabeled for seed in range(5)}) > 1
+    few = labeled_fraction(data, 0.001).apply(data)
     assert len(patients_with_labels(few)) == 1, "bssfp needs a patient, who serves lge too"
     assert few.of("bssfp", labeled=True)
 
@@ -138,23 +131,24 @@ def test_a_fraction_of_nothing_is_refused() -> None:
 
 def test_a_split_file_hides_labels_of_training_cases(tmp_path: Path) -> None:
     data = labeled_dataset()
-    drawn = labeled_fraction(data, 0.5)
-    sides = {case.id: case.split for case in drawn.cases if case.split}
-    path = write_split(sides, tmp_path / "half.json", unlabeled_training_cases(drawn))
-    assert read_split(path, data) == drawn
-    assert "unlabeled" not in json.loads(write_split(sides, tmp_path / "whole.json").read_text())
-    assert read_split(tmp_path / "whole.json", data) == data
+    drawn = labeled_fraction(data, 0.5, tmp_path / "half.json")
+    assert read_split(tmp_path / "half.json") == drawn
+    assert {case.id for case in drawn.apply(data).of(split="train", labeled=False)} == set(drawn.unlabeled)
+    assert "p0_bssfp" in drawn.unlabeled, "it never had a label"
+    whole = replace(drawn, unlabeled=())
+    assert "unlabeled" not in json.loads(write_split(whole, tmp_path / "whole.json").read_text())
+    assert read_split(tmp_path / "whole.json").apply(data) == data
 
 
 def test_folds_test_every_patient_exactly_once() -> None:
     data = dataset()
     folds = folds_by_patient(data, folds=5, validation=0.1, seed=0)
-    tested = Counter(case for fold in folds for case, side in fold.items() if side == "test")
+    tested = Counter(case for fold in folds for case in fold.test)
     assert tested == {case.id: 1 for case in data.cases}
     for fold in folds:
-        assert set(fold) == {case.id for case in data.cases}
+        assert set(fold.sides) == {case.id for case in data.cases}
         assert all(len(side) == 1 for side in sides_by_patient(data, fold).values())
-        assert 2 <= len({data.case(c).patient for c, side in fold.items() if side == "test"}) <= 4
+        assert 2 <= len({data.case(case).patient for case in fold.test}) <= 4
 
 
 @pytest.mark.parametrize(("test", "validation"), [(1.0, 0.0), (-0.1, 0.0), (0.6, 0.4)])
@@ -170,13 +164,43 @@ def test_too_many_folds_are_refused() -> None:
 
 def test_a_split_file_comes_back_and_what_it_leaves_out_takes_no_part(tmp_path: Path) -> None:
     data = dataset()
-    split = split_by_patient(data)
-    del split["p0_lge"], split["p0_bssfp"]
-    path = write_split(split, tmp_path / "deep" / "split.json")
+    sides = {case: side for case, side in split_by_patient(data).sides.items() if not case.startswith("p0_")}
+    path = write_split(Split.from_sides(sides), tmp_path / "deep" / "split.json")
     stale = with_splits(data, {"p0_lge": "train", "p0_bssfp": "train"})
-    back = read_split(path, stale)
-    assert {case.id: case.split for case in back.cases if case.split} == split
+    back = read_split(path).apply(stale)
+    assert {case.id: case.split for case in back.cases if case.split} == sides
     assert back.case("p0_lge").split is None
+    assert Split.of(with_splits(data, sides)).sides == sides
+
+
+def test_a_split_is_drawn_from_a_manifest_and_counted(tmp_path: Path) -> None:
+    """By `split` as by the command: stored, with a line of counts, and a warning for what a side lacks."""
+    manifest = write_dataset(labeled_dataset(), tmp_path / "data.json")
+    said: list[str] = []
+    warned: list[str] = []
+    drawn = split(manifest, tmp_path / "split.json", test=0.2, validation=0, say=said.append, warn=warned.append)
+    assert read_split(tmp_path / "split.json") == drawn == split(manifest, test=0.2, validation=0)
+    assert drawn.counts(dataset())["test"] == {"bssfp": 2, "lge": 3}
+    assert said == [f"{tmp_path / 'split.json'}: {'; '.join(f'{s} {n}' for s, n in drawn.counts(dataset()).items())}"]
+    assert not warned
+    folds = split(manifest, tmp_path / "folds", folds=3, validation=0)
+    assert [read_split(tmp_path / "folds" / f"fold{number}.json") for number in range(3)] == folds
+    alone = scarce(a=["ct"], b=["mr"], c=["mr"])
+    with pytest.warns(UserWarning, match="d: ct: no labeled case in test"):
+        split(alone, validation=0)
+
+
+def test_no_split_takes_the_place_of_what_it_comes_from(tmp_path: Path) -> None:
+    manifest = write_dataset(labeled_dataset(), tmp_path / "data.json")
+    before = manifest.read_bytes()
+    write_split(Split.of(labeled_dataset()), tmp_path / "split.json")
+    with pytest.raises(InputError, match="would overwrite the manifest or split"):
+        split(manifest, manifest)
+    with pytest.raises(InputError, match="would overwrite the manifest or split"):
+        few_shot(manifest, "lge", 1, tmp_path / "split.json", split=tmp_path / "split.json")
+    with pytest.raises(InputError, match="would overwrite the manifest or split"):
+        labeled_fraction(manifest, 0.5, str(manifest))
+    assert manifest.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -188,29 +212,29 @@ def test_a_split_file_comes_back_and_what_it_leaves_out_takes_no_part(tmp_path: 
         ({"training": []}, "expected lists of case ids under train, validation, test"),
         ({"test": ["p0_lge"], "unlabeled": ["p0_lge"]}, "unlabeled case 'p0_lge' is not in train"),
         ({"train": ["p0_lge"], "unlabeled": ["p0_bssfp"]}, "unlabeled case 'p0_bssfp' is not in train"),
-        ({"train": ["p0_lge"], "unlabeled": ["p0_leg"]}, "did you mean p0_lge"),
+        ({"train": ["p0_lge"], "unlabeled": ["p0_leg"]}, "unlabeled case 'p0_leg' is not in train"),
     ],
 )
 def test_a_split_file_that_lies_is_refused(tmp_path: Path, document: dict, message: str) -> None:
     path = tmp_path / "split.json"
     path.write_text(json.dumps(document))
     with pytest.raises(InputError, match=message):
-        read_split(path, dataset())
+        read_split(path).apply(dataset())
 
 
 @pytest.mark.parametrize("ids", [[5], [None], [["a"]], [{"a": 1}], [True]], ids=str)
 def test_ids_that_are_no_text_are_one_line(ids: list, tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text(json.dumps({"train": ids}), encoding="utf-8")
     with pytest.raises(InputError, match="expected lists of case ids"):
-        read_split(tmp_path / "s.json", Dataset("x", ("background", "LV"), {}, ()))
+        read_split(tmp_path / "s.json")
 
 
 def test_a_missing_or_broken_split_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no file"):
-        read_split(tmp_path / "no.json", dataset())
+        read_split(tmp_path / "no.json")
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InputError, match="expected JSON"):
-        read_split(tmp_path / "broken.json", dataset())
+        read_split(tmp_path / "broken.json")
 
 
 def test_a_patient_on_both_sides_of_a_manifest_is_refused() -> None:
@@ -231,29 +255,29 @@ def scarce(**labeled: list[str]) -> Dataset:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_only_labeled_case_of_a_modality_trains_and_what_is_missing_is_said(seed: int) -> None:
     data = scarce(a=["ct"], b=["ct?"], c=["ct?"], d=["ct?"], e=["mr"], f=["mr"], g=["mr"], h=["mr"])
-    split = split_by_patient(data, test=0.25, validation=0.25, seed=seed)
-    assert {split[case.id] for case in data.of("ct")} == {"train"}, "what has no label trains"
-    assert Counter(split[case.id] for case in data.of("mr")) == {"train": 2, "test": 1, "validation": 1}
-    assert missing_labels(data, split) == [
+    drawn = split_by_patient(data, test=0.25, validation=0.25, seed=seed)
+    assert {drawn.sides[case.id] for case in data.of("ct")} == {"train"}, "what has no label trains"
+    assert Counter(drawn.sides[case.id] for case in data.of("mr")) == {"train": 2, "test": 1, "validation": 1}
+    assert drawn.missing_labels(data) == [
         "ct: no labeled case in validation (1 in train)",
         "ct: no labeled case in test (1 in train)",
     ]
     for fold in folds_by_patient(data, folds=4, validation=0.0, seed=seed):
-        assert fold["a_ct"] == "train"
-        assert sum(side == "test" for side in fold.values()) == 1
+        assert fold.sides["a_ct"] == "train"
+        assert len(fold.test) == 1
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_modality_is_on_every_side_that_it_can_be_on(seed: int) -> None:
     """Each patient's set of modalities is another, so that none has a share of its own to round."""
     data = scarce(a=["ct"], b=["ct", "mr"], c=["ct", "mr?"], d=["mr"], e=["mr", "ct?"])
-    split = split_by_patient(data, test=0.2, validation=0.2, seed=seed)
-    assert missing_labels(data, split) == []
-    assert split == split_by_patient(data, test=0.2, validation=0.2, seed=seed)
-    check_patients(with_splits(data, split))
+    drawn = split_by_patient(data, test=0.2, validation=0.2, seed=seed)
+    assert drawn.missing_labels(data) == []
+    assert drawn == split_by_patient(data, test=0.2, validation=0.2, seed=seed)
+    check_patients(drawn.apply(data))
     reordered = replace(data, cases=data.cases[::-1])
-    assert split_by_patient(reordered, test=0.2, validation=0.2, seed=seed) == split
+    assert split_by_patient(reordered, test=0.2, validation=0.2, seed=seed).sides == drawn.sides
     for fold in folds_by_patient(data, folds=2, validation=0.0, seed=seed):
-        assert missing_labels(data, fold, ["train", "test"]) == []
-    tested = Counter(c for f in folds_by_patient(data, folds=2, seed=seed) for c, side in f.items() if side == "test")
+        assert fold.missing_labels(data, ["train", "test"]) == []
+    tested = Counter(case for fold in folds_by_patient(data, folds=2, seed=seed) for case in fold.test)
     assert set(tested.values()) == {1}

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 
 from processes import temporary_of_a_dead_process
 from unpaired.data.dataset import Dataset, with_splits
-from unpaired.data.splits import labeled_fraction
+from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
@@ -94,7 +94,7 @@ def test_another_split_is_refused(run: Run, phantom: Dataset) -> None:
 
 
 def test_another_labeled_fraction_is_another_split(run: Run, phantom: Dataset, tmp_path: Path) -> None:
-    half, all_labels = labeled_fraction(phantom, 0.5), phantom
+    half, all_labels = labeled_fraction(phantom, 0.5).apply(phantom), phantom
     with pytest.raises(InputError, match="another split"):
         Run.create(run.folder, RECIPE, half)
     few = Run.create(tmp_path / "few", RECIPE, half)
@@ -107,7 +107,7 @@ def test_another_labeled_fraction_is_another_split(run: Run, phantom: Dataset, t
 
 
 def test_a_run_from_before_split_files_named_unlabeled_cases_goes_on(phantom: Dataset, tmp_path: Path) -> None:
-    half = labeled_fraction(phantom, 0.5)
+    half = labeled_fraction(phantom, 0.5).apply(phantom)
     run = Run.create(tmp_path / "run", RECIPE, half)
     path = run.folder / "split.json"
     document = json.loads(path.read_text(encoding="utf-8"))

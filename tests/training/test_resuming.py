@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny_runs import IN_PROCESS, assert_same, command, power_cut_at, stored_recipe, tiny
 
 from unpaired.data.dataset import Dataset
-from unpaired.data.splits import labeled_fraction
+from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError, Stopped
 from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConfig
 from unpaired.methods.mean_teacher import MeanTeacherConfig
@@ -150,7 +150,7 @@ def test_ctrl_c_in_a_terminal_stops_every_process_in_one_line(
 def test_teachers_and_second_networks_come_back_bit_equal_and_move_once_per_optimizer_step(
     phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    half = labeled_fraction(phantom, 0.5)
+    half = labeled_fraction(phantom, 0.5).apply(phantom)
     method = MeanTeacherConfig(CrossPseudoSupervisionConfig(SupervisedConfig(), labeled=False))
     recipe = tiny(
         method=method,

@@ -7,7 +7,7 @@ import torch
 from tiny_runs import IN_PROCESS, tiny
 
 from unpaired.data.dataset import Dataset, without_labels
-from unpaired.data.splits import labeled_fraction
+from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError
 from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.supervised import SupervisedConfig
@@ -20,7 +20,7 @@ def test_unlabeled_training_cases_take_part_where_the_recipe_asks_for_them(
 ) -> None:
     original, made = loop.unpaired_steps, []
     monkeypatch.setattr(loop, "unpaired_steps", lambda *given: made.append(original(*given)) or made[-1])
-    half = labeled_fraction(phantom, 0.5)
+    half = labeled_fraction(phantom, 0.5).apply(phantom)
     ct_whole = without_labels(phantom, {case.id for case in half.cases if case.label is None and case.modality != "ct"})
     for name, size in (("with", 3), ("without", 0)):
         method = MeanTeacherConfig(SupervisedConfig()) if size else SupervisedConfig()
@@ -41,14 +41,14 @@ def test_unlabeled_training_cases_take_part_where_the_recipe_asks_for_them(
 def test_a_method_for_unlabeled_images_wants_some(phantom: Dataset, tmp_path: Path) -> None:
     recipe = tiny(method=MeanTeacherConfig(SupervisedConfig()))
     with pytest.raises(InputError, match=r"MeanTeacherConfig is for unlabeled images, and .* is 0; set it"):
-        train(recipe, labeled_fraction(phantom, 0.5), tmp_path / "run", hardware=IN_PROCESS, show=False)
+        train(recipe, labeled_fraction(phantom, 0.5).apply(phantom), tmp_path / "run", hardware=IN_PROCESS, show=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_unlabeled_images_for_a_method_that_ignores_them_are_refused(phantom: Dataset, tmp_path: Path) -> None:
     recipe = tiny(method=SupervisedConfig(), unlabeled_batch_size=2)
     with pytest.raises(InputError, match=r"is 2, and recipe\.method SupervisedConfig makes no use .* set it to 0, or"):
-        train(recipe, labeled_fraction(phantom, 0.5), tmp_path / "run", hardware=IN_PROCESS)
+        train(recipe, labeled_fraction(phantom, 0.5).apply(phantom), tmp_path / "run", hardware=IN_PROCESS)
     assert not list(tmp_path.iterdir())
 
 

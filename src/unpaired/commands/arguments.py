@@ -34,6 +34,11 @@ def table_width() -> int | None:
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
 
 
+def warning(text: str) -> None:
+    """Print to standard error what a person should know of a result that there is all the same."""
+    print(printable(f"warning: {text}"), file=sys.stderr)
+
+
 def list_failures(failures: Sequence[tuple[str, str]]) -> int:
     """Print (case, message) pairs to standard error; the exit code is 1 if there are any."""
     for case, message in failures:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+import unpaired
 from unpaired.commands.arguments import (
     Assignments,
     Count,
@@ -19,6 +20,7 @@ from unpaired.commands.arguments import (
     Source,
     list_failures,
     table_width,
+    warning,
 )
 from unpaired.data.dataset import MANIFEST
 from unpaired.errors import InputError, nearest
@@ -83,9 +85,10 @@ def import_(
     from dataclasses import replace
 
     from unpaired.data.manifest import read_dataset
+    from unpaired.data.overwriting import require_other_file
 
     if source_format == "table":
-        _require_other_file(out, source)
+        require_other_file(out, source)
     if source_format == "amos":
         from unpaired.data.importers.amos import import_amos
 
@@ -128,8 +131,9 @@ def join(data: Manifests, /, *, out: Path) -> int:
     """
     from unpaired.data.join import join_datasets
     from unpaired.data.manifest import read_dataset
+    from unpaired.data.overwriting import require_other_file
 
-    _require_other_file(out, *data)
+    require_other_file(out, *data)
     name = out.stem if out.suffix == ".json" else out.name
     _write(join_datasets([read_dataset(one) for one in data], name), out)
     return 0
@@ -192,26 +196,7 @@ def split(
         folds: Cross-validation: every patient is tested in exactly one of so many splits.
         seed: Other seeds draw other patients.
     """
-    from unpaired.data.manifest import read_dataset
-    from unpaired.data.splits import folds_by_patient, missing_labels, split_by_patient, write_split
-
-    dataset = read_dataset(data)
-    _require_other_file(out, data)
-    if folds is None:
-        splits = {out: split_by_patient(dataset, test=test, validation=validation, seed=seed)}
-    else:
-        drawn = folds_by_patient(dataset, folds=folds, validation=validation, seed=seed)
-        splits = {out / f"fold{number}.json": one for number, one in enumerate(drawn)}
-    for path, one in splits.items():
-        write_split(one, path)
-        counts = {
-            side: {m: sum(one[c.id] == side for c in dataset.of(m)) for m in dataset.modalities}
-            for side in ("train", "validation", "test")
-        }
-        print(f"{path}: " + "; ".join(f"{side} {numbers}" for side, numbers in counts.items()))
-        asked = ["train", *(["test"] if folds or test else []), *(["validation"] if validation else [])]
-        for line in missing_labels(dataset, one, asked):
-            print(f"warning: {path.name}: {line}", file=sys.stderr)
+    unpaired.split(data, out, test=test, validation=validation, folds=folds, seed=seed, say=print, warn=warning)
     return 0
 
 
@@ -228,18 +213,7 @@ def few_shot(
         split: The split file to start from; else the manifest's own sides.
         seed: Other seeds draw other patients.
     """
-    from unpaired.data.manifest import read_dataset
-    from unpaired.data.splits import few_shot as drawn
-    from unpaired.data.splits import read_split, unlabeled_training_cases, write_split
-
-    dataset = read_dataset(data)
-    if split is not None:
-        dataset = read_split(split, dataset)
-    _require_other_file(out, data, split)
-    sides = drawn(dataset, modality, patients, seed=seed)
-    write_split(sides, out, [case for case in unlabeled_training_cases(dataset) if case in sides])
-    left = [case.patient for case in dataset.of(modality) if sides.get(case.id) == "train"]
-    print(f"{out}: {modality} trains on {len(left)} case(s) of patient(s) {', '.join(sorted(set(left)))}")
+    unpaired.few_shot(data, modality, patients, out, split=split, seed=seed, say=print)
     return 0
 
 
@@ -253,33 +227,8 @@ def labeled_fraction(data: Data, out: Out, /, *, fraction: float, split: Optiona
         split: The split file to start from; else the manifest's own sides.
         seed: Other seeds draw other patients; with one seed those of a smaller share are among those of a larger one.
     """
-    from unpaired.data.manifest import read_dataset
-    from unpaired.data.splits import labeled_fraction as drawn
-    from unpaired.data.splits import read_split, unlabeled_training_cases, write_split
-
-    dataset = read_dataset(data)
-    if split is not None:
-        dataset = read_split(split, dataset)
-    _require_other_file(out, data, split)
-    dataset = drawn(dataset, fraction, seed=seed)
-    sides = {case.id: case.split for case in dataset.cases if case.split is not None}
-    write_split(sides, out, unlabeled_training_cases(dataset))
-    for modality in dataset.modalities:
-        counts = {
-            name: len({case.patient for case in dataset.of(modality, "train", labeled=labeled)})
-            for name, labeled in (("labeled", True), ("unlabeled", False))
-        }
-        print(f"{out}: {modality} trains on {counts['labeled']} labeled, {counts['unlabeled']} unlabeled patient(s)")
+    unpaired.labeled_fraction(data, fraction, out, split=split, seed=seed, say=print)
     return 0
-
-
-def _require_other_file(out: Path, *sources: Path | None) -> None:
-    """Raise InputError if what is written would replace a manifest, table or split file that was read."""
-    from unpaired.data.manifest import manifest_files
-
-    read = {file for source in sources if source is not None for file in manifest_files(source)}
-    if {out.resolve(), *manifest_files(out)} & read:
-        raise InputError(f"{out} would overwrite the manifest or split that it comes from; name another file")
 
 
 def prepare(

@@ -61,6 +61,11 @@ def read_dataset(path: str | Path) -> Dataset:
     return dataset_from_json(document, path)
 
 
+def as_dataset(data: Dataset | str | Path) -> Dataset:
+    """A dataset as it is, or the one of a manifest."""
+    return data if isinstance(data, Dataset) else read_dataset(data)
+
+
 def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
     """Check and convert a parsed manifest that lies at `path`."""
     schema = document.get("schema", SCHEMA)

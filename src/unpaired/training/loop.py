@@ -19,7 +19,7 @@ from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase
 from unpaired.data.sampling import UnpairedSteps
-from unpaired.data.splits import check_patients
+from unpaired.data.split import check_patients
 from unpaired.errors import InputError, Stopped
 from unpaired.files import clear_leftovers
 from unpaired.inference.pages import keep_pages
