@@ -125,7 +125,6 @@ LONG_FILES: set[str] = {
 }
 LONG_FUNCTIONS: set[str] = {
     "commands.comparison.compare",
-    "commands.data.import_",
     "commands.features.features",
     "commands.partners.misalignment",
     "data.augment._transforms",

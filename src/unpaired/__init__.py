@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from unpaired.comparison.methods import ComparedMethods, compare_methods
     from unpaired.data.fewer_labels import few_shot, labeled_fraction
     from unpaired.data.images import Image, read_image, write_image
+    from unpaired.data.importers.catalog import ImportedDataset, import_dataset
     from unpaired.data.manifest import read_dataset
     from unpaired.data.split import Split, read_split, write_split
     from unpaired.data.splits import split
@@ -27,6 +28,7 @@ __all__ = [
     "ComparedMethods",
     "Ensemble",
     "Image",
+    "ImportedDataset",
     "InputError",
     "Predictor",
     "Run",
@@ -35,6 +37,7 @@ __all__ = [
     "evaluate_dataset",
     "few_shot",
     "find_recipe",
+    "import_dataset",
     "labeled_fraction",
     "plan",
     "predict_files",
@@ -51,6 +54,7 @@ _HOMES = {
     "comparison.methods": ("ComparedMethods", "compare_methods"),
     "data.fewer_labels": ("few_shot", "labeled_fraction"),
     "data.images": ("Image", "read_image", "write_image"),
+    "data.importers.catalog": ("ImportedDataset", "import_dataset"),
     "data.manifest": ("read_dataset",),
     "data.split": ("Split", "read_split", "write_split"),
     "data.splits": ("split",),

@@ -20,7 +20,23 @@ RecipeName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE"
 Reference = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="REFERENCE")]
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Source = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")]
-Format = tyro.conf.Positional[Literal["amos", "btcv", "chaos", "mmwhs", "mscmrseg", "table"]]
+Layout = tyro.conf.Positional[
+    Literal[
+        "auto",
+        "nnunet",
+        "datalist",
+        "bids",
+        "totalsegmentator",
+        "folders",
+        "table",
+        "amos",
+        "btcv",
+        "chaos",
+        "mmwhs",
+        "mscmrseg",
+    ]
+]
+"""Those of `data.importers.catalog.LAYOUTS` (a test compares), written down so that --help imports no importer."""
 Assignments = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 AlsoRuns = Annotated[tuple[Path, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="RUN")]
 Trusted = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE")]

@@ -11,10 +11,11 @@ from unpaired.commands.arguments import (
     Assignments,
     Count,
     Data,
-    Format,
+    Layout,
     ModalityName,
     OptionalCount,
     OptionalPath,
+    OptionalText,
     Out,
     RecipeName,
     Source,
@@ -23,7 +24,7 @@ from unpaired.commands.arguments import (
     warning,
 )
 from unpaired.data.dataset import MANIFEST
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 
 if TYPE_CHECKING:
     from unpaired.data.dataset import Dataset
@@ -60,7 +61,7 @@ def phantom(
 
 
 def import_(
-    source_format: Format,
+    layout: Layout,
     source: Source,
     out: Out,
     /,
@@ -68,55 +69,50 @@ def import_(
     modalities: Names = (),
     structures: Literal["papers", "all"] = "papers",
     mr_pelvis: bool = True,
+    modality_from: OptionalText = None,
+    patient_from: OptionalText = None,
+    classes: OptionalText = None,
 ) -> int:
     """Write a manifest for a dataset that you have. Files stay where they are.
 
+    Layouts: auto (what it looks like), nnunet (nnU-Net's raw folders, one dataset or all), datalist (Medical
+    Segmentation Decathlon, MONAI), bids, totalsegmentator (a file a structure), folders (one a modality, label maps
+    beside the scans), table (a CSV with patient, modality, image, label), and the challenges' own: amos, btcv, chaos,
+    mmwhs, mscmrseg.
+
     Args:
-        source_format: amos, btcv, chaos, mmwhs, mscmrseg (the challenges' folders) or table (a CSV with patient,
-            modality, image, label).
+        layout: How the files lie.
         source: Its folder or file.
-        out: The manifest to write, such as data/mscmrseg.json. CHAOS's DICOM and PNG files are converted to NIfTI into
-            a folder of its name beside it.
+        out: The manifest to write, such as data/heart.json. Scans that must be written anew (CHAOS's DICOM and PNG
+            files, channels of 4D files, TotalSegmentator's structures) go to a folder of its name beside it.
         modalities: Only these, such as t2 (default: all that are there).
         structures: Those of the papers' tables (four of amos's, btcv's and mmwhs's), or all that the files have.
         mr_pelvis: Of amos: whether bladder and prostate or uterus were looked for in MR; if not, an MR's background may
             be one of them.
+        modality_from: A regular expression that finds the modality in a scan's path below the folder: its first group,
+            such as "_(ct|mr)_".
+        patient_from: The same for the patient.
+        classes: Names of the label maps' values where no file says them: 1:liver,2:spleen.
     """
-    from dataclasses import replace
+    from unpaired.data.importers.catalog import import_dataset
+    from unpaired.scores.label_values import parse_classes
 
-    from unpaired.data.manifest import read_dataset
-    from unpaired.data.overwriting import require_other_file
-
-    if source_format == "table":
-        require_other_file(out, source)
-    if source_format == "amos":
-        from unpaired.data.importers.amos import import_amos
-
-        dataset = import_amos(source, "four" if structures == "papers" else "all", mr_pelvis)
-    elif source_format == "btcv":
-        from unpaired.data.importers.btcv import import_btcv
-
-        dataset = import_btcv(source, "four" if structures == "papers" else "thirteen")
-    elif source_format == "chaos":
-        from unpaired.data.importers.chaos import import_chaos
-
-        dataset = import_chaos(source, out.with_suffix("") if out.suffix == ".json" else out / "chaos", modalities)
-    elif source_format == "mscmrseg":
-        from unpaired.data.importers.mscmrseg import import_mscmrseg
-
-        dataset = import_mscmrseg(source)
-    elif source_format == "mmwhs":
-        from unpaired.data.importers.mmwhs import import_mmwhs
-
-        dataset = import_mmwhs(source, "four" if structures == "papers" else "seven")
-    else:
-        dataset = read_dataset(source)
-    for name in modalities:
-        if name not in dataset.modalities:
-            raise InputError(f"{source} has no modality {name!r}; {nearest(name, list(dataset.modalities))}")
-    kept = {name: one for name, one in dataset.modalities.items() if name in modalities or not modalities}
-    dataset = replace(dataset, modalities=kept, cases=tuple(case for case in dataset.cases if case.modality in kept))
-    _write(dataset, out)
+    imported = import_dataset(
+        source,
+        out,
+        layout,
+        modalities=modalities,
+        structures=structures,
+        mr_pelvis=mr_pelvis,
+        modality_from=modality_from,
+        patient_from=patient_from,
+        classes=None if classes is None else parse_classes(classes),
+    )
+    if layout == "auto":
+        print(f"{imported.layout}: {imported.reason}")
+    if imported.patient_rule is not None:
+        print(imported.patient_rule)
+    _print_counts(imported.dataset, imported.manifest)
     return 0
 
 
@@ -130,19 +126,17 @@ def join(data: Manifests, /, *, out: Path) -> int:
         out: The manifest to write.
     """
     from unpaired.data.join import join_datasets
-    from unpaired.data.manifest import read_dataset
+    from unpaired.data.manifest import read_dataset, write_dataset
     from unpaired.data.overwriting import require_other_file
 
     require_other_file(out, *data)
     name = out.stem if out.suffix == ".json" else out.name
-    _write(join_datasets([read_dataset(one) for one in data], name), out)
+    dataset = join_datasets([read_dataset(manifest) for manifest in data], name)
+    _print_counts(dataset, write_dataset(dataset, out))
     return 0
 
 
-def _write(dataset: "Dataset", out: Path) -> None:
-    from unpaired.data.manifest import write_dataset
-
-    path = write_dataset(dataset, out)
+def _print_counts(dataset: "Dataset", path: Path) -> None:
     for modality in dataset.modalities:
         cases = dataset.of(modality)
         labeled = sum(case.label is not None for case in cases)

@@ -1,0 +1,97 @@
+"""The files of a folder by their paths below it: what a dataset's layout is recognized by."""
+
+from dataclasses import dataclass
+from os import walk
+from pathlib import Path
+from typing import Any
+
+from unpaired.data.dataset import MANIFEST, CaseEntry, Dataset, Modality
+from unpaired.data.importers.options import is_ct
+from unpaired.errors import InputError
+from unpaired.files import read_json
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png")
+"""Of scans that `read_image` reads."""
+DESCRIPTION = MANIFEST
+"""nnU-Net, the Decathlon and MONAI call their description of a dataset as this package calls its own."""
+MOST = 100_000
+"""So many files of a tree are looked at to recognize its layout."""
+HOUNSFIELD = Modality("minmax", clip=(-1000.0, 1000.0))
+"""Of a CT of which only that is known: the whole range from air to bone, brought to 0..1."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A folder (or a file, then `files` is empty) and its files, as sorted paths below it with `/` between parts."""
+
+    source: Path
+    files: tuple[str, ...]
+
+    def scans(self, below: str = "") -> list[str]:
+        """The image files in the folder `below` and its subfolders."""
+        start = f"{below}/" if below else ""
+        return [file for file in self.files if file.startswith(start) and stem(file) is not None]
+
+
+def list_files(source: str | Path) -> Listing:
+    """The files at `source`; hidden ones (and the `._` copies of macOS) are left out.
+
+    Raises InputError if nothing is there.
+    """
+    source = Path(source)
+    if source.is_file():
+        return Listing(source, ())
+    if not source.is_dir():
+        raise InputError(f"{source}: expected a folder or file with a dataset, got nothing at this path; correct it")
+    files: list[str] = []
+    for folder, subfolders, names in walk(source):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        place = Path(folder).relative_to(source)
+        files += [(place / name).as_posix() for name in names if not name.startswith(".")]
+        if len(files) > MOST:
+            break
+    return Listing(source, tuple(sorted(files)))
+
+
+def stem(file: str) -> str | None:
+    """A scan's name without folders and suffix, "case_1" of "a/case_1.nii.gz"; None if it is no image file."""
+    name = file.rsplit("/", 1)[-1]
+    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
+    return name[: -len(suffix)] if suffix else None
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The JSON object in a dataset.json or datalist. Raises InputError if it is none."""
+    document = read_json(path, "it should describe a dataset")
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: expected a JSON object that describes a dataset, got a {type(document).__name__}")
+    return document
+
+
+def about(document: dict[str, Any]) -> str:
+    """What a description says of origin and terms, in one line."""
+    told = [document.get(key) for key in ("description", "reference", "licence", "license")]
+    return " · ".join(dict.fromkeys(" ".join(text.split()) for text in told if isinstance(text, str) and text.strip()))
+
+
+def make_dataset(
+    name: str,
+    classes: tuple[str, ...],
+    label_maps: dict[str, dict[int, tuple[str, ...]]],
+    cases: list[CaseEntry],
+    about: str = "",
+) -> Dataset:
+    """A dataset of these cases; a modality called CT is taken as Hounsfield units, the others are z-scored.
+
+    Raises InputError if two cases have one id, which names their predictions.
+    """
+    seen: dict[str, CaseEntry] = {}
+    for case in cases:
+        if case.id in seen:
+            raise InputError(f"{case.image} and {seen[case.id].image} would both be the case {case.id!r}; rename one")
+        seen[case.id] = case
+    modalities = {
+        modality: HOUNSFIELD if is_ct(modality) else Modality()
+        for modality in dict.fromkeys(case.modality for case in cases)
+    }
+    return Dataset(name, classes, modalities, tuple(cases), label_maps, about)
