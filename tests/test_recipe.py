@@ -33,6 +33,7 @@ def test_fields_are_replaced_deep_inside() -> None:
         patch_size=(64, 80),
         optimization=replace(expected.optimization, learning_rate=1.0),
         modalities=("ct",),
+        paper_row='CSA (network.width=8, optimization.learning_rate=1, modalities=["ct"])',
     )
     assert changed == expected
 
@@ -195,3 +196,66 @@ def test_a_value_may_be_a_dictionary() -> None:
     assert changed.network == AdaptedConfig(
         "monai.networks.nets:UNet", ("model.0",), {"norm": "batch"}, modality_norm=False
     )
+
+
+# ---- rows of papers
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        "steps=500",
+        "seed=3",
+        "batch_size=2",
+        "accumulate=4",
+        "patch_size=[96,96]",
+        "window_overlap=0.25",
+        "validate_every=100",
+        "save_every=100",
+        "precision=16-mixed",
+        "init_from=runs/first",
+        "optimization.warmup_steps=5",
+        "optimization.decay_every=500",
+    ],
+)
+def test_another_budget_keeps_the_row_of_the_paper(budget: str) -> None:
+    assert override(find_recipe("class_specific_affinity/mscmrseg_csa"), [budget]).paper_row == "CSA"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "method.weight=0.5",
+        "network.width=8",
+        "network.modality_norm=false",
+        'modalities=["lge"]',
+        "preprocessing.normalization=zscore",
+        "augmentation.gamma=0.3",
+        "optimization.learning_rate=0.001",
+        "foreground_share=0.3",
+        "context_slices=3",
+        "unlabeled_batch_size=4",
+    ],
+)
+def test_any_other_change_is_named_behind_the_row(change: str) -> None:
+    changed = override(find_recipe("class_specific_affinity/mscmrseg_csa"), ["steps=500", f" {change}"])
+    assert changed.paper_row == f"CSA ({change})"
+
+
+def test_a_row_names_all_that_was_changed_and_nothing_that_was_not() -> None:
+    csa = find_recipe("class_specific_affinity/mscmrseg_csa_literal")
+    assert override(csa, ["method.weight=0.1", "network.width=16"]).paper_row == "CSA (literal)"  # they are that
+    twice = override(override(csa, ["network.width=8"]), ["method.weight=0.5"])
+    assert twice.paper_row == "CSA (literal, network.width=8, method.weight=0.5)"
+
+
+def test_a_person_may_say_the_row() -> None:
+    csa = find_recipe("class_specific_affinity/mscmrseg_csa")
+    assert override(csa, ["network.width=8", "paper_row=CSA (narrow)"]).paper_row == "CSA (narrow)"
+    assert override(csa, ["network.width=8", "paper_row=null"]).paper_row is None
+    assert override(find_recipe("your_data/csa_2d"), ["network.width=8"]).paper_row is None
+
+
+def test_weights_of_a_file_of_yours_keep_the_row() -> None:
+    ssc = find_recipe("structured_consistency/mmwhs_v3_cr")
+    assert override(ssc, ["network.pretrained=swin.pth"]).paper_row == "V3 + CR"

@@ -4,13 +4,15 @@ No registry and no YAML: an ablation row is a `dataclasses.replace`. The resolve
 as JSON, each nested config with the dotted name of its class, and read back from there.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 
 import torch
 
-from unpaired.configs import Config, NotNegative, Share, Whole, dumps, from_json, override, to_json
+from unpaired import configs
+from unpaired.configs import Config, NotNegative, Share, Whole, dumps, from_json, to_json
 from unpaired.consent.modules import Trust
 from unpaired.data.augment import Augmentation
 from unpaired.data.postprocess import Postprocessing
@@ -27,6 +29,22 @@ DECAYED = ("kernels", "all")
 SCHEDULES = ("step_decay", "polynomial", "cosine", "constant")
 DAMAGED = "restore the file or train anew"
 """What to do about a file of a run that can't be read."""
+BUDGET = {
+    "steps",
+    "seed",
+    "batch_size",
+    "accumulate",
+    "patch_size",
+    "window_overlap",
+    "validate_every",
+    "save_every",
+    "precision",
+    "init_from",
+    "network.pretrained",
+    "optimization.warmup_steps",
+    "optimization.decay_every",
+}
+"""What a recipe may change and still be its row of a paper: how much and how long it computes, and where files lie."""
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 
 
@@ -97,6 +115,10 @@ class Recipe(Config):
     seed: Whole = 0
     init_from: str | None = None
     """A finished run whose network weights are the start."""
+    paper_row: str | None = None
+    """The row of a paper's table that this is, as `unpaired compare --paper` calls it ("MSBN", "V3 + CR"); what is not
+    as in that row stands in brackets ("CSA (literal)"). None: of no table. `override` adds the brackets by itself;
+    `dataclasses.replace` doesn't: a recipe made of another one's says its own row, or None."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,12 +177,43 @@ def build_method(recipe: Recipe, modalities: Sequence[str], classes: int) -> Met
         return recipe.method.build(network, classes)
 
 
+def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+    """The recipe with fields replaced as `configs.override` does it, and its `paper_row` as true as before.
+
+    A change of budget (`BUDGET`) keeps the row. Any other is named behind it: "CSA (network.width=8)".
+    """
+    changed = configs.override(recipe, assignments)
+    changes = {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in assignments)}
+    if recipe.paper_row is None or "paper_row" in changes:
+        return changed
+    other = {
+        name: value
+        for name, value in changes.items()
+        if name not in BUDGET and _value_at(recipe, name) != _value_at(changed, name)
+    }
+    return replace(changed, paper_row=_changed_row(recipe.paper_row, other))
+
+
 def read_recipe(path: Path, trust: Trust = ()) -> Recipe:
     """The recipe stored in a JSON file. Raises InputError if it holds none, `ConsentError` for code not in `trust`."""
     recipe = from_json(read_json(path, DAMAGED), str(path), trust)
     if not isinstance(recipe, Recipe):
         raise InputError(f"{path} holds no recipe; {DAMAGED}")
     return recipe
+
+
+def _changed_row(row: str, changes: Mapping[str, str]) -> str:
+    """A paper's row and the fields that are not as in it: "CSA (method.weight=0.5)"."""
+    if not changes:
+        return row
+    name, _, before = row.removesuffix(")").partition(" (")
+    parts = [*([before] if before else []), *(f"{field}={value}" for field, value in changes.items())]
+    return f"{name} ({', '.join(parts)})"
+
+
+def _value_at(config: Config, path: str) -> object:
+    """The value of a field such as "network.width"."""
+    return reduce(getattr, path.split("."), config)
 
 
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -1,11 +1,13 @@
 """Rows of one table are compared fairly, and an ablation changes one thing."""
 
+import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 
+from unpaired.comparison.papers.tables import PAPER_TABLES, paper_table
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.methods.supervised import SegmentationTerms, SupervisedConfig
 from unpaired.networks.independent import IndependentNetworksConfig
@@ -30,10 +32,11 @@ ABLATIONS = sorted(name for name in all_recipes() if name.startswith("class_spec
 
 
 def differences(first: Any, second: Any, name: str = "") -> list[str]:
-    """Dotted names of the fields in which two configs differ."""
+    """Dotted names of the fields in which two configs differ; what a paper calls them is none."""
     if type(first) is not type(second) or not is_dataclass(first):
         return [] if first == second else [name]
-    of_parts = [differences(getattr(first, p.name), getattr(second, p.name), f"{name}.{p.name}") for p in fields(first)]
+    names = [part.name for part in fields(first) if part.name != "paper_row"]
+    of_parts = [differences(getattr(first, part), getattr(second, part), f"{name}.{part}") for part in names]
     return [field for of_part in of_parts for field in of_part]
 
 
@@ -41,7 +44,7 @@ def differences(first: Any, second: Any, name: str = "") -> list[str]:
 def test_rows_differ_in_network_and_method_only(table: str) -> None:
     """The paper: "for all settings, the network architecture and datasets are fixed"."""
     rows = TABLES[table]
-    bare = [replace(row, network=rows[0].network, method=rows[0].method) for row in rows]
+    bare = [replace(row, network=rows[0].network, method=rows[0].method, paper_row=rows[0].paper_row) for row in rows]
     assert all(row == bare[0] for row in bare)
 
 
@@ -114,11 +117,66 @@ def test_a_row_of_ssc_differs_from_v2_in_what_its_name_says(table: str) -> None:
     assert set(rows) <= {"backbone", "baseline", "v2", "v3_cr_literal", *known}
     for name, fields_of_row in known.items():
         assert set(differences(v2, rows[name])) == fields_of_row, name
-    separate = replace(v2, network=IndependentNetworksConfig(v2.network))
-    assert rows["backbone"] == replace(separate, method=SupervisedConfig())
+    separate = replace(v2, network=IndependentNetworksConfig(v2.network), paper_row="Baseline")
+    assert rows["backbone"] == replace(separate, method=SupervisedConfig(), paper_row="Backbone")
     assert rows.get("baseline", separate) == separate
 
 
 @pytest.mark.parametrize("table", ["structured_consistency/mmwhs", "structured_consistency/abdomen"])
 def test_the_papers_tables_have_all_rows(table: str) -> None:
     assert {"backbone", "baseline", "v2", *SSC_ROWS} <= set(SSC_TABLES[table])
+
+
+# ---- which row of a paper a recipe states
+
+STATED = {
+    "single": "Single",
+    "joint": "Joint",
+    "msbn": "MSBN",
+    "ummkd": "UMMKD",
+    "affinity": "Affinity",
+    "csa": "CSA",
+    "csa_literal": "CSA (literal)",
+    "backbone": "Backbone",
+    "baseline": "Baseline",
+    "v1": "V1",
+    "v2": "V2",
+    "v3": "V3",
+    "v1_cr": "V1 + CR",
+    "v2_cr": "V2 + CR",
+    "v3_cr": "V3 + CR",
+    "v3_mod": "V3 + modality",
+    "v3_img": "V3 + image",
+    "v3_cr_literal": "V3 + CR (literal)",
+}
+OF_TABLES = ("class_specific_affinity/", "structured_consistency/", "structured_consistency_mscmrseg/")
+OTHERS = {
+    "knowledge_distillation/mmwhs": "UMMKD",
+    "knowledge_distillation/abdomen_ummkd": "UMMKD",
+    "phantom/msbn": "MSBN",
+    "phantom/joint": "Joint",
+    "phantom/single": "Single",
+    "phantom/csa": "CSA",
+    "phantom/csa_3d": "CSA (3D)",
+}
+PREFIX = re.compile(r"(small_)?(mscmrseg|mmwhs|abdomen|unet|swin)?_?")
+
+
+@pytest.mark.parametrize("name", [name for name in all_recipes() if name not in ABLATIONS])
+def test_a_recipe_states_the_row_that_its_name_says_and_no_other_recipe_states_one(name: str) -> None:
+    short = PREFIX.sub("", name.partition("/")[2], count=1)
+    expected = STATED.get(short) if name.startswith(OF_TABLES) else OTHERS.get(name)
+    assert all_recipes()[name]().paper_row == expected
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_is_a_variant_of_its_row(name: str) -> None:
+    row = all_recipes()[name]().paper_row
+    assert row is not None
+    assert re.fullmatch(r"(CSA|UMMKD) \([^()]+\)", row)
+
+
+def test_every_row_that_is_stated_is_printed_by_a_paper() -> None:
+    printed = {row for name in PAPER_TABLES for row in paper_table(name).rows}
+    stated = {row.partition(" (")[0] for make in all_recipes().values() if (row := make().paper_row) is not None}
+    assert stated <= printed

@@ -61,6 +61,13 @@ def test_the_same_recipe_and_split_open_the_run_again_untouched(run: Run, phanto
     assert listing(run.folder) == before
 
 
+def test_a_run_from_before_recipes_stated_their_row_goes_on(run: Run, phantom: Dataset) -> None:
+    document = json.loads(run.recipe_file.read_text(encoding="utf-8"))
+    assert document.pop("paper_row") == "CSA"
+    run.recipe_file.write_text(json.dumps(document), encoding="utf-8")
+    assert Run.create(run.folder, RECIPE, phantom).recipe.paper_row is None
+
+
 def test_files_may_be_read_by_others(run: Run) -> None:
     saved(run)
     run.save_state({"step": 1})

@@ -85,7 +85,7 @@ def _contenders(
         return [read_contender(text, score) for text in methods]
 
     def row(recipe: Mapping[str, Any], training: Mapping[str, int]) -> str | None:
-        rows = (recipe_row(recipe, table.name, training) for table in tables)
+        rows = (recipe_row(recipe, table, training) for table in tables)
         return next((name for name in rows if name), None)
 
     groups = group_runs(methods, row)

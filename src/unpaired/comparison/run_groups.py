@@ -11,8 +11,8 @@ from unpaired.errors import InputError
 from unpaired.files import read_json
 from unpaired.runs.folder import RunFolder
 
-OF_A_RUN = ("seed", "init_from")
-"""The recipe's fields in which the runs of one method may differ."""
+OF_A_RUN = ("seed", "init_from", "paper_row")
+"""The recipe's fields in which the runs of one method may differ; older runs state no row of a paper."""
 NAMED = 3
 """So many differing fields stand in a method's name."""
 ALIKE = 1.5

@@ -61,38 +61,43 @@ def mscmrseg_msbn() -> Recipe:
         foreground_share=0.5,
         steps=30_000,
         validate_every=1000,
+        paper_row="MSBN",
     )
 
 
 def mscmrseg_single() -> Recipe:
     """Row Single: one network per modality, each trained as if alone."""
-    return replace(mscmrseg_msbn(), network=IndependentNetworksConfig(FCNConfig()))
+    return replace(mscmrseg_msbn(), network=IndependentNetworksConfig(FCNConfig()), paper_row="Single")
 
 
 def mscmrseg_joint() -> Recipe:
     """Row Joint: everything shared, batch norm too; its batches mix the modalities."""
-    return replace(mscmrseg_msbn(), network=FCNConfig(modality_norm=False))
+    return replace(mscmrseg_msbn(), network=FCNConfig(modality_norm=False), paper_row="Joint")
 
 
 def mscmrseg_ummkd() -> Recipe:
     """Row UMMKD: MSBN and knowledge distillation at T = 2 with weight 0.5, absent classes as released."""
-    return replace(mscmrseg_msbn(), method=KnowledgeDistillationConfig(**UMMKD_LOSSES, absent="uniform"))
+    return replace(
+        mscmrseg_msbn(), method=KnowledgeDistillationConfig(**UMMKD_LOSSES, absent="uniform"), paper_row="UMMKD"
+    )
 
 
 def mscmrseg_affinity() -> Recipe:
     """Row Affinity: CSA without classes, one affinity over the whole image."""
-    return replace(mscmrseg_msbn(), method=CSAConfig(weight=0.1, **UMMKD_LOSSES, class_specific=False))
+    return replace(
+        mscmrseg_msbn(), method=CSAConfig(weight=0.1, **UMMKD_LOSSES, class_specific=False), paper_row="Affinity"
+    )
 
 
 def mscmrseg_csa() -> Recipe:
     """Row Ours: MSBN and class-specific affinity (effective form: elementwise Eq. 4, S_c = 1, lambda = 0.1)."""
-    return replace(mscmrseg_msbn(), method=CSAConfig(weight=0.1, **UMMKD_LOSSES))
+    return replace(mscmrseg_msbn(), method=CSAConfig(weight=0.1, **UMMKD_LOSSES), paper_row="CSA")
 
 
 def mscmrseg_csa_literal() -> Recipe:
     """Row Ours with Eq. 3 and Eq. 4 exactly as printed (S_c in voxels, the squared difference of two means)."""
     method = CSAConfig(weight=0.1, **UMMKD_LOSSES, consistency="literal", roi_size="pixels")
-    return replace(mscmrseg_msbn(), method=method)
+    return replace(mscmrseg_msbn(), method=method, paper_row="CSA (literal)")
 
 
 def small_msbn() -> Recipe:
@@ -114,32 +119,33 @@ def small_msbn() -> Recipe:
         validate_every=500,
         save_every=250,
         window_overlap=0.25,
+        paper_row="MSBN",
     )
 
 
 def small_single() -> Recipe:
     """Row Single for two CPU cores."""
-    return replace(small_msbn(), network=IndependentNetworksConfig(_SMALL))
+    return replace(small_msbn(), network=IndependentNetworksConfig(_SMALL), paper_row="Single")
 
 
 def small_joint() -> Recipe:
     """Row Joint for two CPU cores."""
-    return replace(small_msbn(), network=replace(_SMALL, modality_norm=False))
+    return replace(small_msbn(), network=replace(_SMALL, modality_norm=False), paper_row="Joint")
 
 
 def small_ummkd() -> Recipe:
     """Row UMMKD for two CPU cores."""
-    return replace(small_msbn(), method=KnowledgeDistillationConfig())
+    return replace(small_msbn(), method=KnowledgeDistillationConfig(), paper_row="UMMKD")
 
 
 def small_affinity() -> Recipe:
     """Row Affinity for two CPU cores."""
-    return replace(small_msbn(), method=CSAConfig(weight=0.1, class_specific=False))
+    return replace(small_msbn(), method=CSAConfig(weight=0.1, class_specific=False), paper_row="Affinity")
 
 
 def small_csa() -> Recipe:
     """Row Ours (effective form) for two CPU cores."""
-    return replace(small_msbn(), method=CSAConfig(weight=0.1))
+    return replace(small_msbn(), method=CSAConfig(weight=0.1), paper_row="CSA")
 
 
 def unet_msbn() -> Recipe:
@@ -152,32 +158,35 @@ def unet_msbn() -> Recipe:
         augmentation=Augmentation(),
         optimization=Optimization(learning_rate=1e-3, schedule="cosine", warmup_steps=200),
         patch_size=(160, 160),
+        paper_row="MSBN",
     )
 
 
 def unet_single() -> Recipe:
     """Row Single on the strong CNN."""
-    return replace(unet_msbn(), network=IndependentNetworksConfig(_UNET))
+    return replace(unet_msbn(), network=IndependentNetworksConfig(_UNET), paper_row="Single")
 
 
 def unet_joint() -> Recipe:
     """Row Joint on the strong CNN."""
-    return replace(unet_msbn(), network=replace(_UNET, modality_norm=False))
+    return replace(unet_msbn(), network=replace(_UNET, modality_norm=False), paper_row="Joint")
 
 
 def unet_ummkd() -> Recipe:
     """Row UMMKD on the strong CNN."""
-    return replace(unet_msbn(), method=KnowledgeDistillationConfig())
+    return replace(unet_msbn(), method=KnowledgeDistillationConfig(), paper_row="UMMKD")
 
 
 def unet_affinity() -> Recipe:
     """Row Affinity on the strong CNN."""
-    return replace(unet_msbn(), method=CSAConfig(weight=0.1, class_specific=False, layer_pairs=_UNET_LAYERS))
+    return replace(
+        unet_msbn(), method=CSAConfig(weight=0.1, class_specific=False, layer_pairs=_UNET_LAYERS), paper_row="Affinity"
+    )
 
 
 def unet_csa() -> Recipe:
     """Row Ours on the strong CNN (effective form)."""
-    return replace(unet_msbn(), method=CSAConfig(weight=0.1, layer_pairs=_UNET_LAYERS))
+    return replace(unet_msbn(), method=CSAConfig(weight=0.1, layer_pairs=_UNET_LAYERS), paper_row="CSA")
 
 
 def small_unet_msbn() -> Recipe:
@@ -193,32 +202,33 @@ def small_unet_msbn() -> Recipe:
         validate_every=400,
         save_every=400,
         window_overlap=0.25,
+        paper_row="MSBN",
     )
 
 
 def small_unet_single() -> Recipe:
     """Row Single on the strong CNN for two CPU cores."""
-    return replace(small_unet_msbn(), network=IndependentNetworksConfig(_SMALL_UNET))
+    return replace(small_unet_msbn(), network=IndependentNetworksConfig(_SMALL_UNET), paper_row="Single")
 
 
 def small_unet_joint() -> Recipe:
     """Row Joint on the strong CNN for two CPU cores."""
-    return replace(small_unet_msbn(), network=replace(_SMALL_UNET, modality_norm=False))
+    return replace(small_unet_msbn(), network=replace(_SMALL_UNET, modality_norm=False), paper_row="Joint")
 
 
 def small_unet_ummkd() -> Recipe:
     """Row UMMKD on the strong CNN for two CPU cores."""
-    return replace(small_unet_msbn(), method=KnowledgeDistillationConfig())
+    return replace(small_unet_msbn(), method=KnowledgeDistillationConfig(), paper_row="UMMKD")
 
 
 def small_unet_affinity() -> Recipe:
     """Row Affinity on the strong CNN for two CPU cores."""
-    return replace(small_unet_msbn(), method=unet_affinity().method)
+    return replace(small_unet_msbn(), method=unet_affinity().method, paper_row="Affinity")
 
 
 def small_unet_csa() -> Recipe:
     """Row Ours on the strong CNN for two CPU cores."""
-    return replace(small_unet_msbn(), method=unet_csa().method)
+    return replace(small_unet_msbn(), method=unet_csa().method, paper_row="CSA")
 
 
 def mmwhs_msbn() -> Recipe:
@@ -236,29 +246,32 @@ def mmwhs_msbn() -> Recipe:
         context_slices=3,
         steps=150_000,
         validate_every=5000,
+        paper_row="MSBN",
     )
 
 
 def mmwhs_single() -> Recipe:
     """Row Single of Tables 2-3."""
-    return replace(mmwhs_msbn(), network=mscmrseg_single().network)
+    return replace(mmwhs_msbn(), network=mscmrseg_single().network, paper_row="Single")
 
 
 def mmwhs_ummkd() -> Recipe:
     """Row UMMKD of Tables 2-3."""
-    return replace(mmwhs_msbn(), method=mscmrseg_ummkd().method)
+    return replace(mmwhs_msbn(), method=mscmrseg_ummkd().method, paper_row="UMMKD")
 
 
 def mmwhs_joint() -> Recipe:
     """Row Joint of Tables 2-3."""
-    return replace(mmwhs_msbn(), network=mscmrseg_joint().network)
+    return replace(mmwhs_msbn(), network=mscmrseg_joint().network, paper_row="Joint")
 
 
 def mmwhs_affinity() -> Recipe:
     """Row Affinity of Tables 2-3."""
-    return replace(mmwhs_msbn(), method=CSAConfig(weight=0.5, **UMMKD_LOSSES, class_specific=False))
+    return replace(
+        mmwhs_msbn(), method=CSAConfig(weight=0.5, **UMMKD_LOSSES, class_specific=False), paper_row="Affinity"
+    )
 
 
 def mmwhs_csa() -> Recipe:
     """Row Ours of Tables 2-3 (effective form, lambda = 0.5)."""
-    return replace(mmwhs_msbn(), method=CSAConfig(weight=0.5, **UMMKD_LOSSES))
+    return replace(mmwhs_msbn(), method=CSAConfig(weight=0.5, **UMMKD_LOSSES), paper_row="CSA")

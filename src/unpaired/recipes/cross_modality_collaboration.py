@@ -133,7 +133,7 @@ def small_sam_together() -> Recipe:
 
 def _labeled_only() -> Recipe:
     """What the small rows have in common."""
-    return replace(small_unet_msbn(), network=_SMALL_UNET)
+    return replace(small_unet_msbn(), network=_SMALL_UNET, paper_row=None)
 
 
 def _on_unet(recipe: Recipe) -> Recipe:

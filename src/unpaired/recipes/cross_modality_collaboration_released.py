@@ -85,6 +85,7 @@ def small() -> Recipe:
         network=CMCReleasedNetworkConfig(width=4),
         method=CMCReleasedConfig(),
         unlabeled_batch_size=recipe.batch_size,
+        paper_row=None,
     )
 
 

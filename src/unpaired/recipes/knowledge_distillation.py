@@ -59,7 +59,9 @@ def abdomen_msbn() -> Recipe:
 
 def abdomen_ummkd() -> Recipe:
     """Abdomen in 3D with the distillation switched on at 0.5, as the paper describes the method."""
-    return replace(abdomen_msbn(), method=KnowledgeDistillationConfig(**UMMKD_LOSSES, absent="uniform"))
+    return replace(
+        abdomen_msbn(), method=KnowledgeDistillationConfig(**UMMKD_LOSSES, absent="uniform"), paper_row="UMMKD"
+    )
 
 
 def abdomen_single() -> Recipe:

@@ -36,22 +36,23 @@ def msbn() -> Recipe:
         validate_every=345,
         save_every=100,
         window_overlap=0.25,
+        paper_row="MSBN",
     )
 
 
 def csa() -> Recipe:
     """Class-specific affinity on top of MSBN: the recipe of `make demo`."""
-    return replace(msbn(), method=CSAConfig(weight=0.5))
+    return replace(msbn(), method=CSAConfig(weight=0.5), paper_row="CSA")
 
 
 def joint() -> Recipe:
     """Everything shared, the norms too."""
-    return replace(msbn(), network=replace(_NETWORK, modality_norm=False))
+    return replace(msbn(), network=replace(_NETWORK, modality_norm=False), paper_row="Joint")
 
 
 def single() -> Recipe:
     """One network per modality."""
-    return replace(msbn(), network=IndependentNetworksConfig(_NETWORK))
+    return replace(msbn(), network=IndependentNetworksConfig(_NETWORK), paper_row="Single")
 
 
 def csa_3d() -> Recipe:
@@ -64,4 +65,5 @@ def csa_3d() -> Recipe:
         patch_size=(8, 64, 64),
         context_slices=1,
         batch_size=2,
+        paper_row="CSA (3D)",
     )

@@ -50,14 +50,31 @@ def with_method(recipe: Recipe, **fields: Any) -> Recipe:
     return replace(recipe, method=replace(recipe.method, **fields))
 
 
-def independent(recipe: Recipe) -> Recipe:
-    """The recipe with a network for each modality."""
-    return replace(recipe, network=IndependentNetworksConfig(recipe.network))
+def backbone(v2: Recipe) -> Recipe:
+    """Row Backbone from row V2: a network for each modality, without an EAM."""
+    return replace(baseline(v2), method=SupervisedConfig(), paper_row="Backbone")
 
 
-def with_consistency(recipe: Recipe) -> Recipe:
-    """The recipe with both consistency terms at the weight of 1 ("+ CR")."""
-    return with_method(recipe, modality_weight=1.0, image_weight=1.0)
+def baseline(v2: Recipe) -> Recipe:
+    """Row Baseline from row V2: a network and an EAM for each modality."""
+    return replace(v2, network=IndependentNetworksConfig(v2.network), paper_row="Baseline")
+
+
+def v1(v2: Recipe) -> Recipe:
+    """Row V1 from row V2: an encoder for each modality."""
+    return replace(with_network(v2, specific_encoders=True), paper_row="V1")
+
+
+def v3(v2: Recipe) -> Recipe:
+    """Row V3 from row V2: a channel scale for each modality in every block."""
+    return replace(with_network(v2, modality_scale=True), paper_row="V3")
+
+
+def with_consistency(recipe: Recipe, *levels: str) -> Recipe:
+    """The recipe with the consistency terms of `levels` at the weight of 1; of both levels ("+ CR") by default."""
+    changed = with_method(recipe, **{f"{level}_weight": 1.0 for level in levels or ("modality", "image")})
+    row = recipe.paper_row and f"{recipe.paper_row} + {' + '.join(levels) or 'CR'}"
+    return replace(changed, paper_row=row)
 
 
 def mmwhs_v2() -> Recipe:
@@ -77,27 +94,28 @@ def mmwhs_v2() -> Recipe:
         batch_size=8,
         steps=75_000,
         validate_every=2500,
+        paper_row="V2",
     )
 
 
 def mmwhs_backbone() -> Recipe:
     """Row Backbone on MM-WHS: a Swin-Unet for each modality."""
-    return replace(independent(mmwhs_v2()), method=SupervisedConfig())
+    return backbone(mmwhs_v2())
 
 
 def mmwhs_baseline() -> Recipe:
     """Row Baseline on MM-WHS: Backbone with the auxiliary loss of an EAM."""
-    return independent(mmwhs_v2())
+    return baseline(mmwhs_v2())
 
 
 def mmwhs_v1() -> Recipe:
     """Row Joint V1 on MM-WHS: an encoder for each modality, one decoder."""
-    return with_network(mmwhs_v2(), specific_encoders=True)
+    return v1(mmwhs_v2())
 
 
 def mmwhs_v3() -> Recipe:
     """Row Joint V3 (Ours w/o CR) on MM-WHS: V2 and a channel scale per modality in every block."""
-    return with_network(mmwhs_v2(), modality_scale=True)
+    return v3(mmwhs_v2())
 
 
 def mmwhs_v1_cr() -> Recipe:
@@ -117,19 +135,19 @@ def mmwhs_v3_cr() -> Recipe:
 
 def mmwhs_v3_mod() -> Recipe:
     """V3 and the modality-level consistency alone, on MM-WHS (the paper has this row on the abdomen)."""
-    return with_method(mmwhs_v3(), modality_weight=1.0)
+    return with_consistency(mmwhs_v3(), "modality")
 
 
 def mmwhs_v3_img() -> Recipe:
     """V3 and the image-level consistency alone, on MM-WHS: where the temperature is swept."""
-    return with_method(mmwhs_v3(), image_weight=1.0)
+    return with_consistency(mmwhs_v3(), "image")
 
 
 def mmwhs_v3_cr_literal() -> Recipe:
     """Ours on MM-WHS with Eq. 6 and 9 as the prose has them: unscaled attention filtered, by unnormalized kernels."""
     recipe = mmwhs_v3_cr()
     literal = replace(SSCConfig().attention, filtered="attention", kernel_norm=False, auxiliary="attention")
-    return with_method(recipe, attention=literal)
+    return replace(with_method(recipe, attention=literal), paper_row="V3 + CR (literal)")
 
 
 def abdomen_v2() -> Recipe:
@@ -154,27 +172,28 @@ def abdomen_v2() -> Recipe:
         batch_size=2,
         steps=50_000,
         validate_every=2500,
+        paper_row="V2",
     )
 
 
 def abdomen_backbone() -> Recipe:
     """Row Backbone on the abdomen: an nnFormer for each modality."""
-    return replace(independent(abdomen_v2()), method=SupervisedConfig())
+    return backbone(abdomen_v2())
 
 
 def abdomen_baseline() -> Recipe:
     """Row Baseline on the abdomen: Backbone with the auxiliary loss of an EAM."""
-    return independent(abdomen_v2())
+    return baseline(abdomen_v2())
 
 
 def abdomen_v1() -> Recipe:
     """Row Joint V1 on the abdomen: an encoder for each modality, one decoder."""
-    return with_network(abdomen_v2(), specific_encoders=True)
+    return v1(abdomen_v2())
 
 
 def abdomen_v3() -> Recipe:
     """Row Joint V3 (Ours w/o CR) on the abdomen: V2 and a channel scale per modality in every block."""
-    return with_network(abdomen_v2(), modality_scale=True)
+    return v3(abdomen_v2())
 
 
 def abdomen_v1_cr() -> Recipe:
@@ -194,12 +213,12 @@ def abdomen_v3_cr() -> Recipe:
 
 def abdomen_v3_mod() -> Recipe:
     """Row Joint V3 + L_mod on the abdomen."""
-    return with_method(abdomen_v3(), modality_weight=1.0)
+    return with_consistency(abdomen_v3(), "modality")
 
 
 def abdomen_v3_img() -> Recipe:
     """Row Joint V3 + L_img on the abdomen: where the paper sweeps the temperature."""
-    return with_method(abdomen_v3(), image_weight=1.0)
+    return with_consistency(abdomen_v3(), "image")
 
 
 def small_abdomen_v2() -> Recipe:
@@ -230,12 +249,12 @@ def small_abdomen_v2() -> Recipe:
 
 def small_abdomen_backbone() -> Recipe:
     """Row Backbone on the abdomen for two CPU cores: a small nnFormer for each modality."""
-    return replace(independent(small_abdomen_v2()), method=SupervisedConfig())
+    return backbone(small_abdomen_v2())
 
 
 def small_abdomen_v3() -> Recipe:
     """Row Joint V3 (Ours w/o CR) on the abdomen for two CPU cores, small nnFormer."""
-    return with_network(small_abdomen_v2(), modality_scale=True)
+    return v3(small_abdomen_v2())
 
 
 def small_abdomen_v3_cr() -> Recipe:

@@ -15,16 +15,17 @@ from dataclasses import replace
 
 from unpaired.data.augment import Augmentation
 from unpaired.data.preprocess import Preprocessing
-from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Optimization, Recipe
 from unpaired.recipes.structured_consistency import (
     AUXILIARY,
-    independent,
+    backbone,
+    baseline,
     mmwhs_v2,
+    v1,
+    v3,
     with_consistency,
-    with_method,
     with_network,
 )
 
@@ -43,22 +44,22 @@ def swin_v2() -> Recipe:
 
 def swin_backbone() -> Recipe:
     """Row Backbone on MS-CMRSeg: a Swin-Unet for each modality."""
-    return replace(independent(swin_v2()), method=SupervisedConfig())
+    return backbone(swin_v2())
 
 
 def swin_baseline() -> Recipe:
     """Row Baseline on MS-CMRSeg: Backbone with the auxiliary loss of an EAM."""
-    return independent(swin_v2())
+    return baseline(swin_v2())
 
 
 def swin_v1() -> Recipe:
     """Row Joint V1 on MS-CMRSeg: an encoder for each modality, one decoder."""
-    return with_network(swin_v2(), specific_encoders=True)
+    return v1(swin_v2())
 
 
 def swin_v3() -> Recipe:
     """Row Joint V3 (Ours w/o CR) on MS-CMRSeg."""
-    return with_network(swin_v2(), modality_scale=True)
+    return v3(swin_v2())
 
 
 def swin_v1_cr() -> Recipe:
@@ -78,12 +79,12 @@ def swin_v3_cr() -> Recipe:
 
 def swin_v3_mod() -> Recipe:
     """V3 and the modality-level consistency alone, on MS-CMRSeg."""
-    return with_method(swin_v3(), modality_weight=1.0)
+    return with_consistency(swin_v3(), "modality")
 
 
 def swin_v3_img() -> Recipe:
     """V3 and the image-level consistency alone, on MS-CMRSeg."""
-    return with_method(swin_v3(), image_weight=1.0)
+    return with_consistency(swin_v3(), "image")
 
 
 def small_swin_v2() -> Recipe:
@@ -106,22 +107,22 @@ def small_swin_v2() -> Recipe:
 
 def small_swin_backbone() -> Recipe:
     """Row Backbone for two CPU cores: a small Swin-Unet for each modality."""
-    return replace(independent(small_swin_v2()), method=SupervisedConfig())
+    return backbone(small_swin_v2())
 
 
 def small_swin_baseline() -> Recipe:
     """Row Baseline for two CPU cores: a small Swin-Unet and an EAM for each modality."""
-    return independent(small_swin_v2())
+    return baseline(small_swin_v2())
 
 
 def small_swin_v1() -> Recipe:
     """Row Joint V1 for two CPU cores, small Swin-Unet."""
-    return with_network(small_swin_v2(), specific_encoders=True)
+    return v1(small_swin_v2())
 
 
 def small_swin_v3() -> Recipe:
     """Row Joint V3 (Ours w/o CR) for two CPU cores, small Swin-Unet."""
-    return with_network(small_swin_v2(), modality_scale=True)
+    return v3(small_swin_v2())
 
 
 def small_swin_v1_cr() -> Recipe:
@@ -154,12 +155,12 @@ def small_unet_v2() -> Recipe:
 
 def small_unet_backbone() -> Recipe:
     """Row Backbone for two CPU cores: a small U-Net for each modality."""
-    return replace(independent(small_unet_v2()), method=SupervisedConfig())
+    return backbone(small_unet_v2())
 
 
 def small_unet_baseline() -> Recipe:
     """Row Baseline for two CPU cores: a small U-Net and an EAM for each modality."""
-    return independent(small_unet_v2())
+    return baseline(small_unet_v2())
 
 
 def small_unet_v2_cr() -> Recipe:
@@ -169,7 +170,7 @@ def small_unet_v2_cr() -> Recipe:
 
 def small_unet_own_norms() -> Recipe:
     """A small U-Net for two CPU cores, a norm per modality where V3 has scaled blocks; auxiliary loss."""
-    return with_network(small_unet_v2(), modality_norm=True)
+    return replace(with_network(small_unet_v2(), modality_norm=True), paper_row=None)
 
 
 def small_unet_own_norms_cr() -> Recipe:

@@ -57,14 +57,16 @@ class Run(RunFolder):
 
     def _if_it_trains(self, recipe: Recipe, dataset: Dataset) -> "Run":
         """This run. Raises InputError if it was begun with another recipe, split or data."""
-        difference = first_difference(self._stored(), json.loads(dumps(recipe)), "recipe")
+        # What a paper calls a recipe changes nothing that is trained, and older runs don't say it.
+        stored, wanted = ({**document, "paper_row": None} for document in (self._stored(), json.loads(dumps(recipe))))
+        difference = first_difference(stored, wanted, "recipe")
         if difference:
             raise InputError(
                 f"{self.folder} is a run of another recipe ({difference}); choose a new folder for this run"
             )
-        stored = read_json(self.split_file, DAMAGED)
+        split = read_json(self.split_file, DAMAGED)
         # What the file doesn't say (older ones are silent about unlabeled cases) is as in the run's own dataset.
-        if not isinstance(stored, dict) or {**_split_document(self.dataset), **stored} != _split_document(dataset):
+        if not isinstance(split, dict) or {**_split_document(self.dataset), **split} != _split_document(dataset):
             raise InputError(f"{self.folder} is a run on another split; choose a new folder for this run")
         require_same_data(self.folder, self.dataset, dataset)
         return self
