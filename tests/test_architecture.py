@@ -42,6 +42,7 @@ ALLOWED = {
         "consent",
         "data.preprocess",
         "data.augment",
+        "data.randomization",
         "data.postprocess",
         "methods.method",
         *NETWORK_PARTS,

@@ -17,6 +17,7 @@ from unpaired.consent.modules import Trust
 from unpaired.data.augment import Augmentation
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing
+from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError, nearest
 from unpaired.files import read_json
 from unpaired.methods.method import Method, MethodConfig
@@ -92,9 +93,11 @@ class Recipe(Config):
     steps: int
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    randomization: Randomization = field(default_factory=Randomization)
     optimization: Optimization = field(default_factory=Optimization)
     modalities: tuple[str, ...] | None = None
-    """The modalities to train on; None: every modality of the dataset that has labeled training cases."""
+    """The modalities to train on; None: every modality of the dataset that has labeled training cases, and with
+    `randomization.borrowed` every one that has cases."""
     batch_size: int = 8
     unlabeled_batch_size: int = 0
     """Images of unlabeled training cases per modality, step and process; 0: unlabeled cases take no part."""

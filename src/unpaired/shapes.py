@@ -12,6 +12,7 @@ Logits = Float[Tensor, "batch class *spatial"]
 Probabilities = Float[Tensor, "batch class *spatial"]
 OneHot = Float[Tensor, "batch class *spatial"]
 Features = Float[Tensor, "batch channel *spatial"]
+Numbers = Int[Tensor, "batch"]
 LabelSets = Bool[Tensor, "label class"]
 Scalar = Float[Tensor, ""]
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from unpaired.shapes import Images, LabelMap, LabelSets
+from unpaired.shapes import Images, LabelMap, LabelSets, Numbers
 
 
 class Batch(NamedTuple):
@@ -18,3 +18,6 @@ class Batch(NamedTuple):
     label_map: LabelMap
     label_sets: LabelSets
     unlabeled: Images | None = None
+    random_numbers: Numbers | None = None
+    """What the images' intensities are randomized by on the training device (`data.randomization`), -1 for those that
+    stay as they are; None once that is done."""

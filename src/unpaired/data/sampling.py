@@ -3,7 +3,8 @@
 So resume means "start at step t", and a batch can be looked at without training up to it. Every modality has its own
 endless stream of cases (one random order after another), so modalities of very different sizes are drawn equally often
 and nothing is ever cut to the shorter one. Its unlabeled cases are a second such stream with random numbers of its own:
-labeled samples are the same with it and without.
+labeled samples are the same with it and without. What it borrows (`data.randomization`) is a third, of the labeled
+cases of the modalities that have more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +18,14 @@ from torch.utils.data import Dataset as TorchDataset
 from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment, augment_image
 from unpaired.data.batch import Batch
 from unpaired.data.prepare import PreparedCase
+from unpaired.data.randomization import AS_IT_IS, NO_RANDOMIZATION, Randomization
 from unpaired.errors import InputError
 from unpaired.shapes import Images
 
-LABELED, UNLABELED = (0, 1), (2, 3)
+LABELED, UNLABELED, BORROWED = (0, 1), (2, 3), (4, 5)
 """Of each stream: the number of the random order of its cases, and that of the place and augmentation of a sample."""
+RANDOMIZED = 6
+"""The number of the draws that say which samples are borrowed and randomized."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Sampling:
     foreground_share: float = 0.5
     augmentation: Augmentation = NO_AUGMENTATION
     unlabeled_batch_size: int = 0
+    randomization: Randomization = NO_RANDOMIZATION
 
 
 class UnpairedSteps(TorchDataset):
@@ -42,7 +47,7 @@ class UnpairedSteps(TorchDataset):
     `cases` are labeled, `unlabeled` are further cases of these modalities: `Batch.unlabeled` has
     `sampling.unlabeled_batch_size` images of them, or is None where a modality has none. With W processes, rank r gets
     the r-th part of the batch that one process with W times the batch size would get. Raises InputError for a modality
-    without labeled cases, and if unlabeled images are asked for where no modality has unlabeled cases.
+    without labeled cases that can't borrow, and if unlabeled images are asked for where there is no unlabeled case.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class UnpairedSteps(TorchDataset):
         unlabeled: Mapping[str, Sequence[PreparedCase]] | None = None,
     ) -> None:
         empty = [modality for modality, members in cases.items() if not members]
-        if empty or not cases:
+        if (empty and not sampling.randomization.borrowed) or not any(cases.values()):
             raise InputError(
                 f"there is no labeled training case of modality {', '.join(empty) or '(none given)'}; check the split"
             )
@@ -84,8 +89,9 @@ class UnpairedSteps(TorchDataset):
     def _batch(self, modality: str, step: int) -> Batch:
         positions = self._positions(step, self.sampling.batch_size)
         samples = [self._sample(modality, position) for position in positions]
-        images, label_maps = zip(*samples, strict=True)
-        return Batch(torch.stack(images), torch.stack(label_maps), self.label_sets, self._unlabeled(modality, step))
+        images, label_maps, numbers = zip(*samples, strict=True)
+        unlabeled = self._unlabeled(modality, step)
+        return Batch(torch.stack(images), torch.stack(label_maps), self.label_sets, unlabeled, torch.tensor(numbers))
 
     def _unlabeled(self, modality: str, step: int) -> Images | None:
         cases = self.unlabeled.get(modality, ())
@@ -99,9 +105,20 @@ class UnpairedSteps(TorchDataset):
         first = (step * self.world_size + self.rank) * count
         return range(first, first + count)
 
-    def _sample(self, modality: str, position: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The labeled sample at a position of the modality's endless stream."""
-        return draw_sample(*self._draw(self.cases[modality], modality, LABELED, position))
+    def _sample(self, modality: str, position: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """The labeled sample at a position of the modality's endless stream, and the number to randomize it by.
+
+        Its own or a borrowed one; own ones are the same wherever others are borrowed.
+        """
+        kind, own = self.sampling.randomization, self.cases[modality]
+        others = [case for members in self.cases.values() if len(members) > len(own) for case in members]
+        share = kind.borrowed_share(len(own), max(map(len, self.cases.values())))
+        rng = np.random.default_rng([self.seed, crc32(modality.encode()), RANDOMIZED, position])
+        borrowed = rng.random() < share
+        randomized = borrowed or rng.random() < kind.share_of(modality)
+        number = int(rng.integers(2**31)) if randomized else AS_IT_IS
+        cases, numbers = (others, BORROWED) if borrowed else (own, LABELED)
+        return (*draw_sample(*self._draw(cases, modality, numbers, position)), number)
 
     def _draw(
         self, cases: Sequence[PreparedCase], modality: str, numbers: tuple[int, int], position: int

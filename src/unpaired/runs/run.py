@@ -208,20 +208,34 @@ class Run(RunFolder):
 
 
 def training_modalities(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
-    """The recipe's modalities, or all that have labeled training cases, in the manifest's order."""
-    with_cases = tuple(name for name in dataset.modalities if dataset.of(name, "train", labeled=True))
+    """The recipe's modalities, or all that can be trained, in the manifest's order.
+
+    Those with labeled training cases can, and where modalities borrow (`recipe.randomization`) all that have cases.
+    """
+    labeled = tuple(name for name in dataset.modalities if dataset.of(name, "train", labeled=True))
+    borrow = recipe.randomization.borrowed > 0
+    trainable = labeled
+    if borrow:
+        trainable = tuple(name for name in dataset.modalities if any(case.split for case in dataset.of(name)))
     for name in recipe.modalities or ():
         if name not in dataset.modalities:
             raise InputError(f"recipe.modalities names {name!r}; {nearest(name, list(dataset.modalities))}")
-        if name not in with_cases:
+        if name not in labeled and not borrow:
             raise InputError(
-                f"dataset {dataset.name} has no labeled training case of modality {name!r}; check its split"
+                f"dataset {dataset.name} has no labeled training case of modality {name!r}; check its split, or train "
+                "it on samples of the others: --set randomization.borrowed=0.75"
             )
-    if not with_cases:
+    if not labeled:
         raise InputError(
             f'dataset {dataset.name} has no labeled training cases (split "train"); assign sides with `unpaired split`'
         )
-    return recipe.modalities or with_cases
+    trained = recipe.modalities or trainable
+    if not set(trained) & set(labeled):
+        raise InputError(
+            f"dataset {dataset.name}: none of the modalities {', '.join(trained)} has a labeled training case that "
+            "samples could be borrowed of; name one that has in recipe.modalities"
+        )
+    return trained
 
 
 def _split_document(dataset: Dataset) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from unpaired.data.batch import Batch
 from unpaired.data.prepare import PreparedCase
+from unpaired.data.randomization import Randomization, randomize
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
@@ -28,6 +29,7 @@ def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabri
         recipe.foreground_share,
         recipe.augmentation,
         recipe.unlabeled_batch_size,
+        recipe.randomization,
     )
     return UnpairedSteps(
         {modality: [case for case in members if case.label_file is not None] for modality, members in cases.items()},
@@ -60,10 +62,22 @@ def batches_from(
     return iter(loader)
 
 
+def on_device(batches: dict[str, Batch], randomization: Randomization, fabric: Fabric) -> dict[str, Batch]:
+    """The batches on the training device, where the intensities of those that are to be are randomized."""
+    numbers = {
+        name: [] if batch.random_numbers is None else batch.random_numbers.tolist() for name, batch in batches.items()
+    }
+    moved = fabric.to_device({name: batch._replace(random_numbers=None) for name, batch in batches.items()})
+    return {
+        name: batch._replace(images=randomize(batch.images, numbers[name], randomization))
+        for name, batch in moved.items()
+    }
+
+
 def images_over_the_run(steps: UnpairedSteps, count: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
     """Images of `count` training batches spread evenly over the run: always the same, so that a resumed run is too."""
     for index in range(count):
-        batches = fabric.to_device(steps[index * len(steps) // count])
+        batches = on_device(steps[index * len(steps) // count], steps.sampling.randomization, fabric)
         yield {modality: batch.images for modality, batch in batches.items()}
 
 

@@ -41,6 +41,13 @@ def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
     if said := left_out(run.dataset, modalities):
         yield said
     recipe = run.recipe
+    labeled = {name: len(run.dataset.of(name, "train", labeled=True)) for name in modalities}
+    for modality, count in labeled.items():
+        if share := recipe.randomization.borrowed_share(count, max(labeled.values())):
+            yield (
+                f"{modality} has {count} labeled training cases: {share:.0%} of its samples are borrowed from "
+                "modalities with more, their intensities randomized"
+            )
     if said := mirror_warning(run.dataset.classes, recipe.preprocessing.plane, recipe.augmentation.mirror):
         yield f"warning: {said}"
 

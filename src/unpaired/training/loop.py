@@ -28,7 +28,13 @@ from unpaired.recipe import Recipe, build_method
 from unpaired.runs.folder import PREPARED
 from unpaired.runs.lock import only_one
 from unpaired.runs.run import Run
-from unpaired.training.batches import batch_errors_in_one_line, batches_from, images_over_the_run, unpaired_steps
+from unpaired.training.batches import (
+    batch_errors_in_one_line,
+    batches_from,
+    images_over_the_run,
+    on_device,
+    unpaired_steps,
+)
 from unpaired.training.cases import cases_to_prepare, prepared_cases
 from unpaired.training.first_weights import load_first_weights, record_first_weights
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
@@ -176,7 +182,8 @@ def _training_step(
     objectives: list[Objective] = []
     for part in range(recipe.accumulate):
         with fabric.no_backward_sync(model, enabled=part < recipe.accumulate - 1):
-            objectives.append(model(fabric.to_device(next(batches)), step / recipe.steps))
+            given = on_device(next(batches), recipe.randomization, fabric)
+            objectives.append(model(given, step / recipe.steps))
             fabric.backward(objectives[-1].loss / recipe.accumulate)
     if recipe.optimization.gradient_clip is not None:
         fabric.clip_gradients(model, optimizer, max_norm=recipe.optimization.gradient_clip)

@@ -26,7 +26,8 @@ def modalities_to_train(recipe: Recipe, dataset: Dataset, begun: bool = False) -
                 names = ",".join(f'"{name}"' for name in trained)
                 raise InputError(
                     f"dataset {dataset.name} has no labeled training case of modality {modality!r}: {there}. Split "
-                    f"anew with `unpaired split`, or train without it: --set 'modalities=[{names}]'"
+                    f"anew with `unpaired split`, train without it: --set 'modalities=[{names}]', or let it borrow "
+                    "from the others: --set randomization.borrowed=0.75"
                 )
     return trained
 

@@ -1,0 +1,155 @@
+"""Randomized intensities: training images as a scanner that nobody has seen might have made them.
+
+GIN, global intensity non-linear augmentation (Ouyang et al., "Causality-inspired single-source domain generalization
+for medical image segmentation", IEEE TMI 2022; its released code where the text is silent). An image x of C channels
+goes through a network of random weights, new ones for every sample, and is mixed with itself:
+
+    g(x) = c_L( a( c_{L-1}( ... a( c_1(x) ) ) ) ),   c_l: convolution of kernel 1 or 3, a: leaky ReLU
+    y = alpha x + (1 - alpha) g(x),   alpha ~ U(0, 1)
+    x' = y brought to the mean and deviation that x has, per channel (or to its Frobenius norm, as released)
+
+Weights and biases are N(0, 1); L = 4, two channels in between, C in and out. Anatomy stays, contrast doesn't.
+
+Which samples: a share of a modality's own (`share`), and those that a modality with few labels or none *borrows* from
+the labeled cases of the modalities with more (`borrowed`): they are trained under its name, so through its own norms,
+and are always randomized. The norms of the modality that has labels see only scans as they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unpaired.configs import Config, NotNegative, Share, Whole
+from unpaired.errors import InputError
+from unpaired.shapes import Images
+
+CONVOLVE = {2: F.conv2d, 3: F.conv3d}
+AS_IT_IS = -1
+"""The random number of a sample that is left as it is."""
+
+
+@dataclass(frozen=True)
+class Randomization(Config):
+    """Which samples get random intensities, and of what kind. By default none."""
+
+    share: Share = 0.0
+    """Of a modality's own labeled samples, those that are randomized."""
+    modalities: tuple[str, ...] | None = None
+    """The modalities that `share` is for; None: all."""
+    borrowed: Share = 0.0
+    """The largest share of its labeled samples that a modality takes from those with more labeled training cases. With
+    n of them itself, and N in the modality that has most, it is `borrowed` (1 - n / min(N, `enough`)), or 0. Without
+    any label it is 1: then above 0 says that such a modality is trained at all."""
+    enough: Whole = 10
+    """Labeled training cases from which on a modality borrows nothing, whatever the others have."""
+    layers: Whole = 4
+    """L."""
+    hidden: Whole = 2
+    """Channels between two convolutions."""
+    kernels: tuple[int, ...] = (1, 3)
+    """Sizes that each convolution's kernel is drawn from, alike along all axes."""
+    strength: Share = 1.0
+    """alpha is drawn from 1 - `strength` to 1."""
+    slope: NotNegative = 0.01
+    """Of the leaky ReLU."""
+    keep: Literal["moments", "frobenius"] = "moments"
+    """What a randomized image has in common with its original: mean and deviation of each channel, so that a z-scored
+    image stays one, or the Frobenius norm of all channels, as in the released code."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.kernels or any(size < 1 or size % 2 == 0 for size in self.kernels):
+            raise InputError(f"randomization.kernels: expected odd sizes such as (1, 3), got {self.kernels}")
+        for name in ("layers", "hidden", "enough"):
+            if getattr(self, name) < 1:
+                raise InputError(f"randomization.{name}: expected a whole number of 1 or more, got 0")
+
+    def share_of(self, modality: str) -> float:
+        """The share of a modality's own labeled samples that are randomized."""
+        return self.share if self.modalities is None or modality in self.modalities else 0.0
+
+    def borrowed_share(self, labeled: int, most: int) -> float:
+        """The share of its samples that a modality with so many labeled training cases borrows, if `most` is the number
+        of the modality with most of them."""
+        if labeled == 0:
+            return 1.0
+        return self.borrowed * max(0.0, 1 - labeled / min(most, self.enough))
+
+
+NO_RANDOMIZATION = Randomization()
+
+
+def randomize(images: Images, numbers: Sequence[int], config: Randomization) -> Images:
+    """The images with random intensities where their number isn't `AS_IT_IS`; the same number, the same result.
+
+    On the images' device, in one pass over all of them. Random states are left alone.
+    """
+    chosen = [index for index, number in enumerate(numbers) if number != AS_IT_IS]
+    if not chosen:
+        return images
+    result = images.clone()
+    result[chosen] = random_convolutions(images[chosen], [numbers[index] for index in chosen], config)
+    return result
+
+
+def random_convolutions(images: Images, numbers: Sequence[int], config: Randomization) -> Images:
+    """GIN: image i through the random network of `numbers[i]`, mixed with itself, brought to its own scale.
+
+    All images at once, as groups of one convolution.
+    """
+    batch, channels, *spatial = images.shape
+    networks = [draw_network(number, channels, len(spatial), config) for number in numbers]
+    x = images.reshape(1, batch * channels, *spatial)
+    for layer in range(config.layers):
+        kernel = torch.cat([network.kernels[layer] for network in networks]).to(images)
+        bias = torch.cat([network.biases[layer] for network in networks]).to(images)
+        x = CONVOLVE[len(spatial)](x, kernel, bias, padding=max(config.kernels) // 2, groups=batch)
+        if layer < config.layers - 1:
+            x = F.leaky_relu(x, config.slope)
+    alpha = torch.tensor([network.alpha for network in networks]).to(images).reshape(-1, *[1] * (images.ndim - 1))
+    return brought_back(alpha * images + (1 - alpha) * x.reshape(images.shape), images, config.keep)
+
+
+@dataclass(frozen=True)
+class RandomNetwork:
+    """The weights of g for one sample: a kernel (out, in, *size) and a bias (out) per layer, and alpha."""
+
+    kernels: list[Tensor]
+    biases: list[Tensor]
+    alpha: float
+
+
+def draw_network(number: int, channels: int, dims: int, config: Randomization) -> RandomNetwork:
+    """The random network of a number, on the CPU, for images of so many channels and spatial axes.
+
+    Smaller kernels stand in the middle of zeros, so that all samples have kernels of one size.
+    """
+    generator = torch.Generator().manual_seed(number)
+    largest = max(config.kernels)
+    kernels: list[Tensor] = []
+    biases: list[Tensor] = []
+    before = channels
+    for layer in range(config.layers):
+        after = channels if layer == config.layers - 1 else config.hidden
+        size = config.kernels[int(torch.randint(len(config.kernels), (1,), generator=generator))]
+        kernel = torch.randn(after, before, *[size] * dims, generator=generator)
+        kernels.append(F.pad(kernel, [(largest - size) // 2] * (2 * dims)))
+        biases.append(torch.randn(after, generator=generator))
+        before = after
+    drawn = float(torch.rand(1, generator=generator))
+    return RandomNetwork(kernels, biases, 1 - config.strength * drawn)
+
+
+def brought_back(images: Images, originals: Images, keep: str) -> Images:
+    """Each image on the scale of its original, see `Randomization.keep`; a constant image gets its original's mean."""
+    axes = tuple(range(2, images.ndim))
+    if keep == "frobenius":
+        norm, wanted = (x.square().sum(dim=(1, *axes), keepdim=True).sqrt() for x in (images, originals))
+        return images * (wanted / (norm + 1e-5))
+    mean, wanted = (x.mean(dim=axes, keepdim=True) for x in (images, originals))
+    deviation, wanted_deviation = (x.std(dim=axes, keepdim=True, correction=0) for x in (images, originals))
+    return (images - mean) * (wanted_deviation / (deviation + 1e-5)) + wanted

@@ -1,0 +1,39 @@
+"""One modality has few labels, or none: rows on MS-CMRSeg (LGE + bSSFP) for two CPU cores, and starts for your data.
+
+    unpaired train random_convolutions/small_unet_borrowed data/mscmrseg.json runs/borrowed --split data/no_lge.json
+    unpaired predict runs/borrowed data/mscmrseg.json runs/borrowed/predictions --split test
+
+All small rows have one network, optimizer and number of steps: the small U-Net with an instance norm per modality.
+What is randomized, and what is borrowed: `data.randomization` and docs/methods/random_convolutions.md. The script
+`studies/scarce_labels.py` takes the labels away and scores these rows.
+"""
+
+from dataclasses import replace
+
+from unpaired.data.randomization import Randomization
+from unpaired.recipe import Recipe
+from unpaired.recipes.semi_supervised import small_unet_labeled_only
+from unpaired.recipes.your_data import msbn_2d
+
+BORROWED = Randomization(borrowed=0.75)
+"""A modality with few labels takes up to three quarters of its samples from the others; one without any takes all."""
+
+
+def small_unet_plain() -> Recipe:
+    """The labels that there are, nothing randomized: 4 slices of each modality, 2,000 steps."""
+    return replace(small_unet_labeled_only(), steps=2000, validate_every=500, save_every=500)
+
+
+def small_unet_borrowed() -> Recipe:
+    """A modality with few labels or none borrows labeled slices of the others, their intensities randomized."""
+    return replace(small_unet_plain(), randomization=BORROWED)
+
+
+def small_unet_own() -> Recipe:
+    """Random convolutions on 70 % of every modality's own samples, as published for one modality."""
+    return replace(small_unet_plain(), randomization=Randomization(share=0.7))
+
+
+def unet_borrowed() -> Recipe:
+    """Your data in 2D on the strong CNN, where a modality with few labels or none borrows. GPU work."""
+    return replace(msbn_2d(), randomization=BORROWED)
