@@ -27,7 +27,7 @@ import torch
 from unpaired.data.dataset import Dataset, encode_values, without_labels
 from unpaired.data.images import read_image
 from unpaired.data.manifest import read_dataset
-from unpaired.data.splits import read_split
+from unpaired.data.split import read_split
 from unpaired.inference.predictor import Predictor
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import random_convolutions
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    full = read_split(asked.split, read_dataset(asked.data))
+    full = read_split(asked.split).apply(read_dataset(asked.data))
     results = asked.out / "results.csv"
     asked.out.mkdir(parents=True, exist_ok=True)
     for row in asked.rows:
