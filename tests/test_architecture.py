@@ -71,7 +71,16 @@ ALLOWED = {
         "runs.facts",
         "runs.folder",
     },
-    "inference": {"consent", "shapes", "data", "methods", "recipe", "runs", "scores.trust"},
+    "inference": {
+        "consent",
+        "shapes",
+        "data",
+        "methods",
+        "recipe",
+        "runs",
+        "scores.trust",
+        "networks.one_modality",
+    },
     "training": {
         "configs",
         "consent",

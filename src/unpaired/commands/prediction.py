@@ -1,6 +1,8 @@
 """The command that segments images: predict."""
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from unpaired.commands.arguments import AlsoRuns, Images, OptionalText, Out, RunFolder, Trusted, list_failures
@@ -17,6 +19,7 @@ def predict(
     split: OptionalText = None,
     weights: Literal["best", "last"] = "best",
     device: str = "auto",
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch",
     largest_component: OptionalText = None,
     mirror: bool = False,
     mirror_anyway: bool = False,
@@ -37,6 +40,8 @@ def predict(
         split: Only this side of a manifest's cases; "test" uses the side stored in the run.
         weights: The best by validation, or the last.
         device: auto, cpu, cuda or mps.
+        backend: What computes the network: torch, or on a processor onnxruntime or openvino (extras `onnx`,
+            `openvino`). Where one of these doesn't say the same as torch on the first window, torch goes on.
         largest_component: Keep only the largest connected part of "all" classes, of some ("LV,myo") or of "none";
             without it the recipe decides. Removes islands, but also the second of two parts that belong there.
         mirror: Average the predictions of all mirrored forms, along the axes that training mirrored
@@ -55,19 +60,27 @@ def predict(
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.runs.run import Run
 
-    trained = Run.open(run, trust)
-    dataset = with_sides_of(trained, read_dataset(images)) if is_manifest(images) else None
+    runs = [Run.open(each, trust) for each in (run, *also)]
+    dataset = with_sides_of(runs[0], read_dataset(images)) if is_manifest(images) else None
     jobs = plan(dataset or images, out, modality, split)
     postprocessing = None if largest_component is None else parse_largest_component(largest_component)
-    runs = [trained, *(Run.open(other, trust) for other in also)]
-    ensemble = Ensemble([Predictor(each, weights, device, postprocessing, mirror, mirror_anyway) for each in runs])
+    how = weights, device, postprocessing, mirror, mirror_anyway, trust, backend, _note
+    ensemble = Ensemble([Predictor(each, *how) for each in runs])
     for remark in remarks(ensemble, jobs, dataset):
-        print(f"note: {remark}", file=sys.stderr)
+        _note(remark)
     for folder, names in seen_in_training(ensemble, jobs) if also else ():
-        listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-        print(f"warning: {folder} was trained on {listed}: agreement and scores flatter there", file=sys.stderr)
+        _warn_of_seen(folder, names)
     outcome = predict_files(ensemble, jobs, probabilities=probabilities, overwrite=overwrite, report=print)
     print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
     if ensemble.size > 1:
         print(f"the cases to look at first: {jobs[0].output.parent / UNCERTAINTY_TABLE}")
     return list_failures(outcome.failures)
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
+
+
+def _warn_of_seen(folder: Path, names: Sequence[str]) -> None:
+    listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+    print(f"warning: {folder} was trained on {listed}: agreement and scores flatter there", file=sys.stderr)

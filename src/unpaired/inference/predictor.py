@@ -5,7 +5,7 @@ every run counting alike, and each single prediction (a *member*) is kept, becau
 look (see `scores.trust.uncertainty`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, combinations
@@ -22,6 +22,8 @@ from unpaired.data.postprocess import Postprocessing, postprocess
 from unpaired.data.preprocess import apply
 from unpaired.data.restore import restore_probabilities, restore_slabs
 from unpaired.errors import InputError, known
+from unpaired.inference.backends.engines import Backend
+from unpaired.inference.backends.segmenter import BackendSegmenter
 from unpaired.inference.pages import keep_pages
 from unpaired.inference.segmentation import Part, Segmentation, likeliest
 from unpaired.inference.windows import probability_slabs, whole
@@ -45,7 +47,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def segment_prepared(
-    method: Method,
+    method: Method | BackendSegmenter,
     recipe: Recipe,
     volume: np.ndarray,
     modality: str,
@@ -92,6 +94,9 @@ class Predictor:
     is segmented in every mirrored form along `mirror_axes` and the probabilities are averaged, which a run trained
     without mirroring refuses unless `mirror_anyway` says so too. Only the network is used, none of the method's
     training parts. `trust` are modules outside the package that a run read from a path may use.
+
+    `backend` "onnxruntime" or "openvino" computes the network on the processor in torch's place; where it doesn't say
+    the same as torch, torch goes on and `report` gets a line.
     """
 
     def __init__(
@@ -103,6 +108,8 @@ class Predictor:
         mirror: bool = False,
         mirror_anyway: bool = False,
         trust: Trust = (),
+        backend: Backend = "torch",
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run, trust)
         self.postprocessing = self.run.recipe.postprocessing if postprocessing is None else postprocessing
@@ -110,11 +117,16 @@ class Predictor:
         if mirror and not mirror_anyway:
             require_mirrored_training(self.run)
         self.mirrored = mirror_axes(self.run.recipe) if mirror or mirror_anyway else ()
-        self.device = choose_device(device)
+        if backend != "torch" and device not in ("auto", "cpu"):
+            raise InputError(f"backend {backend} computes on the processor, not on {device!r}; leave --device out")
+        self.device = choose_device(device if backend == "torch" else "cpu")
         if self.device.type == "cpu":
             keep_pages()
         self.weights = weights
         self.method = self.run.load_method(weights).to(self.device)
+        self.segmenter: Method | BackendSegmenter = self.method
+        if backend != "torch":
+            self.segmenter = BackendSegmenter(self.method, backend, self.run.recipe.patch_size, report)
 
     @cached_property
     def weights_hash(self) -> str:
@@ -133,7 +145,7 @@ class Predictor:
         volume, geometry = apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
         for axes in self.views:
             mirrored = np.ascontiguousarray(np.flip(volume, axes))
-            slabs = segment_prepared(self.method, self.run.recipe, mirrored, modality, self.device)
+            slabs = segment_prepared(self.segmenter, self.run.recipe, mirrored, modality, self.device)
             probabilities = whole(slabs, volume.shape[0]).numpy()
             yield np.flip(probabilities, tuple(axis + 1 for axis in axes)), geometry
 
@@ -144,7 +156,7 @@ class Predictor:
         """
         self.check_modality(modality)
         volume, geometry = apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
-        slabs = segment_prepared(self.method, self.run.recipe, volume, modality, self.device)
+        slabs = segment_prepared(self.segmenter, self.run.recipe, volume, modality, self.device)
         return restore_slabs((slab.numpy() for slab in slabs), geometry)
 
     def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
@@ -165,6 +177,10 @@ class Predictor:
         values = np.array(self.run.dataset.source_values(modality))
         kind = next(k for k in (np.uint8, np.int16, np.int32, np.int64) if _holds(k, values))
         return values.astype(kind)[labels]
+
+    def backend(self, modality: str) -> Backend:
+        """What computes images of a modality: known once one of them has been segmented."""
+        return self.segmenter.used(modality) if isinstance(self.segmenter, BackendSegmenter) else "torch"
 
     def check_modality(self, modality: str) -> None:
         """Raise InputError if the run's network doesn't know the modality."""

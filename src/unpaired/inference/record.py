@@ -49,7 +49,10 @@ def make_record(
         modality,
         image,
         settings_of(ensemble, modality),
-        [{"folder": str(each.run.folder), "weights": each.weights} for each in ensemble.predictors],
+        [
+            {"folder": str(each.run.folder), "weights": each.weights, "backend": each.backend(modality)}
+            for each in ensemble.predictors
+        ],
         values_of(ensemble, modality),
         None if uncertainty is None else uncertainty_to_json(uncertainty),
     )
