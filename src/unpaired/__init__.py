@@ -9,28 +9,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unpaired.comparison.methods import ComparedMethods, compare_methods
+    from unpaired.consent.trust import trust
+    from unpaired.data.checks.findings import Finding, Findings
+    from unpaired.data.checks.verify import verify
+    from unpaired.data.dataset import Dataset
     from unpaired.data.fewer_labels import few_shot, labeled_fraction
     from unpaired.data.images import Image, read_image, write_image
     from unpaired.data.importers.catalog import ImportedDataset, import_dataset
-    from unpaired.data.manifest import read_dataset
+    from unpaired.data.join import join
+    from unpaired.data.manifest import read_dataset, write_dataset
     from unpaired.data.split import Split, read_split, write_split
     from unpaired.data.splits import split
     from unpaired.errors import InputError
     from unpaired.inference.predict import plan, predict_files
     from unpaired.inference.predictor import Ensemble, Predictor
-    from unpaired.recipes import find_recipe
+    from unpaired.phantom.write import write_phantom
+    from unpaired.recipe import Recipe
+    from unpaired.recipes import find_recipe, list_recipes
     from unpaired.runs.run import Run
     from unpaired.scores.evaluate import evaluate_dataset
+    from unpaired.training.prepare import prepare
     from unpaired.training.train import train
 
 __version__ = "0.1.0"
 __all__ = [
     "ComparedMethods",
+    "Dataset",
     "Ensemble",
+    "Finding",
+    "Findings",
     "Image",
     "ImportedDataset",
     "InputError",
     "Predictor",
+    "Recipe",
     "Run",
     "Split",
     "compare_methods",
@@ -38,32 +50,47 @@ __all__ = [
     "few_shot",
     "find_recipe",
     "import_dataset",
+    "join",
     "labeled_fraction",
+    "list_recipes",
     "plan",
     "predict_files",
+    "prepare",
     "read_dataset",
     "read_image",
     "read_split",
     "split",
     "train",
+    "trust",
+    "verify",
+    "write_dataset",
     "write_image",
+    "write_phantom",
     "write_split",
 ]
 
 _HOMES = {
     "comparison.methods": ("ComparedMethods", "compare_methods"),
+    "consent.trust": ("trust",),
+    "data.checks.findings": ("Finding", "Findings"),
+    "data.checks.verify": ("verify",),
+    "data.dataset": ("Dataset",),
     "data.fewer_labels": ("few_shot", "labeled_fraction"),
     "data.images": ("Image", "read_image", "write_image"),
     "data.importers.catalog": ("ImportedDataset", "import_dataset"),
-    "data.manifest": ("read_dataset",),
+    "data.join": ("join",),
+    "data.manifest": ("read_dataset", "write_dataset"),
     "data.split": ("Split", "read_split", "write_split"),
     "data.splits": ("split",),
     "errors": ("InputError",),
-    "scores.evaluate": ("evaluate_dataset",),
     "inference.predict": ("plan", "predict_files"),
     "inference.predictor": ("Ensemble", "Predictor"),
-    "recipes": ("find_recipe",),
+    "phantom.write": ("write_phantom",),
+    "recipe": ("Recipe",),
+    "recipes": ("find_recipe", "list_recipes"),
     "runs.run": ("Run",),
+    "scores.evaluate": ("evaluate_dataset",),
+    "training.prepare": ("prepare",),
     "training.train": ("train",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

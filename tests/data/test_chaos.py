@@ -146,7 +146,7 @@ def test_ct_has_the_liver_alone_and_says_so(imported):
 
 
 def test_the_imported_dataset_passes_verification_but_for_the_small_phantom(imported):
-    errors = [finding for finding in verify(imported, 1) if finding.severity == "error"]
+    errors = [finding for finding in verify(imported, workers=1) if finding.severity == "error"]
     assert errors == []
 
 
@@ -327,7 +327,7 @@ def upright(image):
 def test_real_scans_as_copies_and_written_back_into_the_official_layout(tmp_path):
     copies = import_chaos(Path(os.environ["UNPAIRED_DATA"]) / "chaos-mr-t2", tmp_path / "unused")
     assert len(copies.of("t2", labeled=True)) == 16
-    assert [finding for finding in verify(copies, 1) if finding.severity == "error"] == []
+    assert [finding for finding in verify(copies, workers=1) if finding.severity == "error"] == []
     for entry in copies.cases[:2]:
         image, labels = read_image(entry.image), labels_of(copies, entry.id)
         number = entry.patient.removeprefix("mr")

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,7 +38,7 @@ Layout = tyro.conf.Positional[
     ]
 ]
 """Those of `data.importers.catalog.LAYOUTS` (a test compares), written down so that --help imports no importer."""
-Assignments = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
+Changes = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 AlsoRuns = Annotated[tuple[Path, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="RUN")]
 Trusted = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE")]
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
@@ -45,14 +46,44 @@ OptionalText = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
 OptionalCount = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 
 
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on standard error, moved by (cases done, cases in all, case id); nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total, case: bar.update(task, completed=done, total=total)
+
+
 def table_width() -> int | None:
     """None, the terminal's own; in a pipe or file, where nothing says a width, enough that tables stay whole."""
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Print nothing for no lines."""
+    for line in lines:
+        print(line)
+
+
+def print_columns(rows: Mapping[str, str]) -> None:
+    """Print names and what they are, one below the other."""
+    width = max(map(len, rows), default=0)
+    for name, text in rows.items():
+        print(f"{name:{width}}  {text}")
+
+
 def warning(text: str) -> None:
     """Print to standard error what a person should know of a result that there is all the same."""
     print(printable(f"warning: {text}"), file=sys.stderr)
+
+
+def list_warnings(warnings: Sequence[tuple[str, str]]) -> None:
+    """Print (case, message) pairs to standard error; they are no failures."""
+    for case, message in warnings:
+        warning(f"{case}: {message}")
 
 
 def list_failures(failures: Sequence[tuple[str, str]]) -> int:

@@ -4,6 +4,9 @@ from typing import Annotated
 
 import tyro
 
+import unpaired
+from unpaired.commands.arguments import print_lines
+
 Module = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODULE")]
 
 
@@ -17,20 +20,11 @@ def trust(module: Module = "", /, *, forget: bool = False) -> int:
         module: A Python file, or the name of a module that is installed or lies in this folder. Look at it first.
         forget: Trust it no longer.
     """
-    from unpaired.consent.settings import all_remembered, remember, trust_file
-    from unpaired.consent.settings import forget as forget_module
-    from unpaired.errors import InputError
+    from unpaired.consent.trust import all_in_lines, noted
 
-    if not module:
-        if forget:
-            raise InputError("--forget expects the name of a module; `unpaired trust` lists them")
-        for name, entry in all_remembered().items():
-            print(f"{name}  {entry.file}  sha256 {entry.sha256}")
-        return 0
+    entries = unpaired.trust(module, forget=forget)
     if forget:
-        forget_module(module)
         print(f"{module} is trusted no longer")
-        return 0
-    name, entry = remember(module)
-    print(f"{name} is trusted while {entry.file} stays as it is (SHA-256 {entry.sha256}); noted in {trust_file()}")
+    else:
+        print_lines(noted(entries) if module else all_in_lines(entries))
     return 0

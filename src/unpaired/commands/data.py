@@ -1,14 +1,13 @@
 """The commands about datasets: phantom, import, join, verify, split, few-shot, labeled-fraction, prepare."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 import unpaired
 from unpaired.commands.arguments import (
-    Assignments,
+    Changes,
     Count,
     Data,
     Layout,
@@ -20,14 +19,13 @@ from unpaired.commands.arguments import (
     RecipeName,
     Source,
     list_failures,
+    list_warnings,
+    print_lines,
+    progress_bar,
     table_width,
     warning,
 )
 from unpaired.data.dataset import MANIFEST
-from unpaired.errors import InputError
-
-if TYPE_CHECKING:
-    from unpaired.data.dataset import Dataset
 
 Manifests = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DATA")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
@@ -51,11 +49,7 @@ def phantom(
         seed: Other seeds give other patients.
         workers: Processes.
     """
-    from unpaired.phantom.write import write_phantom
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"expected a folder to write the phantom to, but {out} is a file; name another place")
-    dataset = write_phantom(out, anatomy=anatomy, size=size, seed=seed, workers=workers)
+    dataset = unpaired.write_phantom(out, anatomy=anatomy, size=size, seed=seed, workers=workers)
     print(f"{len(dataset.cases)} cases of {', '.join(dataset.modalities)}: {out / MANIFEST}")
     return 0
 
@@ -94,10 +88,10 @@ def import_(
         patient_from: The same for the patient.
         classes: Names of the label maps' values where no file says them: 1:liver,2:spleen.
     """
-    from unpaired.data.importers.catalog import import_dataset
+    from unpaired.data.store import stored_lines
     from unpaired.scores.label_values import parse_classes
 
-    imported = import_dataset(
+    imported = unpaired.import_dataset(
         source,
         out,
         layout,
@@ -112,7 +106,7 @@ def import_(
         print(f"{imported.layout}: {imported.reason}")
     if imported.patient_rule is not None:
         print(imported.patient_rule)
-    _print_counts(imported.dataset, imported.manifest)
+    print_lines(stored_lines(imported.dataset, imported.manifest))
     return 0
 
 
@@ -125,23 +119,8 @@ def join(data: Manifests, /, *, out: Path) -> int:
         data: Two manifests or more; patients of equal names are one person.
         out: The manifest to write.
     """
-    from unpaired.data.join import join_datasets
-    from unpaired.data.manifest import read_dataset, write_dataset
-    from unpaired.data.overwriting import require_other_file
-
-    require_other_file(out, *data)
-    name = out.stem if out.suffix == ".json" else out.name
-    dataset = join_datasets([read_dataset(manifest) for manifest in data], name)
-    _print_counts(dataset, write_dataset(dataset, out))
+    unpaired.join(data, out, say=print)
     return 0
-
-
-def _print_counts(dataset: "Dataset", path: Path) -> None:
-    for modality in dataset.modalities:
-        cases = dataset.of(modality)
-        labeled = sum(case.label is not None for case in cases)
-        print(f"{modality}: {len(cases)} cases, {labeled} labeled, {len({c.patient for c in cases})} patients")
-    print(f"wrote {path}; check it with: unpaired verify {path}")
 
 
 def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
@@ -153,21 +132,16 @@ def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
         workers: Processes.
     """
     from rich.console import Console
-    from rich.progress import Progress
 
     from unpaired.data.checks.findings import findings_as_json, print_findings
-    from unpaired.data.checks.verify import verify as verify_dataset
-    from unpaired.data.manifest import read_dataset
 
-    dataset = read_dataset(data)
-    with Progress(console=Console(stderr=True), transient=True) as bar:  # shows nothing where stderr is no terminal
-        task = bar.add_task("verify", total=len(dataset.cases))
-        findings = verify_dataset(dataset, workers, lambda done, total, case: bar.update(task, completed=done))
+    with progress_bar("verify") as progress:
+        findings = unpaired.verify(data, workers=workers, progress=progress)
     if json:
         print(findings_as_json(findings))
     else:
-        print_findings(dataset, findings, Console(width=table_width(), highlight=False))
-    return 1 if any(finding.severity == "error" for finding in findings) else 0
+        print_findings(findings, Console(width=table_width(), highlight=False))
+    return 1 if findings.errors else 0
 
 
 def split(
@@ -231,7 +205,7 @@ def prepare(
     out: Out,
     /,
     *,
-    assign: Assignments = (),
+    changes: Changes = (),
     workers: int = 2,
 ) -> int:
     """Prepare a dataset as a recipe wants it (training does this by itself). Finished cases are never redone.
@@ -240,17 +214,10 @@ def prepare(
         recipe: Its name, file.py:function, or a run's folder or recipe.json.
         data: The manifest.
         out: Cache folder.
-        assign: Change fields of the recipe, such as preprocessing.plane=axial.
+        changes: Change fields of the recipe, such as preprocessing.plane=axial.
         workers: Processes.
     """
-    from unpaired.data.manifest import read_dataset
-    from unpaired.data.prepare import prepare as prepare_dataset
-    from unpaired.recipe import override
-    from unpaired.recipes import find_recipe
-
-    chosen = override(find_recipe(recipe), assign)
-    prepared = prepare_dataset(read_dataset(data), chosen.preprocessing, out, workers=workers)
+    prepared = unpaired.prepare(recipe, data, out, changes=changes, workers=workers)
     print(f"{len(prepared.cases)} prepared cases in {out}")
-    for case, message in prepared.warnings:
-        print(f"warning: {case}: {message}", file=sys.stderr)
+    list_warnings(prepared.warnings)
     return list_failures(prepared.failures)

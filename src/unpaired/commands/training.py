@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from unpaired.commands.arguments import Assignments, Data, OptionalPath, Out, RecipeName, RunFolder, Trusted
+import unpaired
+from unpaired.commands.arguments import Changes, Data, OptionalPath, Out, RecipeName, RunFolder, Trusted, print_columns
 
 
 def demo(
@@ -35,15 +36,11 @@ def recipes(name: RecipeName = "", /) -> int:
         name: The recipe to print as JSON: its name, file.py:function, or a run's folder or recipe.json.
     """
     from unpaired.recipe import dumps
-    from unpaired.recipes import all_recipes, find_recipe
 
     if name:
-        print(dumps(find_recipe(name)), end="")
-        return 0
-    found = all_recipes()
-    width = max(map(len, found))
-    for key, function in found.items():
-        print(f"{key:{width}}  {(function.__doc__ or '').strip().splitlines()[0]}")
+        print(dumps(unpaired.find_recipe(name)), end="")
+    else:
+        print_columns(unpaired.list_recipes())
     return 0
 
 
@@ -54,7 +51,7 @@ def train(
     /,
     *,
     split: OptionalPath = None,
-    assign: Assignments = (),
+    changes: Changes = (),
     cache: OptionalPath = None,
     device: str = "auto",
     devices: int = 1,
@@ -69,7 +66,7 @@ def train(
         data: The manifest.
         run: The run folder, new or to be resumed.
         split: A split file (`unpaired split`); without it the manifest's own split is used.
-        assign: Change fields of the recipe, such as steps=500 network.width=8.
+        changes: Change fields of the recipe, such as steps=500 network.width=8.
         cache: Folder for prepared volumes (default: `prepared` beside the run folder).
         device: auto, cpu, cuda or mps.
         devices: Processes on this node, one device each (DDP).
@@ -78,14 +75,13 @@ def train(
         trust: Modules or .py files of your own that --set or a run's recipe names; those of a recipe file need no word.
     """
     from unpaired.training.processes import is_first_process
-    from unpaired.training.train import train as train_run
 
-    finished = train_run(
+    finished = unpaired.train(
         recipe,
         data,
         run,
         split=split,
-        changes=assign,
+        changes=changes,
         cache=cache,
         device=device,
         devices=devices,

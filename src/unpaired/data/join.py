@@ -1,12 +1,33 @@
 """Several datasets as one, such as the CT of one study and the MR of another: what unpaired training is for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.manifest import as_dataset
+from unpaired.data.overwriting import require_other_file
+from unpaired.data.store import store_dataset
 from unpaired.errors import InputError
 
 LabelMap = Mapping[int, tuple[str, ...]]
+
+
+def join(
+    data: Sequence[Dataset | str | Path], out: str | Path, *, say: Callable[[str], None] = lambda line: None
+) -> Dataset:
+    """Make one dataset of several, such as the CT of one study and the MR of another, and write its manifest.
+
+    data: two datasets or more, or their manifests; patients of equal names are one person.  out: the manifest to write,
+    which also names the dataset. Files stay where they are. A class that one of them doesn't have was not looked for in
+    its cases, so it isn't taken for background there. `say` gets a line for each modality and one for the file. Raises
+    InputError for datasets that don't go together (see `join_datasets`), and where `out` is one of their manifests.
+    """
+    out = Path(out)
+    require_other_file(out, *data)
+    joined = join_datasets([as_dataset(each) for each in data], out.stem if out.suffix == ".json" else out.name)
+    store_dataset(joined, out, say)
+    return joined
 
 
 def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:

@@ -32,7 +32,7 @@ SIZES: dict[str, PhantomSize] = {
 
 
 def write_phantom(
-    folder: str | Path,
+    out: str | Path,
     *,
     anatomy: str = "heart",
     modalities: Sequence[str] | None = None,
@@ -43,7 +43,7 @@ def write_phantom(
     seed: int = 0,
     workers: int = 0,
 ) -> Dataset:
-    """Simulate and write a dataset of images, label maps and `dataset.json` into `folder`, and return it.
+    """Simulate and write a dataset of images, label maps and `dataset.json` into the folder `out`, and return it.
 
     anatomy: "heart" or "abdomen".  modalities: of that anatomy (default: all).
     patients: per modality and split, such as {"train": 8, "validation": 2, "test": 3} (default: the size's own).
@@ -51,9 +51,11 @@ def write_phantom(
     view stays.  ct_plane: "axial", as CT is acquired (so the two modalities see different cuts, as in life), or
     "short_axis", reformatted like the MR.  workers: processes; up to one simulates in this one.
     The same arguments give bit-identical files whatever `workers`. Raises InputError for a name or number that is none,
-    and where a dataset is already.
+    and where a dataset or a file is already.
     """
-    folder = Path(folder)
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"expected a folder to write the phantom to, but {folder} is a file; name another place")
     preset = _size(size, patients, spacing_mm)
     _check(anatomy, "anatomy", list(LABEL_VALUES))
     _check(ct_plane, "ct_plane", ["axial", "short_axis"])

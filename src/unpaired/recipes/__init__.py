@@ -22,6 +22,12 @@ def all_recipes() -> dict[str, Callable[[], Recipe]]:
     return recipes
 
 
+def list_recipes() -> dict[str, str]:
+    """{"module/function": what it is, in one line} of every recipe that comes with unpaired; `find_recipe` takes these
+    names."""
+    return {name: (function.__doc__ or "").strip().splitlines()[0] for name, function in all_recipes().items()}
+
+
 def find_recipe(name: str, trust: Trust = ()) -> Recipe:
     """The recipe called "module/function", "path/to/file.py:function" for one of your own, or that of a run.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from unpaired.data.checks.findings import Finding, findings_as_json, print_findings, summary
+from unpaired.data.checks.findings import Finding, Findings, findings_as_json, print_findings, summary
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 
 FOLDER = Path("/somewhere/on a/disk")
@@ -25,7 +25,7 @@ FINDINGS = [
 
 def printed(findings: list[Finding], width: int, dataset: Dataset = DATASET) -> str:
     stream = io.StringIO()
-    print_findings(dataset, findings, Console(file=stream, width=width, highlight=False))
+    print_findings(Findings(dataset, findings), Console(file=stream, width=width, highlight=False))
     return stream.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,24 @@ class Finding:
     message: str
 
 
+class Findings(list[Finding]):
+    """The broken rules of a dataset, in manifest order, then what only a comparison shows; empty if there is none."""
+
+    def __init__(self, dataset: Dataset, findings: Iterable[Finding] = ()) -> None:
+        super().__init__(findings)
+        self.dataset = dataset
+
+    @property
+    def errors(self) -> list[Finding]:
+        """Those that make scores wrong or training fail."""
+        return [finding for finding in self if finding.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """Those that may be meant so."""
+        return [finding for finding in self if finding.severity == "warning"]
+
+
 def case_error(rule: str, entry: CaseEntry, file: Path, message: str) -> Finding:
     """A broken rule of one case's file that makes scores wrong or training fail."""
     return Finding("error", rule, entry.id, file, message)
@@ -43,11 +61,12 @@ def findings_as_json(findings: Sequence[Finding]) -> str:
     return json.dumps(documents, indent=1)
 
 
-def print_findings(dataset: Dataset, findings: Sequence[Finding], console: Console) -> None:
+def print_findings(findings: Findings, console: Console) -> None:
     """The findings as a table, errors before warnings, and one closing line that counts them.
 
     Messages are wrapped to the console's width, and name files relative to the folder that holds all of the dataset.
     """
+    dataset = findings.dataset
     folder = _common_folder(dataset)
     console.print(f"{dataset.name}: {_count(len(dataset.cases), 'case')} of {', '.join(dataset.modalities)}", end="")
     console.print(f" in {os.path.normpath(folder)}" if folder else "", soft_wrap=True)

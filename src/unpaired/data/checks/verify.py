@@ -2,22 +2,25 @@
 
 from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 
 from unpaired.data.checks.case_rules import CaseJob, Facts, case_findings
 from unpaired.data.checks.comparison_rules import comparison_findings
-from unpaired.data.checks.findings import Finding
+from unpaired.data.checks.findings import Finding, Findings
 from unpaired.data.dataset import Dataset, encode_values
+from unpaired.data.manifest import as_dataset
 from unpaired.data.parallel import for_each
 
 
 def verify(
-    dataset: Dataset, workers: int = 0, progress: Callable[[int, int, str], None] | None = None
-) -> list[Finding]:
-    """Every broken rule of a dataset: first case by case in manifest order, then what only a comparison shows.
+    data: Dataset | str | Path, *, workers: int = 0, progress: Callable[[int, int, str], None] | None = None
+) -> Findings:
+    """Check every file of a dataset: geometry, values, labels, splits. An empty list means that nothing is wrong.
 
-    An empty list means nothing was found. `workers` above 1 are processes; `progress` is called with (cases done, cases
-    in all, case id). A bad case never stops the others.
+    `data` is a dataset or its manifest. `workers` above 1 are processes; `progress` is called with (cases done, cases
+    in all, case id). A bad case never stops the others. Raises InputError for a manifest that can't be read.
     """
+    dataset = as_dataset(data)
     sets = {members: index for index, members in enumerate(dataset.label_sets())}
     background = frozenset(index for members, index in sets.items() if 0 in members)
     jobs = [
@@ -39,4 +42,4 @@ def verify(
             findings[position] = [Finding("error", "unreadable", entry.id, entry.image, failure)]
         if progress is not None:
             progress(done, len(jobs), entry.id)
-    return [*chain.from_iterable(findings), *comparison_findings(dataset, facts)]
+    return Findings(dataset, [*chain.from_iterable(findings), *comparison_findings(dataset, facts)])

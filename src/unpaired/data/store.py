@@ -1,0 +1,24 @@
+"""A manifest is written, and a person hears what is in it and what to do next."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import write_dataset
+
+
+def store_dataset(dataset: Dataset, out: str | Path, say: Callable[[str], None]) -> Path:
+    """Write the manifest as `write_dataset` does; `say` gets the `stored_lines`."""
+    path = write_dataset(dataset, out)
+    for line in stored_lines(dataset, path):
+        say(line)
+    return path
+
+
+def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
+    """A line that counts the cases of each modality, and one that names the manifest and what to do next."""
+    for modality in dataset.modalities:
+        cases = dataset.of(modality)
+        labeled = sum(case.label is not None for case in cases)
+        yield f"{modality}: {len(cases)} cases, {labeled} labeled, {len({case.patient for case in cases})} patients"
+    yield f"wrote {path}; check it with: unpaired verify {path}"
