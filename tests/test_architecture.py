@@ -24,9 +24,10 @@ ALLOWED = {
     "shapes": set(),
     "statistics": set(),
     "tables": set(),
-    "consent": set(),
+    "documents": set(),
+    "consent": {"documents"},
     "configs": {"consent"},
-    "data": {"tables", "shapes", "configs"},
+    "data": {"documents", "tables", "shapes", "configs"},
     "phantom": {"data"},
     "networks": {"shapes", "configs", "consent.factories"},
     "methods": {
@@ -49,6 +50,7 @@ ALLOWED = {
     },
     "recipes": {"consent", "recipe", "data", "networks", "methods", "runs.folder"},
     "runs": {
+        "documents",
         "tables",
         "configs",
         "consent",
@@ -60,8 +62,9 @@ ALLOWED = {
         "networks.weights",
         *NETWORK_PARTS,
     },
-    "scores": {"tables", "data", "statistics", "runs.folder"},
+    "scores": {"documents", "tables", "data", "statistics", "runs.folder"},
     "comparison": {
+        "documents",
         "tables",
         "scores",
         "statistics",

@@ -123,17 +123,48 @@ def test_only_leftovers_of_the_dead_are_cleared(tmp_path: Path) -> None:
         ("9" * 5000, r"at most 64 bits, got 999999999999\.\.\. of 5000 digits"),
         ('{"a": [-1' + "0" * 400 + "]}", "of 401 digits"),
         ("18446744073709551617", "at most 64 bits"),
+        ("[NaN]", "expected finite numbers, got NaN"),
+        ('{"a": -Infinity}', "expected finite numbers, got -Infinity"),
+        ("1e999", "expected finite numbers, got 1e999"),
+        ('[{"a": 1, "b": 2, "a": 3}]', "expected each field once in an object, got 'a' twice"),
+        (r'{"a": "\ud800"}', r"expected text, got \\ud800, which is half of a character"),
+        (r'{"\udc00": 1}', r"expected text, got \\udc00"),
     ],
-    ids=["broken", "51 levels", "endless levels", "endless", "larger than a float", "65 bits"],
+    ids=[
+        "broken",
+        "51 levels",
+        "endless levels",
+        "endless",
+        "larger than a float",
+        "65 bits",
+        "no number",
+        "infinite",
+        "rounded to infinity",
+        "twice",
+        "half a pair",
+        "half a pair as a name",
+    ],
 )
-def test_json_that_is_too_deep_or_too_large_is_one_line(text: str, words: str, tmp_path: Path) -> None:
+def test_json_that_nobody_can_use_is_one_line(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "file.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=rf"file\.json: .*{words}.*; write it again") as caught:
         read_json(tmp_path / "file.json", "write it again")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["[" * 50 + "]" * 50, "18446744073709551616", "-3", "3", '"a"', "[1.5, null, true]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 50 + "]" * 50,
+        "18446744073709551616",
+        "-3",
+        "3",
+        '"a"',
+        "[1.5, null, true]",
+        r'["\ud83d\ude00"]',
+        r'["\\ud800"]',
+    ],
+)
 def test_json_of_usual_depth_and_size_is_read(text: str, tmp_path: Path) -> None:
     (tmp_path / "file.json").write_text(text, encoding="utf-8")
     assert read_json(tmp_path / "file.json", "") == json.loads(text)

@@ -1,6 +1,7 @@
 """Reading JSON, and writing files so that a reader, a crash or a full disk never sees half of one."""
 
 import json
+import math
 import os
 import platform
 import re
@@ -15,11 +16,10 @@ from zlib import crc32
 from unpaired.errors import InputError, UnwritableError
 
 _PREFIX = ".tmp-"
-
-
 DEEPEST = 50
 """So many levels of lists and objects may a JSON file have; the package's own have less than ten."""
 LARGEST = 2**64
+"""In size, of whole numbers: beyond it numpy and other programs have none."""
 
 
 @contextmanager
@@ -75,30 +75,64 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def read_json(path: Path, advice: str) -> Any:
-    """The JSON value in a UTF-8 file.
+class UnusableJSONError(ValueError):
+    """What Python reads as JSON, though no document should hold it; the message says what was expected, and got."""
 
-    Raises InputError, with `advice` on what to do, if it holds none, nests deeper than `DEEPEST` levels, or holds a
-    whole number of more than 64 bits.
-    """
+
+def read_json(path: Path, advice: str) -> Any:
+    """The JSON value in a UTF-8 file. Raises InputError, with `advice` on what to do, for what `parse_json` refuses."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole_number)
-        if _is_deep(document):
-            raise RecursionError
-    except RecursionError:
-        raise InputError(f"{path}: expected JSON of at most {DEEPEST} levels, got deeper ones; {advice}") from None
+        return parse_json(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected JSON, but {error}; {advice}") from error
-    except OverflowError as error:
-        raise InputError(f"{path}: expected whole numbers of at most 64 bits, {error}; {advice}") from error
+    except UnusableJSONError as error:
+        raise InputError(f"{path}: {error}; {advice}") from error
+
+
+def parse_json(text: str) -> Any:
+    """The JSON value of a text. Raises `json.JSONDecodeError` if it is none.
+
+    Raises `UnusableJSONError` if it nests deeper than `DEEPEST` levels, gives a field twice in one object, or holds a
+    whole number of more than 64 bits, a number that isn't finite, or half of a surrogate pair.
+    """
+    try:
+        document = json.loads(
+            text, parse_int=_whole_number, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_object
+        )
+        if _is_deep(document):
+            raise RecursionError
+        if "\\ud" in text.lower():
+            json.dumps(document, ensure_ascii=False).encode()
+    except RecursionError:
+        raise UnusableJSONError(f"expected JSON of at most {DEEPEST} levels, got deeper ones") from None
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])[1:-1]
+        raise UnusableJSONError(f"expected text, got {half}, which is half of a character") from None
     return document
 
 
 def _whole_number(text: str) -> int:
     number = int(text) if len(text) <= 20 else LARGEST + 1
     if abs(number) > LARGEST:
-        raise OverflowError(f"got {text[:12]}... of {len(text.lstrip('-'))} digits")
+        digits = len(text.lstrip("-"))
+        raise UnusableJSONError(f"expected whole numbers of at most 64 bits, got {text[:12]}... of {digits} digits")
     return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise UnusableJSONError(f"expected finite numbers, got {text[:24]}")
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UnusableJSONError(f"expected each field once in an object, got {twice[:80]!r} twice")
+    return document
 
 
 def _is_deep(document: Any) -> bool:

@@ -96,7 +96,7 @@ def test_without_few_shot_runs_there_is_no_curve(folders):
     (folders[1] / "recipe.json").unlink()
     assert few_shot_curves(comparison_of(folders[:2])) == []
     (folders[0] / "recipe.json").write_text("[]")
-    with pytest.raises(InputError, match="holds no recipe"):
+    with pytest.raises(InputError, match="expected a JSON object"):
         few_shot_curves(comparison_of(folders[:2]))
 
 

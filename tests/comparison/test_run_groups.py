@@ -165,7 +165,10 @@ def test_the_same_run_twice_is_no_repetition(tmp_path):
         group_runs([a, b], row)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "expected JSON"), ("[]", "holds no recipe")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "expected JSON"), ("[]", r"recipe\.json: expected a JSON object, got \[\]; restore the file")],
+)
 def test_a_damaged_recipe_is_said(tmp_path, text, words):
     (tmp_path / "recipe.json").write_text(text)
     with pytest.raises(InputError, match=words):

@@ -11,10 +11,10 @@ from unpaired.errors import InputError
 RECORD = Record(
     "p1",
     "ct",
-    Source("ct/p1.nii.gz", "ab" * 32),
     {"weights": ["0123"], "mirrored": [[]]},
     [{"folder": "runs/a", "weights": "best"}],
     {"background": 0, "liver": 6},
+    Source("ct/p1.nii.gz", "ab" * 32),
     {"classes": []},
 )
 

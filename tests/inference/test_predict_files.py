@@ -230,7 +230,7 @@ def test_label_maps_without_a_record_are_neither_done_nor_overwritten(
     assert jobs[0].output.read_bytes() == before
     assert "without a record of how it was made; --overwrite" in outcome.failures[0][1]
     record_path(jobs[0].output).write_text("{}")
-    assert "expected a record of schema 1" in predict_files(Predictor(runs[0], device="cpu"), jobs).failures[0][1]
+    assert "expected schema 1, found none" in predict_files(Predictor(runs[0], device="cpu"), jobs).failures[0][1]
 
 
 def test_a_scan_without_an_answer_is_a_failed_case_and_stops_no_other(

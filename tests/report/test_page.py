@@ -152,7 +152,7 @@ def test_missing_files_are_named_and_nothing_else_breaks(world, evaluation, tmp_
     text = Page(
         write_report(tmp_path, dataset, predictions, evaluation, tmp_path / "x" / "r.html").read_text(encoding="utf-8")
     ).text
-    for name in ("log.csv has no rows", "recipe.json: expected JSON", "split.json holds a list"):
+    for name in ("log.csv has no rows", "recipe.json: expected JSON", "split.json: expected a JSON object"):
         assert name in text
     assert "versions.json is not in the run folder" in text
     assert "holds no training log" in text

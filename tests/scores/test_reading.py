@@ -51,7 +51,7 @@ def predicted(folder: Path, name: str, array: np.ndarray, values: dict[str, int]
     path = folder / "predictions" / f"{name}.nii.gz"
     write_image(path, array, AFFINE)
     if values is not None:
-        write_record(Record(name, "ct", None, {}, [], values), path)
+        write_record(Record(name, "ct", {}, [], values), path)
     return path.parent
 
 

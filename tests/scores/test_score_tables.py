@@ -86,7 +86,7 @@ def test_an_evaluation_of_failures_only_can_be_written_and_printed(tmp_path):
         ("[]", "schema 2, found none"),
         ('{"schema": 1}', "schema 2, found schema 1"),
         ('{"schema": 2}', "'scores'"),
-        ('{"schema": 2, "scores": [{"x": 1}]}', "not the scores of this version"),
+        ('{"schema": 2, "scores": [{"x": 1}]}', r"scores\[0\]: unknown field 'x'"),
         (
             '{"schema": 2, "scores": [], "failures": [], "policy": "zero", "surface": "voxel", "tolerances_mm": [], '
             '"class_tolerances_mm": {}, "presets": []}',

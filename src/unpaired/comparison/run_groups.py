@@ -1,14 +1,14 @@
 """Runs of one recipe are one method: they differ in the seed or the split alone, and say so in their own files."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unpaired.comparison.contenders import folder_of, parse_contender
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json
 from unpaired.runs.folder import RunFolder
 
 OF_A_RUN = ("seed", "init_from", "paper_row")
@@ -49,6 +49,23 @@ class TrainedRun:
         counts = [(count, other.training.get(name, 0)) for name, count in self.training.items()]
         few = self.training.keys() != other.training.keys() or any(max(pair) >= ALIKE * min(pair) for pair in counts)
         return self.key == other.key and not few
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What counts of a case in a run's dataset.json."""
+
+    id: str
+    patient: str
+    modality: str
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """Of a run's dataset.json, what says how many patients it was trained on."""
+
+    cases: tuple[_Case, ...]
 
 
 def group_runs(texts: Sequence[str], row: Row | None = None) -> list[RunGroup]:
@@ -104,23 +121,19 @@ def read_trained_run(place: Path) -> TrainedRun | None:
     if not run.recipe_file.is_file():
         return None
     advice = "restore the file, or name the method yourself: NAME=PATH"
-    recipe = read_json(run.recipe_file, advice)
-    if not isinstance(recipe, dict):
-        raise InputError(f"{run.recipe_file} holds no recipe; {advice}")
-    split, dataset = (
-        read_json(file, advice) if file.is_file() else None for file in (run.split_file, run.dataset_file)
-    )
-    return TrainedRun(place, recipe, split, _training(split, dataset))
+    recipe = read(run.recipe_file, dict[str, Any], advice)
+    split = read(run.split_file, dict[str, list[str]], advice) if run.split_file.is_file() else None
+    dataset = read(run.dataset_file, _Dataset, advice, others=True) if run.dataset_file.is_file() else None
+    training = {} if split is None or dataset is None else _training(set(split.get("train", ())), dataset.cases)
+    return TrainedRun(place, recipe, split, training)
 
 
-def _training(split: Any, dataset: Any) -> dict[str, int]:
-    """How many patients of each modality a run was trained on, by its files; empty where they don't say."""
-    if not isinstance(split, Mapping) or not isinstance(dataset, Mapping):
-        return {}
+def _training(trained: Collection[str], cases: Sequence[_Case]) -> dict[str, int]:
+    """How many patients of each modality are labeled among the cases `trained`."""
     patients: dict[str, set[str]] = {}
-    for case in dataset.get("cases", ()):
-        if case.get("id") in split.get("train", ()) and case.get("label"):
-            patients.setdefault(str(case.get("modality")), set()).add(str(case.get("patient")))
+    for case in cases:
+        if case.id in trained and case.label:
+            patients.setdefault(case.modality, set()).add(case.patient)
     return {modality: len(names) for modality, names in sorted(patients.items())}
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_text
+from unpaired.files import write_text
 
 VARIABLE = "UNPAIRED_SETTINGS"
 CODE = {".py", ".so", ".pyd", ".dylib", ".dll"}
@@ -28,6 +29,21 @@ class Entry:
 
     file: Path
     sha256: str
+
+
+@dataclass(frozen=True)
+class _Module:
+    """An entry as JSON has it."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What trust.json holds."""
+
+    modules: dict[str, _Module]
 
 
 def settings_folder() -> Path:
@@ -55,16 +71,11 @@ def all_remembered() -> dict[str, Entry]:
     if not path.is_file():
         return {}
     advice = "correct or delete it, and say again what you trust with `unpaired trust`"
-    document = read_json(path, advice)
-    modules = document.get("modules") if isinstance(document, dict) else None
-    entries = modules if isinstance(modules, dict) else {"": None}
-    found = {}
-    for name, entry in entries.items():
-        file, sha256 = (entry.get("file"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(file, str) or not isinstance(sha256, str) or not Path(file).is_absolute():
-            raise InputError(f'{path}: expected {{"modules": {{"name": {{"file": ..., "sha256": ...}}}}}}; {advice}')
-        found[name] = Entry(Path(file), sha256)
-    return found
+    modules = read(path, _Settings, advice).modules
+    for name, module in modules.items():
+        if not Path(module.file).is_absolute():
+            raise InputError(f"{path}: modules.{name}.file: expected an absolute path, got {module.file!r}; {advice}")
+    return {name: Entry(Path(module.file), module.sha256) for name, module in modules.items()}
 
 
 def remembered(name: str) -> Entry | None:

@@ -58,15 +58,6 @@ class Geometry:
         """As JSON values."""
         return {name: getattr(self, name) for name in ("shape", "affine", "axes", "flips", "crop", "grid")}
 
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "Geometry":
-        """Back from `to_json`."""
-
-        def freeze(value: Any) -> Any:
-            return tuple(freeze(item) for item in value) if isinstance(value, list | tuple) else value
-
-        return cls(**{name: freeze(document[name]) for name in ("shape", "affine", "axes", "flips", "crop", "grid")})
-
 
 @dataclass(frozen=True)
 class Case:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.data.images import image_suffix
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_text
+from unpaired.files import write_text
 
 SCHEMA = 1
 SUFFIX = ".prediction.json"
@@ -35,12 +36,12 @@ class Record:
 
     case: str
     modality: str
-    image: Source | None
-    """None in the records of versions that didn't note it."""
     settings: Mapping[str, Any]
     runs: list[dict[str, Any]]
     values: Mapping[str, int]
     """{class: its value in the label map}, background first."""
+    image: Source | None = None
+    """None in the records of versions that didn't note it."""
     uncertainty: dict[str, Any] | None = None
     """As JSON values; `scores.trust.uncertainty` reads them."""
 
@@ -71,29 +72,7 @@ def read_record(label_map: Path) -> Record | None:
     path = record_path(label_map)
     if not path.is_file():
         return None
-    document = read_json(path, AGAIN)
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected a record of schema {SCHEMA}; {AGAIN}")
-    try:
-        image = document.get("image")
-        return Record(
-            str(document["case"]),
-            str(document["modality"]),
-            None if image is None else Source(str(image["file"]), str(image["sha256"])),
-            dict(document["settings"]),
-            [dict(run) for run in document["runs"]],
-            _checked_values(document["values"], path),
-            None if document["uncertainty"] is None else dict(document["uncertainty"]),
-        )
-    except KeyError as error:
-        raise InputError(f"{path} lacks {error}; {AGAIN}") from error
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a record of this version ({error}); {AGAIN}") from error
-
-
-def _checked_values(values: Any, path: Path) -> dict[str, int]:
-    """InputError unless every class has a whole number of its own."""
-    whole = isinstance(values, dict) and all(type(value) is int for value in values.values())
-    if not whole or not values or len(set(values.values())) != len(values):
+    record = read(path, Record, AGAIN, schema=SCHEMA)
+    if not record.values or len(set(record.values.values())) != len(record.values):
         raise InputError(f"{path}: expected 'values' to give each class a whole number of its own; {AGAIN}")
-    return values
+    return record

@@ -9,12 +9,13 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from unpaired.data.case import Case, Geometry, UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
@@ -22,8 +23,9 @@ from unpaired.data.images import Image, read_image, read_label_map, require_same
 from unpaired.data.label_map import UNKNOWN, cut_labels, encode_label_map, foreground_sample, present_labels
 from unpaired.data.parallel import for_each
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_part
+from unpaired.documents import decode, fitted
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_text
+from unpaired.files import clear_leftovers, input_error_if_unwritable, read_json, temporary_beside, write_text
 
 FORMAT = 2
 """Raised when prepared arrays or what is recorded of them change their meaning, so that old caches aren't used."""
@@ -103,6 +105,20 @@ class _Job:
     encoding: Mapping[int, int]
     foreground: tuple[int, ...]
     folder: Path
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What case.json must hold for a prepared case to be used."""
+
+    geometry: Geometry
+    file_label_voxels: Mapping[int, Annotated[int, Meta(ge=1)]] = field(default_factory=dict)
+    cut_label_voxels: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.cut_label_voxels) - set(self.file_label_voxels))
+        if unknown:
+            raise InputError(f"cut_label_voxels has the label {unknown[0]}, which file_label_voxels lacks")
 
 
 def prepare(
@@ -186,7 +202,7 @@ def _cut_message(record: Mapping[str, Any], names: Sequence[str]) -> str:
 def _prepared_case(record: Mapping[str, Any], entry: CaseEntry) -> PreparedCase:
     folder = Path(record["folder"])
     label = folder / "label.npy" if entry.label is not None else None
-    geometry = Geometry.from_json(record["geometry"])
+    geometry = fitted(record["geometry"], Geometry)
     return PreparedCase(entry.id, entry.patient, entry.modality, geometry, folder / "volume.npy", label)
 
 
@@ -203,7 +219,9 @@ def _prepare_case(job: _Job) -> dict[str, Any]:
             _rename(temporary, final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    record = json.loads((final / "case.json").read_text(encoding="utf-8"))
+    file, advice = final / "case.json", f"delete {final}, so that this case is prepared anew"
+    record = read_json(file, advice)
+    decode(record, _Recorded, str(file), advice, others=True)
     return {**record, "folder": str(final)}
 
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset, with_splits, without_labels
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_text
+from unpaired.files import write_text
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,9 @@ def read_split(path: str | Path) -> Split:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {path}")
-    document = read_json(path, "write a split with `unpaired split`")
-    lists = isinstance(document, dict) and all(
-        isinstance(ids, list) and all(isinstance(case_id, str) for case_id in ids) for ids in document.values()
-    )
-    if not lists or not set(document) <= {*SPLITS, UNLABELED}:
-        raise InputError(f"{path}: expected lists of case ids under {', '.join(SPLITS)} (and {UNLABELED})")
-    try:
-        return Split(**{name: tuple(dict.fromkeys(ids)) for name, ids in document.items()})
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    names = f"{', '.join(SPLITS)} (and {UNLABELED})"
+    split = read(path, Split, f"expected lists of case ids under {names}, as `unpaired split` writes them")
+    return Split.from_sides(split.sides, dict.fromkeys(split.unlabeled))
 
 
 def as_split(split: Split | str | Path) -> Split:

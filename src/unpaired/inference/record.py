@@ -47,13 +47,13 @@ def make_record(
     return Record(
         case,
         modality,
-        image,
         settings_of(ensemble, modality),
         [
             {"folder": str(each.run.folder), "weights": each.weights, "backend": each.backend(modality)}
             for each in ensemble.predictors
         ],
         values_of(ensemble, modality),
+        image,
         None if uncertainty is None else uncertainty_to_json(uncertainty),
     )
 
@@ -63,7 +63,7 @@ def recorded_uncertainty(folder: Path) -> Iterable[CaseUncertainty]:
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         record = read_record(path.with_name(path.name.removesuffix(SUFFIX) + ".nii.gz"))
         if record is not None and record.uncertainty is not None:
-            yield uncertainty_from_json(record.uncertainty, path)
+            yield uncertainty_from_json(record.uncertainty, f"{path}: uncertainty")
 
 
 def _preparation_hash(predictor: Predictor, modality: str) -> str:

@@ -3,13 +3,15 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import GenericAlias
+from typing import Any, TypeVar
 
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json
 from unpaired.runs.folder import RunFolder
 from unpaired.tables import csv_value
 
+T = TypeVar("T")
 Rows = list[dict[str, str]]
 
 
@@ -51,26 +53,22 @@ def read_run_facts(folder: Path) -> RunFacts:
         raise InputError(f"expected a run folder (written by `unpaired train`), found none at {folder}")
     notes: list[str] = []
     run = RunFolder(folder)
-    recipe, split, versions = (
-        _read_object(file, notes) for file in (run.recipe_file, run.split_file, run.versions_file)
-    )
+    recipe = _read_object(run.recipe_file, dict[str, Any], notes)
+    split = _read_object(run.split_file, dict[str, list[str]], notes)
+    versions = _read_object(run.versions_file, dict[str, Any], notes)
     log, validation = (_read_rows(file, notes) for file in (run.log_file, run.validation_file))
     return RunFacts(folder, recipe, split, versions, log, validation, notes)
 
 
-def _read_object(path: Path, notes: list[str]) -> dict[str, Any] | None:
+def _read_object(path: Path, kind: type[T] | GenericAlias, notes: list[str]) -> T | None:
     if not path.is_file():
         notes.append(f"{path.name} is not in the run folder")
         return None
     try:
-        document = read_json(path, "this part of the report is missing")
+        return read(path, kind, "this part of the report is missing")
     except InputError as error:
         notes.append(str(error))
         return None
-    if not isinstance(document, dict):
-        notes.append(f"{path.name} holds a {type(document).__name__} where an object was expected")
-        return None
-    return document
 
 
 def _read_rows(path: Path, notes: list[str]) -> Rows:

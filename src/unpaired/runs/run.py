@@ -15,6 +15,7 @@ from unpaired.configs import code_of, dumps
 from unpaired.consent.modules import ConsentError, Trust
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset
+from unpaired.documents import read
 from unpaired.errors import InputError, nearest
 from unpaired.files import atomic, read_json, write_text
 from unpaired.methods.method import Method
@@ -64,9 +65,9 @@ class Run(RunFolder):
             raise InputError(
                 f"{self.folder} is a run of another recipe ({difference}); choose a new folder for this run"
             )
-        split = read_json(self.split_file, DAMAGED)
+        stored = read(self.split_file, dict[str, list[str]], DAMAGED)
         # What the file doesn't say (older ones are silent about unlabeled cases) is as in the run's own dataset.
-        if not isinstance(split, dict) or {**_split_document(self.dataset), **split} != _split_document(dataset):
+        if {**_split_document(self.dataset), **stored} != _split_document(dataset):
             raise InputError(f"{self.folder} is a run on another split; choose a new folder for this run")
         require_same_data(self.folder, self.dataset, dataset)
         return self
@@ -117,7 +118,7 @@ class Run(RunFolder):
 
     def record(self, name: str, value: Any) -> None:
         """Add a JSON value to what the run was made with (versions.json)."""
-        versions = read_json(self.versions_file, DAMAGED)
+        versions = read(self.versions_file, dict[str, Any], DAMAGED)
         write_text(self.versions_file, json.dumps(versions | {name: value}, indent=1) + "\n")
 
     @property

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_text
+from unpaired.files import write_text
 from unpaired.scores.files import CASE_TABLE, PATIENT_TABLE, SCORES
 from unpaired.scores.presets import PRESETS
 from unpaired.scores.scores import (
@@ -19,9 +20,6 @@ from unpaired.scores.scores import (
     STATUSES,
     SURFACES,
     Evaluation,
-    Failure,
-    Score,
-    ScoredFiles,
     Summary,
 )
 from unpaired.scores.summaries import MEAN, SummaryRow, UnitRow, summary_rows, unit_rows
@@ -151,28 +149,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     path = folder / SCORES
     if not path.is_file():
         raise InputError(f"expected scores at {path}, found no file; write them with `unpaired evaluate`")
-    document = read_json(path, "run `unpaired evaluate` again")
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        schema = f"schema {document['schema']!r}" if isinstance(document, dict) and "schema" in document else "none"
-        raise InputError(
-            f"{path}: expected scores of schema {SCHEMA}, found {schema} (another version of unpaired wrote them); "
-            "run `unpaired evaluate` again"
-        )
-    try:
-        evaluation = Evaluation(
-            [Score(**score) for score in document["scores"]],
-            [Failure(**failure) for failure in document["failures"]],
-            document["policy"],
-            document["surface"],
-            tuple(document["tolerances_mm"]),
-            document["class_tolerances_mm"],
-            tuple(document["presets"]),
-            tuple(ScoredFiles(**files) for files in document.get("files", ())),  # newer than this schema
-            tuple(document.get("remarks", ())),
-            document.get("predictions", ""),
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the scores of this version ({error}); run `unpaired evaluate` again") from error
+    evaluation = read(path, Evaluation, "run `unpaired evaluate` again", schema=SCHEMA)
     known = evaluation.policy in POLICIES and evaluation.surface in SURFACES and set(evaluation.presets) <= set(PRESETS)
     if not known or any(score.status not in STATUSES for score in evaluation.scores):
         raise InputError(

@@ -76,7 +76,7 @@ def test_bad_cases_are_failures_of_their_own(phantom: Dataset, tmp_path: Path) -
     folder = tmp_path / "probabilities"
     (folder / f"{first}.nii.gz").unlink()
     write_probabilities(folder / f"{second}.nii.gz", np.full((2, 3, 3, 3), 0.5), (3, 3, 3), np.eye(4), ("a", "b"))
-    write_record(Record(third, "lge", None, {}, [], {"background": 0, "liver": 1}), tmp_path / f"{third}.nii.gz")
+    write_record(Record(third, "lge", {}, [], {"background": 0, "liver": 1}), tmp_path / f"{third}.nii.gz")
     found = calibrate_dataset(phantom, tmp_path)
     messages = {failure.case: failure.message for failure in found.failures}
     assert "found no file" in messages[first]
@@ -114,7 +114,7 @@ def test_it_is_written_read_back_and_shown(phantom: Dataset, tmp_path: Path) -> 
     for row in found.rows("ct"):
         assert f"{row.ece:.4f}" in text
     path = tmp_path / "evaluation" / "calibration.json"
-    for broken, message in (("[]", "schema 1"), ('{"schema": 1}', "not the calibration of this version")):
+    for broken, message in (("[]", "schema 1"), ('{"schema": 1}', "lacks 'classes'; run `unpaired evaluate` again")):
         path.write_text(broken)
         with pytest.raises(InputError, match=message):
             read_calibration(tmp_path / "evaluation")

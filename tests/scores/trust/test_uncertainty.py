@@ -100,7 +100,10 @@ def test_what_cannot_be_measured_or_read_is_named(tmp_path: Path) -> None:
         measure_uncertainty(np.zeros(2, int), [np.zeros(2, int), np.zeros(3, int)], 1.0, CLASSES)
     with pytest.raises(InputError, match="write it with `unpaired predict --mirror` or `--also`"):
         read_uncertainty(tmp_path)
-    for text, message in (("{}", "schema 1"), ('{"schema": 1, "cases": [{}]}', "not the uncertainty of this version")):
+    for text, message in (
+        ("{}", "schema 1"),
+        ('{"schema": 1, "cases": [{}]}', "cases\\[0\\]: lacks 'case'; predict again"),
+    ):
         (tmp_path / "uncertainty.json").write_text(text)
         with pytest.raises(InputError, match=message):
             read_uncertainty(tmp_path)

@@ -60,7 +60,7 @@ def test_it_is_read_back_as_written(tmp_path: Path) -> None:
     write_check(check, tmp_path)
     assert read_check(tmp_path) == check
     (tmp_path / "uncertainty_check.json").write_text('{"schema": 1, "rows": [{}]}')
-    with pytest.raises(InputError, match="not the check of this version"):
+    with pytest.raises(InputError, match=r"rows\[0\]: lacks 'modality'; run `unpaired evaluate` again"):
         read_check(tmp_path)
     (tmp_path / "uncertainty_check.json").write_text("3")
     with pytest.raises(InputError, match="schema 1"):

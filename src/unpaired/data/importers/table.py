@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.data.dataset import CASE_FIELDS
+from unpaired.documents import read
 from unpaired.errors import InputError, nearest
-from unpaired.files import read_json
 
 _EXAMPLE = '{"classes": ["background", "liver", "spleen"]}'
 
@@ -40,9 +40,7 @@ def _options(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     if not beside.is_file():
         raise InputError(f"{path}: a table needs {beside.name} beside it to name the classes, such as {_EXAMPLE}")
-    options = read_json(beside, f"it should look like {_EXAMPLE}")
-    if not isinstance(options, dict):
-        raise InputError(f"{beside}: expected a JSON object such as {_EXAMPLE}, got {options!r}")
+    options = read(beside, dict[str, Any], f"it should look like {_EXAMPLE}")
     allowed = ["name", "about", "classes", "label_maps", "modalities", "schema"]
     for key in options:
         if key not in allowed:

@@ -6,15 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
 from unpaired.data.prediction_record import read_record
 from unpaired.data.probability_maps import read_probabilities
+from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.files import read_json, write_text
+from unpaired.files import write_text
 from unpaired.runs.folder import PROBABILITIES, probabilities_of
 from unpaired.scores.files import CALIBRATION
 from unpaired.scores.label_values import translate
@@ -23,7 +23,6 @@ from unpaired.scores.scores import Failure
 from unpaired.scores.trust.calibration import (
     BINS,
     MARGIN_MM,
-    Bin,
     CaseCalibration,
     ClassCalibration,
     count_bins,
@@ -153,22 +152,7 @@ def read_calibration(folder: Path) -> Calibration:
     path = folder / CALIBRATION
     if not path.is_file():
         raise InputError(f"found no {path}; predict with --probabilities, then run `unpaired evaluate`")
-    document = read_json(path, "run `unpaired evaluate` again")
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected a calibration of schema {SCHEMA}; run `unpaired evaluate` again")
-    try:
-        return Calibration(
-            tuple(_class_from_json(row) for row in document["classes"]),
-            document["case_ece"],
-            tuple(Failure(**failure) for failure in document["failures"]),
-            document["margin_mm"],
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the calibration of this version ({error}); evaluate again") from error
-
-
-def _class_from_json(row: dict[str, Any]) -> ClassCalibration:
-    return ClassCalibration(**{**row, "bins": tuple(Bin(**bin_fields) for bin_fields in row["bins"])})
+    return read(path, Calibration, "run `unpaired evaluate` again", schema=SCHEMA)
 
 
 def calibration_table(calibration: Calibration) -> Table:

@@ -8,20 +8,22 @@ training's are not in it, so `scores.trust.uncertainty_check` counts how often t
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unpaired.documents import decode, read
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_text
+from unpaired.files import write_text
 from unpaired.runs.folder import UNCERTAINTY, UNCERTAINTY_TABLE
 from unpaired.scores.overlap import dice
 from unpaired.tables import csv_records
 
 SCHEMA = 1
+AGAIN = "predict again"
 DEFINITIONS = (
     "agreement: mean Dice over all pairs of members, the single predictions that were averaged (pairs in which neither "
     "finds the class are left out); low_ml, high_ml: the smallest and the largest volume among the members and the "
@@ -59,6 +61,13 @@ class CaseUncertainty:
         """The mean over the classes that a member found; None if none was found, which is as bad as it gets."""
         agreements = [row.agreement for row in self.classes if row.agreement is not None]
         return sum(agreements) / len(agreements) if agreements else None
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What uncertainty.json holds."""
+
+    cases: tuple[dict[str, Any], ...]
 
 
 def measure_uncertainty(
@@ -133,10 +142,8 @@ def read_uncertainty(folder: Path) -> list[CaseUncertainty]:
     path = folder / UNCERTAINTY
     if not path.is_file():
         raise InputError(f"found no {path}; write it with `unpaired predict --mirror` or `--also`")
-    document = read_json(path, "predict again")
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected uncertainty of schema {SCHEMA}; predict again")
-    return [uncertainty_from_json(case, path) for case in document.get("cases", [])]
+    cases = read(path, _Document, AGAIN, schema=SCHEMA).cases
+    return [uncertainty_from_json(case, f"{path}: cases[{number}]") for number, case in enumerate(cases)]
 
 
 def uncertainty_to_json(case: CaseUncertainty) -> dict[str, Any]:
@@ -144,10 +151,7 @@ def uncertainty_to_json(case: CaseUncertainty) -> dict[str, Any]:
     return asdict(case) | {"agreement": case.agreement}
 
 
-def uncertainty_from_json(document: Any, path: Path) -> CaseUncertainty:
-    """Back from `uncertainty_to_json`; `path` is named in the InputError for anything else."""
-    try:
-        rows = tuple(ClassUncertainty(**row) for row in document["classes"])
-        return CaseUncertainty(document["case"], document["modality"], rows)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the uncertainty of this version ({error}); predict again") from error
+def uncertainty_from_json(document: Mapping[str, Any], where: str) -> CaseUncertainty:
+    """Back from `uncertainty_to_json`; `where` is named in the InputError for anything else."""
+    stored = {name: value for name, value in document.items() if name != "agreement"}  # the classes' say it again
+    return decode(stored, CaseUncertainty, where, AGAIN)

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_text
+from unpaired.files import write_text
 from unpaired.scores.files import UNCERTAINTY_CHECK
 from unpaired.scores.scores import Evaluation, Score
 from unpaired.scores.trust.uncertainty import CaseUncertainty, ClassUncertainty
@@ -152,11 +153,4 @@ def read_check(folder: Path) -> UncertaintyCheck:
     path = folder / UNCERTAINTY_CHECK
     if not path.is_file():
         raise InputError(f"found no {path}; run `unpaired evaluate` on predictions made with --mirror or --also")
-    document = read_json(path, "run `unpaired evaluate` again")
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected a check of schema {SCHEMA}; run `unpaired evaluate` again")
-    try:
-        rows, points = (document[name] for name in ("rows", "points"))
-        return UncertaintyCheck(tuple(CheckRow(**row) for row in rows), tuple(Point(**point) for point in points))
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the check of this version ({error}); evaluate again") from error
+    return read(path, UncertaintyCheck, "run `unpaired evaluate` again", schema=SCHEMA)
