@@ -427,7 +427,7 @@ def test_bad_files_stop_training_in_one_line_and_are_found_by_verify(
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"classes": None}, "'classes' must be a list"),
+        ({"classes": None}, "lacks 'classes'"),
         ({"cases": []}, "lists no cases"),
         ({"cases": [{"id": "a", "patient": "p", "modality": "pet", "image": "a.nii"}]}, "has modality 'pet'"),
         ({"label_maps": {"x": {"1": "spleen"}}}, "is no class"),

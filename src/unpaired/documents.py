@@ -89,7 +89,7 @@ def options(kind: Any) -> tuple[Any, ...]:
 
 
 @cache
-def hints_of(dataclass: type) -> dict[str, Any]:
+def hints_of(dataclass: Any) -> dict[str, Any]:
     """{field: its type} of a dataclass, with what `Annotated` adds, in the order of its fields."""
     hints = get_type_hints(dataclass, include_extras=True)
     return {part.name: hints[part.name] for part in fields(dataclass)}
@@ -134,7 +134,7 @@ def _near(value: Any, kind: Any) -> str:
 
 
 def _inside(
-    value: Any, kind: Any, fields_of: Callable[[type], dict[str, Any]] = hints_of
+    value: Any, kind: Any, fields_of: Callable[[Any], dict[str, Any]] = hints_of
 ) -> Iterator[tuple[str, Any, Any]]:
     """(step, value, type) of each part of a value that has parts; of a dataclass those of `fields_of`."""
     for option in options(kind):
@@ -160,7 +160,7 @@ def _step(key: Any) -> str:
 
 
 @cache
-def _object_fields(dataclass: type) -> dict[str, Any]:
+def _object_fields(dataclass: Any) -> dict[str, Any]:
     """Those of `hints_of` in which there are dataclasses."""
     return {name: hint for name, hint in hints_of(dataclass).items() if _holds_objects(hint)}
 
@@ -170,12 +170,15 @@ def _holds_objects(kind: Any) -> bool:
 
 
 def words(kind: Any) -> str:
-    """A type in words: "a number above 0 or null", "[text, ...], at least 1 of them", "'a' or 'b'"."""
+    """A type in words: "a number above 0 or null", "[text, ...], at least 1 of them", "'a' or 'b'"; or those that its
+    author gave it, as `Annotated[str, Meta(description="the path of one file")]`."""
     return _words(inspect.type_info(kind))
 
 
 def _words(kind: inspect.Type) -> str:
     match kind:
+        case inspect.Metadata():
+            return (kind.extra_json_schema or {}).get("description") or _words(kind.type)
         case inspect.IntType() | inspect.FloatType():
             return ("a whole number" if isinstance(kind, inspect.IntType) else "a number") + _bounds(kind)
         case inspect.BoolType():

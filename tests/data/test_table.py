@@ -81,7 +81,11 @@ HEADER = "patient,modality,image\n"
         (HEADER + "p1,ct,a.nii,train\n", OPTIONS, "row 2 has 4 cells under 3 columns"),
         (HEADER + "p1,pet,a.nii\n", OPTIONS, "modality 'pet'"),
         (HEADER.strip() + ",fold\np1,ct,a.nii,one\n", OPTIONS, "row 2: fold must be a whole number, got 'one'"),
-        (HEADER.strip() + ",split\np1,ct,a.nii,training\n", OPTIONS, "split 'training'"),
+        (
+            HEADER.strip() + ",split\np1,ct,a.nii,training\n",
+            OPTIONS,
+            "got 'training'; did you mean train",
+        ),
         (HEADER.strip() + ",annotated\np1,ct,a.nii,livre\n", OPTIONS, "did you mean liver"),
         (HEADER + 'p1,ct,"a.nii\n', OPTIONS, "expected a table in UTF-8"),
         (HEADER + "p1,ct,a.nii\n", None, "needs cases.json beside it"),

@@ -4,15 +4,21 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from msgspec import Meta
 
 from unpaired.errors import InputError, nearest
 
 MANIFEST = "dataset.json"
 """What a manifest in a folder of its own is called."""
-SPLITS = ("train", "validation", "test")
+Side = Literal["train", "validation", "test"]
+SPLITS = get_args(Side)
 UNLABELED = "unlabeled"
 """In a split file, beside the sides: the training cases whose labels must not be read."""
-NORMALIZATIONS = ("zscore", "zscore_slice", "zscore_nonzero", "minmax", "none")
+Normalization = Literal["zscore", "zscore_slice", "zscore_nonzero", "minmax", "none"]
+NORMALIZATIONS = get_args(Normalization)
+Percentile = Annotated[float, Meta(ge=0, le=100)]
 
 
 @dataclass(frozen=True)
@@ -22,9 +28,15 @@ class Modality:
     `clip` is a fixed window in the file's own values (HU for CT); `clip_percentiles` one from each volume.
     """
 
-    normalization: str = "zscore"
+    normalization: Normalization = "zscore"
     clip: tuple[float, float] | None = None
-    clip_percentiles: tuple[float, float] | None = None
+    clip_percentiles: tuple[Percentile, Percentile] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("clip", "clip_percentiles"):
+            window = getattr(self, name)
+            if window is not None and not window[0] < window[1]:
+                raise InputError(f"{name}: expected [low, high] with low < high, got {list(window)}")
 
 
 @dataclass(frozen=True)
