@@ -16,7 +16,7 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.recipe import Recipe, build_method
-from unpaired.studies.localization.feature_maps import (
+from unpaired.studies.feature_maps import (
     feature_windows,
     layer_cells,
     read_labeled_case,

@@ -23,8 +23,8 @@ from unpaired.runs.run import Run
 from unpaired.studies.affinities.computation import pooled_affinities, untrained_network
 from unpaired.studies.affinities.figure import AffinityView
 from unpaired.studies.attention.study import ClassAttention
+from unpaired.studies.feature_maps import layer_cells, read_labeled_case, slice_maps
 from unpaired.studies.localization.comparison import LocalizationComparison, compare_localization
-from unpaired.studies.localization.feature_maps import layer_cells, read_labeled_case, slice_maps
 from unpaired.studies.localization.scores import (
     CaseLocalization,
     Choice,

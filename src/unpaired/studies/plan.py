@@ -13,7 +13,7 @@ from unpaired.networks.network import Network
 from unpaired.recipe import build_method
 from unpaired.runs.folder import is_run
 from unpaired.runs.run import Run
-from unpaired.studies.localization.feature_maps import require_layers
+from unpaired.studies.feature_maps import require_layers
 
 
 @dataclass(frozen=True)

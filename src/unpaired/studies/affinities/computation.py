@@ -17,7 +17,7 @@ from unpaired.networks.network import Network
 from unpaired.networks.weights import load_weights
 from unpaired.recipe import build_method
 from unpaired.runs.run import Run
-from unpaired.studies.localization.feature_maps import FeatureWindow, feature_windows
+from unpaired.studies.feature_maps import FeatureWindow, feature_windows
 
 
 def untrained_network(run: Run) -> Network:

@@ -16,7 +16,7 @@ from unpaired.methods.method import MethodConfig
 from unpaired.methods.structured_consistency import SSC, ScaleOutput, SSCConfig
 from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
-from unpaired.studies.localization.feature_maps import FeatureWindow, cell_indices, feature_windows
+from unpaired.studies.feature_maps import FeatureWindow, cell_indices, feature_windows
 
 
 def trained_ssc(run: Run) -> SSC | None:

@@ -26,8 +26,8 @@ from unpaired.studies.misalignment.figure import draw_misalignment
 from unpaired.studies.misalignment.scores import ALONE, KINDS, MisalignmentRow
 from unpaired.studies.misalignment.tables import write_misalignment_tables
 from unpaired.studies.partners.alignment import ALIGNED, Misalignment
+from unpaired.studies.partners.computation import place_partners, prepare_image, segment_with_partners
 from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
-from unpaired.studies.partners.prediction import place_partners, prepare_image, segment_with_partners
 from unpaired.studies.partners.scores import class_results, read_reference
 from unpaired.studies.partners.study import Say, kept_scans, labeled_cases
 from unpaired.studies.plan import common_dataset, read_members, require_unseen

@@ -17,14 +17,14 @@ from unpaired.failures import attempt
 from unpaired.figures.style import png, svg
 from unpaired.files import write_bytes
 from unpaired.inference.predictor import Predictor
-from unpaired.studies.partners.figure import draw_partners
-from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
-from unpaired.studies.partners.prediction import (
+from unpaired.studies.partners.computation import (
     place_partners,
     prepare_image,
     require_partners,
     segment_with_partners,
 )
+from unpaired.studies.partners.figure import draw_partners
+from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
 from unpaired.studies.partners.scores import ALONE, PartnerRow, class_results, read_reference
 from unpaired.studies.partners.tables import write_partner_tables
 

@@ -17,7 +17,7 @@ from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.run import Run
 from unpaired.studies.partners.alignment import Misalignment
-from unpaired.studies.partners.prediction import place_partners, prepare_image, require_partners, segment_with_partners
+from unpaired.studies.partners.computation import place_partners, prepare_image, require_partners, segment_with_partners
 
 
 def new_run(folder: Path, dataset: Dataset, fusion: str | None = "paired", patch=(16, 16), **fields) -> Run:
