@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unpaired.errors import InputError
-from unpaired.studies.affinities.scores import channel_order, disagreement_table, disagreements
+from unpaired.studies.affinities.scores import channel_order, disagreements
+from unpaired.studies.affinities.tables import disagreement_table
 
 
 @pytest.mark.parametrize("modalities", [2, 3, 4])

@@ -16,7 +16,7 @@ from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.run import Run
 from unpaired.studies.attention.computation import attention_maps, mean_correlations, trained_ssc
-from unpaired.studies.feature_maps import read_labeled_case
+from unpaired.studies.cases import read_labeled_case
 
 NETWORK = UNetConfig(width=6, blocks=(1, 1, 1), modality_norm=False)
 METHOD = SSCConfig(scales=("encoder3", "decoder2"))

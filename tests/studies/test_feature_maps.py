@@ -16,13 +16,9 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.recipe import Recipe, build_method
-from unpaired.studies.feature_maps import (
-    feature_windows,
-    layer_cells,
-    read_labeled_case,
-    require_layers,
-    slice_maps,
-)
+from unpaired.studies.cases import read_labeled_case
+from unpaired.studies.feature_maps import feature_windows, require_layers, slice_maps
+from unpaired.studies.localization.computation import layer_cells
 from unpaired.studies.localization.scores import average_precision, localize
 
 CLASSES = 3

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from unpaired import cli
 from unpaired.data.manifest import write_dataset
@@ -48,10 +49,6 @@ def test_everything_is_written(both):
         assert f'href="figures/{name}"' in page
 
 
-def unused(*_):
-    raise AssertionError
-
-
 def test_an_ssc_run_shows_its_attention(phantom, tmp_path, monkeypatch):
     method = SSCConfig(scales=("encoder3", "decoder2"))
     network = UNetConfig(width=4, blocks=(1, 1, 1))
@@ -76,10 +73,10 @@ def test_an_ssc_run_shows_its_attention(phantom, tmp_path, monkeypatch):
     assert all(total == pytest.approx(1, abs=1e-4) for total in sums.values())
     (run.folder / "resume.pt").unlink()
     members = read_members([str(run.folder)])
-    found = ClassAttention()
-    found.add(members[0], make_plan(members, None, Options()), unused, unused, [], "cpu")
-    assert (found.correlations, found.attention, len(found.distances)) == ([], [], 1)
-    assert found.notes[0].startswith("ssc: no attention to show: ")
+    attention = ClassAttention()
+    attention.add("ssc", run, make_plan(members, None, Options()), [], torch.device("cpu"))
+    assert (attention.correlations, attention.attention, len(attention.distances)) == ([], [], 1)
+    assert attention.notes[0].startswith("ssc: no attention to show: ")
 
 
 def test_only_test_patients_are_reported(both, phantom):

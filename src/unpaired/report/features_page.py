@@ -17,7 +17,8 @@ from unpaired.report.pictures import Picture, data_uri
 from unpaired.report.template import render
 from unpaired.runs.folder import FEATURES_PAGE
 from unpaired.studies.affinities.figure import AffinityView, affinities_alt, draw_affinities
-from unpaired.studies.affinities.scores import disagreement_table, disagreements
+from unpaired.studies.affinities.scores import disagreements
+from unpaired.studies.affinities.tables import disagreement_table
 from unpaired.studies.attention.figure import (
     AttentionView,
     CorrelationView,

@@ -1,14 +1,13 @@
 """Affinity matrices of several modalities laid beside each other: an order in which their structure shows, and how far
 they differ."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 
 from unpaired.errors import InputError
-from unpaired.tables import DASH, Table
 
 Matrices = Sequence[Sequence[np.ndarray | None]]
 """A^c (M, N) for each modality and, in it, each class; None where the modality's cases lack the class."""
@@ -58,16 +57,6 @@ def differences(matrices: Sequence[np.ndarray | None]) -> list[np.ndarray | None
         return [present[0] - present[1]]
     mean = np.mean(present, axis=0)
     return [None if matrix is None else matrix - mean for matrix in matrices]
-
-
-def disagreement_table(runs: Mapping[str, tuple[Matrices, Matrices]], classes: Sequence[str]) -> Table:
-    """Each run's mean squared difference between modalities by class, before training and after."""
-    rows = []
-    for name, (before, after) in runs.items():
-        for word, matrices in (("before", before), ("after", after)):
-            values = [disagreement.elementwise for disagreement in disagreements(matrices)]
-            rows.append([name, word, *(DASH if value is None else f"{value:.2g}" for value in values)])
-    return Table(["run", "training", *classes], rows, "llr", "mean squared differences")
 
 
 def channel_order(matrices: Matrices) -> tuple[np.ndarray, np.ndarray]:
