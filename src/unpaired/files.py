@@ -146,6 +146,11 @@ def _is_deep(document: Any) -> bool:
     return True
 
 
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON value atomically as indented text, letters as they are."""
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8."""
     write_bytes(path, text.encode())

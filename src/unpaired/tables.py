@@ -196,6 +196,11 @@ class Table:
         return [" & ".join(spans) + r" \\", " ".join(rules)]
 
 
+def percent(value: float | None, digits: int = 2, signed: bool = False) -> str:
+    """A share in percent; a dash for None."""
+    return DASH if value is None else f"{100 * value:{'+' if signed else ''}.{digits}f}"
+
+
 def one_line(text: str) -> str:
     """Text on one line, words a space apart: line breaks, tabs and control characters are none."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -13,9 +13,7 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.run import Run
-from unpaired.studies.misalignment import study as misalignment
 from unpaired.studies.misalignment.study import Amounts, base_partners
-from unpaired.studies.partners import study as partners
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +36,7 @@ def folders(phantom, tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch) -> None:
-    for module in (partners, misalignment):
-        monkeypatch.setattr(module, "png", lambda figure: b"png")
+    monkeypatch.setattr("unpaired.figures.style.png", lambda figure: b"png")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

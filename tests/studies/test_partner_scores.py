@@ -7,21 +7,21 @@ from unpaired.errors import InputError
 from unpaired.statistics import bootstrap_interval
 from unpaired.studies.misalignment.scores import MisalignmentRow, flat_runs, misalignment_curves
 from unpaired.studies.misalignment.tables import conclusions
-from unpaired.studies.partners.scores import (
+from unpaired.studies.partners.results import (
     MEAN,
-    PartnerRow,
+    ClassResult,
     Reference,
     class_results,
     ignores_partners,
     patient_dice,
-    spreads,
-    summarize_partners,
 )
+from unpaired.studies.partners.scores import PartnerRow, spreads, summarize_partners
 from unpaired.studies.partners.tables import conclusion
 
 
 def row(case: str, form: str, name: str, dice: float | None, ml: float = 1.0, agreement: float | None = 0.5):
-    return PartnerRow(case, case[0], "ct", form, {}, {}, name, dice, ml, 1.0, agreement)
+    result = ClassResult(name, dice, ml, 1.0, agreement)
+    return PartnerRow(**vars(result), case=case, patient=case[0], modality="ct", partners={}, alignments={}, form=form)
 
 
 ROWS = [
@@ -88,7 +88,17 @@ def test_classes_are_scored_by_hand_and_unknown_ones_left_out() -> None:
 
 
 def moved(run: str, patient: str, kind: str, amount: float, dice: float, agreement: float = 0.5):
-    return MisalignmentRow(run, patient, patient, "ct", kind, float(amount), {}, {}, "LV", dice, 1.0, 1.0, agreement)
+    return MisalignmentRow(
+        **vars(ClassResult("LV", dice, 1.0, 1.0, agreement)),
+        case=patient,
+        patient=patient,
+        modality="ct",
+        partners={},
+        alignments={},
+        run=run,
+        kind=kind,
+        amount=float(amount),
+    )
 
 
 def test_curves_are_means_over_patients_with_paired_changes() -> None:

@@ -1,6 +1,5 @@
 """A comparison's files: tables for papers, and rows that anyone can test again."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from unpaired.comparison.papers.formats import paper_json, paper_latex, paper_ma
 from unpaired.comparison.papers.layout import PaperLayout
 from unpaired.comparison.records import Key
 from unpaired.comparison.tables import latex, markdown
-from unpaired.files import write_text
+from unpaired.files import write_json, write_text
 from unpaired.statistics import PairedDifference
 from unpaired.tables import csv_records
 
@@ -70,7 +69,7 @@ def write_comparison(comparison: Comparison, folder: Path, layouts: Sequence[Pap
     write_text(folder / "comparison.tex", latex(comparison) + paper_latex(layouts))
     write_text(folder / "comparison.csv", csv_records(records))
     write_text(folder / "differences.csv", csv_records(_patient_records(comparison)))
-    write_text(folder / "comparison.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_json(folder / "comparison.json", document)
     for name, rows in ((PAPER_FILE, papers), (FEW_SHOT_FILE, list(_draws(comparison)))):
         if rows:
             write_text(folder / name, csv_records(rows))

@@ -5,12 +5,15 @@ Figures are `matplotlib.figure.Figure` objects that were never given to pyplot, 
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+
+from unpaired.files import write_bytes
 
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
 """M. Okabe and K. Ito, Color Universal Design (2008), ordered so that neighbors differ most on gray images.
@@ -53,6 +56,12 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None})
     return stream.getvalue()
+
+
+def write_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Write `name`.svg and `name`.png into a folder."""
+    write_bytes(folder / f"{name}.svg", svg(figure))
+    write_bytes(folder / f"{name}.png", png(figure))
 
 
 def webp(figure: Figure, dpi: int = 160) -> bytes:

@@ -1,12 +1,13 @@
 """Localization as files: Markdown for people, CSV and JSON for programs. Shares in percent where people read them."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from unpaired.files import write_text
+from unpaired import tables
+from unpaired.comparison.cells import p_text
+from unpaired.files import write_json, write_text
 from unpaired.statistics import PairedDifference
 from unpaired.studies.localization.comparison import (
     ALL,
@@ -45,12 +46,7 @@ DEFINITIONS = (
 
 def percent(value: float | None, signed: bool = False) -> str:
     """A share in percent with one digit, a dash for None."""
-    return DASH if value is None else f"{100 * value:{'+' if signed else ''}.1f}"
-
-
-def p_text(p: float | None) -> str:
-    """A p value with two digits that count."""
-    return DASH if p is None else f"{p:.2f}" if p >= 0.1 else f"{p:.2g}"
+    return tables.percent(value, 1, signed)
 
 
 def markdown(comparison: LocalizationComparison, choosing: Mapping[str, str]) -> str:
@@ -175,8 +171,7 @@ def write_localization(comparison: LocalizationComparison, choosing: Mapping[str
     write_text(folder / FILES[0], markdown(comparison, choosing))
     write_text(folder / FILES[1], csv_records(_case_rows(comparison), ["run", *(field.name for field in fields(Row))]))
     write_text(folder / FILES[2], csv_records(_patient_rows(comparison), [*Place._fields, "run", "patient", "ap"]))
-    document = to_json(comparison, choosing)
-    write_text(folder / FILES[3], json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_json(folder / FILES[3], to_json(comparison, choosing))
     return list(FILES)
 
 

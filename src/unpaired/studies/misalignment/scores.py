@@ -12,7 +12,7 @@ from statistics import fmean
 
 from unpaired.errors import InputError
 from unpaired.statistics import Interval, bootstrap_interval, paired_difference
-from unpaired.studies.partners.scores import patient_dice
+from unpaired.studies.partners.results import ResultBesidePartners, ignores_partners, patient_dice
 
 KINDS = ("shift", "rotation", "missing")
 UNITS = {"shift": "mm", "rotation": "degrees", "missing": "% of slices"}
@@ -20,26 +20,16 @@ ALONE = "alone"
 """Stands where a kind does for the partner-free prediction."""
 
 
-@dataclass(frozen=True)
-class MisalignmentRow:
+@dataclass(frozen=True, kw_only=True)
+class MisalignmentRow(ResultBesidePartners):
     """A class of a case, predicted by a run beside partners that are out of place by `amount` (unit: `UNITS`).
 
-    `kind` is "alone" for the partner-free prediction, whose amount is 0. `agreement` is the Dice with that one.
+    `kind` is "alone" for the partner-free prediction, whose amount is 0.
     """
 
     run: str
-    case: str
-    patient: str
-    modality: str
     kind: str
     amount: float
-    partners: Mapping[str, str]
-    alignments: Mapping[str, str]
-    class_name: str
-    dice: float | None
-    prediction_ml: float
-    reference_ml: float
-    agreement: float | None
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,7 @@ def misalignment_curves(rows: Sequence[MisalignmentRow]) -> list[MisalignmentCur
 def flat_runs(rows: Sequence[MisalignmentRow]) -> list[str]:
     """The runs in which no partner, wherever it lay, changed a voxel of any prediction."""
     names = list(dict.fromkeys(row.run for row in rows))
-    return [name for name in names if all(row.agreement in (None, 1.0) for row in rows if row.run == name)]
+    return [name for name in names if ignores_partners(row for row in rows if row.run == name)]
 
 
 def _points(by_amount: Mapping[float, Mapping[str, float]], where: str) -> list[Point]:

@@ -7,7 +7,7 @@ the sorted list of the case's side, and if that side has none, the first draw of
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,18 +18,16 @@ from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
 from unpaired.errors import InputError
-from unpaired.failures import attempt
-from unpaired.figures.style import png, svg
-from unpaired.files import write_bytes
+from unpaired.figures.style import write_figure
 from unpaired.inference.predictor import Predictor
 from unpaired.studies.misalignment.figure import draw_misalignment
 from unpaired.studies.misalignment.scores import ALONE, KINDS, MisalignmentRow
 from unpaired.studies.misalignment.tables import write_misalignment_tables
 from unpaired.studies.partners.alignment import ALIGNED, Misalignment
+from unpaired.studies.partners.cases import CaseWork, Say, kept_scans, labeled_cases, score_cases
 from unpaired.studies.partners.computation import place_partners, prepare_image, segment_with_partners
 from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
-from unpaired.studies.partners.scores import class_results, read_reference
-from unpaired.studies.partners.study import Say, kept_scans, labeled_cases
+from unpaired.studies.partners.results import class_results, read_reference
 from unpaired.studies.plan import common_dataset, read_members, require_unseen
 
 
@@ -71,9 +69,9 @@ class Amounts:
 class MisalignmentStudy:
     """The rows of every case and run that could be read; `failures` are ("run, case", one line)."""
 
-    rows: list[MisalignmentRow] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    settings: dict[str, object] = field(default_factory=dict)
+    rows: list[MisalignmentRow]
+    failures: list[tuple[str, str]]
+    settings: dict[str, object]
 
 
 def read_predictors(
@@ -125,19 +123,13 @@ def study_misalignment(
         ]
         for name, predictor in predictors.items()
     }
-    study = MisalignmentStudy(settings=_settings(predictors, dataset, split, amounts, seed))
+    work: list[CaseWork[MisalignmentRow]] = []
     for name, plan in plans.items():
         prepared = kept_scans(predictors[name])
         for number, (case, partners) in enumerate(plan, start=1):
-            say(f"{name}: {case.id}, {number} of {len(plan)}")
-            work = partial(_case_rows, name, predictors[name], dataset, case, partners, amounts, seed, prepared)
-            rows, failure = attempt(lambda work=work: list(work()))
-            study.rows.extend(rows or [])
-            if failure is not None:
-                study.failures.append((f"{name}, {case.id}", failure))
-    if not study.rows:
-        raise InputError(f"no case could be scored; the first, {study.failures[0][0]}: {study.failures[0][1]}")
-    return study
+            rows = partial(_case_rows, name, predictors[name], dataset, case, partners, amounts, seed, prepared)
+            work.append(CaseWork(f"{name}, {case.id}", f"{name}: {case.id}, {number} of {len(plan)}", rows))
+    return MisalignmentStudy(*score_cases(work, say), _settings(predictors, dataset, split, amounts, seed))
 
 
 def base_partners(dataset: Dataset, case: CaseEntry, modalities: Sequence[str], seed: int = 0) -> Partners:
@@ -156,9 +148,7 @@ def base_partners(dataset: Dataset, case: CaseEntry, modalities: Sequence[str], 
 def write_misalignment_study(study: MisalignmentStudy, out: Path) -> None:
     """Write misalignment.csv, misalignment.json, misalignment.svg and misalignment.png into a folder."""
     write_misalignment_tables(study.rows, study.settings, out)
-    figure = draw_misalignment(study.rows)
-    write_bytes(out / "misalignment.svg", svg(figure))
-    write_bytes(out / "misalignment.png", png(figure))
+    write_figure(draw_misalignment(study.rows), out, "misalignment")
 
 
 def _case_rows(
@@ -179,7 +169,17 @@ def _case_rows(
 
     def rows(kind: str, amount: float, label_map: np.ndarray, ids: Mapping[str, str], how: Mapping[str, str]):
         for result in class_results(label_map, alone, reference, dataset.classes):
-            yield MisalignmentRow(name, case.id, case.patient, case.modality, kind, amount, ids, how, **asdict(result))
+            yield MisalignmentRow(
+                **vars(result),
+                case=case.id,
+                patient=case.patient,
+                modality=case.modality,
+                partners=ids,
+                alignments=how,
+                run=name,
+                kind=kind,
+                amount=amount,
+            )
 
     yield from rows(ALONE, 0.0, alone, {}, {})
     ids = {modality: partner.id for modality, partner in partners.items()}

@@ -1,12 +1,11 @@
 """Misalignment as files: CSV (a row per run, case, class and amount), JSON, and a table for the terminal."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unpaired.files import write_text
+from unpaired.files import write_json, write_text
 from unpaired.statistics import Interval
 from unpaired.studies.misalignment.scores import (
     UNITS,
@@ -14,9 +13,8 @@ from unpaired.studies.misalignment.scores import (
     flat_runs,
     misalignment_curves,
 )
-from unpaired.studies.partners.scores import form_text
-from unpaired.studies.partners.tables import percent
-from unpaired.tables import Table, csv_text
+from unpaired.studies.partners.tables import csv_record
+from unpaired.tables import Table, csv_records, percent
 
 SCHEMA = 1
 COLUMNS = (
@@ -47,7 +45,7 @@ def curve_table(rows: Sequence[MisalignmentRow]) -> Table:
         first = curve.points[0]
         start = [curve.run, curve.modality, str(first.patients), percent(curve.alone), percent(first.dice)]
         if curve.run not in flat:
-            changes = ", ".join(f"{point.amount:g}: {_signed(point.change)}" for point in curve.points[1:])
+            changes = ", ".join(f"{point.amount:g}: {percent(point.change, signed=True)}" for point in curve.points[1:])
             cells.append([*start, f"{curve.kind} {UNITS[curve.kind]}: {changes}"])
         elif [curve.run, curve.modality] not in [row[:2] for row in cells]:
             cells.append([*start, "none: uses no partner"])
@@ -71,7 +69,7 @@ def conclusions(rows: Sequence[MisalignmentRow]) -> list[str]:
         curve, worst = min(points, key=lambda pair: pair[1].change)
         interval = f", 95 % {_ends(worst.change_interval)}" if worst.change_interval else ""
         sentences.append(
-            f"{run}: mean Dice falls most by {_signed(worst.change)} points{interval}: {curve.modality}, "
+            f"{run}: mean Dice falls most by {percent(worst.change, signed=True)} points{interval}: {curve.modality}, "
             f"{curve.kind} {worst.amount:g} {UNITS[curve.kind]}, {worst.patients} patients."
         )
     return sentences
@@ -90,20 +88,9 @@ def to_json(rows: Sequence[MisalignmentRow], settings: dict[str, Any]) -> dict[s
 
 def write_misalignment_tables(rows: Sequence[MisalignmentRow], settings: dict[str, Any], folder: Path) -> None:
     """Write misalignment.csv and misalignment.json into `folder`."""
-    write_text(folder / "misalignment.csv", csv_text(COLUMNS, map(_csv_row, rows)))
-    document = to_json(rows, settings)
-    write_text(folder / "misalignment.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-
-
-def _csv_row(row: MisalignmentRow) -> list[Any]:
-    who = [row.run, row.case, row.patient, row.modality, row.kind, row.amount]
-    how = [form_text(row.partners), form_text(row.alignments), row.class_name]
-    return [*who, *how, row.dice, row.prediction_ml, row.reference_ml, row.agreement]
-
-
-def _signed(value: float) -> str:
-    return f"{100 * value:+.2f}"
+    write_text(folder / "misalignment.csv", csv_records(map(csv_record, rows), COLUMNS))
+    write_json(folder / "misalignment.json", to_json(rows, settings))
 
 
 def _ends(interval: Interval) -> str:
-    return f"{_signed(interval.low)} to {_signed(interval.high)}"
+    return f"{percent(interval.low, signed=True)} to {percent(interval.high, signed=True)}"

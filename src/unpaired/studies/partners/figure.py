@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from unpaired.errors import InputError
 from unpaired.figures.style import LIGHT, Theme
-from unpaired.studies.partners.scores import ALONE, PartnerRow, ignores_partners
+from unpaired.studies.partners.results import ignores_partners
+from unpaired.studies.partners.scores import ALONE, PartnerRow
 
 MARKS = (("own", "s", "beside the same patient"), ("sorted", "D", "beside the scan of equal place"))
 FLAT = "no partner changed a voxel: this network doesn't use partners"

@@ -3,8 +3,8 @@ equal place in the sorted list, and beside random training patients' scans.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +12,19 @@ import numpy as np
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
-from unpaired.errors import InputError
-from unpaired.failures import attempt
-from unpaired.figures.style import png, svg
-from unpaired.files import write_bytes
+from unpaired.figures.style import write_figure
 from unpaired.inference.predictor import Predictor
+from unpaired.studies.partners.cases import CaseWork, Say, kept_scans, labeled_cases, score_cases
 from unpaired.studies.partners.computation import (
     place_partners,
     prepare_image,
-    require_partners,
     segment_with_partners,
 )
 from unpaired.studies.partners.figure import draw_partners
 from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
-from unpaired.studies.partners.scores import ALONE, PartnerRow, class_results, read_reference
+from unpaired.studies.partners.results import class_results, read_reference
+from unpaired.studies.partners.scores import ALONE, PartnerRow
 from unpaired.studies.partners.tables import write_partner_tables
-
-Say = Callable[[str], None]
-KEPT_SCANS = 8
-"""So many prepared partners are kept at once."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +34,6 @@ class PartnerStudy:
     rows: list[PartnerRow]
     failures: list[tuple[str, str]]
     settings: dict[str, object]
-
-
-def labeled_cases(predictor: Predictor, dataset: Dataset, split: str) -> list[CaseEntry]:
-    """The labeled cases of a side, of the modalities that the run knows, in manifest order.
-
-    Raises InputError for a run of one modality, other classes, or where there is no such case.
-    """
-    run = predictor.run
-    require_partners(predictor)
-    if dataset.classes != run.dataset.classes:
-        raise InputError(
-            f"run {run.folder} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
-            f"{', '.join(dataset.classes)}; name the manifest that it was trained with"
-        )
-    cases = [case for case in dataset.of(split=split, labeled=True) if case.modality in run.modalities]
-    if not cases:
-        raise InputError(
-            f"dataset {dataset.name}: no labeled case of {' or '.join(run.modalities)} in split {split!r}, so there is "
-            "nothing to score"
-        )
-    return cases
-
-
-def kept_scans(predictor: Predictor) -> Callable[[CaseEntry], UnlabeledCase]:
-    """`prepare_scan` that remembers the last scans, since one partner serves several cases."""
-
-    @lru_cache(KEPT_SCANS)
-    def read(image: Path, modality: str, case: str, patient: str) -> UnlabeledCase:
-        return prepare_image(predictor, read_image(image), modality, case, patient)
-
-    return lambda entry: read(entry.image, entry.modality, entry.id, entry.patient)
 
 
 def study_partners(
@@ -90,17 +53,15 @@ def study_partners(
     modalities = predictor.run.modalities
     plans = [_forms(dataset, case, modalities, partners, seed) for case in cases]
     prepared = kept_scans(predictor)
-    rows: list[PartnerRow] = []
-    failures: list[tuple[str, str]] = []
-    for number, (case, forms) in enumerate(zip(cases, plans, strict=True), start=1):
-        say(f"{case.id}, {number} of {len(cases)}: alone and beside {len(forms)} partners")
-        work = partial(_case_rows, predictor, dataset, case, forms, prepared)
-        case_rows, failure = attempt(lambda work=work: list(work()))
-        rows += case_rows or []
-        if failure is not None:
-            failures.append((case.id, failure))
-    if not rows:
-        raise InputError(f"no case could be scored; the first, {failures[0][0]}: {failures[0][1]}")
+    work = [
+        CaseWork(
+            case.id,
+            f"{case.id}, {number} of {len(cases)}: alone and beside {len(forms)} partners",
+            partial(_case_rows, predictor, dataset, case, forms, prepared),
+        )
+        for number, (case, forms) in enumerate(zip(cases, plans, strict=True), start=1)
+    ]
+    rows, failures = score_cases(work, say)
     settings = {
         "run": str(predictor.run.folder),
         "weights": predictor.weights,
@@ -116,9 +77,7 @@ def study_partners(
 def write_partner_study(study: PartnerStudy, out: Path) -> None:
     """Write partners.csv, partners.json, partners.svg and partners.png into a folder."""
     write_partner_tables(study.rows, study.settings, out)
-    figure = draw_partners(study.rows)
-    write_bytes(out / "partners.svg", svg(figure))
-    write_bytes(out / "partners.png", png(figure))
+    write_figure(draw_partners(study.rows), out, "partners")
 
 
 def _forms(
@@ -153,4 +112,12 @@ def _case_rows(
             done[key] = (segment_with_partners(predictor, scan, volumes) if volumes else alone, alignments)
         label_map, alignments = done[key]
         for result in class_results(label_map, alone, reference, dataset.classes):
-            yield PartnerRow(case.id, case.patient, case.modality, form, ids, alignments, **asdict(result))
+            yield PartnerRow(
+                **vars(result),
+                case=case.id,
+                patient=case.patient,
+                modality=case.modality,
+                partners=ids,
+                alignments=alignments,
+                form=form,
+            )

@@ -1,21 +1,14 @@
 """Partners as files: CSV (a row per case, class and form), JSON, and a table for the terminal."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unpaired.files import write_text
-from unpaired.studies.partners.scores import (
-    PartnerRow,
-    PartnerSummary,
-    form_text,
-    ignores_partners,
-    spreads,
-    summarize_partners,
-)
-from unpaired.tables import DASH, Table, csv_text
+from unpaired.files import write_json, write_text
+from unpaired.studies.partners.results import ResultBesidePartners, ignores_partners
+from unpaired.studies.partners.scores import PartnerRow, PartnerSummary, spreads, summarize_partners
+from unpaired.tables import DASH, Table, csv_records, percent
 
 SCHEMA = 1
 FORMS = ("alone", "own", "sorted", "random")
@@ -32,11 +25,6 @@ COLUMNS = (
     "reference_ml",
     "agreement",
 )
-
-
-def percent(value: float | None) -> str:
-    """A Dice in percent with two digits; a dash for None."""
-    return DASH if value is None else f"{100 * value:.2f}"
 
 
 def conclusion(rows: Sequence[PartnerRow]) -> str:
@@ -83,12 +71,12 @@ def to_json(rows: Sequence[PartnerRow], settings: dict[str, Any]) -> dict[str, A
 
 def write_partner_tables(rows: Sequence[PartnerRow], settings: dict[str, Any], folder: Path) -> None:
     """Write partners.csv and partners.json into `folder`."""
-    write_text(folder / "partners.csv", csv_text(COLUMNS, map(_csv_row, rows)))
-    document = to_json(rows, settings)
-    write_text(folder / "partners.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / "partners.csv", csv_records(map(csv_record, rows), COLUMNS))
+    write_json(folder / "partners.json", to_json(rows, settings))
 
 
-def _csv_row(row: PartnerRow) -> list[Any]:
-    who = [row.case, row.patient, row.modality, row.class_name, row.form]
-    how = [form_text(row.partners), form_text(row.alignments)]
-    return [*who, *how, row.dice, row.prediction_ml, row.reference_ml, row.agreement]
+def csv_record(row: ResultBesidePartners) -> dict[str, Any]:
+    """{column: value} of a CSV file; partners and alignments are one cell each: "bssfp=patient3_bssfp"."""
+    mappings = {"partners": row.partners, "alignments": row.alignments}
+    texts = {name: " ".join(f"{key}={value}" for key, value in each.items()) for name, each in mappings.items()}
+    return {**asdict(row), "class": row.class_name, **texts}
