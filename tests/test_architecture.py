@@ -111,6 +111,9 @@ ALLOWED = {
         "methods",
         "networks.weights",
         *NETWORK_PARTS,
+        "training.batches",
+        "training.cases",
+        "training.processes",
     },
     "report": {"runs", "data", "scores", "comparison", "studies", "figures", "tables"},
     "commands": {

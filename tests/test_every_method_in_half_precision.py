@@ -123,8 +123,8 @@ def test_every_term_is_that_of_float32(name: str, dtype: torch.dtype) -> None:
     assert objective.terms.keys() == expected.terms.keys()
     for term, value in expected.terms.items():
         assert objective.terms[term].dtype == torch.float32, term
-        assert abs(value) > 1e-5, f"{term} is {value}: too small to tell"
-        assert float(objective.terms[term]) == pytest.approx(float(value), rel=1e-5, abs=0), term
+        assert abs(value) > 1e-5, f"{term} is {value.item()}: too small to tell"
+        assert objective.terms[term].item() == pytest.approx(value.item(), rel=1e-5, abs=0), term
     assert objective.loss.item() == pytest.approx(expected.loss.item(), rel=1e-5, abs=0)
     eps = torch.finfo(dtype).eps
     for (part, got), wanted in zip(method.named_parameters(), reference.parameters(), strict=True):

@@ -18,6 +18,7 @@ import tyro
 from unpaired.commands.comparison import compare
 from unpaired.commands.consent import trust
 from unpaired.commands.data import few_shot, import_, join, labeled_fraction, phantom, prepare, split, verify
+from unpaired.commands.diagnosis import diagnose
 from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.features import features
@@ -43,6 +44,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "compare": compare,
     "features": features,
+    "diagnose": diagnose,
     "partners": partners,
     "misalignment": misalignment,
     "report": report,

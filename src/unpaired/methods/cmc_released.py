@@ -144,7 +144,7 @@ def released_supervision(outputs: Mapping[str, NetworkOutput], batches: Mapping[
         terms[f"dice/{modality}"] = torch.stack(dice).mean()
         terms[f"ce/{modality}"] = cross_entropy(logits, labels, batch.label_sets, "none")
     loss = torch.stack(list(terms.values())).sum() / len(batches)
-    return Objective(loss, {name: term.detach() for name, term in terms.items()})
+    return Objective(loss, terms)
 
 
 def row_contrast(a: Features, b: Features, temperature: float) -> Scalar:

@@ -111,7 +111,7 @@ class CMC(Method):
             }
             csc = channel_consistency(features, config.csc)
         loss = supervised.loss + factor * (config.csc_weight * csc + config.cac_weight * cac)
-        return Objective(loss, {**supervised.terms, "csc": csc.detach(), "cac": cac.detach()})
+        return Objective(loss, {**supervised.terms, "csc": csc, "cac": cac})
 
 
 def channel_consistency(features: Mapping[str, Features], form: CSCForm) -> Scalar:

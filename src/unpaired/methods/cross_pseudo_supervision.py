@@ -91,8 +91,7 @@ class CrossPseudoSupervision(Around):
                 crossed[name] = crossed.get(name, 0) + loss_of_set
         factor = self.config.weight * self.config.ramp.factor(progress)
         loss = loss + second + factor * torch.stack(list(crossed.values())).sum()
-        crossed = {name: term.detach() for name, term in crossed.items()}
-        return Objective(loss, terms | {"second": second.detach()} | crossed)
+        return Objective(loss, terms | {"second": second} | crossed)
 
     def cross(self, images: Mapping[str, Images]) -> dict[str, Scalar]:
         """ce(P_1, Y_2) + ce(P_2, Y_1) of each modality."""

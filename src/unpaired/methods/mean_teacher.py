@@ -96,7 +96,7 @@ class MeanTeacher(Around):
         if differences:
             factor = self.config.weight * self.config.ramp.factor(progress)
             loss = loss + factor * torch.stack(list(differences.values())).sum()
-        return Objective(loss, terms | {name: difference.detach() for name, difference in differences.items()})
+        return Objective(loss, terms | differences)
 
     def compare(self, images: Mapping[str, Images]) -> dict[str, Scalar]:
         """d of each modality, with gradient to the student."""

@@ -14,14 +14,18 @@ from unpaired.shapes import Images, Logits, Scalar
 
 
 class Objective(NamedTuple):
-    """`loss` is what is minimized; `terms` are its parts, detached, by the name the paper gives them (for the log)."""
+    """`loss` is what is minimized; `terms` are its parts, without their weights, by the name the paper gives them.
+
+    A term keeps its gradient, so that one can ask what it does (`studies.diagnosis`); one that is no part of the loss,
+    but only looked at, has none.
+    """
 
     loss: Scalar
     terms: dict[str, Scalar]
 
     def plus(self, name: str, weight: float, term: Scalar) -> "Objective":
-        """With one term more: `weight` times it in the loss, and itself, detached, among the terms by its name."""
-        return Objective(self.loss + weight * term, {**self.terms, name: term.detach()})
+        """With one term more: `weight` times it in the loss, and itself among the terms by its name."""
+        return Objective(self.loss + weight * term, {**self.terms, name: term})
 
 
 class Method(nn.Module, ABC):

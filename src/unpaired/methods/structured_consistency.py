@@ -190,7 +190,7 @@ class SSC(Method):
             if self.config.image_weight > 0:
                 weighted["img"] = self.config.image_weight, image_consistency(attended, batches, self.config)
         loss = torch.stack([supervised.loss, *(weight * term for weight, term in weighted.values())]).sum()
-        terms = supervised.terms | {name: term.detach() for name, (_, term) in weighted.items()}
+        terms = supervised.terms | {name: term for name, (_, term) in weighted.items()}
         with torch.no_grad():
             distances = class_distances(vectors, self.config).unbind()
         return Objective(loss, terms | {f"{CLASS_DISTANCE}/{number}": value for number, value in enumerate(distances)})

@@ -101,7 +101,7 @@ def supervised_terms(
         terms[f"dice/{modality}"] = config.dice_weight, torch.stack(dice).sum()
         terms[f"ce/{modality}"] = config.cross_entropy_weight, torch.stack(ce).sum()
     loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-    return Objective(loss, {name: term.detach() for name, (_, term) in terms.items()})
+    return Objective(loss, {name: term for name, (_, term) in terms.items()})
 
 
 def segmentation_cross_entropy(

@@ -35,7 +35,7 @@ class TrainingLog:
             return
         terms: dict[str, Tensor] = {
             "loss": objective.loss.detach(),
-            **{f"term/{k}": v for k, v in objective.terms.items()},
+            **{f"term/{name}": term.detach() for name, term in objective.terms.items()},
         }
         names = list(terms)
         values = torch.stack([terms[name].float() for name in names]).tolist()

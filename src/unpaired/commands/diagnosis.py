@@ -1,0 +1,49 @@
+"""The command that asks what a method does: diagnose."""
+
+from unpaired.commands.arguments import OptionalPath, RunFolder, Trusted, table_width
+
+
+def diagnose(
+    run: RunFolder,
+    /,
+    *,
+    batches: int = 4,
+    fresh: bool = False,
+    progress: float | None = None,
+    device: str = "auto",
+    cache: OptionalPath = None,
+    trust: Trusted = (),
+    json: bool = False,
+) -> int:
+    """Ask each term of a run's objective what it does: its size, its sampling noise, its gradient beside the labels'.
+
+    Says in a line which terms are inert, measure noise, fight the supervised ones, or may help. Takes seconds.
+
+    Args:
+        run: A run in training, stopped or finished; its saved state is looked at.
+        batches: Batches of its training to look at, spread over it; at least 2.
+        fresh: Look at untrained weights instead, as training begins with.
+        progress: The share of training that ramps go by, from 0 to below 1 (default: where the weights are).
+        device: auto, cpu, cuda or mps.
+        cache: Folder of prepared volumes (default: `prepared` beside the run).
+        trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
+        json: Print the diagnosis as JSON for programs.
+    """
+    from json import dumps
+
+    from rich.console import Console
+
+    from unpaired.studies.diagnosis.advice import advice, diagnosis_table, to_json, verdict
+    from unpaired.studies.diagnosis.study import diagnose as diagnose_run
+
+    found = diagnose_run(run, batches=batches, fresh=fresh, progress=progress, device=device, cache=cache, trust=trust)
+    about = {"run": str(found.run), "step": found.step, "steps": found.steps, "batches": found.batches}
+    if json:
+        print(dumps(to_json(found.terms, about), ensure_ascii=False))
+        return 0
+    print(f"{found.run}: after {found.step} of {found.steps} steps, {found.batches} batches")
+    Console(width=table_width(), highlight=False).print(diagnosis_table(found.terms))
+    for term in found.terms:
+        if verdict(term) != "supervised":
+            print(f"{term.name}: {verdict(term)}. {advice(term)}")
+    return 0

@@ -1,0 +1,81 @@
+"""What a diagnosis means: one word and a line of plain advice for each term, and the table of all."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from unpaired.studies.diagnosis.terms import SUPERVISED, TermDiagnosis
+from unpaired.tables import Table
+
+INERT = 0.01
+"""A gradient below this share of the supervised one moves nothing beside it."""
+LOUD = 0.1
+"""From this share on a gradient against the supervised one undoes some of it."""
+AGAINST = -0.3
+"""A cosine below this is against it."""
+NOISE = 0.75
+"""A term that has this share of its value between two batches of one modality measures sampling noise."""
+SCHEMA = 1
+
+
+def verdict(term: TermDiagnosis) -> str:
+    """ "supervised", "off", "elsewhere", "inert", "fights supervision", "noise" or "useful"; the first that is true."""
+    if term.name in SUPERVISED:
+        return "supervised"
+    if term.weight == 0:
+        return "off"
+    if term.strength == 0:
+        return "elsewhere"
+    if term.strength < INERT:
+        return "inert"
+    if term.cosine is not None and term.cosine < AGAINST and term.strength >= LOUD:
+        return "fights supervision"
+    if term.noise is not None and term.noise >= NOISE:
+        return "noise"
+    return "useful"
+
+
+def advice(term: TermDiagnosis) -> str:
+    """A sentence on what the numbers of a term say, and what to try."""
+    against = "" if term.cosine is None else f", cosine {term.cosine:+.2f}"
+    size = f"its gradient is {term.strength:.3g} of the supervised one{against}"
+    match verdict(term):
+        case "supervised":
+            return "what the others are measured against"
+        case "off":
+            return "it has no weight in the loss at this point of training: a ramp that has not begun, or a weight of 0"
+        case "elsewhere":
+            return "it reaches no weight that the modalities share: it trains parts of a modality, or of the method"
+        case "inert":
+            return f"{size}: it trains next to nothing; raise its weight, or leave it out"
+        case "fights supervision":
+            return f"{size}: it undoes what the labels teach; lower its weight, or let it begin later"
+        case "noise":
+            return f"two batches of one modality have {term.noise:.0%} of it: it mostly measures which cases were drawn"
+        case _:
+            signal = "" if term.noise is None else f"; {1 - term.noise:.0%} of it is a difference of modalities"
+            return f"{size}{signal}: it may help; whether it does, validation says"
+
+
+def diagnosis_table(terms: Sequence[TermDiagnosis]) -> Table:
+    """A row for each term."""
+    rows = [
+        [
+            term.name,
+            f"{term.value:.3g}",
+            f"{term.weight:.3g}",
+            f"{term.strength:.3f}",
+            "" if term.cosine is None else f"{term.cosine:+.2f}",
+            "" if term.noise is None else f"{term.noise:.0%}",
+            verdict(term),
+        ]
+        for term in terms
+    ]
+    head = ["term", "value", "weight", "gradient", "cosine", "noise", "verdict"]
+    return Table(head, rows, "lrrrrrl", "gradients on the shared weights, relative to the supervised terms'")
+
+
+def to_json(terms: Sequence[TermDiagnosis], settings: dict[str, Any]) -> dict[str, Any]:
+    """The diagnosis as JSON values."""
+    rows = [{**asdict(term), "verdict": verdict(term), "advice": advice(term)} for term in terms]
+    return {"schema": SCHEMA, **settings, "terms": rows}

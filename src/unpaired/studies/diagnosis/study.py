@@ -1,0 +1,66 @@
+"""`diagnose`: what each term of a run's objective does to it, on its own training cases."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from unpaired.consent.modules import Trust
+from unpaired.errors import InputError
+from unpaired.recipe import build_method
+from unpaired.runs.folder import PREPARED
+from unpaired.runs.run import Run
+from unpaired.studies.diagnosis.terms import TermDiagnosis, diagnose_terms
+from unpaired.training.batches import on_device, unpaired_steps
+from unpaired.training.cases import prepared_cases
+from unpaired.training.processes import build_fabric
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The terms of a run's objective, and at which point of training they were looked at."""
+
+    run: Path
+    step: int
+    """Steps that the looked-at weights were trained for; 0: fresh ones."""
+    steps: int
+    batches: int
+    terms: list[TermDiagnosis]
+
+
+def diagnose(
+    run: Run | str | Path,
+    *,
+    batches: int = 4,
+    fresh: bool = False,
+    progress: float | None = None,
+    device: str = "auto",
+    cache: str | Path | None = None,
+    trust: Trust = (),
+) -> Diagnosis:
+    """Each term's size, its share of sampling noise, and its gradient beside the supervised one.
+
+    Of the weights that were saved last, with all that only training needs (a teacher, say); or of `fresh` ones. The
+    batches are those of the run's training, spread over it. `progress` in [0, 1) is what ramps go by (None: where the
+    weights are in training). Prepared volumes are read from, or made in, `cache` (default: beside the run).
+
+    Raises InputError for fewer than two batches, or a run that was not saved.
+    """
+    if batches < 2:
+        raise InputError(f"batches: expected at least 2, as noise is what two of them differ by; got {batches}")
+    if progress is not None and not 0 <= progress < 1:
+        raise InputError(f"progress: expected a share of training from 0 to below 1, got {progress}")
+    run = run if isinstance(run, Run) else Run.open(run, trust)
+    recipe = run.recipe
+    fabric = build_fabric(device, 1, 1, recipe.precision)
+    state = None if fresh else run.load_state()
+    step = 0 if state is None else int(state["step"])
+    method = build_method(recipe, run.modalities, len(run.dataset.classes)) if fresh else run.load_whole_method()
+    prepared = Path(cache or run.folder.parent / PREPARED)
+    cases = prepared_cases(run, prepared, run.modalities, fabric, 1, Console(quiet=True))
+    steps = unpaired_steps(run, cases["train"], fabric)
+    given = [on_device(steps[index * len(steps) // batches], recipe.randomization, fabric) for index in range(batches)]
+    at = min(step, recipe.steps - 1) / recipe.steps if progress is None else progress
+    with fabric.autocast():
+        terms = diagnose_terms(method.to(fabric.device), given, at, recipe.seed)
+    return Diagnosis(run.folder, step, recipe.steps, batches, terms)

@@ -1,0 +1,172 @@
+"""What each term of an objective does to the weights that the modalities share, on given batches.
+
+For a term t of weight w, with g_t its gradient on the shared weights and g_s that of the supervised terms:
+
+    strength  = |w g_t| / |g_s|
+    cosine    = <w g_t, g_s> / (|w g_t| |g_s|)
+    noise     = t(two samples of one modality) / t(samples of different modalities)
+
+The last one is for terms that compare modalities: what they say of two batches of *one* modality, through one
+modality's own layers, is what sampling alone makes of them. Near 1 such a term says nothing of modalities.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unpaired.data.batch import Batch
+from unpaired.methods.method import Method
+
+SUPERVISED = ("dice", "ce")
+"""What stands before "/<modality>" in the names of the supervised terms of every method."""
+Batches = Mapping[str, Batch]
+
+
+@dataclass(frozen=True)
+class TermDiagnosis:
+    """What one term does; the means over the steps looked at. Terms of each modality count as one, under one name."""
+
+    name: str
+    value: float
+    """The term itself, summed over modalities, without its weight."""
+    weight: float
+    """The factor by which it is in the loss; 0 where it takes no part."""
+    strength: float
+    """The length of its weighted gradient on shared weights, relative to that of the supervised terms."""
+    cosine: float | None
+    """Of both gradients; None where one of them is 0."""
+    noise: float | None
+    """The share of its value that two batches of one modality have as well; None where it compares no modalities."""
+
+
+def diagnose_terms(method: Method, steps: Sequence[Batches], progress: float, seed: int = 0) -> list[TermDiagnosis]:
+    """The diagnosis of every term of `method` on the batches of at least two steps.
+
+    The method is left as it was, in training mode or not, and so are its norms and all random states: what is looked at
+    is a copy in training mode. `progress` is the share of training done, as in `Method.forward`.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        seen = [_gradients(copy.deepcopy(method).train(), batches, progress) for batches in steps]
+        apart = _mean_values(method, steps, progress)
+        alike = _mean_values_of_one_modality(method, steps, progress)
+    names = list(dict.fromkeys(name for of_step in seen for name in of_step))
+    return [_summed_up(name, [of_step[name] for of_step in seen if name in of_step], apart, alike) for name in names]
+
+
+@dataclass(frozen=True)
+class _OfStep:
+    value: float
+    weight: float
+    strength: float
+    cosine: float | None
+
+
+def shared_weights(method: Method) -> list[Tensor]:
+    """The trained weights of the network that belong to no modality; all that are trained, where each has its own."""
+    trained = {name: p for name, p in method.network.named_parameters() if p.requires_grad}
+    names = set(method.network.modalities)
+    shared = [weight for name, weight in trained.items() if not names & set(name.split("."))]
+    return shared or list(trained.values())
+
+
+def _gradients(method: Method, batches: Batches, progress: float) -> dict[str, _OfStep]:
+    """{term: what it does} in one step."""
+    objective = method(batches, progress)
+    live = {name: term for name, term in objective.terms.items() if term.requires_grad}
+    weights = torch.autograd.grad(objective.loss, list(live.values()), retain_graph=True, allow_unused=True)
+    factors = {name: 0.0 if w is None else w.item() for name, w in zip(live, weights, strict=True)}
+    groups: dict[str, list[str]] = {}
+    for name in live:
+        groups.setdefault(_group(name), []).append(name)
+    shared = shared_weights(method)
+    gradients = {
+        group: _flat_gradient([factors[name] * live[name] for name in members], shared)
+        for group, members in groups.items()
+    }
+    nothing = torch.zeros(sum(weight.numel() for weight in shared), device=shared[0].device)
+    supervised = torch.stack([nothing, *(gradients[name] for name in SUPERVISED if name in gradients)]).sum(dim=0)
+    result = {}
+    for group, members in groups.items():
+        length, of_supervised = gradients[group].norm().item(), supervised.norm().item()
+        product = length * of_supervised
+        result[group] = _OfStep(
+            value=sum(live[name].item() for name in members),
+            weight=sum(factors[name] for name in members) / len(members),
+            strength=length / of_supervised if of_supervised else 0.0,
+            cosine=(gradients[group] @ supervised).item() / product if product else None,
+        )
+    return result
+
+
+def _group(name: str) -> str:
+    """Terms "dice/ct" and "dice/mr" are looked at as one, "dice"."""
+    return name.partition("/")[0]
+
+
+def _flat_gradient(terms: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    gradients = torch.autograd.grad(torch.stack(terms).sum(), weights, retain_graph=True, allow_unused=True)
+    flat = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)]
+    return torch.cat([gradient.float().flatten() for gradient in flat])
+
+
+def _mean_values(method: Method, steps: Sequence[Batches], progress: float) -> dict[str, float]:
+    """{term that compares modalities: its mean value over the steps}; such a term's name has no modality in it."""
+    values: dict[str, list[float]] = {}
+    for batches in steps:
+        with torch.no_grad():
+            terms = copy.deepcopy(method).train()(batches, progress).terms
+        for name, term in terms.items():
+            if "/" not in name:
+                values.setdefault(name, []).append(term.item())
+    return {name: sum(of_term) / len(of_term) for name, of_term in values.items()}
+
+
+def _mean_values_of_one_modality(method: Method, steps: Sequence[Batches], progress: float) -> dict[str, float]:
+    """As `_mean_values`, where all modalities are one: its batches of different steps, through its own layers."""
+    found: dict[str, list[float]] = {}
+    for modality in steps[0]:
+        alike = with_layers_of(method, modality)
+        for name, value in _mean_values(alike, list(_of_one_modality(steps, modality)), progress).items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def _of_one_modality(steps: Sequence[Batches], modality: str) -> Iterator[Batches]:
+    """Steps in which the k-th modality has the batch that `modality` has k steps on."""
+    for first in range(len(steps)):
+        yield {name: steps[(first + k) % len(steps)][modality] for k, name in enumerate(steps[0])}
+
+
+def with_layers_of(method: Method, modality: str) -> Method:
+    """A copy whose layers of every modality hold the weights and statistics of one; norms, heads, whole networks.
+
+    A weight belongs to a modality if a part of its dotted name is the modality's.
+    """
+    copied = copy.deepcopy(method)
+    state = copied.state_dict()
+    others = set(method.network.modalities) - {modality}
+    for name, value in state.items():
+        source = ".".join(modality if part in others else part for part in name.split("."))
+        if source != name and source in state and isinstance(value, Tensor):
+            value.copy_(state[source])
+    return copied
+
+
+def _summed_up(
+    name: str, steps: Sequence[_OfStep], apart: Mapping[str, float], alike: Mapping[str, float]
+) -> TermDiagnosis:
+    cosines = [step.cosine for step in steps if step.cosine is not None]
+    strength = sum(step.strength for step in steps) / len(steps)
+    compares = strength > 0 and name in apart and name in alike and apart[name] > 0
+    return TermDiagnosis(
+        name=name,
+        value=sum(step.value for step in steps) / len(steps),
+        weight=sum(step.weight for step in steps) / len(steps),
+        strength=strength,
+        cosine=sum(cosines) / len(cosines) if cosines else None,
+        noise=alike[name] / apart[name] if compares else None,
+    )

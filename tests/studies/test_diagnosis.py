@@ -1,0 +1,213 @@
+"""A diagnosis says of terms made for it what they are: inert, against the labels, sampling noise, of use."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from unpaired.cli import main
+from unpaired.data.batch import Batch
+from unpaired.data.dataset import Dataset
+from unpaired.methods.class_specific_affinity import CSAConfig
+from unpaired.methods.method import Method, Objective
+from unpaired.methods.supervised import SupervisedConfig, labeled_outputs, supervised_terms
+from unpaired.networks.fcn import FCNConfig
+from unpaired.networks.network import Network
+from unpaired.networks.unet import UNetConfig
+from unpaired.recipes.phantom import csa
+from unpaired.runs.run import Run
+from unpaired.studies.diagnosis.advice import advice, diagnosis_table, verdict
+from unpaired.studies.diagnosis.terms import TermDiagnosis, diagnose_terms, shared_weights, with_layers_of
+from unpaired.training.loop import Hardware, train
+
+NAMES = ("ct", "mr")
+UNET = UNetConfig(width=4, widest=8, blocks=(1, 1))
+
+
+class Made(Method):
+    """Terms whose verdict is known from how they are made."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.own = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
+        outputs = labeled_outputs(self.network, batches)
+        supervised, again = (supervised_terms(outputs, batches, SupervisedConfig()) for _ in range(2))
+        means = [output.features["encoder1"].mean(dim=(0, 2, 3)) for output in outputs.values()]
+        brightness = [batch.images.mean() for batch in batches.values()]
+        return (
+            supervised.plus("against", 0.5, -again.loss)
+            .plus("tiny", 1e-9, 1.0 * again.loss)
+            .plus("off", 0.0, 2.0 * again.loss)
+            .plus("own", 1.0, self.own.square())
+            .plus("drawn", 1.0, sum(output.logits.square().mean() for output in outputs.values()))
+            .plus("modalities", 1.0, (brightness[0] - brightness[1]).square() * means[0].square().sum())
+            .plus("looked_at", 0.0, supervised.loss.detach())
+        )
+
+
+def steps(count: int = 4) -> list[dict[str, Batch]]:
+    """CT is dark and MR is bright; which pixels are of which class is random."""
+    generator = torch.Generator().manual_seed(0)
+    result = []
+    for _ in range(count):
+        step = {}
+        for name, level in zip(NAMES, (-3.0, 3.0), strict=True):
+            images = torch.randn(2, 1, 8, 8, generator=generator) + level
+            labels = torch.randint(0, 3, (2, 8, 8), generator=generator)
+            step[name] = Batch(images, labels, torch.eye(3, dtype=torch.bool))
+        result.append(step)
+    return result
+
+
+@pytest.fixture(scope="module")
+def method() -> Made:
+    torch.manual_seed(0)
+    made = Made(UNET.build(NAMES, 1, 3, 2))
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return made
+
+
+def test_every_term_gets_the_verdict_it_was_made_for(method: Made) -> None:
+    found = {term.name: term for term in diagnose_terms(method, steps(), 0.5)}
+    assert {name: verdict(term) for name, term in found.items()} == {
+        "dice": "supervised",
+        "ce": "supervised",
+        "against": "fights supervision",
+        "tiny": "inert",
+        "off": "off",
+        "own": "elsewhere",
+        "drawn": "noise",
+        "modalities": "useful",
+    }
+    assert found["against"].cosine == pytest.approx(-1, abs=1e-4)
+    assert found["against"].strength == pytest.approx(0.5, rel=1e-4)
+    assert found["against"].weight == pytest.approx(0.5)
+    assert found["tiny"].cosine == pytest.approx(1, abs=1e-4)
+    assert found["drawn"].noise == pytest.approx(1, abs=0.3)
+    assert found["modalities"].noise == pytest.approx(0, abs=0.05)
+    assert all("\n" not in advice(term) for term in found.values())
+    assert len(diagnosis_table(list(found.values())).rows) == len(found)
+
+
+def test_numbers_are_those_of_the_terms_and_gradients_of_one_step(method: Made) -> None:
+    data = steps(2)[:1] * 2
+    found = {term.name: term for term in diagnose_terms(method, data, 0.5)}
+    outputs = labeled_outputs(method.network, data[0])
+    objective = supervised_terms(outputs, data[0], SupervisedConfig())
+    shared = shared_weights(method)
+    gradients = {}
+    for kind in ("dice", "ce"):
+        terms = [value for name, value in objective.terms.items() if name.startswith(kind)]
+        assert found[kind].value == pytest.approx(sum(term.item() for term in terms), rel=1e-4)
+        grads = torch.autograd.grad(sum(terms), shared, retain_graph=True)
+        gradients[kind] = torch.cat([g.flatten() for g in grads])
+    whole = gradients["dice"] + gradients["ce"]
+    for kind, gradient in gradients.items():
+        assert found[kind].strength == pytest.approx((gradient.norm() / whole.norm()).item(), rel=1e-3)
+        assert found[kind].cosine == pytest.approx(F.cosine_similarity(gradient, whole, dim=0).item(), abs=1e-3)
+
+
+def test_shared_weights_are_those_of_no_modality(method: Made) -> None:
+    names = {id(p): name for name, p in method.network.named_parameters()}
+    shared = [names[id(weight)] for weight in shared_weights(method)]
+    assert shared
+    assert not [name for name in shared if "by_modality" in name]
+    assert len(shared) < len(names)
+
+
+def test_the_method_and_random_states_are_left_alone(method: Made) -> None:
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    state = torch.get_rng_state()
+    method.eval()
+    diagnose_terms(method, steps(2), 0.0)
+    assert not method.training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+    assert all(parameter.grad is None for parameter in method.parameters())
+
+
+def test_layers_of_one_modality_make_the_modalities_one() -> None:
+    torch.manual_seed(1)
+    config = FCNConfig(width=2, dropout=0.0)
+    method = CSAConfig(layer_pairs=(("group4", "group5"),)).build(config.build(NAMES, 1, 3, 2), 3)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    images = torch.randn(2, 1, 16, 16)
+    method.eval()
+    assert not torch.equal(method.predict(images, "ct"), method.predict(images, "mr"))
+    alike = with_layers_of(method, "mr")
+    assert torch.equal(alike.predict(images, "ct"), method.predict(images, "mr"))
+    assert torch.equal(alike.predict(images, "mr"), method.predict(images, "mr"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"strength": 0.5, "cosine": -0.9}, "fights supervision"),
+        ({"strength": 0.05, "cosine": -0.9}, "useful"),
+        ({"strength": 0.005, "noise": 1.0}, "inert"),
+        ({"strength": 0.2, "noise": 0.9}, "noise"),
+        ({"strength": 0.2, "noise": 0.3}, "useful"),
+        ({"strength": 0.2, "weight": 0.0}, "off"),
+    ],
+    ids=str,
+)
+def test_verdicts(fields: dict, expected: str) -> None:
+    term = TermDiagnosis(**{"name": "csa", "value": 1.0, "weight": 0.1, "cosine": 0.0, "noise": None} | fields)
+    assert verdict(term) == expected
+
+
+@pytest.fixture(scope="module")
+def run(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("diagnosed")
+    recipe = replace(
+        csa(), network=FCNConfig(width=2, dropout=0.0, initialization="he"), patch_size=(32, 32), batch_size=2, steps=2
+    )
+    return train(recipe, phantom, folder / "run", hardware=Hardware("cpu", workers=0), show=False)
+
+
+def test_the_command_says_what_each_term_does(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(run.folder), "--batches", "2", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "after 2 of 2 steps, 2 batches" in said
+    assert "csa: " in said
+    assert main(["diagnose", str(run.folder), "--batches", "2", "--fresh", "--json", "--device", "cpu"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["step"] == 0
+    assert {term["name"] for term in document["terms"]} == {"dice", "ce", "csa"}
+    assert all(term["verdict"] and term["advice"] for term in document["terms"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--batches", "1"], "batches: expected at least 2"),
+        (["--progress", "1.0"], "progress: expected a share of training"),
+    ],
+)
+def test_wrong_arguments_are_one_line(
+    run: Run, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diagnose", str(run.folder), *arguments, "--device", "cpu"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_that_was_not_saved_is_refused(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run" / "resume.pt").unlink()
+    assert (
+        main(["diagnose", str(tmp_path / "run"), "--device", "cpu", "--cache", str(run.folder.parent / "prepared")])
+        == 2
+    )
+    assert "resume.pt" in capsys.readouterr().err
