@@ -25,7 +25,11 @@ TRAIN = ["--set", *TINY, "--device", "cpu", "--workers", "0"]
 
 
 def run(*arguments: object) -> int:
-    """The exit code of a command; tyro leaves by SystemExit when the arguments themselves are wrong."""
+    """The exit code of a command; tyro leaves by SystemExit when the arguments themselves are wrong.
+
+    Predictions stay in this process: starting another takes longer than they do (`inference/test_watch.py` has those).
+    """
+    arguments = (*arguments, "--no-worker") if arguments[:1] == ("predict",) else arguments
     try:
         return main([str(argument) for argument in arguments])
     except SystemExit as leaving:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from unpaired.data.split import Split, read_split, write_split
     from unpaired.data.splits import split
     from unpaired.errors import InputError
-    from unpaired.inference.predict import plan, predict_files
+    from unpaired.inference.jobs import Outcome, plan
+    from unpaired.inference.predict import predict_files
+    from unpaired.inference.prediction import predict
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.phantom.write import write_phantom
     from unpaired.recipe import Recipe
@@ -41,6 +43,7 @@ __all__ = [
     "Image",
     "ImportedDataset",
     "InputError",
+    "Outcome",
     "Predictor",
     "Recipe",
     "Run",
@@ -54,6 +57,7 @@ __all__ = [
     "labeled_fraction",
     "list_recipes",
     "plan",
+    "predict",
     "predict_files",
     "prepare",
     "read_dataset",
@@ -83,7 +87,9 @@ _HOMES = {
     "data.split": ("Split", "read_split", "write_split"),
     "data.splits": ("split",),
     "errors": ("InputError",),
-    "inference.predict": ("plan", "predict_files"),
+    "inference.jobs": ("Outcome", "plan"),
+    "inference.predict": ("predict_files",),
+    "inference.prediction": ("predict",),
     "inference.predictor": ("Ensemble", "Predictor"),
     "phantom.write": ("write_phantom",),
     "recipe": ("Recipe",),

@@ -18,9 +18,8 @@ from unpaired.data.dataset import Dataset, Modality
 from unpaired.data.images import read_image, write_image
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.prediction_record import Source, read_record, record_path, write_record
+from unpaired.inference.jobs import Job, plan
 from unpaired.inference.predict import (
-    Job,
-    plan,
     predict_files,
     seen_in_training,
     value_remarks,
@@ -353,7 +352,7 @@ def test_a_table_is_a_manifest_for_the_command_too(
     table.write_text(f"id,patient,modality,image\n{case.id},{case.patient},ct,{case.image}\n", encoding="utf-8")
     (tmp_path / "cases.json").write_text(json.dumps({"classes": list(phantom.classes)}), encoding="utf-8")
     out = tmp_path / "out"
-    asked = ["predict", str(runs[0].folder), str(table), str(out), "--split", "test", "--device", "cpu"]
+    asked = ["predict", str(runs[0].folder), str(table), str(out), "--split", "test", "--device", "cpu", "--no-worker"]
     assert cli.main(asked) == 0, "the run says that the case is one of its test cases"
     assert (out / f"{case.id}.nii.gz").is_file()
     assert cli.main([*asked[:2], str(tmp_path / "gone.csv"), *asked[3:]]) == 2

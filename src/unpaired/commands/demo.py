@@ -8,7 +8,8 @@ from rich.console import Console
 from unpaired.data.checks.verify import verify
 from unpaired.data.dataset import MANIFEST
 from unpaired.data.manifest import read_dataset
-from unpaired.inference.predict import plan, predict_files
+from unpaired.inference.jobs import plan
+from unpaired.inference.predict import predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.phantom.write import write_phantom
 from unpaired.recipes import find_recipe

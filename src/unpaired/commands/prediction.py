@@ -1,12 +1,12 @@
 """The command that segments images: predict."""
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from unpaired.commands.arguments import AlsoRuns, Images, OptionalText, Out, RunFolder, Trusted, list_failures
-from unpaired.runs.folder import UNCERTAINTY_TABLE
+
+if TYPE_CHECKING:
+    from unpaired.inference.jobs import Event, Outcome
 
 
 def predict(
@@ -27,6 +27,7 @@ def predict(
     probabilities: bool = False,
     overwrite: bool = False,
     trust: Trusted = (),
+    worker: bool = True,
 ) -> int:
     """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
 
@@ -53,34 +54,27 @@ def predict(
         probabilities: Save class probabilities too, as 4-D NIfTI in the folder `probabilities` of the label maps.
         overwrite: Redo what is there.
         trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
+        worker: Keep the networks in a process of their own: what kills it (memory, a crash) costs one case, not all.
+            --no-worker does everything in this process, as debuggers and profilers want it.
     """
-    from unpaired.data.manifest import is_manifest, read_dataset
-    from unpaired.data.postprocess import parse_largest_component
-    from unpaired.inference.predict import plan, predict_files, remarks, seen_in_training, with_sides_of
-    from unpaired.inference.predictor import Ensemble, Predictor
-    from unpaired.runs.run import Run
+    from unpaired.inference.prediction import carry_out
+    from unpaired.inference.request import How, request_of
 
-    runs = [Run.open(each, trust) for each in (run, *also)]
-    dataset = with_sides_of(runs[0], read_dataset(images)) if is_manifest(images) else None
-    jobs = plan(dataset or images, out, modality, split)
-    postprocessing = None if largest_component is None else parse_largest_component(largest_component)
-    how = weights, device, postprocessing, mirror, mirror_anyway, trust, backend, _note
-    ensemble = Ensemble([Predictor(each, *how) for each in runs])
-    for remark in remarks(ensemble, jobs, dataset):
-        _note(remark)
-    for folder, names in seen_in_training(ensemble, jobs) if also else ():
-        _warn_of_seen(folder, names)
-    outcome = predict_files(ensemble, jobs, probabilities=probabilities, overwrite=overwrite, report=print)
+    how = How.of(weights, device, backend, largest_component, mirror, mirror_anyway)
+    request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust)
+    return _summarize(carry_out(request, _print, worker))
+
+
+def _print(event: "Event") -> None:
+    """What to know goes to standard error, what became of a case to standard output."""
+    from unpaired.inference.jobs import CaseResult, Remark
+
+    if isinstance(event, CaseResult | Remark):
+        print(*event.lines(), sep="\n", file=sys.stderr if isinstance(event, Remark) else sys.stdout, flush=True)
+
+
+def _summarize(outcome: "Outcome") -> int:
     print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
-    if ensemble.size > 1:
-        print(f"the cases to look at first: {jobs[0].output.parent / UNCERTAINTY_TABLE}")
+    for table in outcome.agreement:
+        print(f"the cases to look at first: {table}")
     return list_failures(outcome.failures)
-
-
-def _note(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr)
-
-
-def _warn_of_seen(folder: Path, names: Sequence[str]) -> None:
-    listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-    print(f"warning: {folder} was trained on {listed}: agreement and scores flatter there", file=sys.stderr)

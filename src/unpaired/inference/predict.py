@@ -1,7 +1,6 @@
-"""Many files to label maps, with the networks loaded once: what is to be done, what is done already, what failed."""
+"""Many files to label maps, with the networks loaded once: what is done already, what is done now, what failed."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,81 +8,19 @@ import numpy as np
 
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset, with_splits
-from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, read_image, write_image
+from unpaired.data.images import read_image, write_image
 from unpaired.data.prediction_record import Source, read_record, write_record
 from unpaired.data.probability_maps import write_probabilities
 from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.files import clear_leftovers
+from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Job, Outcome
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.record import make_record, probabilities_path, recorded_uncertainty, settings_of, values_of
+from unpaired.runs.folder import UNCERTAINTY_TABLE
 from unpaired.runs.run import Run
 from unpaired.scores.trust.uncertainty import measure_uncertainty, write_uncertainty
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image to segment and the file that its label map goes to."""
-
-    name: str
-    image: Path
-    modality: str
-    output: Path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What `predict_files` did, by case name; `failures` are (name, one line)."""
-
-    written: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-
-
-def plan(
-    images: Path | str | Dataset, output: Path | str, modality: str | None = None, split: str | None = None
-) -> list[Job]:
-    """What is to be segmented: one file, every image of a folder, or the cases of a dataset (of one side, if named).
-
-    Files and folders need a modality; a dataset knows its own (a modality given then chooses among its cases).
-    Outputs are named `<case id or file name>.nii.gz`. Raises InputError if there is nothing to segment, or if an image
-    would be overwritten by a label map.
-    """
-    jobs = _jobs(images, Path(output), modality, split)
-    inputs = {job.image.resolve() for job in jobs}
-    for job in jobs:
-        if job.output.resolve() in inputs:
-            raise InputError(f"the label map of {job.name} would overwrite the image {job.output}; name another folder")
-    return jobs
-
-
-def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, split: str | None) -> list[Job]:
-    if isinstance(images, Dataset):
-        cases = images.of(modality, split)
-        if not cases:
-            raise InputError(
-                f"dataset {images.name} has no case with modality {modality or 'any'} and split {split or 'any'}"
-            )
-        return [Job(case.id, case.image, case.modality, output / f"{case.id}.nii.gz") for case in cases]
-    images = Path(images)
-    if not images.exists():
-        raise InputError(f"found no image, folder or manifest at {images}")
-    if modality is None:
-        raise InputError(f"which modality is {images}? Name it with --modality (a manifest would say so itself)")
-    if split is not None:
-        raise InputError(f"split {split!r} needs a manifest, which says which case is on which side; {images} is none")
-    if images.is_dir():
-        files = image_files(images)
-        if not files:
-            raise InputError(f"expected images ({', '.join(IMAGE_SUFFIXES)}) in {images}, found none; check the folder")
-        return list(_distinct(_file_job(file, modality, output) for file in files))
-    suffix = image_suffix(output)
-    if suffix in NIFTI:
-        return [replace(_file_job(images, modality, output.parent), output=output)]
-    if suffix is not None:
-        raise InputError(f"label maps are written as NIfTI; name {output} .nii.gz or .nii, or name a folder")
-    return [_file_job(images, modality, output)]
 
 
 def predict_files(
@@ -105,29 +42,50 @@ def predict_files(
     before anything is written if a job's modality is unknown to a run, and `UnwritableError` when the disk is full.
     """
     ensemble = predictor if isinstance(predictor, Ensemble) else Ensemble([predictor])
+    outcome = Outcome()
+
+    def tell(event: Event) -> None:
+        for line in event.lines() if isinstance(event, CaseResult) else ():
+            report(line)
+
+    predict_jobs(ensemble, jobs, outcome.telling(tell), probabilities=probabilities, overwrite=overwrite)
+    return outcome
+
+
+def predict_jobs(
+    ensemble: Ensemble,
+    jobs: Sequence[Job],
+    tell: Callable[[Event], None],
+    *,
+    probabilities: bool,
+    overwrite: bool,
+    finished: Collection[Path] = (),
+) -> None:
+    """As `predict_files`, told event by event; jobs whose output is `finished` are left as they are."""
     for modality in {job.modality for job in jobs}:
         ensemble.check_modality(modality)
     for folder in {job.output.parent for job in jobs}:
         clear_leftovers(folder)
-    outcome = Outcome()
+    for folder in {probabilities_path(job.output).parent for job in jobs}:
+        clear_leftovers(folder)
     for job in jobs:
-        notes, failure = attempt(partial(_predict_unless_done, job, ensemble, probabilities, overwrite))
-        if failure is not None:
-            outcome.failures.append((job.name, failure))
-            report(f"{job.name}: failed: {failure}")
-        elif notes is None:
-            outcome.skipped.append(job.name)
-            report(f"{job.name}: there already, skipped")
-        else:
-            outcome.written.append(job.name)
-            report(f"{job.name}: {job.output}")
-            for note in notes:
-                report(f"{job.name}: note: {note}")
+        if job.output not in finished:
+            tell(Begun(job.name, job.output))
+            tell(_result(job, ensemble, probabilities, overwrite))
     if ensemble.size > 1:
         for folder in dict.fromkeys(job.output.parent for job in jobs):
             if cases := list(recorded_uncertainty(folder)):
                 write_uncertainty(cases, folder)
-    return outcome
+                tell(Agreement(folder / UNCERTAINTY_TABLE))
+
+
+def _result(job: Job, ensemble: Ensemble, probabilities: bool, overwrite: bool) -> CaseResult:
+    notes, failure = attempt(partial(_predict_unless_done, job, ensemble, probabilities, overwrite))
+    if failure is not None:
+        return CaseResult(job.name, job.output, "failed", failure)
+    if notes is None:
+        return CaseResult(job.name, job.output, "skipped")
+    return CaseResult(job.name, job.output, "written", notes=notes)
 
 
 def with_sides_of(run: Run, dataset: Dataset) -> Dataset:
@@ -260,18 +218,3 @@ def _difference(job: Job, ensemble: Ensemble) -> str | None:
         if made.get(name) != value:
             return f"was made in another way ({name} {made.get(name)} there, {value} here)"
     return None
-
-
-def _file_job(file: Path, modality: str, output: Path) -> Job:
-    suffix = image_suffix(file) or ""
-    name = file.name[: len(file.name) - len(suffix)]
-    return Job(name, file, modality, output / f"{name}.nii.gz")
-
-
-def _distinct(jobs: Iterator[Job]) -> Iterator[Job]:
-    seen: dict[Path, Path] = {}
-    for job in jobs:
-        if job.output in seen:
-            raise InputError(f"{job.image} and {seen[job.output]} would both be written to {job.output}; rename one")
-        seen[job.output] = job.image
-        yield job

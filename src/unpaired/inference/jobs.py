@@ -1,0 +1,167 @@
+"""What is to be predicted, and what became of it: plain data, without torch, for whoever plans, does or watches it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix
+from unpaired.errors import InputError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to segment and the file that its label map goes to."""
+
+    name: str
+    image: Path
+    modality: str
+    output: Path
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A line to know before anything is predicted."""
+
+    text: str
+
+    def lines(self) -> Iterator[str]:
+        """What a person is told."""
+        yield self.text
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Work on one job begins; `output` is its label map."""
+
+    name: str
+    output: Path
+
+    def lines(self) -> Iterator[str]:
+        """Nothing: how it ends is told."""
+        return iter(())
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What became of one job; `output` is its label map. `text` says why it failed, `notes` what to know of a scan."""
+
+    name: str
+    output: Path
+    result: Literal["written", "skipped", "failed"]
+    text: str = ""
+    notes: tuple[str, ...] = ()
+
+    def lines(self) -> Iterator[str]:
+        """What a person is told of it."""
+        said = {"written": str(self.output), "skipped": "there already, skipped", "failed": f"failed: {self.text}"}
+        yield f"{self.name}: {said[self.result]}"
+        for note in self.notes:
+            yield f"{self.name}: note: {note}"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A table was written that says how far averaged predictions agree, case by case."""
+
+    table: Path
+
+    def lines(self) -> Iterator[str]:
+        """What a person is told."""
+        yield f"the cases to look at first: {self.table}"
+
+
+Event = Remark | Begun | CaseResult | Agreement
+"""What a prediction tells while it works, in this order: remarks; of each job that it begins and ends; tables."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a prediction of many scans did, by case name; `failures` are (name, one line).
+
+    `agreement` are the tables that say which cases to look at first, where several predictions were averaged.
+    """
+
+    written: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    agreement: list[Path] = field(default_factory=list)
+
+    def telling(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
+        """`tell`, of what is counted here first."""
+
+        def count_and_tell(event: Event) -> None:
+            self.add(event)
+            tell(event)
+
+        return count_and_tell
+
+    def add(self, event: Event) -> None:
+        """Note what an event says was done."""
+        if isinstance(event, Agreement):
+            self.agreement.append(event.table)
+        elif isinstance(event, CaseResult) and event.result == "failed":
+            self.failures.append((event.name, event.text))
+        elif isinstance(event, CaseResult):
+            (self.written if event.result == "written" else self.skipped).append(event.name)
+
+
+def plan(
+    images: Path | str | Dataset, output: Path | str, modality: str | None = None, split: str | None = None
+) -> list[Job]:
+    """What is to be segmented: one file, every image of a folder, or the cases of a dataset (of one side, if named).
+
+    Files and folders need a modality; a dataset knows its own (a modality given then chooses among its cases).
+    Outputs are named `<case id or file name>.nii.gz`. Raises InputError if there is nothing to segment, or if an image
+    would be overwritten by a label map.
+    """
+    jobs = _jobs(images, Path(output), modality, split)
+    inputs = {job.image.resolve() for job in jobs}
+    for job in jobs:
+        if job.output.resolve() in inputs:
+            raise InputError(f"the label map of {job.name} would overwrite the image {job.output}; name another folder")
+    return jobs
+
+
+def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, split: str | None) -> list[Job]:
+    if isinstance(images, Dataset):
+        cases = images.of(modality, split)
+        if not cases:
+            raise InputError(
+                f"dataset {images.name} has no case with modality {modality or 'any'} and split {split or 'any'}"
+            )
+        return [Job(case.id, case.image, case.modality, output / f"{case.id}.nii.gz") for case in cases]
+    images = Path(images)
+    if not images.exists():
+        raise InputError(f"found no image, folder or manifest at {images}")
+    if modality is None:
+        raise InputError(f"which modality is {images}? Name it with --modality (a manifest would say so itself)")
+    if split is not None:
+        raise InputError(f"split {split!r} needs a manifest, which says which case is on which side; {images} is none")
+    if images.is_dir():
+        files = image_files(images)
+        if not files:
+            raise InputError(f"expected images ({', '.join(IMAGE_SUFFIXES)}) in {images}, found none; check the folder")
+        return list(_distinct(_file_job(file, modality, output) for file in files))
+    suffix = image_suffix(output)
+    if suffix in NIFTI:
+        return [replace(_file_job(images, modality, output.parent), output=output)]
+    if suffix is not None:
+        raise InputError(f"label maps are written as NIfTI; name {output} .nii.gz or .nii, or name a folder")
+    return [_file_job(images, modality, output)]
+
+
+def _file_job(file: Path, modality: str, output: Path) -> Job:
+    suffix = image_suffix(file) or ""
+    name = file.name[: len(file.name) - len(suffix)]
+    return Job(name, file, modality, output / f"{name}.nii.gz")
+
+
+def _distinct(jobs: Iterator[Job]) -> Iterator[Job]:
+    seen: dict[Path, Path] = {}
+    for job in jobs:
+        if job.output in seen:
+            raise InputError(f"{job.image} and {seen[job.output]} would both be written to {job.output}; rename one")
+        seen[job.output] = job.image
+        yield job

@@ -1,0 +1,66 @@
+"""`predict`: scans to label maps, as the command does it, from Python. Imports no torch: the worker does."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.postprocess import Postprocessing
+from unpaired.inference.jobs import Event, Outcome
+from unpaired.inference.request import Backend, How, Request, request_of
+from unpaired.inference.watch import predict_watched
+
+if TYPE_CHECKING:
+    from unpaired.runs.run import Run
+
+
+def predict(
+    run: "Run | str | Path",
+    images: Dataset | str | Path,
+    out: str | Path,
+    *,
+    modality: str | None = None,
+    split: str | None = None,
+    weights: Literal["best", "last"] = "best",
+    device: str = "auto",
+    backend: Backend = "torch",
+    postprocessing: Postprocessing | str | None = None,
+    mirror: bool = False,
+    mirror_anyway: bool = False,
+    also: "Sequence[Run | str | Path]" = (),
+    probabilities: bool = False,
+    overwrite: bool = False,
+    trust: Sequence[str | Path] = (),
+    worker: bool = True,
+    tell: Callable[[Event], None] = lambda event: None,
+) -> Outcome:
+    """Segment an image, a folder of images, or a dataset's cases, into the folder (for one image also a file) `out`.
+
+    `split` "test" uses the side stored in the run. `also` are further runs whose probabilities are averaged with the
+    first one's. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo"). See `Predictor` for
+    weights, device, backend, mirror, mirror_anyway and trust, `plan` for modality and the files' names,
+    `predict_files` for probabilities, overwrite and what is left as it is.
+
+    The networks live in a process of their own that may die: if the kernel kills it for want of memory, or a library
+    crashes, that case alone is lost, after a second try; the process is started again for the next one. Without
+    `worker` everything is done in this process, as a debugger, a profiler, or a network that was defined in a notebook
+    wants it. `tell` gets what happens as it happens: an event whose `lines()` are for a person to read.
+
+    Raises InputError for what fits no case: a run, a device, a modality, nothing to segment. What is wrong with a case
+    stands in the outcome's `failures`.
+    """
+    how = How.of(weights, device, backend, postprocessing, mirror, mirror_anyway)
+    request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust)
+    return carry_out(request, tell, worker)
+
+
+def carry_out(request: Request, tell: Callable[[Event], None], worker: bool = True) -> Outcome:
+    """As `predict`, of a request."""
+    outcome = Outcome()
+    if worker:
+        predict_watched(request, outcome.telling(tell))
+    else:
+        from unpaired.inference.requested import predict_requested  # imports torch
+
+        predict_requested(request, outcome.telling(tell))
+    return outcome

@@ -1,0 +1,75 @@
+"""What a prediction is asked for, as plain data without torch, so that another process can be asked for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.postprocess import Postprocessing, parse_largest_component
+
+if TYPE_CHECKING:
+    from unpaired.runs.run import Run
+
+Backend = Literal["torch", "onnxruntime", "openvino"]
+"""What computes the networks; as `backends.engines` has it, without torch."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How each run predicts; `Predictor` says what the words mean."""
+
+    weights: str = "best"
+    device: str = "auto"
+    backend: Backend = "torch"
+    postprocessing: Postprocessing | None = None
+    mirror: bool = False
+    mirror_anyway: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        weights: str,
+        device: str,
+        backend: Backend,
+        postprocessing: Postprocessing | str | None,
+        mirror: bool,
+        mirror_anyway: bool,
+    ) -> "How":
+        """With post-processing as a person types it, too: "all", "none", "LV,myo"."""
+        if isinstance(postprocessing, str):
+            postprocessing = parse_largest_component(postprocessing)
+        return cls(weights, device, backend, postprocessing, mirror, mirror_anyway)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `prediction.predict`, which says what they mean; the first of `runs` decides label values."""
+
+    runs: tuple[Path, ...]
+    images: Path | Dataset
+    out: Path
+    modality: str | None = None
+    split: str | None = None
+    how: How = How()
+    probabilities: bool = False
+    overwrite: bool = False
+    trust: tuple[str | Path, ...] = ()
+
+
+def request_of(
+    runs: "Sequence[Run | str | Path]",
+    images: Dataset | str | Path,
+    out: str | Path,
+    modality: str | None,
+    split: str | None,
+    how: How,
+    probabilities: bool,
+    overwrite: bool,
+    trust: Sequence[str | Path],
+) -> Request:
+    """A request for runs that may be open already; what they trust is trusted."""
+    folders = tuple(Path(run) if isinstance(run, str | Path) else run.folder for run in runs)
+    trusted = (*trust, *(word for run in runs if not isinstance(run, str | Path) for word in run.trust))
+    scans = images if isinstance(images, Dataset) else Path(images)
+    return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted)

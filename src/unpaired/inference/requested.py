@@ -1,0 +1,53 @@
+"""A request carried out in this process: runs opened, networks loaded, every scan segmented."""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import is_manifest, read_dataset
+from unpaired.inference.jobs import Event, Remark, plan
+from unpaired.inference.predict import predict_jobs, remarks, seen_in_training, with_sides_of
+from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.request import How, Request
+from unpaired.runs.run import Run
+
+Tell = Callable[[Event], None]
+
+
+def predict_requested(request: Request, tell: Tell, finished: Collection[Path] = ()) -> None:
+    """Do what is asked for and tell of it; jobs whose output is `finished` are left as they are.
+
+    Raises InputError for what fits no case, as `prediction.predict` says.
+    """
+    runs = [Run.open(folder, request.trust) for folder in request.runs]
+    images = request.images
+    dataset = images if isinstance(images, Dataset) else read_dataset(images) if is_manifest(images) else None
+    dataset = None if dataset is None else with_sides_of(runs[0], dataset)
+    jobs = plan(dataset or images, request.out, request.modality, request.split)
+    ensemble = _ensemble(runs, request.how, tell)
+    for remark in remarks(ensemble, jobs, dataset):
+        tell(Remark(f"note: {remark}"))
+    for folder, names in seen_in_training(ensemble, jobs) if len(runs) > 1 else ():
+        listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+        tell(Remark(f"warning: {folder} was trained on {listed}: agreement and scores flatter there"))
+    predict_jobs(
+        ensemble, jobs, tell, probabilities=request.probabilities, overwrite=request.overwrite, finished=finished
+    )
+
+
+def _ensemble(runs: Sequence[Run], how: How, tell: Tell) -> Ensemble:
+    return Ensemble(
+        [
+            Predictor(
+                run,
+                how.weights,
+                how.device,
+                how.postprocessing,
+                how.mirror,
+                how.mirror_anyway,
+                backend=how.backend,
+                report=lambda line: tell(Remark(f"note: {line}")),
+            )
+            for run in runs
+        ]
+    )

@@ -1,0 +1,67 @@
+"""The process in which `watch` lets a prediction run: it is asked once, tells line by line, and may die."""
+
+import json
+import os
+import pickle
+import signal
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+OUT_OF_MEMORY_SCORE = "500"
+"""From -1000 to 1000: the kernel kills what has more, so that it takes this process and not the one that watches it."""
+STOPPED = 130
+
+
+def serve() -> int:
+    """Carry out the request on standard input; what becomes of it are lines of JSON on what was standard output."""
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)  # what libraries print is no answer
+        try:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            _be_killed_first()
+            with os.fdopen(0, "rb", closefd=False) as questions:
+                request, finished = pickle.load(questions)
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+            return _answer(request, finished, answers)
+        except KeyboardInterrupt:
+            return STOPPED
+
+
+def _answer(request: Any, finished: set[Path], answers: BinaryIO) -> int:
+    from unpaired.errors import InputError, UnwritableError
+    from unpaired.failures import reason_for
+
+    def tell(kind: str, fields: dict[str, Any]) -> None:
+        answers.write(json.dumps([kind, fields], default=str).encode() + b"\n")
+        answers.flush()
+
+    try:
+        from unpaired.inference.requested import predict_requested
+
+        predict_requested(request, lambda event: tell(type(event).__name__, asdict(event)), finished)
+    except InputError as error:
+        tell("wrong", {"text": str(error), "unwritable": isinstance(error, UnwritableError)})
+    except Exception as error:  # noqa: BLE001 (whatever it is: one line, and a file with the traceback)
+        tell("wrong", {"text": reason_for(error), "unwritable": False})
+    else:
+        tell("done", {})
+    return 0
+
+
+def _be_killed_first() -> None:
+    with suppress(OSError):  # no Linux
+        Path("/proc/self/oom_score_adj").write_text(OUT_OF_MEMORY_SCORE, encoding="ascii")
+
+
+def _end_with_parent() -> None:
+    """Nothing more comes on standard input; that it ends says that the process that watches is gone."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(serve())
