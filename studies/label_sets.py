@@ -30,14 +30,9 @@ from unpaired.data.augment import Augmentation
 from unpaired.data.dataset import SPLITS, CaseEntry, Dataset
 from unpaired.data.manifest import read_dataset
 from unpaired.data.preprocess import Preprocessing
-<<<<<<< HEAD
 from unpaired.data.split import read_split
-from unpaired.inference.predict import plan, predict_files
-=======
-from unpaired.data.splits import read_split
 from unpaired.inference.jobs import plan
 from unpaired.inference.predict import predict_files
->>>>>>> 5f0a6b9 (Predict in a process that may die, and start it again)
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.method import MethodConfig
 from unpaired.methods.structured_consistency import SSCConfig

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from unpaired.data.dataset import Dataset
-from unpaired.inference.predict import plan, predict_files
+from unpaired.inference.jobs import plan
+from unpaired.inference.predict import predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.supervised import SupervisedConfig
