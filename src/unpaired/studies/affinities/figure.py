@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from unpaired.errors import InputError
+from unpaired.figures.matrices import draw_color_bar, draw_matrix
 from unpaired.figures.style import LIGHT, Theme
 from unpaired.studies.affinities.scores import Matrices, channel_order, differences, disagreements
 
@@ -111,24 +112,15 @@ def _largest_difference(view: AffinityView) -> float:
 def _draw_matrix(
     axes: Axes, matrix: np.ndarray | None, order: tuple[np.ndarray, np.ndarray], limit: float, kind: str, theme: Theme
 ) -> AxesImage | None:
-    axes.set_facecolor(theme.paper)
     axes.set_xticks([])
     axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_color(theme.faint)
-    if matrix is None:
-        axes.text(0.5, 0.5, "absent", ha="center", va="center", color=theme.ink, fontsize=8, transform=axes.transAxes)
-        return None
-    shown = matrix[np.ix_(*order)]
-    return axes.imshow(shown, cmap=COLORS[kind], vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    ordered = None if matrix is None else matrix[np.ix_(*order)]
+    return draw_matrix(axes, ordered, COLORS[kind], (-limit, limit), theme, stretched=True)
 
 
 def _draw_bars(figure: Figure, images: Mapping[str, AxesImage], theme: Theme) -> None:
     width, height = figure.get_size_inches()
     for place, (kind, image) in enumerate(images.items()):
         bottom = height - TOP_INCHES - (place + 1) * (PANEL_INCHES + FOOT_INCHES) + FOOT_INCHES
-        at = ((width - RIGHT_INCHES + 0.06) / width, bottom / height, 0.1 / width, (PANEL_INCHES - GAP_INCHES) / height)
-        bar = figure.colorbar(image, cax=figure.add_axes(at))
-        bar.set_label(kind, color=theme.ink, fontsize=8, labelpad=1)
-        bar.ax.tick_params(colors=theme.ink, labelsize=7, length=0)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        box = (width - RIGHT_INCHES + 0.06, bottom, 0.1, PANEL_INCHES - GAP_INCHES)
+        draw_color_bar(figure, image, box, kind, 1, theme)

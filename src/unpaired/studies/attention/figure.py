@@ -11,6 +11,7 @@ from matplotlib.image import AxesImage
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
 from unpaired.figures.class_rows import draw_class_rows
+from unpaired.figures.matrices import draw_color_bar, draw_matrix
 from unpaired.figures.style import LIGHT, Theme
 from unpaired.studies.affinities.figure import difference_names
 from unpaired.studies.affinities.scores import Matrices, differences, disagreements
@@ -147,15 +148,8 @@ def _color_ranges(
 def _draw_matrix(
     axes: Axes, matrix: np.ndarray | None, limits: tuple[float, float], kind: str, theme: Theme
 ) -> AxesImage | None:
-    axes.set_facecolor(theme.paper)
-    for spine in axes.spines.values():
-        spine.set_color(theme.faint)
-    if matrix is None:
-        axes.text(0.5, 0.5, "absent", ha="center", va="center", color=theme.ink, fontsize=8, transform=axes.transAxes)
-        return None
-    low, high = limits
-    image = axes.imshow(matrix, cmap=COLORS[kind], vmin=low, vmax=high, interpolation="nearest")
-    if len(matrix) <= WRITTEN:
+    image = draw_matrix(axes, matrix, COLORS[kind], limits, theme, stretched=False)
+    if matrix is not None and image is not None and len(matrix) <= WRITTEN:
         for (row, column), value in np.ndenumerate(matrix):
             red, green, blue, _ = image.cmap(image.norm(value))
             ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
@@ -177,8 +171,4 @@ def _draw_bars(figure: Figure, images: dict[str, AxesImage], size: float, theme:
         bottom = height - TOP_INCHES - (place + 1) * (size + FOOT_INCHES) + FOOT_INCHES
         if bottom < 0:  # one scale alone has room for one bar; its numbers are written
             break
-        at = ((width - RIGHT_INCHES + 0.1) / width, bottom / height, 0.1 / width, size / height)
-        bar = figure.colorbar(image, cax=figure.add_axes(at))
-        bar.set_label(kind, color=theme.ink, fontsize=8, labelpad=3)
-        bar.ax.tick_params(colors=theme.ink, labelsize=7, length=0)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        draw_color_bar(figure, image, (width - RIGHT_INCHES + 0.1, bottom, 0.1, size), kind, 3, theme)
