@@ -52,7 +52,7 @@ class SignedRank:
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval, in the unit of what it is of."""
+    """A confidence interval, in the unit of the values that it is about."""
 
     low: float
     high: float

@@ -145,7 +145,7 @@ def test_a_run_that_was_trained_on_scored_patients_is_named(
         ((), "two methods or more"),
         (("right", "right"), "two methods are called 'right'"),
         (("right", "gone"), "found no folder"),
-        (("right", "shifted", "--baseline", "csa"), "the baseline 'csa' is none"),
+        (("right", "shifted", "--baseline", "csa"), "the baseline 'csa' is not one of"),
         (("right", "shifted", "--scores", "dise"), "no score 'dise'"),
         (("right", "shifted", "--scores", "nsd@far"), "nsd@2 (tolerance in mm)"),
         (("right", "x="), "expected a method as PATH"),

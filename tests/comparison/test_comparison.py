@@ -229,7 +229,7 @@ def test_what_is_left_out_is_said_first_and_loudly():
         ({"scores": []}, "expected scores"),
         ({"scores": ["dice", "dice"]}, "each once"),
         ({"scores": ["csa:dice"]}, "is a preset's column"),
-        ({"baseline": "d"}, "the baseline 'd' is none of the methods"),
+        ({"baseline": "d"}, "the baseline 'd' is not one of the methods"),
     ],
 )
 def test_wishes_that_can_not_be_met(wish, words):

@@ -32,7 +32,7 @@ ABLATIONS = sorted(name for name in all_recipes() if name.startswith("class_spec
 
 
 def differences(first: Any, second: Any, name: str = "") -> list[str]:
-    """Dotted names of the fields in which two configs differ; what a paper calls them is none."""
+    """Dotted names of the fields in which two configs differ; what a paper calls them is not compared."""
     if type(first) is not type(second) or not is_dataclass(first):
         return [] if first == second else [name]
     names = [part.name for part in fields(first) if part.name != "paper_row"]

@@ -194,7 +194,7 @@ def test_a_tilted_reference_has_no_spacing(folders, capsys):
         (("--tolerance", "x"), "expected tolerances in mm"),
         (("--tolerance", "-1"), "0 mm or more"),
         (("--tolerance", "1", "1.0"), "each tolerance once"),
-        (("--tolerance", "RV=2"), "class 'RV', which is none"),
+        (("--tolerance", "RV=2"), "'RV', which is not a foreground class"),
         (("--tolerance", "LV=2", "LV=3"), "each class's tolerance once"),
         (("--show", "hd96"), "did you mean hd95"),
         (("--preset", "csa", "csa"), "each preset once"),

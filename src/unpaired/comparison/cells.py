@@ -92,7 +92,7 @@ def count_text(comparison: Comparison, name: str) -> tuple[str, str]:
 
 
 def test_cells(key: Key, difference: PairedDifference) -> tuple[str, ...]:
-    """The texts under `TEST_HEADINGS`."""
+    """A row of the table of tests: a text under each of `TEST_HEADINGS`."""
     score, interval = key.score, difference.interval
     return (
         short_title(score),
@@ -112,7 +112,7 @@ def test_cells(key: Key, difference: PairedDifference) -> tuple[str, ...]:
 
 
 def p_text(p: float | None) -> str:
-    """A p value with as many digits as it deserves."""
+    """A p value with two digits that count; below 0.0001 just that."""
     return DASH if p is None else "<0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 

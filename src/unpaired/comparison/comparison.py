@@ -30,9 +30,9 @@ Structure = tuple[str, str]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparable methods and what is computed of them; `left_out` is in none of the numbers.
+    """Methods that can be compared, and everything computed from their scores; `left_out` enters no number.
 
-    `remarks` are whatever else a reader must know of the methods, a sentence each.
+    `remarks` are what else a reader must know about the methods, a sentence each.
     """
 
     contenders: tuple[Contender, ...]
@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def modalities(self) -> list[str]:
-        """In order of first appearance."""
+        """The modalities of the scores, in order of first appearance."""
         return self.reference.modalities
 
     @cached_property
@@ -101,7 +101,7 @@ class Comparison:
 
     @cached_property
     def rows(self) -> dict[tuple[str, Column], list[list[Score]]]:
-        """(method, column) -> for each run its rows."""
+        """{(method, column): for each run of the method its scores in that column}."""
         return {
             (method.name, column): [rows.get(column, []) for rows in by_column]
             for method in self.contenders
@@ -131,7 +131,7 @@ class Comparison:
 
     @cached_property
     def cells(self) -> dict[Key, Cell]:
-        """What stands in the tables."""
+        """Mean, spread and counts of every method in every column of every score: what the tables print."""
         return {key: self._cell(key) for key in self.by_seed}
 
     def _cell(self, key: Key) -> Cell:
@@ -161,7 +161,7 @@ class Comparison:
 
     @property
     def tests_in_family(self) -> int:
-        """How many p values one correction is over."""
+        """How many p values are corrected together."""
         return len(self.others) * (len(self.columns) if self.family == "table" else 1)
 
     def patient_rows(self) -> Iterator[PatientValue]:
@@ -225,7 +225,7 @@ def compare(
     names = [method.name for method in contenders]
     chosen = baseline if baseline is not None else (names[0] if names else "")
     if names and chosen not in names:
-        raise InputError(f"the baseline {chosen!r} is none of the methods; {nearest(chosen, names)}")
+        raise InputError(f"the baseline {chosen!r} is not one of the methods; {nearest(chosen, names)}")
     if not scores or len(set(scores)) != len(scores):
         raise InputError(f"expected scores to compare, each once, got {' '.join(scores) or 'none'}")
     for score in scores:
@@ -236,7 +236,7 @@ def compare(
 
 
 def empty_structures(method: Contender, case: str | None = None) -> Iterator[str]:
-    """What a method missed or invented in a case: "missed: RV (1 of 3 seeds)"; without one, how often: "missed: RV 5x".
+    """What a method missed or invented in a case: "missed: RV (1 of 3 seeds)"; in all cases (None): "missed: RV 5x".
 
     The number of seeds stands only where several scored the case.
     """

@@ -54,7 +54,7 @@ def read_contender(text: str, score: Callable[[Path], Evaluation] | None = None)
     A path is a run folder or any folder with `evaluation/scores.json`, a folder with `scores.json`, that file, or a
     folder of predictions, which `score` then scores (None: there is no reference to score it against). Without a name
     the first folder's is taken. Raises InputError for a path that is none of these, and for stored scores of label maps
-    that lie there no more, because others have taken their place.
+    that others have replaced since.
     """
     return read_runs(*parse_contender(text), score)
 
@@ -129,7 +129,7 @@ def require_comparable(
 
 
 def _with_runs(method: Contender, kept: Mapping[tuple[str, int], Evaluation]) -> Contender:
-    """The method with the runs that are left."""
+    """The method with those of its runs that are in `kept`, as they are there."""
     numbers = [number for number in range(len(method.seeds)) if (method.name, number) in kept]
     places = tuple(method.places[number] for number in numbers) if method.places else ()
     return Contender(method.name, tuple(kept[method.name, number] for number in numbers), places)
@@ -143,7 +143,9 @@ def _evaluation(path: Path, score: Callable[[Path], Evaluation] | None) -> Evalu
             require_fresh(evaluation, folder / SCORES, predictions_of(path))
             return evaluation
     if not path.is_dir():
-        raise InputError(f"expected a run folder, scores or a folder of predictions, found no folder at {path}")
+        raise InputError(
+            f"expected a run folder, scores or a folder of predictions, found no folder at {path}; correct it"
+        )
     if score is None:
         raise InputError(
             f"{path} holds no scores (evaluation/scores.json or scores.json); write them with `unpaired evaluate`, or "

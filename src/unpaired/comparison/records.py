@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: one class in one modality, or "mean", all its classes."""
+    """A column of the table: a class of a modality, or "mean", the mean over the modality's classes."""
 
     modality: str
     class_name: str
@@ -50,7 +50,7 @@ class PatientValue:
 
     @property
     def difference(self) -> float | None:
-        """Method minus baseline."""
+        """The method's value minus the baseline's; None unless the patient has both."""
         return None if self.value is None or self.baseline is None else self.value - self.baseline
 
 

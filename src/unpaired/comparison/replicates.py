@@ -34,7 +34,7 @@ class Replicates:
 
     @property
     def runs(self) -> int:
-        """Folds times seeds."""
+        """How many runs the method has: its folds times its seeds."""
         return self.folds * self.seeds
 
     @property

@@ -41,7 +41,7 @@ class TrainedRun:
 
     @property
     def key(self) -> str:
-        """Equal for the runs of one recipe."""
+        """The recipe as text without `OF_A_RUN`: equal for the runs of one recipe."""
         return json.dumps({name: value for name, value in self.recipe.items() if name not in OF_A_RUN}, sort_keys=True)
 
     def repeats(self, other: "TrainedRun") -> bool:

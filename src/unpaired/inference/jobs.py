@@ -138,7 +138,9 @@ def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, spli
     if modality is None:
         raise InputError(f"which modality is {images}? Name it with --modality (a manifest would say so itself)")
     if split is not None:
-        raise InputError(f"split {split!r} needs a manifest, which says which case is on which side; {images} is none")
+        raise InputError(
+            f"split {split!r} needs a manifest, which says which case is on which side; {images} is not one"
+        )
     if images.is_dir():
         files = image_files(images)
         if not files:

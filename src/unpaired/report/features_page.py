@@ -186,19 +186,19 @@ class _Keeper:
         return Picture(name, uri, uri, alt)
 
     def plot(self, name: str, draw: Callable[[Theme], Figure], alt: str) -> Picture:
-        """A plot of numbers, as SVG."""
+        """A plot of numbers: SVG, drawn for light and dark pages."""
         light, dark = (svg(draw(theme)) for theme in (LIGHT, DARK))
         self._write(f"{name}.svg", light)
         return Picture(name, data_uri("image/svg+xml", light), data_uri("image/svg+xml", dark), alt)
 
     def matrices(self, name: str, draw: Callable[[Theme], Figure], alt: str) -> Picture:
-        """Matrices have too many entries for SVG."""
+        """Matrices, drawn for light and dark pages: pictures, as they have too many entries for SVG."""
         light, dark = (png(draw(theme), dpi=DPI) for theme in (LIGHT, DARK))
         self._write(f"{name}.png", light)
         return Picture(name, data_uri("image/webp", webp_of(light)), data_uri("image/webp", webp_of(dark)), alt)
 
     def csv(self, name: str, text: str) -> None:
-        """A table for programs."""
+        """Write a table for programs beside the page."""
         write_text(self.out / name, text)
         self.written.append(name)
 

@@ -100,7 +100,7 @@ class Viewer:
 
     @property
     def megabytes(self) -> float:
-        """What the volumes add to the page."""
+        """How many megabytes the volumes add to the page."""
         return sum(case.volumes.size for case in self.cases) / MEGABYTE
 
     @property
@@ -140,7 +140,7 @@ def filled_viewer(
     The volumes take at most `budget_mb` megabytes of the page: each of the ranked cases gets its share of what is
     left, and is cut or made coarser to fit it (`fitting_volumes`); further cases are taken while there is room. What
     was left out is named with its reason. A budget of 0 makes a viewer without cases, which a page doesn't show.
-    Raises InputError if the budget is negative or no number.
+    Raises InputError for a budget below 0 or NaN.
     """
     require_budget(budget_mb)
     shown: list[ViewerCase] = []

@@ -35,7 +35,7 @@ class Volumes:
 
     @property
     def size(self) -> int:
-        """Characters in the page."""
+        """How many characters the volumes take in the page."""
         return len(self.image) + sum(map(len, self.labels.values()))
 
 

@@ -34,7 +34,7 @@ class RunFacts:
 
     @property
     def network(self) -> str | None:
-        """The network's name, likewise."""
+        """The network's name: its config's class without "Config"."""
         return self._part("network")
 
     def _part(self, name: str) -> str | None:

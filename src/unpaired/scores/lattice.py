@@ -60,7 +60,7 @@ class Lattice:
     def distances(self, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The distance in mm of each of `points` (positions in `core`) to the nearest nonzero point of `targets`.
 
-        `targets` is boolean flat memory of this lattice with at least one nonzero point; `points` are none of them.
+        `targets` is boolean flat memory of this lattice with at least one nonzero point, none of them in `points`.
         """
         nearest = np.empty(len(points))
         left, places = np.arange(len(points)), points + self.lead

@@ -33,12 +33,12 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.others not in OTHERS:
-            raise InputError(f"other values are one of {', '.join(OTHERS)}; got {self.others!r}")
+            raise InputError(f"other values: expected one of {', '.join(OTHERS)}; got {self.others!r}")
         if self.predictions is not None:
             foreground_classes(self.predictions)
 
     def wanted(self, classes: Iterable[str]) -> tuple[str, ...]:
-        """The foreground classes to score. Raises InputError, with a hint, for a name that is none of `classes`."""
+        """The foreground classes to score. Raises InputError, with a hint, for a name that is not in `classes`."""
         known = tuple(classes)
         said = () if self.predictions is None else foreground_classes(self.predictions).values()
         for name in (*self.only, *said):

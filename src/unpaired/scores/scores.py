@@ -123,7 +123,7 @@ class Evaluation:
 
     @property
     def modalities(self) -> list[str]:
-        """In order of first appearance."""
+        """The modalities of the scores, in order of first appearance."""
         return list(dict.fromkeys(score.modality for score in self.scores))
 
     @property

@@ -42,11 +42,13 @@ class Scoring:
                 raise InputError(f"expected each {what} once, got {', '.join(names)}")
 
     def require_classes(self, names: Iterable[str]) -> None:
-        """InputError if a tolerance was given for something that is none of the foreground classes `names`."""
+        """Raise InputError for a tolerance of a class that is not one of the foreground classes `names`."""
         known = list(names)
         for name in self.class_tolerances_mm:
             if name not in known:
-                raise InputError(f"there is a tolerance for class {name!r}, which is none; {nearest(name, known)}")
+                raise InputError(
+                    f"a tolerance is given for {name!r}, which is not a foreground class; {nearest(name, known)}"
+                )
 
     def nsd_tolerances(self, class_name: str) -> dict[str, float]:
         """{column: tolerance in mm} of one class."""

@@ -98,7 +98,7 @@ class PaperTable:
         return cells if printed.overall is None else cells | {BOTH: printed.overall}
 
     def row_called(self, name: str) -> str | None:
-        """The row that `name` means, in our words or the paper's, whatever its case; None if it is none."""
+        """The row that `name` means, in our words or the paper's, whatever its case; None if there is no such row."""
         wanted = _plain(name)
         for row in self.rows:
             if wanted in {_plain(other) for other in (row, *self.printed.get(row, ()))}:
@@ -133,7 +133,7 @@ class PaperTable:
 
 
 def paper_table(name: str) -> PaperTable:
-    """The table called `name`, one of `PAPER_TABLES`. Raises InputError, with the nearest name, if it is none."""
+    """The table called `name`, one of `PAPER_TABLES`. Raises InputError, with the nearest name, for any other."""
     if name not in PAPER_TABLES:
         raise InputError(f"there is no paper's table {name!r}; {nearest(name, list(PAPER_TABLES))}")
     document = _document()[name]

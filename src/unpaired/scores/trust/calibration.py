@@ -86,7 +86,7 @@ class ClassCalibration:
 
 @dataclass(frozen=True)
 class CaseCalibration:
-    """The counts of one case."""
+    """One case with the counts of its bins, from which every number about calibration is made."""
 
     case: str
     modality: str

@@ -47,7 +47,7 @@ class Calibration:
 
     @property
     def modalities(self) -> list[str]:
-        """In order of first appearance."""
+        """The modalities of the cases that were judged, in order of first appearance."""
         return list(dict.fromkeys(row.modality for row in self.classes))
 
     def rows(self, modality: str, background: bool = False) -> list[ClassCalibration]:

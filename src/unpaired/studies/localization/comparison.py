@@ -88,7 +88,7 @@ def compare_localization(
     """Summaries of every run, and of every other run the differences to `baseline` (default: the first).
 
     `rows` {run: its rows}, `classes[0]` is background, which is in no mean over classes. Raises InputError if there are
-    no rows, if the runs have other cases, classes or layers, or for a baseline that is none of them.
+    no rows, if the runs have other cases, classes or layers, or for a baseline that is not one of the runs.
     """
     if not rows or not all(rows.values()):
         raise InputError("expected rows of at least one run, got none; are there labeled test cases?")

@@ -35,7 +35,7 @@ from unpaired.studies.plan import common_dataset, read_members, require_unseen
 class Amounts:
     """By how much partners are put out of place; amount 0 is always there. An empty kind is left out.
 
-    Raises InputError for amounts that are none, or for nothing to do.
+    Raises InputError for a negative or endless amount, and if every kind is left out.
     """
 
     shift_mm: tuple[float, ...] = (0.0, 5.0, 10.0, 20.0, 40.0)
@@ -57,7 +57,7 @@ class Amounts:
         return sorted({0.0, *(float(amount) for amount in given)}) if given else []
 
     def misalignment(self, kind: str, amount: float) -> Misalignment:
-        """What is done to a partner."""
+        """The misalignment of a partner that an amount of a kind stands for, in the unit of `UNITS`."""
         if kind == "shift":
             return Misalignment(shift_mm=amount)
         if kind == "rotation":
@@ -85,8 +85,8 @@ def read_predictors(
     """Runs from "PATH" or "NAME=PATH", and the dataset with the sides of the first.
 
     `data` says where images and labels are; None: the first run's own record. `trust` are modules outside the package
-    that the runs may use. Raises InputError for no run, folders
-    that are none, names that occur twice, other classes, and runs that learned from patients another is tested with.
+    that the runs may use. Raises InputError for no run at all, a folder that holds no run, a name that occurs twice,
+    runs of other classes, and a run that learned from patients whom another is tested with.
     """
     members = read_members(texts, trust)
     bare = [member.name for member in members if member.run is None]

@@ -38,7 +38,8 @@ class Misalignment:
     """How far a partner is out of place: moved by a rigid motion about the case's middle, slices missing.
 
     The direction of a shift and the axis of a rotation are drawn per pair of scans: within the slice for networks of
-    slices, anywhere in space for volumes. Raises InputError for an amount that isn't one.
+    slices, anywhere in space for volumes. Raises InputError for an amount below 0, above 180 degrees or
+    above a share of 1.
     """
 
     shift_mm: float = 0.0

@@ -18,7 +18,7 @@ ALONE = "alone"
 
 @dataclass(frozen=True, kw_only=True)
 class PartnerRow(ResultBesidePartners):
-    """A class of a case, predicted in one form."""
+    """A class of a case, predicted in one `form` (see the module's docstring)."""
 
     form: str
 
