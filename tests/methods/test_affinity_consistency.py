@@ -11,6 +11,7 @@ from torch.autograd.profiler import profile
 
 from oracles import affinity_loops
 from unpaired.data.batch import Batch
+from unpaired.errors import InputError
 from unpaired.methods.class_specific_affinity import (
     CHOICES,
     CSAConfig,
@@ -250,6 +251,9 @@ def test_layers_of_different_size_meet_on_the_finer_grid() -> None:
 
 def test_the_first_voxel_of_each_block_is_the_mask() -> None:
     assert nearest_on_grid(torch.arange(8).reshape(1, 8), 1, [2]).tolist() == [[0, 4]]
+    assert nearest_on_grid(torch.arange(8).reshape(1, 8), 1, [2], center=True).tolist() == [[2, 6]]
+    assert nearest_on_grid(torch.arange(9).reshape(1, 9), 1, [3], center=True).tolist() == [[1, 4, 7]]
+    assert nearest_on_grid(torch.arange(2).reshape(1, 2), 1, [4], center=True).tolist() == [[0, 0, 1, 1]]
 
 
 def test_affinity_is_computed_in_full_precision_under_autocast() -> None:
@@ -260,3 +264,49 @@ def test_affinity_is_computed_in_full_precision_under_autocast() -> None:
         got = affinity_consistency(half, batches, PLAIN)
     assert got.dtype == torch.float32
     torch.testing.assert_close(got, affinity_consistency(full, batches, PLAIN))
+
+
+def split_example(images: int, seed: int, shift: float = 0.0) -> Example:
+    """Two modalities of `images` images whose features are drawn alike; with `shift` one has other affinities."""
+    generator = torch.Generator().manual_seed(seed)
+    features, batches = {}, {}
+    for name in ("ct", "mr"):
+        labels = torch.randint(0, C, (images, 4, 3), generator=generator)
+        common = torch.randn(images, 1, 4, 3, generator=generator, dtype=torch.float64)
+        mixed = shift * common if name == "mr" else 0.0
+        features[name] = {
+            layer: (torch.randn(images, n, 4, 3, generator=generator, dtype=torch.float64) + mixed).requires_grad_()
+            for layer, n in (("l", 3), ("k", 4))
+        }
+        batches[name] = Batch(torch.zeros(images, 1, 4, 3), labels, torch.eye(C, dtype=torch.bool))
+    return features, batches
+
+
+@pytest.mark.parametrize("consistency", ["elementwise", "literal"])
+@pytest.mark.parametrize("images", [2, 5])
+def test_cross_fitted_halves_equal_the_loops(consistency: str, images: int) -> None:
+    features, batches = split_example(images, 3)
+    config = replace(PLAIN, estimate="cross_fitted", consistency=consistency)  # pyright: ignore
+    got = affinity_consistency(features, batches, config)
+    of_modalities = [(features[n]["l"], features[n]["k"], batch.label_map) for n, batch in batches.items()]
+    expected = affinity_loops.cross_fitted_loss(of_modalities, list(range(C)), consistency)
+    torch.testing.assert_close(
+        loss_and_gradients(got, features), loss_and_gradients(expected, features), rtol=1e-6, atol=1e-12
+    )
+
+
+def test_cross_fitted_is_zero_in_the_mean_where_modalities_agree_and_plain_is_not() -> None:
+    def mean(estimate: str, shift: float) -> float:
+        config = replace(PLAIN, estimate=estimate)  # pyright: ignore[reportArgumentType]
+        values = [affinity_consistency(*split_example(4, seed, shift), config).item() for seed in range(60)]
+        return sum(values) / len(values)
+
+    alike, apart = mean("cross_fitted", 0.0), mean("cross_fitted", 2.0)
+    assert abs(alike) < 0.1 * mean("plain", 0.0)
+    assert apart > 5 * abs(alike)
+
+
+def test_cross_fitting_one_image_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"'cross_fitted' needs 2 images of ct in a batch, got 1; raise") as caught:
+        affinity_consistency(*split_example(1, 0), replace(PLAIN, estimate="cross_fitted"))
+    assert "\n" not in str(caught.value)

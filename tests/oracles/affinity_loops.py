@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 
-def nearest_mask(label_map: Tensor, c: int, grid: tuple[int, ...]) -> Tensor:
-    """M^c on the feature grid: cell i takes voxel floor(i * size / cells)."""
+def nearest_mask(label_map: Tensor, c: int, grid: tuple[int, ...], shift: float = 0.0) -> Tensor:
+    """M^c on the feature grid: cell i takes voxel floor((i + shift) * size / cells)."""
     mask = torch.zeros(len(label_map), *grid, dtype=torch.float64)
     for cell in itertools.product(range(len(label_map)), *[range(n) for n in grid]):
-        where = [i * size // n for i, size, n in zip(cell[1:], label_map.shape[1:], grid, strict=True)]
+        where = [int((i + shift) * size / n) for i, size, n in zip(cell[1:], label_map.shape[1:], grid, strict=True)]
         mask[cell] = float(label_map[(cell[0], *where)] == c)
     return mask
 
@@ -23,6 +23,11 @@ def area_mask(label_map: Tensor, c: int, grid: tuple[int, ...]) -> Tensor:
         block = tuple(slice(i * step, (i + 1) * step) for i, step in zip(cell[1:], steps, strict=True))
         mask[cell] = (label_map[cell[0]][block] == c).double().mean()
     return mask
+
+
+def center_mask(label_map: Tensor, c: int, grid: tuple[int, ...]) -> Tensor:
+    """M^c on the feature grid: each cell takes the voxel in the middle of its block."""
+    return nearest_mask(label_map, c, grid, shift=0.5)
 
 
 def affinity_matrix(F_l: Tensor, F_k: Tensor, mask: Tensor, roi_size: str) -> Tensor:
@@ -53,6 +58,28 @@ def distance(A1: Tensor, A2: Tensor, consistency: str) -> Tensor:
     return total**2 if consistency == "literal" else total
 
 
+def cross_fitted_loss(
+    modalities: list[tuple[Tensor, Tensor, Tensor]], classes: list[int], consistency: str = "elementwise"
+) -> Tensor:
+    """<A_a^1 - A_a^2, A_b^1 - A_b^2> / P over the first and the second half of the images: mean over classes and pairs.
+
+    "literal": of the mean entries. Classes that one of the four halves lacks are not compared.
+    """
+    products = []
+    for (F_l, F_k, labels), (G_l, G_k, others) in itertools.combinations(modalities, 2):
+        for c in classes:
+            differences = []
+            for half in (slice(0, len(labels) // 2), slice(len(labels) // 2, None)):
+                masks = [nearest_mask(of[half], c, tuple(F_l.shape[2:])) for of in (labels, others)]
+                if all(mask.sum() > 0 for mask in masks):
+                    A = affinity_matrix(F_l[half], F_k[half], masks[0], "one")
+                    differences.append(A - affinity_matrix(G_l[half], G_k[half], masks[1], "one"))
+            if len(differences) == 2:
+                a, b = differences
+                products.append(a.mean() * b.mean() if consistency == "literal" else (a * b).sum() / a.numel())
+    return torch.stack(products).mean() if products else torch.zeros((), dtype=torch.float64)
+
+
 def csa_loss(
     modalities: list[tuple[Tensor, Tensor, Tensor]],
     classes: list[int],
@@ -63,7 +90,7 @@ def csa_loss(
     absent: str = "skip",
 ) -> Tensor:
     """CSA Eq. 4 over every pair of `(F_l, F_k, label_map)` and every class; the mean of the distances compared."""
-    make_mask = nearest_mask if masks == "nearest" else area_mask
+    make_mask = {"nearest": nearest_mask, "center": center_mask, "area": area_mask}[masks]
     matrices: list[list[Tensor | None]] = []
     for F_l, F_k, label_map in modalities:
         of_modality: list[Tensor | None] = []

@@ -40,7 +40,8 @@ CHOICES = {
     "consistency": ("elementwise", "literal", "frobenius"),
     "roi_size": ("one", "pixels"),
     "pooling": ("batch", "image"),
-    "mask_resizing": ("nearest", "area"),
+    "mask_resizing": ("nearest", "center", "area"),
+    "estimate": ("plain", "cross_fitted"),
     "absent": ("skip", "zero"),
 }
 SMALLEST_NORM = 1e-6
@@ -67,8 +68,13 @@ class CSAConfig(SegmentationTerms):
     of the region's size, so this brings a size dependence back and shrinks the loss to nothing (1e-8 and below)."""
     pooling: Literal["batch", "image"] = "batch"
     """Cosines over the region in the whole batch, or in each image and then averaged over the images that have it."""
-    mask_resizing: Literal["nearest", "area"] = "nearest"
-    """Masks on the feature grid: of each block the first voxel ("nearest"), or the block's mean ("area", soft)."""
+    mask_resizing: Literal["nearest", "center", "area"] = "nearest"
+    """Masks on the feature grid: of each block the first voxel ("nearest"), the one in its middle ("center", where deep
+    layers have cells of a centimeter: more of what is called a class is of it), or the block's mean ("area", soft)."""
+    estimate: Literal["plain", "cross_fitted"] = "plain"
+    """Eq. 4 between batches is mostly what their sampling makes of it: its mean is above 0 where modalities agree.
+    "cross_fitted" multiplies the difference in one half of the images by that in the other, <A_a^1 - A_a^2, A_b^1 -
+    A_b^2> / P, whose mean is 0 then; it can be below 0. Needs two images of each modality in a batch."""
     absent: Literal["skip", "zero"] = "skip"
     """A class that a modality's batch lacks: not compared and not counted ("skip"), or compared as A = 0 ("zero")."""
 
@@ -112,30 +118,46 @@ def affinity_consistency(
     with torch.autocast(some_features.device.type, enabled=False):
         total = in_full_precision(some_features.new_zeros(()))
         for layer_l, layer_k in config.layer_pairs:
-            affinities: list[list[Tensor | None]] = []
+            halves = [[], []] if config.estimate == "cross_fitted" else [[]]
             for modality, batch in batches.items():
                 F_l, F_k = on_one_grid(features[modality][layer_l], features[modality][layer_k])
-                affinities.append(class_affinities(F_l, F_k, regions(batch, F_l.shape[2:], config), config))
-            total = total + disagreement(affinities, config)
+                for half, images in zip(halves, parts(len(F_l), len(halves), modality), strict=True):
+                    part = batch._replace(label_map=batch.label_map[images])
+                    places = regions(part, F_l.shape[2:], config)
+                    half.append(class_affinities(F_l[images], F_k[images], places, config))
+            total = total + disagreement(halves[0], halves[-1], config)
         return total / len(config.layer_pairs)
 
 
-def disagreement(affinities: Sequence[Sequence[Tensor | None]], config: CSAConfig) -> Scalar:
+def parts(images: int, count: int, modality: str) -> list[slice]:
+    """Which images of a modality's batch are in each of `count` parts. Raises InputError if there are fewer images."""
+    if images < count:
+        raise InputError(
+            f"estimate 'cross_fitted' needs {count} images of {modality} in a batch, got {images}; raise "
+            "recipe.batch_size, or take estimate 'plain'"
+        )
+    return [slice(images * part // count, images * (part + 1) // count) for part in range(count)]
+
+
+def disagreement(
+    affinities: Sequence[Sequence[Tensor | None]], others: Sequence[Sequence[Tensor | None]], config: CSAConfig
+) -> Scalar:
     """CSA Eq. 4 for N modalities: the mean over all (pair of modalities, class) of the distance between affinities.
 
     `affinities[modality][class]` is from `class_affinities`; None is a class that is not compared. With two modalities
-    the mean over pairs is Eq. 4 itself, where C counts the classes that both have.
+    the mean over pairs is Eq. 4 itself, where C counts the classes that both have. `others` are the affinities again,
+    whose difference is squared then, or those of other images, whose difference it is multiplied by.
     """
     total = next((a for of in affinities for a in of if a is not None), torch.zeros(())).new_zeros(())
     comparisons = 0
-    for of_class in zip(*affinities, strict=True):
-        present = [affinity for affinity in of_class if affinity is not None]
+    for of_class in zip(zip(*affinities, strict=True), zip(*others, strict=True), strict=True):
+        present = [(a, b) for a, b in zip(*of_class, strict=True) if a is not None and b is not None]
         if len(present) < 2:
             continue
-        A = torch.stack(present)
-        squared = len(present) * (A - A.mean(dim=0)).square().sum()
+        A, B = (torch.stack(matrices) for matrices in zip(*present, strict=True))
+        products = len(present) * ((A - A.mean(dim=0)) * (B - B.mean(dim=0))).sum()
         entries = A[0].numel()
-        total = total + squared / (entries**2 if config.consistency == "frobenius" else entries)
+        total = total + products / (entries**2 if config.consistency == "frobenius" else entries)
         comparisons += len(present) * (len(present) - 1) // 2
     return total / max(comparisons, 1)
 
@@ -164,13 +186,13 @@ def regions(batch: Batch, grid: Sequence[int], config: CSAConfig) -> list[list[R
     classes = range(0 if config.background else 1, batch.label_sets.shape[1])
     if config.mask_resizing == "area":
         return [_soft_regions(batch.label_map == c, grid, images) for c in classes]
-    return _hard_regions(batch, grid, classes, images)
+    return _hard_regions(batch, grid, classes, images, config.mask_resizing == "center")
 
 
-def _hard_regions(batch: Batch, grid: Sequence[int], classes: range, images: int) -> list[list[Region]]:
+def _hard_regions(batch: Batch, grid: Sequence[int], classes: range, images: int, center: bool) -> list[list[Region]]:
     """One sort of the label map gives the regions of all classes and images."""
     C = batch.label_sets.shape[1]
-    labels = nearest_on_grid(batch.label_map, 1, grid).reshape(images, -1).long().clamp(max=C)
+    labels = nearest_on_grid(batch.label_map, 1, grid, center).reshape(images, -1).long().clamp(max=C)
     key = (labels + (C + 1) * torch.arange(images, device=labels.device).unsqueeze(1)).flatten()
     counts = torch.bincount(key, minlength=images * (C + 1)).tolist()
     chunks = key.argsort(stable=True).split(counts)
@@ -258,12 +280,14 @@ def on_one_grid(
     return nearest_on_grid(F_l, 2, grid), nearest_on_grid(F_k, 2, grid)
 
 
-def nearest_on_grid(values: Tensor, first_axis: int, grid: Sequence[int]) -> Tensor:
-    """Resample the axes from `first_axis` on: cell i of n takes voxel floor(i * size / n), the first of its block."""
+def nearest_on_grid(values: Tensor, first_axis: int, grid: Sequence[int], center: bool = False) -> Tensor:
+    """Resample the axes from `first_axis` on: cell i of n takes voxel floor(i * size / n), the first of its block, or
+    with `center` floor((i + 1/2) * size / n)."""
     for axis, cells in enumerate(grid, start=first_axis):
         size = values.shape[axis]
         if size != cells:
-            values = values.index_select(axis, torch.arange(cells, device=values.device) * size // cells)
+            index = torch.arange(cells, device=values.device)
+            values = values.index_select(axis, (2 * index + center) * size // (2 * cells))
     return values
 
 

@@ -28,7 +28,7 @@ def csa_2d() -> Recipe:
     """Class-specific affinity on 2D slices: U-Net, full intensity augmentation, native resolution."""
     return Recipe(
         network=UNetConfig(),
-        method=CSAConfig(weight=0.1, layer_pairs=(("encoder4", "encoder5"),)),
+        method=CSAConfig(weight=0.1, layer_pairs=(("encoder4", "encoder5"),), mask_resizing="center"),
         preprocessing=Preprocessing(),
         optimization=Optimization(
             optimizer="sgd",
