@@ -17,7 +17,20 @@ NETWORK_PARTS = {"networks.network"}
 
 # part -> what it may import, besides itself and EVERYBODY. An entry "a.b" allows that module or room alone.
 ALLOWED = {
-    "": {"comparison", "consent", "data", "inference", "phantom", "recipe", "recipes", "runs", "scores", "training"},
+    "": {
+        "planning",
+        "report",
+        "comparison",
+        "consent",
+        "data",
+        "inference",
+        "phantom",
+        "recipe",
+        "recipes",
+        "runs",
+        "scores",
+        "training",
+    },
     "errors": set(),
     "failures": set(),
     "files": set(),
@@ -49,6 +62,7 @@ ALLOWED = {
         *NETWORK_PARTS,
     },
     "recipes": {"consent", "recipe", "data", "networks", "methods", "runs.folder"},
+    "planning": {"configs", "data", "recipe", "methods.supervised", "networks.unet"},
     "runs": {
         "documents",
         "tables",
@@ -94,6 +108,7 @@ ALLOWED = {
         "methods",
         "inference",
         "scores",
+        "planning",
         "networks.weights",
     },
     "figures": {"data", "scores"},
@@ -115,7 +130,7 @@ ALLOWED = {
         "training.cases",
         "training.processes",
     },
-    "report": {"runs", "data", "scores", "comparison", "studies", "figures", "tables"},
+    "report": {"planning", "runs", "data", "scores", "comparison", "studies", "figures", "tables"},
     "commands": {
         "consent",
         "data",

@@ -28,6 +28,7 @@ from unpaired.errors import InputError
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
+from unpaired.training.planned import AUTO
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "unpaired"
@@ -192,7 +193,7 @@ def test_a_shown_command_parses(page: str, arguments: list[str], monkeypatch: py
     monkeypatch.setattr(cli, "COMMANDS", {name: recorded(command, seen) for name, command in cli.COMMANDS.items()})
     assert cli.main(arguments) == 0
     recipe = seen.get("recipe") or (seen.get("name") if arguments[0] == "recipes" else None)
-    if recipe and ".py:" not in recipe and recipe not in SPELLED_WRONG_ON_PURPOSE:
+    if recipe and recipe != AUTO and ".py:" not in recipe and recipe not in SPELLED_WRONG_ON_PURPOSE:
         override(find_recipe(recipe), seen.get("assign", ()))
 
 

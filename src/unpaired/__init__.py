@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from unpaired.inference.prediction import predict
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.phantom.write import write_phantom
+    from unpaired.planning.fingerprint import Fingerprint
     from unpaired.recipe import Recipe
     from unpaired.recipes import find_recipe, list_recipes
+    from unpaired.report.fingerprint_page import inspect_dataset
     from unpaired.runs.run import Run
     from unpaired.scores.evaluate import evaluate_dataset
+    from unpaired.training.planned import PlannedTraining, plan_training
     from unpaired.training.prepare import prepare
     from unpaired.training.train import train
 
@@ -40,10 +43,12 @@ __all__ = [
     "Ensemble",
     "Finding",
     "Findings",
+    "Fingerprint",
     "Image",
     "ImportedDataset",
     "InputError",
     "Outcome",
+    "PlannedTraining",
     "Predictor",
     "Recipe",
     "Run",
@@ -53,10 +58,12 @@ __all__ = [
     "few_shot",
     "find_recipe",
     "import_dataset",
+    "inspect_dataset",
     "join",
     "labeled_fraction",
     "list_recipes",
     "plan",
+    "plan_training",
     "predict",
     "predict_files",
     "prepare",
@@ -94,9 +101,12 @@ _HOMES = {
     "phantom.write": ("write_phantom",),
     "recipe": ("Recipe",),
     "recipes": ("find_recipe", "list_recipes"),
+    "planning.fingerprint": ("Fingerprint",),
+    "report.fingerprint_page": ("inspect_dataset",),
     "runs.run": ("Run",),
     "scores.evaluate": ("evaluate_dataset",),
     "training.prepare": ("prepare",),
+    "training.planned": ("PlannedTraining", "plan_training"),
     "training.train": ("train",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

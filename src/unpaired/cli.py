@@ -23,6 +23,7 @@ from unpaired.commands.errors import parsed_or_input_error, report_error, requir
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.features import features
 from unpaired.commands.partners import misalignment, partners
+from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
 from unpaired.commands.training import demo, recipes, train
 from unpaired.errors import InputError, Stopped
@@ -34,10 +35,12 @@ COMMANDS = {
     "import": import_,
     "join": join,
     "verify": verify,
+    "inspect": inspect,
     "split": split,
     "few-shot": few_shot,
     "labeled-fraction": labeled_fraction,
     "recipes": recipes,
+    "plan": plan,
     "prepare": prepare,
     "train": train,
     "predict": predict,

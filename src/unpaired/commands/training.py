@@ -58,11 +58,13 @@ def train(
     nodes: int = 1,
     workers: int = 1,
     trust: Trusted = (),
+    hours: float = 1.0,
 ) -> int:
     """Train a recipe into a run folder. Ctrl-C saves and stops; the same command goes on from the last saved step.
 
     Args:
-        recipe: Its name (`unpaired recipes`), file.py:function for one of your own, or a run's folder or recipe.json.
+        recipe: Its name (`unpaired recipes`), file.py:function for one of your own, a run's folder or recipe.json, or
+            auto: planned for this dataset and machine (`unpaired plan`).
         data: The manifest.
         run: The run folder, new or to be resumed.
         split: A split file (`unpaired split`); without it the manifest's own split is used.
@@ -73,6 +75,7 @@ def train(
         nodes: Nodes, when Slurm or torchrun starts them.
         workers: Processes per device that cut and augment batches.
         trust: Modules or .py files of your own that --set or a run's recipe names; those of a recipe file need no word.
+        hours: Of auto: how long training may take.
     """
     from unpaired.training.processes import is_first_process
 
@@ -88,6 +91,7 @@ def train(
         nodes=nodes,
         workers=workers,
         trust=trust,
+        hours=hours,
     )
     if is_first_process():
         print(f"trained: {finished.folder}; next: unpaired predict {finished.folder} {data} {finished.predictions}")

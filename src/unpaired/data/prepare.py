@@ -22,7 +22,7 @@ from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import Image, read_image, read_label_map, require_same_grid
 from unpaired.data.label_map import UNKNOWN, cut_labels, encode_label_map, foreground_sample, present_labels
 from unpaired.data.parallel import for_each
-from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_part
+from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_part, with_windows
 from unpaired.documents import decode, fitted
 from unpaired.errors import InputError
 from unpaired.files import clear_leftovers, input_error_if_unwritable, read_json, temporary_beside, write_text
@@ -136,7 +136,7 @@ def prepare(
     `failures` and don't stop the others. Raises `UnwritableError` if the disk is full or the
     folder can't be written.
     """
-    folder = Path(folder)
+    folder, dataset = Path(folder), with_windows(dataset, preprocessing)
     sets = dataset.label_sets()
     if len(sets) > UNKNOWN:
         raise InputError(

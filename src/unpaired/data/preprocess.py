@@ -5,14 +5,14 @@ voxel-centre, so values equal scipy's and SimpleITK's linear interpolation.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 
 from unpaired.configs import Config
 from unpaired.data.case import Geometry
-from unpaired.data.dataset import NORMALIZATIONS, Modality
+from unpaired.data.dataset import NORMALIZATIONS, Dataset, Modality
 from unpaired.data.images import Image
 from unpaired.data.normalize import normalize_in_place
 from unpaired.data.orientation import Plane, orientation, oriented
@@ -47,6 +47,8 @@ class Preprocessing(Config):
     """Added on each side of the body's or reference's box; not used along axes with a fixed extent."""
     normalization: str | None = None
     """Overrides the normalization that the manifest gives to a modality."""
+    windows: tuple[tuple[str, float, float], ...] = ()
+    """(modality, lowest, highest): values are clipped to it before they are normalized, whatever the manifest says."""
 
     def __post_init__(self) -> None:
         for name, kinds in (("plane", get_args(Plane)), ("roi", get_args(Region))):
@@ -61,6 +63,9 @@ class Preprocessing(Config):
             )
         if not np.isfinite(self.roi_margin_mm) or self.roi_margin_mm < 0:
             raise InputError(f"preprocessing.roi_margin_mm must be 0 or more, got {self.roi_margin_mm!r}")
+        for modality, low, high in self.windows:
+            if not low < high:
+                raise InputError(f"preprocessing.windows: expected ({modality}, lowest, highest), got {low} and {high}")
         fixed = self.roi_size_mm is not None or self.size is not None
         if self.roi == "none" and fixed:
             raise InputError("preprocessing: a fixed size needs a place: set roi to center, body or label")
@@ -71,6 +76,15 @@ class Preprocessing(Config):
     def leaks_reference(self) -> bool:
         """Whether the reference decides what the network gets to see."""
         return self.roi == "label"
+
+
+def with_windows(dataset: Dataset, preprocessing: Preprocessing) -> Dataset:
+    """The dataset with its modalities clipped as `preprocessing.windows` says; names that it hasn't are passed over."""
+    modalities = dict(dataset.modalities)
+    for name, low, high in preprocessing.windows:
+        if name in modalities:
+            modalities[name] = replace(modalities[name], clip=(low, high), clip_percentiles=None)
+    return replace(dataset, modalities=modalities)
 
 
 def _check_triple(name: str, value: Sequence[float | int | None] | None) -> None:

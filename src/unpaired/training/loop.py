@@ -18,6 +18,7 @@ from unpaired.configs import code_of
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import PreparedCase
+from unpaired.data.preprocess import with_windows
 from unpaired.data.sampling import UnpairedSteps
 from unpaired.data.split import check_patients
 from unpaired.errors import InputError, Stopped
@@ -81,6 +82,7 @@ def train(
     InputError for a dataset without training cases or a folder that holds another run, `Stopped` after Ctrl-C.
     """
     hardware = hardware or Hardware()
+    dataset = with_windows(dataset, recipe.preprocessing)
     check_patients(dataset)
     modalities = modalities_to_train(recipe, dataset, Run.begun(folder))
     cases_to_prepare(recipe, dataset, modalities)  # this and what follows before any file: a recipe may not fit

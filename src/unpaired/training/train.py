@@ -7,11 +7,14 @@ from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
+from unpaired.errors import InputError
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
+from unpaired.runs.folder import is_run
 from unpaired.runs.run import Run
 from unpaired.training.loop import Hardware
 from unpaired.training.loop import train as train_recipe
+from unpaired.training.planned import AUTO, plan_training
 
 
 def train(
@@ -28,22 +31,26 @@ def train(
     workers: int = 1,
     trust: Trust = (),
     show: bool = True,
+    hours: float = 1.0,
 ) -> Run:
     """Train a recipe on a dataset's "train" cases into the folder `run`, or finish the run that it holds.
 
-    `recipe` is one, or what `find_recipe` takes: a name, file.py:function, a run's folder. `data` is a dataset or its
-    manifest, `split` a split or its file, which takes the place of the manifest's own sides. `changes` replace fields
-    of the recipe ("steps=500"). Prepared volumes go to `cache` (default: `prepared` beside the run folder, shared by
-    the runs there). `devices` processes train on each of `nodes`, each with `workers` that cut and augment batches (0:
-    it does so itself). `trust` are modules outside the package that `changes` or a run's recipe may name. Without
-    `show` nothing is said while it trains.
+    `recipe` is one, or what `find_recipe` takes: a name, file.py:function, a run's folder; "auto" plans one for this
+    dataset, this machine and so many `hours` (`plan_training`), or goes on with the one that the run began with. `data`
+    is a dataset or its manifest, `split` a split or its file, which takes the place of the manifest's own sides.
+    `changes` replace fields of the recipe ("steps=500"). Prepared volumes go to `cache` (default: `prepared` beside the
+    run folder, shared by the runs there). `devices` processes train on each of `nodes`, each with `workers` that cut
+    and augment batches (0: it does so itself). `trust` are modules outside the package that `changes` or a run's recipe
+    may name. Without `show` nothing is said while it trains.
 
     Raises InputError for anything that doesn't fit, a folder that holds another run among it; `Stopped` after Ctrl-C.
     """
     load_trusted(trust)
-    chosen = override(find_recipe(recipe, trust) if isinstance(recipe, str) else recipe, changes)
     dataset = as_dataset(data)
     dataset = dataset if split is None else as_split(split).apply(dataset)
+    if recipe == AUTO:
+        recipe = _planned_recipe(dataset, Path(run), hours, device, devices * nodes, workers)
+    chosen = override(find_recipe(recipe, trust) if isinstance(recipe, str) else recipe, changes)
     return train_recipe(
         chosen,
         dataset,
@@ -53,3 +60,17 @@ def train(
         cache=cache,
         show=show,
     )
+
+
+def _planned_recipe(
+    dataset: Dataset, run: Path, hours: float, device: str, processes: int, workers: int
+) -> Recipe | str:
+    """The recipe that a run began with (its folder), or one planned now. Processes that don't know of each other would
+    each time a step, and plan something else: they need a plan that is written down."""
+    if is_run(run):
+        return str(run)
+    if processes > 1:
+        raise InputError(
+            "a recipe of the name auto is planned by one process; write it with `unpaired plan`, train that"
+        )
+    return plan_training(dataset, hours=hours, device=device, workers=workers).plan.recipe

@@ -1,0 +1,94 @@
+"""The commands that plan: inspect, plan."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from unpaired.commands.arguments import Data, OptionalPath, table_width
+
+RecipeFile = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RECIPE.py")]
+OptionalGigabytes = Annotated[float | None, tyro.conf.arg(metavar="GB")]
+
+
+def inspect(data: Data, /, *, page: OptionalPath = None, json: OptionalPath = None, workers: int = 2) -> int:
+    """Show what a dataset is like: sizes, spacings, values and organs by modality. Exit code 1 if a scan is unreadable.
+
+    Args:
+        data: The manifest.
+        page: An HTML file to write: the same with histograms and a slice of every case.
+        json: A file to write for programs and for `unpaired plan`.
+        workers: Processes.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    import unpaired
+    from unpaired.report.fingerprint_page import modality_table, organ_table
+
+    console = Console(width=table_width(), highlight=False)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("inspect", total=None)
+        fingerprint = unpaired.inspect_dataset(
+            data,
+            page=page,
+            json=json,
+            workers=workers,
+            progress=lambda done, total, case: bar.update(task, completed=done, total=total),
+        )
+    console.print(modality_table(fingerprint), organ_table(fingerprint))
+    for path in (page, json):
+        if path is not None:
+            print(f"wrote {path}")
+    for case, reason in fingerprint.failures:
+        print(f"not read: {case}: {reason}")
+    return 1 if fingerprint.failures else 0
+
+
+def plan(
+    data: Data,
+    out: RecipeFile,
+    /,
+    *,
+    hours: float = 1.0,
+    memory: OptionalGigabytes = None,
+    device: str = "auto",
+    dimensions: Literal["auto", "2", "3"] = "auto",
+    fingerprint: OptionalPath = None,
+    split: OptionalPath = None,
+    workers: int = 2,
+) -> int:
+    """Plan a training for your data: a Python file with a recipe, and the fact behind each number. Edit it, train it.
+
+    Args:
+        data: The manifest.
+        out: The file to write, such as heart.py.
+        hours: How long training may take on this machine; a step is timed.
+        memory: Gigabytes that training may take (default: four fifths of what is free).
+        device: auto, cpu or cuda.
+        dimensions: 2 for slices, 3 for volumes (auto: volumes where every modality has close slices).
+        fingerprint: A file of `unpaired inspect --json`, which spares reading the scans.
+        split: A split file; its test cases are not looked at.
+        workers: Processes that read scans.
+    """
+    import unpaired
+
+    planned = unpaired.plan_training(
+        data,
+        out,
+        hours=hours,
+        memory_gb=memory,
+        device=device,
+        dimensions=dimensions,
+        fingerprint=fingerprint,
+        split=split,
+        workers=workers,
+    )
+    recipe = planned.plan.recipe
+    print(planned.plan.summary)
+    print(
+        f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {planned.step.seconds:.2f} s: "
+        f"{planned.hours:.2g} hours; about {planned.step.gigabytes:.1f} GB"
+    )
+    print(f"wrote {out}; next: unpaired train {out}:planned {data} RUN")
+    return 0

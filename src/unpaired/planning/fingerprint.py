@@ -1,0 +1,169 @@
+"""The fingerprint of a dataset: what its scans are like, by case and by modality. A plan reads nothing else."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpaired.data.dataset import Dataset, encode_values
+from unpaired.data.importers.options import is_ct
+from unpaired.data.manifest import as_dataset
+from unpaired.data.parallel import for_each
+from unpaired.errors import InputError
+from unpaired.files import read_json, write_text
+from unpaired.planning.case_facts import PERCENTILES, CaseFacts, CaseJob, CasePicture, look_at
+
+Triple = tuple[float, float, float]
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModalityFacts:
+    """Medians over a modality's cases; triples are (depth, height, width), depth across the slices as acquired."""
+
+    name: str
+    cases: int
+    patients: int
+    labeled_patients: int
+    is_ct: bool
+    """By its name: values are Hounsfield units."""
+    shape: Triple
+    spacing_mm: Triple
+    spacing_range: tuple[Triple, Triple]
+    """The smallest and the largest spacing of each axis."""
+    planes: Mapping[str, int]
+    """{axial, coronal or sagittal: cases}."""
+    body_share: float
+    body_mm: Triple
+    percentiles: tuple[float, ...]
+    """At `case_facts.PERCENTILES`, medians over the cases' own, inside organs (or the body)."""
+    labeled_with: Mapping[str, int]
+    """{class: patients whose label map shows it}, every class of the dataset."""
+    volumes_ml: Mapping[str, float]
+    """{class: median volume where it is shown}."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a dataset is like. `failures` are (case, why) of scans that could not be read; they count nowhere else."""
+
+    dataset: str
+    classes: tuple[str, ...]
+    modalities: tuple[ModalityFacts, ...]
+    cases: tuple[CaseFacts, ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+    def of(self, modality: str) -> ModalityFacts:
+        """The facts of one modality."""
+        return next(facts for facts in self.modalities if facts.name == modality)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def take_fingerprint(
+    data: Dataset | str | Path, workers: int = 1, progress: Callable[[int, int, str], None] | None = None
+) -> tuple[Fingerprint, dict[str, CasePicture]]:
+    """The fingerprint of a dataset (or its manifest), and {case: picture} for a page. Every file is read once.
+
+    `workers` above 1 are processes; `progress` is called with (cases done, cases in all, case id). A scan that can't be
+    read is among the failures. Raises InputError if no scan can be read.
+    """
+    dataset = as_dataset(data)
+    jobs = [CaseJob(entry, dataset.classes, encode_values(dataset, entry)) for entry in dataset.cases]
+    facts: dict[str, CaseFacts] = {}
+    pictures: dict[str, CasePicture] = {}
+    failures: dict[str, str] = {}
+    for done, (position, result, failure) in enumerate(for_each(look_at, jobs, workers), start=1):
+        name = jobs[position].entry.id
+        if failure is None:
+            facts[name], pictures[name] = result
+        else:
+            failures[name] = failure
+        if progress is not None:
+            progress(done, len(jobs), name)
+    if not facts:
+        first = next(iter(failures.items()), ("", "it lists none"))
+        raise InputError(f"dataset {dataset.name}: no scan can be read; {': '.join(part for part in first if part)}")
+    ordered = tuple(facts[entry.id] for entry in dataset.cases if entry.id in facts)
+    modalities = tuple(
+        _modality_facts(name, [case for case in ordered if case.modality == name], dataset.classes)
+        for name in dataset.modalities
+        if any(case.modality == name for case in ordered)
+    )
+    failed = tuple((entry.id, failures[entry.id]) for entry in dataset.cases if entry.id in failures)
+    return Fingerprint(dataset.name, dataset.classes, modalities, ordered, failed), pictures
+
+
+def write_fingerprint(fingerprint: Fingerprint, path: str | Path) -> None:
+    """Write a fingerprint as JSON, atomically."""
+    write_text(Path(path), json.dumps(fingerprint.to_json(), indent=1) + "\n")
+
+
+def read_fingerprint(path: str | Path) -> Fingerprint:
+    """The fingerprint in a JSON file of `write_fingerprint`. Raises InputError for anything else."""
+    path = Path(path)
+    document = read_json(path, "write it with `unpaired inspect`")
+    try:
+        return Fingerprint(
+            str(document["dataset"]),
+            tuple(document["classes"]),
+            tuple(ModalityFacts(**_tuples(facts)) for facts in document["modalities"]),
+            tuple(CaseFacts(**_tuples(facts)) for facts in document["cases"]),
+            tuple((str(name), str(why)) for name, why in document.get("failures", [])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: expected a fingerprint as `unpaired inspect` writes it, but {error!r}") from error
+
+
+def _modality_facts(name: str, cases: Sequence[CaseFacts], classes: Sequence[str]) -> ModalityFacts:
+    spacing = np.array([case.spacing_mm for case in cases])
+    planes = [case.plane for case in cases]
+    return ModalityFacts(
+        name,
+        len(cases),
+        len({case.patient for case in cases}),
+        len({case.patient for case in cases if case.labeled}),
+        is_ct(name),
+        _median([case.shape for case in cases]),
+        _median(spacing),
+        (_triple(spacing.min(axis=0)), _triple(spacing.max(axis=0))),
+        {plane: planes.count(plane) for plane in sorted(set(planes))},
+        float(np.median([case.body_share for case in cases])),
+        _median([case.body_mm for case in cases]),
+        tuple(np.median([case.percentiles for case in cases], axis=0).round(4).tolist()),
+        {organ: len({case.patient for case in cases if organ in case.volumes_ml}) for organ in classes[1:]},
+        {
+            organ: float(np.median(volumes))
+            for organ in classes[1:]
+            if (volumes := [case.volumes_ml[organ] for case in cases if organ in case.volumes_ml])
+        },
+    )
+
+
+def foreground_window(fingerprint: Fingerprint, modality: str) -> tuple[float, float]:
+    """The values between which 99 % of a modality's organs lie, in the median case: what a CT is clipped to."""
+    facts = fingerprint.of(modality)
+    return facts.percentiles[0], facts.percentiles[len(PERCENTILES) - 1]
+
+
+def _median(values: Any) -> Triple:
+    return _triple(np.median(np.array(values), axis=0))
+
+
+def _triple(values: np.ndarray) -> Triple:
+    depth, height, width = np.asarray(values, float).round(4).tolist()
+    return depth, height, width
+
+
+def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists as tuples, as far down as they go."""
+
+    def turned(value: Any) -> Any:
+        return tuple(turned(item) for item in value) if isinstance(value, list) else value
+
+    return {key: turned(value) for key, value in document.items()}

@@ -1,0 +1,165 @@
+"""What a dataset looks like, on one page: a slice of every case, histograms, sizes, and who labeled what."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image as PillowImage
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import as_dataset
+from unpaired.figures.style import DARK, LIGHT, OKABE_ITO, Theme, svg
+from unpaired.files import write_text
+from unpaired.planning.case_facts import CaseFacts, CasePicture
+from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, take_fingerprint, write_fingerprint
+from unpaired.report.pictures import Picture, data_uri
+from unpaired.report.template import render
+from unpaired.tables import DASH, Table
+
+BINS = 60
+OUTLINE = tuple(int(OKABE_ITO[0][start : start + 2], 16) for start in (1, 3, 5))
+SCALE = 2
+"""Pixels of the page's pictures for each of a case's."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One case on the page: its name, a line of facts, and its picture."""
+
+    case: str
+    facts: str
+    picture: Picture
+
+
+def inspect_dataset(
+    data: Dataset | str | Path,
+    *,
+    page: str | Path | None = None,
+    json: str | Path | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Fingerprint:
+    """The fingerprint of a dataset (or its manifest): sizes, spacings, values and organs by case and by modality.
+
+    `page` is an HTML file to write, with a slice of every case, in which a scan that lies upside down is seen at once;
+    `json` a file for programs and for `unpaired plan`. Every scan is read once, by `workers` processes; `progress` is
+    called with (cases done, cases in all, case id). Scans that can't be read are in `failures` and stop no other.
+    Raises InputError if none can be read, or if a file can't be written.
+    """
+    dataset = as_dataset(data)
+    fingerprint, pictures = take_fingerprint(dataset, workers, progress)
+    if json is not None:
+        write_fingerprint(fingerprint, json)
+    if page is not None:
+        write_page(fingerprint, pictures, Path(page))
+    return fingerprint
+
+
+def write_page(fingerprint: Fingerprint, pictures: Mapping[str, CasePicture], path: Path) -> None:
+    """Write the page of a fingerprint, one file that opens offline."""
+    cases = {
+        facts.name: [case for case in fingerprint.cases if case.modality == facts.name]
+        for facts in fingerprint.modalities
+    }
+    text = render(
+        "fingerprint.html.jinja",
+        dataset=fingerprint.dataset,
+        classes=fingerprint.classes[1:],
+        modalities=fingerprint.modalities,
+        failures=fingerprint.failures,
+        table=modality_table(fingerprint),
+        organs=organ_table(fingerprint),
+        histograms={name: _histogram(name, [pictures[case.id].values for case in own]) for name, own in cases.items()},
+        thumbnails={name: [_thumbnail(case, pictures[case.id]) for case in own] for name, own in cases.items()},
+    )
+    write_text(path, text)
+
+
+def modality_table(fingerprint: Fingerprint) -> Table:
+    """A row a modality: cases, sizes, spacing, planes, body and values."""
+    rows = [
+        [
+            facts.name,
+            f"{facts.cases}",
+            f"{facts.patients}",
+            f"{facts.labeled_patients}",
+            "×".join(f"{size:g}" for size in facts.shape),
+            "×".join(f"{size:.3g}" for size in facts.spacing_mm),
+            _range(facts),
+            ", ".join(f"{plane} {count}" for plane, count in facts.planes.items()),
+            f"{facts.body_share:.0%}",
+            f"{facts.percentiles[0]:.4g} to {facts.percentiles[-1]:.4g}",
+        ]
+        for facts in fingerprint.modalities
+    ]
+    head = ["modality", "cases", "patients", "labeled", "size", "spacing mm", "from - to", "planes", "body", "values"]
+    note = (
+        "Sizes and spacings are medians (across the slices x rows x columns); labeled counts patients; body: its box's "
+        "share of the scan; values: where 99 % of the organs' (or the body's) voxels lie."
+    )
+    return Table(head, rows, align="lrrrrrrlrr", notes=[note])
+
+
+def organ_table(fingerprint: Fingerprint) -> Table:
+    """A row a class: how many patients show it, and how large it is, in each modality."""
+    head = ["class", *(facts.name for facts in fingerprint.modalities)]
+    rows = [[name, *(_organ(facts, name) for facts in fingerprint.modalities)] for name in fingerprint.classes[1:]]
+    return Table(head, rows, notes=["Patients whose label map shows the class, and its median volume."])
+
+
+def _organ(facts: ModalityFacts, name: str) -> str:
+    count = facts.labeled_with.get(name, 0)
+    return f"{count} · {facts.volumes_ml[name]:.3g} ml" if count else DASH
+
+
+def _range(facts: ModalityFacts) -> str:
+    least, most = facts.spacing_range
+    across, within = (
+        f"{low:.3g}" if low == high else f"{low:.3g}-{high:.3g}"
+        for low, high in ((least[0], most[0]), (min(least[1:]), max(most[1:])))
+    )
+    return f"{across}, {within}"
+
+
+def _histogram(name: str, values: Sequence[np.ndarray]) -> Picture:
+    """The values of each case as a line over the range that they share."""
+    low, high = np.percentile(np.concatenate(values), (0.5, 99.5))
+    edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
+    shares = [np.histogram(case, edges)[0] / max(len(case), 1) for case in values]
+
+    def draw(theme: Theme) -> Figure:
+        figure = Figure(figsize=(7, 2.6), facecolor=theme.paper, layout="constrained")
+        axes = figure.add_subplot(facecolor=theme.paper)
+        for share in shares:
+            axes.plot((edges[:-1] + edges[1:]) / 2, share, color=theme.series[0], alpha=max(0.12, 1 / len(shares)))
+        axes.plot((edges[:-1] + edges[1:]) / 2, np.mean(shares, axis=0), color=theme.series[1], linewidth=2)
+        axes.set_xlabel("value in the file", color=theme.ink)
+        axes.set_yticks([])
+        axes.tick_params(colors=theme.ink)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side == "bottom")
+            spine.set_color(theme.faint)
+        return figure
+
+    alt = f"Histogram of the values of {len(values)} cases of {name}, from {low:.4g} to {high:.4g}; their mean in bold."
+    light, dark = (data_uri("image/svg+xml", svg(draw(theme))) for theme in (LIGHT, DARK))
+    return Picture(name, light, dark, alt)
+
+
+def _thumbnail(case: CaseFacts, picture: CasePicture) -> Thumbnail:
+    rgb = np.repeat(picture.gray[..., None], 3, axis=2)
+    rgb[picture.outline] = OUTLINE
+    large = PillowImage.fromarray(rgb).resize(
+        (rgb.shape[1] * SCALE, rgb.shape[0] * SCALE), PillowImage.Resampling.NEAREST
+    )
+    stream = io.BytesIO()
+    large.save(stream, "WEBP", quality=70)
+    uri = data_uri("image/webp", stream.getvalue())
+    size = "×".join(f"{count}" for count in case.shape)
+    spacing = "×".join(f"{step:.3g}" for step in case.spacing_mm)
+    facts = f"{size} · {spacing} mm · {case.plane} {case.axes}{'' if case.labeled else ' · unlabeled'}"
+    words = "its organs outlined" if case.labeled else "without a label map"
+    return Thumbnail(case.id, facts, Picture(case.id, uri, uri, f"A slice of {case.id}, {words}"))

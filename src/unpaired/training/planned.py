@@ -1,0 +1,120 @@
+"""A dataset's own recipe: its fingerprint, the rules, and what a step takes on this very machine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import as_dataset
+from unpaired.data.split import Split, as_split
+from unpaired.errors import InputError
+from unpaired.planning.fingerprint import Fingerprint, read_fingerprint, take_fingerprint
+from unpaired.planning.plan import Device, Dimensions, Plan, plan_recipe
+from unpaired.planning.recipe_file import write_recipe
+from unpaired.training.probe import StepCost, free_memory_gb, time_step
+
+AUTO = "auto"
+SHARE_OF_MEMORY = 0.8
+LEAST, MOST = 200, 100_000
+"""Steps that a plan has at least and at most, whatever the time."""
+
+
+@dataclass(frozen=True)
+class PlannedTraining:
+    """A plan with the fingerprint that it comes from, and what a step costs on the machine that it was made on."""
+
+    plan: Plan
+    fingerprint: Fingerprint
+    step: StepCost
+    hours: float
+    """What training will take, validation aside."""
+
+
+def plan_training(
+    data: Dataset | str | Path,
+    out: str | Path | None = None,
+    *,
+    hours: float = 1.0,
+    memory_gb: float | None = None,
+    device: str = AUTO,
+    dimensions: Dimensions = "auto",
+    fingerprint: Fingerprint | str | Path | None = None,
+    split: Split | str | Path | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> PlannedTraining:
+    """Plan the training of a dataset (or its manifest): network, grid, patch, batch, and as many steps as fit `hours`.
+
+    The recipe goes to the Python file `out` (None: nowhere), to be read, changed and trained. `memory_gb` is what
+    training may take (None: four fifths of what is free), `device` "cpu", "cuda" or "auto". `dimensions` "2" or "3"
+    asks for slices or volumes whatever the rule says. Test cases, by the manifest or by `split`, are not looked at.
+    `fingerprint` is one of the dataset
+    (or the file of `unpaired inspect`), which spares reading the scans. A step is timed on this machine; one that takes
+    too much memory halves the batch.
+
+    Raises InputError for a dataset without labels, hours or memory that aren't above 0, and a device that isn't there.
+    """
+    for name, value in (("hours", hours), ("memory_gb", memory_gb)):
+        if value is not None and not value > 0:
+            raise InputError(f"{name} must be above 0, got {value}")
+    kind = _device(device)
+    limit = memory_gb if memory_gb is not None else SHARE_OF_MEMORY * free_memory_gb(kind)
+    dataset = as_dataset(data)
+    dataset = dataset if split is None else as_split(split).apply(dataset)
+    dataset = replace(dataset, cases=tuple(case for case in dataset.cases if case.split != "test"))
+    known = _fingerprint(dataset, fingerprint, workers, progress)
+    plan = plan_recipe(known, kind, limit, hours, dimensions)
+    plan, step = _that_fits(plan, known, limit, kind)
+    steps = min(max(int(hours * 3600 / step.seconds), LEAST), MOST)
+    plan = plan.with_steps(steps, f"{step.seconds:.2f} s a step on this machine, {hours:g} hours")
+    if out is not None:
+        write_recipe(plan, out, dataset.name, version("unpaired"))
+    return PlannedTraining(plan, known, step, steps * step.seconds / 3600)
+
+
+def _device(device: str) -> Device:
+    if device == AUTO:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"a plan is for cpu or cuda, got device {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda: torch finds none on this machine; plan where it will be trained, or for cpu")
+    return "cuda" if device == "cuda" else "cpu"
+
+
+def _fingerprint(
+    dataset: Dataset,
+    given: Fingerprint | str | Path | None,
+    workers: int,
+    progress: Callable[[int, int, str], None] | None,
+) -> Fingerprint:
+    if given is None:
+        return take_fingerprint(dataset, workers, progress)[0]
+    known = given if isinstance(given, Fingerprint) else read_fingerprint(given)
+    if known.classes != dataset.classes or {facts.name for facts in known.modalities} - set(dataset.modalities):
+        raise InputError(
+            f"the fingerprint is of dataset {known.dataset}, with other classes or modalities than {dataset.name}; "
+            "take it anew with `unpaired inspect`"
+        )
+    return known
+
+
+def _that_fits(plan: Plan, known: Fingerprint, limit: float, device: Device) -> tuple[Plan, StepCost]:
+    """The plan with a batch whose step stays below the memory limit, and what that step costs."""
+    modalities = [
+        facts.name for facts in known.modalities if facts.labeled_patients or plan.recipe.randomization.borrowed
+    ]
+    while True:
+        cost = time_step(plan.recipe, modalities, len(known.classes), device)
+        size = plan.recipe.batch_size
+        if cost.gigabytes <= limit or size == 1:
+            if cost.gigabytes > limit:
+                raise InputError(
+                    f"one image of each modality takes {cost.gigabytes:.1f} GB, more than the {limit:.1f} GB allowed; "
+                    "plan with more memory or with --dimensions 2"
+                )
+            return plan, cost
+        plan = plan.with_batch(size // 2, f"{size} images of each modality took {cost.gigabytes:.1f} GB")

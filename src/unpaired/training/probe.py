@@ -1,0 +1,99 @@
+"""What one training step of a recipe costs on this machine: seconds and memory, measured on random images."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from unpaired.data.batch import Batch
+from unpaired.inference.pages import keep_pages
+from unpaired.recipe import Recipe, build_method
+from unpaired.training.optimization import build_optimizer
+
+STEPS = 3
+"""So many steps are timed, after one that isn't; the fastest counts, as other work only slows it."""
+LOADING = 1.15
+"""Reading and augmenting take about so much on top, where no worker does it beside."""
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Seconds of a training step, and the gigabytes that it took beyond what the process had before."""
+
+    seconds: float
+    gigabytes: float
+
+
+def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: str = "cpu") -> StepCost:
+    """Take a few real steps of a recipe: forward, backward, optimizer, on random images and label maps.
+
+    `classes` counts background. torch's global random state is left as it was.
+    """
+    place = torch.device(device)
+    if place.type == "cpu":
+        keep_pages()
+    before = _forget_peak(place)
+    method = build_method(recipe, modalities, classes).to(place).train()
+    optimizer = build_optimizer(method, recipe.optimization)
+    generator = torch.Generator().manual_seed(0)
+    shape = (recipe.batch_size, recipe.channels, *recipe.patch_size)
+    batches = {
+        modality: Batch(
+            torch.randn(shape, generator=generator).to(place),
+            torch.randint(classes, (shape[0], *recipe.patch_size), generator=generator).to(place),
+            torch.eye(classes, dtype=torch.bool, device=place),
+            torch.randn((recipe.unlabeled_batch_size, *shape[1:]), generator=generator).to(place)
+            if recipe.unlabeled_batch_size
+            else None,
+        )
+        for modality in modalities
+    }
+    seconds = []
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        for _ in range(STEPS + 1):
+            start = time.perf_counter()
+            optimizer.zero_grad()
+            method(batches, 0.5).loss.backward()
+            optimizer.step()
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+            seconds.append(time.perf_counter() - start)
+    return StepCost(min(seconds[1:]) * LOADING, max(_peak(place) - before, 0.0))
+
+
+def free_memory_gb(device: str) -> float:
+    """What a device has free, in gigabytes: of a GPU its own memory, of a processor the machine's."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(torch.device(device))[0] / 1e9
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS not this number
+        return 8.0
+
+
+def _forget_peak(device: torch.device) -> float:
+    """Let the peak of `_peak` begin anew; the gigabytes that are in use now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device) / 1e9
+    with suppress(OSError):  # Linux alone has it; elsewhere the peak of the whole process has to do
+        Path("/proc/self/clear_refs").write_text("5")
+    return _peak(device)
+
+
+def _peak(device: torch.device) -> float:
+    """The most gigabytes in use since `_forget_peak`."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1e6
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # in bytes on macOS

@@ -1,0 +1,91 @@
+"""The fingerprint of small written scans, by hand; of the phantom, in full; what can't be read, in one line."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unpaired import Fingerprint, inspect_dataset
+from unpaired.cli import main
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.images import write_image
+from unpaired.errors import InputError
+from unpaired.planning.fingerprint import read_fingerprint, take_fingerprint
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Dataset:
+    """Two scans of 4 x 10 x 20 voxels of 5 x 1 x 2 mm (slices along the file's last axis), one of them labeled."""
+    affine = np.diag([2.0, 1.0, 5.0, 1.0])
+    scan = np.zeros((20, 10, 4), np.int16)
+    scan[5:15, 2:8] = 100
+    organs = np.zeros((20, 10, 4), np.uint8)
+    organs[8:12, 4:6, 1:3] = 3  # 16 voxels of 10 cubic millimetres
+    scan[organs == 3] = 250
+    write_image(tmp_path / "a.nii.gz", scan, affine)
+    write_image(tmp_path / "b.nii.gz", scan, affine)
+    write_image(tmp_path / "a_seg.nii.gz", organs, affine)
+    cases = (
+        CaseEntry("a", "p1", "mr", tmp_path / "a.nii.gz", tmp_path / "a_seg.nii.gz", "file"),
+        CaseEntry("b", "p2", "mr", tmp_path / "b.nii.gz"),
+    )
+    table = {"file": {0: ("background",), 3: ("organ",)}}
+    return Dataset("study", ("background", "organ", "other"), {"mr": Modality()}, cases, table)
+
+
+def test_facts_of_a_case_by_hand(study: Dataset) -> None:
+    fingerprint, pictures = take_fingerprint(study)
+    labeled, unlabeled = fingerprint.cases
+    assert labeled.shape == (4, 10, 20)
+    assert labeled.spacing_mm == (5, 1, 2)
+    assert (labeled.plane, labeled.axes) == ("axial", "RAS")
+    assert labeled.volumes_ml == {"organ": pytest.approx(16 * 10 / 1000)}
+    assert labeled.percentiles == (250,) * 7
+    assert (labeled.mean, labeled.std) == (250, 0)
+    assert not unlabeled.labeled
+    assert unlabeled.volumes_ml == {}
+    assert 100 <= unlabeled.percentiles[-1] <= 250
+    assert pictures["a"].outline.any()
+    assert not pictures["b"].outline.any()
+
+
+def test_facts_of_a_modality(study: Dataset) -> None:
+    facts = take_fingerprint(study)[0].of("mr")
+    assert (facts.cases, facts.patients, facts.labeled_patients) == (2, 2, 1)
+    assert facts.labeled_with == {"organ": 1, "other": 0}
+    assert facts.volumes_ml == {"organ": pytest.approx(0.16)}
+    assert facts.spacing_range == ((5, 1, 2), (5, 1, 2))
+    assert facts.planes == {"axial": 2}
+
+
+def test_it_comes_back_from_its_file(study: Dataset, tmp_path: Path) -> None:
+    fingerprint = inspect_dataset(study, json=tmp_path / "f.json")
+    assert read_fingerprint(tmp_path / "f.json") == fingerprint
+    (tmp_path / "g.json").write_text('{"dataset": "x"}', encoding="utf-8")
+    with pytest.raises(InputError, match="expected a fingerprint"):
+        read_fingerprint(tmp_path / "g.json")
+
+
+def test_a_scan_that_can_t_be_read_stops_no_other(study: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "b.nii.gz").write_bytes(b"no scan")
+    fingerprint = inspect_dataset(study, page=tmp_path / "page.html")
+    assert [case.id for case in fingerprint.cases] == ["a"]
+    assert [name for name, _ in fingerprint.failures] == ["b"]
+    assert "b.nii.gz" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    broken = replace(study, cases=study.cases[1:])
+    with pytest.raises(InputError, match="no scan can be read; b: "):
+        inspect_dataset(broken)
+
+
+def test_the_page_and_the_command(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, json = tmp_path / "p.html", tmp_path / "p.json"
+    assert main(["inspect", str(manifest), "--page", str(page), "--json", str(json), "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    known = read_fingerprint(json)
+    assert isinstance(known, Fingerprint)
+    text = page.read_text(encoding="utf-8")
+    for facts in known.modalities:
+        assert facts.name in printed
+    assert all(f"<b>{case.id}</b>" in text for case in known.cases)
+    assert "http" not in text.split("</style>")[1]

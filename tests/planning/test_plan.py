@@ -1,0 +1,133 @@
+"""Plans for fingerprints like those of public datasets: what is decided, from which fact, and always the same."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from public_fingerprints import (
+    ABDOMEN_CT_AND_THICK_MR,
+    ALL,
+    HEART_SHORT_AXIS,
+    SINGLE_SLICES,
+    WHOLE_HEART,
+    fingerprint,
+    modality,
+)
+from unpaired.data.augment import Augmentation
+from unpaired.errors import InputError
+from unpaired.planning.plan import plan_recipe
+from unpaired.planning.topology import multiples
+from unpaired.recipe import build_method
+
+
+@pytest.mark.parametrize(
+    ("name", "dimensions"),
+    [
+        ("heart", 2),
+        ("abdomen", 2),
+        ("whole heart", 3),
+        ("brain", 3),
+        ("hippocampus", 3),
+        ("prostate", 2),
+        ("acdc", 2),
+        ("totalsegmentator", 3),
+        ("slices", 2),
+        ("amos", 2),
+    ],
+)
+def test_slices_where_any_modality_is_thick(name: str, dimensions: int) -> None:
+    plan = plan_recipe(ALL[name])
+    assert plan.recipe.spatial_dims == dimensions
+    assert f"{dimensions}D" in plan.reasons["dimensions"]
+
+
+@pytest.mark.parametrize("name", list(ALL))
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_plan_is_a_network_that_can_be_built(name: str, device: str) -> None:
+    recipe = plan_recipe(ALL[name], "cuda" if device == "cuda" else "cpu").recipe
+    network = replace(recipe.network, width=1, widest=2, blocks=(1,) * len(recipe.network.blocks))  # type: ignore[attr-defined]
+    method = build_method(replace(recipe, network=network), ["a", "b"], 3)
+    assert all(size % step == 0 for size, step in zip(recipe.patch_size, method.network.size_multiples, strict=True))
+
+
+def test_the_same_fingerprint_gets_the_same_plan() -> None:
+    for facts in ALL.values():
+        assert plan_recipe(facts) == plan_recipe(facts)
+
+
+def test_thick_slices_keep_their_distance_and_share_a_grid_in_plane() -> None:
+    plan = plan_recipe(ABDOMEN_CT_AND_THICK_MR, "cuda", 8)
+    spacing = plan.recipe.preprocessing.spacing_mm
+    assert spacing is not None
+    assert spacing[0] is None
+    assert spacing[1] == spacing[2]
+    assert 1.0 <= float(spacing[1] or 0) <= 1.5 * 1.005 + 0.01  # the median of both modalities is 1.005 mm
+    assert plan.recipe.preprocessing.windows == (("ct", -150.0, 250.0),)
+    assert plan.recipe.preprocessing.roi == "body"
+
+
+def test_volumes_of_several_planes_meet_in_one() -> None:
+    plan = plan_recipe(WHOLE_HEART)
+    assert plan.recipe.preprocessing.plane == "axial"
+    assert plan_recipe(HEART_SHORT_AXIS).recipe.preprocessing.plane == "native"
+
+
+def test_a_person_may_want_volumes_of_thick_slices() -> None:
+    recipe = plan_recipe(ABDOMEN_CT_AND_THICK_MR, "cuda", 8, dimensions="3").recipe
+    assert recipe.spatial_dims == 3
+    assert recipe.network.strides[0] == (1, 2, 2)  # type: ignore[attr-defined]
+    assert recipe.augmentation == Augmentation(in_plane_only=True)
+    with pytest.raises(InputError, match="single slices"):
+        plan_recipe(SINGLE_SLICES, dimensions="3")
+
+
+def test_more_memory_or_time_makes_larger_patches() -> None:
+    for device, few, many in [("cuda", {"memory_gb": 8}, {"memory_gb": 24}), ("cpu", {"hours": 0.2}, {"hours": 8})]:
+        small, large = (plan_recipe(WHOLE_HEART, device, **budget).recipe.patch_size for budget in (few, many))  # type: ignore[arg-type]
+        assert all(a <= b for a, b in zip(small, large, strict=True))
+        assert small != large
+
+
+def test_a_modality_with_few_labels_borrows() -> None:
+    many, few = modality("ct", (9, 64, 64), (5, 1, 1)), modality("mr", (9, 64, 64), (5, 1, 1), labeled=1)
+    assert plan_recipe(fingerprint(many, many)).recipe.randomization.borrowed == 0
+    plan = plan_recipe(fingerprint(many, few))
+    assert plan.recipe.randomization.borrowed == 0.75
+    assert "mr has 1 labeled patient(s)" in plan.reasons["randomization.borrowed"]
+
+
+def test_nothing_labeled_and_too_small_get_one_line() -> None:
+    with pytest.raises(InputError, match="nothing to train on"):
+        plan_recipe(fingerprint(modality("ct", (9, 64, 64), (5, 1, 1), labeled=0)))
+    with pytest.raises(InputError, match="too small for a U-Net"):
+        plan_recipe(fingerprint(modality("ct", (9, 4, 4), (5, 1, 1))))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.tuples(st.integers(1, 600), st.integers(16, 1024), st.integers(16, 1024)),
+            st.tuples(st.floats(0.3, 12), st.floats(0.2, 5)),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.sampled_from(["cpu", "cuda"]),
+    st.floats(0.5, 80),
+)
+def test_any_dataset_has_a_plan(
+    scans: list[tuple[tuple[int, int, int], tuple[float, float]]], device: str, memory: float
+) -> None:
+    facts = fingerprint(
+        *(
+            modality(f"m{number}", (float(shape[0]), float(shape[1]), float(shape[2])), (depth, pixel, pixel))
+            for number, (shape, (depth, pixel)) in enumerate(scans)
+        )
+    )
+    recipe = plan_recipe(facts, "cuda" if device == "cuda" else "cpu", memory).recipe
+    strides = recipe.network.strides or ((2,) * recipe.spatial_dims,) * (len(recipe.network.blocks) - 1)  # type: ignore[attr-defined]
+    steps = multiples(strides, recipe.spatial_dims)
+    assert all(size % step == 0 for size, step in zip(recipe.patch_size, steps, strict=True))

@@ -1,0 +1,96 @@
+"""Plan and train in one: the phantom's own recipe, timed, written, trained, gone on with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unpaired import plan_training, train
+from unpaired.cli import main
+from unpaired.data.dataset import Dataset
+from unpaired.errors import InputError
+from unpaired.recipes import find_recipe
+from unpaired.training import planned
+from unpaired.training.probe import StepCost, time_step
+
+
+def test_a_step_is_timed_and_leaves_random_numbers_alone(phantom: Dataset) -> None:
+    import torch
+
+    recipe = find_recipe("phantom/msbn")
+    torch.manual_seed(0)
+    cost = time_step(recipe, list(phantom.modalities), len(phantom.classes))
+    assert cost.seconds > 0
+    assert cost.gigabytes >= 0
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(after, torch.rand(1))
+
+
+def test_plan_as_command_and_function(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(0.5, 0.1))
+    out = tmp_path / "heart.py"
+    assert main(["plan", str(manifest), str(out), "--hours", "0.5", "--device", "cpu", "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "3600 steps of 0.50 s: 0.5 hours" in printed
+    assert f"unpaired train {out}:planned {manifest} RUN" in printed
+    again = plan_training(manifest, hours=0.5, device="cpu")
+    assert find_recipe(f"{out}:planned") == again.plan.recipe
+    assert again.plan.recipe.steps == 3600
+    assert main(["plan", str(manifest), str(out)]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_step_too_large_for_the_memory_halves_the_batch(phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda recipe, *_: StepCost(1.0, 2.0 * recipe.batch_size))
+    made = plan_training(phantom, memory_gb=3.0, device="cpu")
+    assert made.plan.recipe.batch_size == 1
+    assert "took 4.0 GB" in made.plan.reasons["batch_size"]
+    with pytest.raises(InputError, match=r"one image of each modality takes 2.0 GB, more than the 1.0 GB"):
+        plan_training(phantom, memory_gb=1.0, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hours": 0}, "hours must be above 0"),
+        ({"memory_gb": -1}, "memory_gb must"),
+        ({"device": "tpu"}, "cpu or cuda"),
+    ],
+)
+def test_impossible_wishes_get_one_line(phantom: Dataset, options: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan_training(phantom, **options)  # type: ignore[arg-type]
+
+
+def test_test_cases_are_not_looked_at(phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
+    seen = {case.id for case in plan_training(phantom, device="cpu").fingerprint.cases}
+    assert seen == {case.id for case in phantom.cases if case.split != "test"}
+    assert any(case.split == "test" for case in phantom.cases)
+
+
+def test_train_auto_plans_once_and_goes_on(phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
+    monkeypatch.setattr(planned, "LEAST", 2)
+    changes = ["network.width=2", "patch_size=[8,32,32]", "validate_every=2"]
+    run = train("auto", phantom, tmp_path / "run", hours=2 / 3600, changes=changes, device="cpu", workers=0, show=False)
+    assert run.recipe.steps == 2
+    assert run.recipe.network.width == 2  # type: ignore[attr-defined]
+    monkeypatch.setattr(planned, "time_step", lambda *_: pytest.fail("planned again"))
+    again = train("auto", phantom, tmp_path / "run", device="cpu", workers=0, show=False)
+    assert again.recipe == run.recipe
+    with pytest.raises(InputError, match="write it with `unpaired plan`"):
+        train("auto", phantom, tmp_path / "other", device="cpu", devices=2, show=False)
+
+
+def test_windows_of_a_plan_reach_the_run(phantom: Dataset, tmp_path: Path) -> None:
+    recipe = find_recipe("phantom/msbn")
+    recipe = replace(
+        recipe, steps=1, validate_every=1, preprocessing=replace(recipe.preprocessing, windows=(("ct", -100.0, 200.0),))
+    )
+    run = train(recipe, phantom, tmp_path / "run", device="cpu", workers=0, show=False)
+    assert run.dataset.modalities["ct"].clip == (-100.0, 200.0)
+    assert run.dataset.modalities["lge"] == phantom.modalities["lge"]
