@@ -62,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # thread (measured on two cores). Has to be set before torch is imported; values of the user's own win.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    ours = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None  # Slurm's way to say Ctrl-C
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # SIGTERM is Slurm's way to say Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main_thread else None
     json = wants_json(arguments)
     paths, hooks = list(sys.path), list(sys.path_hooks)  # a file that somebody trusts adds its folder
     try:
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 (a fault of this package: one line, and a file with the traceback)
         return report_error(reason_for(error), 2, json)
     finally:
-        if ours:
+        if in_main_thread:
             signal.signal(signal.SIGTERM, before)
         sys.path[:], sys.path_hooks[:] = paths, hooks
 

@@ -74,12 +74,12 @@ def _is_plain_network(name: str) -> bool:
 
     module_name, _ = split_name(name, "factory")
     try:
-        found: Any = find_factory(name)
+        factory: Any = find_factory(name)
     except InputError:
         return False
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not (isinstance(factory, type) and issubclass(factory, nn.Module)):
         return False
     library = next(library for library in LIBRARIES if module_name.startswith(library))
-    parameters = inspect.signature(found).parameters.values()
+    parameters = inspect.signature(factory).parameters.values()
     fetches = any(part.name.startswith(FETCHING) or part.kind is part.VAR_KEYWORD for part in parameters)
-    return found.__module__.startswith(library) and not fetches
+    return factory.__module__.startswith(library) and not fetches

@@ -61,10 +61,10 @@ def dicom_files(folder: str | Path) -> list[Path]:
         raise InputError(
             f"expected a folder with a DICOM series, found {'a file' if folder.exists() else 'nothing'} at {folder}"
         )
-    found = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_dicom(path)]
-    if not found:
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_dicom(path)]
+    if not files:
         raise InputError(f"{folder}: expected DICOM files, found none; name the folder that holds one series")
-    return found
+    return files
 
 
 def read_series(files: Iterable[Path]) -> Series:
@@ -82,7 +82,7 @@ def read_series(files: Iterable[Path]) -> Series:
         )
     _require_one_grid(slices)
     normal = slices[0].normal
-    slices.sort(key=lambda one: float(one.position @ normal))
+    slices.sort(key=lambda slice_: float(slice_.position @ normal))
     step = _step(slices)
     first = slices[0]
     affine = np.eye(4)
@@ -93,11 +93,11 @@ def read_series(files: Iterable[Path]) -> Series:
     contents = {file.path: pixels(file) for file in opened}
     kind = np.result_type(*{array.dtype for array in contents.values()})
     volume = np.empty((*first.size, len(slices)), kind, order="F")
-    for number, one in enumerate(slices):
-        volume[..., number] = contents[one.path]
+    for number, slice_ in enumerate(slices):
+        volume[..., number] = contents[slice_.path]
     image = Image(volume, TO_RAS @ affine, tuple(_gap_notes(first, float(np.linalg.norm(step)))))
     require_placed(image, first.path.parent)
-    return Series(image, tuple(one.path for one in slices))
+    return Series(image, tuple(slice_.path for slice_ in slices))
 
 
 def _gap_notes(first: Slice, gap: float) -> Iterator[str]:
@@ -134,20 +134,20 @@ def _slice(file: DicomFile) -> Slice:
 
 def _require_one_grid(slices: Sequence[Slice]) -> None:
     first = slices[0]
-    for one in slices[1:]:
-        if one.size != first.size:
+    for other in slices[1:]:
+        if other.size != first.size:
             raise InputError(
-                f"{one.path}: has {one.size} pixels, {first.path.name} {first.size}; keep one series in a folder"
+                f"{other.path}: has {other.size} pixels, {first.path.name} {first.size}; keep one series in a folder"
             )
-        if not np.allclose(one.spacing_mm, first.spacing_mm, rtol=1e-3):
+        if not np.allclose(other.spacing_mm, first.spacing_mm, rtol=1e-3):
             raise InputError(
-                f"{one.path}: pixels of {one.spacing_mm} mm, {first.path.name} has {first.spacing_mm}; keep one series "
-                "in a folder"
+                f"{other.path}: pixels of {other.spacing_mm} mm, {first.path.name} has {first.spacing_mm}; keep one "
+                "series in a folder"
             )
-        turned = max(np.abs(one.row - first.row).max(), np.abs(one.column - first.column).max())
+        turned = max(np.abs(other.row - first.row).max(), np.abs(other.column - first.column).max())
         if turned > SAME_DIRECTION:
             raise InputError(
-                f"{one.path}: lies in another direction than {first.path.name} (direction cosines differ by "
+                f"{other.path}: lies in another direction than {first.path.name} (direction cosines differ by "
                 f"{turned:.3f}); keep one orientation in a folder"
             )
 
@@ -155,7 +155,7 @@ def _require_one_grid(slices: Sequence[Slice]) -> None:
 def _step(slices: Sequence[Slice]) -> np.ndarray:
     """From one slice to the next, in mm; `slices` are sorted along the first one's normal."""
     normal = slices[0].normal
-    places = np.array([one.position for one in slices])
+    places = np.array([slice_.position for slice_ in slices])
     gaps = np.diff(places @ normal)
     usual = float(np.median(gaps))
     for number, gap in enumerate(gaps):

@@ -39,7 +39,7 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
     """
     if len(datasets) < 2:
         raise InputError(f"expected two datasets or more to join, got {len(datasets)}")
-    classes = tuple(dict.fromkeys(one for dataset in datasets for one in dataset.classes))
+    classes = tuple(dict.fromkeys(class_name for dataset in datasets for class_name in dataset.classes))
     modalities: dict[str, Modality] = {}
     label_maps: dict[str, LabelMap] = {}
     cases: dict[str, CaseEntry] = {}
@@ -47,7 +47,7 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
         _require_alike(dataset, datasets[0], modalities)
         modalities |= dataset.modalities
         names = {case.label_map: dataset.label_map_of(case) for case in dataset.cases}
-        renamed = {one: _place(one, table, dataset.name, label_maps) for one, table in names.items()}
+        renamed = {label_map: _place(label_map, table, dataset.name, label_maps) for label_map, table in names.items()}
         for case in dataset.cases:
             if case.id in cases:
                 raise InputError(

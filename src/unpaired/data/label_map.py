@@ -74,9 +74,9 @@ def foreground_sample(label_map: np.ndarray, values: tuple[int, ...]) -> dict[st
     labels = label_map.ravel()[positions]
     result = {}
     for value in values:
-        found = positions[labels == value]
-        if len(found) > FOREGROUND_SAMPLES:
-            found = np.sort(np.random.default_rng(value).choice(found, FOREGROUND_SAMPLES, replace=False))
-        if len(found):
-            result[str(value)] = np.stack(np.unravel_index(found, label_map.shape), axis=1).astype(np.int32)
+        voxels = positions[labels == value]
+        if len(voxels) > FOREGROUND_SAMPLES:
+            voxels = np.sort(np.random.default_rng(value).choice(voxels, FOREGROUND_SAMPLES, replace=False))
+        if len(voxels):
+            result[str(value)] = np.stack(np.unravel_index(voxels, label_map.shape), axis=1).astype(np.int32)
     return result

@@ -116,12 +116,12 @@ def _one_thread_each() -> Iterator[None]:
 
     A number of threads that the user has set stays.
     """
-    ours = [name for name in THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(ours, "1"))
+    unset = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, "1"))
     try:
         yield
     finally:
-        for name in ours:
+        for name in unset:
             del os.environ[name]
 
 

@@ -218,10 +218,10 @@ def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
     sizes = np.bincount(parts.ravel())[1:]
     if not len(sizes):
         return tuple((0, size) for size in view.shape)  # type: ignore[return-value]
-    found = box_of(parts == 1 + sizes.argmax())
+    body = box_of(parts == 1 + sizes.argmax())
     return tuple(  # type: ignore[return-value]
         (max(0, (start - 1) * stride), min(size, (stop + 1) * stride))
-        for (start, stop), stride, size in zip(found, strides, view.shape, strict=True)
+        for (start, stop), stride, size in zip(body, strides, view.shape, strict=True)
     )
 
 

@@ -34,9 +34,9 @@ def _decoded(path: str, size: list[int]) -> tuple[str, bytes]:
     import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
 
     image = sitk.ReadImage(path, imageIO="GDCMImageIO")
-    found, channels = list(image.GetSize()), image.GetNumberOfComponentsPerPixel()
-    if found[:2] != size or any(length != 1 for length in found[2:]) or channels != 1:
-        raise ValueError(f"the header promises {size} gray pixels, the decoder finds {found} of {channels} numbers")
+    decoded, channels = list(image.GetSize()), image.GetNumberOfComponentsPerPixel()
+    if decoded[:2] != size or any(length != 1 for length in decoded[2:]) or channels != 1:
+        raise ValueError(f"the header promises {size} gray pixels, the decoder finds {decoded} of {channels} numbers")
     array = sitk.GetArrayViewFromImage(image)
     return array.dtype.str, array.tobytes()
 

@@ -96,9 +96,9 @@ def _header(path: Path) -> Header:
     for number, line in enumerate(lines):
         if line.startswith("#") or ":=" in line.split(": ")[0]:
             continue
-        name, found, value = line.partition(": ")
+        name, separator, value = line.partition(": ")
         name = name.strip().lower().replace(" ", "")
-        if not found or name not in FIELDS.split():
+        if not separator or name not in FIELDS.split():
             raise ImageError(f"{path}: unreadable NRRD header line {line[:60]!r}; export it again")
         if name in fields:
             raise ImageError(f"{path}: the header has {name!r} twice; repair it")

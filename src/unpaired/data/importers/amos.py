@@ -86,7 +86,7 @@ def import_amos(folder: str | Path, organs: Organs = "four", mr_pelvis: bool = T
     return Dataset(
         name="amos",
         classes=("background", *names),
-        modalities={name: one for name, one in options.items() if name in present},
+        modalities={name: modality for name, modality in options.items() if name in present},
         cases=cases,
         label_maps={"amos": label_map},
         about="AMOS22. Its download page says CC BY 4.0, the paper's listing CC BY-NC-SA: read the terms of your copy.",

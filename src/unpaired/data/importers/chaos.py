@@ -89,8 +89,8 @@ def gray_values(pixels: np.ndarray, ct: bool, where: Path) -> np.ndarray:
 
 def _label_map() -> dict[int, tuple[str, ...]]:
     """Values of converted files and of copies, be they numbered or gray."""
-    found: dict[int, tuple[str, ...]] = {0: ("background",)} | {value: (organ,) for organ, value in VALUES.items()}
-    return found | {gray: (organ,) for organ, (low, high) in GRAYS.items() for gray in range(low, high + 1)}
+    converted: dict[int, tuple[str, ...]] = {0: ("background",)} | {value: (organ,) for organ, value in VALUES.items()}
+    return converted | {gray: (organ,) for organ, (low, high) in GRAYS.items() for gray in range(low, high + 1)}
 
 
 def _copies(folder: Path) -> Iterator[CaseEntry]:
@@ -110,7 +110,7 @@ def _copies(folder: Path) -> Iterator[CaseEntry]:
 def _official(places: Iterable[Path], converted: Path, wanted: Sequence[str]) -> Iterator[CaseEntry]:
     """The cases of each folder DICOM_anon, converted as they are asked for."""
     first: dict[str, Path] = {}
-    for place in sorted(places, key=lambda one: [_natural(part) for part in one.parts]):
+    for place in sorted(places, key=lambda path: [_natural(part) for part in path.parts]):
         kind = place.parent.name.upper()
         if kind in ("T2SPIR", "T1DUAL"):
             scanner, number = "mr", place.parent.parent.name
@@ -128,7 +128,7 @@ def _official(places: Iterable[Path], converted: Path, wanted: Sequence[str]) ->
             )
         first[name] = place
         ground = place.parent / "Ground"
-        for modality in (one for one in series if one in wanted):
+        for modality in (key for key in series if key in wanted):
             named_by = series.get("t1-in", series[modality])
             image, label = _convert(series[modality], named_by, ground, converted / f"{scanner}{number}_{modality}")
             yield _entry(scanner, number, modality, image, label)
@@ -174,9 +174,9 @@ def _convert(folder: Path, named_by: Path, ground: Path, stem: Path) -> tuple[Pa
 def _labels(series: Series, ground: Path) -> np.ndarray:
     """The label map on the series' grid: a PNG's rows and columns are those of its DICOM file."""
     pngs = sorted(
-        (path for path in ground.iterdir() if path.suffix.lower() == ".png"), key=lambda one: _natural(one.name)
+        (path for path in ground.iterdir() if path.suffix.lower() == ".png"), key=lambda file: _natural(file.name)
     )
-    files = sorted(series.files, key=lambda one: _natural(one.name))
+    files = sorted(series.files, key=lambda file: _natural(file.name))
     if len(pngs) != len(files):
         raise InputError(f"{ground}: {len(pngs)} PNG for {len(files)} slices in {files[0].parent}; download it again")
     by_name = {path.stem.lower(): path for path in pngs}

@@ -45,12 +45,12 @@ def find_named_files(
         match = pattern.fullmatch("/".join(file.parts[-parts:]))
         if match is None or not file.is_file():
             continue
-        found, key = files.labels if is_label(match) else files.images, key_of(match)
-        if key in found:
+        known, key = files.labels if is_label(match) else files.images, key_of(match)
+        if key in known:
             raise InputError(
-                f"{file}: found a second time (first {found[key]}); name a folder that holds each file once"
+                f"{file}: found a second time (first {known[key]}); name a folder that holds each file once"
             )
-        found[key] = file
+        known[key] = file
     if not files.images:
         raise InputError(f"{folder}: expected {dataset} files like {example}; {_seen(folder)}")
     for key, file in files.labels.items():

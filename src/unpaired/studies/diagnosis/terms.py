@@ -127,12 +127,12 @@ def _mean_values(method: Method, steps: Sequence[Batches], progress: float) -> d
 
 def _mean_values_of_one_modality(method: Method, steps: Sequence[Batches], progress: float) -> dict[str, float]:
     """As `_mean_values`, where all modalities are one: its batches of different steps, through its own layers."""
-    found: dict[str, list[float]] = {}
+    values_by_term: dict[str, list[float]] = {}
     for modality in steps[0]:
         alike = with_layers_of(method, modality)
         for name, value in _mean_values(alike, list(_of_one_modality(steps, modality)), progress).items():
-            found.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in found.items()}
+            values_by_term.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in values_by_term.items()}
 
 
 def _of_one_modality(steps: Sequence[Batches], modality: str) -> Iterator[Batches]:
