@@ -28,7 +28,8 @@ def method_configs() -> dict[str, MethodConfig]:
             names = {part.name for part in fields(value)}
             layers = {field: layers for field, layers in LAYERS.items() if field in names}
             inner = {"method": SupervisedConfig()} if "method" in names else {}
-            configs[name] = value(**inner, **layers)
+            sure = {"confidence": 0.0} if "confidence" in names else {}  # a network that has not learned is never sure
+            configs[name] = value(**inner, **layers, **sure)
             if hasattr(value, "mended"):
                 configs[f"{name}.mended"] = replace(value.mended(), **layers)
     return configs

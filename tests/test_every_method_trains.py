@@ -45,6 +45,7 @@ TERMS = {
     "csc": Term({"network"}, unlabeled=True),
     "cac": Term({"network"}, unlabeled=True),
     "mean_teacher": Term({"network"}, unlabeled=True),
+    "weak_to_strong": Term({"network"}, unlabeled=True),
     "cross_pseudo": Term({"network", "second"}, unlabeled=True),
     "second": Term({"second"}),
 }

@@ -11,6 +11,7 @@ What is randomized, and what is borrowed: `data.randomization` and docs/methods/
 from dataclasses import replace
 
 from unpaired.data.randomization import Randomization
+from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.recipe import Recipe
 from unpaired.recipes.semi_supervised import small_unet_labeled_only
 from unpaired.recipes.your_data import msbn_2d
@@ -32,6 +33,12 @@ def small_unet_borrowed() -> Recipe:
 def small_unet_own() -> Recipe:
     """Random convolutions on 70 % of every modality's own samples, as published for one modality."""
     return replace(small_unet_plain(), randomization=Randomization(share=0.7))
+
+
+def small_unet_borrowed_weak_to_strong() -> Recipe:
+    """Borrowed slices, and a teacher's labels on disturbed unlabeled ones of every modality that has some."""
+    recipe = small_unet_borrowed()
+    return replace(recipe, method=WeakToStrongConfig(recipe.method), unlabeled_batch_size=recipe.batch_size)
 
 
 def unet_borrowed() -> Recipe:

@@ -24,6 +24,7 @@ from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConf
 from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.method import MethodConfig
 from unpaired.methods.supervised import SupervisedConfig
+from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Optimization, Recipe
 from unpaired.recipes.class_specific_affinity import small_unet_csa, small_unet_msbn, small_unet_ummkd
@@ -53,6 +54,12 @@ def small_unet_cross_pseudo() -> Recipe:
     """Cross pseudo supervision of two small U-Nets with a norm per modality; the first predicts."""
     recipe = small_unet_labeled_only()
     return _semi_supervised(recipe, CrossPseudoSupervisionConfig(recipe.method))
+
+
+def small_unet_weak_to_strong() -> Recipe:
+    """Weak to strong on the small U-Net with a norm per modality: a teacher's labels on disturbed images."""
+    recipe = small_unet_labeled_only()
+    return _semi_supervised(recipe, WeakToStrongConfig(recipe.method))
 
 
 def small_unet_csa_mean_teacher() -> Recipe:

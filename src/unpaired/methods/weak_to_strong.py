@@ -1,0 +1,137 @@
+"""Weak to strong, around any method: what a mean teacher is sure of in a clean unlabeled image, the student is to find
+in a disturbed one.
+
+Mean teacher (`methods.mean_teacher`) compares two networks that see nearly the same: their difference is mostly how far
+the teacher lags behind, and to match it undoes the last steps. Here the teacher sees the image as it is, and the
+student a version that differs much, as in FixMatch (Sohn et al., NeurIPS 2020) and UniMatch (Yang et al., CVPR 2023):
+
+    q = softmax f(x, theta'),   y = argmax_c q_c where max_c q_c >= tau, else unknown        the teacher's labels
+    x~, y~ = CutMix(A(x), y)                                          A: contrast, brightness, gamma, noise
+    J = sum_m ce( f(x~, theta), y~ ) + dice( f(x~, theta), y~ )       over the voxels that are known
+    L = L_method + w r(t) J
+
+CutMix (Yun et al., ICCV 2019; French et al., BMVC 2020) puts a box of one image, with the teacher's labels of it, into
+another image of the same modality. The teacher's weights follow the student's (`methods.teacher`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from unpaired.configs import NotNegative, Share
+from unpaired.errors import InputError
+from unpaired.methods.losses import cross_entropy, in_full_precision, soft_dice_loss
+from unpaired.methods.method import Method, MethodConfig
+from unpaired.methods.ramp import Ramp
+from unpaired.methods.teacher import Taught
+from unpaired.networks.network import Network
+from unpaired.shapes import Images, LabelMap, LabelSets, Logits, Scalar
+
+
+@dataclass(frozen=True)
+class WeakToStrongConfig(MethodConfig):
+    """`method` with a teacher's labels on disturbed unlabeled images; `unlabeled_batch_size` must be above 0."""
+
+    method: MethodConfig
+    """What trains on labeled images."""
+    weight: NotNegative = 0.5
+    """w, of the sum over modalities."""
+    decay: Share = 0.95
+    """The largest alpha of the teacher's moving average: it is the mean of about 1 / (1 - decay) steps."""
+    ramp: Ramp = field(default_factory=lambda: Ramp(begin=0.3, length=0.2))
+    """r: a teacher that has learned nothing yet has nothing to say."""
+    confidence: Share = 0.8
+    """tau: where the teacher's largest probability is below it, its label is unknown and takes no part."""
+    cutmix: Share = 0.5
+    """The share of images that get a box of another one."""
+    contrast: NotNegative = 0.5
+    """The image's deviation is multiplied by exp of a number from -`contrast` to `contrast`."""
+    brightness: NotNegative = 0.5
+    """A number from -`brightness` to `brightness` is added, in units of the prepared volumes (a z-score's 1)."""
+    gamma: NotNegative = 0.5
+    """Values, brought to 0..1 within the image, are raised to exp of a number from -`gamma` to `gamma`."""
+    noise: NotNegative = 0.1
+    """Standard deviation of the Gaussian noise that is added."""
+    labeled: bool = False
+    """Whether labeled images are taken too, by the teacher's labels; costs one more pass of both."""
+
+    def build(self, network: Network, classes: int) -> "WeakToStrong":
+        """Raises InputError for a field's value that is out of range, and what `method` raises."""
+        self.ramp.check()
+        if self.decay >= 1:
+            raise InputError(f"decay: expected a number from 0 to below 1, such as 0.95; got {self.decay}")
+        return WeakToStrong(self.method.build(network, classes), self)
+
+
+class WeakToStrong(Taught):
+    """The terms of another method and "weak_to_strong/<modality>", for each modality with unlabeled images."""
+
+    term = "weak_to_strong"
+
+    def __init__(self, method: Method, config: WeakToStrongConfig) -> None:
+        super().__init__(method, config.weight, config.decay, config.ramp, config.labeled)
+        self.config = config
+
+    def compare(self, images: Mapping[str, Images]) -> dict[str, Scalar]:
+        """J of each modality, with gradient to the student."""
+        with torch.no_grad():
+            taught = self.teacher(images)
+        labels = {name: confident_labels(taught[name].logits, self.config.confidence) for name in images}
+        mixed = {
+            name: cut_mix(disturbed(x, self.config), labels[name], self.config.cutmix) for name, x in images.items()
+        }
+        said = self.network({name: x for name, (x, _) in mixed.items()})
+        return {name: pseudo_loss(said[name].logits, y) for name, (_, y) in mixed.items()}
+
+
+def confident_labels(logits: Logits, confidence: float) -> LabelMap:
+    """The likeliest class of each voxel, or C (unknown) where its probability is below `confidence`."""
+    sure, labels = in_full_precision(logits).softmax(dim=1).max(dim=1)
+    return labels.masked_fill(sure < confidence, logits.shape[1])
+
+
+def pseudo_loss(logits: Logits, labels: LabelMap) -> Scalar:
+    """Cross-entropy and soft Dice over the voxels whose label is known; those with label C take no part."""
+    label_sets = with_unknown(logits.shape[1], logits.device)
+    ce = cross_entropy(logits, labels, label_sets, "none")
+    return ce + soft_dice_loss(logits, labels, label_sets)
+
+
+def with_unknown(classes: int, device: torch.device) -> LabelSets:
+    """The label sets of plain classes and one more label that stands for all of them: nothing is known."""
+    everything = torch.ones(1, classes, dtype=torch.bool, device=device)
+    return torch.cat([torch.eye(classes, dtype=torch.bool, device=device), everything])
+
+
+def disturbed(images: Images, config: WeakToStrongConfig) -> Images:
+    """A: each image with a gamma, contrast, brightness and noise of its own, from torch's global random state."""
+    axes = tuple(range(1, images.ndim))
+
+    def draw(reach: float) -> Tensor:
+        return reach * (2 * torch.rand(len(images), *[1] * len(axes), device=images.device) - 1)
+
+    low, high = images.amin(dim=axes, keepdim=True), images.amax(dim=axes, keepdim=True)
+    span = (high - low).clamp(min=1e-6)
+    x = ((images - low) / span).clamp(min=0) ** draw(config.gamma).exp() * span + low
+    mean = x.mean(dim=axes, keepdim=True)
+    x = (x - mean) * draw(config.contrast).exp() + mean + draw(config.brightness)
+    return x + config.noise * torch.randn_like(x)
+
+
+def cut_mix(images: Images, labels: LabelMap, share: float) -> tuple[Images, LabelMap]:
+    """That share of images with a box of the next one of the batch, image and labels alike.
+
+    A box has a quarter to half of the image's size along each axis. One image alone stays as it is.
+    """
+    if len(images) < 2 or not share:
+        return images, labels
+    inside = torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
+    for image in inside:
+        if torch.rand(()) < share:
+            sizes = [int(size * (0.25 + 0.25 * torch.rand(()).item())) for size in image.shape]
+            starts = [int(torch.randint(n - size + 1, ())) for n, size in zip(image.shape, sizes, strict=True)]
+            image[tuple(slice(start, start + size) for start, size in zip(starts, sizes, strict=True))] = True
+    mixed = torch.where(inside.unsqueeze(1), images.roll(1, dims=0), images)
+    return mixed, torch.where(inside, labels.roll(1, dims=0), labels)

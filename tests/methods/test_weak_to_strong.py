@@ -1,0 +1,139 @@
+"""Weak to strong: the teacher's sure labels in loops, images disturbed and mixed with their labels, a student alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from random_batches import random_batches
+from torch import Tensor
+
+from oracles.semi_supervision_loops import probabilities
+from unpaired.errors import InputError
+from unpaired.methods.ramp import Ramp
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.methods.weak_to_strong import (
+    WeakToStrong,
+    WeakToStrongConfig,
+    confident_labels,
+    cut_mix,
+    disturbed,
+    pseudo_loss,
+)
+from unpaired.networks.unet import UNetConfig
+
+C = 3
+NAMES = ("ct", "mr")
+CONFIG = WeakToStrongConfig(SupervisedConfig(), confidence=0.0, ramp=Ramp(length=0.5))
+STILL = replace(CONFIG, contrast=0.0, brightness=0.0, gamma=0.0, noise=0.0, cutmix=0.0)
+
+
+def built(config: WeakToStrongConfig = CONFIG) -> WeakToStrong:
+    torch.manual_seed(0)
+    return config.build(UNetConfig(width=2, widest=4, blocks=(1, 1)).build(NAMES, 1, C, 2), C)
+
+
+def pseudo_loss_in_loops(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Cross-entropy and soft Dice (batch-pooled, squared p, all classes) over the voxels whose label is below C."""
+    rows, known = probabilities(logits), labels.flatten()
+    pairs = [(p, y) for p, y in zip(rows, known, strict=True) if y < C]
+    ce = -sum(np.log(p[y]) for p, y in pairs) / max(len(pairs), 1)
+    dice = []
+    for c in range(C):
+        overlap = sum(p[c] for p, y in pairs if y == c)
+        total = sum(p[c] ** 2 for p, _ in pairs) + sum(y == c for _, y in pairs)
+        dice.append(2 * overlap / (total + 1e-7))
+    return ce + 1 - float(np.mean(dice))
+
+
+def test_sure_labels_and_their_loss_equal_the_loops() -> None:
+    generator = torch.Generator().manual_seed(0)
+    taught, said = (2 * torch.randn(2, C, 4, 5, generator=generator) for _ in range(2))
+    labels = confident_labels(taught, 0.7)
+    for p, label in zip(probabilities(taught.numpy()), labels.flatten().tolist(), strict=True):
+        assert label == (int(np.argmax(p)) if max(p) >= 0.7 else C)
+    assert set(labels.unique().tolist()) == {0, 1, 2, C}
+    expected = pseudo_loss_in_loops(said.numpy().astype(float), labels.numpy())
+    assert pseudo_loss(said, labels).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_where_nothing_is_sure_nothing_is_learned() -> None:
+    logits = torch.randn(2, C, 4, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(pseudo_loss(logits, torch.full((2, 4, 4), C)), [logits])
+    assert not gradient.any()
+
+
+def test_undisturbed_it_is_the_loss_by_the_teachers_labels() -> None:
+    method = built(STILL)
+    data = random_batches(NAMES, (4, 4), unlabeled={"ct": 3}, seed=1)
+    loss, terms = method(data, 0.2)
+    unlabeled = data["ct"].unlabeled
+    assert unlabeled is not None
+    logits = method.network({"ct": unlabeled})["ct"].logits.detach()
+    expected = pseudo_loss_in_loops(logits.numpy().astype(float), logits.argmax(dim=1).numpy())
+    assert set(terms) == {"dice/ct", "ce/ct", "dice/mr", "ce/mr", "weak_to_strong/ct"}
+    assert terms["weak_to_strong/ct"].item() == pytest.approx(expected, rel=1e-4)
+    without = method.method(data, 0.2).loss.item()
+    factor = 0.5 * STILL.ramp.factor(0.2)
+    assert loss.item() == pytest.approx(without + factor * expected, rel=1e-4)
+
+
+def test_the_teacher_sees_clean_images_and_has_no_gradient() -> None:
+    method = built()
+    seen: list[Tensor] = []
+    method.teacher.register_forward_pre_hook(lambda module, given: seen.append(given[0]["ct"]))
+    data = random_batches(NAMES, (8, 8), unlabeled={"ct": 2}, seed=1)
+    method(data, 0.5).loss.backward()
+    unlabeled = data["ct"].unlabeled
+    assert unlabeled is not None
+    assert len(seen) == 1
+    assert torch.equal(seen[0], unlabeled)
+    assert all(parameter.grad is None for parameter in method.teacher.parameters())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_each_image_is_disturbed_in_its_own_way_and_a_field_of_zero_leaves_it(dims: int) -> None:
+    x = torch.randn(3, 1, *[6] * dims, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(3)
+    torch.testing.assert_close(disturbed(x, STILL), x, rtol=1e-4, atol=1e-5)
+    brighter = disturbed(x, replace(STILL, brightness=0.5)) - x
+    shifts = brighter.flatten(1).mean(dim=1)
+    torch.testing.assert_close(brighter, shifts.reshape(-1, *[1] * (dims + 1)).expand_as(x), rtol=1e-3, atol=1e-4)
+    assert len(set(shifts.tolist())) == 3
+    assert float(shifts.abs().max()) <= 0.5
+    ratio = disturbed(x, replace(STILL, contrast=0.5)).flatten(1).std(dim=1) / x.flatten(1).std(dim=1)
+    assert bool(((ratio >= np.exp(-0.5) - 1e-4) & (ratio <= np.exp(0.5) + 1e-4)).all())
+    curved = disturbed(x, replace(STILL, gamma=0.5))
+    torch.testing.assert_close(curved.amin(), x.amin(), rtol=1e-3, atol=1e-3)
+    for before, after in zip(x.flatten(1), curved.flatten(1), strict=True):
+        assert torch.equal(before.argsort(), after.argsort()), "a monotone curve"
+    assert bool(disturbed(torch.zeros_like(x), CONFIG).isfinite().all())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_box_comes_with_its_labels(dims: int) -> None:
+    """Image k holds the value k everywhere, and so does its label map."""
+    torch.manual_seed(0)
+    values = torch.arange(4).reshape(4, *[1] * dims)
+    labels = values.expand(4, *[12] * dims).clone()
+    images = labels.unsqueeze(1).float()
+    mixed, mixed_labels = cut_mix(images, labels, 1.0)
+    assert torch.equal(mixed[:, 0].long(), mixed_labels)
+    for number, image in enumerate(mixed_labels):
+        assert set(image.unique().tolist()) == {number, (number - 1) % 4}
+        share = float((image != number).float().mean())
+        assert 0.2**dims <= share <= 0.5**dims
+    same, same_labels = cut_mix(images, labels, 0.0)
+    assert torch.equal(same, images)
+    assert torch.equal(same_labels, labels)
+    alone, _ = cut_mix(images[:1], labels[:1], 1.0)
+    assert torch.equal(alone, images[:1])
+
+
+def test_bad_fields_are_one_line() -> None:
+    with pytest.raises(InputError, match=r"decay: expected a number from 0 to below 1"):
+        built(replace(CONFIG, decay=1.0))
+    with pytest.raises(InputError, match=r"confidence: expected a number between 0 and 1"):
+        replace(CONFIG, confidence=2.0)
+    with pytest.raises(InputError, match=r"weight"):
+        replace(CONFIG, weight=-1.0)
