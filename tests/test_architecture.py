@@ -156,9 +156,7 @@ LONG_FUNCTIONS: set[str] = {
     "commands.comparison.compare",
     "commands.features.features",
     "commands.partners.misalignment",
-    "data.augment._transforms",
     "data.prepare.prepare",
-    "scores.case_scores._score_class",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "misc", "tools"}
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,17 +98,21 @@ def _random_state(seed: int) -> Iterator[None]:
 
 @lru_cache(maxsize=8)
 def _transforms(patch_size: tuple[int, ...], a: Augmentation):
-    from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
-    from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
-    from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
-    from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
-    from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
-    from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
     from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
-    from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
     from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-    from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
     from batchgeneratorsv2.transforms.utils.random import RandomTransform
+
+    steps = _spatial(patch_size, a)
+    mirrored = [axis for axis, name in enumerate(MIRROR_AXES[-len(patch_size) :]) if name in a.mirror]
+    steps += [MirrorTransform(tuple(mirrored))] if mirrored else []
+    steps += [RandomTransform(transform, apply_probability=share) for share, transform in _intensity(a) if share > 0]
+    return ComposeTransforms(steps)
+
+
+def _spatial(patch_size: tuple[int, ...], a: Augmentation) -> list[Any]:
+    """Rotation, zoom and elastic deformation, slice by slice where the augmentation is in plane only."""
+    from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+    from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
 
     angle = math.radians(a.rotation_degrees)
     flat = a.in_plane_only and len(patch_size) == 3
@@ -123,53 +128,30 @@ def _transforms(patch_size: tuple[int, ...], a: Augmentation):
         p_synchronize_scaling_across_axes=1,
         mode_seg="nearest",
     )
-    steps: list = [Convert3DTo2DTransform(), spatial, Convert2DTo3DTransform()] if flat else [spatial]
-    mirrored = [axis for axis, name in enumerate(MIRROR_AXES[-len(patch_size) :]) if name in a.mirror]
-    steps += [MirrorTransform(tuple(mirrored))] if mirrored else []
-    intensity = [
-        (a.noise, GaussianNoiseTransform(noise_variance=(0, 0.05), p_per_channel=1, synchronize_channels=True)),
-        (
-            a.blur,
-            GaussianBlurTransform(
-                blur_sigma=(0.5, 1.0),
-                synchronize_channels=True,
-                synchronize_axes=False,
-                p_per_channel=1,
-                benchmark=False,
-            ),
-        ),
-        (
-            a.brightness,
-            MultiplicativeBrightnessTransform(
-                multiplier_range=(0.75, 1.25), synchronize_channels=True, p_per_channel=1
-            ),
-        ),
-        (
-            a.contrast,
-            ContrastTransform(
-                contrast_range=(0.75, 1.25), preserve_range=True, synchronize_channels=True, p_per_channel=1
-            ),
-        ),
-        (
-            a.low_resolution,
-            SimulateLowResolutionTransform(
-                scale=(0.5, 1),
-                synchronize_channels=True,
-                synchronize_axes=True,
-                ignore_axes=(),
-                p_per_channel=1,
-            ),
-        ),
-        (
-            a.gamma,
-            GammaTransform(
-                gamma=(0.7, 1.5),
-                p_invert_image=0,
-                synchronize_channels=True,
-                p_per_channel=1,
-                p_retain_stats=1,
-            ),
-        ),
+    return [Convert3DTo2DTransform(), spatial, Convert2DTo3DTransform()] if flat else [spatial]
+
+
+def _intensity(a: Augmentation) -> list[tuple[float, Any]]:
+    """(how often, transform) of each change of values, in the order in which they are drawn."""
+    from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+    from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
+    from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+    from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+    from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+    from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+
+    alike: dict[str, Any] = {"synchronize_channels": True, "p_per_channel": 1}
+    noise = GaussianNoiseTransform(noise_variance=(0, 0.05), **alike)
+    blur = GaussianBlurTransform(blur_sigma=(0.5, 1.0), synchronize_axes=False, benchmark=False, **alike)
+    brightness = MultiplicativeBrightnessTransform(multiplier_range=(0.75, 1.25), **alike)
+    contrast = ContrastTransform(contrast_range=(0.75, 1.25), preserve_range=True, **alike)
+    coarse = SimulateLowResolutionTransform(scale=(0.5, 1), synchronize_axes=True, ignore_axes=(), **alike)
+    gamma = GammaTransform(gamma=(0.7, 1.5), p_invert_image=0, p_retain_stats=1, **alike)
+    return [
+        (a.noise, noise),
+        (a.blur, blur),
+        (a.brightness, brightness),
+        (a.contrast, contrast),
+        (a.low_resolution, coarse),
+        (a.gamma, gamma),
     ]
-    steps += [RandomTransform(transform, apply_probability=share) for share, transform in intensity if share > 0]
-    return ComposeTransforms(steps)

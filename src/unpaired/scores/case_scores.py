@@ -102,10 +102,7 @@ def _score_class(
     identity = (info.case, info.patient or info.case, info.modality, name)
     if number in info.not_annotated:
         return Score(*identity, "not_applicable")
-    box = box or (slice(0, 0),) * arrays.true.ndim
-    prediction, reference = arrays.predicted[box] == number, arrays.true[box] == number
-    if unknown:
-        prediction &= ~np.isin(arrays.true[box], unknown)
+    prediction, reference = _masks(arrays, number, box, unknown)
     counts = tuple(int(np.count_nonzero(mask)) for mask in (prediction & reference, prediction, reference))
     status = _status(bool(counts[1]), bool(counts[2]))
     overlap = dice(*counts)
@@ -127,11 +124,20 @@ def _score_class(
         abs(predicted_ml - reference_ml),
         abs(predicted_ml - reference_ml) / reference_ml if reference_ml else None,
         {
-            column: distances.surface_dice(tolerance) if distances else 0.0
-            for column, tolerance in scoring.nsd_tolerances(name).items()
+            column: distances.surface_dice(mm) if distances else 0.0
+            for column, mm in scoring.nsd_tolerances(name).items()
         },
         presets,
     )
+
+
+def _masks(arrays: _Arrays, number: int, box: Box | None, unknown: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(prediction, reference): the masks of a class in its box; without one (nowhere a voxel of it) both are empty."""
+    box = box or (slice(0, 0),) * arrays.true.ndim
+    prediction, reference = arrays.predicted[box] == number, arrays.true[box] == number
+    if unknown:
+        prediction &= ~np.isin(arrays.true[box], unknown)
+    return prediction, reference
 
 
 def _distances(
