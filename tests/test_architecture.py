@@ -20,6 +20,7 @@ ALLOWED = {
     "": {
         "planning",
         "report",
+        "export",
         "comparison",
         "consent",
         "data",
@@ -98,6 +99,13 @@ ALLOWED = {
         "scores.trust",
         "networks.one_modality",
     },
+    "export": {
+        "consent",
+        "runs",
+        "inference",
+        "methods",
+        "networks.one_modality",
+    },
     "training": {
         "configs",
         "consent",
@@ -133,6 +141,7 @@ ALLOWED = {
     "report": {"planning", "runs", "data", "scores", "comparison", "studies", "figures", "tables"},
     "commands": {
         "consent",
+        "export",
         "data",
         "phantom",
         "recipe",

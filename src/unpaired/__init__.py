@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unpaired.data.split import Split, read_split, write_split
     from unpaired.data.splits import split
     from unpaired.errors import InputError
+    from unpaired.export.export import Exported, export_run
     from unpaired.inference.jobs import Outcome, plan
     from unpaired.inference.predict import predict_files
     from unpaired.inference.prediction import predict
@@ -41,6 +42,7 @@ __all__ = [
     "ComparedMethods",
     "Dataset",
     "Ensemble",
+    "Exported",
     "Finding",
     "Findings",
     "Fingerprint",
@@ -55,6 +57,7 @@ __all__ = [
     "Split",
     "compare_methods",
     "evaluate_dataset",
+    "export_run",
     "few_shot",
     "find_recipe",
     "import_dataset",
@@ -94,6 +97,7 @@ _HOMES = {
     "data.split": ("Split", "read_split", "write_split"),
     "data.splits": ("split",),
     "errors": ("InputError",),
+    "export.export": ("Exported", "export_run"),
     "inference.jobs": ("Outcome", "plan"),
     "inference.predict": ("predict_files",),
     "inference.prediction": ("predict",),

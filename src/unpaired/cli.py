@@ -21,6 +21,7 @@ from unpaired.commands.data import few_shot, import_, join, labeled_fraction, ph
 from unpaired.commands.diagnosis import diagnose
 from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
+from unpaired.commands.export import export
 from unpaired.commands.features import features
 from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
@@ -51,6 +52,7 @@ COMMANDS = {
     "partners": partners,
     "misalignment": misalignment,
     "report": report,
+    "export": export,
     "trust": trust,
 }
 

@@ -36,7 +36,8 @@ class OneModality(nn.Module):
         for module in self.modules():  # onnxscript writes a bias of two axes where there is none (its issue 2931)
             if isinstance(module, nn.Conv3d) and module.bias is None:
                 module.bias = nn.Parameter(module.weight.new_zeros(module.out_channels))
-        self.eval()
+        # With gradients attention has sums in place and a result that lies otherwise in memory, which no graph takes.
+        self.eval().requires_grad_(False)
 
     def forward(self, images: Images) -> Logits:
         """What `Network.forward` says of images of this modality alone, a network that fuses with itself included."""
@@ -75,7 +76,7 @@ def trace(network: OneModality, size: Sequence[int], channels: int, *, any_size:
     example = torch.zeros(1, channels, *size)
     axes: Any = (dict.fromkeys(range(2, example.ndim), Dim.DYNAMIC),) if any_size else None
     try:
-        with torch.no_grad():  # with gradients, attention's in-place sums can't be written as a graph
+        with torch.no_grad():
             return without_unused(export(network, (example,), dynamic_shapes=axes))
     except InputError:
         raise
@@ -89,14 +90,19 @@ def trace(network: OneModality, size: Sequence[int], channels: int, *, any_size:
 
 
 def without_unused(program: ExportedProgram) -> ExportedProgram:
-    """The program, whose stored tensors are those that its graph reads; what it is given as an example is dropped."""
+    """The program, whose stored tensors are those that its graph reads, without notes on this machine's files."""
     signature = program.graph_signature
     nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    unused = [spec for spec in signature.input_specs if spec.target is not None and not nodes[spec.arg.name].users]
-    for spec in unused:
+    used = []
+    for spec in signature.input_specs:
+        if spec.target is None or nodes[spec.arg.name].users:
+            used.append(spec)
+            continue
         program.graph.erase_node(nodes[spec.arg.name])
         program.state_dict.pop(spec.target, None)
         program.constants.pop(spec.target, None)
-    signature.input_specs[:] = [spec for spec in signature.input_specs if spec not in unused]
+    signature.input_specs[:] = used
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
     program.graph_module.recompile()
     return program

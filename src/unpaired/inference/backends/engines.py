@@ -26,12 +26,12 @@ def require_backend(name: Backend) -> None:
     require_packages(f"backend {name}", *PACKAGES[name])
 
 
-def open_engine(name: Backend, model: bytes) -> Engine:
-    """What computes the ONNX graph in `model`, with as many threads as torch uses."""
+def open_engine(name: Backend, model: bytes | str) -> Engine:
+    """What computes a graph, with as many threads as torch uses: ONNX in memory, or the file of one."""
     return {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine}[name](model)
 
 
-def onnxruntime_engine(model: bytes) -> Engine:
+def onnxruntime_engine(model: bytes | str) -> Engine:
     """Through ONNX Runtime."""
     import onnxruntime
 
@@ -39,11 +39,14 @@ def onnxruntime_engine(model: bytes) -> Engine:
     options.log_severity_level = ERRORS_ONLY
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(None, {IMAGES: images})[0]
+    return lambda images: np.asarray(session.run(None, {IMAGES: images})[0])
 
 
-def openvino_engine(model: bytes) -> Engine:
-    """Through OpenVINO. Read by its core: its converter, which would do the same, reports its use to the vendor."""
+def openvino_engine(model: bytes | str) -> Engine:
+    """Through OpenVINO, which also reads files of its own (.xml).
+
+    Read by its core: its converter, which would do the same, reports its use to the vendor.
+    """
     import openvino
 
     core = openvino.Core()

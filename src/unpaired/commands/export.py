@@ -1,0 +1,43 @@
+"""The command that writes a run's network for other programs: export."""
+
+from typing import Annotated, Literal
+
+import tyro
+
+from unpaired.commands.arguments import Out, RunFolder, Trusted
+
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
+
+
+def export(
+    run: RunFolder,
+    out: Out,
+    /,
+    *,
+    format: Literal["onnx", "torch", "openvino"] = "onnx",
+    modalities: Names = (),
+    any_size: bool = False,
+    weights: Literal["best", "last"] = "best",
+    trust: Trusted = (),
+) -> int:
+    """Write a run's network for programs that lack this package: a graph per modality, and how scans are prepared.
+
+    ONNX comes with a script that segments NIfTI files by numpy and ONNX Runtime alone. Each graph is computed once and
+    compared with torch. Extras: `onnx`, `openvino`.
+
+    Args:
+        run: A trained run.
+        out: A new folder.
+        format: onnx; torch, a program of torch.export; or openvino.
+        modalities: Only these of the run's modalities.
+        any_size: Leave the image's size open, where the network allows that; else it is the run's patch size.
+        weights: The best by validation, or the last.
+        trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
+    """
+    from unpaired.export.export import export_run
+
+    written = export_run(run, out, format, weights=weights, modalities=modalities, any_size=any_size, trust=trust)
+    for modality, graph in written.graphs.items():
+        print(f"{modality}: {graph}")
+    print(f"what is in {written.folder}: {written.folder / 'README.txt'}")
+    return 0

@@ -1,0 +1,87 @@
+"""A run as a folder for other programs: a graph for each modality, and all that leads from a scan to its label map."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unpaired.consent.modules import Trust
+from unpaired.errors import InputError
+from unpaired.export.facts import FACTS, exported_modalities, model_facts
+from unpaired.export.folder import new_folder
+from unpaired.export.formats import SUFFIXES, Format, require_format, write_graph
+from unpaired.export.readme import README
+from unpaired.inference.backends.segmenter import disagreement
+from unpaired.methods.method import Method
+from unpaired.networks.one_modality import one_modality, trace
+from unpaired.runs.run import Run
+
+STANDALONE = Path(__file__).with_name("standalone")
+SCRIPTS = ("predict.py", "pipeline.py", "components.py")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export_run` wrote: the folder, and {modality: its graph's file in it}."""
+
+    folder: Path
+    graphs: dict[str, Path]
+
+
+def export_run(
+    run: Run | str | Path,
+    out: str | Path,
+    format: Format = "onnx",
+    *,
+    weights: str = "best",
+    modalities: Sequence[str] = (),
+    any_size: bool = False,
+    trust: Trust = (),
+) -> Exported:
+    """Write a run's network into the new folder `out`, a graph per modality, for programs that lack this package.
+
+    `format`: "onnx" (with a script that predicts by numpy and ONNX Runtime alone), "torch" (a `torch.export` program)
+    or "openvino". A graph takes one image (1, channel, *patch) and returns logits (1, class, *patch); with `any_size`
+    other sizes too, where the network allows that. `modalities` are all of the run's if none is named. `model.json`
+    says how a scan is prepared and restored. Every file is computed once and compared with torch before it is there.
+
+    Raises InputError if `out` holds anything, if a package for the format is missing, for a modality that the run
+    doesn't know, a network that can't be written as a graph, and a run whose crop needs the reference.
+    """
+    require_format(format)
+    run = run if isinstance(run, Run) else Run.open(run, trust)
+    chosen = exported_modalities(run, modalities)
+    method = run.load_method(weights)
+    graphs = {name: f"{name}{SUFFIXES[format]}" for name in chosen}
+    with new_folder(Path(out)) as folder:
+        for name, file in graphs.items():
+            write_checked(method, run, name, format, folder / file, any_size)
+        facts = model_facts(run, weights, graphs, any_size)
+        write_json(folder / FACTS, facts)
+        if format == "onnx":
+            for script in SCRIPTS:
+                (folder / script).write_bytes((STANDALONE / script).read_bytes())
+        (folder / "README.txt").write_text(README[format].format(**facts, first=chosen[0]), encoding="utf-8")
+    return Exported(Path(out), {name: Path(out) / file for name, file in graphs.items()})
+
+
+def write_checked(method: Method, run: Run, modality: str, format: Format, path: Path, any_size: bool) -> None:
+    """Write one modality's graph and compare what it says of an image with torch. Raises InputError if they differ."""
+    recipe = run.recipe
+    program = trace(one_modality(method.network, modality), recipe.patch_size, recipe.channels, any_size=any_size)
+    engine = write_graph(format, program, path)
+    shapes = [recipe.patch_size, *([[2 * size for size in recipe.patch_size]] if any_size else [])]
+    for shape in shapes:
+        images = torch.randn(1, recipe.channels, *shape, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            expected = method.predict(images, modality).numpy()
+        if difference := disagreement(expected, engine(images.numpy())):
+            raise InputError(f"the {format} graph of {modality} is not the network: {difference}; use another format")
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Into a folder that isn't there yet, so not atomically."""
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

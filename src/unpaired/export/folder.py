@@ -1,0 +1,31 @@
+"""A folder that is there when all of it is."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unpaired.errors import InputError
+from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its name when the block ends well, and vanishes when it doesn't.
+
+    Raises InputError if `path` is a file or holds anything, `UnwritableError` if it can't be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} is there already; name a new folder, or remove it first")
+    temporary = temporary_beside(path.resolve())
+    with input_error_if_unwritable(path):
+        path.resolve().parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path.resolve().parent)
+        temporary.mkdir()
+        try:
+            yield temporary
+            if path.exists():
+                path.rmdir()
+            temporary.rename(path.resolve())
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
