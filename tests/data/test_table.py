@@ -69,6 +69,22 @@ HEADER = "patient,modality,image\n"
 
 
 @pytest.mark.parametrize(
+    "table",
+    [
+        "Patient;MODALITY;image;Age\np1;CT;a.nii;63\n",
+        "patient,modality,image,age,scanner\np1,Ct,a.nii,63,\n",
+        "patient\tmodality\timage\np1\tct\ta.nii\n",
+    ],
+)
+def test_what_spreadsheets_of_other_people_hold(table: str, tmp_path: Path) -> None:
+    options = {"classes": ["background", "liver"], "modalities": {"CT": {"clip": [0, 1]}}}
+    dataset = read_dataset(write(tmp_path, table, options, "cases.tsv" if "\t" in table else "cases.csv"))
+    (case,) = dataset.cases
+    assert (case.patient, case.modality, case.image.name) == ("p1", "ct", "a.nii")
+    assert dataset.modalities == {"ct": Modality(clip=(0, 1))}
+
+
+@pytest.mark.parametrize(
     ("table", "options", "message"),
     [
         ("", OPTIONS, "lacks patient, modality, image"),

@@ -46,7 +46,7 @@ class TrainingLog:
                 f"training of {self.run.folder} diverged at step {step}: {bad} is {numbers[bad]}; lower "
                 "optimization.learning_rate or use precision 32-true (the last saved weights are kept)"
             )
-        self.latest = {"loss": numbers["loss"]}
+        self.latest = numbers
         rate = optimizer.param_groups[0]["lr"]
         seconds = round(time.monotonic() - self._began, 2)
         self._waiting.append(

@@ -43,7 +43,7 @@ from unpaired.training.modalities import modalities_to_train
 from unpaired.training.norm_statistics import refresh_norms
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.processes import build_fabric, by_the_first
-from unpaired.training.progress import progress_bar, stop_on_signal
+from unpaired.training.progress import TrainingProgress, stop_on_signal
 from unpaired.training.state import TrainingState
 from unpaired.training.validate import validate
 
@@ -137,8 +137,8 @@ def _train_steps(
     state = TrainingState(run, method, optimizer, fabric)
     start = state.restore()
     log = TrainingLog(run, enabled=fabric.is_global_zero)
-    bar = progress_bar(recipe.steps, start, not console.quiet, console)
-    with stop_on_signal() as stop, writer_errors_once(), bar as update:
+    shown = TrainingProgress(recipe.steps, start, console)
+    with stop_on_signal() as stop, writer_errors_once(), shown:
         steps = unpaired_steps(run, cases["train"], fabric)
         batches = batches_from(start, steps, recipe, fabric, hardware.workers)
         for done in range(start + 1, recipe.steps + 1):
@@ -147,7 +147,7 @@ def _train_steps(
             log.add(done, objective, optimizer)
             last = done == recipe.steps
             if done % recipe.validate_every == 0 or last:
-                _validate(state, cases["validation"], steps, log, done)
+                shown.validated(_validate(state, cases["validation"], steps, log, done))
             stopping = fabric.broadcast(stop.asked) if fabric.world_size > 1 else stop.asked
             if done % recipe.save_every == 0 or last or stopping:
                 log.flush()
@@ -156,21 +156,26 @@ def _train_steps(
                 raise Stopped(
                     f"stopped after step {done} and saved in {run.folder}; the same command goes on from there"
                 )
-            if done % LOG_EVERY == 0 or last:
-                update(done, log.latest)
+            if (done % LOG_EVERY == 0 or last) and shown.update(done, log.latest):
+                log.flush()
 
 
 def _validate(
     state: TrainingState, cases: dict[str, list[PreparedCase]], steps: UnpairedSteps, log: TrainingLog, done: int
-) -> None:
-    """Score the network on the validation cases after `done` steps; keep its weights if they are the best so far."""
+) -> dict[tuple[str, str], float]:
+    """Score the network on the validation cases after `done` steps; keep its weights if they are the best so far.
+
+    {(modality, class): Dice}, empty on all processes but the first.
+    """
     recipe, fabric = state.run.recipe, state.fabric
     if recipe.norm_batches:
         refresh_norms(state.method.network, images_over_the_run(steps, recipe.norm_batches, fabric))
-    if fabric.is_global_zero:
-        scores = validate(state.method, recipe, state.run.dataset, cases, fabric.device)
-        log.add_validation(done, scores)
-        state.keep_if_best(scores, validated=any(cases.values()))
+    if not fabric.is_global_zero:
+        return {}
+    scores = validate(state.method, recipe, state.run.dataset, cases, fabric.device)
+    log.add_validation(done, scores)
+    state.keep_if_best(scores, validated=any(cases.values()))
+    return scores
 
 
 def _training_step(

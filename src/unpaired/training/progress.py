@@ -1,12 +1,16 @@
 """What a person sees while a run trains, and how they stop it."""
 
+import math
 import signal
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from statistics import fmean
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 
 class StopRequest:
@@ -39,25 +43,67 @@ def stop_on_signal() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def progress_bar(
-    total: int, start: int, show: bool, console: Console
-) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """A bar with loss, steps and time left; yields a function to call with (steps done, numbers to show)."""
-    columns = (
-        TextColumn("[bold]train"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not show) as progress:
-        task = progress.add_task("train", total=total, completed=start, numbers="")
+EVERY_SECONDS = 60.0
+"""A line about training is written to a log file at least so often, and at every validation."""
 
-        def update(done: int, numbers: Mapping[str, float]) -> None:
-            text = " ".join(f"{name} {value:.3f}" for name, value in numbers.items())
-            progress.update(task, completed=done, numbers=text)
 
-        yield update
+class TrainingProgress:
+    """What a person sees of the steps: a bar on a terminal, lines in a log file; loss, validation Dice, time left.
+
+    Times count from the first step of this process, so that a resumed run doesn't look faster than it is.
+    """
+
+    def __init__(self, total: int, start: int, console: Console) -> None:
+        self.total, self.start, self.console = total, start, console
+        self._began = self._last = time.monotonic()
+        self._scores: dict[str, float] = {}
+        self._bar = Progress(
+            TextColumn("[bold]train"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=console.quiet or not console.is_terminal,
+        )
+        self._task = self._bar.add_task("train", total=total, completed=start, numbers="", left="")
+
+    def __enter__(self) -> "TrainingProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def validated(self, scores: Mapping[tuple[str, str], float]) -> None:
+        """Keep the newest validation: its mean Dice by modality stands in the bar and in the next line."""
+        modalities = dict.fromkeys(modality for modality, _ in scores)
+        self._scores = {
+            modality: fmean(value for (name, _), value in scores.items() if name == modality) for modality in modalities
+        }
+        self._last = -math.inf  # so that the next update writes a line
+
+    def update(self, done: int, terms: Mapping[str, float]) -> bool:
+        """Show `done` steps and the loss with its terms; whether a line was due, so that files are flushed with it."""
+        now = time.monotonic()
+        left = (now - self._began) / max(done - self.start, 1) * (self.total - done)
+        validation = "".join(f" {modality} {value:.3f}" for modality, value in self._scores.items())
+        validation = f"Dice{validation}" if validation else ""
+        numbers = f"loss {terms['loss']:.3f} {validation}" if "loss" in terms else ""
+        self._bar.update(self._task, completed=done, numbers=escape(numbers), left=f"{_duration(left)} left")
+        if now - self._last < EVERY_SECONDS and done < self.total:
+            return False
+        self._last = now
+        if not self.console.is_terminal:
+            shown = " ".join(f"{name.removeprefix('term/')} {value:.4g}" for name, value in terms.items())
+            parts = (f"step {done}/{self.total}", shown, validation, f"{_duration(left)} left")
+            self.console.print(
+                " · ".join(part for part in parts if part), markup=False, highlight=False, soft_wrap=True
+            )
+        return True
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds, such as 1:02:05."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

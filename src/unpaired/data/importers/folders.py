@@ -95,7 +95,7 @@ def import_folders(folder: str | Path, options: ImportOptions) -> Dataset:
 def _guessed_expression(images: list[str]) -> str:
     """How to say the modality by an expression: with the words of the names that are modalities', if there are any."""
     words = {word.lower() for file in images for word in re.split(r"[^A-Za-z0-9]+", file)}
-    known = sorted(words & MODALITY_WORDS, key=len, reverse=True)
+    known = sorted(words & MODALITY_WORDS, key=lambda word: (-len(word), word))
     return f"--modality-from '({'|'.join(known or ['ct', 'mr'])})'"
 
 

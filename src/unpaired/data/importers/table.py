@@ -10,12 +10,16 @@
          "modalities": {"ct": {"clip": [-175, 250]}, "mr": {}}}
 
 Columns: patient, modality, image; and if wanted id, label, label_map, annotated (class names with `;` between them, or
-"all"), split, fold. An empty cell is an absent value, so a case without a label is unlabeled. Paths are relative to the
-table. Only `classes` is required in the JSON file; without `label_maps`, label value i is class i.
+"all"), split, fold; in capitals or not. Further columns, such as age or scanner, are passed over, unless their name
+looks like a misspelled one. A CSV may have semicolons for commas, as spreadsheets of some languages write. A modality
+is taken in small letters. An empty cell is an absent value, so a case without a label is unlabeled. Paths are relative
+to the table. Only `classes` is required in the JSON file; without `label_maps`, label value i is class i.
 """
 
 import csv
+import io
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +27,13 @@ from unpaired.data.dataset import CASE_FIELDS
 from unpaired.documents import read
 from unpaired.errors import InputError, nearest
 
+MISSPELLED = 0.75
+"""How alike (difflib's ratio) an unknown column is to one that is missing, to be taken for a misspelling of it."""
 _EXAMPLE = '{"classes": ["background", "liver", "spleen"]}'
 
 
 def table_document(path: Path) -> dict[str, Any]:
-    """The manifest document of a `.csv` (comma) or `.tsv` (tab) table with a header row, in UTF-8.
+    """The manifest document of a `.csv` (comma or semicolon) or `.tsv` (tab) table with a header row, in UTF-8.
 
     Raises InputError naming the row and column that are wrong. A table without rows gives a document without cases,
     which the manifest's own check refuses.
@@ -45,29 +51,35 @@ def _options(path: Path) -> dict[str, Any]:
     for key in options:
         if key not in allowed:
             raise InputError(f"{beside}: unknown field {key!r}; {nearest(key, allowed)}")
+    if isinstance(options.get("modalities"), dict):
+        options["modalities"] = {str(name).lower(): value for name, value in options["modalities"].items()}
     return options
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows as case documents, empty cells left out."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         # utf-8-sig: spreadsheets put a byte order mark in front of the first column's name.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file, delimiter=delimiter, strict=True))
+        text = path.read_text(encoding="utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a table in UTF-8, but {error}") from error
-    columns = [name.strip() for name in rows[0]] if rows else []
+    columns = [name.strip().lower() for name in rows[0]] if rows else []
     _check_columns(columns, path)
     for number, cells in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(columns):
             raise InputError(f"{path}: row {number} has {len(cells)} cells under {len(columns)} columns")
-        entry: dict[str, Any] = {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}
+        entry: dict[str, Any] = {
+            name: cell.strip()
+            for name, cell in zip(columns, cells, strict=False)
+            if name in CASE_FIELDS and cell.strip()
+        }
         for name in ("patient", "modality", "image"):
             if name not in entry:
                 raise InputError(f"{path}: row {number} has no {name!r}")
+        entry["modality"] = entry["modality"].lower()
         if "annotated" in entry and entry["annotated"] != "all":
             entry["annotated"] = [name.strip() for name in entry["annotated"].split(";") if name.strip()]
         if "fold" in entry:
@@ -77,11 +89,19 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield entry
 
 
+def _delimiter(path: Path, text: str) -> str:
+    head = text.split("\n", 1)[0]
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return ";" if ";" in head and "," not in head else ","
+
+
 def _check_columns(columns: list[str], path: Path) -> None:
     for name in columns:
-        if name not in CASE_FIELDS:
-            raise InputError(f"{path}: unknown column {name!r}; {nearest(name, list(CASE_FIELDS))}")
-        if columns.count(name) > 1:
+        meant = get_close_matches(name, CASE_FIELDS, n=1, cutoff=MISSPELLED)
+        if name not in CASE_FIELDS and meant and meant[0] not in columns:
+            raise InputError(f"{path}: unknown column {name!r}; did you mean {meant[0]}? Else give it another name")
+        if name in CASE_FIELDS and columns.count(name) > 1:
             raise InputError(f"{path}: column {name!r} appears twice")
     missing = [name for name in ("patient", "modality", "image") if name not in columns]
     if missing:

@@ -1,0 +1,69 @@
+"""What training says: lines in a log file, at validations and by the clock; a bar on a terminal; nothing when quiet."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from unpaired.training import progress
+from unpaired.training.progress import TrainingProgress
+
+SCORES = {("ct", "LV"): 0.8, ("ct", "RV"): 0.9, ("lge", "LV"): 0.5}
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(progress, "time", made)
+    return made
+
+
+def test_lines_in_a_log_file(clock: Clock) -> None:
+    stream = io.StringIO()
+    with TrainingProgress(1000, 100, Console(file=stream, width=80)) as shown:
+        clock.now += 30
+        assert not shown.update(110, {"loss": 1.5})
+        clock.now += 30
+        assert shown.update(120, {"loss": 1.25, "term/dice/ct": 0.75})
+        clock.now += 1
+        assert not shown.update(130, {"loss": 1.0})
+        shown.validated(SCORES)
+        assert shown.update(150, {"loss": 1.0})
+        assert shown.update(1000, {"loss": 0.5})
+    lines = stream.getvalue().splitlines()
+    assert lines == [
+        "step 120/1000 · loss 1.25 dice/ct 0.75 · 0:44:00 left",  # 20 steps a minute, 880 to go
+        "step 150/1000 · loss 1 · Dice ct 0.850 lge 0.500 · 0:17:17 left",
+        "step 1000/1000 · loss 0.5 · Dice ct 0.850 lge 0.500 · 0:00:00 left",
+    ]
+
+
+def test_a_bar_on_a_terminal(clock: Clock) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=120, force_terminal=True, _environ={"TERM": "xterm-256color"})
+    with TrainingProgress(1000, 0, console) as shown:
+        shown.validated({("[bold]", "LV"): 0.25})
+        clock.now += 100
+        shown.update(100, {"loss": 1.5})
+    text = stream.getvalue()
+    assert "100/1000" in text
+    assert "loss 1.500 Dice [bold] 0.250" in text
+    assert "0:15:00 left" in text
+    assert "step 100" not in text
+
+
+def test_nothing_when_quiet(clock: Clock) -> None:
+    stream = io.StringIO()
+    with TrainingProgress(10, 0, Console(file=stream, quiet=True)) as shown:
+        shown.update(10, {"loss": 1.0})
+    assert stream.getvalue() == ""
