@@ -73,6 +73,7 @@ ALLOWED = {
         "methods",
         "data.content",
         "data.dataset",
+        "data.fingerprint",
         "data.manifest",
         "networks.weights",
         *NETWORK_PARTS,

@@ -13,10 +13,12 @@ from unpaired import files
 from unpaired.data import label_map as label_map_module
 from unpaired.data import prepare as module
 from unpaired.data.case import Case, UnlabeledCase
+from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import read_image, write_image
 from unpaired.data.prepare import prepare
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
+from unpaired.data.scan_values import scan_values
 from unpaired.errors import InputError
 
 SHAPE = (20, 18, 6)
@@ -102,10 +104,76 @@ def test_cache_is_used_until_something_changes(dataset: Dataset, tmp_path: Path)
     assert stamps(out) == first
     prepare(dataset, replace(RECIPE, normalization="minmax"), out)
     assert len(stamps(out)) == 8  # another preparation, beside the first
-    status = dataset.cases[0].image.stat()
-    os.utime(dataset.cases[0].image, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    scan = dataset.cases[0].image
+    status = scan.stat()
+    os.utime(scan, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    prepare(dataset, RECIPE, out)
+    assert len(stamps(out)) == 8  # touched, not changed
+    write_image(scan, read_image(scan).array + 1, AFFINE)
+    os.utime(scan, ns=(status.st_atime_ns, status.st_mtime_ns))
     prepare(dataset, RECIPE, out)
     assert len(stamps(out)) == 9
+
+
+def test_moved_files_are_found_prepared_and_another_scan_of_the_name_is_not(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = prepare(dataset, RECIPE, out)
+    before = stamps(out)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    cases = tuple(
+        replace(case, image=case.image.rename(elsewhere / case.image.name)) if case.id in ("case0", "case3") else case
+        for case in dataset.cases
+    )
+    moved = prepare(replace(dataset, cases=cases), RECIPE, out)
+    assert stamps(out) == before
+    assert moved.sources == first.sources
+    report = json.loads(moved.report.read_text(encoding="utf-8"))
+    assert report["cases"]["case0"]["image"] == str(cases[0].image)
+    swapped = (replace(cases[0], image=cases[1].image), *cases[1:])
+    again = prepare(replace(dataset, cases=swapped), RECIPE, out)
+    np.testing.assert_array_equal(again.cases["case0"].volume(), again.cases["case1"].volume())
+
+
+@pytest.mark.parametrize("file", ["volume.npy", "label.npy", "foreground.npz", "case.json"])
+@pytest.mark.parametrize("left", [None, 100])
+def test_a_prepared_case_that_lost_something_is_made_again(
+    dataset: Dataset, tmp_path: Path, file: str, left: int | None
+) -> None:
+    first = prepare(dataset, RECIPE, tmp_path / "out", only=["case0"]).cases["case0"]
+    volume = np.array(first.volume())
+    damaged = first.volume_file.with_name(file)
+    content = damaged.read_bytes()
+    damaged.unlink() if left is None else damaged.write_bytes(content[:left])
+    again = prepare(dataset, RECIPE, tmp_path / "out", only=["case0"]).cases["case0"]
+    np.testing.assert_array_equal(again.volume(), volume)
+    assert set(again.foreground) == {1, 2}
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_case(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module._write_case
+
+    def replaced_meanwhile(job: Any, folder: Path) -> dict[str, Any]:
+        write_image(job.entry.image, np.zeros(SHAPE, np.float32), AFFINE)
+        return real(job, folder)
+
+    monkeypatch.setattr(module, "_write_case", replaced_meanwhile)
+    prepared = prepare(dataset, RECIPE, tmp_path / "out", only=["case0"])
+    assert "changed while it was read" in dict(prepared.failures)["case0"]
+    monkeypatch.setattr(module, "_write_case", real)
+    assert not prepare(dataset, RECIPE, tmp_path / "out", only=["case0"]).cases["case0"].volume().any()
+
+
+def test_what_a_case_was_made_of_is_told(dataset: Dataset, tmp_path: Path) -> None:
+    sources = prepare(dataset, RECIPE, tmp_path / "out").sources
+    assert list(sources) == [case.id for case in dataset.cases]
+    for case in dataset.cases:
+        source = sources[case.id]
+        assert source.image_sha256 == content_hash(case.image)
+        assert source.label_sha256 == (None if case.label is None else content_hash(case.label))
+        assert source.values == scan_values(read_image(case.image))
 
 
 def test_a_killed_run_is_resumed(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,10 +183,11 @@ def test_a_killed_run_is_resumed(dataset: Dataset, tmp_path: Path, monkeypatch: 
     class Killed(BaseException):
         pass
 
-    def dies_at_case2(job: Any, folder: Path) -> None:
-        real(job, folder)
+    def dies_at_case2(job: Any, folder: Path) -> dict[str, Any]:
+        record = real(job, folder)
         if job.entry.id == "case2":
             raise Killed
+        return record
 
     monkeypatch.setattr(module, "_write_case", dies_at_case2)
     with pytest.raises(Killed):

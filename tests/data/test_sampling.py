@@ -11,7 +11,8 @@ import torch
 from unpaired.data.augment import NO_AUGMENTATION, Augmentation
 from unpaired.data.case import Geometry
 from unpaired.data.dataset import Dataset
-from unpaired.data.prepare import PreparedCase, prepare
+from unpaired.data.prepare import prepare
+from unpaired.data.prepared import PreparedCase
 from unpaired.data.preprocess import Preprocessing
 from unpaired.data.sampling import Sampling, UnpairedSteps, cut, draw_image, draw_sample
 from unpaired.errors import InputError

@@ -1,4 +1,4 @@
-"""A run goes on with what it began with: a corrected manifest is told, a moved file isn't mistaken for another."""
+"""A run goes on with what it began with: a corrected manifest or file is told, a moved file isn't taken for another."""
 
 import shutil
 from dataclasses import replace
@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
+from unpaired.data.content import content_hash
 from unpaired.data.dataset import Dataset, Modality
+from unpaired.data.fingerprint import CaseFingerprint
+from unpaired.data.images import read_image
+from unpaired.data.scan_values import scan_values
 from unpaired.errors import InputError
-from unpaired.runs.same_data import require_same_data
+from unpaired.runs.fingerprint import data_hash, note_new_cases, read_fingerprint, require_same_files
+from unpaired.runs.folder import RunFolder
+from unpaired.runs.same_data import require_same_data, with_files_that_moved
 
 HERE = Path("run")
 
@@ -63,3 +69,73 @@ def test_what_does_not_touch_training_is_nobodys_business(phantom: Dataset, tmp_
     more = replace(phantom, cases=(*phantom.cases, replace(first, id="new", patient="new", split=None)))
     for given in (phantom, renamed, more, changed(phantom, 0, image=copy)):
         require_same_data(HERE, phantom, given)
+
+
+def fingerprint_of(dataset: Dataset) -> dict[str, CaseFingerprint]:
+    """As training notes it: of the cases that it reads."""
+    return {
+        case.id: CaseFingerprint(
+            case.modality,
+            content_hash(case.image),
+            None if case.label is None else content_hash(case.label),
+            scan_values(read_image(case.image)),
+        )
+        for case in dataset.cases
+        if case.split in ("train", "validation")
+    }
+
+
+def moved_to(folder: Path, dataset: Dataset) -> Dataset:
+    """Copies under names of their own; the files of the given dataset are taken for gone."""
+    folder.mkdir()
+    cases = []
+    for case in dataset.cases:
+        image, label = folder / f"{case.id}.nii.gz", folder / f"{case.id}_label.nii.gz"
+        shutil.copy(case.image, image)
+        shutil.copy(case.label or case.image, label)
+        cases.append(replace(case, image=image, label=label))
+    return replace(dataset, cases=tuple(cases))
+
+
+def test_data_that_moved_is_known_by_its_hash(phantom: Dataset, tmp_path: Path) -> None:
+    before = moved_to(tmp_path / "before", phantom)
+    known = fingerprint_of(before)
+    after = moved_to(tmp_path / "after", phantom)
+    shutil.rmtree(tmp_path / "before")
+    with pytest.raises(InputError, match="is a run of other data"):
+        require_same_data(HERE, before, after)  # nothing says what the files were
+    require_same_data(HERE, before, after, known)
+    assert with_files_that_moved(before, after) == after
+    assert with_files_that_moved(after, before) is None
+    train = next(case for case in after.cases if case.split == "train")
+    shutil.copy(after.cases[-1].image, train.image)
+    with pytest.raises(InputError, match=f"the image of {train.id} is"):
+        require_same_data(HERE, before, after, known)
+
+
+def test_files_that_changed_in_their_place_are_told(phantom: Dataset, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    known = fingerprint_of(phantom)
+    note_new_cases(run, known)
+    assert read_fingerprint(run) == known
+    first = next(iter(known))
+    image, label = known[first].image_sha256, known[first].label_sha256
+    require_same_files(run, {first: (image, label), "unknown": ("0", None)})
+    for what, now in (("image", ("0" * 64, label)), ("label", (image, "0" * 64)), ("label", (image, None))):
+        other = {first: now}
+        with pytest.raises(InputError, match=f"the {what} of {first} has changed since it began") as caught:
+            require_same_files(run, other)
+        assert "\n" not in str(caught.value)
+    note_new_cases(run, {first: replace(known[first], image_sha256="0" * 64)})
+    assert read_fingerprint(run) == known
+    assert data_hash(known) == data_hash(dict(reversed(known.items())))
+    assert data_hash(known) != data_hash({**known, first: replace(known[first], image_sha256="0" * 64)})
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1, "cases": {"a": {}}}', '{"schema": 2, "cases": {}}'])
+def test_a_damaged_fingerprint_is_told(tmp_path: Path, text: str) -> None:
+    run = RunFolder(tmp_path)
+    assert read_fingerprint(run) == {}
+    run.fingerprint_file.write_text(text)
+    with pytest.raises(InputError, match=r"fingerprint\.json.*delete it"):
+        read_fingerprint(run)

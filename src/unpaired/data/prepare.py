@@ -1,100 +1,44 @@
 """From a manifest to prepared arrays on disk: cached, parallel, resumable; read back through memory maps.
 
 One folder per case and content key: `volume.npy` (float32; the slice plane first in memory, so that a slice is one
-read), `label.npy` (uint8), `foreground.npz`, `case.json`. A folder appears under its name only once it is complete.
+read), `label.npy` (uint8), `foreground.npz`, `case.json`. A folder appears under its name only once it is complete. The
+key is of what the files hold (`data.known_content`), not of where they lie: what was replaced is prepared again, what
+was moved is not.
 """
 
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from msgspec import Meta
 
-from unpaired.data.case import Case, Geometry, UnlabeledCase
+from unpaired.data.case import Geometry
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
+from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.data.images import Image, read_image, read_label_map, require_same_grid
+from unpaired.data.known_content import Hashed, hashed, read_hashes, remember_hashes
 from unpaired.data.label_map import UNKNOWN, cut_labels, encode_label_map, foreground_sample, present_labels
 from unpaired.data.parallel import for_each
+from unpaired.data.prepared import RECORD, Prepared, PreparedCase, whole_record
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_part, with_windows
-from unpaired.documents import decode, fitted
+from unpaired.data.scan_values import scan_values
+from unpaired.documents import fitted
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, read_json, temporary_beside, write_text
+from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_text
 
-FORMAT = 2
+FORMAT = 3
 """Raised when prepared arrays or what is recorded of them change their meaning, so that old caches aren't used."""
+
+HASHES = "hashes.json"
+"""In the folder of prepared cases: the hashes of the files that they were made of."""
 
 Progress = Callable[[int, int, str], None]
 """Called with (cases done, cases in all, id of the case just done)."""
-
-
-@dataclass(frozen=True)
-class PreparedCase:
-    """One case on the network's grid, on disk. Nothing is read before it is asked for."""
-
-    id: str
-    patient: str
-    modality: str
-    geometry: Geometry
-    volume_file: Path
-    label_file: Path | None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(depth, height, width)."""
-        return self.geometry.grid
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """(depth, height, width)."""
-        return self.geometry.spacing_mm
-
-    def volume(self) -> np.memmap:
-        """The volume (depth, height, width), float32, as a read-only memory map."""
-        return np.load(self.volume_file, mmap_mode="r")
-
-    def label_map(self) -> np.memmap | None:
-        """Indices into the dataset's `label_sets`, uint8, as a read-only memory map; None for an unlabeled case."""
-        return None if self.label_file is None else np.load(self.label_file, mmap_mode="r")
-
-    @cached_property
-    def foreground(self) -> dict[int, np.ndarray]:
-        """{label: (n, 3) int32 voxels of it}, up to 4096 random ones each, for foreground oversampling.
-
-        Labels that may be background (value 0, or what wasn't looked for) and absent ones have no entry.
-        """
-        if self.label_file is None:
-            return {}
-        with np.load(self.volume_file.with_name("foreground.npz")) as stored:
-            return {int(value): stored[value] for value in stored.files}
-
-    def load(self) -> Case | UnlabeledCase:
-        """The case with its arrays in memory."""
-        label_map = self.label_map()
-        volume = np.array(self.volume())
-        if label_map is None:
-            return UnlabeledCase(self.id, self.patient, self.modality, volume, self.geometry)
-        return Case(self.id, self.patient, self.modality, volume, np.array(label_map), self.geometry)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What `prepare` made: the cases by id in manifest order, and (id, why) of each that failed or is worth a look."""
-
-    cases: dict[str, PreparedCase]
-    failures: list[tuple[str, str]]
-    warnings: list[tuple[str, str]]
-    """Cases of which the crop cuts labeled voxels away: nothing can be learned, nor scored, there."""
-    label_sets: tuple[tuple[int, ...], ...]
-    """What each label value stands for: `Dataset.label_sets()`."""
-    report: Path
-    """JSON: shape, spacing, crop, seconds and label voxels of every case."""
 
 
 @dataclass(frozen=True)
@@ -105,20 +49,16 @@ class _Job:
     encoding: Mapping[int, int]
     foreground: tuple[int, ...]
     folder: Path
+    files: tuple[tuple[Path, Hashed | None], ...]
+    """The image and, if there is one, the label map, with what is known of their hashes."""
 
 
 @dataclass(frozen=True)
-class _Recorded:
-    """What case.json must hold for a prepared case to be used."""
+class _Made:
+    """What a worker gives back of one case: what `report.json` says of it, and the hashes of its files."""
 
-    geometry: Geometry
-    file_label_voxels: Mapping[int, Annotated[int, Meta(ge=1)]] = field(default_factory=dict)
-    cut_label_voxels: Mapping[int, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        unknown = sorted(set(self.cut_label_voxels) - set(self.file_label_voxels))
-        if unknown:
-            raise InputError(f"cut_label_voxels has the label {unknown[0]}, which file_label_voxels lacks")
+    record: dict[str, Any]
+    hashes: list[Hashed]
 
 
 def prepare(
@@ -131,7 +71,7 @@ def prepare(
 ) -> Prepared:
     """Prepare every case of a dataset under `folder` (or `only` the cases with these ids), or find it there.
 
-    A case is done again only if its files (path, size, time), its label encoding or the preprocessing changed. A run
+    A case is done again only if what its files hold, its label encoding or the preprocessing changed. A run
     that was killed keeps what it had finished. `workers` above 1 are processes. Cases that fail are listed in
     `failures` and don't stop the others. Raises `UnwritableError` if the disk is full or the
     folder can't be written.
@@ -145,30 +85,21 @@ def prepare(
     with input_error_if_unwritable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         clear_leftovers(folder)
-    foreground = tuple(index for index, members in enumerate(sets) if 0 not in members)
-    number = {members: index for index, members in enumerate(sets)}
-    jobs = [
-        _Job(
-            entry,
-            dataset.modalities[entry.modality],
-            preprocessing,
-            {value: number[members] for value, members in encode_values(dataset, entry).items()},
-            foreground,
-            folder,
-        )
-        for entry in dataset.cases
-        if only is None or entry.id in only
-    ]
+    known = read_hashes(folder / HASHES)
+    jobs = list(_jobs(dataset, preprocessing, folder, known, only))
     records: dict[str, dict[str, Any]] = {}
+    hashes: list[Hashed] = []
     reasons: dict[str, str] = {}
-    for done, (position, record, failure) in enumerate(for_each(_prepare_case, jobs, workers), start=1):
+    for done, (position, made, failure) in enumerate(for_each(_prepare_case, jobs, workers), start=1):
         case_id = jobs[position].entry.id
         if failure is None:
-            records[case_id] = record
+            records[case_id] = made.record
+            hashes += made.hashes
         else:
             reasons[case_id] = failure
         if progress is not None:
             progress(done, len(jobs), case_id)
+    remember_hashes(folder / HASHES, known, hashes)
     cases = {entry.id: _prepared_case(records[entry.id], entry) for entry in dataset.cases if entry.id in records}
     failures = [(entry.id, reasons[entry.id]) for entry in dataset.cases if entry.id in reasons]
     names = ["/".join(dataset.classes[number] for number in members) for members in sets]
@@ -186,7 +117,46 @@ def prepare(
         "warnings": dict(warnings),
     }
     write_text(folder / "report.json", json.dumps(report, indent=1) + "\n")
-    return Prepared(cases, failures, warnings, sets, folder / "report.json")
+    sources = {case_id: fitted(records[case_id], CaseFingerprint, others=True) for case_id in cases}
+    return Prepared(cases, failures, warnings, sets, sources, folder / "report.json")
+
+
+def file_hashes(cases: Iterable[CaseEntry], folder: Path) -> dict[str, tuple[str, str | None]]:
+    """{case id: (hash of the image, of the label map)}, taken from what was noted in `folder` where that still holds.
+
+    Raises InputError for a file that isn't there.
+    """
+    known = read_hashes(folder / HASHES)
+
+    def sha256(file: Path) -> str:
+        return hashed(file, known.get(str(file.resolve()))).sha256
+
+    return {case.id: (sha256(case.image), None if case.label is None else sha256(case.label)) for case in cases}
+
+
+def _jobs(
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    folder: Path,
+    known: Mapping[str, Hashed],
+    only: Collection[str] | None,
+) -> Iterator[_Job]:
+    """What is to be done for each case, in manifest order."""
+    sets = dataset.label_sets()
+    number = {members: index for index, members in enumerate(sets)}
+    foreground = tuple(index for index, members in enumerate(sets) if 0 not in members)
+    for entry in dataset.cases:
+        if only is None or entry.id in only:
+            files = (entry.image,) if entry.label is None else (entry.image, entry.label)
+            yield _Job(
+                entry,
+                dataset.modalities[entry.modality],
+                preprocessing,
+                {value: number[members] for value, members in encode_values(dataset, entry).items()},
+                foreground,
+                folder,
+                tuple((file, known.get(str(file.resolve()))) for file in files),
+            )
 
 
 def _cut_message(record: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -206,23 +176,35 @@ def _prepared_case(record: Mapping[str, Any], entry: CaseEntry) -> PreparedCase:
     return PreparedCase(entry.id, entry.patient, entry.modality, geometry, folder / "volume.npy", label)
 
 
-def _prepare_case(job: _Job) -> dict[str, Any]:
-    """The record of one case: from the cache, else made now."""
-    final = job.folder / f"{job.entry.id}-{_key(job)}"
-    if not final.is_dir():
+def _prepare_case(job: _Job) -> _Made:
+    """One case: from the cache, if it is whole, else made now."""
+    hashes = [hashed(file, known) for file, known in job.files]
+    image_sha256, label_sha256 = hashes[0].sha256, hashes[1].sha256 if len(hashes) > 1 else None
+    final = job.folder / f"{job.entry.id}-{_key(job, image_sha256, label_sha256)}"
+    record = whole_record(final)
+    if record is None:
         temporary = temporary_beside(final)
-        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in (final, temporary):
+            shutil.rmtree(folder, ignore_errors=True)
         try:
             with input_error_if_unwritable(final):
                 temporary.mkdir()
-            _write_case(job, temporary)
+            record = _write_case(job, temporary)
+            for (file, _), read in zip(job.files, hashes, strict=True):
+                if not read.is_current(file):
+                    raise InputError(f"{file} changed while it was read; try again when it is complete")
             _rename(temporary, final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    file, advice = final / "case.json", f"delete {final}, so that this case is prepared anew"
-    record = read_json(file, advice)
-    decode(record, _Recorded, str(file), advice, others=True)
-    return {**record, "folder": str(final)}
+    of_now = {
+        "patient": job.entry.patient,
+        "modality": job.entry.modality,
+        "image": str(job.entry.image),
+        "image_sha256": image_sha256,
+        "label_sha256": label_sha256,
+        "folder": str(final),
+    }  # the same files may be another manifest's case
+    return _Made({**record, **of_now}, hashes)
 
 
 def _rename(temporary: Path, final: Path) -> None:
@@ -233,7 +215,8 @@ def _rename(temporary: Path, final: Path) -> None:
             raise
 
 
-def _write_case(job: _Job, folder: Path) -> None:
+def _write_case(job: _Job, folder: Path) -> dict[str, Any]:
+    """Prepare a case into a folder; returns what is recorded of it."""
     began = time.perf_counter()
     entry = job.entry
     image = read_image(entry.image)
@@ -250,9 +233,6 @@ def _write_case(job: _Job, folder: Path) -> None:
     with input_error_if_unwritable(folder):
         np.save(folder / "volume.npy", volume)
     record: dict[str, Any] = {
-        "patient": entry.patient,
-        "modality": entry.modality,
-        "image": str(entry.image),
         "shape": geometry.grid,
         "spacing_mm": geometry.spacing_mm,
         "file_shape": geometry.shape,
@@ -260,6 +240,7 @@ def _write_case(job: _Job, folder: Path) -> None:
         "crop": geometry.crop,
         "reference_leaks": job.preprocessing.leaks_reference,
         "geometry": geometry.to_json(),
+        "values": asdict(scan_values(image)),
     }
     if encoded is not None:
         prepared = apply_to_label(encoded, geometry, outside=job.encoding.get(0, 0))
@@ -270,26 +251,21 @@ def _write_case(job: _Job, folder: Path) -> None:
         record["file_label_voxels"] = present_labels(encoded)
         record["cut_label_voxels"] = cut_labels(encoded, kept_part(encoded, geometry), job.foreground)
     record["seconds"] = round(time.perf_counter() - began, 3)
+    record["bytes"] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     with input_error_if_unwritable(folder):
-        (folder / "case.json").write_text(json.dumps(record), encoding="utf-8")
+        (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    return record
 
 
-def _key(job: _Job) -> str:
+def _key(job: _Job, image_sha256: str, label_sha256: str | None) -> str:
     """Changes whenever the prepared arrays would."""
     identity = {
         "format": FORMAT,
-        "image": _file_identity(job.entry.image),
-        "label": None if job.entry.label is None else _file_identity(job.entry.label),
+        "image": image_sha256,
+        "label": label_sha256,
         "preprocessing": asdict(job.preprocessing),
         "modality": asdict(job.modality),
         "encoding": sorted(job.encoding.items()),
         "foreground": job.foreground,
     }
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-
-
-def _file_identity(file: Path) -> list[str | int]:
-    if not file.is_file():
-        raise InputError(f"expected a file at {file}, found none; correct the manifest's path")
-    status = file.stat()
-    return [str(file.resolve()), status.st_size, status.st_mtime_ns]

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment, augment_image
 from unpaired.data.batch import Batch
-from unpaired.data.prepare import PreparedCase
+from unpaired.data.prepared import PreparedCase
 from unpaired.data.randomization import AS_IT_IS, NO_RANDOMIZATION, Randomization
 from unpaired.errors import InputError
 from unpaired.shapes import Images

@@ -2,6 +2,7 @@
 
     RUN/
       recipe.json  dataset.json  split.json  versions.json  README.txt     what was trained, on what, with what
+      fingerprint.json                                                     what the scans held when training began
       log.csv  validation.csv  tensorboard/                                how it went
       weights_best.safetensors  weights_last.safetensors  resume.pt        what was learned
       predictions/  evaluation/  features/  misalignment/  report.html     what was made of it since
@@ -21,6 +22,7 @@ from unpaired.errors import InputError, nearest
 RECIPE = "recipe.json"
 SPLIT = "split.json"
 VERSIONS = "versions.json"
+FINGERPRINT = "fingerprint.json"
 README = "README.txt"
 LOG = "log.csv"
 VALIDATION = "validation.csv"
@@ -70,6 +72,11 @@ class RunFolder:
     def versions_file(self) -> Path:
         """Versions, hardware, the command, and the weights that training began with."""
         return self.folder / VERSIONS
+
+    @property
+    def fingerprint_file(self) -> Path:
+        """The hashes of the files that it is trained and validated with, and how the scans' values lie."""
+        return self.folder / FINGERPRINT
 
     @property
     def readme_file(self) -> Path:

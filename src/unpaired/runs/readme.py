@@ -6,6 +6,7 @@ recipe.json         every setting, resolved; `unpaired train` reads it back, `un
 dataset.json        classes, modalities, label values and the cases with their split (images stay where they are)
 split.json          which case was used for training (labeled or not), validation and test
 versions.json       versions, hardware, git state, the command, and the weights it began with, if any
+fingerprint.json    hashes of the files it is trained and validated with, and what the raw scans' values look like
 log.csv             loss and its terms by step;  tensorboard/ has the same curves
 validation.csv      Dice of whole validation cases by step, modality and class
 weights_best.safetensors   network weights with the best mean validation Dice (the last ones if there is no validation)

@@ -14,7 +14,7 @@ import torch
 from unpaired.configs import code_of, dumps
 from unpaired.consent.modules import ConsentError, Trust
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
-from unpaired.data.manifest import read_dataset
+from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.documents import read
 from unpaired.errors import InputError, nearest
 from unpaired.files import atomic, read_json, write_text
@@ -23,10 +23,11 @@ from unpaired.networks.network import Network
 from unpaired.networks.weights import load_weights, require_finite, save_weights
 from unpaired.recipe import DAMAGED, Recipe, build_method, read_recipe
 from unpaired.runs.difference import first_difference
+from unpaired.runs.fingerprint import read_fingerprint
 from unpaired.runs.folder import RunFolder, is_run
 from unpaired.runs.log_rows import append_rows, drop_rows_after, read_rows
 from unpaired.runs.new_run import place_new_run
-from unpaired.runs.same_data import require_same_data
+from unpaired.runs.same_data import require_same_data, with_files_that_moved
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Run(RunFolder):
     def create(cls, folder: str | Path, recipe: Recipe, dataset: Dataset, name: str = "") -> "Run":
         """Start a run folder, or return the one that is there if it holds the same recipe, split and data (to resume).
 
-        Raises InputError if the folder belongs to something else, or if the recipe post-processes a class that the
-        dataset lacks; nothing in the folder is touched then.
+        Where files have moved, the run's manifest then says where they are. Raises InputError if the folder belongs to
+        something else, or if the recipe post-processes a class that the dataset lacks; nothing in it is touched then.
         """
         folder = Path(folder)
         recipe.postprocessing.class_numbers(dataset.classes)  # refuse a class that isn't there before training for it
@@ -69,8 +70,12 @@ class Run(RunFolder):
         # What the file doesn't say (older ones are silent about unlabeled cases) is as in the run's own dataset.
         if {**_split_document(self.dataset), **stored} != _split_document(dataset):
             raise InputError(f"{self.folder} is a run on another split; choose a new folder for this run")
-        require_same_data(self.folder, self.dataset, dataset)
-        return self
+        require_same_data(self.folder, self.dataset, dataset, read_fingerprint(self))
+        moved = with_files_that_moved(self.dataset, dataset)
+        if moved is None:
+            return self
+        write_dataset(moved, self.dataset_file)
+        return Run(self.folder, self.trust)
 
     @classmethod
     def open(cls, folder: str | Path, trust: Trust = ()) -> "Run":

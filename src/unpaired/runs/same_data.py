@@ -1,24 +1,33 @@
 """Whether a run goes on with the data it began with: what label values mean, how values are scaled, which files."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.errors import InputError
 from unpaired.runs.difference import first_difference
 
+NOTHING_NOTED: Mapping[str, CaseFingerprint] = MappingProxyType({})
 
-def require_same_data(folder: Path, stored: Dataset, given: Dataset) -> None:
+
+def require_same_data(
+    folder: Path, stored: Dataset, given: Dataset, fingerprint: Mapping[str, CaseFingerprint] = NOTHING_NOTED
+) -> None:
     """Raise InputError, naming the first difference, if a manifest isn't what the run in `folder` began with.
 
     Compared are classes, the options of the modalities, and of every case that takes part its patient, modality, label
-    values, annotated classes and files. A file that moved is the same if it holds the same; names of label maps and of
-    the dataset, and cases that take no part, don't matter.
+    values, annotated classes and files. A file that moved is the same if it holds the same: what the run's
+    `fingerprint` notes, else what still lies at the old place. Names of label maps and of the dataset, and cases that
+    take no part, don't matter.
     """
     there, here = _document(stored), _document(given)
     parts = (first_difference(there[part], here[part], part) for part in ("classes", "modalities", "cases"))
-    difference = next(filter(None, parts), None) or _other_file(stored, given)
+    difference = next(filter(None, parts), None) or _other_file(stored, given, fingerprint)
     if difference is not None:
         raise InputError(
             f"{folder} is a run of other data ({difference}): a corrected manifest needs a new folder, and the old one "
@@ -45,7 +54,26 @@ def _case_document(dataset: Dataset, case: CaseEntry) -> dict[str, Any]:
     }
 
 
-def _other_file(stored: Dataset, given: Dataset) -> str | None:
+def with_files_that_moved(stored: Dataset, given: Dataset) -> Dataset | None:
+    """The stored dataset with the places that `given` has for files that are no longer at their own; None if all are.
+
+    Both are of the same data (`require_same_data`).
+    """
+    there_now = {case.id: case for case in given.cases}
+
+    def moved(case: CaseEntry) -> CaseEntry:
+        here = there_now.get(case.id)
+        if here is None:
+            return case
+        image = case.image if case.image.is_file() else here.image
+        label = case.label if case.label is None or case.label.is_file() else here.label
+        return replace(case, image=image, label=label)
+
+    result = replace(stored, cases=tuple(map(moved, stored.cases)))
+    return None if result == stored else result
+
+
+def _other_file(stored: Dataset, given: Dataset, fingerprint: Mapping[str, CaseFingerprint]) -> str | None:
     """The first image or label of a case that takes part and is another file in the two datasets."""
     cases = {case.id: case for case in stored.cases}
     for case in given.cases:
@@ -53,12 +81,19 @@ def _other_file(stored: Dataset, given: Dataset) -> str | None:
             continue
         for what in ("image", "label"):
             there, here = getattr(cases[case.id], what), getattr(case, what)
-            if None not in (there, here) and not _is_same_file(there, here):
+            if None in (there, here) or there.resolve() == here.resolve():
+                continue
+            noted = fingerprint.get(case.id)
+            if noted is None and fingerprint:
+                continue  # it takes no part in training: a test case
+            sha256 = None if noted is None else getattr(noted, f"{what}_sha256")
+            if not _is_same_file(there, here, sha256):
                 return f"the {what} of {case.id} is {there} there and {here} here"
     return None
 
 
-def _is_same_file(there: Path, here: Path) -> bool:
-    if there.resolve() == here.resolve():
-        return True
-    return there.is_file() and here.is_file() and content_hash(there) == content_hash(here)
+def _is_same_file(there: Path, here: Path, sha256: str | None) -> bool:
+    """Whether the file that is `here` holds what the one `there` did, whose hash may be known."""
+    if not here.is_file() or (sha256 is None and not there.is_file()):
+        return False
+    return content_hash(here) == (sha256 or content_hash(there))

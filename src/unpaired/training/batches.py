@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unpaired.data.batch import Batch
-from unpaired.data.prepare import PreparedCase
+from unpaired.data.prepared import PreparedCase
 from unpaired.data.randomization import Randomization, randomize
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.errors import InputError

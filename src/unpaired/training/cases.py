@@ -7,10 +7,12 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from unpaired.data.dataset import CaseEntry, Dataset
-from unpaired.data.prepare import Prepared, PreparedCase, prepare
+from unpaired.data.prepare import file_hashes, prepare
+from unpaired.data.prepared import Prepared, PreparedCase
 from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
+from unpaired.runs.fingerprint import note_new_cases, require_same_files
 from unpaired.runs.run import Run
 from unpaired.training.modalities import left_out
 from unpaired.training.processes import by_the_first
@@ -59,18 +61,21 @@ def prepared_cases(
 
     The first process prepares them, with so many `workers`, and the others read what lies in `cache`.
 
-    Raises InputError if a case can't be prepared.
+    Raises InputError if a case can't be prepared, or isn't what it was when the run began.
     """
     wanted = cases_to_prepare(run.recipe, run.dataset, modalities)
     entries = {case.id: case for case in wanted}
 
     def prepared_here() -> Prepared:
+        if run.fingerprint_file.is_file():
+            require_same_files(run, file_hashes(wanted, cache))
         prepared = prepare(run.dataset, run.recipe.preprocessing, cache, only=set(entries), workers=workers)
         if prepared.failures:
             lines = "; ".join(message for _, message in prepared.failures[:3])
             raise InputError(
                 f"{len(prepared.failures)} of {len(entries)} cases can't be prepared (see `unpaired verify`): {lines}"
             )
+        note_new_cases(run, prepared.sources)
         return prepared
 
     prepared = by_the_first(fabric, prepared_here) or prepared_here()

@@ -17,7 +17,7 @@ from rich.console import Console
 from unpaired.configs import code_of
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
-from unpaired.data.prepare import PreparedCase
+from unpaired.data.prepared import PreparedCase
 from unpaired.data.preprocess import with_windows
 from unpaired.data.sampling import UnpairedSteps
 from unpaired.data.split import check_patients

@@ -7,7 +7,7 @@ import torch
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import postprocess
-from unpaired.data.prepare import PreparedCase
+from unpaired.data.prepared import PreparedCase
 from unpaired.inference.predictor import segment_prepared
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
