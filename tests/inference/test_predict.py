@@ -156,7 +156,7 @@ def test_a_plan_never_writes_over_an_image(phantom: Dataset, tmp_path: Path) -> 
 def test_an_unknown_modality_is_refused_before_anything_is_written(fresh: Predictor, tmp_path: Path) -> None:
     write_image(tmp_path / "a.nii", np.zeros((8, 8, 2), np.float32), np.eye(4))
     out = tmp_path / "out"
-    jobs = [Job("a", tmp_path / "a.nii", m, out / f"{m}.nii") for m in ("ct", "pet")]
+    jobs = [Job("a", tmp_path / "a.nii", m, out / f"{m}.nii") for m in ("pet", "spect")]
     with pytest.raises(InputError, match="no modality 'pet'"):
         predict_files(fresh, jobs)
     assert not out.exists()

@@ -23,6 +23,7 @@ def predict(
     largest_component: OptionalText = None,
     mirror: bool = False,
     mirror_anyway: bool = False,
+    modality_anyway: bool = False,
     also: AlsoRuns = (),
     probabilities: bool = False,
     overwrite: bool = False,
@@ -49,6 +50,8 @@ def predict(
             (augmentation.mirror). Takes two to eight times as long. Refused for a run that never saw mirrored scans.
         mirror_anyway: Mirror along height and width although a run was trained without: as a rule that costs many
             points of Dice. Compare on validation cases first.
+        modality_anyway: Segment scans too whose values contradict the modality that they are given as, such as a CT
+            given as mr. Else each is a failed case.
         also: Another run that segments too, probabilities averaged; may be given several times. Networks and
             preparation may differ, classes may not.
         probabilities: Save class probabilities too, as 4-D NIfTI in the folder `probabilities` of the label maps.
@@ -60,7 +63,7 @@ def predict(
     from unpaired.inference.prediction import carry_out
     from unpaired.inference.request import How, request_of
 
-    how = How.of(weights, device, backend, largest_component, mirror, mirror_anyway)
+    how = How.of(weights, device, backend, largest_component, mirror, mirror_anyway, modality_anyway)
     request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust)
     return _summarize(carry_out(request, _print, worker))
 

@@ -18,7 +18,7 @@ FARTHEST_MM = 1e5
 """A first voxel further than a hundred meters from the scanner's center is a damaged header."""
 
 
-Rule = Literal["missing", "unreadable", "affine", "nan"]
+Rule = Literal["missing", "unreadable", "affine", "nan", "modality"]
 """The rules of `verify` that reading a file can break."""
 
 

@@ -129,7 +129,8 @@ def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, spli
         cases = images.of(modality, split)
         if not cases:
             raise InputError(
-                f"dataset {images.name} has no case with modality {modality or 'any'} and split {split or 'any'}"
+                f"dataset {images.name} has no case with modality {modality or 'any'} and split {split or 'any'}; its "
+                f"modalities are {', '.join(images.modalities)}"
             )
         return [Job(case.id, case.image, case.modality, output / f"{case.id}.nii.gz") for case in cases]
     images = Path(images)

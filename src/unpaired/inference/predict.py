@@ -38,8 +38,9 @@ def predict_files(
     `uncertainty.csv` and `uncertainty.json` in the outputs' folder say it for all its cases.
 
     A label map that was made of another image (by content) or in another way, or by nobody knows whom because it has
-    no record, is a failure of its case, never taken for done and never overwritten unasked. Raises InputError
-    before anything is written if a job's modality is unknown to a run, and `UnwritableError` when the disk is full.
+    no record, is a failure of its case, never taken for done and never overwritten unasked. So is a scan of a modality
+    that a run doesn't know, or one that contradicts it. Raises InputError before anything is written if no job's
+    modality is known, and `UnwritableError` when the disk is full.
     """
     ensemble = predictor if isinstance(predictor, Ensemble) else Ensemble([predictor])
     outcome = Outcome()
@@ -62,8 +63,8 @@ def predict_jobs(
     finished: Collection[Path] = (),
 ) -> None:
     """As `predict_files`, told event by event; jobs whose output is `finished` are left as they are."""
-    for modality in {job.modality for job in jobs}:
-        ensemble.check_modality(modality)
+    if jobs and not any(ensemble.knows(job.modality) for job in jobs):
+        ensemble.check_modality(jobs[0].modality)
     for folder in {job.output.parent for job in jobs}:
         clear_leftovers(folder)
     for folder in {probabilities_path(job.output).parent for job in jobs}:
@@ -117,7 +118,7 @@ def value_remarks(ensemble: Ensemble, jobs: Sequence[Job], dataset: Dataset | No
     That is where the run's own label maps contradict each other, and where `dataset`, which lists the images, uses
     other numbers than the run's.
     """
-    for modality in dict.fromkeys(job.modality for job in jobs):
+    for modality in filter(ensemble.knows, dict.fromkeys(job.modality for job in jobs)):
         values = values_of(ensemble, modality)
         listed = ", ".join(f"{value} {name}" for name, value in values.items())
         clash = ensemble.predictors[0].run.dataset.value_clash(modality)
@@ -159,7 +160,8 @@ def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path
 
 
 def _predict_unless_done(job: Job, ensemble: Ensemble, probabilities: bool, overwrite: bool) -> tuple[str, ...] | None:
-    """What the image's header left open, after the job's files were written; None if they were there already."""
+    """What is to be told of the image, after the job's files were written; None if they were there already."""
+    ensemble.check_modality(job.modality)
     if not overwrite and _is_done(job, ensemble, probabilities):
         return None
     return _predict(job, ensemble, probabilities)
@@ -168,7 +170,7 @@ def _predict_unless_done(job: Job, ensemble: Ensemble, probabilities: bool, over
 def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ...]:
     """Segment one image and write all there is about it; the label map comes last, so where it is, the rest is too.
 
-    Returns what the image's header left open (`Image.notes`).
+    Returns what the image's header left open (`Image.notes`) and what is unusual about it.
     """
     source = Source(str(job.image), content_hash(job.image))  # before it is read: what comes later shows as another
     image = read_image(job.image)
@@ -186,7 +188,7 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
         )
     write_record(make_record(ensemble, job.name, job.modality, source, uncertainty), job.output)
     write_image(job.output, ensemble.source_values(found.label_map, job.modality), image.affine)
-    return image.notes
+    return (*image.notes, *ensemble.remarks(image, job.modality))
 
 
 def _is_done(job: Job, ensemble: Ensemble, probabilities: bool) -> bool:

@@ -24,6 +24,7 @@ from unpaired.data.restore import restore_probabilities, restore_slabs
 from unpaired.errors import InputError, known
 from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
+from unpaired.inference.modality_check import ModalityCheck
 from unpaired.inference.pages import keep_pages
 from unpaired.inference.segmentation import Part, Segmentation, likeliest
 from unpaired.inference.windows import probability_slabs, whole
@@ -92,8 +93,9 @@ class Predictor:
 
     `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces the recipe's. With `mirror` the scan
     is segmented in every mirrored form along `mirror_axes` and the probabilities are averaged, which a run trained
-    without mirroring refuses unless `mirror_anyway` says so too. Only the network is used, none of the method's
-    training parts. `trust` are modules outside the package that a run read from a path may use.
+    without mirroring refuses unless `mirror_anyway` says so too. A scan that contradicts the modality it is given as
+    (`ModalityCheck`) is refused unless `modality_anyway`. Only the network is used, none of the method's training
+    parts. `trust` are modules outside the package that a run read from a path may use.
 
     `backend` "onnxruntime" or "openvino" computes the network on the processor in torch's place; where it doesn't say
     the same as torch, torch goes on and `report` gets a line.
@@ -110,6 +112,7 @@ class Predictor:
         trust: Trust = (),
         backend: Backend = "torch",
         report: Callable[[str], None] = lambda line: None,
+        modality_anyway: bool = False,
     ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run, trust)
         self.postprocessing = self.run.recipe.postprocessing if postprocessing is None else postprocessing
@@ -123,6 +126,8 @@ class Predictor:
         if self.device.type == "cpu":
             keep_pages()
         self.weights = weights
+        self.check = ModalityCheck(self.run)
+        self.modality_anyway = modality_anyway
         self.method = self.run.load_method(weights).to(self.device)
         self.segmenter: Method | BackendSegmenter = self.method
         if backend != "torch":
@@ -139,10 +144,19 @@ class Predictor:
         axes = [MIRROR_AXES.index(name) for name in self.mirrored]
         return list(chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1)))
 
+    def prepared(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
+        """An image as the network wants it, (depth, height, width), and the geometry that leads back.
+
+        Raises InputError for a modality that the run doesn't know, and for an image that contradicts it.
+        """
+        self.check_modality(modality)
+        if not self.modality_anyway:
+            self.check.require(image, modality)
+        return apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
+
     def members(self, image: Image, modality: str) -> Iterator[tuple[np.ndarray, Geometry]]:
         """Each single prediction's class probabilities on the prepared grid, and the geometry that leads back."""
-        self.check_modality(modality)
-        volume, geometry = apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
+        volume, geometry = self.prepared(image, modality)
         for axes in self.views:
             mirrored = np.ascontiguousarray(np.flip(volume, axes))
             slabs = segment_prepared(self.segmenter, self.run.recipe, mirrored, modality, self.device)
@@ -154,8 +168,7 @@ class Predictor:
 
         What is held is one window deep per class, however large the scan is.
         """
-        self.check_modality(modality)
-        volume, geometry = apply(image, self.run.recipe.preprocessing, self.run.dataset.modalities[modality])
+        volume, geometry = self.prepared(image, modality)
         slabs = segment_prepared(self.segmenter, self.run.recipe, volume, modality, self.device)
         return restore_slabs((slab.numpy() for slab in slabs), geometry)
 
@@ -220,6 +233,10 @@ class Ensemble:
         """How many single predictions a label map is averaged from: mirrored forms of all runs."""
         return sum(len(predictor.views) for predictor in self.predictors)
 
+    def knows(self, modality: str) -> bool:
+        """Whether every network was trained on this modality."""
+        return all(modality in predictor.run.modalities for predictor in self.predictors)
+
     def check_modality(self, modality: str) -> None:
         """Raise InputError if one of the networks doesn't know the modality."""
         for predictor in self.predictors:
@@ -263,6 +280,11 @@ class Ensemble:
                     sums[geometry] = weighted
                 shares[geometry] = shares.get(geometry, 0.0) + share
         return tuple(Part(sums[geometry], geometry, shares[geometry]) for geometry in sums)
+
+    def remarks(self, image: Image, modality: str) -> tuple[str, ...]:
+        """What is unusual about an image that is given as this modality, without being a reason to refuse it."""
+        said = [remark for predictor in self.predictors for remark in predictor.check.remarks(image, modality)]
+        return tuple(dict.fromkeys(said))
 
     def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
         """As `Predictor.source_values`, of the first run."""

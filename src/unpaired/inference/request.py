@@ -25,6 +25,7 @@ class How:
     postprocessing: Postprocessing | None = None
     mirror: bool = False
     mirror_anyway: bool = False
+    modality_anyway: bool = False
 
     @classmethod
     def of(
@@ -35,11 +36,12 @@ class How:
         postprocessing: Postprocessing | str | None,
         mirror: bool,
         mirror_anyway: bool,
+        modality_anyway: bool,
     ) -> "How":
         """With post-processing as a person types it, too: "all", "none", "LV,myo"."""
         if isinstance(postprocessing, str):
             postprocessing = parse_largest_component(postprocessing)
-        return cls(weights, device, backend, postprocessing, mirror, mirror_anyway)
+        return cls(weights, device, backend, postprocessing, mirror, mirror_anyway, modality_anyway)
 
 
 @dataclass(frozen=True)

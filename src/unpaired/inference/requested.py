@@ -46,6 +46,7 @@ def _ensemble(runs: Sequence[Run], how: How, tell: Tell) -> Ensemble:
                 how.mirror,
                 how.mirror_anyway,
                 backend=how.backend,
+                modality_anyway=how.modality_anyway,
                 report=lambda line: tell(Remark(f"note: {line}")),
             )
             for run in runs

@@ -291,3 +291,44 @@ def test_one_person_under_two_names(clean: Dataset, one: str, other: str) -> Non
 )
 def test_two_persons_with_names_of_their_own(clean: Dataset, one: str, other: str) -> None:
     assert verify(changed(changed(clean, 0, patient=one), 1, patient=other)) == []
+
+
+def ct_like(seed: int) -> np.ndarray:
+    """Half air, half tissue."""
+    array = np.random.default_rng(seed).normal(40, 20, SHAPE)
+    array[:12] -= 1000
+    return array.astype(np.float32)
+
+
+def test_a_case_listed_under_another_modality(clean: Dataset) -> None:
+    for case in clean.cases:
+        array = ct_like(int(case.id[-1])) if case.modality == "ct" else abs(values("t2", int(case.id[-1])))
+        write_image(case.image, array, SPACING)
+    assert verify(clean) == []
+    write_image(clean.cases[5].image, ct_like(9), SPACING)
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule, finding.case) == ("warning", "modality", "t25")
+    assert "listed as t2, but 50% of its voxels lie at or below -500" in finding.message
+    assert "none of the 3 t2 scans beside it has any" in finding.message
+    write_image(clean.cases[5].image, abs(values("t2", 5)), SPACING)
+    write_image(clean.cases[2].image, abs(values("t2", 2)), SPACING)
+    assert "correct the modality" in only(verify(clean)).message  # an MR as ct: told by the rule of CT's values
+    others = replace(
+        clean,
+        modalities={"a": Modality(), "b": Modality()},
+        cases=tuple(replace(case, modality={"ct": "a", "t2": "b"}[case.modality]) for case in clean.cases),
+    )
+    finding = only(verify(others))
+    assert (finding.rule, finding.case) == ("modality", "ct2")
+    assert "that every one of the 3 a scans beside it has" in finding.message
+
+
+def test_a_whole_modality_that_is_none(clean: Dataset) -> None:
+    for case in clean.cases[4:]:
+        write_image(case.image, ct_like(int(case.id[-1])), SPACING)
+    findings = verify(changed(clean, 0, modality="t2"))
+    assert {finding.rule for finding in findings} <= {"modality", "few-labeled"}
+    for case in clean.cases[4:]:
+        write_image(case.image, ct_like(int(case.id[-1])), SPACING)
+    alone = replace(clean, cases=clean.cases[4:5], modalities={"t2": Modality()})
+    assert [finding.rule for finding in verify(alone) if finding.rule == "modality"] == ["modality"]

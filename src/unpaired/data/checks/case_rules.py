@@ -11,6 +11,7 @@ from unpaired.data.checks.findings import Finding, case_error, case_warning
 from unpaired.data.dataset import CaseEntry
 from unpaired.data.images import Image, ImageError, grid_problem, read_image, read_label_map
 from unpaired.data.label_map import count_labels, encode_label_map
+from unpaired.data.scan_values import ScanValues, scan_values
 from unpaired.data.sides import side_pairs
 from unpaired.errors import InputError
 
@@ -25,6 +26,7 @@ class Facts:
     digest: str | None = None
     spacing_mm: tuple[float, ...] | None = None
     """Ascending, so that the files' axis order doesn't matter."""
+    values: ScanValues | None = None
     voxels: dict[str, int] = field(default_factory=dict)
     """Foreground class: number of voxels; only of a label map that can be trusted."""
     voxel_mm3: float = 0.0
@@ -50,6 +52,7 @@ def case_findings(job: CaseJob) -> tuple[list[Finding], Facts]:
         facts.digest = _digest(image.array)
         findings += _value_findings(job.entry, image.array)
         facts.spacing_mm = tuple(sorted(image.spacing_mm))
+        facts.values = scan_values(image)
     if label is not None and job.entry.label is not None:
         if image is not None:
             problem = grid_problem(image, label)
@@ -87,7 +90,8 @@ def _value_findings(entry: CaseEntry, array: np.ndarray) -> Iterator[Finding]:
         yield case_warning("ct-values", entry, entry.image, text)
     elif low >= CT_AIR:
         text = (
-            f"CT without air: the lowest value is {low:g}, expected below {CT_AIR:g} HU; check slope, intercept, window"
+            f"CT without air: the lowest value is {low:g}, expected below {CT_AIR:g} HU; check slope, intercept and "
+            "window, or correct the modality"
         )
         yield case_warning("ct-values", entry, entry.image, text)
 

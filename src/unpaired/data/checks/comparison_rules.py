@@ -4,12 +4,14 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
-from unpaired.data.checks.case_rules import Facts
+from unpaired.data.checks.case_rules import CT_AIR, Facts
 from unpaired.data.checks.findings import Finding, case_error, case_warning
+from unpaired.data.checks.modality import KnownModality, doubt, most_alike
 from unpaired.data.dataset import CaseEntry, Dataset
 
 SPACING_FACTOR = 2.0
@@ -23,7 +25,8 @@ LABELED_CASES = 2
 
 def comparison_findings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     """Every rule that a dataset breaks as a whole, from the facts of all its cases in manifest order."""
-    for rule in (_patients, _similar_patients, _duplicates, _spacings, _organ_sizes, _label_values, _labeled):
+    rules = (_patients, _similar_patients, _duplicates, _modalities, _spacings, _organ_sizes, _label_values, _labeled)
+    for rule in rules:
         yield from rule(dataset, facts)
 
 
@@ -76,6 +79,28 @@ def _duplicates(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
             elif first.patient != other.patient:
                 text += f"but patients {first.patient} and {other.patient}: drop one or correct the patient"
                 yield case_warning("duplicate", other, other.image, text)
+
+
+def _modalities(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """A CT listed as MR, or the reverse: against the kind that most cases of its modality are of, else by its name."""
+    values = {
+        name: [fact.values for fact in facts if fact.entry.modality == name and fact.values is not None]
+        for name in dataset.modalities
+    }
+    known = {
+        name: KnownModality(name, dataset.modalities[name], most_alike(scans), "beside it")
+        for name, scans in values.items()
+    }
+    for fact in facts:
+        entry, scan = fact.entry, fact.values
+        if scan is None or (entry.modality.startswith("ct") and scan.lowest >= CT_AIR):
+            continue  # the rule "ct-values" has told
+        own = known[entry.modality]
+        others = [each for each in own.scans if each is not scan]
+        why = doubt(scan, entry.modality, {**known, entry.modality: replace(own, scans=others)})
+        if why is not None:
+            text = f"listed as {entry.modality}, but {why}; correct the modality, or the file"
+            yield case_warning("modality", entry, entry.image, text)
 
 
 def _spacings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:

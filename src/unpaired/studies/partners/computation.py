@@ -11,7 +11,6 @@ import numpy as np
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.images import Image
 from unpaired.data.postprocess import postprocess
-from unpaired.data.preprocess import apply
 from unpaired.data.restore import restore_slabs
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor, segment_prepared
@@ -36,8 +35,7 @@ def prepare_image(
     Scans of one `patient` are aligned through scanner coordinates. Raises InputError for a modality that the run
     doesn't know, and for an image that can't be prepared.
     """
-    predictor.check_modality(modality)
-    volume, geometry = apply(image, predictor.run.recipe.preprocessing, predictor.run.dataset.modalities[modality])
+    volume, geometry = predictor.prepared(image, modality)
     return UnlabeledCase(name, patient, modality, volume, geometry)
 
 
