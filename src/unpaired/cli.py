@@ -23,6 +23,7 @@ from unpaired.commands.errors import parsed_or_input_error, report_error, requir
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.export import export
 from unpaired.commands.features import features
+from unpaired.commands.help import with_readable_help
 from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
@@ -111,11 +112,10 @@ def _later(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
     """The same command line; but the command runs after all arguments were understood, so that what it prints and
     raises is never taken for what the parser says."""
 
-    @functools.wraps(command)
     def parsed(*values: Any, **named: Any) -> Callable[[], int]:
         return functools.partial(command, *values, **named)
 
-    return parsed
+    return with_readable_help(parsed, command)
 
 
 if __name__ == "__main__":
