@@ -99,6 +99,7 @@ ALLOWED = {
         "runs",
         "scores.trust",
         "networks.one_modality",
+        "networks.norm_statistics",
     },
     "export": {
         "consent",
@@ -118,6 +119,7 @@ ALLOWED = {
         "inference",
         "scores",
         "planning",
+        "networks.norm_statistics",
         "networks.weights",
     },
     "figures": {"data", "scores"},

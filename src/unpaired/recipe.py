@@ -110,7 +110,7 @@ class Recipe(Config):
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     norm_batches: int = 0
     """Before each validation batch norm's running statistics are taken anew over so many training batches, dropout off
-    (`training.norm_statistics`): with dropout the trailing ones are those of another network. 0 keeps the trailing
+    (`networks.norm_statistics`): with dropout the trailing ones are those of another network. 0 keeps the trailing
     ones, as the papers' code does."""
     validate_every: int = 1000
     save_every: int = 500

@@ -25,6 +25,7 @@ from unpaired.errors import InputError, Stopped
 from unpaired.files import clear_leftovers
 from unpaired.inference.pages import keep_pages
 from unpaired.methods.method import Method, Objective
+from unpaired.networks.norm_statistics import refresh_norms
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.folder import PREPARED
 from unpaired.runs.lock import only_one
@@ -40,7 +41,6 @@ from unpaired.training.cases import cases_to_prepare, prepared_cases
 from unpaired.training.first_weights import load_first_weights, record_first_weights
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
 from unpaired.training.modalities import modalities_to_train
-from unpaired.training.norm_statistics import refresh_norms
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.processes import build_fabric, by_the_first
 from unpaired.training.progress import TrainingProgress, stop_on_signal

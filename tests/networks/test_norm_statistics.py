@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from unpaired.networks.fcn import FCNConfig
+from unpaired.networks.norm_statistics import refresh_norms
 from unpaired.networks.unet import UNetConfig
-from unpaired.training.norm_statistics import refresh_norms
 
 
 def images(seed: int, *modalities: str) -> dict[str, torch.Tensor]:
