@@ -15,7 +15,8 @@ from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_probabilities
 from unpaired.errors import InputError
-from unpaired.inference.predictor import Ensemble, Predictor, mirror_axes, segment_prepared
+from unpaired.inference.mirroring import mirror_axes
+from unpaired.inference.predictor import Ensemble, Predictor, segment_prepared
 from unpaired.inference.segmentation import averaged
 from unpaired.inference.windows import whole
 from unpaired.networks.fcn import FCNConfig

@@ -24,6 +24,8 @@ def predict(
     mirror: bool = False,
     mirror_anyway: bool = False,
     modality_anyway: bool = False,
+    norms_of: OptionalText = None,
+    norms: Literal["trained", "adaptive"] = "trained",
     also: AlsoRuns = (),
     probabilities: bool = False,
     overwrite: bool = False,
@@ -52,6 +54,9 @@ def predict(
             points of Dice. Compare on validation cases first.
         modality_anyway: Segment scans too whose values contradict the modality that they are given as, such as a CT
             given as mr. Else each is a failed case.
+        norms_of: Segment scans of a modality that the run was not trained on as this one, with its norms and
+            preparation; without it they are refused.
+        norms: Statistics of batch norms: those of training, or those of each scan itself (adaptive).
         also: Another run that segments too, probabilities averaged; may be given several times. Networks and
             preparation may differ, classes may not.
         probabilities: Save class probabilities too, as 4-D NIfTI in the folder `probabilities` of the label maps.
@@ -63,7 +68,17 @@ def predict(
     from unpaired.inference.prediction import carry_out
     from unpaired.inference.request import How, request_of
 
-    how = How.of(weights, device, backend, largest_component, mirror, mirror_anyway, modality_anyway)
+    how = How.of(
+        weights,
+        device,
+        backend,
+        largest_component,
+        mirror,
+        mirror_anyway,
+        modality_anyway,
+        norms_of,
+        norms == "adaptive",
+    )
     request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust)
     return _summarize(carry_out(request, _print, worker))
 

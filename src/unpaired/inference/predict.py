@@ -136,8 +136,20 @@ def value_remarks(ensemble: Ensemble, jobs: Sequence[Job], dataset: Dataset | No
 
 def remarks(ensemble: Ensemble, jobs: Sequence[Job], dataset: Dataset | None = None) -> Iterator[str]:
     """What to know before these jobs are predicted, a line each: `value_remarks` and `mirror_remarks`."""
+    yield from norm_remarks(ensemble, jobs)
     yield from value_remarks(ensemble, jobs, dataset)
     yield from mirror_remarks(ensemble)
+
+
+def norm_remarks(ensemble: Ensemble, jobs: Sequence[Job]) -> Iterator[str]:
+    """A line for every modality that a run was not trained on and segments as another one."""
+    for modality in dict.fromkeys(job.modality for job in jobs):
+        for predictor in ensemble.predictors:
+            if modality not in predictor.run.modalities and predictor.norms.of is not None:
+                yield (
+                    f"{predictor.run.folder} was not trained on {modality}: its scans are segmented as "
+                    f"{predictor.norms.of}; check on scans with labels what that is worth"
+                )
 
 
 def mirror_remarks(ensemble: Ensemble) -> Iterator[str]:

@@ -28,6 +28,8 @@ def predict(
     mirror: bool = False,
     mirror_anyway: bool = False,
     modality_anyway: bool = False,
+    norms_of: str | None = None,
+    adaptive_norms: bool = False,
     also: "Sequence[Run | str | Path]" = (),
     probabilities: bool = False,
     overwrite: bool = False,
@@ -39,7 +41,7 @@ def predict(
 
     `split` "test" uses the side stored in the run. `also` are further runs whose probabilities are averaged with the
     first one's. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo"). See `Predictor` for
-    weights, device, backend, mirror, the two "anyway"s and trust, `plan` for modality and the files' names,
+    weights, device, backend, mirror, the two "anyway"s, norms and trust, `plan` for modality and the files' names,
     `predict_files` for probabilities, overwrite and what is left as it is.
 
     The networks live in a process of their own that may die: if the kernel kills it for want of memory, or a library
@@ -50,7 +52,9 @@ def predict(
     Raises InputError for what fits no case: a run, a device, a modality, nothing to segment. What is wrong with a case
     stands in the outcome's `failures`.
     """
-    how = How.of(weights, device, backend, postprocessing, mirror, mirror_anyway, modality_anyway)
+    how = How.of(
+        weights, device, backend, postprocessing, mirror, mirror_anyway, modality_anyway, norms_of, adaptive_norms
+    )
     request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust)
     return carry_out(request, tell, worker)
 

@@ -25,18 +25,20 @@ def _case_of(label_map: Path) -> str:
 
 def settings_of(ensemble: Ensemble, modality: str) -> dict[str, Any]:
     """What decides the voxels of an ensemble's label maps of a modality, as JSON values."""
+    norms = [predictor.norms.record(modality) for predictor in ensemble.predictors]
     kept = ensemble.predictors[0].postprocessing.class_numbers(ensemble.classes)
     return {
         "weights": [predictor.weights_hash for predictor in ensemble.predictors],
         "preparation": [_preparation_hash(predictor, modality) for predictor in ensemble.predictors],
         "mirrored": [list(predictor.mirrored) for predictor in ensemble.predictors],
+        "norms": norms if any(norms) else None,
         "largest_component": [ensemble.classes[number] for number in kept],
     }
 
 
 def values_of(ensemble: Ensemble, modality: str) -> dict[str, int]:
     """{class: its value} in an ensemble's label maps of a modality, background first."""
-    values = ensemble.predictors[0].run.dataset.source_values(modality)
+    values = ensemble.predictors[0].norms.values(modality)
     return dict(zip(ensemble.classes, values, strict=True))
 
 
@@ -71,7 +73,7 @@ def _preparation_hash(predictor: Predictor, modality: str) -> str:
     recipe = predictor.run.recipe
     prepared = {
         "preprocessing": asdict(recipe.preprocessing),
-        "modality": asdict(predictor.run.dataset.modalities[modality]),
+        "modality": asdict(predictor.norms.options(modality)),
         "patch_size": recipe.patch_size,
         "context_slices": recipe.context_slices,
         "window_overlap": recipe.window_overlap,

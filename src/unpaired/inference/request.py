@@ -26,6 +26,8 @@ class How:
     mirror: bool = False
     mirror_anyway: bool = False
     modality_anyway: bool = False
+    norms_of: str | None = None
+    adaptive_norms: bool = False
 
     @classmethod
     def of(
@@ -37,11 +39,23 @@ class How:
         mirror: bool,
         mirror_anyway: bool,
         modality_anyway: bool,
+        norms_of: str | None,
+        adaptive_norms: bool,
     ) -> "How":
         """With post-processing as a person types it, too: "all", "none", "LV,myo"."""
         if isinstance(postprocessing, str):
             postprocessing = parse_largest_component(postprocessing)
-        return cls(weights, device, backend, postprocessing, mirror, mirror_anyway, modality_anyway)
+        return cls(
+            weights,
+            device,
+            backend,
+            postprocessing,
+            mirror,
+            mirror_anyway,
+            modality_anyway,
+            norms_of,
+            adaptive_norms,
+        )
 
 
 @dataclass(frozen=True)

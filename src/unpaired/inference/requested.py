@@ -47,6 +47,8 @@ def _ensemble(runs: Sequence[Run], how: How, tell: Tell) -> Ensemble:
                 how.mirror_anyway,
                 backend=how.backend,
                 modality_anyway=how.modality_anyway,
+                norms_of=how.norms_of,
+                adaptive_norms=how.adaptive_norms,
                 report=lambda line: tell(Remark(f"note: {line}")),
             )
             for run in runs

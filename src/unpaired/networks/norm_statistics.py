@@ -16,16 +16,32 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 def refresh_norms(network: nn.Module, batches: Iterator[Mapping[str, Tensor]]) -> None:
     """Replace every batch norm's running statistics by their mean over `batches` ({modality: images} each).
 
-    Only batch norms run as in training; dropout and the like are off. A norm that no batch reaches keeps what it had,
-    and without batches nothing changes. Modes, momenta and weights are left as they were.
+    See `taking_statistics`; without batches nothing changes.
     """
-    norms = [module for module in network.modules() if isinstance(module, BatchNorm) and module.track_running_stats]
+    with taking_statistics(network):
+        for images in batches:
+            network(images)
+
+
+def norms_with_statistics(network: nn.Module) -> list[BatchNorm]:
+    """The batch norms of a network that predict by running statistics; other norms have none."""
+    return [module for module in network.modules() if isinstance(module, BatchNorm) and module.track_running_stats]
+
+
+@contextmanager
+def taking_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norms' running statistics become the mean over all that the network is given in this block, without
+    gradient.
+
+    Only batch norms run as in training; dropout and the like are off. A norm that nothing reaches keeps what it had.
+    Modes, momenta and weights are left as they were.
+    """
+    norms = norms_with_statistics(network)
     before = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
     with _only_norms_learn(network, norms), torch.no_grad():
-        for images in batches:
-            network(images)
+        yield
     for norm, buffers in zip(norms, before, strict=True):
         reached = int(norm.get_buffer("num_batches_tracked")) > 0
         for name, buffer in buffers.items():
