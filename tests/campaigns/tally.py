@@ -29,6 +29,7 @@ class Tally:
         """Count something that ended wrong; `what` says how to see it again."""
         self.counts[tried, "WRONG"] += 1
         self.wrong.append(f"{tried}: {what}")
+        print(f"WRONG {tried}: {what}", file=sys.stderr, flush=True)  # hours before the others are counted
 
     @property
     def total(self) -> int:
