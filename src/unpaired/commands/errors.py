@@ -17,7 +17,8 @@ REPEATABLE = ("--also",)
 
 def wants_json(arguments: Sequence[str] | None = None) -> bool:
     """Whether the arguments (None: those of this process) ask for JSON, so that errors have to be JSON too."""
-    flags = [one for one in (sys.argv[1:] if arguments is None else arguments) if one in ("--json", "--no-json")]
+    arguments = sys.argv[1:] if arguments is None else arguments
+    flags = [argument for argument in arguments if argument in ("--json", "--no-json")]
     return flags[-1:] == ["--json"]
 
 
@@ -26,7 +27,8 @@ def require_options_once(arguments: Sequence[str] | None = None) -> None:
 
     `arguments` None are those of this process. `--also` may be repeated: it takes one value each time.
     """
-    options = [one.partition("=")[0] for one in (sys.argv[1:] if arguments is None else arguments) if one[:2] == "--"]
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = [argument.partition("=")[0] for argument in arguments if argument[:2] == "--"]
     for option in dict.fromkeys(options):
         if options.count(option) > 1 and option not in REPEATABLE:
             values = "steps=100 batch_size=4" if option == "--set" else "FIRST SECOND"
