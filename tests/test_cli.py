@@ -330,7 +330,7 @@ def wrong_arguments(data: Path, trained: Path, tmp: Path) -> dict[str, tuple[tup
         ),
         "negative workers": (("train", RECIPE, data, new, "--workers", -1), "workers must be 0 or more"),
         "another recipe's run": (("train", "phantom/csa", data, trained, *TRAIN), "method.type"),
-        "run folder of something else": (("train", RECIPE, data, tmp / "same", *TRAIN), "is no run folder"),
+        "run folder of something else": (("train", RECIPE, data, tmp / "same", *TRAIN), "is not a run folder"),
         "no run": (("predict", tmp / "empty", scan, new, "--modality", "ct"), "found no recipe.json"),
         "no images": (("predict", trained, tmp / "empty", new, "--modality", "ct"), "found none"),
         "no such image": (("predict", trained, tmp / "gone.nii.gz", new, "--modality", "ct"), "found no image"),

@@ -268,10 +268,10 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, checkpoint: Path) -> None:
         read_checkpoint(tmp_path / "none.pth")
     cut = tmp_path / "cut.pth"
     cut.write_bytes(checkpoint.read_bytes()[:5000])
-    with pytest.raises(InputError, match=r"cut\.pth is no readable checkpoint"):
+    with pytest.raises(InputError, match=r"cut\.pth is not a readable checkpoint"):
         read_checkpoint(cut)
     (tmp_path / "page.safetensors").write_text("<html>not found</html>")
-    with pytest.raises(InputError, match="no readable checkpoint"):
+    with pytest.raises(InputError, match="not a readable checkpoint"):
         read_checkpoint(tmp_path / "page.safetensors")
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     with pytest.raises(InputError, match="no tensors by name"):
@@ -280,7 +280,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, checkpoint: Path) -> None:
 
 def test_checkpoints_of_other_networks(tmp_path: Path, checkpoint: Path) -> None:
     save_file({"conv1.weight": torch.zeros(3, 3)}, tmp_path / "resnet.safetensors")
-    with pytest.raises(InputError, match=r"no checkpoint of Swin or Swin-Unet \(it looks like nothing known\)"):
+    with pytest.raises(InputError, match=r"not a checkpoint of Swin or Swin-Unet \(it looks like nothing known\)"):
         state_of(SWIN_UNET, tmp_path / "resnet.safetensors")
     save_file({"model_down.norm0.weight": torch.zeros(8)}, tmp_path / "nnformer.safetensors")
     with pytest.raises(InputError, match="looks like nnformer"):

@@ -127,9 +127,9 @@ def test_a_run_from_before_split_files_named_unlabeled_cases_goes_on(phantom: Da
 
 def test_a_folder_with_other_things_is_refused(phantom: Dataset, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="is no run folder"):
+    with pytest.raises(InputError, match="is not a run folder"):
         Run.create(tmp_path, RECIPE, phantom)
-    with pytest.raises(InputError, match="is no run folder"):
+    with pytest.raises(InputError, match="is not a run folder"):
         Run.create(tmp_path / "thesis.tex", RECIPE, phantom)
     with pytest.raises(InputError, match="can't write"):
         Run.create(tmp_path / "thesis.tex" / "below" / "a file", RECIPE, phantom)
@@ -169,7 +169,7 @@ def test_weights_that_are_missing_broken_or_of_another_network_are_named(run: Ru
     whole = run.weights("best").read_bytes()
     for broken in (b"", whole[:100], whole[:-1], b"\x00" * 64):
         run.weights("best").write_bytes(broken)
-        with pytest.raises(InputError, match="no readable weight file") as caught:
+        with pytest.raises(InputError, match="not a readable weight file") as caught:
             run.load_method("best")
         assert "\n" not in str(caught.value)
     wide = build_method(replace(RECIPE, network=FCNConfig(width=4)), run.modalities, 6).network

@@ -127,7 +127,7 @@ def test_bad_inputs_are_one_line(folders, phantom, manifest, tmp_path, capsys, m
     nothing = ["--shifts", "--rotations", "--missing"]
     assert "got none" in refused(["misalignment", paired, *nothing], capsys)
     (tmp_path / "bare").mkdir()
-    assert "bare is no run folder" in refused(["misalignment", "bare", "--data", good], capsys)
+    assert "bare is not a run folder" in refused(["misalignment", "bare", "--data", good], capsys)
     alone = tuple(case for case in phantom.cases if case.modality == "ct" or case.split == "test")
     write_dataset(replace(phantom, cases=alone), tmp_path / "alone.json")
     assert "no lge scan of another patient on the train side" in refused(

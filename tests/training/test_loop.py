@@ -137,7 +137,7 @@ def test_a_folder_of_another_recipe_or_split_is_left_alone(straight: Run, phanto
 def test_a_folder_that_is_no_run_is_left_alone(phantom: Dataset, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="exists and is no run folder"):
+    with pytest.raises(InputError, match="exists and is not a run folder"):
         train(tiny(), phantom, tmp_path / "mine", hardware=IN_PROCESS, cache=cache)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 

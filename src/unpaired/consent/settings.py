@@ -109,7 +109,7 @@ def forget(name: str) -> None:
     """Trust a module no longer. Raises InputError if it isn't trusted."""
     known = all_remembered()
     if name not in known:
-        raise InputError(f"{name!r} is no trusted module; {trust_file()} has {', '.join(known) or 'none'}")
+        raise InputError(f"{name!r} is not a trusted module; {trust_file()} has {', '.join(known) or 'none'}")
     _write({other: entry for other, entry in known.items() if other != name})
 
 

@@ -180,7 +180,7 @@ def _label_map(
 def _require_classes(names: tuple[str, ...], classes: tuple[str, ...], what: str) -> None:
     for name in names:
         if name not in classes:
-            raise InputError(f"{what} {name!r}, which is no class; {nearest(name, list(classes))}")
+            raise InputError(f"{what} {name!r}, which is not a class of the dataset; {nearest(name, list(classes))}")
 
 
 def _case(

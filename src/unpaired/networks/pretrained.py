@@ -118,7 +118,7 @@ def read_checkpoint(path: str | Path, sha256: str | None = None) -> tuple[dict[s
         ) from error
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} is no readable checkpoint ({reason}); get it again") from error
+        raise InputError(f"{path} is not a readable checkpoint ({reason}); get it again") from error
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -144,7 +144,7 @@ def load_into_swin_unet(network: nn.Module, stages: int, path: str | Path, sha25
     elif kind == "swin":
         tables = [SWIN_ENCODER, SWIN_DECODER_BLOCKS]
     else:
-        raise InputError(f"{path} is no checkpoint of Swin or Swin-Unet (it looks like {kind or 'nothing known'})")
+        raise InputError(f"{path} is not a checkpoint of Swin or Swin-Unet (it looks like {kind or 'nothing known'})")
     return _load(network, tensors, tables, str(path), digest)
 
 
@@ -169,7 +169,7 @@ def load_into_nnformer(
         last_norm = ((r"^norm\.", f"encoder.norms.{stages - 1}."),)
         tables = [(*SWIN_NNFORMER, *last_norm), SWIN_DECODER_BLOCKS]
     else:
-        raise InputError(f"{path} is no checkpoint of Swin or nnFormer (it looks like {kind or 'nothing known'})")
+        raise InputError(f"{path} is not a checkpoint of Swin or nnFormer (it looks like {kind or 'nothing known'})")
     return _load(network, tensors, tables, str(path), digest)
 
 
@@ -184,7 +184,7 @@ def load_into_sam_med3d(
     tensors, digest = read_checkpoint(path, sha256)
     if checkpoint_kind(tensors) != "sam-med3d":
         raise InputError(
-            f"{path} is no checkpoint of SAM-Med3D (it looks like {checkpoint_kind(tensors) or 'nothing known'})"
+            f"{path} is not a checkpoint of SAM-Med3D (it looks like {checkpoint_kind(tensors) or 'nothing known'})"
         )
     if not released_positions:
         raise InputError(

@@ -157,7 +157,7 @@ def _check(
             f"width={width}, depth={depth}, patch={patch}, size={size}, window={window}, neck={neck}, adapter={adapter}"
         )
     if size % patch:
-        raise InputError(f"size={size} is no multiple of patch={patch}; positions are made for whole patches")
+        raise InputError(f"size={size} is not a multiple of patch={patch}; positions are made for whole patches")
     if any(not 0 <= number < depth for number in global_blocks):
         raise InputError(
             f"global_blocks={tuple(global_blocks)} names blocks that are not there; {depth} blocks count from 0 to "

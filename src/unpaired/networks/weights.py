@@ -47,7 +47,7 @@ def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[st
             tensors |= {name: value for name, value in own.items() if name.partition(".")[0] in fresh}
         network.load_state_dict(tensors)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no readable weight file: {error}") from error
+        raise InputError(f"{path} is not a readable weight file: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} holds the weights of another network: {reason}") from error

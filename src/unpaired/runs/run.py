@@ -51,7 +51,7 @@ class Run(RunFolder):
         if is_run(folder):
             return cls.at(folder, code_of(recipe))._if_it_trains(recipe, dataset)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder} exists and is no run folder; choose a new folder for this run")
+            raise InputError(f"{folder} exists and is not a run folder; choose a new folder for this run")
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
         if place_new_run(folder, json.loads(dumps(recipe)), _split_document(dataset), dataset, name, gpu):
             return cls(folder, code_of(recipe))

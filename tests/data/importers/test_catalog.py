@@ -309,7 +309,7 @@ def test_what_cannot_be_imported_gets_one_line(tmp_path: Path, capsys: pytest.Ca
         (touch(tmp_path / "e", "notes.txt"), "m.json", "auto", {}, "expected one of the layouts mscmrseg, mmwhs"),
         (folder, "m.json", "nnUNet", {}, "unknown layout 'nnUNet'; did you mean nnunet"),
         (folder, "m.json", "auto", {"modalities": ["mr"]}, "has no modality 'mr'"),
-        (folder, "m.json", "auto", {"modality_from": "("}, "--modality-from '\\(' is no regular expression"),
+        (folder, "m.json", "auto", {"modality_from": "("}, "--modality-from '\\(' is not a regular expression"),
         (folder, "m.json", "auto", {"patient_from": "(q)"}, "--patient-from '\\(q\\)' finds no patient in this path"),
         (folder, "d", "auto", {}, "would overwrite the manifest"),
     ]:

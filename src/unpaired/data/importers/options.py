@@ -62,7 +62,7 @@ def _first_group(pattern: str, file: str, what: str) -> str:
     try:
         match = re.search(pattern, file)
     except re.error as error:
-        raise InputError(f"--{what}-from {pattern!r} is no regular expression: {error}") from error
+        raise InputError(f"--{what}-from {pattern!r} is not a regular expression: {error}") from error
     name = match and (match[1] if match.re.groups else match[0])
     if not name:
         raise InputError(

@@ -91,7 +91,7 @@ def read_predictors(
     members = read_members(texts, trust)
     bare = [member.name for member in members if member.run is None]
     if bare:
-        raise InputError(f"{bare[0]} is no run folder; partners need a network to run, not its label maps")
+        raise InputError(f"{bare[0]} is not a run folder; partners need a network to run, not its label maps")
     runs = {member.name: member.run for member in members if member.run is not None}
     dataset = common_dataset(runs, data)
     for name, run in runs.items():
