@@ -169,3 +169,51 @@ def test_predictions_need_a_reference_and_its_classes(folders: Path, capsys: pyt
     assert "--reference" in one_line(capsys)
     assert run("compare", folders / "right", folders / "shifted", "--reference", folders / "references") == 2
     assert "--classes" in one_line(capsys)
+
+
+def means(folders: Path) -> dict[tuple[str, str], float]:
+    document = json.loads((folders / "out" / "comparison.json").read_text(encoding="utf-8"))
+    return {(row["method"], row["class"]): row["mean"] for row in document["columns"] if row["score"] == "dice"}
+
+
+def test_what_values_are_is_said_as_for_evaluate(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """References with a value that nobody asked for, predictions with numbers of their own."""
+    for number in range(7):
+        for name, table in (("references", {3: 3}), ("right/predictions", {1: 7, 2: 5})):
+            path = folders / name / f"p{number}.nii.gz"
+            array = read_image(path).array.copy()
+            if name == "references":
+                array[0, :4, 0] = 3
+            else:
+                array = np.select([array == value for value in table], list(table.values()), 0).astype(np.uint8)
+            write_image(path, array, np.diag([1.5, 1.5, 8.0, 1.0]))
+    shutil.copytree(folders / "right", folders / "again")
+    methods = (folders / "right", folders / "again")
+    assert compare(folders, *methods, "--common") == 2
+    assert "right has no scores, 7 cases failed: p0: " in (said := one_line(capsys))
+    assert "expected label values 0, 1, 2; found 5, 7" in said
+    told = ("--prediction-classes", "7:LV,5:RV", "--others", "background")
+    assert compare(folders, *methods, *told) == 0
+    assert means(folders)["right", "mean"] == 1
+    assert "Label values that nothing names count as background" in capsys.readouterr().out
+    assert compare(folders, *methods, *told, "--only", "RV") == 0
+    assert set(means(folders)) == {("right", "RV"), ("again", "RV")}
+    capsys.readouterr()
+    assert compare(folders, *methods, *told, "--only", "RW") == 2
+    assert "no foreground class 'RW' to score; did you mean RV" in one_line(capsys)
+
+
+def test_only_some_classes_of_stored_scores(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("shifted", "blind"):
+        reference = ("--classes", CLASSES, "--out", folders / "scored" / name)
+        assert run("evaluate", folders / name, folders / "references", *reference) == 0
+    methods = (folders / "scored" / "shifted", folders / "scored" / "blind")
+    stored = ("compare", *methods, "--out", folders / "out", "--no-report")
+    assert run(*stored, "--only", "LV") == 0
+    assert means(folders) == {("shifted", "LV"): pytest.approx(0.849, abs=0.001), ("blind", "LV"): 1}
+    capsys.readouterr()
+    assert run(*stored, "--only", "LW") == 2
+    assert "has no scores of a class 'LW'; did you mean LV" in one_line(capsys)
+    for ignored in (("--others", "ignore"), ("--classes", CLASSES), ("--split", "test")):
+        assert run(*stored, *ignored) == 2
+        assert "are for predictions that are scored here, against a --reference" in one_line(capsys)

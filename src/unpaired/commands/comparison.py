@@ -8,6 +8,7 @@ import tyro
 from unpaired.commands.arguments import OptionalPath, OptionalText, table_width
 
 Methods = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="METHOD")]
+ClassNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
 Tables = Annotated[tuple[str, ...], tyro.conf.arg(metavar="TABLE")]
 
@@ -21,6 +22,9 @@ def compare(
     scores: Names = ("dice", "hd95", "assd"),
     reference: OptionalPath = None,
     classes: OptionalText = None,
+    prediction_classes: OptionalText = None,
+    only: ClassNames = (),
+    others: Literal["refuse", "background", "ignore"] = "refuse",
     split: OptionalText = None,
     policy: Literal["diagonal", "excluded"] = "diagonal",
     surface: Literal["voxel", "area"] = "voxel",
@@ -44,7 +48,13 @@ def compare(
         baseline: The method that the others are tested against (default: the first).
         scores: What to compare; the first also ranks the worst cases.
         reference: For folders of predictions: a manifest, a run folder (its test cases), or a folder of label maps.
-        classes: For a folder of references: "1:LV,2:myo".
+        classes: For a folder of references, what values mean: "1:LV,2:myo". "4:background" is no structure, and voxels
+            whose reference is "5:ignore" count for nothing.
+        prediction_classes: What predictions' values mean, if not what the references' do and if no record beside a
+            prediction says it: "5:liver,1:spleen".
+        only: Compare these classes alone, such as liver spleen.
+        others: When predictions are scored here: what values are that nothing names: refused (the case fails),
+            background, or, in references, ignored.
         split: Only this side of a manifest's cases.
         policy: When predictions are scored here: a missed structure's distance is the image's diagonal, or left out.
         surface: When predictions are scored here: distances between surface voxels, or area-weighted.
@@ -74,6 +84,9 @@ def compare(
         scores=scores,
         reference=reference,
         classes=classes,
+        prediction_classes=prediction_classes,
+        only=only,
+        others=others,
         split=split,
         policy=policy,
         surface=surface,

@@ -169,8 +169,12 @@ def _require_names(contenders: Sequence[Contender]) -> None:
         if names.count(name) > 1:
             raise InputError(f"two methods are called {name!r}; name them apart: NAME=PATH")
     for method in contenders:
-        if not method.seeds or not all(run.scores for run in method.seeds):
-            raise InputError(f"{method.name} has no scores: every case failed; see its scores.json")
+        if not method.seeds:
+            raise InputError(f"{method.name} has no run that was scored; name one")
+        for label, run in zip(method.labels(), method.seeds, strict=True):
+            if not run.scores:
+                why = f": {run.failures[0].case}: {run.failures[0].message}" if run.failures else ""
+                raise InputError(f"{label} has no scores, {len(run.failures)} cases failed{why}")
 
 
 def _require_one_definition(entries: Sequence[tuple[str, Evaluation]], scores: Sequence[str]) -> None:

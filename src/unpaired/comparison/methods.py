@@ -1,7 +1,7 @@
 """Methods beside each other from where they lie: run folders, scores or predictions, read, checked and compared."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +15,13 @@ from unpaired.comparison.run_groups import group_runs
 from unpaired.comparison.run_warnings import run_warnings
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
-from unpaired.errors import InputError
+from unpaired.errors import InputError, nearest
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.folder import RunFolder, is_run
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
 from unpaired.scores.freshness import require_fresh
 from unpaired.scores.label_values import parse_classes
+from unpaired.scores.reading import Reading
 from unpaired.scores.scores import Evaluation
 from unpaired.scores.scoring import Scoring
 
@@ -51,6 +52,9 @@ def compare_methods(
     scores: Sequence[str] = DEFAULT_SCORES,
     reference: Path | None = None,
     classes: str | None = None,
+    prediction_classes: str | None = None,
+    only: Sequence[str] = (),
+    others: Literal["refuse", "background", "ignore"] = "refuse",
     split: str | None = None,
     policy: Literal["diagonal", "excluded"] = "diagonal",
     surface: Literal["voxel", "area"] = "voxel",
@@ -63,14 +67,21 @@ def compare_methods(
     """Compare methods that scored the same cases, from their run folders, scores or predictions; writes nothing.
 
     The parameters are those of `unpaired compare`. Raises InputError for methods that are not comparable (see
-    `require_comparable`), and where predictions or references changed since they were scored.
+    `require_comparable`), where predictions or references changed since they were scored, and for choices of scoring
+    without a reference to score against.
     """
     tables = [paper_table(name) for name in paper]
+    reading = Reading(tuple(only), others, None if prediction_classes is None else parse_classes(prediction_classes))
     score = None
     if reference is not None:
         scoring = Scoring(policy, surface, _tolerances(scores), presets=_presets(tables))
-        score = _scorer(reference, classes, split, scoring, workers)
-    contenders = _contenders(methods, score, group, tables, workers)
+        score = _scorer(reference, classes, split, scoring, reading, workers)
+    elif (classes, prediction_classes, others, split) != (None, None, "refuse", None):
+        raise InputError(
+            "classes, prediction classes, other values and a split are for predictions that are scored here, against a "
+            "--reference; without one the methods' own scores are read: evaluate anew with other choices"
+        )
+    contenders = [_with_only(each, only) for each in _contenders(methods, score, group, tables, workers)]
     dataset = _dataset(contenders, reference)
     _require_references(contenders, reference, dataset)
     comparison = compare(contenders, scores, baseline, common, correct_over, list(_remarks(contenders)))
@@ -101,18 +112,35 @@ def _presets(tables: Sequence[PaperTable]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(table.preset for table in tables))
 
 
-def _scorer(reference: Path, classes: str | None, split: str | None, scoring: Scoring, workers: int) -> Score:
+def _with_only(method: Contender, only: Sequence[str]) -> Contender:
+    """The method with the scores of these classes alone (none: of all); InputError for one that it doesn't have."""
+    if not only:
+        return method
+    for label, run in zip(method.labels(), method.seeds, strict=True):
+        for name in only:
+            if name not in run.class_names:
+                raise InputError(f"{label} has no scores of a class {name!r}; {nearest(name, run.class_names)}")
+    seeds = tuple(replace(run, scores=[row for row in run.scores if row.class_name in only]) for run in method.seeds)
+    return replace(method, seeds=seeds)
+
+
+def _scorer(
+    reference: Path, classes: str | None, split: str | None, scoring: Scoring, reading: Reading, workers: int
+) -> Score:
     """Scores a folder of predictions against the reference, which is read once."""
     if is_manifest(reference):
         if classes is not None:
-            raise InputError("a manifest says itself what its label values mean; leave --classes out")
+            raise InputError(
+                "a manifest says itself what its label values mean; --prediction-classes says it of predictions that "
+                "have other values and no record"
+            )
         dataset = read_dataset(reference)
         side = split or ("test" if is_run(reference) else None)
-        return lambda predictions: evaluate_dataset(dataset, predictions, side, scoring, workers)
+        return lambda predictions: evaluate_dataset(dataset, predictions, side, scoring, workers, reading)
     if classes is None:
         raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
     names = parse_classes(classes)
-    return lambda predictions: evaluate_folders(predictions, reference, names, scoring, workers)
+    return lambda predictions: evaluate_folders(predictions, reference, names, scoring, workers, reading=reading)
 
 
 def _tolerances(scores: Sequence[str]) -> tuple[float, ...]:
@@ -124,13 +152,15 @@ def _tolerances(scores: Sequence[str]) -> tuple[float, ...]:
 
 
 def _remarks(contenders: Sequence[Contender]) -> Iterator[str]:
-    """What the runs among the methods say of themselves: patients they were trained on, a region that leaks."""
+    """What the methods say of themselves: patients they were trained on, a region that leaks, how values were read."""
     for method in contenders:
         for label, place, evaluation in zip(method.labels(), method.places, method.seeds, strict=True):
             run = RunFolder(folder_of(place))
             if run.split_file.is_file() and run.dataset_file.is_file():
                 for warning in run_warnings(read_run_facts(run.folder), read_dataset(run.folder), evaluation):
                     yield f"{label}: {warning}"
+            for remark in evaluation.remarks:
+                yield f"{label}: {remark}"
 
 
 def _dataset(contenders: Sequence[Contender], reference: Path | None) -> Dataset | None:
