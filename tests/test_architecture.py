@@ -18,18 +18,20 @@ NETWORK_PARTS = {"networks.network"}
 # part -> what it may import, besides itself and EVERYBODY. An entry "a.b" allows that module or room alone.
 ALLOWED = {
     "": {
-        "planning",
-        "report",
         "export",
         "comparison",
         "consent",
         "data",
+        "demo",
         "inference",
         "phantom",
+        "planning",
         "recipe",
         "recipes",
+        "report",
         "runs",
         "scores",
+        "studies",
         "training",
     },
     "errors": set(),
@@ -141,33 +143,25 @@ ALLOWED = {
         "training.cases",
         "training.processes",
     },
-    "report": {"planning", "runs", "data", "scores", "comparison", "studies", "figures", "tables"},
+    "report": {"consent", "planning", "runs", "data", "scores", "comparison", "studies", "figures", "tables"},
+    "demo": {"data", "inference", "phantom", "report", "runs", "scores", "tables", "training"},
     "commands": {
         "consent",
-        "export",
         "data",
-        "phantom",
+        "inference.jobs",
         "recipe",
-        "recipes",
-        "runs",
-        "training",
-        "inference",
+        "report.fingerprint_page",
         "scores",
-        "comparison",
-        "studies",
-        "report",
+        "training",
     },
     "cli": {"commands"},
 }
 FILE_LINES = 300
 FUNCTION_LINES = 40
-"""From `def` to its last line, without the docstring: what a function promises may take its lines."""
+"""Of its code, without signature and docstring: what a function takes and promises may have its lines."""
 # Longer than that today. This list only shrinks: who shortens one takes it off.
 LONG_FILES: set[str] = set()
 LONG_FUNCTIONS: set[str] = {
-    "commands.comparison.compare",
-    "commands.features.features",
-    "commands.partners.misalignment",
     "data.prepare.prepare",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "misc", "tools"}
@@ -245,15 +239,13 @@ def test_no_file_is_a_drawer_without_a_name() -> None:
 
 
 def functions_of(tree: ast.AST, above: str = "") -> Iterator[tuple[str, int]]:
-    """(name with its classes and functions around it, lines without the docstring) of each function in a tree."""
+    """(name with its classes and functions around it, lines of its code) of each function in a tree."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             name = f"{above}.{node.name}".strip(".")
             if not isinstance(node, ast.ClassDef) and node.end_lineno is not None:
-                first = node.body[0]
-                documented = ast.get_docstring(node) is not None and first.end_lineno is not None
-                docstring = first.end_lineno - first.lineno + 1 if documented else 0
-                yield name, node.end_lineno - node.lineno + 1 - docstring
+                code = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                yield name, node.end_lineno - code[0].lineno + 1 if code else 0
             yield from functions_of(node, name)
         else:
             yield from functions_of(node, above)
@@ -282,12 +274,12 @@ def check_budget(long: dict[str, int], exceptions: set[str], limit: int) -> None
     assert not stale, f"no longer above {limit} lines: take them off the list of exceptions"
 
 
-def test_the_measure_of_functions_leaves_docstrings_out() -> None:
+def test_the_measure_of_functions_leaves_signatures_and_docstrings_out() -> None:
     code = (
         'class A:\n    @property\n    def f(self):\n        """One.\n\n        Two."""\n'
         "        def g(): return 1\n\n        return g\n"
     )
-    assert dict(functions_of(ast.parse(code))) == {"A.f": 4, "A.f.g": 1}
+    assert dict(functions_of(ast.parse(code))) == {"A.f": 3, "A.f.g": 1}
 
 
 LIGHT = ("unpaired", "unpaired.cli", "unpaired.scores.evaluate", "unpaired.comparison.files", "unpaired.runs.facts")

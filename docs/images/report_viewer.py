@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from unpaired.report.page import write_report
+from unpaired.report.page import write_run_page
 from unpaired.runs.run import Run
 from unpaired.scores.tables import read_evaluation
 
@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
         sys.exit("needs Chromium: install it, or name it in the variable CHROMIUM")
     with tempfile.TemporaryDirectory() as place, launched(chromium, Path(place) / "profile") as browser:
         page = Path(place) / "report.html"
-        write_report(folder, run.dataset, run.predictions, read_evaluation(run.evaluation), page)
+        write_run_page(folder, run.dataset, run.predictions, read_evaluation(run.evaluation), page)
         browser.open(page, width=1000, height=1000)
         browser.run("document.getElementById('viewer-open').click()")
         browser.wait(READY)

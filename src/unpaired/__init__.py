@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unpaired.comparison.methods import ComparedMethods, compare_methods
+    from unpaired.comparison.methods import ComparedMethods
     from unpaired.consent.trust import trust
     from unpaired.data.checks.findings import Finding, Findings
     from unpaired.data.checks.verify import verify
@@ -20,19 +20,26 @@ if TYPE_CHECKING:
     from unpaired.data.manifest import read_dataset, write_dataset
     from unpaired.data.split import Split, read_split, write_split
     from unpaired.data.splits import split
+    from unpaired.demo import Demo, run_demo
     from unpaired.errors import InputError
     from unpaired.export.export import Exported, export_run
-    from unpaired.inference.jobs import Outcome, plan
-    from unpaired.inference.predict import predict_files
+    from unpaired.inference.jobs import Outcome
     from unpaired.inference.prediction import predict
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.phantom.write import write_phantom
     from unpaired.planning.fingerprint import Fingerprint
     from unpaired.recipe import Recipe
     from unpaired.recipes import find_recipe, list_recipes
+    from unpaired.report.compare import compare
+    from unpaired.report.features import StudiedFeatures, features
     from unpaired.report.fingerprint_page import inspect_dataset
+    from unpaired.report.report import write_report
     from unpaired.runs.run import Run
-    from unpaired.scores.evaluate import evaluate_dataset
+    from unpaired.scores.evaluate_predictions import EvaluatedPredictions, evaluate
+    from unpaired.scores.scores import Evaluation
+    from unpaired.studies.diagnosis.study import Diagnosis, diagnose
+    from unpaired.studies.misalignment.study import MisalignmentStudy, misalignment
+    from unpaired.studies.partners.study import PartnerStudy, partners
     from unpaired.training.planned import PlannedTraining, plan_training
     from unpaired.training.prepare import prepare
     from unpaired.training.train import train
@@ -41,7 +48,11 @@ __version__ = "0.1.0"
 __all__ = [
     "ComparedMethods",
     "Dataset",
+    "Demo",
+    "Diagnosis",
     "Ensemble",
+    "EvaluatedPredictions",
+    "Evaluation",
     "Exported",
     "Finding",
     "Findings",
@@ -49,15 +60,20 @@ __all__ = [
     "Image",
     "ImportedDataset",
     "InputError",
+    "MisalignmentStudy",
     "Outcome",
+    "PartnerStudy",
     "PlannedTraining",
     "Predictor",
     "Recipe",
     "Run",
     "Split",
-    "compare_methods",
-    "evaluate_dataset",
+    "StudiedFeatures",
+    "compare",
+    "diagnose",
+    "evaluate",
     "export_run",
+    "features",
     "few_shot",
     "find_recipe",
     "import_dataset",
@@ -65,14 +81,15 @@ __all__ = [
     "join",
     "labeled_fraction",
     "list_recipes",
-    "plan",
+    "misalignment",
+    "partners",
     "plan_training",
     "predict",
-    "predict_files",
     "prepare",
     "read_dataset",
     "read_image",
     "read_split",
+    "run_demo",
     "split",
     "train",
     "trust",
@@ -80,11 +97,12 @@ __all__ = [
     "write_dataset",
     "write_image",
     "write_phantom",
+    "write_report",
     "write_split",
 ]
 
 _HOMES = {
-    "comparison.methods": ("ComparedMethods", "compare_methods"),
+    "comparison.methods": ("ComparedMethods",),
     "consent.trust": ("trust",),
     "data.checks.findings": ("Finding", "Findings"),
     "data.checks.verify": ("verify",),
@@ -96,21 +114,28 @@ _HOMES = {
     "data.manifest": ("read_dataset", "write_dataset"),
     "data.split": ("Split", "read_split", "write_split"),
     "data.splits": ("split",),
+    "demo": ("Demo", "run_demo"),
     "errors": ("InputError",),
     "export.export": ("Exported", "export_run"),
-    "inference.jobs": ("Outcome", "plan"),
-    "inference.predict": ("predict_files",),
+    "inference.jobs": ("Outcome",),
     "inference.prediction": ("predict",),
     "inference.predictor": ("Ensemble", "Predictor"),
     "phantom.write": ("write_phantom",),
+    "planning.fingerprint": ("Fingerprint",),
     "recipe": ("Recipe",),
     "recipes": ("find_recipe", "list_recipes"),
-    "planning.fingerprint": ("Fingerprint",),
+    "report.compare": ("compare",),
+    "report.features": ("StudiedFeatures", "features"),
     "report.fingerprint_page": ("inspect_dataset",),
+    "report.report": ("write_report",),
     "runs.run": ("Run",),
-    "scores.evaluate": ("evaluate_dataset",),
-    "training.prepare": ("prepare",),
+    "scores.evaluate_predictions": ("EvaluatedPredictions", "evaluate"),
+    "scores.scores": ("Evaluation",),
+    "studies.diagnosis.study": ("Diagnosis", "diagnose"),
+    "studies.misalignment.study": ("MisalignmentStudy", "misalignment"),
+    "studies.partners.study": ("PartnerStudy", "partners"),
     "training.planned": ("PlannedTraining", "plan_training"),
+    "training.prepare": ("prepare",),
     "training.train": ("train",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -7,7 +7,7 @@ from chromium import NO_WEBGL, find_chromium, launched
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.figures.style import class_color
-from unpaired.report.page import write_report
+from unpaired.report.page import write_run_page
 from unpaired.scores.evaluate import evaluate_dataset
 
 pytestmark = pytest.mark.skipif(
@@ -49,13 +49,13 @@ def bodies(world, tmp_path_factory):
         cases.append(CaseEntry(name, name, "ct", files[0], files[1], split="test"))
     dataset = Dataset("bodies", ("background", "block", "<i>other</i>"), {"ct": Modality()}, tuple(cases))
     evaluation = evaluate_dataset(dataset, folder / "predictions")
-    return write_report(world[2], dataset, folder / "predictions", evaluation, folder / "page.html")
+    return write_run_page(world[2], dataset, folder / "predictions", evaluation, folder / "page.html")
 
 
 @pytest.fixture(scope="module")
 def page(world, evaluation, tmp_path_factory):
     dataset, predictions, run = world
-    return write_report(run, dataset, predictions, evaluation, tmp_path_factory.mktemp("page") / "page.html")
+    return write_run_page(run, dataset, predictions, evaluation, tmp_path_factory.mktemp("page") / "page.html")
 
 
 @pytest.fixture(scope="module")

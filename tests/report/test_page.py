@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from unpaired.errors import InputError
-from unpaired.report.page import write_report
+from unpaired.report.page import write_run_page
 from unpaired.runs.facts import read_run_facts
 from unpaired.scores.scores import Evaluation, Score
 from unpaired.scores.tables import write_evaluation
@@ -65,7 +65,7 @@ class Page(HTMLParser):
 def page(world, evaluation):
     dataset, predictions, run = world
     write_evaluation(evaluation, run / "evaluation")
-    path = write_report(run, dataset, predictions, evaluation, run / "report.html")
+    path = write_run_page(run, dataset, predictions, evaluation, run / "report.html")
     assert path == run / "report.html"
     assert not [file for file in run.iterdir() if "tmp" in file.name]
     return Page(path.read_text(encoding="utf-8"))
@@ -150,7 +150,9 @@ def test_missing_files_are_named_and_nothing_else_breaks(world, evaluation, tmp_
     (tmp_path / "recipe.json").write_text("{")
     (tmp_path / "split.json").write_text("[]")
     text = Page(
-        write_report(tmp_path, dataset, predictions, evaluation, tmp_path / "x" / "r.html").read_text(encoding="utf-8")
+        write_run_page(tmp_path, dataset, predictions, evaluation, tmp_path / "x" / "r.html").read_text(
+            encoding="utf-8"
+        )
     ).text
     for name in ("log.csv has no rows", "recipe.json: expected JSON", "split.json: expected a JSON object"):
         assert name in text
@@ -163,7 +165,7 @@ def test_names_are_text_and_never_markup(world, tmp_path):
     evil = "<script>alert(1)</script>"
     odd = replace(dataset, name=evil, classes=("background", "<b>LV", 'R"V'), about="<img src=x>")
     evaluation = Evaluation([Score("a_ct", evil, "ct", "<b>LV", "scored", 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)], [])
-    path = write_report(run, odd, predictions, evaluation, tmp_path / "r.html")
+    path = write_run_page(run, odd, predictions, evaluation, tmp_path / "r.html")
     page = Page(path.read_text(encoding="utf-8"))
     own = {"viewer-facts", "viewer-niivue", "viewer-0-image", "viewer-0-reference", "viewer-0-prediction"}
     assert [attributes.get("id") for attributes, _ in page.scripts if attributes.get("id") not in own] == [None]
@@ -177,7 +179,7 @@ def test_patients_seen_in_training_are_called_out(world, evaluation, tmp_path):
     (tmp_path / "run" / "split.json").write_text(json.dumps({"train": ["a_ct"], "test": ["a_ct"]}))
     (tmp_path / "run" / "recipe.json").write_text(json.dumps({"preprocessing": {"roi": "label"}}))
     text = Page(
-        write_report(tmp_path / "run", dataset, predictions, evaluation, tmp_path / "r.html").read_text(
+        write_run_page(tmp_path / "run", dataset, predictions, evaluation, tmp_path / "r.html").read_text(
             encoding="utf-8"
         )
     ).text
@@ -188,10 +190,12 @@ def test_patients_seen_in_training_are_called_out(world, evaluation, tmp_path):
 def test_an_evaluation_without_scores_and_a_vanished_prediction(world, evaluation, tmp_path):
     dataset, predictions, run = world
     none = Evaluation([], evaluation.failures)
-    text = Page(write_report(run, dataset, predictions, none, tmp_path / "none.html").read_text(encoding="utf-8")).text
+    text = Page(
+        write_run_page(run, dataset, predictions, none, tmp_path / "none.html").read_text(encoding="utf-8")
+    ).text
     assert "No case was scored" in text
     only = Evaluation([score for score in evaluation.scores if score.case == "e_mr"], [])
-    text = Page(write_report(run, dataset, tmp_path, only, tmp_path / "gone.html").read_text(encoding="utf-8")).text
+    text = Page(write_run_page(run, dataset, tmp_path, only, tmp_path / "gone.html").read_text(encoding="utf-8")).text
     assert "Not drawn: the prediction e_mr.nii.gz is no longer in" in text
 
 

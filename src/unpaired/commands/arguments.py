@@ -5,11 +5,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from unpaired.errors import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Count = Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="COUNT")]
 Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
@@ -47,6 +50,26 @@ OptionalCount = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 
 
 @contextmanager
+def stopwatch() -> Iterator[Callable[[str], None]]:
+    """Prints lines with the seconds since it began."""
+    from time import monotonic
+
+    from rich.console import Console
+
+    began, console = monotonic(), Console(highlight=False)
+    yield lambda text: console.print(f"[dim]{monotonic() - began:5.0f} s[/dim]  {text}")
+
+
+@contextmanager
+def status(what: str) -> Iterator[Callable[[str], None]]:
+    """A line on standard error that says what is being done; nothing where that is no terminal."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(what) as line:
+        yield line.update
+
+
+@contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     """A bar on standard error, moved by (cases done, cases in all, case id); nothing where that is no terminal."""
     from rich.console import Console
@@ -69,6 +92,23 @@ def print_lines(lines: Iterable[str]) -> None:
         print(line)
 
 
+def print_table(*tables: "RenderableType") -> None:
+    """Print tables as wide as the terminal."""
+    from rich.console import Console
+
+    Console(width=table_width(), highlight=False).print(*tables)
+
+
+def print_whole_table(table: "RenderableType") -> None:
+    """Print a table; where nobody's terminal limits it, as wide as it takes."""
+    from rich.console import Console
+
+    console = Console(width=table_width(), highlight=False)
+    if table_width() is not None:
+        console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
+    console.print(table)
+
+
 def print_columns(rows: Mapping[str, str]) -> None:
     """Print names and what they are, one below the other."""
     width = max(map(len, rows), default=0)
@@ -79,6 +119,11 @@ def print_columns(rows: Mapping[str, str]) -> None:
 def warning(text: str) -> None:
     """Print to standard error what a person should know of a result that there is all the same."""
     print(printable(f"warning: {text}"), file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """Print to standard error what is so without being wrong."""
+    print(printable(f"note: {text}"), file=sys.stderr)
 
 
 def list_warnings(warnings: Sequence[tuple[str, str]]) -> None:

@@ -1,11 +1,13 @@
 """The command that compares methods: compare."""
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from unpaired.commands.arguments import OptionalPath, OptionalText, table_width
+import unpaired
+from unpaired.commands.arguments import OptionalPath, OptionalText, print_table
 
 Methods = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="METHOD")]
 ClassNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")]
@@ -68,18 +70,9 @@ def compare(
         json: Print the comparison as JSON for programs.
         workers: Threads that score predictions.
     """
-    from json import dumps
-
-    from rich.console import Console
-
-    from unpaired.comparison.files import PAGE, to_json, write_comparison
-    from unpaired.comparison.methods import compare_methods
-    from unpaired.comparison.papers.formats import paper_terminal
-    from unpaired.comparison.tables import terminal
-    from unpaired.report.comparison_page import write_comparison_report
-
-    compared = compare_methods(
+    compared = unpaired.compare(
         methods,
+        out=out,
         baseline=baseline,
         scores=scores,
         reference=reference,
@@ -94,15 +87,13 @@ def compare(
         correct_over=correct_over,
         group=group,
         paper=paper,
+        report=report,
+        viewer_mb=viewer_mb,
         workers=workers,
     )
-    comparison, layouts = compared.comparison, compared.layouts
-    write_comparison(comparison, out, layouts)
-    if report:
-        write_comparison_report(comparison, out / PAGE, compared.dataset, compared.predictions, viewer_mb, layouts)
     if json:
-        print(dumps(to_json(comparison, layouts), ensure_ascii=False))
+        print(dumps(compared.to_json(), ensure_ascii=False))
     else:
-        Console(width=table_width(), highlight=False).print(terminal(comparison), paper_terminal(layouts))
+        print_table(*compared.tables())
         print(f"tables, differences per patient{', figures, page' if report else ''}: {out}")
     return 0

@@ -1,6 +1,9 @@
 """The command that asks what a method does: diagnose."""
 
-from unpaired.commands.arguments import OptionalPath, RunFolder, Trusted, table_width
+from json import dumps
+
+import unpaired
+from unpaired.commands.arguments import OptionalPath, RunFolder, Trusted, print_lines, print_table
 
 
 def diagnose(
@@ -29,21 +32,13 @@ def diagnose(
         trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
         json: Print the diagnosis as JSON for programs.
     """
-    from json import dumps
-
-    from rich.console import Console
-
-    from unpaired.studies.diagnosis.advice import advice, diagnosis_table, to_json, verdict
-    from unpaired.studies.diagnosis.study import diagnose as diagnose_run
-
-    found = diagnose_run(run, batches=batches, fresh=fresh, progress=progress, device=device, cache=cache, trust=trust)
-    about = {"run": str(found.run), "step": found.step, "steps": found.steps, "batches": found.batches}
+    diagnosis = unpaired.diagnose(
+        run, batches=batches, fresh=fresh, progress=progress, device=device, cache=cache, trust=trust
+    )
     if json:
-        print(dumps(to_json(found.terms, about), ensure_ascii=False))
+        print(dumps(diagnosis.to_json(), ensure_ascii=False))
         return 0
-    print(f"{found.run}: after {found.step} of {found.steps} steps, {found.batches} batches")
-    Console(width=table_width(), highlight=False).print(diagnosis_table(found.terms))
-    for term in found.terms:
-        if verdict(term) != "supervised":
-            print(f"{term.name}: {verdict(term)}. {advice(term)}")
+    print(f"{diagnosis.run}: after {diagnosis.step} of {diagnosis.steps} steps, {diagnosis.batches} batches")
+    print_table(diagnosis.table())
+    print_lines(diagnosis.conclusions())
     return 0

@@ -1,11 +1,11 @@
 """The commands about scores: evaluate, report."""
 
-import json as json_format
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from json import dumps
+from typing import Annotated, Literal
 
 import tyro
 
+import unpaired
 from unpaired.commands.arguments import (
     OptionalPath,
     OptionalText,
@@ -13,18 +13,11 @@ from unpaired.commands.arguments import (
     Reference,
     RunFolder,
     list_failures,
-    table_width,
+    print_lines,
+    print_table,
+    print_whole_table,
 )
 from unpaired.commands.errors import report_error
-from unpaired.errors import InputError
-from unpaired.runs.folder import is_run
-from unpaired.scores.files import CASE_TABLE, SCORES
-
-if TYPE_CHECKING:
-    from unpaired.data.dataset import Dataset
-    from unpaired.scores.reading import Reading
-    from unpaired.scores.scores import Evaluation
-    from unpaired.scores.scoring import Scoring
 
 Tolerances = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MM|CLASS=MM")]
 ClassNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")]
@@ -75,129 +68,42 @@ def evaluate(
         json: Print everything as one JSON value instead of a table; also what is wrong with the input.
         workers: Threads.
     """
-    from unpaired.scores.label_values import parse_classes
-    from unpaired.scores.places import evaluation_folder, require_free_place
-    from unpaired.scores.reading import Reading
-
-    out = out or evaluation_folder(predictions)
-    evaluation = None
-    try:
-        scoring = _scoring(policy, surface, tolerance, preset)
-        dataset, side = _dataset(reference, split)
-        require_free_place(out, predictions)
-        reading = Reading(only, others, None if prediction_classes is None else parse_classes(prediction_classes))
-        evaluation = _score(predictions, dataset or reference, side, classes, scoring, reading, workers)
-        if not evaluation.scores:
-            raise _nothing_scored(evaluation)
-        return _write_and_show(
-            evaluation, dataset, predictions, side, out, workers, _shown(evaluation, show, bool(tolerance)), json
-        )
-    except InputError as error:
-        if evaluation is None or not json:
-            raise
-        return report_error(str(error), 2, json, [(failure.case, failure.message) for failure in evaluation.failures])
-
-
-def _scoring(
-    policy: Literal["diagonal", "excluded"], surface: Literal["voxel", "area"], tolerance: Tolerances, preset: Presets
-) -> "Scoring":
-    from unpaired.scores.scoring import Scoring, parse_tolerances
-
-    everyone, own = parse_tolerances(tolerance)
-    return Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, preset)
-
-
-def _dataset(reference: Path, split: str | None) -> "tuple[Dataset | None, str | None]":
-    """The dataset and the side to score if the reference is a manifest or a run, else nothing."""
-    from unpaired.data.manifest import is_manifest, read_dataset
-
-    if is_manifest(reference):
-        return read_dataset(reference), split or ("test" if is_run(reference) else None)
-    return None, None
-
-
-def _score(
-    predictions: Path,
-    reference: "Dataset | Path",
-    side: str | None,
-    classes: str | None,
-    scoring: "Scoring",
-    reading: "Reading",
-    workers: int,
-) -> "Evaluation":
-    from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
-    from unpaired.scores.label_values import parse_classes
-
-    if not isinstance(reference, Path):
-        if classes is not None:
-            raise InputError(
-                "a manifest says itself what its label values mean; --prediction-classes says it of predictions that "
-                "have other values and no record"
-            )
-        return evaluate_dataset(reference, predictions, side, scoring, workers, reading)
-    if classes is None:
-        raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
-    return evaluate_folders(predictions, reference, parse_classes(classes), scoring, workers, reading=reading)
-
-
-def _shown(evaluation: "Evaluation", show: tuple[str, ...], tolerances: bool) -> tuple[str, ...]:
-    """The table's columns; raises InputError for a name that is no score."""
-    from unpaired.scores.tables import SHOWN
-
-    if show == ("all",):
-        return tuple(name for name in evaluation.score_names if ":" not in name)
-    for name in show:
-        evaluation.require_score(name)
-    return show or (*SHOWN, *(evaluation.nsd_names if tolerances else ()))
-
-
-def _nothing_scored(evaluation: "Evaluation") -> InputError:
-    """Every case failed, which no table should hide: all are named, and it is an error."""
-    list_failures([(failure.case, failure.message) for failure in evaluation.failures])
-    first = evaluation.failures[0]
-    return InputError(
-        f"nothing could be scored: {len(evaluation.failures)} failed, {first.case} because: {first.message}"
-    )
-
-
-def _write_and_show(
-    evaluation: "Evaluation",
-    dataset: "Dataset | None",
-    predictions: Path,
-    side: str | None,
-    out: Path,
-    workers: int,
-    shown: tuple[str, ...],
-    json: bool,
-) -> int:
-    """Write the scores, judge what else was predicted, show both; returns the exit code."""
-    from rich.console import Console
-
-    from unpaired.scores.tables import evaluation_to_json, score_table, write_evaluation
+    from unpaired.scores.evaluate_predictions import NothingScored
     from unpaired.scores.trust.calibration_files import calibration_table
-    from unpaired.scores.trust.trust import evaluate_trust
     from unpaired.scores.trust.uncertainty_check import sentences
 
-    write_evaluation(evaluation, out)
-    trust = evaluate_trust(evaluation, dataset, predictions, side, out, workers)
-    more = trust.calibration.failures if trust.calibration is not None else ()
-    failures = [(failure.case, failure.message) for failure in (*evaluation.failures, *more)]
+    try:
+        scored = unpaired.evaluate(
+            predictions,
+            reference,
+            out=out,
+            classes=classes,
+            prediction_classes=prediction_classes,
+            only=only,
+            others=others,
+            split=split,
+            policy=policy,
+            surface=surface,
+            tolerance=tolerance,
+            preset=preset,
+            show=show,
+            workers=workers,
+        )
+    except NothingScored as error:
+        list_failures(error.failures)
+        if not json:
+            raise
+        return report_error(str(error), 2, json, error.failures)
     if json:
-        document: dict[str, Any] = {"folder": str(out), **evaluation_to_json(evaluation)}
-        document["failures"] = [{"case": case, "message": message} for case, message in failures]
-        print(json_format.dumps(document, indent=1))
-        return list_failures(failures)
-    table = score_table(evaluation, shown)
-    console = Console(width=table_width(), highlight=False)
-    if table_width() is not None:  # nobody's terminal: as wide as it takes
-        console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
-    console.print(table)
-    if trust.calibration is not None:
-        console.print(calibration_table(trust.calibration))
-    for sentence in sentences(trust.check) if trust.check else ():
-        print(f"agreement, {sentence}")
-    print(f"scores by case and class: {out / CASE_TABLE}")
-    return list_failures(failures)
+        print(dumps(scored.to_json(), indent=1))
+        return list_failures(scored.failures)
+    print_whole_table(scored.table())
+    if scored.trust.calibration is not None:
+        print_table(calibration_table(scored.trust.calibration))
+    if scored.trust.check is not None:
+        print_lines(f"agreement, {sentence}" for sentence in sentences(scored.trust.check))
+    print(f"scores by case and class: {scored.case_table}")
+    return list_failures(scored.failures)
 
 
 def report(
@@ -219,18 +125,5 @@ def report(
         out: The page (default: report.html in the run).
         viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
     """
-    from unpaired.report.page import write_report
-    from unpaired.runs.run import Run
-    from unpaired.scores.freshness import require_fresh
-    from unpaired.scores.places import evaluation_folder
-    from unpaired.scores.tables import read_evaluation
-
-    trained = Run.at(run)
-    predictions = predictions or trained.predictions
-    scores = evaluation_folder(predictions)
-    evaluation = read_evaluation(scores)
-    references = {case.id: case.label for case in trained.dataset.cases if case.label is not None}
-    require_fresh(evaluation, scores / SCORES, predictions, references)
-    page = write_report(run, trained.dataset, predictions, evaluation, out or trained.report, viewer_mb)
-    print(page)
+    print(unpaired.write_report(run, predictions=predictions, out=out, viewer_mb=viewer_mb))
     return 0

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unpaired.commands.arguments import Out, RunFolder, Trusted
+import unpaired
+from unpaired.commands.arguments import Out, RunFolder, Trusted, print_lines
 
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
 
@@ -34,10 +35,9 @@ def export(
         weights: The best by validation, or the last.
         trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
     """
-    from unpaired.export.export import export_run
-
-    written = export_run(run, out, format, weights=weights, modalities=modalities, any_size=any_size, trust=trust)
-    for modality, graph in written.graphs.items():
-        print(f"{modality}: {graph}")
+    written = unpaired.export_run(
+        run, out, format, weights=weights, modalities=modalities, any_size=any_size, trust=trust
+    )
+    print_lines(f"{modality}: {graph}" for modality, graph in written.graphs.items())
     print(f"what is in {written.folder}: {written.folder / 'README.txt'}")
     return 0

@@ -1,11 +1,12 @@
 """The command about what networks have learned: features."""
 
-from pathlib import Path
+from json import dumps
 from typing import Annotated, Literal
 
 import tyro
 
-from unpaired.commands.arguments import OptionalPath, OptionalText, Trusted, table_width
+import unpaired
+from unpaired.commands.arguments import OptionalPath, OptionalText, Trusted, print_lines, print_table, status
 
 Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
 Layers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER")]
@@ -46,41 +47,27 @@ def features(
         trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         json: Print the localization as JSON for programs.
     """
-    from json import dumps
-
-    from rich.console import Console
-
-    from unpaired.data.manifest import read_dataset
-    from unpaired.report.features_page import write_features
-    from unpaired.studies.features import study
-    from unpaired.studies.localization.tables import overview, to_json
-    from unpaired.studies.plan import Options, read_members
-
-    members = read_members(runs, trust)
-    options = Options(layers or None, pair, layer, 3, choose_on, split, baseline, weights, device)
-    only = members[0].run if len(members) == 1 else None
-    out = out or (Path("features") if only is None else only.features)
-    with Console(stderr=True).status("looking") as status:  # shows nothing where stderr is no terminal
-        found = study(members, read_dataset(data) if data else None, options, status.update)
-        page = write_features(
-            out,
-            found.comparison,
-            found.choosing,
-            found.maps,
-            found.affinities,
-            found.grid,
-            found.notes,
-            found.attention.correlations,
-            found.attention.attention,
-            found.attention.distances,
+    with status("looking") as say:
+        studied = unpaired.features(
+            runs,
+            data=data,
+            out=out,
+            layers=layers,
+            pair=pair,
+            layer=layer,
+            baseline=baseline,
+            split=split,
+            choose_on=choose_on,
+            weights=weights,
+            device=device,
+            trust=trust,
+            say=say,
         )
     if json:
-        document = {} if found.comparison is None else to_json(found.comparison, found.choosing)
-        print(dumps({"folder": str(out), **document}, ensure_ascii=False))
+        print(dumps(studied.to_json(), ensure_ascii=False))
         return 0
-    if found.comparison is not None:
-        Console(width=table_width(), highlight=False).print(overview(found.comparison, "best"))
-    for note in found.notes:
-        print(note)
-    print(f"tables, figures, page: {page}")
+    if (table := studied.table()) is not None:
+        print_table(table)
+    print_lines(studied.notes)
+    print(f"tables, figures, page: {studied.page}")
     return 0

@@ -1,11 +1,22 @@
 """The commands about prediction beside partners: partners, misalignment."""
 
-from pathlib import Path
+from json import dumps
 from typing import Annotated, Literal
 
 import tyro
 
-from unpaired.commands.arguments import Data, OptionalPath, Out, RunFolder, Trusted, list_failures, table_width
+import unpaired
+from unpaired.commands.arguments import (
+    Data,
+    OptionalPath,
+    Out,
+    RunFolder,
+    Trusted,
+    list_failures,
+    print_lines,
+    print_table,
+    status,
+)
 
 Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
 Amounts = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AMOUNT")]
@@ -13,7 +24,7 @@ Amounts = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AMOUNT")]
 
 def partners(
     run: RunFolder,
-    manifest: Data,
+    data: Data,
     out: Out,
     /,
     *,
@@ -32,7 +43,7 @@ def partners(
 
     Args:
         run: A trained run of two modalities or more.
-        manifest: The dataset with labels; its cases are on the sides that the run was trained with.
+        data: The dataset with labels; its cases are on the sides that the run was trained with.
         out: Folder for tables and figure.
         split: The side whose labeled cases are predicted.
         partners: How many random partners each case gets; all there are if there are fewer.
@@ -42,28 +53,26 @@ def partners(
         trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
         json: Print the summary as JSON for programs.
     """
-    from json import dumps
-
-    from rich.console import Console
-
-    from unpaired.data.manifest import read_dataset
-    from unpaired.inference.predict import with_sides_of
-    from unpaired.inference.predictor import Predictor
-    from unpaired.studies.partners.study import study_partners, write_partner_study
-    from unpaired.studies.partners.tables import conclusion, summary_table, to_json
-
-    predictor = Predictor(run, weights, device, trust=trust)
-    dataset = with_sides_of(predictor.run, read_dataset(manifest))
-    with Console(stderr=True).status("predicting") as status:  # shows nothing where stderr is no terminal
-        found = study_partners(predictor, dataset, split, partners, seed, status.update)
-    write_partner_study(found, out)
+    with status("predicting") as say:
+        study = unpaired.partners(
+            run,
+            data,
+            out,
+            split=split,
+            partners=partners,
+            seed=seed,
+            weights=weights,
+            device=device,
+            trust=trust,
+            say=say,
+        )
     if json:
-        print(dumps(to_json(found.rows, found.settings), ensure_ascii=False))
+        print(dumps(study.to_json(), ensure_ascii=False))
     else:
-        Console(width=table_width(), highlight=False).print(summary_table(found.rows))
-        print(conclusion(found.rows))
+        print_table(study.table())
+        print(study.conclusion())
         print(f"tables, figure: {out}")
-    return list_failures(found.failures)
+    return list_failures(study.failures)
 
 
 def misalignment(
@@ -104,30 +113,26 @@ def misalignment(
         trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         json: Print the curves as JSON for programs.
     """
-    from json import dumps
-
-    from rich.console import Console
-
-    from unpaired.data.manifest import read_dataset
-    from unpaired.studies.misalignment.study import (
-        Amounts,
-        read_predictors,
-        study_misalignment,
-        write_misalignment_study,
-    )
-    from unpaired.studies.misalignment.tables import conclusions, curve_table, to_json
-
-    amounts = Amounts(shifts, rotations, missing, fill)
-    predictors, dataset = read_predictors(runs, read_dataset(data) if data else None, split, weights, device, trust)
-    only = next(iter(predictors.values())).run if len(predictors) == 1 else None
-    out = out or (Path("misalignment") if only is None else only.misalignment)
-    with Console(stderr=True).status("predicting") as status:  # shows nothing where stderr is no terminal
-        found = study_misalignment(predictors, dataset, split, amounts, seed, status.update)
-    write_misalignment_study(found, out)
+    with status("predicting") as say:
+        study = unpaired.misalignment(
+            runs,
+            data=data,
+            out=out,
+            shifts=shifts,
+            rotations=rotations,
+            missing=missing,
+            fill=fill,
+            split=split,
+            seed=seed,
+            weights=weights,
+            device=device,
+            trust=trust,
+            say=say,
+        )
     if json:
-        print(dumps(to_json(found.rows, found.settings), ensure_ascii=False))
+        print(dumps(study.to_json(), ensure_ascii=False))
     else:
-        Console(width=table_width(), highlight=False).print(curve_table(found.rows))
-        print("\n".join(conclusions(found.rows)))
-        print(f"tables, figure: {out}")
-    return list_failures(found.failures)
+        print_table(study.table())
+        print_lines(study.conclusions())
+        print(f"tables, figure: {study.folder}")
+    return list_failures(study.failures)

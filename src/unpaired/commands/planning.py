@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unpaired.commands.arguments import Data, OptionalPath, table_width
+import unpaired
+from unpaired.commands.arguments import Data, OptionalPath, print_lines, print_table, progress_bar
 
 RecipeFile = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RECIPE.py")]
 OptionalGigabytes = Annotated[float | None, tyro.conf.arg(metavar="GB")]
@@ -20,28 +21,13 @@ def inspect(data: Data, /, *, page: OptionalPath = None, json: OptionalPath = No
         json: A file to write for programs and for `unpaired plan`.
         workers: Processes.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    import unpaired
     from unpaired.report.fingerprint_page import modality_table, organ_table
 
-    console = Console(width=table_width(), highlight=False)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("inspect", total=None)
-        fingerprint = unpaired.inspect_dataset(
-            data,
-            page=page,
-            json=json,
-            workers=workers,
-            progress=lambda done, total, case: bar.update(task, completed=done, total=total),
-        )
-    console.print(modality_table(fingerprint), organ_table(fingerprint))
-    for path in (page, json):
-        if path is not None:
-            print(f"wrote {path}")
-    for case, reason in fingerprint.failures:
-        print(f"not read: {case}: {reason}")
+    with progress_bar("inspect") as progress:
+        fingerprint = unpaired.inspect_dataset(data, page=page, json=json, workers=workers, progress=progress)
+    print_table(modality_table(fingerprint), organ_table(fingerprint))
+    print_lines(f"wrote {path}" for path in (page, json) if path is not None)
+    print_lines(f"not read: {case}: {reason}" for case, reason in fingerprint.failures)
     return 1 if fingerprint.failures else 0
 
 
@@ -71,8 +57,6 @@ def plan(
         split: A split file; its test cases are not looked at.
         workers: Processes that read scans.
     """
-    import unpaired
-
     planned = unpaired.plan_training(
         data,
         out,

@@ -3,10 +3,20 @@
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from unpaired.commands.arguments import AlsoRuns, Images, OptionalText, Out, RunFolder, Trusted, list_failures
+import unpaired
+from unpaired.commands.arguments import (
+    AlsoRuns,
+    Images,
+    OptionalText,
+    Out,
+    RunFolder,
+    Trusted,
+    list_failures,
+    print_lines,
+)
 
 if TYPE_CHECKING:
-    from unpaired.inference.jobs import Event, Outcome
+    from unpaired.inference.jobs import Event
 
 
 def predict(
@@ -65,22 +75,31 @@ def predict(
         worker: Keep the networks in a process of their own: what kills it (memory, a crash) costs one case, not all.
             --no-worker does everything in this process, as debuggers and profilers want it.
     """
-    from unpaired.inference.prediction import carry_out
-    from unpaired.inference.request import How, request_of
-
-    how = How.of(
-        weights,
-        device,
-        backend,
-        largest_component,
-        mirror,
-        mirror_anyway,
-        modality_anyway,
-        norms_of,
-        norms == "adaptive",
+    outcome = unpaired.predict(
+        run,
+        images,
+        out,
+        modality=modality,
+        split=split,
+        weights=weights,
+        device=device,
+        backend=backend,
+        postprocessing=largest_component,
+        mirror=mirror,
+        mirror_anyway=mirror_anyway,
+        modality_anyway=modality_anyway,
+        norms_of=norms_of,
+        adaptive_norms=norms == "adaptive",
+        also=also,
+        probabilities=probabilities,
+        overwrite=overwrite,
+        trust=trust,
+        worker=worker,
+        tell=_print,
     )
-    request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust)
-    return _summarize(carry_out(request, _print, worker))
+    print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
+    print_lines(f"the cases to look at first: {table}" for table in outcome.agreement)
+    return list_failures(outcome.failures)
 
 
 def _print(event: "Event") -> None:
@@ -89,10 +108,3 @@ def _print(event: "Event") -> None:
 
     if isinstance(event, CaseResult | Remark):
         print(*event.lines(), sep="\n", file=sys.stderr if isinstance(event, Remark) else sys.stdout, flush=True)
-
-
-def _summarize(outcome: "Outcome") -> int:
-    print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
-    for table in outcome.agreement:
-        print(f"the cases to look at first: {table}")
-    return list_failures(outcome.failures)

@@ -3,7 +3,20 @@
 from pathlib import Path
 
 import unpaired
-from unpaired.commands.arguments import Changes, Data, OptionalPath, Out, RecipeName, RunFolder, Trusted, print_columns
+from unpaired.commands.arguments import (
+    Changes,
+    Data,
+    OptionalPath,
+    Out,
+    RecipeName,
+    RunFolder,
+    Trusted,
+    list_failures,
+    print_columns,
+    print_lines,
+    print_table,
+    stopwatch,
+)
 
 
 def demo(
@@ -24,9 +37,15 @@ def demo(
         device: auto, cpu, cuda or mps.
         workers: Processes that prepare and augment.
     """
-    from unpaired.commands.demo import run_demo
-
-    return run_demo(out, recipe=recipe, seed=seed, device=device, workers=workers)
+    with stopwatch() as say:
+        shown = unpaired.run_demo(out, recipe=recipe, seed=seed, device=device, workers=workers, say=say)
+        print_table(shown.table())
+        print_lines(shown.summary())
+        list_failures(shown.failures)
+        say("done")
+    print(f"\nOpen the report: {shown.page.resolve()}")
+    print('Next, on your own scans: README.md, section "Your data"; all recipes: unpaired recipes')
+    return 1 if shown.failures else 0
 
 
 def recipes(name: RecipeName = "", /) -> int:

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from unpaired.comparison.comparison import DEFAULT_SCORES, Comparison, compare
 from unpaired.comparison.contenders import Contender, folder_of, predictions_of, read_contender, read_runs
+from unpaired.comparison.files import to_json
+from unpaired.comparison.papers.formats import paper_terminal
 from unpaired.comparison.papers.layout import PaperLayout, lay_out
 from unpaired.comparison.papers.recipe_rows import recipe_row
 from unpaired.comparison.papers.scores import with_presets
 from unpaired.comparison.papers.tables import PaperTable, paper_table
 from unpaired.comparison.run_groups import group_runs
 from unpaired.comparison.run_warnings import run_warnings
+from unpaired.comparison.tables import terminal
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.errors import InputError, nearest
@@ -24,6 +27,9 @@ from unpaired.scores.label_values import parse_classes
 from unpaired.scores.reading import Reading
 from unpaired.scores.scores import Evaluation
 from unpaired.scores.scoring import Scoring
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 Score = Callable[[Path], Evaluation]
 """Scores a folder of predictions."""
@@ -43,6 +49,14 @@ class ComparedMethods:
         return {
             method.name: [predictions_of(place) for place in method.places] for method in self.comparison.contenders
         }
+
+    def tables(self) -> "tuple[Group, Group]":
+        """What a terminal shows: the comparison with its tests and notes, then the papers' tables."""
+        return terminal(self.comparison), paper_terminal(self.layouts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return to_json(self.comparison, self.layouts)
 
 
 def compare_methods(

@@ -43,7 +43,7 @@ SECTIONS = (
     Section("recipe", "Recipe"),
     Section("files", "Versions and files"),
 )
-"""In the page's order. To add one: its template, a line here, and its values in `write_report`."""
+"""In the page's order. To add one: its template, a line here, and its values in `write_run_page`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SplitRow:
     patients: int
 
 
-def write_report(
+def write_run_page(
     run_folder: Path,
     dataset: Dataset,
     predictions: Path,

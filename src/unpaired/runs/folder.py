@@ -140,6 +140,11 @@ class RunFolder:
         return self.folder / f"weights_{which}.safetensors"
 
 
+def place_of(run: "RunFolder | str | Path") -> str:
+    """Where a run lies: its folder as text; text stays as it is, be it a path or "NAME=PATH"."""
+    return str(run.folder if isinstance(run, RunFolder) else run)
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run's: it holds a recipe."""
     return RunFolder(folder).recipe_file.is_file()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -10,7 +11,9 @@ from unpaired.errors import InputError
 from unpaired.recipe import build_method
 from unpaired.runs.folder import PREPARED
 from unpaired.runs.run import Run
+from unpaired.studies.diagnosis.advice import advice, diagnosis_table, to_json, verdict
 from unpaired.studies.diagnosis.terms import TermDiagnosis, diagnose_terms
+from unpaired.tables import Table
 from unpaired.training.batches import on_device, unpaired_steps
 from unpaired.training.cases import prepared_cases
 from unpaired.training.processes import build_fabric
@@ -26,6 +29,20 @@ class Diagnosis:
     steps: int
     batches: int
     terms: list[TermDiagnosis]
+
+    def table(self) -> Table:
+        """A row per term."""
+        return diagnosis_table(self.terms)
+
+    def conclusions(self) -> list[str]:
+        """A sentence on each term that is not a supervised one: what it does, and what to do about it."""
+        others = [term for term in self.terms if verdict(term) != "supervised"]
+        return [f"{term.name}: {verdict(term)}. {advice(term)}" for term in others]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        about = {"run": str(self.run), "step": self.step, "steps": self.steps, "batches": self.batches}
+        return to_json(self.terms, about)
 
 
 def diagnose(

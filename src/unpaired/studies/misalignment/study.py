@@ -7,9 +7,10 @@ the sorted list of the case's side, and if that side has none, the first draw of
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +18,21 @@ from unpaired.consent.modules import Trust
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
+from unpaired.data.manifest import as_dataset
 from unpaired.errors import InputError
 from unpaired.figures.style import write_figure
 from unpaired.inference.predictor import Predictor
+from unpaired.runs.folder import RunFolder, place_of
 from unpaired.studies.misalignment.figure import draw_misalignment
 from unpaired.studies.misalignment.scores import ALONE, KINDS, MisalignmentRow
-from unpaired.studies.misalignment.tables import write_misalignment_tables
+from unpaired.studies.misalignment.tables import conclusions, curve_table, to_json, write_misalignment_tables
 from unpaired.studies.partners.alignment import ALIGNED, Misalignment
 from unpaired.studies.partners.cases import CaseWork, Say, kept_scans, labeled_cases, score_cases
 from unpaired.studies.partners.computation import place_partners, prepare_image, segment_with_partners
 from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
 from unpaired.studies.partners.results import class_results, read_reference
 from unpaired.studies.plan import common_dataset, read_members, require_unseen
+from unpaired.tables import Table
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,63 @@ class MisalignmentStudy:
     rows: list[MisalignmentRow]
     failures: list[tuple[str, str]]
     settings: dict[str, object]
+    folder: Path | None = None
+    """Where tables and figure were written, if they were."""
+
+    def table(self) -> Table:
+        """A row per run, modality and kind: Dice alone and in place, then the change at each amount."""
+        return curve_table(self.rows)
+
+    def conclusions(self) -> list[str]:
+        """A sentence on each run: that it doesn't use partners, or where it loses most, with the interval."""
+        return conclusions(self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the rows as JSON values; Dice from 0 to 1."""
+        return to_json(self.rows, self.settings)
+
+
+def misalignment(
+    runs: Sequence[RunFolder | str | Path],
+    *,
+    data: Dataset | str | Path | None = None,
+    out: str | Path | None = None,
+    shifts: Sequence[float] = (0, 5, 10, 20, 40),
+    rotations: Sequence[float] = (0, 5, 10, 20, 40),
+    missing: Sequence[float] = (0, 25, 50, 75),
+    fill: str = "nearest",
+    split: str = "test",
+    seed: int = 0,
+    weights: str = "best",
+    device: str = "auto",
+    trust: Trust = (),
+    say: Say = lambda line: None,
+) -> MisalignmentStudy:
+    """Predict each case beside a partner that is shifted, turned or short of slices: how fast does Dice fall?
+
+    The partner is the same patient's scan of the other modality where there is one, else another patient's. Several
+    runs come into one figure; one that uses no partner is a flat line. Writes misalignment.csv, misalignment.json and
+    a figure.
+
+    runs: trained runs of two modalities or more, as PATH or NAME=PATH.  data: the dataset or its manifest, if images
+    have moved since training.  out: the folder for tables and figure (default: `misalignment` in the run; of several
+    runs, in this folder).  shifts: in mm.  rotations: in degrees.  missing: in percent of the partner's slices.  fill:
+    what stands in for a missing slice, the "nearest" that is there or a "blank" one.  split: the side whose labeled
+    cases are predicted.  seed: draws directions, axes and slices for each case.  weights: "best" (by validation Dice)
+    or "last".  trust: modules of your own that the runs may use.
+
+    `say` gets a line for each case. A case that fails is among `failures`. Raises InputError, before any network runs,
+    for runs or amounts that don't fit; and if not a single case could be read.
+    """
+    amounts = Amounts(tuple(shifts), tuple(rotations), tuple(missing), fill)
+    texts = [place_of(run) for run in runs]
+    known = None if data is None else as_dataset(data)
+    predictors, dataset = read_predictors(texts, known, split, weights, device, trust)
+    only = next(iter(predictors.values())).run if len(predictors) == 1 else None
+    folder = Path(out) if out else Path("misalignment") if only is None else only.misalignment
+    study = study_misalignment(predictors, dataset, split, amounts, seed, say)
+    write_misalignment_study(study, folder)
+    return replace(study, folder=folder)
 
 
 def read_predictors(

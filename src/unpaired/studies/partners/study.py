@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from unpaired.consent.modules import Trust
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
+from unpaired.data.manifest import as_dataset
 from unpaired.figures.style import write_figure
+from unpaired.inference.predict import with_sides_of
 from unpaired.inference.predictor import Predictor
+from unpaired.runs.run import Run
 from unpaired.studies.partners.cases import CaseWork, Say, kept_scans, labeled_cases, score_cases
 from unpaired.studies.partners.computation import (
     place_partners,
@@ -24,7 +29,8 @@ from unpaired.studies.partners.figure import draw_partners
 from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
 from unpaired.studies.partners.results import class_results, read_reference
 from unpaired.studies.partners.scores import ALONE, PartnerRow
-from unpaired.studies.partners.tables import write_partner_tables
+from unpaired.studies.partners.tables import conclusion, summary_table, to_json, write_partner_tables
+from unpaired.tables import Table
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,51 @@ class PartnerStudy:
     rows: list[PartnerRow]
     failures: list[tuple[str, str]]
     settings: dict[str, object]
+
+    def table(self) -> Table:
+        """A row per modality and class: mean Dice of each form, and how much it depends on the partner."""
+        return summary_table(self.rows)
+
+    def conclusion(self) -> str:
+        """What to remember, in a sentence."""
+        return conclusion(self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the rows as JSON values; Dice from 0 to 1."""
+        return to_json(self.rows, self.settings)
+
+
+def partners(
+    run: Run | str | Path,
+    data: Dataset | str | Path,
+    out: str | Path,
+    *,
+    split: str = "test",
+    partners: int = 5,
+    seed: int = 0,
+    weights: str = "best",
+    device: str = "auto",
+    trust: Trust = (),
+    say: Say = lambda line: None,
+) -> PartnerStudy:
+    """Predict each case alone and beside scans of other modalities: how much does the answer depend on the partner?
+
+    Beside: the same patient's scans where there are any, those of equal place in the sorted list (CMC's released
+    pairing), random training patients'. Writes partners.csv, partners.json and a figure into `out`.
+
+    run: a trained run of two modalities or more, or its folder.  data: a dataset with labels, or its manifest; its
+    cases are on the sides that the run was trained with.  split: the side whose labeled cases are predicted.
+    partners: how many random partners each case gets, drawn by `seed`; all there are if there are fewer.  weights:
+    "best" (by validation Dice) or "last".  trust: modules of your own that the run may use.
+
+    `say` gets a line for each case. A case that fails is among `failures`. Raises InputError, before any network runs,
+    for a run of one modality, where there is no case or no partner for one; and if not a single case could be read.
+    """
+    predictor = Predictor(run, weights, device, trust=trust)
+    dataset = with_sides_of(predictor.run, as_dataset(data))
+    study = study_partners(predictor, dataset, split, partners, seed, say)
+    write_partner_study(study, Path(out))
+    return study
 
 
 def study_partners(

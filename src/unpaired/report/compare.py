@@ -1,0 +1,73 @@
+"""`compare` as a person calls it: methods by where they lie, with tables, figures and a page in one folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from unpaired.comparison.comparison import DEFAULT_SCORES
+from unpaired.comparison.files import PAGE, write_comparison
+from unpaired.comparison.methods import ComparedMethods, compare_methods
+from unpaired.report.comparison_page import write_comparison_report
+from unpaired.report.viewer import VIEWER_MB
+from unpaired.runs.folder import RunFolder, place_of
+
+
+def compare(
+    methods: Sequence[RunFolder | str | Path],
+    *,
+    out: str | Path | None = "comparison",
+    baseline: str | None = None,
+    scores: Sequence[str] = DEFAULT_SCORES,
+    reference: RunFolder | str | Path | None = None,
+    classes: str | None = None,
+    split: str | None = None,
+    policy: Literal["diagonal", "excluded"] = "diagonal",
+    surface: Literal["voxel", "area"] = "voxel",
+    common: bool = False,
+    correct_over: Literal["methods", "table"] = "methods",
+    group: bool = False,
+    paper: Sequence[str] = (),
+    report: bool = True,
+    viewer_mb: float = VIEWER_MB,
+    workers: int = 2,
+) -> ComparedMethods:
+    """Compare methods that scored the same cases: tables for a paper, paired tests per patient, figures, one page.
+
+    methods: two or more of PATH, NAME=PATH, or NAME=PATH,PATH with a path per seed; a path is a run folder or another
+    with scores.json, or a folder of predictions.  out: the folder for tables (Markdown, LaTeX, CSV, JSON), figures and
+    page; None writes nothing.  baseline: the method that the others are tested against (default: the first).  scores:
+    what to compare; the first also ranks the worst cases.
+
+    For folders of predictions, `reference` is a manifest, a run folder (its test cases) or a folder of label maps,
+    whose `classes` are "1:LV,2:myo"; `split` takes one side of a manifest's cases; `policy`, `surface` and `workers`
+    are those of `evaluate`.  common: leave out what a method failed at or lacks, instead of refusing to compare.
+    correct_over: p values are corrected over the "methods" in a column, or over a score's whole "table".  group: take
+    runs without a NAME whose recipes differ in the seed alone (or the split) as one method.  paper: also lay out as
+    these tables of papers, beside their numbers.  report: also draw the figures and write the page, whose viewer holds
+    `viewer_mb` megabytes of scans.
+
+    Raises InputError for methods that are not comparable (see `require_comparable`), and where predictions or
+    references changed since they were scored.
+    """
+    compared = compare_methods(
+        [place_of(method) for method in methods],
+        baseline=baseline,
+        scores=scores,
+        reference=None if reference is None else Path(place_of(reference)),
+        classes=classes,
+        split=split,
+        policy=policy,
+        surface=surface,
+        common=common,
+        correct_over=correct_over,
+        group=group,
+        paper=paper,
+        workers=workers,
+    )
+    if out is not None:
+        write_comparison(compared.comparison, Path(out), compared.layouts)
+        if report:
+            page = Path(out) / PAGE
+            shown = compared.dataset, compared.predictions
+            write_comparison_report(compared.comparison, page, *shown, viewer_mb, compared.layouts)
+    return compared

@@ -1,0 +1,89 @@
+"""`features` as a person calls it: what networks have learned, with tables, figures and a page in one folder."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unpaired.consent.modules import Trust
+from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import as_dataset
+from unpaired.report.features_page import write_features
+from unpaired.runs.folder import RunFolder, place_of
+from unpaired.studies.features import Study, study
+from unpaired.studies.localization.tables import overview, to_json
+from unpaired.studies.plan import Options, read_members
+from unpaired.tables import Table
+
+
+@dataclass(frozen=True)
+class StudiedFeatures:
+    """What `features` found, and the page that shows it."""
+
+    study: Study
+    page: Path
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out and why, a line each."""
+        return self.study.notes
+
+    def table(self) -> Table | None:
+        """How well the best channels localize, over all layers and classes; None without a network to look into."""
+        return None if self.study.comparison is None else overview(self.study.comparison, "best")
+
+    def to_json(self) -> dict[str, Any]:
+        """The localization as JSON values, shares from 0 to 1."""
+        comparison = self.study.comparison
+        document = {} if comparison is None else to_json(comparison, self.study.choosing)
+        return {"folder": str(self.page.parent), **document}
+
+
+def features(
+    runs: Sequence[RunFolder | str | Path],
+    *,
+    data: Dataset | str | Path | None = None,
+    out: str | Path | None = None,
+    layers: Sequence[str] = (),
+    pair: tuple[str, str] | None = None,
+    layer: str | None = None,
+    baseline: str | None = None,
+    split: str = "test",
+    choose_on: str | None = None,
+    weights: str = "best",
+    device: str = "auto",
+    trust: Trust = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> StudiedFeatures:
+    """Look into networks: how well feature maps localize classes, affinities across modalities, predictions in a grid.
+
+    runs: run folders, as PATH or NAME=PATH; a folder of predictions joins the grid of segmentations alone.  data: the
+    dataset or its manifest, if images have moved since training, or for bare predictions.  out: the folder for page,
+    tables and figures (default: `features` in the run; of several runs, in this folder).
+
+    layers: those to look at (default: all that the runs share).  pair: the two layers of the affinity matrices
+    (default: the first pair that a run's method compares).  layer: the one whose feature maps are drawn (default: the
+    first of the pair).  baseline: the run that the others are compared with (default: the first).  split: the side to
+    report. choose_on: the side whose patients choose each class's channel (default: validation, or train if it is
+    empty). weights: "best" (by validation Dice) or "last".  trust: modules of your own that the runs may use.
+
+    `say` gets a line for each step. Raises InputError, before any network runs, for what can't be looked at.
+    """
+    members = read_members([place_of(run) for run in runs], trust)
+    options = Options(tuple(layers) or None, pair, layer, 3, choose_on, split, baseline, weights, device)
+    only = members[0].run if len(members) == 1 else None
+    folder = Path(out) if out else Path("features") if only is None else only.features
+    studied = study(members, None if data is None else as_dataset(data), options, say)
+    page = write_features(
+        folder,
+        studied.comparison,
+        studied.choosing,
+        studied.maps,
+        studied.affinities,
+        studied.grid,
+        studied.notes,
+        studied.attention.correlations,
+        studied.attention.attention,
+        studied.attention.distances,
+    )
+    return StudiedFeatures(studied, page)

@@ -1,0 +1,37 @@
+"""`write_report` as a person calls it: a run whose test cases were predicted and evaluated."""
+
+from pathlib import Path
+
+from unpaired.report.page import write_run_page
+from unpaired.report.viewer import VIEWER_MB
+from unpaired.runs.run import Run
+from unpaired.scores.files import SCORES
+from unpaired.scores.freshness import require_fresh
+from unpaired.scores.places import evaluation_folder
+from unpaired.scores.tables import read_evaluation
+
+
+def write_report(
+    run: Run | str | Path,
+    *,
+    predictions: str | Path | None = None,
+    out: str | Path | None = None,
+    viewer_mb: float = VIEWER_MB,
+) -> Path:
+    """Write one HTML page about a run, from its predictions and scores, and return it: it opens from disk, offline.
+
+    run: a run whose test cases were predicted and evaluated, or its folder.  predictions: the folder of its
+    predictions, with their scores beside it where `evaluate` puts them (default: `predictions` in the run).  out: the
+    page (default: report.html in the run).  viewer_mb: how many megabytes of scans the page's viewer may hold; 0
+    leaves it out.
+
+    Raises InputError without predictions or scores, and where predictions or references changed since they were scored.
+    """
+    trained = run if isinstance(run, Run) else Run.at(run)
+    folder = Path(predictions) if predictions else trained.predictions
+    scores = evaluation_folder(folder)
+    evaluation = read_evaluation(scores)
+    references = {case.id: case.label for case in trained.dataset.cases if case.label is not None}
+    require_fresh(evaluation, scores / SCORES, folder, references)
+    page = Path(out) if out else trained.report
+    return write_run_page(trained.folder, trained.dataset, folder, evaluation, page, viewer_mb)
