@@ -164,8 +164,8 @@ def warm_up() -> None:
 TIMES = re.compile(
     r'("(?:seconds|started|command|cpu_seconds)": )(?:\[[^\]]*\]|[^,\n}]*)|\d\d\d\d-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?'
 )
-UNCOMPARED = ("tensorboard/", "/lock")
-"""What says when and by which process something was made, and nothing else."""
+UNCOMPARED = ("tensorboard/", "/lock", "/hashes.json")
+"""What says when and by which process something was made or read, and nothing else."""
 
 
 def snapshot(folder: Path) -> dict[str, str]:

@@ -266,3 +266,23 @@ def test_folder_that_cant_be_made(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="can't write"):
         prepare(dataset, RECIPE, tmp_path / "file" / "out")
+
+
+def test_a_case_that_another_run_finished_meanwhile_stays(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That run may be reading it: it must not vanish, not even for a moment."""
+    cache, original = tmp_path / "cache", module.whole_record
+    numbers: dict[Path, int] = {}
+
+    def a_moment_before(final: Path) -> Any:
+        monkeypatch.setattr(module, "whole_record", original)
+        prepare(dataset, RECIPE, cache, only=["case0"])
+        numbers.update({file: file.stat().st_ino for file in final.iterdir()})
+        return None
+
+    monkeypatch.setattr(module, "whole_record", a_moment_before)
+    assert set(prepare(dataset, RECIPE, cache, only=["case0"]).cases) == {"case0"}
+    assert len(numbers) == 4
+    assert {file: file.stat().st_ino for file in numbers} == numbers
+    assert not list(cache.glob(".tmp*"))

@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -184,8 +185,7 @@ def _prepare_case(job: _Job) -> _Made:
     record = whole_record(final)
     if record is None:
         temporary = temporary_beside(final)
-        for folder in (final, temporary):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         try:
             with input_error_if_unwritable(final):
                 temporary.mkdir()
@@ -208,11 +208,20 @@ def _prepare_case(job: _Job) -> _Made:
 
 
 def _rename(temporary: Path, final: Path) -> None:
+    """Give a case its name. A whole one that another run put there meanwhile is as good, and may be in use: it stays.
+
+    So nothing is deleted to make room before it is certain that it is no whole case.
+    """
     try:
         temporary.rename(final)
     except OSError:
-        if not final.is_dir():  # otherwise another run was faster with the same case: its result is as good
-            raise
+        if whole_record(final) is not None:
+            return
+        damaged = temporary.with_name(f"{temporary.name}-damaged")
+        with suppress(FileNotFoundError):
+            final.rename(damaged)
+        temporary.rename(final)
+        shutil.rmtree(damaged, ignore_errors=True)
 
 
 def _write_case(job: _Job, folder: Path) -> dict[str, Any]:
