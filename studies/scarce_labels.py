@@ -9,7 +9,8 @@ patients), a network is trained, and every modality's test patients are scored: 
 
 Rows: `plain` trains on the labeled modality alone; `own` too, with random convolutions on 70 % of its samples; both
 segment the scarce modality as if it were the other. `few` trains both modalities (needs `--labels`), `borrowed` too,
-and there the scarce modality borrows labeled samples with random intensities. `all` keeps every label: the upper bound.
+and there the scarce modality borrows labeled samples with random intensities; `taught` learns from its unlabeled scans
+besides (weak to strong). `all` keeps every label: the upper bound.
 `--set FIELD=VALUE` changes a row's recipe, and `--name` says what it is called then. A line per patient and class goes
 to OUT/results.csv; a row that is there already is not done again.
 """
@@ -41,6 +42,7 @@ ROWS = {
     "own": random_convolutions.small_unet_own,
     "few": random_convolutions.small_unet_plain,
     "borrowed": random_convolutions.small_unet_borrowed,
+    "taught": random_convolutions.small_unet_borrowed_weak_to_strong,
     "all": random_convolutions.small_unet_plain,
 }
 OF_ONE_MODALITY = ("plain", "own")

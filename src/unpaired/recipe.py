@@ -104,13 +104,17 @@ class Recipe(Config):
     context_slices: int = 1
     foreground_share: float = 0.5
     """The share of samples that are centered on a foreground voxel, its class drawn evenly among those present."""
+    rare_classes: Share = 0.0
+    """How much more often labeled cases are drawn whose rarest class few others label (`data.sampling`): 0 draws all
+    alike, 1 shows every class about equally often. For partly annotated datasets and rare structures."""
     accumulate: int = 1
     """Batches whose gradients are added up before one optimizer step."""
     window_overlap: float = 0.5
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     norm_batches: int = 0
     """Before each validation batch norm's running statistics are taken anew over so many training batches, dropout off
-    (`networks.norm_statistics`): with dropout the trailing ones are those of another network. 0 keeps the trailing
+    (`networks.norm_statistics`), those of a modality without labels over its unlabeled images where there are any: with
+    dropout the trailing ones are those of another network. 0 keeps the trailing
     ones, as the papers' code does."""
     validate_every: int = 1000
     save_every: int = 500

@@ -14,7 +14,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import prepare
 from unpaired.data.prepared import PreparedCase
 from unpaired.data.preprocess import Preprocessing
-from unpaired.data.sampling import Sampling, UnpairedSteps, cut, draw_image, draw_sample
+from unpaired.data.sampling import Sampling, UnpairedSteps, cut, draw_image, draw_sample, with_rare_classes
 from unpaired.errors import InputError
 
 
@@ -241,3 +241,38 @@ def test_an_unlabeled_patch_lies_anywhere(tmp_path: Path, patch: tuple[int, ...]
 def test_unlabeled_images_that_nobody_has_are_refused(cases: dict[str, list[PreparedCase]]) -> None:
     with pytest.raises(InputError, match="no unlabeled training case; check the split"):
         steps(cases, unlabeled={"ct": []}, unlabeled_batch_size=1)
+
+
+def with_foreground(case: PreparedCase, foreground: dict[int, np.ndarray]) -> PreparedCase:
+    """The case as if these were the voxels of its labels."""
+    vars(case)["foreground"] = foreground  # a cached property, else read from the case's files
+    return case
+
+
+def test_cases_with_a_class_that_few_label_come_more_often(cases: dict[str, list[PreparedCase]]) -> None:
+    """Of eight cases all label class 1, two class 2 as well, and one 3; a label that is no class counts for none."""
+    somewhere, nowhere = np.zeros((1, 3), np.int32), np.zeros((0, 3), np.int32)
+    labeled = [(1,), (1,), (1,), (1,), (1,), (1, 2), (1, 2, 3), (1,)]
+    members = [
+        with_foreground(
+            replace(cases["ct"][0], id=str(number)),
+            {**dict.fromkeys(range(1, 7), nowhere), **dict.fromkeys(of_case, somewhere), 6: somewhere},
+        )
+        for number, of_case in enumerate(labeled)
+    ]
+    for strength, expected in ((0.0, [1] * 8), (1.0, [1, 1, 1, 1, 1, 4, 8, 1]), (0.5, [1, 1, 1, 1, 1, 2, 3, 1])):
+        count = Counter(case.id for case in with_rare_classes(members, 6, strength))
+        assert [count[str(number)] for number in range(8)] == expected
+    seen = Counter(of_class for case in with_rare_classes(members, 6, 1.0) for of_class in labeled[int(case.id)])
+    assert seen[3] / seen[1] > 0.4, "of every second sample, where one in eight labels it"
+
+
+def test_rare_classes_are_off_by_default_and_change_who_is_drawn(cases: dict[str, list[PreparedCase]]) -> None:
+    somewhere = np.zeros((1, 3), np.int32)
+    first, second = cases["ct"]
+    labeled = ((first, 1), (replace(first, id="again"), 1), (replace(second), 2))
+    three = {"ct": [with_foreground(replace(case), {number: somewhere}) for case, number in labeled]}
+    sampling = Sampling((8, 8), 4, rare_classes=1.0)
+    drawn = UnpairedSteps(three, [(i,) for i in range(6)], 6, sampling, steps=8).drawn["ct"]
+    assert Counter(case.id for case in drawn) == {first.id: 2, "again": 2, second.id: 3}
+    assert steps(three, patch_size=(8, 8)).drawn["ct"] == three["ct"]

@@ -12,6 +12,8 @@ from unpaired.data.images import read_image
 from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
+from unpaired.methods.mean_teacher import MeanTeacherConfig
+from unpaired.methods.supervised import SupervisedConfig
 from unpaired.runs.run import Run
 from unpaired.training import loop
 from unpaired.training.loop import Hardware, train
@@ -87,3 +89,32 @@ def test_who_is_trained_when_modalities_borrow(phantom: Dataset, no_lge: Dataset
     assert "lge" in modalities_to_train(RECIPE, tested), "scans of test patients alone"
     nowhere = replace(no_lge, cases=tuple(c for c in no_lge.cases if c.modality != "lge"))
     assert "lge" not in modalities_to_train(RECIPE, nowhere)
+
+
+def test_norms_of_a_modality_without_labels_take_the_statistics_of_its_own_scans(
+    no_lge: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    original = loop.images_over_the_run
+
+    def noted(steps, count, fabric):
+        for number, images in enumerate(original(steps, count, fabric)):
+            given.append((steps[number * len(steps) // count], images))
+            yield images
+
+    monkeypatch.setattr(loop, "images_over_the_run", noted)
+    recipe = replace(
+        RECIPE,
+        method=MeanTeacherConfig(SupervisedConfig()),
+        unlabeled_batch_size=1,
+        norm_batches=2,
+        steps=1,
+        randomization=Randomization(borrowed=0.5, enough=1),
+    )
+    train(recipe, no_lge, tmp_path / "run", hardware=IN_PROCESS, cache=cache, show=False)
+    assert len(given) == 2
+    for batches, images in given:
+        unlabeled = batches["lge"].unlabeled
+        assert unlabeled is not None
+        assert torch.equal(images["lge"], unlabeled)
+        assert torch.equal(images["ct"], batches["ct"].images)

@@ -7,6 +7,7 @@ labeled samples are the same with it and without. What it borrows (`data.randomi
 cases of the modalities that have more.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -39,6 +40,7 @@ class Sampling:
     augmentation: Augmentation = NO_AUGMENTATION
     unlabeled_batch_size: int = 0
     randomization: Randomization = NO_RANDOMIZATION
+    rare_classes: float = 0.0
 
 
 class UnpairedSteps(TorchDataset):
@@ -71,6 +73,7 @@ class UnpairedSteps(TorchDataset):
         if sampling.unlabeled_batch_size and not any((unlabeled or {}).values()):
             raise InputError("unlabeled images are asked for, but there is no unlabeled training case; check the split")
         self.cases = cases
+        self.drawn = {name: with_rare_classes(of, classes, sampling.rare_classes) for name, of in cases.items()}
         self.unlabeled = unlabeled or {}
         self.sampling = sampling
         self.steps, self.seed, self.rank, self.world_size = steps, seed, rank, world_size
@@ -110,14 +113,15 @@ class UnpairedSteps(TorchDataset):
 
         Its own or a borrowed one; own ones are the same wherever others are borrowed.
         """
-        kind, own = self.sampling.randomization, self.cases[modality]
-        others = [case for members in self.cases.values() if len(members) > len(own) for case in members]
-        share = kind.borrowed_share(len(own), max(map(len, self.cases.values())))
+        kind, labeled = self.sampling.randomization, {name: len(members) for name, members in self.cases.items()}
+        richer = [name for name, count in labeled.items() if count > labeled[modality]]
+        share = kind.borrowed_share(labeled[modality], max(labeled.values()))
         rng = np.random.default_rng([self.seed, crc32(modality.encode()), RANDOMIZED, position])
         borrowed = rng.random() < share
         randomized = borrowed or rng.random() < kind.share_of(modality)
         number = int(rng.integers(2**31)) if randomized else AS_IT_IS
-        cases, numbers = (others, BORROWED) if borrowed else (own, LABELED)
+        cases = [case for name in richer for case in self.drawn[name]] if borrowed else self.drawn[modality]
+        numbers = BORROWED if borrowed else LABELED
         return (*draw_sample(*self._draw(cases, modality, numbers, position)), number)
 
     def _draw(
@@ -128,6 +132,21 @@ class UnpairedSteps(TorchDataset):
         epoch, index = divmod(position, len(cases))
         order = np.random.default_rng([self.seed, stream, numbers[0], epoch]).permutation(len(cases))
         return cases[order[index]], self.sampling, np.random.default_rng([self.seed, stream, numbers[1], position])
+
+
+def with_rare_classes(cases: Sequence[PreparedCase], classes: int, strength: float) -> list[PreparedCase]:
+    """The cases of a stream, each as often as it is drawn in a round: those that label what few label several times.
+
+    A case comes round((N / n) ** strength) times, where n of the N cases label its rarest foreground class: at 0 every
+    case once, at 1 cases with a class that only one labels N times, so that each class is seen about equally often.
+    """
+    if not strength:
+        return list(cases)
+    labeled = [{c for c, places in case.foreground.items() if 0 < c < classes and len(places)} for case in cases]
+    count = Counter(c for of_case in labeled for c in of_case)
+    rarest = [min((count[c] for c in of_case), default=len(cases)) for of_case in labeled]
+    times = [round((len(cases) / n) ** strength) for n in rarest]
+    return [case for case, often in zip(cases, times, strict=True) for _ in range(often)]
 
 
 def draw_sample(case: PreparedCase, sampling: Sampling, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

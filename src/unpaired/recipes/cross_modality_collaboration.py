@@ -49,7 +49,9 @@ SEPARATE = "runs/cmc_separate"
 _SUPERVISED = SupervisedConfig(class_weighting="none")
 _COLLABORATION = CMCConfig(class_weighting="none")
 _SMALL_UNET = UNetConfig(width=12, blocks=(1, 1, 1, 1, 1))
-_ON_UNET = CMCConfig(layer="encoder5", ramp=Ramp(begin=0.5, length=0.2))
+_ON_UNET = CMCConfig(layer="encoder5", ramp=Ramp(begin=0.1, length=0.2))
+"""Under a cosine schedule a ramp that ends at 70 % of training leaves 4 % of all steps' learning rate to the whole
+weight; one that ends at 30 % leaves 44 %."""
 
 
 def together(separate: Recipe, **network: Any) -> Recipe:

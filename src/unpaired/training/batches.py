@@ -30,6 +30,7 @@ def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabri
         recipe.augmentation,
         recipe.unlabeled_batch_size,
         recipe.randomization,
+        recipe.rare_classes,
     )
     return UnpairedSteps(
         {modality: [case for case in members if case.label_file is not None] for modality, members in cases.items()},
@@ -75,10 +76,17 @@ def on_device(batches: dict[str, Batch], randomization: Randomization, fabric: F
 
 
 def images_over_the_run(steps: UnpairedSteps, count: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
-    """Images of `count` training batches spread evenly over the run: always the same, so that a resumed run is too."""
+    """Images of `count` training batches spread evenly over the run: always the same, so that a resumed run is too.
+
+    Of a modality without labels its own unlabeled images, if the batches have some, and not what it borrows.
+    """
+    own = {name for name, members in steps.cases.items() if members}
     for index in range(count):
         batches = on_device(steps[index * len(steps) // count], steps.sampling.randomization, fabric)
-        yield {modality: batch.images for modality, batch in batches.items()}
+        yield {
+            name: batch.images if name in own or batch.unlabeled is None else batch.unlabeled
+            for name, batch in batches.items()
+        }
 
 
 def _leave_stopping_to_the_parent(worker: int) -> None:
