@@ -20,6 +20,9 @@ def compare(
     scores: Sequence[str] = DEFAULT_SCORES,
     reference: RunFolder | str | Path | None = None,
     classes: str | None = None,
+    prediction_classes: str | None = None,
+    only: Sequence[str] = (),
+    others: Literal["refuse", "background", "ignore"] = "refuse",
     split: str | None = None,
     policy: Literal["diagonal", "excluded"] = "diagonal",
     surface: Literal["voxel", "area"] = "voxel",
@@ -39,12 +42,12 @@ def compare(
     what to compare; the first also ranks the worst cases.
 
     For folders of predictions, `reference` is a manifest, a run folder (its test cases) or a folder of label maps,
-    whose `classes` are "1:LV,2:myo"; `split` takes one side of a manifest's cases; `policy`, `surface` and `workers`
-    are those of `evaluate`.  common: leave out what a method failed at or lacks, instead of refusing to compare.
-    correct_over: p values are corrected over the "methods" in a column, or over a score's whole "table".  group: take
-    runs without a NAME whose recipes differ in the seed alone (or the split) as one method.  paper: also lay out as
-    these tables of papers, beside their numbers.  report: also draw the figures and write the page, whose viewer holds
-    `viewer_mb` megabytes of scans.
+    whose `classes` are "1:LV,2:myo"; `prediction_classes`, `others`, `split`, `policy`, `surface` and `workers` are
+    those of `evaluate`.  only: compare these classes alone.  common: leave out what a method failed at or lacks,
+    instead of refusing to compare.  correct_over: p values are corrected over the "methods" in a column, or over a
+    score's whole "table".  group: take runs without a NAME whose recipes differ in the seed alone (or the split) as
+    one method.  paper: also lay out as these tables of papers, beside their numbers.  report: also draw the figures
+    and write the page, whose viewer holds `viewer_mb` megabytes of scans.
 
     Raises InputError for methods that are not comparable (see `require_comparable`), and where predictions or
     references changed since they were scored.
@@ -55,6 +58,9 @@ def compare(
         scores=scores,
         reference=None if reference is None else Path(place_of(reference)),
         classes=classes,
+        prediction_classes=prediction_classes,
+        only=only,
+        others=others,
         split=split,
         policy=policy,
         surface=surface,
