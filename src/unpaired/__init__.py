@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unpaired.demo import Demo, run_demo
     from unpaired.errors import InputError
     from unpaired.export.export import Exported, export_run
+    from unpaired.inference.cluster import Resources, cluster_script
     from unpaired.inference.jobs import Outcome
     from unpaired.inference.prediction import predict
     from unpaired.inference.predictor import Ensemble, Predictor
@@ -66,9 +67,11 @@ __all__ = [
     "PlannedTraining",
     "Predictor",
     "Recipe",
+    "Resources",
     "Run",
     "Split",
     "StudiedFeatures",
+    "cluster_script",
     "compare",
     "diagnose",
     "evaluate",
@@ -117,6 +120,7 @@ _HOMES = {
     "demo": ("Demo", "run_demo"),
     "errors": ("InputError",),
     "export.export": ("Exported", "export_run"),
+    "inference.cluster": ("Resources", "cluster_script"),
     "inference.jobs": ("Outcome",),
     "inference.prediction": ("predict",),
     "inference.predictor": ("Ensemble", "Predictor"),

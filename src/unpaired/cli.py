@@ -15,6 +15,7 @@ from typing import Any
 
 import tyro
 
+from unpaired.commands.archive import cluster_script
 from unpaired.commands.comparison import compare
 from unpaired.commands.consent import trust
 from unpaired.commands.data import few_shot, import_, join, labeled_fraction, phantom, prepare, split, verify
@@ -46,6 +47,7 @@ COMMANDS = {
     "prepare": prepare,
     "train": train,
     "predict": predict,
+    "cluster-script": cluster_script,
     "evaluate": evaluate,
     "compare": compare,
     "features": features,

@@ -1,7 +1,9 @@
 """The command that segments images: predict."""
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 import unpaired
 from unpaired.commands.arguments import (
@@ -39,6 +41,7 @@ def predict(
     also: AlsoRuns = (),
     probabilities: bool = False,
     overwrite: bool = False,
+    shard: Annotated[str | None, tyro.conf.arg(metavar="NUMBER/COUNT")] = None,
     trust: Trusted = (),
     worker: bool = True,
 ) -> int:
@@ -71,6 +74,8 @@ def predict(
             preparation may differ, classes may not.
         probabilities: Save class probabilities too, as 4-D NIfTI in the folder `probabilities` of the label maps.
         overwrite: Redo what is there.
+        shard: Do one part of an archive, such as 3/20: parts of equal work, one for each process or machine, into
+            the same folder. See `unpaired cluster-script`.
         trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         worker: Keep the networks in a process of their own: what kills it (memory, a crash) costs one case, not all.
             --no-worker does everything in this process, as debuggers and profilers want it.
@@ -93,6 +98,7 @@ def predict(
         also=also,
         probabilities=probabilities,
         overwrite=overwrite,
+        shard=shard,
         trust=trust,
         worker=worker,
         tell=_print,

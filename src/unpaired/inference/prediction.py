@@ -8,6 +8,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
 from unpaired.inference.jobs import Event, Outcome
 from unpaired.inference.request import Backend, How, Request, request_of
+from unpaired.inference.shards import Shard
 from unpaired.inference.watch import predict_watched
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def predict(
     also: "Sequence[Run | str | Path]" = (),
     probabilities: bool = False,
     overwrite: bool = False,
+    shard: Shard | str | None = None,
     trust: Sequence[str | Path] = (),
     worker: bool = True,
     tell: Callable[[Event], None] = lambda event: None,
@@ -43,6 +45,9 @@ def predict(
     first one's. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo"). See `Predictor` for
     weights, device, backend, mirror, the two "anyway"s, norms and trust, `plan` for modality and the files' names,
     `predict_files` for probabilities, overwrite and what is left as it is.
+
+    `shard` "3/20" does the third of twenty parts of equal work (`inference.shards`): start it once for each number, on
+    as many machines as there are, with the same folder `out`.
 
     The networks live in a process of their own that may die: if the kernel kills it for want of memory, or a library
     crashes, that case alone is lost, after a second try; the process is started again for the next one. Without
@@ -55,7 +60,7 @@ def predict(
     how = How.of(
         weights, device, backend, postprocessing, mirror, mirror_anyway, modality_anyway, norms_of, adaptive_norms
     )
-    request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust)
+    request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust, shard)
     return carry_out(request, tell, worker)
 
 

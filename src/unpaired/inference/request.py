@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing, parse_largest_component
+from unpaired.inference.shards import Shard
 
 if TYPE_CHECKING:
     from unpaired.runs.run import Run
@@ -71,6 +72,7 @@ class Request:
     probabilities: bool = False
     overwrite: bool = False
     trust: tuple[str | Path, ...] = ()
+    shard: Shard | None = None
 
 
 def request_of(
@@ -83,9 +85,11 @@ def request_of(
     probabilities: bool,
     overwrite: bool,
     trust: Sequence[str | Path],
+    shard: Shard | str | None = None,
 ) -> Request:
     """A request for runs that may be open already; what they trust is trusted."""
     folders = tuple(Path(run) if isinstance(run, str | Path) else run.folder for run in runs)
     trusted = (*trust, *(word for run in runs if not isinstance(run, str | Path) for word in run.trust))
     scans = images if isinstance(images, Dataset) else Path(images)
-    return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted)
+    part = Shard.parse(shard) if isinstance(shard, str) else shard
+    return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted, part)

@@ -9,6 +9,7 @@ from unpaired.inference.jobs import Event, Remark, plan
 from unpaired.inference.predict import predict_jobs, remarks, seen_in_training, with_sides_of
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.request import How, Request
+from unpaired.inference.shards import jobs_of_shard
 from unpaired.runs.run import Run
 
 Tell = Callable[[Event], None]
@@ -24,6 +25,11 @@ def predict_requested(request: Request, tell: Tell, finished: Collection[Path] =
     dataset = images if isinstance(images, Dataset) else read_dataset(images) if is_manifest(images) else None
     dataset = None if dataset is None else with_sides_of(runs[0], dataset)
     jobs = plan(dataset or images, request.out, request.modality, request.split)
+    if request.shard is not None:
+        jobs = jobs_of_shard(jobs, request.shard)
+        tell(Remark(f"note: shard {request.shard.number}/{request.shard.count} has {len(jobs)} cases"))
+    if not jobs:
+        return
     ensemble = _ensemble(runs, request.how, tell)
     for remark in remarks(ensemble, jobs, dataset):
         tell(Remark(f"note: {remark}"))

@@ -1,0 +1,74 @@
+"""The command that prepares the prediction of an archive on a cluster: cluster-script."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+import unpaired
+from unpaired.commands.arguments import AlsoRuns, Images, OptionalCount, OptionalText, Out, RunFolder, Trusted
+
+Script = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCRIPT")]
+
+
+def cluster_script(
+    run: RunFolder,
+    images: Images,
+    out: Out,
+    script: Script = Path("predict.sbatch"),
+    /,
+    *,
+    shards: int = 20,
+    modality: OptionalText = None,
+    split: OptionalText = None,
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch",
+    largest_component: OptionalText = None,
+    mirror: bool = False,
+    also: AlsoRuns = (),
+    probabilities: bool = False,
+    trust: Trusted = (),
+    cpus: int = 4,
+    memory: str = "16G",
+    time: str = "04:00:00",
+    gpus: int = 0,
+    partition: OptionalText = None,
+    at_once: OptionalCount = None,
+) -> int:
+    """Write a Slurm script that segments an archive: an array of tasks, each of which predicts one shard of the images.
+
+    Submit it with `sbatch`; submitted again it goes on, since what is done is skipped. Any other scheduler, or a loop
+    over machines, does the same with `unpaired predict ... --shard 3/20`.
+
+    Args:
+        run: A trained run.
+        images: A folder of images, or a manifest.
+        out: Folder for the label maps; all tasks write there.
+        script: The file to write.
+        shards: How many tasks; each gets as many voxels as the others.
+        modality: As of `unpaired predict`, which each task runs; so are the next ones.
+        split: Only this side of a manifest's cases.
+        backend: What computes the network.
+        largest_component: Keep only the largest connected part of these classes.
+        mirror: Average the predictions of all mirrored forms.
+        also: Another run that segments too.
+        probabilities: Save class probabilities too.
+        trust: Modules or .py files of your own that the runs may use.
+        cpus: Cores of each task.
+        memory: Memory of each task.
+        time: Time limit of each task.
+        gpus: GPUs of each task.
+        partition: Slurm's partition; without it the cluster's own choice.
+        at_once: How many tasks may run together.
+    """
+    from unpaired.files import write_text
+
+    named = {"--modality": modality, "--split": split, "--backend": backend, "--largest-component": largest_component}
+    options = [word for name, value in named.items() if value is not None for word in (name, value)]
+    options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
+    options += [word for other in also for word in ("--also", str(other.resolve()))]
+    trusted = [str(Path(word).resolve()) if word.endswith(".py") else word for word in trust]
+    options += ["--trust", *trusted] if trusted else []
+    resources = unpaired.Resources(cpus, memory, time, gpus, partition, at_once)
+    write_text(script, unpaired.cluster_script(run, images, out, shards, options=options, resources=resources))
+    print(f"submit it: sbatch {script}")
+    return 0

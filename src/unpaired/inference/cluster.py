@@ -1,0 +1,90 @@
+"""A script for Slurm that segments an archive: an array of tasks, each of which takes one shard. Imports no torch."""
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unpaired.errors import InputError
+from unpaired.inference.shards import Shard
+from unpaired.runs.folder import is_run
+
+PATTERNS = {
+    "time": (r"([0-9]+-)?[0-9]{1,2}(:[0-9]{2}){0,2}", "04:00:00 or 1-12:00:00"),
+    "memory": (r"[1-9][0-9]*[KMGT]", "16G"),
+    "partition": (r"[\w.,-]+", "gpu"),
+    "job name": (r"[\w.-]+", "segment"),
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each task of the array gets. Raises InputError for what Slurm would not understand.
+
+    `at_once` is how many tasks may run together; None leaves that to Slurm.
+    """
+
+    cpus: int = 4
+    memory: str = "16G"
+    time: str = "04:00:00"
+    gpus: int = 0
+    partition: str | None = None
+    at_once: int | None = None
+    name: str = "unpaired-predict"
+
+    def __post_init__(self) -> None:
+        words = (("time", self.time), ("memory", self.memory), ("partition", self.partition), ("job name", self.name))
+        for what, word in words:
+            pattern, example = PATTERNS[what]
+            if word is not None and not re.fullmatch(pattern, word):
+                raise InputError(f"{what} {word!r}: expected something like {example}")
+        if self.cpus < 1 or self.gpus < 0 or (self.at_once is not None and self.at_once < 1):
+            raise InputError(
+                f"expected at least 1 core, 0 GPUs and 1 task at once, got {self.cpus}, {self.gpus} and {self.at_once}"
+            )
+
+    def directives(self, shards: int) -> list[str]:
+        """The #SBATCH lines' options."""
+        array = f"1-{shards}" + ("" if self.at_once is None else f"%{self.at_once}")
+        options = [f"job-name={self.name}", f"array={array}", f"cpus-per-task={self.cpus}", f"mem={self.memory}"]
+        options += [f"time={self.time}", "output=%x-%A_%a.txt", "requeue"]
+        options += [f"gpus-per-task={self.gpus}", "ntasks=1"] if self.gpus else []
+        return options + ([f"partition={self.partition}"] if self.partition else [])
+
+
+def cluster_script(
+    run: str | Path,
+    images: str | Path,
+    out: str | Path,
+    shards: int,
+    *,
+    options: Sequence[str] = (),
+    resources: Resources | None = None,
+) -> str:
+    """A Slurm script that segments images as `unpaired predict RUN IMAGES OUT` does, by an array of `shards` tasks.
+
+    `options` are further words of that command, such as ("--modality", "ct", "--backend", "openvino"). Paths become
+    absolute, and the tasks use the Python that runs now. A task that is killed or started again goes on where it was:
+    what is done is skipped. Raises InputError if `run` is no run folder, if there is nothing at `images`, or if there
+    are no shards.
+    """
+    if not is_run(Path(run)):
+        raise InputError(f"expected a run folder (written by `unpaired train`), found none at {run}")
+    if not Path(images).exists():
+        raise InputError(f"found no image, folder or manifest at {images}")
+    Shard(1, shards)
+    resources = Resources() if resources is None else resources
+    places = [str(Path(place).resolve()) for place in (run, images, out)]
+    command = shlex.join([sys.executable, "-m", "unpaired.cli", "predict", *places, *options])
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH --{option}" for option in resources.directives(shards)),
+        "",
+        f"# One task of {shards}; submit the same script again to go on: what is done is skipped.",
+        "set -eu",
+        f"export OMP_NUM_THREADS=${{SLURM_CPUS_PER_TASK:-{resources.cpus}}}",
+        f'exec {command} --shard "$SLURM_ARRAY_TASK_ID/{shards}"',
+    ]
+    return "\n".join(lines) + "\n"

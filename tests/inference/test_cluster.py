@@ -1,0 +1,106 @@
+"""The Slurm script is run here by bash, as Slurm would start its tasks."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.runs import fresh_run
+from unpaired.cli import main
+from unpaired.data.dataset import Dataset
+from unpaired.errors import InputError
+from unpaired.inference.cluster import Resources, cluster_script
+from unpaired.runs.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """In a folder whose name the shell would read as something else."""
+    return fresh_run(tmp_path_factory.mktemp("runs") / "a 'run' $HOME", phantom)
+
+
+def test_every_task_segments_its_shard(run: Run, manifest: Path, tmp_path: Path) -> None:
+    script, out = tmp_path / "predict.sbatch", tmp_path / "label maps"
+    arguments = ["cluster-script", str(run.folder), str(manifest), str(out), str(script), "--shards", "2"]
+    assert main([*arguments, "--modality", "ct", "--largest-component", "LV,myo"]) == 0
+    for number in (1, 2):
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(number), "SLURM_CPUS_PER_TASK": "1"}
+        done = subprocess.run(["bash", str(script)], capture_output=True, text=True, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "2 written, 0 skipped, 0 failed" in done.stdout
+    assert len(list(out.glob("*.nii.gz"))) == 4
+
+
+def test_what_the_script_asks_for(run: Run, manifest: Path) -> None:
+    resources = Resources(8, "12G", "1-12:00:00", 1, "gpu", 5)
+    text = cluster_script(run.folder, manifest, "out", 30, options=["--modality", "two words"], resources=resources)
+    lines = text.splitlines()
+    assert lines[0] == "#!/bin/bash"
+    asked = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")}
+    assert asked >= {
+        "array=1-30%5",
+        "cpus-per-task=8",
+        "mem=12G",
+        "time=1-12:00:00",
+        "gpus-per-task=1",
+        "partition=gpu",
+    }
+    words = shlex.split(lines[-1])
+    assert words[:5] == ["exec", sys.executable, "-m", "unpaired.cli", "predict"]
+    assert words[5:8] == [str(run.folder.resolve()), str(manifest.resolve()), str(Path("out").resolve())]
+    assert words[8:] == ["--modality", "two words", "--shard", "$SLURM_ARRAY_TASK_ID/30"]
+    assert "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}" in lines
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"time": "soon"}, "time 'soon': expected something like 04:00:00"),
+        ({"memory": "16 GB"}, "memory '16 GB': expected something like 16G"),
+        ({"partition": "a\nb"}, r"partition 'a\\nb': expected"),
+        ({"cpus": 0}, "at least 1 core"),
+        ({"at_once": 0}, "1 task at once"),
+    ],
+)
+def test_what_slurm_would_not_understand_is_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Resources(**changes)  # pyright: ignore[reportArgumentType]
+
+
+def test_wrong_places_and_numbers(run: Run, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="expected a run folder"):
+        cluster_script(tmp_path, manifest, tmp_path, 3)
+    with pytest.raises(InputError, match="found no image, folder or manifest"):
+        cluster_script(run.folder, tmp_path / "gone", tmp_path, 3)
+    with pytest.raises(InputError, match="shard 1/0"):
+        cluster_script(run.folder, manifest, tmp_path, 0)
+    arguments = ["cluster-script", str(run.folder), str(manifest), str(tmp_path / "out"), str(tmp_path / "script")]
+    assert main([*arguments, "--memory", "much"]) == 2
+    assert "memory 'much': expected something like 16G" in capsys.readouterr().err
+    assert not (tmp_path / "script").exists()
+
+
+def test_options_of_predict_are_passed_on(run: Run, manifest: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    arguments = ["cluster-script", str(run.folder), str(manifest), str(tmp_path / "out"), str(script), "--mirror"]
+    more = [
+        "--split",
+        "test",
+        "--backend",
+        "openvino",
+        "--also",
+        str(run.folder),
+        "--probabilities",
+        "--trust",
+        "a",
+        "b.py",
+    ]
+    assert main([*arguments, *more]) == 0
+    words = shlex.split(script.read_text().splitlines()[-1])[8:-2]
+    assert words == [
+        *("--split", "test", "--backend", "openvino", "--mirror", "--probabilities"),
+        *("--also", str(run.folder), "--trust", "a", str(Path("b.py").resolve())),
+    ]
