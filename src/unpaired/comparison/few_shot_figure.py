@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from unpaired.comparison.cells import number, percent, short_title
 from unpaired.comparison.few_shot import FewShotCurve
 from unpaired.errors import InputError
-from unpaired.figures.style import LIGHT, LINE_STYLES, Theme
+from unpaired.figures.style import LIGHT, LINE_STYLES, Theme, legend_above, plain
 
 PANEL_INCHES = (3.4, 2.7)
 
@@ -35,14 +35,7 @@ def draw_few_shot(curves: Sequence[FewShotCurve], theme: Theme = LIGHT) -> Figur
             axes.set_xlabel(f"training patients of {few}", color=theme.ink, fontsize=8.5)
         row[0].set_ylabel(short_title(curves[0].score), color=theme.ink, fontsize=9)
     named = {line.get_label(): line for axes in panels.flat for line in axes.lines}
-    figure.legend(
-        handles=[named[name] for name in methods],
-        loc="outside upper left",
-        ncols=4,
-        frameon=False,
-        fontsize=9,
-        labelcolor=theme.ink,
-    )
+    legend_above(figure, {name: named[name] for name in methods}, theme, columns=4, size=9)
     return figure
 
 
@@ -67,12 +60,7 @@ def _draw_curve(axes: Axes, curve: FewShotCurve, place: int, theme: Theme) -> No
 
 
 def _label(axes: Axes, counts: Sequence[int], theme: Theme) -> None:
-    axes.set_facecolor(theme.paper)
     axes.set_xscale("log")
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.set_xticks([], minor=True)
-    axes.tick_params(which="both", colors=theme.ink, labelsize=8, length=0)
-    axes.grid(color=theme.faint, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    plain(axes, theme)

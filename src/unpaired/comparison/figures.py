@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from unpaired.comparison.cells import number, p_text, percent, short_title
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.records import Column, Key
-from unpaired.figures.style import LIGHT, Theme
+from unpaired.figures.style import LIGHT, Theme, legend_above, plain
 from unpaired.scores.scores import higher_is_better
 
 MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -34,7 +34,7 @@ def draw_boxes(comparison: Comparison, score: str, modality: str, theme: Theme =
     panels = figure.subplots(len(chunks), 1, squeeze=False, sharey=True)[:, 0]
     scale = 100 if percent(score) else 1
     for axes, chunk in zip(panels, chunks, strict=True):
-        _plain(axes, theme, "y")
+        plain(axes, theme, 9, "y")
         for place, column in enumerate(chunk):
             for lane, name in enumerate(comparison.names):
                 center = place + (lane - (lanes - 1) / 2) * 0.8 / lanes
@@ -43,8 +43,8 @@ def draw_boxes(comparison: Comparison, score: str, modality: str, theme: Theme =
         axes.set_xlim(-0.6, len(chunk) - 0.4)
         axes.set_ylabel(short_title(score), color=theme.ink, fontsize=9)
     _set_scale(panels[0], comparison, score, columns)
-    handles = [_handle(place, theme, name) for place, name in enumerate(comparison.names)]
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=9, labelcolor=theme.ink)
+    handles = {name: _handle(place, theme, name) for place, name in enumerate(comparison.names)}
+    legend_above(figure, handles, theme, columns=4, size=9)
     return figure
 
 
@@ -59,7 +59,7 @@ def draw_differences(comparison: Comparison, score: str, theme: Theme = LIGHT) -
     panels = figure.subplots(len(columns), 1, squeeze=False, sharex=True)[:, 0]
     scale = 100 if percent(score) else 1
     for axes, column in zip(panels, columns, strict=True):
-        _plain(axes, theme, "x")
+        plain(axes, theme, 9, "x")
         axes.axvline(0, color=theme.ink, linewidth=1)
         for row, name in enumerate(others):
             _draw_difference(axes, comparison, Key(score, column, name), row, scale, theme)
@@ -192,12 +192,3 @@ def _look(place: int, theme: Theme) -> tuple[str, str]:
 def _handle(place: int, theme: Theme, name: str) -> Line2D:
     color, marker = _look(place, theme)
     return Line2D([], [], color=color, marker=marker, markersize=5, linewidth=1.6, label=name)
-
-
-def _plain(axes: Axes, theme: Theme, grid: str) -> None:
-    axes.set_facecolor(theme.paper)
-    axes.grid(axis="x" if grid == "x" else "y", color=theme.faint, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=theme.ink, labelsize=9, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unpaired.figures.style import LIGHT, LINE_STYLES, LineStyle, Theme
+from unpaired.figures.style import LIGHT, LINE_STYLES, LineStyle, Theme, plain
 from unpaired.scores.trust.calibration import ClassCalibration
 from unpaired.scores.trust.uncertainty_check import Point
 
@@ -34,7 +34,7 @@ def draw_reliability(rows: Sequence[ClassCalibration], title: str = "", theme: T
     lower.set_ylabel("share of voxels", color=theme.ink, fontsize=8.5)
     lower.set_xlabel("probability said", color=theme.ink, fontsize=8.5)
     for axes in (upper, lower):
-        _plain(axes, theme)
+        plain(axes, theme)
     if rows:
         upper.legend(frameon=False, fontsize=8, labelcolor=theme.ink, loc="upper left")
     return figure
@@ -110,16 +110,7 @@ def draw_agreement(points: Sequence[Point], theme: Theme = LIGHT) -> Figure:
     axes.set_xlabel("agreement of the single predictions", color=theme.ink, fontsize=8.5)
     axes.set_ylabel("Dice with the reference", color=theme.ink, fontsize=8.5)
     axes.set_title("agreement and Dice", loc="left", color=theme.ink, fontsize=10.5, fontweight="bold")
-    _plain(axes, theme)
+    plain(axes, theme)
     if points:
         axes.legend(frameon=False, fontsize=8, labelcolor=theme.ink, loc="lower right")
     return figure
-
-
-def _plain(axes: Axes, theme: Theme) -> None:
-    axes.set_facecolor(theme.paper)
-    axes.tick_params(colors=theme.ink, labelsize=8, length=0, which="both")
-    axes.grid(color=theme.faint, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unpaired.figures.style import LIGHT, LINE_STYLES, LineStyle, Theme
+from unpaired.figures.style import LIGHT, LINE_STYLES, LineStyle, Theme, plain
 
 POINTS = 600
 """At most so many points are drawn per line: more can't be told apart and make the page heavy."""
@@ -89,11 +89,7 @@ def draw_curve(curve: Curve, modalities: Sequence[str] = (), theme: Theme = LIGH
     axes.set_title(curve.title, loc="left", color=theme.ink, fontsize=10.5, fontweight="bold")
     axes.set_xlabel("step", color=theme.ink, fontsize=8.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.tick_params(colors=theme.ink, labelsize=8, length=0)
-    axes.grid(color=theme.faint, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    plain(axes, theme)
     if any(curve.lines):
         axes.legend(frameon=False, fontsize=8, labelcolor=theme.ink, handlelength=2.4)
     return figure

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from unpaired.figures.style import LIGHT, Theme
+from unpaired.figures.style import LIGHT, Theme, plain
 from unpaired.scores.scores import Evaluation
 
 MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -39,11 +39,7 @@ def draw_dice_strips(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(-0.03, 1.02)
     axes.set_ylabel("Dice", color=theme.ink, fontsize=9)
-    axes.tick_params(colors=theme.ink, labelsize=9, length=0)
-    axes.grid(axis="y", color=theme.faint, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    plain(axes, theme, 9, "y")
     if modalities:
         figure.legend(loc="outside upper left", ncols=len(modalities), frameon=False, fontsize=9, labelcolor=theme.ink)
     return figure

@@ -4,11 +4,14 @@ Figures are `matplotlib.figure.Figure` objects that were never given to pyplot, 
 """
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -48,6 +51,29 @@ def class_color(number: int) -> str:
 def class_style(number: int) -> LineStyle:
     """The contour's line style: solid for the first seven classes, dashed for the next, so that pairs stay distinct."""
     return LINE_STYLES[((number - 1) // len(OKABE_ITO)) % len(LINE_STYLES)]
+
+
+def plain(axes: Axes, theme: Theme, labelsize: float = 8, grid: Literal["both", "x", "y"] = "both") -> None:
+    """Panels without a frame: a faint grid behind the data, tick labels of `labelsize` points, no tick marks."""
+    axes.set_facecolor(theme.paper)
+    axes.tick_params(which="both", colors=theme.ink, labelsize=labelsize, length=0)
+    axes.grid(axis=grid, color=theme.faint, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def legend_above(figure: Figure, handles: Mapping[str, Artist], theme: Theme, columns: int, size: float = 8.5) -> None:
+    """The legend above all panels, from the left; `handles` {text: what it stands for}."""
+    figure.legend(
+        handles=list(handles.values()),
+        labels=list(handles),
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+        fontsize=size,
+        labelcolor=theme.ink,
+    )
 
 
 def png(figure: Figure, dpi: int = 110) -> bytes:

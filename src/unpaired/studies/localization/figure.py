@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unpaired.figures.style import LIGHT, Theme
+from unpaired.figures.style import LIGHT, Theme, plain
 from unpaired.studies.localization.comparison import ALL, MEAN, LocalizationComparison, Place, values_at
 from unpaired.studies.localization.tables import KIND_NAMES, percent
 
@@ -28,12 +28,7 @@ def draw_localization(
     if several:
         _draw_differences(panels[1], comparison, modality, kind, theme)
     for axes in panels:
-        axes.set_facecolor(theme.paper)
-        axes.grid(axis="y", color=theme.faint, linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=theme.ink, labelsize=8.5, length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        plain(axes, theme, 8.5, "y")
     panels[-1].set_xticks(range(len(stops)), stops, rotation=30 if len(stops) > 6 else 0)
     panels[-1].set_xlim(-0.5, len(stops) - 0.5)
     figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=8.5, labelcolor=theme.ink)

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from unpaired.errors import InputError
-from unpaired.figures.style import LIGHT, LINE_STYLES, Theme
+from unpaired.figures.style import LIGHT, LINE_STYLES, Theme, legend_above, plain
 from unpaired.studies.misalignment.scores import (
     KINDS,
     UNITS,
@@ -85,13 +85,8 @@ def _draw_curve(axes: Axes, curve: MisalignmentCurve, name: str, place: int, the
 
 
 def _label(axes: Axes, theme: Theme) -> None:
-    axes.set_facecolor(theme.paper)
     axes.margins(y=0.12)
-    axes.tick_params(colors=theme.ink, labelsize=8, length=0)
-    axes.grid(color=theme.faint, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    plain(axes, theme)
     low, high = axes.get_ylim()
     if high - low < 4:  # points of Dice: a flat line must look flat
         middle = (low + high) / 2
@@ -102,12 +97,6 @@ def _legend(figure: Figure, axes: Axes, theme: Theme) -> None:
     handles, labels = axes.get_legend_handles_labels()
     dotted = Line2D([], [], color=theme.ink, linewidth=1.0, linestyle=(0, (1, 2)))
     band = Patch(color=theme.ink, alpha=0.18, linewidth=0)
-    figure.legend(
-        handles=[*handles, dotted, band],
-        labels=[*labels, "alone (partner-free)", "95 % interval of the change from 0, over patients"],
-        loc="outside upper left",
-        ncols=2,
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=theme.ink,
-    )
+    named = dict(zip(labels, handles, strict=True))
+    named |= {"alone (partner-free)": dotted, "95 % interval of the change from 0, over patients": band}
+    legend_above(figure, named, theme, columns=2)

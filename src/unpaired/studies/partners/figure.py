@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unpaired.errors import InputError
-from unpaired.figures.style import LIGHT, Theme
+from unpaired.figures.style import LIGHT, Theme, legend_above, plain
 from unpaired.studies.partners.results import ignores_partners
 from unpaired.studies.partners.scores import ALONE, PartnerRow
 
@@ -34,15 +34,7 @@ def draw_partners(rows: Sequence[PartnerRow], theme: Theme = LIGHT) -> Figure:
     if ignores_partners(rows):
         figure.supxlabel(FLAT, color=theme.ink, fontsize=9)
     named = {text: handle for axes in panels for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(
-        handles=list(named.values()),
-        labels=list(named),
-        loc="outside upper left",
-        ncols=2,
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=theme.ink,
-    )
+    legend_above(figure, named, theme, columns=2)
     return figure
 
 
@@ -85,11 +77,6 @@ def _draw_panel(axes: Axes, cases: dict[str, dict[str, float]], theme: Theme) ->
                 )
         if ALONE in forms:
             axes.scatter(place, forms[ALONE], s=34, color=alone, zorder=2, label="alone (partner-free)")
-    axes.set_facecolor(theme.paper)
     axes.set_xticks(range(len(cases)), list(cases), rotation=90)
     axes.set_xlim(-0.6, max(len(cases), 3) - 0.4)
-    axes.tick_params(colors=theme.ink, labelsize=7.5, length=0)
-    axes.grid(axis="y", color=theme.faint, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    plain(axes, theme, 7.5, "y")
