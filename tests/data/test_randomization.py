@@ -12,6 +12,7 @@ from oracles.randomization_loops import random_convolutions as in_loops
 from oracles.randomization_loops import with_moments_of
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
+from unpaired.data.intensity_curves import region_curves
 from unpaired.data.prepare import PreparedCase, prepare
 from unpaired.data.preprocess import Preprocessing
 from unpaired.data.randomization import AS_IT_IS, Randomization, draw_network, random_convolutions, randomize
@@ -62,14 +63,15 @@ def test_a_network_is_as_published() -> None:
 def test_only_images_with_a_number_change_and_the_same_number_does_the_same() -> None:
     x = images((4, 1, 8, 8))
     before, state = x.clone(), torch.get_rng_state()
-    result = randomize(x, [AS_IT_IS, 5, AS_IT_IS, 6], Randomization())
+    labels = torch.zeros(4, 8, 8, dtype=torch.long)
+    result = randomize(x, labels, [AS_IT_IS, 5, AS_IT_IS, 6], Randomization())
     assert torch.equal(x, before)
     assert torch.equal(torch.get_rng_state(), state)
     assert [torch.equal(a, b) for a, b in zip(result, x, strict=True)] == [True, False, True, False]
-    alone = randomize(x[1:2], [5], Randomization())
+    alone = randomize(x[1:2], labels[:1], [5], Randomization())
     assert torch.allclose(alone, result[1:2], atol=1e-5), "whatever stands beside it in the batch"
-    assert not torch.allclose(randomize(x[1:2], [6], Randomization()), alone, atol=0.1)
-    assert randomize(x, [AS_IT_IS] * 4, Randomization()) is x
+    assert not torch.allclose(randomize(x[1:2], labels[:1], [6], Randomization()), alone, atol=0.1)
+    assert randomize(x, labels, [AS_IT_IS] * 4, Randomization()) is x
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -82,6 +84,20 @@ def test_a_z_score_stays_one_and_strength_zero_is_the_image(shape: tuple[int, ..
     assert torch.allclose(result.std(dim=axes, correction=0), torch.ones(shape[:2]), atol=1e-2)
     assert torch.allclose(random_convolutions(x, range(len(x)), Randomization(strength=0)), x, atol=1e-4)
     assert bool(random_convolutions(torch.zeros(shape), range(len(x)), Randomization()).isfinite().all())
+
+
+def test_curves_of_regions_come_before_the_convolutions_of_that_share_of_samples() -> None:
+    x = images((64, 1, 8, 8))
+    labels = torch.randint(0, 3, (64, 8, 8), generator=torch.Generator().manual_seed(1))
+    numbers = list(range(64))
+    plain = randomize(x, labels, numbers, Randomization())
+    half = randomize(x, labels, numbers, Randomization(curves=0.5))
+    changed = [not torch.allclose(a, b, atol=1e-3) for a, b in zip(plain, half, strict=True)]
+    assert 16 <= sum(changed) <= 48
+    every = randomize(x, labels, numbers, Randomization(curves=1.0, strength=0.0))
+    expected = region_curves(x, labels, numbers)
+    for image, curved, original in zip(every.numpy(), expected.numpy(), x.numpy(), strict=True):
+        np.testing.assert_allclose(image, with_moments_of(curved, original), atol=1e-3)
 
 
 def test_where_a_modality_borrows() -> None:

@@ -15,6 +15,7 @@ the labeled cases of the modalities with more (`borrowed`): they are trained und
 and are always randomized. The norms of the modality that has labels see only scans as they are.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,8 +25,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unpaired.configs import Config, NotNegative, Share, Whole
+from unpaired.data.intensity_curves import region_curves
 from unpaired.errors import InputError
-from unpaired.shapes import Images
+from unpaired.shapes import Images, LabelMap
 
 CONVOLVE = {2: F.conv2d, 3: F.conv3d}
 AS_IT_IS = -1
@@ -52,6 +54,9 @@ class Randomization(Config):
     """Channels between two convolutions."""
     kernels: tuple[int, ...] = (1, 3)
     """Sizes that each convolution's kernel is drawn from, alike along all axes."""
+    curves: Share = 0.0
+    """Of the randomized samples, those whose label regions each get a curve of their own before g (SLAug's local part,
+    `data.intensity_curves`): random convolutions treat a tissue as its gray value says, whatever it is."""
     strength: Share = 1.0
     """alpha is drawn from 1 - `strength` to 1."""
     slope: NotNegative = 0.01
@@ -83,7 +88,7 @@ class Randomization(Config):
 NO_RANDOMIZATION = Randomization()
 
 
-def randomize(images: Images, numbers: Sequence[int], config: Randomization) -> Images:
+def randomize(images: Images, label_map: LabelMap, numbers: Sequence[int], config: Randomization) -> Images:
     """The images with random intensities where their number isn't `AS_IT_IS`; the same number, the same result.
 
     On the images' device, in one pass over all of them. Random states are left alone.
@@ -92,8 +97,17 @@ def randomize(images: Images, numbers: Sequence[int], config: Randomization) -> 
     if not chosen:
         return images
     result = images.clone()
-    result[chosen] = random_convolutions(images[chosen], [numbers[index] for index in chosen], config)
+    curved = [index for index in chosen if _gets_curves(numbers[index], config.curves)]
+    if curved:
+        result[curved] = region_curves(images[curved], label_map[curved], [numbers[index] for index in curved])
+    mixed = random_convolutions(result[chosen], [numbers[index] for index in chosen], config)
+    result[chosen] = brought_back(mixed, images[chosen], config.keep)
     return result
+
+
+def _gets_curves(number: int, share: float) -> bool:
+    """Drawn from a sample's number, by another generator than its network is."""
+    return random.Random(number).random() < share
 
 
 def random_convolutions(images: Images, numbers: Sequence[int], config: Randomization) -> Images:

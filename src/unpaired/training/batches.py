@@ -70,7 +70,7 @@ def on_device(batches: dict[str, Batch], randomization: Randomization, fabric: F
     }
     moved = fabric.to_device({name: batch._replace(random_numbers=None) for name, batch in batches.items()})
     return {
-        name: batch._replace(images=randomize(batch.images, numbers[name], randomization))
+        name: batch._replace(images=randomize(batch.images, batch.label_map, numbers[name], randomization))
         for name, batch in moved.items()
     }
 
