@@ -42,7 +42,7 @@ ALLOWED = {
     "tables": set(),
     "documents": set(),
     "consent": {"documents"},
-    "configs": {"consent"},
+    "configs": {"consent", "documents"},
     "data": {"documents", "tables", "shapes", "configs"},
     "phantom": {"data"},
     "networks": {"shapes", "configs", "consent.factories"},

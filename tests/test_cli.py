@@ -314,7 +314,10 @@ def wrong_arguments(data: Path, trained: Path, tmp: Path) -> dict[str, tuple[tup
         "recipe file": (("train", f"{tmp / 'nowhere'}.py:f", data, new), "found no file"),
         "recipe file fails": (("train", f"{tmp / 'mine'}.py:f", data, new), "mine.py, line 1: ModuleNotFoundError"),
         "unknown field": (("train", RECIPE, data, new, "--set", "network.widht=8"), "did you mean width"),
-        "value of another type": (("train", RECIPE, data, new, "--set", "steps=many"), "expected int"),
+        "value of another type": (
+            ("train", RECIPE, data, new, "--set", "steps=many"),
+            "Recipe.steps: expected a whole number",
+        ),
         "unknown modality to train": (("train", RECIPE, data, new, "--set", 'modalities=["mr"]'), "names 'mr'"),
         "patch that doesn't fit": (("train", RECIPE, data, new, "--set", "patch_size=[30,30]", *fast), "multiples of"),
         "split file missing": (("train", RECIPE, data, new, "--split", tmp / "no.json"), "expected a split file"),

@@ -9,50 +9,66 @@ import json
 import math
 import re
 import sys
-import types
-import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union
 
+from msgspec import Meta
+
 from unpaired.consent.factories import NamesCode, require_factory, split_name
 from unpaired.consent.modules import Trust, trusted_module
+from unpaired.documents import UnfitError, fitted, hints_of, options, shown, words
 from unpaired.errors import InputError, nearest
+from unpaired.files import UnusableJSONError, parse_json
 
 MOVED = {"unpaired.inference.postprocess:Postprocessing": "unpaired.data.postprocess:Postprocessing"}
 """Where config classes are now that stored recipes name by their old module."""
 PACKAGE = "unpaired"
 OWN_MODULE = re.compile(rf"{PACKAGE}\.(recipe|(networks|methods|data)\.[a-z][a-z0-9_]*)")
 """The modules of the package that hold configs."""
+MOST = 10**9
+"""So many of anything (steps, voxels along an axis, images) can be asked for; more would overflow somewhere."""
 
-
-@dataclass(frozen=True)
-class Range:
-    """Marks a config's field, or what is inside of it, as a number between two others: `Annotated[float, Range(0)]`."""
-
-    least: float = -math.inf
-    most: float = math.inf
-    words: str = "in range"
-
-
-NotNegative = Annotated[float, Range(0, words="a number of 0 or more")]
-Share = Annotated[float, Range(0, 1, "a number between 0 and 1")]
-Whole = Annotated[int, Range(0, words="a whole number of 0 or more")]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+BelowOne = Annotated[float, Meta(ge=0, lt=1)]
+"""Shares of which something must remain: dropout, the decay of an average."""
+Whole = Annotated[int, Meta(ge=0, le=MOST, description="a whole number of 0 or more, up to 10^9")]
+Count = Annotated[int, Meta(ge=1, le=MOST, description="a whole number of 1 or more, up to 10^9")]
+Width = Annotated[int, Meta(ge=1, le=2**14)]
+"""Channels of a layer."""
+Depth = Annotated[int, Meta(ge=1, le=256)]
+"""Layers or blocks one after the other."""
+Stride = Annotated[int, Meta(ge=1, le=256)]
+"""Voxels along an axis that a layer takes together: a stride, a patch, a window."""
+Axes = Annotated[tuple[Stride, ...], Meta(min_length=2, max_length=3)]
+"""One number for each spatial axis."""
+Size = Annotated[tuple[Count, ...], Meta(min_length=2, max_length=3)]
+"""(height, width) or (depth, height, width)."""
+Name = Annotated[str, Meta(min_length=1)]
+Names = Annotated[tuple[Name, ...], Meta(min_length=1)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$", description="a SHA-256, 64 hexadecimal digits")]
 
 
 @dataclass(frozen=True)
 class Config:
-    """The base of every config. A document can build these classes and no others."""
+    """The base of every config. A document can build these classes and no others.
+
+    A field's annotation says everything that it may hold: type, length, range (`Share`, `Names`, `Literal`, `Meta`).
+    """
 
     def __post_init__(self) -> None:
-        """Raises InputError for a number out of its field's range. Subclasses with checks of their own call this."""
-        for name, hint in _ranges(type(self)).items():
-            value = getattr(self, name)
-            wrong = isinstance(value, int | float) and not hint.least <= value <= hint.most
-            if wrong or (isinstance(value, float) and not math.isfinite(value)):
-                raise InputError(f"{type(self).__name__}.{name}: expected {hint.words}, got {value!r}")
+        """Raises InputError for a value that its field's type doesn't allow, wherever it comes from.
+
+        Whole numbers become floats and lists tuples where the type says so. A subclass with rules between fields has a
+        `__post_init__` of its own, which calls this one first.
+        """
+        for part in fields(self):
+            object.__setattr__(self, part.name, checked(type(self), part.name, getattr(self, part.name)))
 
 
 C = TypeVar("C", bound=Config)
@@ -82,23 +98,29 @@ def from_json(document: Any, where: str = "recipe", trust: Trust = ()) -> Any:
     for fields that don't fit, and (`ConsentError`) for code that `trust` doesn't cover.
     """
     if not isinstance(document, Mapping) or "type" not in document:
-        raise InputError(f'{where}: expected an object with a "type", got {document!r}')
+        raise InputError(f'{where}: expected an object with a "type", got {shown(document)}')
     config_class = find_config_class(document["type"], where, trust)
-    known = {part.name for part in fields(config_class)}
-    unknown = sorted(set(document) - known - {"type"})
+    hints = hints_of(config_class)
+    unknown = [name for name in document if name not in hints and name != "type"]
     if unknown:
-        raise InputError(f"{where}: {config_class.__name__} has no field {unknown[0]!r} in this version of unpaired")
-    hints = typing.get_type_hints(config_class, include_extras=True)
+        raise InputError(
+            f"{where}: {config_class.__name__} has no field {unknown[0]!r} in this version of unpaired; "
+            f"{nearest(str(unknown[0]), [*hints])}"
+        )
     values = {}
-    for key in known & set(document):
-        value = values[key] = _part(document[key], hints[key], f"{where}.{key}", trust)
-        if not _fits(value, hints[key]):
-            raise InputError(f"{where}.{key}: expected {_type_name(hints[key])}, got {value!r}")
-        if _names_code(hints[key]):
-            require_factory(value, f"{where}.{key}", trust)
+    for name in hints.keys() & document.keys():
+        value = _part(document[name], hints[name], f"{where}.{name}", trust)
+        with _named(where):
+            values[name] = checked(config_class, name, value)
+        if _names_code(hints[name]):
+            require_factory(values[name], f"{where}.{name}", trust)
+    missing = [part.name for part in fields(config_class) if _is_required(part) and part.name not in values]
+    if missing:
+        raise InputError(f"{where}: {config_class.__name__} lacks {missing[0]!r}")
     try:
-        return config_class(**values)
-    except TypeError as error:
+        with _named(where):
+            return config_class(**values)
+    except TypeError as error:  # an abstract class, or one with an initializer of its own
         raise InputError(f"{where}: {config_class.__name__} can't be built from the stored fields: {error}") from error
 
 
@@ -140,12 +162,29 @@ def override(config: C, assignments: Sequence[str]) -> C:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"--set expects FIELD=VALUE such as network.width=8, got {assignment!r}")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = {"None": None, "True": True, "False": False}.get(text, text)
-        _plant(config, tree, path.strip(), _freeze(value))
+        with _named(f"--set {path.strip()}"):
+            _plant(config, tree, path.strip(), _freeze(_value_of(text)))
     return _grown(config, tree)
+
+
+def checked(config_class: type[Config], name: str, value: Any) -> Any:
+    """A field's value as its type has it. Raises InputError, which names class and field, for one that doesn't fit."""
+    configs, kind = _kinds(config_class)[name]
+    if configs and isinstance(value, configs):
+        return value
+    where = f"{config_class.__name__}.{name}"
+    if kind is None or isinstance(value, Config):
+        expected = [*(f"a {each.__name__}" for each in configs), *([] if kind is None else [words(kind)])]
+        raise InputError(f"{where}: expected {' or '.join(expected)}, got {shown(value)}")
+    try:
+        value = fitted(value, kind)
+    except UnfitError as error:
+        raise InputError(f"{where}{error.place}: {error.problem}") from None
+    except TypeError as error:  # a person's own config
+        raise InputError(f"{where}: its type {kind} is none that can be checked: {error}") from error
+    if not _is_finite(value):
+        raise InputError(f"{where}: expected {words(kind)}, got {shown(value)}, which is not finite")
+    return value
 
 
 class _Changes(dict[str, Any]):
@@ -158,22 +197,17 @@ def _plant(config: Any, tree: _Changes, whole: str, value: Any) -> None:
     for place, name in enumerate([*outer, last]):
         names = [part.name for part in fields(config)]
         if name not in names:
-            raise InputError(f"--set {whole}: {type(config).__name__} has no field {name!r}; {nearest(name, names)}")
+            raise InputError(f"{type(config).__name__} has no field {name!r}; {nearest(name, names)}")
         if place == len(outer):
             break
         inner = getattr(config, name)
         if not is_dataclass(inner):
             rest = whole.split(".")[place + 1]
-            raise InputError(
-                f"--set {whole}: {type(config).__name__}.{name} is a plain value, it has no field {rest!r}"
-            )
+            raise InputError(f"{type(config).__name__}.{name} is a plain value, it has no field {rest!r}")
         if not isinstance(tree.get(name), _Changes):
             tree[name] = _Changes()
         config, tree = inner, tree[name]
-    expected = typing.get_type_hints(type(config))[last]
-    if not _fits(value, expected):
-        raise InputError(f"--set {whole}: expected {_type_name(expected)}, got {value!r}")
-    tree[last] = float(value) if expected is float and isinstance(value, int) else value
+    tree[last] = checked(type(config), last, value)
 
 
 def _grown(config: Any, tree: _Changes) -> Any:
@@ -185,16 +219,50 @@ def _grown(config: Any, tree: _Changes) -> Any:
     return replace(config, **changes)
 
 
+def _value_of(text: str) -> Any:
+    """What a person typed: JSON, else a bare word, which is text."""
+    try:
+        return parse_json(text)
+    except json.JSONDecodeError:
+        return {"None": None, "True": True, "False": False}.get(text, text)
+    except UnusableJSONError as error:
+        raise InputError(str(error)) from error
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Says in front of an InputError where the value stands."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
 @cache
-def _ranges(config_class: type[Config]) -> dict[str, Range]:
-    """{field: its range} of those that have one; a field of `Range | None` may be left out."""
-    found: dict[str, Range] = {}
-    for name, hint in typing.get_type_hints(config_class, include_extras=True).items():
-        of_union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is Union
-        for option in (hint, *(typing.get_args(hint) if of_union else ())):
-            marks = [mark for mark in getattr(option, "__metadata__", ()) if isinstance(mark, Range)]
-            found |= {name: marks[0]} if marks else {}
-    return found
+def _kinds(config_class: type[Config]) -> dict[str, tuple[tuple[type[Config], ...], Any]]:
+    """{field: (the config classes that it may hold, the type of what else it may hold, None for nothing)}."""
+    kinds: dict[str, tuple[tuple[type[Config], ...], Any]] = {}
+    for name, hint in hints_of(config_class).items():
+        configs = tuple(option for option in options(hint) if _is_config(option))
+        others = [option for option in options(hint) if not _is_config(option)]
+        kinds[name] = configs, hint if not configs else Union[tuple(others)] if others else None  # noqa: UP007
+    return kinds
+
+
+def _is_config(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Config)
+
+
+def _is_required(part: Field[Any]) -> bool:
+    return part.default is MISSING and part.default_factory is MISSING
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, tuple | list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _is_own_file(module_name: str) -> bool:
@@ -208,63 +276,21 @@ def _code_of(config: Any) -> Iterator[str]:
         return
     if not type(config).__module__.startswith(f"{PACKAGE}."):
         yield type(config).__module__
-    hints = typing.get_type_hints(type(config), include_extras=True)
-    for part in fields(config):
-        value = getattr(config, part.name)
-        if _names_code(hints[part.name]):
+    for name, hint in hints_of(type(config)).items():
+        value = getattr(config, name)
+        if _names_code(hint):
             yield str(value).partition(":")[0]
         yield from _code_of(value)
 
 
 def _part(value: Any, hint: Any, where: str, trust: Trust) -> Any:
     """A field's value: a config where the field is for one, else what the document says, whatever it is called."""
-    for_config = isinstance(hint, type) and issubclass(hint, Config)
-    return from_json(value, where, trust) if for_config and isinstance(value, Mapping) else _freeze(value)
+    for_config = isinstance(value, Mapping) and any(map(_is_config, options(hint)))
+    return from_json(value, where, trust) if for_config else _freeze(value)
 
 
 def _names_code(hint: Any) -> bool:
     return any(isinstance(mark, NamesCode) for mark in getattr(hint, "__metadata__", ()))
-
-
-def _fits(value: Any, expected: Any) -> bool:
-    """Whether a JSON value, its lists as tuples, may stand in a field of this type; its own checks look closer."""
-    origin, inner = typing.get_origin(expected), typing.get_args(expected)
-    if expected is Any:
-        return True
-    if origin is typing.Annotated:
-        return _fits(value, inner[0])
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in inner)
-    if origin is typing.Literal:
-        return any(value == option and type(value) is type(option) for option in inner)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        kinds = (inner[0],) * len(value) if inner[1:] == (...,) else inner
-        return len(kinds) == len(value) and all(_fits(item, kind) for item, kind in zip(value, kinds, strict=True))
-    if origin is Mapping:
-        return isinstance(value, Mapping) and all(_fits(item, inner[1]) for item in value.values())
-    if expected is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if expected is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, expected) if isinstance(expected, type) else True
-
-
-def _type_name(expected: Any) -> str:
-    """A type in words: "int", "[int, int]", "[str, ...]", "'a' or 'b' or null"."""
-    origin, inner = typing.get_origin(expected), typing.get_args(expected)
-    if origin is typing.Annotated:
-        return _type_name(inner[0])
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_type_name(option) for option in inner)
-    if origin is typing.Literal:
-        return " or ".join(map(repr, inner))
-    if origin is tuple:
-        return f"[{', '.join('...' if kind is ... else _type_name(kind) for kind in inner)}]"
-    if expected is type(None):
-        return "null"
-    return "an object" if origin is Mapping else getattr(expected, "__name__", str(expected))
 
 
 def _freeze(value: Any) -> Any:

@@ -8,26 +8,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 
 from unpaired import configs
-from unpaired.configs import Config, NotNegative, Share, Whole, dumps, from_json, to_json
+from unpaired.configs import (
+    BelowOne,
+    Config,
+    Count,
+    Name,
+    Names,
+    NotNegative,
+    Positive,
+    Share,
+    Size,
+    Whole,
+    Width,
+    dumps,
+    from_json,
+    to_json,
+)
 from unpaired.consent.modules import Trust
 from unpaired.data.augment import Augmentation
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing
 from unpaired.data.randomization import Randomization
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 from unpaired.files import read_json
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.networks.network import NetworkConfig
 
 __all__ = ["Optimization", "Recipe", "build_method", "dumps", "from_json", "override", "read_recipe", "to_json"]
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
-DECAYED = ("kernels", "all")
-SCHEDULES = ("step_decay", "polynomial", "cosine", "constant")
 DAMAGED = "restore the file or train anew"
 """What to do about a file of a run that can't be read."""
 BUDGET = {
@@ -46,37 +60,29 @@ BUDGET = {
     "optimization.decay_every",
 }
 """What a recipe may change and still be its row of a paper: how much and how long it computes, and where files lie."""
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a whole number of 0 or more, below 2^63")]
 
 
 @dataclass(frozen=True)
 class Optimization(Config):
     """Optimizer and learning rate as a function of the step. Defaults: CSA section 3 (Adam, 1e-4, x0.95 every 1000)."""
 
-    optimizer: str = "adam"
-    learning_rate: float = 1e-4
-    schedule: str = "step_decay"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Positive = 1e-4
+    schedule: Literal["step_decay", "polynomial", "cosine", "constant"] = "step_decay"
     decay: NotNegative = 0.95
     """`step_decay`: factor every `decay_every` steps; `polynomial`: the exponent."""
-    decay_every: int = 1000
+    decay_every: Count = 1000
     warmup_steps: Whole = 0
     weight_decay: NotNegative = 1e-4
     """With adam and sgd it is the L2 term 1e-4 * sum(w^2) / 2 of UMMKD's official code; CSA states none."""
-    decayed: str = "kernels"
+    decayed: Literal["kernels", "all"] = "kernels"
     """What decays: "kernels" (parameters of two or more axes), as in UMMKD's 2D code, or "all", norms and biases too,
     as in its 3D code and in nnU-Net."""
     momentum: Share = 0.99
     """sgd only, with Nesterov."""
-    gradient_clip: NotNegative | None = None
+    gradient_clip: Positive | None = None
     """Largest global gradient norm. It couples the networks of row Single, so the paper recipes leave it off."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _choice("optimization.optimizer", self.optimizer, OPTIMIZERS)
-        _choice("optimization.schedule", self.schedule, SCHEDULES)
-        _choice("optimization.decayed", self.decayed, DECAYED)
-        _positive("optimization.learning_rate", self.learning_rate)
-        _positive("optimization.decay_every", self.decay_every)
 
 
 @dataclass(frozen=True)
@@ -89,38 +95,38 @@ class Recipe(Config):
 
     network: NetworkConfig
     method: MethodConfig
-    patch_size: tuple[int, ...]
-    steps: int
+    patch_size: Size
+    steps: Count
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     augmentation: Augmentation = field(default_factory=Augmentation)
     randomization: Randomization = field(default_factory=Randomization)
     optimization: Optimization = field(default_factory=Optimization)
-    modalities: tuple[str, ...] | None = None
+    modalities: Names | None = None
     """The modalities to train on; None: every modality of the dataset that has labeled training cases, and with
     `randomization.borrowed` every one that has cases."""
-    batch_size: int = 8
-    unlabeled_batch_size: int = 0
+    batch_size: Count = 8
+    unlabeled_batch_size: Whole = 0
     """Images of unlabeled training cases per modality, step and process; 0: unlabeled cases take no part."""
-    context_slices: int = 1
-    foreground_share: float = 0.5
+    context_slices: Width = 1
+    foreground_share: Share = 0.5
     """The share of samples that are centered on a foreground voxel, its class drawn evenly among those present."""
     rare_classes: Share = 0.0
     """How much more often labeled cases are drawn whose rarest class few others label (`data.sampling`): 0 draws all
     alike, 1 shows every class about equally often. For partly annotated datasets and rare structures."""
-    accumulate: int = 1
+    accumulate: Count = 1
     """Batches whose gradients are added up before one optimizer step."""
-    window_overlap: float = 0.5
+    window_overlap: BelowOne = 0.5
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
-    norm_batches: int = 0
+    norm_batches: Whole = 0
     """Before each validation batch norm's running statistics are taken anew over so many training batches, dropout off
     (`networks.norm_statistics`), those of a modality without labels over its unlabeled images where there are any: with
     dropout the trailing ones are those of another network. 0 keeps the trailing
     ones, as the papers' code does."""
-    validate_every: int = 1000
-    save_every: int = 500
-    precision: str = "32-true"
-    seed: Whole = 0
-    init_from: str | None = None
+    validate_every: Count = 1000
+    save_every: Count = 500
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
+    seed: Seed = 0
+    init_from: Name | None = None
     """A finished run whose network weights are the start."""
     paper_row: str | None = None
     """The row of a paper's table that this is, as `unpaired compare --paper` calls it ("MSBN", "V3 + CR"); what is not
@@ -129,33 +135,17 @@ class Recipe(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.patch_size) not in (2, 3) or min(self.patch_size) < 1:
-            raise InputError(
-                f"recipe.patch_size must be (height, width) or (depth, height, width), got {self.patch_size}"
-            )
-        if (
-            self.context_slices % 2 == 0
-            or self.context_slices < 1
-            or (len(self.patch_size) == 3 and self.context_slices > 1)
-        ):
-            raise InputError(f"recipe.context_slices must be odd, and 1 in 3D; got {self.context_slices}")
+        if len(set(self.modalities or ())) < len(self.modalities or ()):
+            raise InputError(f"Recipe.modalities: expected each modality once, got {self.modalities}")
+        if self.context_slices % 2 == 0 or (len(self.patch_size) == 3 and self.context_slices > 1):
+            raise InputError(f"Recipe.context_slices: expected an odd number, and 1 in 3D; got {self.context_slices}")
         if len(self.patch_size) == 2 and "depth" in self.augmentation.mirror:
             raise InputError("recipe.augmentation.mirror: slices have no depth to mirror; name height or width")
-        if not 0 <= self.foreground_share <= 1:
-            raise InputError(f"recipe.foreground_share must lie in [0, 1], got {self.foreground_share}")
-        if not 0 <= self.window_overlap < 1:
-            raise InputError(f"recipe.window_overlap must lie in [0, 1), got {self.window_overlap}")
-        for name in ("steps", "batch_size", "accumulate", "validate_every", "save_every"):
-            _positive(f"recipe.{name}", getattr(self, name))
-        for name in ("norm_batches", "unlabeled_batch_size"):
-            if getattr(self, name) < 0:
-                raise InputError(f"recipe.{name} must be 0 or more, got {getattr(self, name)}")
         if self.unlabeled_batch_size and self.preprocessing.leaks_reference:
             raise InputError(
                 "recipe.unlabeled_batch_size: preprocessing.roi 'label' crops around a reference, which unlabeled "
                 "cases lack; set preprocessing.roi to body or center"
             )
-        _choice("recipe.precision", self.precision, PRECISIONS)
 
     @property
     def spatial_dims(self) -> int:
@@ -221,13 +211,3 @@ def _changed_row(row: str, changes: Mapping[str, str]) -> str:
 def _value_at(config: Config, path: str) -> object:
     """The value of a field such as "network.width"."""
     return reduce(getattr, path.split("."), config)
-
-
-def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError(f"{name} is {value!r}; {nearest(str(value), list(allowed))}")
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise InputError(f"{name} must be above 0, got {value}")

@@ -78,9 +78,7 @@ def test_mirroring_flips_image_and_labels_along_the_named_axes(patch: tuple[int,
 
 
 def test_axes_to_mirror_are_checked() -> None:
-    with pytest.raises(InputError, match=r"some of depth, height, width, each once; got \('left',\)"):
-        Augmentation(mirror=("left",))
-    with pytest.raises(InputError, match="each once"):
+    with pytest.raises(InputError, match="expected each axis once"):
         Augmentation(mirror=("width", "width"))
     with pytest.raises(InputError, match="slices have no depth to mirror"):
         replace(csa(), augmentation=Augmentation(mirror=("depth",)))

@@ -113,11 +113,6 @@ def test_where_a_modality_borrows() -> None:
     ("fields", "said"),
     [
         ({"kernels": (1, 2)}, r"randomization\.kernels: expected odd sizes"),
-        ({"kernels": ()}, r"randomization\.kernels"),
-        ({"layers": 0}, r"randomization\.layers: expected a whole number of 1 or more"),
-        ({"enough": 0}, r"randomization\.enough"),
-        ({"share": 1.5}, r"Randomization\.share: expected a number between 0 and 1"),
-        ({"borrowed": -0.1}, r"Randomization\.borrowed"),
     ],
 )
 def test_bad_fields_are_one_line(fields: dict, said: str) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -13,7 +14,6 @@ from oracles import affinity_loops
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.class_specific_affinity import (
-    CHOICES,
     CSAConfig,
     affinity_consistency,
     class_affinities,
@@ -23,6 +23,7 @@ from unpaired.methods.class_specific_affinity import (
 )
 
 PLAIN = CSAConfig(layer_pairs=(("l", "k"),))
+CHOICES = {name: get_args(hint) for name, hint in get_type_hints(CSAConfig).items() if get_origin(hint) is Literal}
 
 Example = tuple[dict[str, dict[str, Tensor]], dict[str, Batch]]
 

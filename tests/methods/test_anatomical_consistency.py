@@ -94,11 +94,10 @@ def test_a_run_folder_can_hold_it() -> None:
 
 def test_fields_that_do_not_fit() -> None:
     network = UNET.build(("ct", "mr"), 1, C, 2)
-    for config, words in (
-        (replace(around(SupervisedConfig()), weight=-1.0), "weight: expected a number of 0 or more"),
-        (replace(around(SupervisedConfig()), ramp=Ramp(begin=2.0)), "ramp.begin"),
-        (replace(around(SupervisedConfig()), anatomy=AnatomyConfig(frame_size=0)), "frame_size"),
-        (around(CSAConfig(layer_pairs=(("group4", "group5"),))), "no feature map 'group4'"),
+    shape = replace(around(SupervisedConfig()), anatomy=AnatomyConfig(form="shape"))
+    for config, classes, words in (
+        (shape, 2, "with one foreground class they are the same"),
+        (around(CSAConfig(layer_pairs=(("group4", "group5"),))), C, "no feature map 'group4'"),
     ):
         with pytest.raises(InputError, match=words):
-            config.build(network, C)
+            config.build(network, classes)

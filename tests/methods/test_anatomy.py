@@ -170,25 +170,9 @@ def test_one_modality_or_none_has_nothing_to_agree_on() -> None:
     assert anatomical_consistency({"ct": blobs((10, 10), (20, 20))}, AnatomyConfig()) == 0
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "words"),
-    [
-        ("form", "voxel", "anatomy.form: expected one of frame, shape, voxels; got 'voxel'"),
-        ("compared", "all", "anatomy.compared: expected one of means, pairs"),
-        ("frame_size", 1, "a frame_size of 2 or more"),
-        ("frame_extent", 0.0, "a frame_extent above 0"),
-    ],
-)
-def test_fields_out_of_range_are_named(field: str, value: object, words: str) -> None:
-    config = AnatomyConfig()
-    object.__setattr__(config, field, value)  # as read from a file: nothing checks types there
-    with pytest.raises(InputError, match=words):
-        config.check(3)
-
-
 def test_one_foreground_class_has_no_shape_in_itself() -> None:
     with pytest.raises(InputError, match="with one foreground class they are the same"):
-        AnatomyConfig(form="shape").check(2)
+        AnatomyConfig(form="shape").require_classes(2)
 
 
 def test_voxels_need_pairs() -> None:

@@ -8,7 +8,6 @@ from random_batches import random_batches
 
 from oracles import semi_supervision_loops as loops
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError
 from unpaired.methods.cross_pseudo_supervision import (
     CrossPseudoSupervision,
     CrossPseudoSupervisionConfig,
@@ -159,17 +158,3 @@ def test_wrappers_wrap_each_other() -> None:
     inner.after_step()
     steps = [module.get_extra_state().item() for module in inner.modules() if hasattr(module, "teacher")]
     assert steps == [1, 1], "each network's teacher moves once"
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"weight": -1.0}, "weight: expected a number of 0 or more, got -1"),
-        ({"ramp": Ramp(begin=-0.5)}, r"ramp\.begin"),
-        ({"method": SupervisedConfig(clip=2.0)}, "clip: expected a probability"),
-    ],
-)
-def test_bad_fields_are_one_line(fields: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message) as caught:
-        built(replace(CONFIG, **fields))
-    assert "\n" not in str(caught.value)

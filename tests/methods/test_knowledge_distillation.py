@@ -6,7 +6,6 @@ from torch import Tensor
 
 from oracles import distillation_loops
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError
 from unpaired.methods.knowledge_distillation import (
     KnowledgeDistillationConfig,
     class_mean_logits,
@@ -137,18 +136,3 @@ def test_the_objective_is_the_supervised_one_and_the_weighted_term() -> None:
     supervised = SupervisedConfig().build(network, C)(batches, 0.0)
     assert objective.loss.item() == pytest.approx(supervised.loss.item() + 0.3 * objective.terms["kd"].item(), rel=1e-5)
     assert list(objective.terms) == [*supervised.terms, "kd"]
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "words"),
-    [
-        ("temperature", 0.0, "above 0, got 0.0"),
-        ("absent", "none", "one of skip, uniform; got 'none'"),
-        ("clip", 2.0, "clip"),
-    ],
-)
-def test_fields_out_of_range_are_named(field: str, value: object, words: str) -> None:
-    config = KnowledgeDistillationConfig()
-    object.__setattr__(config, field, value)  # as read from a file: nothing checks types there
-    with pytest.raises(InputError, match=words):
-        config.build(SMALL.build(NAMES[:2], 1, C, 2), C)

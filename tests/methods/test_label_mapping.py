@@ -94,9 +94,3 @@ def test_ssc_trains_it_and_leaves_it_out_of_prediction(labels: int | None) -> No
     before = method.predict(data["ct"].images, "ct")
     torch.nn.init.normal_(method.label_mapping.scores)
     torch.testing.assert_close(method.predict(data["ct"].images, "ct"), before, rtol=0, atol=0)
-
-
-def test_a_negative_number_of_labels() -> None:
-    network = FCNConfig(width=2).build(("ct", "mr"), 1, C, 2)
-    with pytest.raises(InputError, match="label_mapping: expected a number of labels"):
-        SSCConfig(scales=("group5",), label_mapping=-1).build(network, C)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from oracles import semi_supervision_loops as loops
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError
 from unpaired.methods.mean_teacher import MeanTeacher, MeanTeacherConfig, disagreement
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.supervised import SupervisedConfig
@@ -182,27 +181,3 @@ def test_equal_logits_agree_and_low_precision_is_no_trap() -> None:
         assert disagreement(logits, logits, consistency) == 0
         assert disagreement(logits.half(), -logits.half(), consistency).dtype == torch.float32
         assert torch.isfinite(disagreement(logits.half(), -logits.half(), consistency))
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"weight": -1.0}, "weight: expected a number of 0 or more, got -1"),
-        ({"weight": float("nan")}, "weight: expected"),
-        ({"noise": -0.1}, "noise: expected a number of 0 or more"),
-        ({"decay": 1.0}, "decay: expected a number from 0 to below 1"),
-        ({"ramp": Ramp(length=2.0)}, r"ramp\.length"),
-        ({"method": SupervisedConfig(clip=2.0)}, "clip: expected a probability"),
-    ],
-)
-def test_bad_fields_are_one_line(fields: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message) as caught:
-        built(replace(CONFIG, **fields))
-    assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_consistency_is_one_line() -> None:
-    config = replace(CONFIG)
-    object.__setattr__(config, "consistency", "mse")  # as read from a file: nothing checks types there
-    with pytest.raises(InputError, match="consistency: expected one of squared, divergence; got 'mse'"):
-        built(config)

@@ -9,7 +9,6 @@ from random_batches import random_batches
 from torch import Tensor
 
 from oracles.semi_supervision_loops import probabilities
-from unpaired.errors import InputError
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.methods.weak_to_strong import (
@@ -128,12 +127,3 @@ def test_a_box_comes_with_its_labels(dims: int) -> None:
     assert torch.equal(same_labels, labels)
     alone, _ = cut_mix(images[:1], labels[:1], 1.0)
     assert torch.equal(alone, images[:1])
-
-
-def test_bad_fields_are_one_line() -> None:
-    with pytest.raises(InputError, match=r"decay: expected a number from 0 to below 1"):
-        built(replace(CONFIG, decay=1.0))
-    with pytest.raises(InputError, match=r"confidence: expected a number between 0 and 1"):
-        replace(CONFIG, confidence=2.0)
-    with pytest.raises(InputError, match=r"weight"):
-        replace(CONFIG, weight=-1.0)

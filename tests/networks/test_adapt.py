@@ -162,7 +162,7 @@ class TwoInputs(nn.Conv2d):
         (AdaptedConfig(f"{__name__}:Plain", arguments={"depth": 3}), "can't be built with .*depth"),
         (AdaptedConfig(f"{__name__}:Plain", keywords={"channels": ""}), "can't be built with"),
         (AdaptedConfig(f"{__name__}:no_module"), "expected it to return a torch module, got str"),
-        (AdaptedConfig(f"{__name__}:Plain", size_multiples=(2,)), "expected 2 positive numbers"),
+        (AdaptedConfig(f"{__name__}:Plain", size_multiples=(2, 2, 2)), "expected 2 numbers"),
         (AdaptedConfig(f"{__name__}:flat"), "can't find out which image sizes it takes .RuntimeError"),
         (AdaptedConfig(f"{__name__}:TwoInputs"), "TypeError: .*missing 1 required positional argument: 'times'"),
     ],

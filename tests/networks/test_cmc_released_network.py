@@ -162,21 +162,6 @@ def test_unequal_sizes_are_refused_as_released_or_interpolated() -> None:
     assert (outputs["ct"].logits - other).abs().max() > 1e-5, "the CT still sees its partner"
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("width", 0, "width: expected 1 or more, got 0"),
-        ("fusion", "pared", "fusion 'pared' is not known; did you mean paired"),
-        ("unequal_sizes", "refuse", "unequal_sizes 'refuse' is not known; did you mean refused"),
-    ],
-)
-def test_wrong_fields_get_one_line(field: str, value: object, message: str) -> None:
-    config = replace(TINY)
-    object.__setattr__(config, field, value)  # as it comes from a run's JSON: tests check types, users' calls don't
-    with pytest.raises(InputError, match=message):
-        config.build(("ct", "mr"), 1, 3, 2)
-
-
 def test_wrong_images_get_one_line() -> None:
     network = built()
     with pytest.raises(InputError, match="multiples of"):

@@ -182,20 +182,10 @@ def test_images_that_do_not_fit(images: dict[str, Tensor], says: str) -> None:
 @pytest.mark.parametrize(
     ("dims", "options", "says"),
     [
-        (3, {"pool_strides": ((2, 2),) * 3}, "3 tuples of 3 positive"),
-        (2, {"pool_strides": ((2, 2),)}, "3 tuples of 2 positive"),
+        (3, {"pool_strides": ((2, 2),) * 3}, "3 strides for each pooling"),
         (1, {}, "2D or 3D"),
-        (2, {"dropout": 1.0}, "0 <= dropout < 1, got width=2"),
-        (2, {"maps_per_class": 0}, "at least 1"),
     ],
 )
 def test_fields_that_do_not_fit(dims: int, options: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):
         small(dims, **options)
-
-
-def test_an_initialization_that_does_not_exist() -> None:
-    config = FCNConfig(width=2)
-    object.__setattr__(config, "initialization", "hee")  # as read from a file: nothing checks types there
-    with pytest.raises(InputError, match="known: official, he"):
-        config.build(["ct"], 1, 3, 2)

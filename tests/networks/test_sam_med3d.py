@@ -242,7 +242,7 @@ def test_checkpoints_that_do_not_fit(checkpoint: Path, tmp_path: Path) -> None:
 
     assert load(SMALL) is None
     with pytest.raises(InputError, match="has SHA-256"):
-        load(replace(SMALL, pretrained=path, pretrained_sha256="00"))
+        load(replace(SMALL, pretrained=path, pretrained_sha256="0" * 64))
     with pytest.raises(InputError, match="trained with its own relative positions"):
         load(replace(SMALL, pretrained=path, relative_positions="intended"))
     with pytest.raises(InputError, match="not one tensor fits"):
@@ -260,18 +260,23 @@ def test_checkpoints_that_do_not_fit(checkpoint: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "dims", "says"),
+    ("fields", "says"),
     [
-        (SMALL, 2, "segments volumes, got spatial_dims=2"),
-        (replace(SMALL, fusion="pared"), 3, "fusion 'pared' is not known.*paired"),
-        (replace(SMALL, patch=6), 3, "patch=6 is no power of 2"),
-        (replace(SMALL, neck=6), 3, "neck=6 can't be halved as often as patch=4"),
-        (replace(SMALL, relative_positions="intendet"), 3, "'intendet' are not known.*intended"),
+        ({"patch": 6}, r"SAMMed3DConfig\.patch: expected a power of 2, got 6"),
+        ({"neck": 6}, r"neck: expected a multiple of patch=4, got 6"),
+        ({"size": 10}, r"size: expected a multiple of patch=4, got 10"),
+        ({"heads": 3}, r"heads: expected a divisor of width=\d+, got 3"),
+        ({"global_blocks": (1, 99)}, r"global_blocks: expected blocks from 0 to \d, got \(1, 99\)"),
     ],
 )
-def test_fields_that_do_not_fit(config: SAMMed3DConfig, dims: int, says: str) -> None:
+def test_fields_that_do_not_fit(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        config.build(NAMES, 1, 3, dims)
+        replace(SMALL, **fields)
+
+
+def test_slices_are_refused() -> None:
+    with pytest.raises(InputError, match="segments volumes, got spatial_dims=2"):
+        SMALL.build(NAMES, 1, 3, 2)
 
 
 def test_images_that_do_not_fit() -> None:

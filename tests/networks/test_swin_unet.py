@@ -204,11 +204,10 @@ def test_the_initialization_is_the_released_one() -> None:
     ("dims", "options", "says"),
     [
         (1, {}, "2D or 3D"),
-        (2, {"heads": (1, 2)}, "blocks and heads for each"),
+        (2, {"heads": (1, 2)}, "expected heads for each stage"),
         (2, {"heads": (5, 2, 4)}, "5 heads can't share 8"),
         (2, {"window": (4, 4, 4)}, "one for each of 2 axes"),
         (3, {"patch": (4, 4)}, "one for each of 3 axes"),
-        (2, {"drop_path": 1.0}, "drop_path"),
         (2, {"resize_to": (20, 24)}, r"multiples of \(8, 8\)"),
     ],
 )

@@ -98,18 +98,20 @@ def test_a_fusion_leaves_all_else_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "dims", "words"),
+    ("fields", "dims", "words"),
     [
-        (UNetConfig(width=0), 2, "positive width"),
-        (UNetConfig(blocks=(1,)), 2, "at least two stages"),
-        (UNetConfig(blocks=(1, 1), strides=((2, 2, 2),)), 2, "1 tuples of 2 positive strides"),
-        (UNetConfig(blocks=(1, 1, 1), strides=((2, 2),)), 2, "2 tuples of 2 positive strides"),
-        (SMALL, 1, "2D or 3D"),
+        ({"blocks": (1, 1), "strides": ((2, 2, 2),)}, 2, "strides: expected 2 numbers for each stage"),
+        (
+            {"blocks": (1, 1, 1), "strides": ((2, 2),)},
+            2,
+            r"strides: expected 2 strides, one for each stage",
+        ),
+        ({}, 1, "2D or 3D"),
     ],
 )
-def test_fields_out_of_range_are_named(config: UNetConfig, dims: int, words: str) -> None:
+def test_fields_that_do_not_fit_are_named(fields: dict[str, Any], dims: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        config.build(NAMES, 1, 3, dims)
+        UNetConfig(**fields).build(NAMES, 1, 3, dims)
 
 
 @pytest.mark.parametrize(("dims", "strides"), [(2, ((2, 2), (2, 2))), (3, THICK)])

@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from unpaired.configs import Config, Share
 from unpaired.errors import InputError
 
-MIRROR_AXES = ("depth", "height", "width")
+Axis = Literal["depth", "height", "width"]
+MIRROR_AXES = get_args(Axis)
+Zoom = Annotated[float, Meta(gt=0, le=10)]
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Augmentation(Config):
     """
 
     spatial: Share = 0.8
-    rotation_degrees: float = 15.0
-    zoom: tuple[float, float] = (0.8, 1.2)
+    rotation_degrees: Annotated[float, Meta(ge=0, le=180)] = 15.0
+    zoom: tuple[Zoom, Zoom] = (0.8, 1.2)
+    """The smallest and the largest factor."""
     elastic: Share = 0.0
     in_plane_only: bool = False
     """3D: rotate and deform within slices only, for thick slices."""
@@ -41,15 +45,15 @@ class Augmentation(Config):
     contrast: Share = 0.15
     gamma: Share = 0.3
     low_resolution: Share = 0.1
-    mirror: tuple[str, ...] = ()
+    mirror: tuple[Axis, ...] = ()
     """Axes ("depth" in 3D, "height", "width" of the prepared volume) along which every other sample is mirrored."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not set(self.mirror) <= set(MIRROR_AXES) or len(set(self.mirror)) < len(self.mirror):
-            raise InputError(
-                f"augmentation.mirror must name some of {', '.join(MIRROR_AXES)}, each once; got {self.mirror!r}"
-            )
+        if len(set(self.mirror)) < len(self.mirror):
+            raise InputError(f"Augmentation.mirror: expected each axis once, got {self.mirror}")
+        if self.zoom[0] > self.zoom[1]:
+            raise InputError(f"Augmentation.zoom: expected [smallest, largest], got {self.zoom}")
 
     @property
     def margin(self) -> float:

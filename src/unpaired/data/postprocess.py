@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from unpaired.configs import Config
+from unpaired.configs import Config, Name
 from unpaired.errors import InputError, nearest
 
 
@@ -19,16 +19,8 @@ from unpaired.errors import InputError, nearest
 class Postprocessing(Config):
     """What a recipe does to the network's label maps; without fields set, nothing."""
 
-    largest_component: tuple[str, ...] | Literal["all"] = ()
+    largest_component: tuple[Name, ...] | Literal["all"] = ()
     """Foreground classes of which only the largest connected part is kept, or "all" of them."""
-
-    def __post_init__(self) -> None:
-        names = self.largest_component
-        if not (names == "all" or (isinstance(names, tuple) and all(isinstance(name, str) for name in names))):
-            raise InputError(
-                f'postprocessing.largest_component must be "all" or a list of class names, got {names!r}; '
-                "an empty list switches it off"
-            )
 
     def class_numbers(self, classes: Sequence[str]) -> tuple[int, ...]:
         """The numbers of the chosen classes; `classes[0]` is background. InputError for a name that is none of them."""

@@ -4,25 +4,33 @@ Cropping comes first: resampling only what is kept is what makes a full-size CT 
 voxel-centre, so values equal scipy's and SimpleITK's linear interpolation.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
+from msgspec import Meta
 
-from unpaired.configs import Config
+from unpaired.configs import Config, Count, Name
 from unpaired.data.case import Geometry
-from unpaired.data.dataset import NORMALIZATIONS, Dataset, Modality
+from unpaired.data.dataset import Dataset, Modality, Normalization
 from unpaired.data.images import Image
 from unpaired.data.normalize import normalize_in_place
 from unpaired.data.orientation import Plane, orientation, oriented
 from unpaired.data.resample import resample
 from unpaired.data.restore import check_shape
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 
 Region = Literal["none", "body", "label", "center"]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-Triple = tuple[float | int | None, float | int | None, float | int | None]
+Extent = Annotated[float, Meta(gt=0)] | Annotated[int, Meta(gt=0)] | None
+Triple = Annotated[
+    tuple[Extent, Extent, Extent], Meta(description="[depth, height, width], each a number above 0 or null")
+]
+
+Voxels = Annotated[
+    tuple[Count | None, Count | None, Count | None],
+    Meta(description="[depth, height, width], each a whole number of 1 or more or null"),
+]
 
 
 @dataclass(frozen=True)
@@ -41,31 +49,20 @@ class Preprocessing(Config):
     roi_size_mm: Triple | None = None
     """Fixed extent of the box around its middle, padded where it reaches outside the scan; None (also for one axis)
     is as large as the body or reference plus margin."""
-    size: tuple[int | None, int | None, int | None] | None = None
+    size: Voxels | None = None
     """Fixed extent of the box in prepared voxels (CSA: 224 x 224 of the file's pixels); wins over `roi_size_mm`."""
-    roi_margin_mm: float | int = 0.0
+    roi_margin_mm: Annotated[float, Meta(ge=0)] | Annotated[int, Meta(ge=0)] = 0.0
     """Added on each side of the body's or reference's box; not used along axes with a fixed extent."""
-    normalization: str | None = None
+    normalization: Normalization | None = None
     """Overrides the normalization that the manifest gives to a modality."""
-    windows: tuple[tuple[str, float, float], ...] = ()
+    windows: tuple[tuple[Name, float, float], ...] = ()
     """(modality, lowest, highest): values are clipped to it before they are normalized, whatever the manifest says."""
 
     def __post_init__(self) -> None:
-        for name, kinds in (("plane", get_args(Plane)), ("roi", get_args(Region))):
-            if getattr(self, name) not in kinds:
-                raise InputError(f"preprocessing.{name} {getattr(self, name)!r}: expected one of {', '.join(kinds)}")
-        for name in ("spacing_mm", "roi_size_mm", "size"):
-            _check_triple(name, getattr(self, name))
-        if self.normalization is not None and self.normalization not in NORMALIZATIONS:
-            raise InputError(
-                f"preprocessing.normalization {self.normalization!r}: "
-                f"{nearest(self.normalization, list(NORMALIZATIONS))}"
-            )
-        if not np.isfinite(self.roi_margin_mm) or self.roi_margin_mm < 0:
-            raise InputError(f"preprocessing.roi_margin_mm must be 0 or more, got {self.roi_margin_mm!r}")
+        super().__post_init__()
         for modality, low, high in self.windows:
             if not low < high:
-                raise InputError(f"preprocessing.windows: expected ({modality}, lowest, highest), got {low} and {high}")
+                raise InputError(f"Preprocessing.windows: expected ({modality}, lowest, highest), got {low} and {high}")
         fixed = self.roi_size_mm is not None or self.size is not None
         if self.roi == "none" and fixed:
             raise InputError("preprocessing: a fixed size needs a place: set roi to center, body or label")
@@ -85,15 +82,6 @@ def with_windows(dataset: Dataset, preprocessing: Preprocessing) -> Dataset:
         if name in modalities:
             modalities[name] = replace(modalities[name], clip=(low, high), clip_percentiles=None)
     return replace(dataset, modalities=modalities)
-
-
-def _check_triple(name: str, value: Sequence[float | int | None] | None) -> None:
-    if value is None:
-        return
-    if len(value) != 3 or not all(item is None or (np.isfinite(item) and item > 0) for item in value):
-        raise InputError(
-            f"preprocessing.{name} must be (depth, height, width), each above 0 or None; got {tuple(value)!r}"
-        )
 
 
 def apply(

@@ -18,13 +18,14 @@ and are always randomized. The norms of the modality that has labels see only sc
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-from unpaired.configs import Config, NotNegative, Share, Whole
+from unpaired.configs import Config, Count, Depth, Names, NotNegative, Share, Width
 from unpaired.data.intensity_curves import region_curves
 from unpaired.errors import InputError
 from unpaired.shapes import Images, LabelMap
@@ -40,19 +41,19 @@ class Randomization(Config):
 
     share: Share = 0.0
     """Of a modality's own labeled samples, those that are randomized."""
-    modalities: tuple[str, ...] | None = None
+    modalities: Names | None = None
     """The modalities that `share` is for; None: all."""
     borrowed: Share = 0.0
     """The largest share of its labeled samples that a modality takes from those with more labeled training cases. With
     n of them itself, and N in the modality that has most, it is `borrowed` (1 - n / min(N, `enough`)), or 0. Without
     any label it is 1: then above 0 says that such a modality is trained at all."""
-    enough: Whole = 10
+    enough: Count = 10
     """Labeled training cases from which on a modality borrows nothing, whatever the others have."""
-    layers: Whole = 4
+    layers: Depth = 4
     """L."""
-    hidden: Whole = 2
+    hidden: Width = 2
     """Channels between two convolutions."""
-    kernels: tuple[int, ...] = (1, 3)
+    kernels: Annotated[tuple[Annotated[int, Meta(ge=1, le=31)], ...], Meta(min_length=1)] = (1, 3)
     """Sizes that each convolution's kernel is drawn from, alike along all axes."""
     curves: Share = 0.0
     """Of the randomized samples, those whose label regions each get a curve of their own before g (SLAug's local part,
@@ -67,11 +68,8 @@ class Randomization(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.kernels or any(size < 1 or size % 2 == 0 for size in self.kernels):
+        if any(size % 2 == 0 for size in self.kernels):
             raise InputError(f"randomization.kernels: expected odd sizes such as (1, 3), got {self.kernels}")
-        for name in ("layers", "hidden", "enough"):
-            if getattr(self, name) < 1:
-                raise InputError(f"randomization.{name}: expected a whole number of 1 or more, got 0")
 
     def share_of(self, modality: str) -> float:
         """The share of a modality's own labeled samples that are randomized."""

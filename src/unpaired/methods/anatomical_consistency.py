@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from unpaired.configs import NotNegative
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError
 from unpaired.methods.anatomy import AnatomyConfig, anatomical_consistency
 from unpaired.methods.around import Around
 from unpaired.methods.method import Method, MethodConfig, Objective
@@ -23,17 +23,14 @@ class AnatomicalConsistencyConfig(MethodConfig):
     """`method` and CAC on `Batch.unlabeled`; the recipe's `unlabeled_batch_size` must be above 0."""
 
     method: MethodConfig
-    weight: float = 1.0
+    weight: NotNegative = 1.0
     """w, the weight of L_CAC once the ramp is over."""
     anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
     ramp: Ramp = field(default_factory=Ramp)
 
     def build(self, network: Network, classes: int) -> "AnatomicalConsistency":
-        """Raises InputError for a field's value that is not known or out of range, and what `method` raises."""
-        self.anatomy.check(classes)
-        self.ramp.check()
-        if self.weight < 0:
-            raise InputError(f"weight: expected a number of 0 or more, got {self.weight}")
+        """Raises InputError as `method` does, and if `anatomy` can't compare so many classes."""
+        self.anatomy.require_classes(classes)
         return AnatomicalConsistency(self.method.build(network, classes), self)
 
 

@@ -25,17 +25,17 @@ as its denominators are sums of the diagonal; squared differences are linear in 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor
 
-from unpaired.configs import Config
+from unpaired.configs import Config, Positive
 from unpaired.errors import InputError
 from unpaired.methods.anatomical_frame import SMALLEST, VOXEL, in_frame, moments, presence
 from unpaired.methods.losses import in_full_precision
-from unpaired.methods.supervised import check_choice
 from unpaired.shapes import Logits, Probabilities, Scalar
 
 
@@ -49,20 +49,13 @@ class AnatomyConfig(Config):
     """"frame" alone: the mean map of a modality's images with that of another's, or every image with every image of
     another modality, and then the mean. Slices come from any level of a body: no two of them need be alike, but on the
     average those of two modalities are."""
-    frame_size: int = 32
+    frame_size: Annotated[int, Meta(ge=2, le=1024)] = 32
     """Cells of the frame along each axis."""
-    frame_extent: float = 3.0
+    frame_extent: Positive = 3.0
     """How far the frame reaches to each side of the centroid, in standard deviations of the foreground."""
 
-    def check(self, classes: int) -> None:
-        """Raise InputError for a field's value that is not known or out of range. `classes` includes background."""
-        check_choice("anatomy.form", self.form, ("frame", "shape", "voxels"))
-        check_choice("anatomy.compared", self.compared, ("means", "pairs"))
-        if self.frame_size < 2 or not self.frame_extent > 0:
-            raise InputError(
-                "anatomy: expected a frame_size of 2 or more and a frame_extent above 0, got "
-                f"{self.frame_size} and {self.frame_extent}"
-            )
+    def require_classes(self, classes: int) -> None:
+        """Raise InputError for a form that can't compare so many classes (with background)."""
         if self.form == "shape" and classes < 3:
             raise InputError(
                 "anatomy.form 'shape' compares classes with the whole foreground; with one foreground class they are "

@@ -19,31 +19,24 @@ taken at linear cost: sum_{i<j} |a_i - a_j|^2 = N sum_i |a_i - mean|^2.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-from unpaired.configs import NotNegative
+from unpaired.configs import Name, NotNegative
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
-from unpaired.methods.supervised import SegmentationTerms, check_choice, labeled_outputs, supervised_terms
+from unpaired.methods.supervised import SegmentationTerms, labeled_outputs, supervised_terms
 from unpaired.networks.network import Network
 from unpaired.shapes import Features, Scalar
 
 Consistency = Literal["elementwise", "literal", "frobenius"]
-CHOICES = {
-    "consistency": ("elementwise", "literal", "frobenius"),
-    "roi_size": ("one", "pixels"),
-    "pooling": ("batch", "image"),
-    "mask_resizing": ("nearest", "center", "area"),
-    "estimate": ("plain", "cross_fitted"),
-    "absent": ("skip", "zero"),
-}
 SMALLEST_NORM = 1e-6
 """Feature channels shorter than this over a region count as this long, so that an empty channel has affinity 0."""
 
@@ -54,7 +47,7 @@ class CSAConfig(SegmentationTerms):
 
     weight: NotNegative = 0.5
     """lambda of CSA Eq. 5. The paper says 0.5, and that MM-WHS "increased" it to 0.5: MS-CMRSeg had less, unnamed."""
-    layer_pairs: tuple[tuple[str, str], ...] = (("group4", "group5"),)
+    layer_pairs: Annotated[tuple[tuple[Name, Name], ...], Meta(min_length=1)] = (("group4", "group5"),)
     """The layers (l, k), averaged over pairs. The paper: intermediate layers, close to each other."""
     class_specific: bool = True
     """False: one affinity over the whole image, without masks and with S = 1 (row Affinity)."""
@@ -79,12 +72,7 @@ class CSAConfig(SegmentationTerms):
     """A class that a modality's batch lacks: not compared and not counted ("skip"), or compared as A = 0 ("zero")."""
 
     def build(self, network: Network, classes: int) -> "CSA":
-        """Raises InputError if `layer_pairs` names a feature map that `network` lacks, or a value is not known."""
-        self.check()
-        for field, allowed in CHOICES.items():
-            check_choice(field, getattr(self, field), allowed)
-        if not self.layer_pairs:
-            raise InputError("layer_pairs: expected at least one pair of feature maps, got none")
+        """Raises InputError if `layer_pairs` names a feature map that `network` lacks."""
         network.require_features([name for pair in self.layer_pairs for name in pair], "layer_pairs")
         return CSA(network, self)
 

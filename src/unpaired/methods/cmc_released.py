@@ -22,18 +22,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpaired.configs import Name, Positive, Share
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.anatomical_consistency import unlabeled_outputs
 from unpaired.methods.cross_modality_collaboration import channel_consistency
 from unpaired.methods.losses import cross_entropy, in_full_precision, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig, Objective
-from unpaired.methods.supervised import check_choice, labeled_outputs
+from unpaired.methods.supervised import labeled_outputs
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.shapes import Features, Logits, Scalar
 
 CSC = Literal["rows", "gram", "gap", "vec"]
-FORMS = ("rows", "gram", "gap", "vec")
 SMOOTH = 1e-6
 """Of L_CAC: in the numerator too, so a class that both logits are 0 in agrees."""
 
@@ -42,10 +42,10 @@ SMOOTH = 1e-6
 class CMCReleasedConfig(MethodConfig):
     """The released objective; `CMCReleasedConfig.mended()` is the same with every defect mended."""
 
-    start: float = 0.7
+    start: Share = 0.7
     """The share of training after which both terms come in: epoch 350 of 500. Both ramps run over the whole training,
     so L_CSC comes in with 0.64, L_CAC with 0.21."""
-    layer: str = "encoder4"
+    layer: Name = "encoder4"
     """F: what the encoder returns, before awareness."""
     unlabeled_gradient: bool = False
     """Released: unlabeled images are segmented under `no_grad`, so both terms are numbers that train nothing."""
@@ -53,7 +53,7 @@ class CMCReleasedConfig(MethodConfig):
     """Released: "rows", contrast between rows of F reshaped to (positions, channels): a row is a piece of a channel in
     its order of storage, neither a channel nor a position. Mended: the cosine of channels, in a form of
     `methods.cross_modality_collaboration`, of which "gram" is the one for images of different people."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """What the similarities of csc="rows" are divided by."""
     cac_of: Literal["logits", "probabilities"] = "logits"
     """Released: Dice of raw logits, which is no overlap and is negative where they have opposite signs."""
@@ -66,14 +66,7 @@ class CMCReleasedConfig(MethodConfig):
         return cls(unlabeled_gradient=True, csc="gram", cac_of="probabilities", cac_minimizes="disagreement")
 
     def build(self, network: Network, classes: int) -> "CMCReleased":
-        """Raises InputError if `network` lacks the feature map `layer`, or a value is not known or out of range."""
-        check_choice("csc", self.csc, FORMS)
-        check_choice("cac_of", self.cac_of, ("logits", "probabilities"))
-        check_choice("cac_minimizes", self.cac_minimizes, ("agreement", "disagreement"))
-        if not 0 <= self.start <= 1:
-            raise InputError(f"start: expected a share of training between 0 and 1, got {self.start}")
-        if not self.temperature > 0:
-            raise InputError(f"temperature: expected a number above 0, got {self.temperature}")
+        """Raises InputError if `network` lacks the feature map `layer`."""
         network.require_features([self.layer], "layer")
         return CMCReleased(network, self)
 

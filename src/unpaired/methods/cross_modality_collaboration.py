@@ -32,6 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unpaired.configs import Name, NotNegative
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.anatomical_consistency import consistency_of, unlabeled_outputs
@@ -39,12 +40,11 @@ from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.ramp import Ramp
-from unpaired.methods.supervised import SegmentationTerms, check_choice, labeled_outputs, supervised_terms
+from unpaired.methods.supervised import SegmentationTerms, labeled_outputs, supervised_terms
 from unpaired.networks.network import Network
 from unpaired.shapes import Features, Scalar
 
 CSCForm = Literal["gram", "gap", "vec"]
-FORMS = ("gram", "gap", "vec")
 SMALLEST_NORM = 1e-6
 """A channel shorter than this has no direction: its cosines are 0, and so is what it would teach."""
 
@@ -53,11 +53,11 @@ SMALLEST_NORM = 1e-6
 class CMCConfig(SegmentationTerms):
     """CMC with the recommended reading of what the paper leaves open."""
 
-    csc_weight: float = 1.0
+    csc_weight: NotNegative = 1.0
     """The weight of L_CSC; the paper's sum has none, which is 1."""
-    cac_weight: float = 1.0
+    cac_weight: NotNegative = 1.0
     """The weight of L_CAC."""
-    layer: str = "neck"
+    layer: Name = "neck"
     """The feature map of L_CSC: what encoders return, before awareness. SAM-Med3D: "neck"; a U-Net of five stages:
     "encoder5"."""
     csc: CSCForm = "gram"
@@ -69,14 +69,8 @@ class CMCConfig(SegmentationTerms):
     """When in training both terms come in, and how quickly."""
 
     def build(self, network: Network, classes: int) -> "CMC":
-        """Raises InputError if `network` lacks the feature map `layer`, or a value is not known or out of range."""
-        self.check()
-        check_choice("csc", self.csc, FORMS)
-        self.anatomy.check(classes)
-        self.ramp.check()
-        for name in ("csc_weight", "cac_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}: expected a number of 0 or more, got {getattr(self, name)}")
+        """Raises InputError if `network` lacks the feature map `layer`, or `anatomy` can't compare so many classes."""
+        self.anatomy.require_classes(classes)
         network.require_features([self.layer], "layer")
         return CMC(network, self)
 

@@ -26,13 +26,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from unpaired.configs import NotNegative
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError
 from unpaired.methods.around import Around
 from unpaired.methods.losses import ClassWeighting, cross_entropy
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.ramp import Ramp
-from unpaired.methods.supervised import check_choice
 from unpaired.methods.unlabeled import duplicate, image_sets
 from unpaired.networks.network import Network
 from unpaired.shapes import Images, Logits, Scalar
@@ -44,7 +43,7 @@ class CrossPseudoSupervisionConfig(MethodConfig):
 
     method: MethodConfig
     """What trains each network on labeled images."""
-    weight: float = 1.5
+    weight: NotNegative = 1.5
     """lambda: 1.5 for the paper's PASCAL VOC, 6 for its Cityscapes; public code for medical images has 0.1."""
     ramp: Ramp = field(default_factory=Ramp)
     """r. The paper has none (length=0), but begins with ImageNet's weights."""
@@ -54,11 +53,7 @@ class CrossPseudoSupervisionConfig(MethodConfig):
     """How ce weighs classes: not ("none", as in the paper), or by the frequency of the other network's labels."""
 
     def build(self, network: Network, classes: int) -> "CrossPseudoSupervision":
-        """Raises InputError for a field's value that is not known or out of range, and what `method` raises."""
-        self.ramp.check()
-        check_choice("class_weighting", self.class_weighting, ("frequency", "none"))
-        if not self.weight >= 0:
-            raise InputError(f"weight: expected a number of 0 or more, got {self.weight}")
+        """Raises InputError as `method` does."""
         first = self.method.build(network, classes)
         return CrossPseudoSupervision(first, self.method.build(redrawn(network), classes), self)
 

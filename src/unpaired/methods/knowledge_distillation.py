@@ -22,12 +22,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from unpaired.configs import NotNegative
+from unpaired.configs import NotNegative, Positive
 from unpaired.data.batch import Batch
-from unpaired.errors import InputError
 from unpaired.methods.losses import in_full_precision, one_hot
 from unpaired.methods.method import Method, Objective
-from unpaired.methods.supervised import SegmentationTerms, check_choice, labeled_outputs, supervised_terms
+from unpaired.methods.supervised import SegmentationTerms, labeled_outputs, supervised_terms
 from unpaired.networks.network import Network
 from unpaired.shapes import Logits, Scalar
 
@@ -41,18 +40,14 @@ class KnowledgeDistillationConfig(SegmentationTerms):
 
     weight: NotNegative = 0.5
     """The weight of L_kd in the loss."""
-    temperature: float = 2.0
+    temperature: Positive = 2.0
     """T: mean logits are divided by it before the softmax."""
     absent: Literal["skip", "uniform"] = "skip"
     """A class that a modality's batch lacks: not compared and not counted ("skip"), or compared as the uniform q that
     mean logits of 0 give, which pulls the other modality toward knowing nothing ("uniform", as released)."""
 
     def build(self, network: Network, classes: int) -> "KnowledgeDistillation":
-        """Needs no feature map. Raises InputError for a field's value that is not known."""
-        self.check()
-        check_choice("absent", self.absent, ("skip", "uniform"))
-        if not self.temperature > 0:
-            raise InputError(f"temperature: expected a number above 0, got {self.temperature}")
+        """Needs no feature map."""
         return KnowledgeDistillation(network, self)
 
 

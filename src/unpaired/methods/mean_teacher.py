@@ -24,11 +24,10 @@ from typing import Literal
 
 import torch
 
-from unpaired.errors import InputError
+from unpaired.configs import BelowOne, NotNegative
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.methods.ramp import Ramp
-from unpaired.methods.supervised import check_choice
 from unpaired.methods.teacher import Taught
 from unpaired.networks.network import Network
 from unpaired.shapes import Images, Logits, Scalar
@@ -40,16 +39,16 @@ class MeanTeacherConfig(MethodConfig):
 
     method: MethodConfig
     """What trains on labeled images."""
-    weight: float = 1.0
+    weight: NotNegative = 1.0
     """w, of the sum over modalities. Theirs is 100 for ten classes and one label per image; public code for medical
     images has 0.1. At 10, with a decay of 0.99, the gradient was 0.7 of the supervised one, against it (cosine -0.8):
     what differs is how far the teacher lags, and the term undoes the last hundred steps."""
-    decay: float = 0.95
+    decay: BelowOne = 0.95
     """The largest alpha; 0.99 and 0.999 are theirs, for trainings of 40,000 steps and more. The teacher is the mean of
     about 1 / (1 - decay) steps, and lags as many behind."""
     ramp: Ramp = field(default_factory=Ramp)
     """r. Theirs rises during about a quarter of training, public code for medical images has it rise during all."""
-    noise: float = 0.1
+    noise: NotNegative = 0.1
     """Standard deviation of the Gaussian noise that student and teacher each get on their images, in units of the
     prepared volumes (a z-score's 1). 0: they differ by dropout alone."""
     consistency: Literal["squared", "divergence"] = "squared"
@@ -59,14 +58,7 @@ class MeanTeacherConfig(MethodConfig):
     """Whether labeled images are compared too, as they do; costs one more pass of both."""
 
     def build(self, network: Network, classes: int) -> "MeanTeacher":
-        """Raises InputError for a field's value that is not known or out of range, and what `method` raises."""
-        self.ramp.check()
-        check_choice("consistency", self.consistency, ("squared", "divergence"))
-        for name in ("weight", "noise"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name}: expected a number of 0 or more, got {getattr(self, name)}")
-        if not 0 <= self.decay < 1:
-            raise InputError(f"decay: expected a number from 0 to below 1, such as 0.99; got {self.decay}")
+        """Raises InputError as `method` does."""
         return MeanTeacher(self.method.build(network, classes), self)
 
 

@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from unpaired.configs import Config
-from unpaired.errors import InputError
+from unpaired.configs import Config, Share
 
 
 @dataclass(frozen=True)
@@ -15,16 +14,10 @@ class Ramp(Config):
     Both are shares of training.
     """
 
-    begin: float = 0.0
+    begin: Share = 0.0
     """CMC's code: 350 of 500 epochs, 0.7; 0 in a run that begins from a trained one."""
-    length: float = 0.4
+    length: Share = 0.4
     """0: the whole weight from `begin` on."""
-
-    def check(self) -> None:
-        """Raise InputError for a share out of range."""
-        for name, value in (("begin", self.begin), ("length", self.length)):
-            if not 0 <= value <= 1:
-                raise InputError(f"ramp.{name}: expected a share of training between 0 and 1, got {value}")
 
     def factor(self, progress: float) -> float:
         """The factor in [0, 1] of the terms when the share `progress` of training is done."""

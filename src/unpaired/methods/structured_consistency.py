@@ -22,13 +22,15 @@ For more than two modalities L_mod and L_img are means over all pairs at linear 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.configs import Names, NotNegative, Positive, Width
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.knowledge_distillation import mean_symmetric_divergence
@@ -37,7 +39,6 @@ from unpaired.methods.losses import in_full_precision, one_hot, soft_dice_loss
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import (
     SegmentationTerms,
-    check_choice,
     labeled_outputs,
     segmentation_cross_entropy,
     supervised_terms,
@@ -47,18 +48,6 @@ from unpaired.networks.external_attention import Correlations, EAMConfig, Extern
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.shapes import LINEAR, Logits, Scalar
 
-CHOICES = {
-    "distance": ("squared", "absolute", "cosine"),
-    "absent": ("compare", "skip"),
-    "image_scales": ("all", "first"),
-    "auxiliary_grid": ("labels", "features"),
-    "attention.norm": ("pre", "post", "none"),
-    "attention.update": ("mlp", "linear", "none"),
-    "attention.filtered": ("logits", "attention", "scaled"),
-    "attention.auxiliary": ("logits", "attention", "scaled"),
-    "attention.gate": ("classes", "positions"),
-    "attention.aggregation": ("l1", "heads", "l2"),
-}
 CLASS_DISTANCE = "class_distance"
 """The log's name for the distance of one class in SSC Eq. 10."""
 
@@ -71,21 +60,21 @@ class SSCConfig(SegmentationTerms):
     temperature are lost; all weights are 1 here.
     """
 
-    scales: tuple[str, ...] = ("decoder3", "decoder2", "decoder1")
+    scales: Names = ("decoder3", "decoder2", "decoder1")
     """The feature maps that the EAM reads, from the coarsest to the finest: the paper's are those of Swin-Unet's
     decoder at H/16, H/8 and H/4. Any network's names will do; so will any number of them."""
-    auxiliary_weight: float = 1.0
+    auxiliary_weight: NotNegative = 1.0
     """The factor of L_aux of every modality."""
-    modality_weight: float = 1.0
+    modality_weight: NotNegative = 1.0
     """lambda_1 of SSC Eq. 12, the weight of L_mod."""
-    image_weight: float = 1.0
+    image_weight: NotNegative = 1.0
     """lambda_2 of SSC Eq. 12, the weight of L_img."""
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """tau of SSC Eq. 11. Its value is lost; the text says that results rise with it and then fall. Rows of R lie in
     [0, 1], so at 1 and above the distributions are nearly uniform and L_img hardly counts."""
     attention: EAMConfig = field(default_factory=EAMConfig)
     """What the paper leaves open inside the EAM (Eq. 1-8)."""
-    embedding_width: int | None = None
+    embedding_width: Width | None = None
     """Width of the method's own class embeddings; None: the channels of the first scale. Not used where the network
     has class embeddings."""
     distance: Literal["squared", "absolute", "cosine"] = "squared"
@@ -98,36 +87,17 @@ class SSCConfig(SegmentationTerms):
     """The scales of Eq. 11; one sentence of the text speaks of the first alone."""
     auxiliary_grid: Literal["labels", "features"] = "labels"
     """Eq. 9: predictions brought to the label map's size (linear), or label maps to theirs (nearest; cheaper)."""
-    label_mapping: int | None = None
+    label_mapping: Annotated[int, Meta(ge=0, le=255)] | None = None
     """None: a label of several classes counts by the sum of their probabilities, everywhere. Else the number of such
     labels in the dataset: in the cross-entropy of Eq. 9 a learned row then says how much a label speaks for each of its
     classes. See `methods.label_mapping`."""
 
-    def check(self) -> None:
-        """Raise InputError for a field's value that is not known or out of range."""
-        super().check()
-        for name, allowed in CHOICES.items():
-            of, _, field_name = name.rpartition(".")
-            check_choice(name, getattr(getattr(self, of) if of else self, field_name), allowed)
-        for name in ("auxiliary_weight", "modality_weight", "image_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}: expected a number of 0 or more, got {getattr(self, name)}")
-        if not self.temperature > 0:
-            raise InputError(f"temperature: expected a number above 0, got {self.temperature}")
-        if self.embedding_width is not None and self.embedding_width < 1:
-            raise InputError(f"embedding_width: expected a number above 0 or none, got {self.embedding_width}")
-        if self.label_mapping is not None and self.label_mapping < 0:
-            raise InputError(f"label_mapping: expected a number of labels, or none; got {self.label_mapping}")
-        if not self.scales:
-            raise InputError("scales: expected at least one feature map, got none")
-
     def build(self, network: Network, classes: int) -> "SSC":
-        """Raises InputError if `scales` names a feature map that `network` lacks, or a value is not known."""
-        self.check()
+        """Raises InputError if `scales` names a feature map that `network` lacks, or `attention.heads` don't fit it."""
         network.require_features(self.scales, "scales")
         channels = network.feature_channels(self.scales)
         heads = head_counts(channels) if self.attention.heads is None else self.attention.heads
-        if len(heads) != len(channels) or any(h < 1 or c % h for h, c in zip(heads, channels, strict=True)):
+        if len(heads) != len(channels) or any(c % h for h, c in zip(heads, channels, strict=True)):
             raise InputError(
                 f"attention.heads: expected one number for each scale that divides its channels {tuple(channels)}, "
                 f"got {heads}"

@@ -11,8 +11,10 @@ a norm per modality is MSBN.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,23 +36,14 @@ class SegmentationTerms(MethodConfig):
     cross_entropy_weight: NotNegative = 1.0
     """beta of CSA Eq. 5, the weight of the cross-entropy."""
     class_weighting: ClassWeighting = "frequency"
-    clip: float | None = None
+    clip: Annotated[float, Meta(gt=0, lt=1)] | None = None
     """Lower bound of the true class's probability inside the cross-entropy; 0.005 in the released code of UMMKD."""
     cross_entropy_mean: MeanOver = "labeled"
     """Which voxels the cross-entropy is the mean over: "labeled" leaves ignored regions out; "all" counts them as 0, as
     the released code of UMMKD does with label 5 of its MM-WHS records."""
-    deep_supervision: tuple[float, ...] = ()
+    deep_supervision: tuple[NotNegative, ...] = ()
     """Weights of both losses at full, half, quarter, ... resolution, for a network that has logits of these as features
     "logits/2", "logits/4", ...: (4 / 7, 2 / 7, 1 / 7) for nnFormer, as released. Empty: full resolution alone."""
-
-    def check(self) -> None:
-        """Raise InputError for a class weighting that doesn't exist, a clip that is no probability, weights below 0."""
-        check_choice("class_weighting", self.class_weighting, ("frequency", "none"))
-        check_choice("cross_entropy_mean", self.cross_entropy_mean, ("labeled", "all"))
-        if self.clip is not None and not 0 < self.clip < 1:
-            raise InputError(f"clip: expected a probability between 0 and 1, or none; got {self.clip}")
-        if any(weight < 0 for weight in self.deep_supervision):
-            raise InputError(f"deep_supervision: expected weights of 0 or more, got {self.deep_supervision}")
 
 
 @dataclass(frozen=True)
@@ -58,8 +51,7 @@ class SupervisedConfig(SegmentationTerms):
     """Dice and cross-entropy alone: rows Single, Joint and MSBN, which differ in the network."""
 
     def build(self, network: Network, classes: int) -> "Supervised":
-        """Needs no feature map. Raises InputError for a field's value that is not known."""
-        self.check()
+        """Needs no feature map."""
         return Supervised(network, self)
 
 
@@ -132,9 +124,3 @@ def resolutions(
         logits = output.features[name]
         nearest = F.interpolate(label_map.unsqueeze(1).float(), logits.shape[2:], mode="nearest-exact").squeeze(1)
         yield weight, logits, nearest.to(label_map.dtype)
-
-
-def check_choice(field: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise InputError unless a method's field holds one of the values it knows."""
-    if value not in allowed:
-        raise InputError(f"{field}: expected one of {', '.join(allowed)}; got {value!r}")

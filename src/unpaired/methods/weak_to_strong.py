@@ -20,8 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from unpaired.configs import NotNegative, Share
-from unpaired.errors import InputError
+from unpaired.configs import BelowOne, NotNegative, Share
 from unpaired.methods.losses import cross_entropy, in_full_precision, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.methods.ramp import Ramp
@@ -38,7 +37,7 @@ class WeakToStrongConfig(MethodConfig):
     """What trains on labeled images."""
     weight: NotNegative = 0.5
     """w, of the sum over modalities."""
-    decay: Share = 0.95
+    decay: BelowOne = 0.95
     """The largest alpha of the teacher's moving average: it is the mean of about 1 / (1 - decay) steps."""
     ramp: Ramp = field(default_factory=lambda: Ramp(begin=0.3, length=0.2))
     """r: a teacher that has learned nothing yet has nothing to say."""
@@ -58,10 +57,7 @@ class WeakToStrongConfig(MethodConfig):
     """Whether labeled images are taken too, by the teacher's labels; costs one more pass of both."""
 
     def build(self, network: Network, classes: int) -> "WeakToStrong":
-        """Raises InputError for a field's value that is out of range, and what `method` raises."""
-        self.ramp.check()
-        if self.decay >= 1:
-            raise InputError(f"decay: expected a number from 0 to below 1, such as 0.95; got {self.decay}")
+        """Raises InputError as `method` does."""
         return WeakToStrong(self.method.build(network, classes), self)
 
 

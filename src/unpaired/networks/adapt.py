@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from unpaired.configs import Axes, Name
 from unpaired.consent.factories import NamesCode, find_factory
 from unpaired.errors import InputError, nearest
 from unpaired.networks.modality_layers import Groups, modality_modules
@@ -42,7 +43,7 @@ class AdaptedConfig(NetworkConfig):
     """Where the function or class is: "module:name", as in `monai.networks.nets:UNet`. It is called with the keywords
     `channels`, `classes` and `spatial_dims` renamed by `keywords`, and with `arguments`. A stored recipe is read back
     with the consent of whoever reads it (`unpaired.consent`), but for networks of MONAI."""
-    features: tuple[str, ...] = ()
+    features: tuple[Name, ...] = ()
     """Names of modules (as in `named_modules()`) whose outputs are feature maps: (batch, channel, *spatial)."""
     arguments: Mapping[str, Any] | None = field(default=None, hash=False)
     """Further keyword arguments of the function; JSON values."""
@@ -51,7 +52,7 @@ class AdaptedConfig(NetworkConfig):
     `out_channels`, else as ours. An empty name leaves the argument out."""
     modality_norm: bool = True
     """A copy of each norm per modality; False is one for all (row Joint)."""
-    size_multiples: tuple[int, ...] | None = None
+    size_multiples: Axes | None = None
     """Per spatial axis, what image sizes must be multiples of; None: found by trying sizes without computing."""
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "AdaptedNetwork":
@@ -64,8 +65,8 @@ class AdaptedConfig(NetworkConfig):
         multiples = self.size_multiples
         if multiples is None:
             multiples = find_size_multiples(network, channels, spatial_dims, self.factory)
-        if len(multiples) != spatial_dims or min(multiples) < 1:
-            raise InputError(f"size_multiples: expected {spatial_dims} positive numbers, got {multiples}")
+        if len(multiples) != spatial_dims:
+            raise InputError(f"size_multiples: expected {spatial_dims} numbers, got {multiples}")
         return AdaptedNetwork(network, modalities, channels, classes, multiples, self.features, self.modality_norm)
 
     def _call(self, **given: int) -> nn.Module:

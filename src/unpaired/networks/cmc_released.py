@@ -20,13 +20,14 @@ modality that is absent, while at least one is there, is stood in for by the mea
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpaired.errors import InputError, nearest
+from unpaired.configs import Width
+from unpaired.errors import InputError
 from unpaired.networks.blocks import CONVOLUTIONS, TRANSPOSED_CONVOLUTIONS, Pair, check_spatial_dims
 from unpaired.networks.fusion import Partners
 from unpaired.networks.modality_layers import BATCH_NORMS, Groups, ModalityNorm
@@ -42,7 +43,7 @@ POOLS = {2: F.max_pool2d, 3: F.max_pool3d}
 class CMCReleasedNetworkConfig(NetworkConfig):
     """The released network; its 14 classes in 3D make 40,838,095 parameters."""
 
-    width: int = 32
+    width: Width = 32
     """Channels of the first convolution; F has 16 times as many."""
     batch_statistics: bool = True
     """Released: batch norm by the statistics of whatever is in the pass, at prediction too, so that a window's
@@ -56,18 +57,10 @@ class CMCReleasedNetworkConfig(NetworkConfig):
     "interpolated": the other modalities' features are brought to each one's grid."""
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "CMCReleasedNetwork":
-        """Raises InputError for a field that is not known or out of range. Weights are torch's defaults.
+        """Raises InputError for images that are neither 2D nor 3D. Weights are torch's defaults.
 
         The released code starts encoder and decoder from a CLIP-driven universal model, which isn't loaded here.
         """
-        for name, value, allowed in (
-            ("fusion", self.fusion, get_args(Partners)),
-            ("unequal_sizes", self.unequal_sizes, get_args(UnequalSizes)),
-        ):
-            if value not in allowed:
-                raise InputError(f"{name} {value!r} is not known; {nearest(str(value), list(allowed))}")
-        if self.width < 1:
-            raise InputError(f"width: expected 1 or more, got {self.width}")
         check_spatial_dims(spatial_dims)
         return CMCReleasedNetwork(self, modalities, channels, classes, spatial_dims)
 

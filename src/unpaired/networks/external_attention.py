@@ -22,14 +22,15 @@ N H is 60 where C_s is 384. G is never made either: the sum over heads comes fir
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpaired.configs import Config
+from unpaired.configs import Config, Width
 from unpaired.shapes import Features
 
 SemanticMaps = Literal["logits", "attention", "scaled"]
@@ -42,7 +43,7 @@ Correlations = Float[Tensor, "batch class class"]
 class EAMConfig(Config):
     """The recommended reading of what the paper's prose leaves open, with the alternatives."""
 
-    heads: tuple[int, ...] | None = None
+    heads: Annotated[tuple[Width, ...], Meta(min_length=1)] | None = None
     """Heads of each scale; they must divide its channels. None: one per 32 channels (12, 6 and 3 for Swin-Unet, as its
     decoder has), and up to 3 where there are fewer channels."""
     divide_by_sqrt_d: bool = True

@@ -18,10 +18,12 @@ axis of stride 1 the kernel is 1. Windows follow the rules of `window_attention`
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from torch import Tensor, nn
 
+from unpaired.configs import Axes, BelowOne, Depth, Stride, Width
 from unpaired.errors import InputError
 from unpaired.networks.blocks import TRANSPOSED_CONVOLUTIONS, check_spatial_dims
 from unpaired.networks.class_embeddings import ClassEmbeddings
@@ -30,30 +32,41 @@ from unpaired.networks.network import Network, NetworkOutput
 from unpaired.networks.nnformer_layers import Down, Projection, Up
 from unpaired.networks.pretrained import load_into_nnformer
 from unpaired.networks.shared_network import SharedNetwork
-from unpaired.networks.transformer import BlockSettings, Stage, TransformerConfig, per_axis, rising_drop_path
+from unpaired.networks.transformer import (
+    MOST_STAGES,
+    BlockSettings,
+    Stage,
+    TransformerConfig,
+    Window,
+    Windows,
+    per_axis,
+    rising_drop_path,
+)
 from unpaired.shapes import Images
+
+OneOrTwo = Annotated[int, Meta(ge=1, le=2)]
 
 
 @dataclass(frozen=True)
 class NNFormerConfig(TransformerConfig):
     """nnFormer; the defaults are the Synapse network (crops of 64x128x128). `acdc()` and `tumor()` are the others."""
 
-    width: int = 192
+    width: Width = 192
     """Channels of the first stage (the paper's embedding dimension); they double with every stage."""
-    depths: tuple[int, ...] = (2, 2, 2, 2)
+    depths: Annotated[tuple[Depth, ...], Meta(min_length=2, max_length=MOST_STAGES)] = (2, 2, 2, 2)
     """Blocks of each encoder stage; the decoder's stages have as many."""
-    heads: tuple[int, ...] = (6, 12, 24, 48)
+    heads: tuple[Width, ...] = (6, 12, 24, 48)
     """Attention heads of each encoder stage."""
-    decoder_heads: tuple[int, ...] | None = None
+    decoder_heads: tuple[Width, ...] | None = None
     """Attention heads of decoder stages 1, 2, ...; None: as in the encoder. (The released tumor network has twice as
     many.)"""
-    windows: tuple[int | tuple[int, ...], ...] = (4, 4, 8, 4)
+    windows: tuple[Window | Windows, ...] = (4, 4, 8, 4)
     """Tokens per axis, for each stage."""
-    patch_strides: tuple[int | tuple[int, ...], ...] = ((2, 2, 2), (1, 2, 2))
+    patch_strides: tuple[Stride | Axes, Stride | Axes] = ((2, 2, 2), (1, 2, 2))
     """Strides of the embedding's two projections; their product is the patch that becomes one token."""
-    strides: tuple[int | tuple[int, ...], ...] = (2, 2, 2)
+    strides: tuple[OneOrTwo | Annotated[tuple[OneOrTwo, ...], Meta(min_length=2, max_length=3)], ...] = (2, 2, 2)
     """1 or 2 per axis, for each step from a stage to the next."""
-    drop_path: float = 0.2
+    drop_path: BelowOne = 0.2
     """Stochastic depth of the last block: the share of images that leave it out in training. It rises linearly from 0,
     in the encoder and again in the decoder."""
     deep_supervision: bool = True
@@ -64,6 +77,19 @@ class NNFormerConfig(TransformerConfig):
     released_index: bool = False
     """True: the relative position index of the released code, which mixes offsets up (`relative_index`); the released
     weights need it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % 2:
+            raise InputError(f"NNFormerConfig.width: expected an even number, got {self.width}")
+        stages = len(self.depths)
+        counts = {"heads": stages, "windows": stages, "strides": stages - 1, "decoder_heads": stages - 1}
+        for name, count in counts.items():
+            value = getattr(self, name)
+            if value is not None and len(value) != count:
+                raise InputError(
+                    f"NNFormerConfig.{name}: expected {count} of them for depths={self.depths}, got {value}"
+                )
 
     @classmethod
     def synapse(cls, released: bool = False) -> "NNFormerConfig":
@@ -97,27 +123,8 @@ class NNFormerConfig(TransformerConfig):
         )
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "NNFormer":
-        """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
+        """Raises InputError for a field that doesn't fit the number of spatial axes."""
         check_spatial_dims(spatial_dims)
-        stages = len(self.depths)
-        decoder_heads = self.decoder_heads or self.heads[:-1]
-        if (
-            stages < 2
-            or (len(self.heads), len(self.windows), len(self.strides)) != (stages, stages, stages - 1)
-            or len(decoder_heads) != stages - 1
-            or len(self.patch_strides) != 2
-        ):
-            raise InputError(
-                "expected heads and a window for each of at least two stages, a stride for each step between them, and "
-                f"two patch_strides; got depths={self.depths}, heads={self.heads}, "
-                f"decoder_heads={self.decoder_heads}, windows={self.windows}, strides={self.strides}, "
-                f"patch_strides={self.patch_strides}"
-            )
-        if self.width < 2 or self.width % 2 or min(self.depths) < 1 or not 0 <= self.drop_path < 1:
-            raise InputError(
-                "expected an even width, depths of at least 1 and a drop_path of at least 0 and below 1, got "
-                f"width={self.width}, depths={self.depths}, drop_path={self.drop_path}"
-            )
         return NNFormer(self, modalities, channels, classes, spatial_dims)
 
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:
@@ -191,8 +198,6 @@ class _Layout:
             [per_axis(name, value, spatial_dims) for value in getattr(config, name)]
             for name in ("windows", "patch_strides", "strides")
         )
-        if any(max(stride) > 2 for stride in strides):
-            raise InputError(f"strides: expected 1 or 2 along each axis, got {config.strides}")
         return cls(windows, patch_strides, strides)
 
     @property

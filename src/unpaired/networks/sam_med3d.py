@@ -12,18 +12,22 @@ the encoder has one resolution only. It is 3D: the patches of SAM-Med3D are cube
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.configs import Depth, Digest, Name, Whole, Width
 from unpaired.errors import InputError
-from unpaired.networks.fusion import Fusion
+from unpaired.networks.decomposed_attention import RelativePositions
+from unpaired.networks.fusion import Fusion, Partners
 from unpaired.networks.modality_layers import Groups, ModalityNorm, PerModality
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
 from unpaired.networks.pretrained import load_into_sam_med3d
 from unpaired.networks.sam_med3d_encoder import SAMMed3DEncoder
 from unpaired.networks.shared_network import SharedNetwork
+from unpaired.networks.transformer import Window
 from unpaired.shapes import Features, Images
 
 
@@ -31,27 +35,27 @@ from unpaired.shapes import Features, Images
 class SAMMed3DConfig(NetworkConfig):
     """SAM-Med3D's `vit_b_ori` and a decoder. `cmc()` has the parts of the paper, `small()` is for two CPU cores."""
 
-    width: int = 768
+    width: Width = 768
     """Channels of a token in the encoder."""
-    depth: int = 12
+    depth: Depth = 12
     """How many Transformer blocks the encoder has."""
-    heads: int = 12
+    heads: Width = 12
     """Attention heads of each block."""
-    patch: int = 16
+    patch: Annotated[int, Meta(ge=2, le=256)] = 16
     """Voxels along each edge of the patch that becomes one token; a power of 2."""
-    size: int = 128
+    size: Annotated[int, Meta(ge=2, le=2048)] = 128
     """Voxels along each axis of the images that the learned positions are made for; others are interpolated."""
-    window: int = 14
+    window: Window = 14
     """Tokens along each axis of a window."""
-    global_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    global_blocks: tuple[Whole, ...] = (2, 5, 8, 11)
     """Blocks (from 0) that attend to the whole map instead of windows."""
-    neck: int = 384
+    neck: Width = 384
     """Channels that the encoder returns."""
-    relative_positions: str = "released"
+    relative_positions: RelativePositions = "released"
     """"released": as in the released code, with terms along the wrong axes and padding that is attended to; the
     released weights need it, and the encoder sees volumes as they did, (x, y, z). "intended": what was meant, several
     times cheaper; for training from scratch."""
-    adapter: int | None = None
+    adapter: Width | None = None
     """Channels between the two layers of each block's adapter; None: no adapters."""
     frozen: bool = False
     """Of the encoder only the adapters are trained: attention, MLPs, norms and neck stay as they begin (CMC's figure
@@ -60,17 +64,36 @@ class SAMMed3DConfig(NetworkConfig):
     """One encoder per modality (CMC)."""
     specific_decoders: bool = False
     """One decoder per modality (CMC)."""
-    fusion: str | None = None
+    fusion: Partners | None = None
     """CMC's awareness and fusion of what the encoders return. "paired": of all modalities in one pass, a lone one with
     itself; "alone": each with itself, in training too. None: decoders get what encoders return."""
     modality_norm: bool = False
     """The decoder's group norms per modality."""
-    pretrained: str | None = None
+    pretrained: Name | None = None
     """A checkpoint of SAM-Med3D to start from. See `networks/pretrained.py`."""
-    pretrained_sha256: str | None = None
+    pretrained_sha256: Digest | None = None
     """SHA-256 that the file must have."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patch & (self.patch - 1):
+            raise InputError(
+                f"SAMMed3DConfig.patch: expected a power of 2, got {self.patch}; the decoder doubles the size until it "
+                "is whole again"
+            )
+        for name in ("neck", "size"):
+            if getattr(self, name) % self.patch:
+                raise InputError(
+                    f"SAMMed3DConfig.{name}: expected a multiple of patch={self.patch}, got {getattr(self, name)}"
+                )
+        if self.width % self.heads:
+            raise InputError(f"SAMMed3DConfig.heads: expected a divisor of width={self.width}, got {self.heads}")
+        if any(number >= self.depth for number in self.global_blocks):
+            raise InputError(
+                f"SAMMed3DConfig.global_blocks: expected blocks from 0 to {self.depth - 1}, got {self.global_blocks}"
+            )
 
     @classmethod
     def cmc(cls, pretrained: str | None = None, pretrained_sha256: str | None = None) -> "SAMMed3DConfig":
@@ -101,17 +124,11 @@ class SAMMed3DConfig(NetworkConfig):
         )
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SAMMed3D":
-        """Raises InputError for a field out of range, and for 2D images."""
+        """Raises InputError for 2D images."""
         if spatial_dims != 3:
             raise InputError(
                 f"SAM-Med3D segments volumes, got spatial_dims={spatial_dims}; for slices take another network"
             )
-        if self.patch < 2 or self.patch & (self.patch - 1):
-            raise InputError(
-                f"patch={self.patch} is no power of 2; the decoder doubles the size until it is whole again"
-            )
-        if self.neck < 1 or self.neck % self.patch:
-            raise InputError(f"neck={self.neck} can't be halved as often as patch={self.patch}; make it a multiple")
         return SAMMed3D(self, modalities, channels, classes)
 
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from unpaired.errors import InputError
-from unpaired.networks.fusion import Fusion
+from unpaired.networks.fusion import Fusion, Partners
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.modality_layers import Groups, modality_modules
 from unpaired.networks.network import NetworkConfig, NetworkOutput
@@ -25,16 +25,19 @@ class SpecificUNetsConfig(NetworkConfig):
 
     network: UNetConfig
     """The U-Net that every modality has a copy of; it may not have a fusion of its own."""
-    fusion: str | None = "paired"
+    fusion: Partners | None = "paired"
     """What lies between encoders and decoders: "paired", "alone" or None, as in `UNetConfig.fusion`."""
 
-    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SpecificUNets":
-        """Every copy begins with the same weights. Raises InputError for a field that `network` doesn't take."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.network.fusion is not None:
             raise InputError(
-                f"network.fusion is {self.network.fusion!r}: copies that each fuse alone never meet; set the fusion of "
-                "SpecificUNetsConfig instead"
+                f"SpecificUNetsConfig.network.fusion: expected null, got {self.network.fusion!r}, as copies that fuse "
+                "alone never meet; set SpecificUNetsConfig.fusion instead"
             )
+
+    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SpecificUNets":
+        """Every copy begins with the same weights. Raises InputError as `network` does."""
         copies = IndependentNetworksConfig(self.network).build(modalities, channels, classes, spatial_dims)
         networks = {name: copies.alone(name) for name in copies.modalities}
         return SpecificUNets({name: net for name, net in networks.items() if isinstance(net, UNet)}, self.fusion)

@@ -15,13 +15,15 @@ fields of the config, all of them off: then this is the released network, weight
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.configs import Axes, BelowOne, Depth, Size, Stride, Width
 from unpaired.errors import InputError
 from unpaired.networks.blocks import CONVOLUTIONS, check_spatial_dims
 from unpaired.networks.class_embeddings import ClassEmbeddings, ModalityScale
@@ -29,7 +31,16 @@ from unpaired.networks.modality_layers import Groups
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.networks.pretrained import load_into_swin_unet
 from unpaired.networks.shared_network import SharedNetwork
-from unpaired.networks.transformer import BlockSettings, Stage, TransformerConfig, per_axis, rising_drop_path
+from unpaired.networks.transformer import (
+    MOST_STAGES,
+    BlockSettings,
+    Stage,
+    TransformerConfig,
+    Window,
+    Windows,
+    per_axis,
+    rising_drop_path,
+)
 from unpaired.shapes import LINEAR, Images
 
 
@@ -37,33 +48,33 @@ from unpaired.shapes import LINEAR, Images
 class SwinUNetConfig(TransformerConfig):
     """Swin-Unet; the defaults are the released ones (Swin-T with two blocks in each stage)."""
 
-    width: int = 96
+    width: Width = 96
     """Channels of the first stage (the papers' embedding dimension); they double with every stage."""
-    depths: tuple[int, ...] = (2, 2, 2, 2)
+    depths: Annotated[tuple[Depth, ...], Meta(min_length=2, max_length=MOST_STAGES)] = (2, 2, 2, 2)
     """Blocks of each encoder stage; the decoder's stages have as many."""
-    heads: tuple[int, ...] = (3, 6, 12, 24)
+    heads: tuple[Width, ...] = (3, 6, 12, 24)
     """Attention heads of each stage, in encoder and decoder."""
-    window: int | tuple[int, ...] = 7
+    window: Window | Windows = 7
     """Tokens per axis. 7 fits images of 224, 8 those of 256; others are padded inside the attention."""
-    patch: int | tuple[int, ...] = 4
+    patch: Stride | Axes = 4
     """Pixels per axis that become one token."""
-    drop_path: float = 0.2
+    drop_path: BelowOne = 0.2
     """Stochastic depth of the last encoder block: the share of images that leave it out in training. It rises linearly
     from 0; a decoder stage has the rates of its encoder stage."""
-    resize_to: tuple[int, ...] | None = None
+    resize_to: Size | None = None
     """Images are resampled to this size and logits back. `(224, 224)` runs 256x256 images with the window of 7 that
     the ImageNet weights have; features stay on the inner grid."""
 
-    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SwinUNet":
-        """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
-        check_spatial_dims(spatial_dims)
-        if len(self.depths) < 2 or len(self.depths) != len(self.heads) or min(self.width, *self.depths) < 1:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.depths) != len(self.heads):
             raise InputError(
-                "expected a positive width, and blocks and heads for each of at least two stages, got "
-                f"width={self.width}, depths={self.depths}, heads={self.heads}"
+                f"SwinUNetConfig: expected heads for each stage, got heads={self.heads} for depths={self.depths}"
             )
-        if not 0 <= self.drop_path < 1:
-            raise InputError(f"drop_path: expected a share of at least 0 and below 1, got {self.drop_path}")
+
+    def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SwinUNet":
+        """Raises InputError for a field that doesn't fit the number of spatial axes."""
+        check_spatial_dims(spatial_dims)
         return SwinUNet(self, modalities, channels, classes, spatial_dims)
 
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:
@@ -227,7 +238,7 @@ class Expand(nn.Module):
 
 
 def _check_inner_size(size: Sequence[int], multiples: Sequence[int]) -> None:
-    if len(size) != len(multiples) or any(s < 1 or s % m for s, m in zip(size, multiples, strict=True)):
+    if len(size) != len(multiples) or any(s % m for s, m in zip(size, multiples, strict=True)):
         raise InputError(f"resize_to: expected multiples of {tuple(multiples)}, got {tuple(size)}")
 
 

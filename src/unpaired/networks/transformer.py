@@ -9,11 +9,14 @@ Transformer. All maps are `Tokens` (channels last), one or more modalities along
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import nn
 from torch.nn import functional as F
 
+from unpaired.configs import Digest, Name
 from unpaired.errors import InputError
 from unpaired.networks.class_embeddings import ClassEmbeddings, ImageEmbedding, ModalityScale
 from unpaired.networks.modality_layers import Groups, ModalityNorm, PerModality
@@ -21,6 +24,11 @@ from unpaired.networks.network import NetworkConfig
 from unpaired.networks.window_attention import Tokens, WindowAttention
 
 EPS = 1e-5
+MOST_STAGES = 12
+Window = Annotated[int, Meta(ge=1, le=64)]
+"""Tokens along an axis that attend to each other: memory grows with the square of their number."""
+Windows = Annotated[tuple[Window, ...], Meta(min_length=2, max_length=3)]
+"""One for each spatial axis."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,9 @@ class TransformerConfig(NetworkConfig):
     """SSC: two convolutions per modality in front."""
     specific_encoders: bool = False
     """Row V1 of SSC: one encoder per modality; the decoder is shared."""
-    pretrained: str | None = None
+    pretrained: Name | None = None
     """A checkpoint file to start from, ImageNet's Swin or the released network: see `networks.pretrained`."""
-    pretrained_sha256: str | None = None
+    pretrained_sha256: Digest | None = None
     """SHA-256 that the file must have."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
@@ -216,6 +224,6 @@ def rising_drop_path(rate: float, depths: Sequence[int]) -> list[list[float]]:
 def per_axis(name: str, value: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
     """One number for each axis from one for all, or from as many as there are. Raises InputError for any other."""
     values = (value,) * spatial_dims if isinstance(value, int) else tuple(value)
-    if len(values) != spatial_dims or min(values) < 1:
-        raise InputError(f"{name}: expected a positive number, or one for each of {spatial_dims} axes; got {value}")
+    if len(values) != spatial_dims:
+        raise InputError(f"{name}: expected one number, or one for each of {spatial_dims} axes; got {value}")
     return values

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from unpaired.errors import InputError
+from unpaired.configs import Width
 from unpaired.networks.blocks import (
     CONVOLUTIONS,
     MAX_POOLINGS,
@@ -55,7 +55,7 @@ DECODER = (((4, 2, 2), CUBE, CUBE), ((8, 4, 4), FLAT, CUBE), ((8, 8, 8), FLAT, F
 class UMMKDUNetConfig(NetworkConfig):
     """UMMKD's 3D U-Net; the defaults are the released ones (2.2 million weights)."""
 
-    width: int = 16
+    width: Width = 16
     """Channels of the first convolution; the others are multiples of it."""
     norm: NormKind = "batch"
     modality_norm: bool = True
@@ -67,11 +67,7 @@ class UMMKDUNetConfig(NetworkConfig):
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "UMMKDUNet":
-        """Raises InputError for a width below 1, an unknown initialization, or images that are neither 2D nor 3D."""
-        if self.width < 1:
-            raise InputError(f"expected a width of at least 1, got {self.width}")
-        if self.initialization not in ("official", "he"):
-            raise InputError(f"initialization {self.initialization!r} is not known; known: official, he")
+        """Raises InputError for images that are neither 2D nor 3D."""
         check_spatial_dims(spatial_dims)
         return UMMKDUNet(self, modalities, channels, classes, spatial_dims)
 

@@ -12,11 +12,14 @@ of each modality, as in CMC, see `networks.specific_unets`.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.configs import Axes, Depth, Width
 from unpaired.errors import InputError
 from unpaired.networks.blocks import (
     AVERAGE_POOLINGS,
@@ -29,12 +32,13 @@ from unpaired.networks.blocks import (
     check_spatial_dims,
     initialize_convolutions,
 )
-from unpaired.networks.fusion import Fusion
+from unpaired.networks.fusion import Fusion, Partners
 from unpaired.networks.modality_layers import Groups, NormKind
 from unpaired.networks.network import NetworkConfig, NetworkOutput
 from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Images, Logits
 
+MOST_STAGES = 12
 SLOPE = 0.01
 """Of LeakyReLU, as in nnU-Net."""
 
@@ -43,38 +47,38 @@ SLOPE = 0.01
 class UNetConfig(NetworkConfig):
     """A residual-encoder U-Net; the defaults are nnU-Net's medium preset."""
 
-    width: int = 32
+    width: Width = 32
     """Channels of the first stage; they double with every stage up to `widest`."""
-    widest: int = 512
+    widest: Width = 512
     """Most channels a stage has (nnU-Net: 512 in 2D, 320 in 3D)."""
-    blocks: tuple[int, ...] = (1, 3, 4, 6, 6, 6)
+    blocks: Annotated[tuple[Depth, ...], Meta(min_length=2, max_length=MOST_STAGES)] = (1, 3, 4, 6, 6, 6)
     """Residual blocks of each stage; as many stages as numbers."""
-    strides: tuple[tuple[int, ...], ...] | None = None
+    strides: tuple[Axes, ...] | None = None
     """One tuple (stride per spatial axis) for each stage after the first; None is 2 along every axis. Across thick
     slices, an axis that isn't pooled yet while others are, the kernel is 1, as in nnU-Net."""
     norm: NormKind = "instance"
     modality_norm: bool = True
     """A norm per modality (CSA Eq. 1); False is one norm for all (row Joint)."""
-    fusion: str | None = None
+    fusion: Partners | None = None
     """CMC's awareness and fusion of what the deepest stage returns. "paired": of all modalities in one pass, a lone one
     with itself; "alone": each with itself, in training too. None: the decoder gets what the encoder returns."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.strides is not None and len(self.strides) != len(self.blocks) - 1:
+            raise InputError(
+                f"UNetConfig.strides: expected {len(self.blocks) - 1} strides, one for each stage after the first, got "
+                f"{self.strides}"
+            )
+
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "UNet":
-        """Raises InputError for a field out of range, or one that doesn't fit the number of spatial axes."""
+        """Raises InputError for strides that don't fit the number of spatial axes."""
         check_spatial_dims(spatial_dims)
-        if min(self.width, self.widest, *self.blocks) < 1 or len(self.blocks) < 2:
-            raise InputError(
-                "expected a positive width, widest and number of blocks in each of at least two stages, got "
-                f"width={self.width}, widest={self.widest}, blocks={self.blocks}"
-            )
         strides = self.strides or ((2,) * spatial_dims,) * (len(self.blocks) - 1)
-        if len(strides) != len(self.blocks) - 1 or any(len(s) != spatial_dims or min(s) < 1 for s in strides):
-            raise InputError(
-                f"strides: expected {len(self.blocks) - 1} tuples of {spatial_dims} positive strides, one for each "
-                f"stage after the first, got {strides}"
-            )
+        if any(len(stride) != spatial_dims for stride in strides):
+            raise InputError(f"strides: expected {spatial_dims} numbers for each stage, got {strides}")
         return UNet(self, modalities, channels, classes, strides)
 
 
