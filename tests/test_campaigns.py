@@ -7,9 +7,10 @@ import pytest
 
 pytest.importorskip("resource", reason="campaigns fork and limit processes, which Windows can't")
 
-from campaigns import hostile_text, orientation
+from campaigns import fuzz, hostile_text, kills, orientation, thousand_cases, workspace
 from campaigns.commands import Ended, content, difference, leftovers, snapshot, start
 from campaigns.tally import Tally, report
+from unpaired import cli
 
 
 def test_a_fault_or_nothing_tried_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,3 +99,32 @@ def test_leftovers_are_found(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".tmp-ab-1-x").touch()
     assert leftovers(tmp_path) == ["run/.tmp-ab-1-x"]
+
+
+def test_the_campaigns_commands_are_understood() -> None:
+    """None is run here: that their words are those of today's command line."""
+    steps = [step.arguments for step in workspace.STEPS.values()]
+    documents = [document.command for document in fuzz.DOCUMENTS]
+    thousand = [arguments for _, arguments in thousand_cases.COMMANDS]
+    for arguments in dict.fromkeys([*steps, *workspace.others(), *documents, *thousand]):
+        assert callable(cli._parse(arguments))
+
+
+def test_every_step_has_its_turns(tmp_path: Path) -> None:
+    stages = [workspace.Stage(step, tmp_path, {}, 1.0) for step in workspace.STEPS.values()]
+    order = [stage.step.name for stage in workspace.in_turn(stages)]
+    assert {name: order.count(name) for name in workspace.STEPS} == {
+        step.name: step.turns for step in workspace.STEPS.values()
+    }
+
+
+def test_half_written_files_are_seen(tmp_path: Path) -> None:
+    before, place = tmp_path / "before", tmp_path / "place"
+    for folder in (before, place):
+        (folder / "run").mkdir(parents=True)
+        (folder / "run" / "a.nii.gz").write_bytes(b"old")
+    stage = workspace.Stage(workspace.STEPS["predict"], before, {"run/b.nii.gz": "x", "run/a.nii.gz": "y"}, 1.0)
+    assert kills.half_written(stage, place) == []
+    (place / "run" / "b.nii.gz").write_bytes(b"ha")
+    (place / "run" / ".tmp-1-2-c.nii.gz").write_bytes(b"ha")
+    assert kills.half_written(stage, place) == ["run/b.nii.gz"]
