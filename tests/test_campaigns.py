@@ -14,16 +14,25 @@ from unpaired import cli
 
 
 def test_a_fault_or_nothing_tried_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    right, wrong = Tally(), Tally()
-    right.add("read", "right", 3)
-    wrong.add("read", "right")
-    wrong.fault("read", "4 voxels, seed 0")
-    assert report(lambda seed, count, folder: right, "a", 0, 1, tmp_path) == 0
-    assert report(lambda seed, count, folder: wrong, "b", 0, 1, tmp_path) == 1
-    assert report(lambda seed, count, folder: Tally(), "c", 0, 1, tmp_path) == 1
+    def right(seed: int, count: int, folder: Path, tally: Tally) -> None:
+        tally.add("read", "right", count)
+
+    def wrong(seed: int, count: int, folder: Path, tally: Tally) -> None:
+        right(seed, count, folder, tally)
+        tally.fault("read", f"4 voxels, seed {seed}")
+
+    def interrupted(seed: int, count: int, folder: Path, tally: Tally) -> None:
+        right(seed, count, folder, tally)
+        raise KeyboardInterrupt
+
+    assert report(right, "a", 0, 3, tmp_path) == 0
+    assert report(wrong, "b", 7, 3, tmp_path) == 1
+    assert report(lambda seed, count, folder, tally: None, "c", 0, 1, tmp_path) == 1
+    assert report(interrupted, "d", 0, 2, tmp_path) == 0
     said = capsys.readouterr().out
-    assert "read  1 right, 1 WRONG" in said
-    assert "WRONG read: 4 voxels, seed 0" in said
+    assert "read  3 right, 1 WRONG" in said
+    assert "WRONG read: 4 voxels, seed 7" in said
+    assert "d: 2 tried, 0 wrong, seed 0, 0.0 minutes, stopped early" in said
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -25,10 +25,9 @@ PLENTY = 512 * 2**20
 INSIDE = "CAMPAIGN_HAS_ITS_OWN_MOUNTS"
 
 
-def campaign(seed: int, count: int, folder: Path) -> Tally:
+def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
     """`count` places in every command; the seed moves them."""
     warm_up()
-    tally = Tally()
     disk = folder / "disk"
     with small_disk(disk):
         place = disk / "study"
@@ -44,7 +43,6 @@ def campaign(seed: int, count: int, folder: Path) -> Tally:
                     tally.add(stage.step.name, "refused in one line, nothing lost" if problem is None else "fitted")
                 else:
                     tally.fault(stage.step.name, f"{problem}, at {share:.3f} of {most} bytes, seed {seed}")
-    return tally
 
 
 @contextmanager

@@ -27,12 +27,10 @@ SECONDS_EACH = 20.0
 """Of a processor."""
 
 
-def campaign(seed: int, count: int, folder: Path) -> Tally:
+def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
     """Images first, then documents."""
-    tally = Tally()
     images(seed, count, folder, tally)
     documents(seed, count // 4, folder, tally)
-    return tally
 
 
 def images(seed: int, count: int, folder: Path, tally: Tally) -> None:

@@ -25,10 +25,9 @@ WHOLE = (".nii.gz", ".npy", ".npz", "scores.json", "scores.csv", ".html", "weigh
 """What appears under its name only when it is whole, and is the same at every time (weights: but for a training's)."""
 
 
-def campaign(seed: int, count: int, folder: Path) -> Tally:
+def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
     """Kill `count` times, in every command in turn."""
     warm_up()
-    tally = Tally()
     place = folder / "study"
     every = stages(folder, place)
     order = in_turn(every)
@@ -41,7 +40,6 @@ def campaign(seed: int, count: int, folder: Path) -> Tally:
             tally.add(stage.step.name, "killed, nothing lost" if problem is None else "ended before the kill")
         else:
             tally.fault(stage.step.name, f"{problem}, seed {seed}, number {number}")
-    return tally
 
 
 def kill_and_repeat(stage: Stage, place: Path, said: Path, rng: np.random.Generator) -> str | None:

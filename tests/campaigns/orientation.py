@@ -137,9 +137,8 @@ WRITERS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray, Path], None]]] =
 }
 
 
-def campaign(seed: int, count: int, folder: Path) -> Tally:
+def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
     """All orders, formats and kinds, each in `count` geometries; then PNG, which has no order."""
-    tally = Tally()
     for order, (axes, flips) in enumerate(ORDERS):
         for number, kind in itertools.product(range(count), KINDS):
             rng = np.random.default_rng((seed, number, KINDS.index(kind)))
@@ -158,7 +157,6 @@ def campaign(seed: int, count: int, folder: Path) -> Tally:
                     tally.add(step, "right")
     for number in range(48 * count):
         _png(np.random.default_rng((seed, number)), folder / "slice.png", tally)
-    return tally
 
 
 def _read_steps(

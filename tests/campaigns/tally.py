@@ -46,8 +46,8 @@ class Tally:
         return [*lines, *self.notes, *(f"WRONG {line}" for line in self.wrong[:SHOWN])]
 
 
-Campaign = Callable[[int, int, Path], Tally]
-"""(seed, count, an empty folder to work in) -> what was counted."""
+Campaign = Callable[[int, int, Path, Tally], None]
+"""(seed, count, an empty folder to work in, where to count)."""
 
 
 def run_alone(campaign: Campaign, count: int, description: str | None) -> int:
@@ -61,10 +61,15 @@ def run_alone(campaign: Campaign, count: int, description: str | None) -> int:
 
 
 def report(campaign: Campaign, name: str, seed: int, count: int, folder: Path) -> int:
-    """Run a campaign and print its counts; 1 if anything was wrong, or if nothing was tried."""
-    began = time.monotonic()
-    tally = campaign(seed, count, folder.resolve())
+    """Run a campaign and print its counts; 1 if anything was wrong, or if nothing was tried. Ctrl-C ends it early."""
+    began, tally, stopped = time.monotonic(), Tally(), ""
+    try:
+        campaign(seed, count, folder.resolve(), tally)
+    except KeyboardInterrupt:
+        stopped = ", stopped early"
     print("\n".join(tally.lines()))
     minutes = (time.monotonic() - began) / 60
-    print(f"{Path(name).stem}: {tally.total} tried, {len(tally.wrong)} wrong, seed {seed}, {minutes:.1f} minutes\n")
+    print(
+        f"{Path(name).stem}: {tally.total} tried, {len(tally.wrong)} wrong, seed {seed}, {minutes:.1f} minutes{stopped}"
+    )
     return 1 if tally.wrong or not tally.total else 0

@@ -41,10 +41,9 @@ COMMANDS = (
 )
 
 
-def campaign(seed: int, count: int, folder: Path) -> Tally:
+def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
     """Three sizes, each ten times the one before."""
     warm_up()
-    tally = Tally()
     sizes = [max(count // 100, 6), max(count // 10, 12), count]
     seconds: dict[str, list[float]] = {name: [] for name, _ in COMMANDS}
     pages: list[str] = []
@@ -66,7 +65,6 @@ def campaign(seed: int, count: int, folder: Path) -> Tally:
                 tally.fault(page.name, f"{megabytes:.0f} MB for {size} cases")
     _linear(sizes, seconds, tally)
     tally.notes += pages
-    return tally
 
 
 def _linear(sizes: list[int], seconds: dict[str, list[float]], tally: Tally) -> None:

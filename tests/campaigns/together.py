@@ -17,10 +17,9 @@ from campaigns.tally import Tally, run_alone
 from campaigns.workspace import OTHER, STEPS, Stage, copy, others, stages
 
 
-def campaign(seed: int, count: int, folder: Path) -> Tally:
+def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
     """`count` pairs of every command."""
     warm_up()
-    tally = Tally()
     place = folder / "study"
     every = stages(folder, place)
     for number in range(count):
@@ -39,7 +38,6 @@ def campaign(seed: int, count: int, folder: Path) -> Tally:
         ended = _pair([STEPS["train"].arguments, others()[0]], place, folder / "said", rng.uniform(0, trained.seconds))
         problem = next((each.problem((0,)) for each in ended if each.problem((0,))), None)
         _note(tally, "two runs, one cache", problem or difference(both, snapshot(place)) or "both right", seed, number)
-    return tally
 
 
 def _note(tally: Tally, what: str, ended: str, seed: int, number: int) -> None:
