@@ -44,7 +44,7 @@ COMMANDS = (
 def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
     """Three sizes, each ten times the one before."""
     warm_up()
-    sizes = [max(count // 100, 6), max(count // 10, 12), count]
+    sizes = [max(count // 100, 10), max(count // 10, 20), count]
     seconds: dict[str, list[float]] = {name: [] for name, _ in COMMANDS}
     pages: list[str] = []
     for size in sizes:

@@ -157,6 +157,17 @@ def test_what_the_process_raises_is_raised_here(
         told(request(tmp_path))
 
 
+def test_a_process_that_is_done_closes_in_peace(
+    scripted: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Libraries may take their time; a signal meanwhile would print where Python was."""
+    scripted(before='import atexit; atexit.register(lambda: (time.sleep(0.5), (out / "closed").touch()))')
+    outcome, _ = told(request(tmp_path))
+    assert outcome.written == ["a", "b", "c"]
+    assert (tmp_path / "out" / "closed").exists()
+    assert capfd.readouterr().err == ""
+
+
 def test_what_libraries_print_is_no_answer(
     scripted: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +192,9 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_ctrl_c_ends_the_process_too_and_lets_it_clean_up(scripted: Callable[..., None], tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_process_too_and_lets_it_clean_up(
+    scripted: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     scripted(
         each='(out / "pid").write_text(str(os.getpid()))\n'
@@ -196,6 +209,7 @@ def test_ctrl_c_ends_the_process_too_and_lets_it_clean_up(scripted: Callable[...
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         told(request(tmp_path))
+    assert capfd.readouterr().err == ""
     assert (out / "cleaned").exists()
     assert not is_alive(int((out / "pid").read_text()))
 

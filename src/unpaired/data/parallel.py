@@ -37,7 +37,7 @@ def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int =
     others = set(multiprocessing.active_children())
     pool = _pool(min(workers, len(work)))
     try:
-        with _signals_held(), _one_thread_each():
+        with signals_held(), _one_thread_each():
             futures = {pool.submit(_in_worker, function, item): position for position, item in enumerate(work)}
         for future in as_completed(futures):
             outcome = _result(future)
@@ -98,7 +98,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Processes started meanwhile begin with stop signals held back: else Ctrl-C would tear their imports apart."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from unpaired.data.parallel import signals_held
 from unpaired.errors import InputError, UnwritableError
 from unpaired.files import clear_leftovers
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Remark
@@ -28,7 +29,7 @@ BEGIN = (
 TRIES = 2
 """How often a case may kill the process before it is listed as failed."""
 STOP_SECONDS = 10.0
-"""How long the process may clean up after Ctrl-C."""
+"""How long the process may take to end: its clean-up after Ctrl-C, libraries that close."""
 STOPPED = 130
 """The exit code of a process that was told to stop."""
 KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Remark, Begun, CaseResult, Agreement)}
@@ -99,15 +100,20 @@ def _clear(folder: Path) -> None:
 @contextmanager
 def _worker(request: Request, finished: Collection[Path]) -> Iterator[Iterator[Event]]:
     """A process that carries out a request, and what it tells; it has ended when the block has."""
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", BEGIN, json.dumps(sys.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    with signals_held():
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", BEGIN, json.dumps(sys.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
     try:
         assert process.stdin is not None  # both pipes were asked for
         with suppress(BrokenPipeError):  # it is dead already, which its exit code says
             pickle.dump((request, finished), process.stdin)
             process.stdin.flush()
         yield _events(process)
+    except BaseException:
+        if process.poll() is None and sys.platform != "win32":
+            process.send_signal(signal.SIGINT)
+        raise
     finally:
         _end(process)
 
@@ -137,11 +143,9 @@ def _event(kind: str, fields: dict) -> Event:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Let a process that is not done clean up and end, as Ctrl-C does; kill it if it takes long."""
-    if process.poll() is None and sys.platform != "win32":
-        process.send_signal(signal.SIGINT)
+    """Wait for a process that is done, or was told to clean up and stop; kill it if it takes long."""
     try:
-        process.wait(STOP_SECONDS if sys.platform != "win32" else 0.1)
+        process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 OUT_OF_MEMORY_SCORE = "500"
 """From -1000 to 1000: the kernel kills what has more, so that it takes this process and not the one that watches it."""
 STOPPED = 130
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve() -> int:
@@ -21,7 +22,9 @@ def serve() -> int:
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what libraries print is no answer
         try:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            _on_stop(signal.default_int_handler)
+            if hasattr(signal, "pthread_sigmask"):  # held back until here: an import that is torn apart shows
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             _be_killed_first()
             with os.fdopen(0, "rb", closefd=False) as questions:
                 request, finished = pickle.load(questions)
@@ -29,6 +32,13 @@ def serve() -> int:
             return _answer(request, finished, answers)
         except KeyboardInterrupt:
             return STOPPED
+        finally:
+            _on_stop(signal.SIG_IGN)  # nothing is left to stop, and Python on its way out would show where it was
+
+
+def _on_stop(handler: Any) -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, handler)
 
 
 def _answer(request: Any, finished: set[Path], answers: BinaryIO) -> int:
