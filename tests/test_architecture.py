@@ -104,11 +104,18 @@ ALLOWED = {
         "networks.norm_statistics",
     },
     "export": {
+        "configs",
         "consent",
+        "data.dataset",
+        "data.fingerprint",
+        "data.manifest_json",
+        "documents",
+        "recipe",
         "runs",
         "inference",
         "methods",
         "networks.one_modality",
+        "scores.tables",
     },
     "training": {
         "configs",

@@ -437,7 +437,7 @@ def test_bad_files_stop_training_in_one_line_and_are_found_by_verify(
         ({"classes": None}, "lacks 'classes'"),
         ({"cases": []}, "lists no cases"),
         ({"cases": [{"id": "a", "patient": "p", "modality": "pet", "image": "a.nii"}]}, "has modality 'pet'"),
-        ({"label_maps": {"x": {"1": "spleen"}}}, "is no class"),
+        ({"label_maps": {"x": {"1": "spleen"}}}, "is not a class"),
         ({"schema": 9}, "schema 9"),
     ],
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unpaired.demo import Demo, run_demo
     from unpaired.errors import InputError
     from unpaired.export.export import Exported, export_run
+    from unpaired.export.pack import PackedModel, pack
     from unpaired.inference.cluster import Resources, cluster_script
     from unpaired.inference.jobs import Outcome
     from unpaired.inference.prediction import predict
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from unpaired.studies.partners.study import PartnerStudy, partners
     from unpaired.training.planned import PlannedTraining, plan_training
     from unpaired.training.prepare import prepare
-    from unpaired.training.train import train
+    from unpaired.training.train import train, train_folds
 
 __version__ = "0.1.0"
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "InputError",
     "MisalignmentStudy",
     "Outcome",
+    "PackedModel",
     "PartnerStudy",
     "PlannedTraining",
     "Predictor",
@@ -85,6 +87,7 @@ __all__ = [
     "labeled_fraction",
     "list_recipes",
     "misalignment",
+    "pack",
     "partners",
     "plan_training",
     "predict",
@@ -95,6 +98,7 @@ __all__ = [
     "run_demo",
     "split",
     "train",
+    "train_folds",
     "trust",
     "verify",
     "write_dataset",
@@ -120,6 +124,7 @@ _HOMES = {
     "demo": ("Demo", "run_demo"),
     "errors": ("InputError",),
     "export.export": ("Exported", "export_run"),
+    "export.pack": ("PackedModel", "pack"),
     "inference.cluster": ("Resources", "cluster_script"),
     "inference.jobs": ("Outcome",),
     "inference.prediction": ("predict",),
@@ -140,7 +145,7 @@ _HOMES = {
     "studies.partners.study": ("PartnerStudy", "partners"),
     "training.planned": ("PlannedTraining", "plan_training"),
     "training.prepare": ("prepare",),
-    "training.train": ("train",),
+    "training.train": ("train", "train_folds"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

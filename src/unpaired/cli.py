@@ -25,6 +25,7 @@ from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.export import export
 from unpaired.commands.features import features
 from unpaired.commands.help import with_readable_help
+from unpaired.commands.packing import pack
 from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
@@ -55,6 +56,7 @@ COMMANDS = {
     "partners": partners,
     "misalignment": misalignment,
     "report": report,
+    "pack": pack,
     "export": export,
     "trust": trust,
 }

@@ -10,6 +10,7 @@ from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.recipes import find_recipe
+from unpaired.runs.run import Run
 from unpaired.training import planned
 from unpaired.training.probe import StepCost, time_step
 
@@ -94,3 +95,19 @@ def test_windows_of_a_plan_reach_the_run(phantom: Dataset, tmp_path: Path) -> No
     run = train(recipe, phantom, tmp_path / "run", device="cpu", workers=0, show=False)
     assert run.dataset.modalities["ct"].clip == (-100.0, 200.0)
     assert run.dataset.modalities["lge"] == phantom.modalities["lge"]
+
+
+def test_folds_of_a_planned_recipe(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
+    monkeypatch.setattr(planned, "LEAST", 1)
+    arguments = ["train", "auto", str(manifest), str(tmp_path / "runs"), "--folds", "2", "--hours", "0.0001"]
+    options = ["--device", "cpu", "--workers", "0", "--set", "network.width=2", "patch_size=[8,32,32]"]
+    assert main([*arguments, *options]) == 0
+    runs = [Run.open(tmp_path / "runs" / name) for name in ("fold0", "fold1")]
+    assert runs[0].recipe == runs[1].recipe
+    tested = [{case.patient for case in run.dataset.of(split="test")} for run in runs]
+    assert not tested[0] & tested[1]
+    assert tested[0] | tested[1] == {case.patient for case in runs[0].dataset.cases}
+    monkeypatch.setattr(planned, "time_step", lambda *_: pytest.fail("planned again"))
+    assert main([*arguments, *options]) == 0
+    assert main([*arguments, "--split", str(tmp_path / "s.json")]) == 2

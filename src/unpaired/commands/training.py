@@ -1,11 +1,13 @@
 """The commands that train: demo, recipes, train."""
 
 from pathlib import Path
+from typing import Any
 
 import unpaired
 from unpaired.commands.arguments import (
     Changes,
     Data,
+    OptionalCount,
     OptionalPath,
     Out,
     RecipeName,
@@ -17,6 +19,7 @@ from unpaired.commands.arguments import (
     print_table,
     stopwatch,
 )
+from unpaired.errors import InputError
 
 
 def demo(
@@ -78,6 +81,7 @@ def train(
     workers: int = 1,
     trust: Trusted = (),
     hours: float = 1.0,
+    folds: OptionalCount = None,
 ) -> int:
     """Train a recipe into a run folder. Ctrl-C saves and stops; the same command goes on from the last saved step.
 
@@ -94,24 +98,29 @@ def train(
         nodes: Nodes, when Slurm or torchrun starts them.
         workers: Processes per device that cut and augment batches.
         trust: Modules or .py files of your own that --set or a run's recipe names; those of a recipe file need no word.
-        hours: Of auto: how long training may take.
+        hours: Of auto: how long training may take, each fold.
+        folds: Cross-validation: runs RUN/fold0, RUN/fold1, ..., every patient tested in one; predict averages them.
     """
     from unpaired.training.processes import is_first_process
 
-    finished = unpaired.train(
-        recipe,
-        data,
-        run,
-        split=split,
-        changes=changes,
-        cache=cache,
-        device=device,
-        devices=devices,
-        nodes=nodes,
-        workers=workers,
-        trust=trust,
-        hours=hours,
-    )
+    options: dict[str, Any] = {
+        "changes": changes,
+        "cache": cache,
+        "device": device,
+        "devices": devices,
+        "nodes": nodes,
+        "workers": workers,
+        "trust": trust,
+        "hours": hours,
+    }
+    if folds is not None and split is not None:
+        raise InputError("--folds draws splits of its own; leave --split out, or train a run for each split file")
+    if folds is not None:
+        unpaired.train_folds(recipe, data, run, folds=folds, **options)
+        told = f"trained {folds} folds in {run}; next: unpaired predict {run} SCANS OUT, which averages them"
+    else:
+        trained = unpaired.train(recipe, data, run, split=split, **options)
+        told = f"trained: {trained.folder}; next: unpaired predict {trained.folder} {data} {trained.predictions}"
     if is_first_process():
-        print(f"trained: {finished.folder}; next: unpaired predict {finished.folder} {data} {finished.predictions}")
+        print(told)
     return 0

@@ -42,9 +42,10 @@ def predict(
     """Segment an image, a folder of images, or a dataset's cases, into the folder (for one image also a file) `out`.
 
     `split` "test" uses the side stored in the run. `also` are further runs whose probabilities are averaged with the
-    first one's. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo"). See `Predictor` for
-    weights, device, backend, mirror, the two "anyway"s, norms and trust, `plan` for modality and the files' names,
-    `predict_files` for probabilities, overwrite and what is left as it is.
+    first one's; a model file, or a folder of folds (fold0, fold1, ...), stands for all its runs. `postprocessing` may
+    be what `--largest-component` takes ("all", "none", "LV,myo"). See `Predictor` for weights, device, backend, mirror,
+    the two "anyway"s, norms and trust, `plan` for modality and the files' names, `predict_files` for probabilities,
+    overwrite and what is left as it is.
 
     `shard` "3/20" does the third of twenty parts of equal work (`inference.shards`): start it once for each number, on
     as many machines as there are, with the same folder `out`.

@@ -10,6 +10,7 @@ from unpaired.inference.predict import predict_jobs, remarks, seen_in_training, 
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.request import How, Request
 from unpaired.inference.shards import jobs_of_shard
+from unpaired.runs.model_file import run_folders
 from unpaired.runs.run import Run
 
 Tell = Callable[[Event], None]
@@ -20,7 +21,7 @@ def predict_requested(request: Request, tell: Tell, finished: Collection[Path] =
 
     Raises InputError for what fits no case, as `prediction.predict` says.
     """
-    runs = [Run.open(folder, request.trust) for folder in request.runs]
+    runs = [Run.open(folder, request.trust) for path in request.runs for folder in run_folders(path)]
     images = request.images
     dataset = images if isinstance(images, Dataset) else read_dataset(images) if is_manifest(images) else None
     dataset = None if dataset is None else with_sides_of(runs[0], dataset)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import Any
 
 from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.documents import read
@@ -22,12 +23,16 @@ class _Document:
 
 def write_fingerprint(run: RunFolder, cases: Mapping[str, CaseFingerprint]) -> None:
     """Write down, by id, what the cases are that a run is trained and validated with."""
-    document = {
+    write_text(run.fingerprint_file, json.dumps(fingerprint_document(cases), indent=1) + "\n")
+
+
+def fingerprint_document(cases: Mapping[str, CaseFingerprint]) -> dict[str, Any]:
+    """The same as JSON values."""
+    return {
         "schema": SCHEMA,
         "sha256": data_hash(cases),
         "cases": {case_id: asdict(case) for case_id, case in cases.items()},
     }
-    write_text(run.fingerprint_file, json.dumps(document, indent=1) + "\n")
 
 
 def read_fingerprint(run: RunFolder) -> dict[str, CaseFingerprint]:

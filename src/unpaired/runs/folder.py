@@ -39,6 +39,8 @@ FEATURES_PAGE = "features.html"
 """In the folder of features."""
 MISALIGNMENT = "misalignment"
 REPORT = "report.html"
+FOLD = "fold"
+"""Of a cross-validation: fold0, fold1, ... are the runs in a folder."""
 PREPARED = "prepared"
 """Beside the run folder: the prepared volumes that the runs there share."""
 

@@ -26,6 +26,7 @@ from unpaired.runs.difference import first_difference
 from unpaired.runs.fingerprint import read_fingerprint
 from unpaired.runs.folder import RunFolder, is_run
 from unpaired.runs.log_rows import append_rows, drop_rows_after, read_rows
+from unpaired.runs.model_file import single_run
 from unpaired.runs.new_run import place_new_run
 from unpaired.runs.same_data import require_same_data, with_files_that_moved
 
@@ -90,8 +91,8 @@ class Run(RunFolder):
 
     @classmethod
     def at(cls, folder: str | Path, trust: Trust = ()) -> "Run":
-        """The run in `folder` for its files alone: the recipe is not looked at before somebody asks for it."""
-        run = cls(Path(folder), tuple(trust))
+        """The run in `folder`, or in a model file. Its recipe is not read before somebody asks for it."""
+        run = cls(single_run(folder), tuple(trust))
         for file in (run.recipe_file, run.dataset_file, run.split_file):
             if not file.is_file():
                 raise InputError(

@@ -7,10 +7,11 @@ from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
+from unpaired.data.splits import folds_by_patient
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
-from unpaired.runs.folder import is_run
+from unpaired.runs.folder import FOLD, is_run
 from unpaired.runs.run import Run
 from unpaired.training.loop import Hardware
 from unpaired.training.loop import train as train_recipe
@@ -74,3 +75,50 @@ def _planned_recipe(
             "a recipe of the name auto is planned by one process; write it with `unpaired plan`, train that"
         )
     return plan_training(dataset, hours=hours, device=device, workers=workers).plan.recipe
+
+
+def train_folds(
+    recipe: Recipe | str,
+    data: Dataset | str | Path,
+    runs: str | Path,
+    *,
+    folds: int = 5,
+    changes: Sequence[str] = (),
+    cache: str | Path | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    workers: int = 1,
+    trust: Trust = (),
+    show: bool = True,
+    hours: float = 1.0,
+) -> list[Run]:
+    """Cross-validation: a run for each fold, `runs`/fold0, fold1, ...; every labeled patient is tested in one of them.
+
+    The folds are those of `split(data, folds=folds)` with seed 0; runs that are finished are left as they are, and one
+    that was stopped goes on. A recipe "auto" is planned once, for `hours` in each fold. `predict` averages the folds
+    where it is given the folder. The other arguments are those of `train`. Raises what `train` and `split` raise.
+    """
+    dataset, folder = as_dataset(data), Path(runs)
+    drawn = folds_by_patient(dataset, folds=folds)
+    given = [recipe] * folds
+    if recipe == AUTO:
+        planned = _planned_recipe(dataset, folder / f"{FOLD}0", hours, device, devices * nodes, workers)
+        given = [planned] * folds
+    return [
+        train(
+            chosen,
+            dataset,
+            folder / f"{FOLD}{number}",
+            split=side,
+            changes=() if recipe == AUTO and isinstance(chosen, str) else changes,
+            cache=cache,
+            device=device,
+            devices=devices,
+            nodes=nodes,
+            workers=workers,
+            trust=trust,
+            show=show,
+        )
+        for number, (chosen, side) in enumerate(zip(given, drawn, strict=True))
+    ]

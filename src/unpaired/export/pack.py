@@ -1,0 +1,224 @@
+"""Runs as one file to give away: networks and what they are, without patients, paths and commands of their makers."""
+
+import hashlib
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unpaired.configs import to_json
+from unpaired.consent.modules import Trust
+from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset
+from unpaired.data.fingerprint import CaseFingerprint
+from unpaired.data.manifest_json import dataset_to_json
+from unpaired.documents import read
+from unpaired.errors import InputError
+from unpaired.files import atomic
+from unpaired.recipe import DAMAGED
+from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
+from unpaired.runs.folder import FINGERPRINT, RECIPE, SPLIT, VERSIONS
+from unpaired.runs.model_file import CARD, FILES, MODEL, SUFFIX, run_folders
+from unpaired.runs.run import Run
+from unpaired.scores.tables import read_evaluation
+
+KEPT_VERSIONS = ("unpaired", "python", "torch", "numpy", "started")
+"""Of versions.json: what says how a run was made, and nothing of who made it where."""
+NO_FILE = Path("not-part-of-the-model")
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """A model file, and what its `model.json` says."""
+
+    path: Path
+    facts: Mapping[str, Any]
+
+
+def pack(
+    runs: Run | str | Path | Sequence[Run | str | Path],
+    out: str | Path,
+    *,
+    weights: str = "best",
+    licence: str | None = None,
+    about: str | None = None,
+    trust: Trust = (),
+) -> PackedModel:
+    """Put a run, or several that predict together (folds), into one model file `out` (.unpaired).
+
+    `runs` are runs, their folders, or a folder of folds. The file holds weights ("best" or "last"), recipes, classes
+    and values of label maps, counts of patients, and the scores of the runs' own evaluations, where there are any; a
+    model card is made of these, of `licence` and of `about`. Case ids, patients, paths and command lines stay out:
+    cases have numbers in it. Raises InputError for an `out` that is there or has another suffix, runs without weights,
+    and runs whose classes or modalities differ.
+    """
+    out = Path(out)
+    if out.suffix != SUFFIX:
+        raise InputError(f"{out}: name the model file {out.stem}{SUFFIX}")
+    if out.exists():
+        raise InputError(f"{out} is there already; name another file or delete it")
+    opened = _opened(runs, trust)
+    files: dict[str, bytes | Path] = {}
+    for number, run in enumerate(opened):
+        files |= {f"{number}/{name}": content for name, content in _files(run, weights).items()}
+    facts = _facts(opened, weights, licence or "", about or "")
+    files[CARD] = model_card(facts).encode()
+    facts["sha256"] = {name: _hash(content) for name, content in files.items()}
+    files = {MODEL: (json.dumps(facts, indent=1) + "\n").encode(), **files}
+    with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            data = content.read_bytes() if isinstance(content, Path) else content
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    return PackedModel(out, facts)
+
+
+def model_card(facts: Mapping[str, Any]) -> str:
+    """The facts of a model as Markdown for people."""
+    lines = [f"# {', '.join(facts['classes'][1:])} in {', '.join(facts['modalities'])}", ""]
+    lines += [facts["about"], ""] if facts["about"] else []
+    lines += [f"One network for every modality ({facts['network']}, {facts['method']}), {facts['runs']} run(s).", ""]
+    lines += ["| modality | training patients | labeled | validation patients |", "|---|---:|---:|---:|"]
+    for name, count in facts["patients"].items():
+        lines.append(f"| {name} | {count['train']} | {count['labeled']} | {count['validation']} |")
+    if facts["scores"]:
+        lines += [
+            "",
+            "Dice on test patients of the same data set:",
+            "",
+            "| modality | mean Dice | cases |",
+            "|---|---:|---:|",
+        ]
+        lines += [f"| {name} | {row['dice']:.3f} | {row['cases']} |" for name, row in facts["scores"].items()]
+    else:
+        lines += ["", "It comes without scores: the runs were not evaluated when it was packed."]
+    lines += [
+        "",
+        f"Licence: {facts['licence'] or 'not stated; ask whoever gave it to you before you use it'}.",
+        "",
+        f"Written by unpaired {facts['unpaired']} on {facts['packed']}. It is used by `unpaired predict FILE{SUFFIX} "
+        f"scan.nii.gz out.nii.gz --modality {next(iter(facts['modalities']))}`.",
+        "Research software, not a medical device.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _opened(runs: Run | str | Path | Sequence[Run | str | Path], trust: Trust) -> list[Run]:
+    listed = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+    opened = [
+        run
+        for item in listed
+        for run in ([item] if isinstance(item, Run) else [Run.open(folder, trust) for folder in run_folders(item)])
+    ]
+    if not opened:
+        raise InputError("expected a run to pack, got none")
+    for run in opened[1:]:
+        if (run.dataset.classes, run.modalities) != (opened[0].dataset.classes, opened[0].modalities):
+            raise InputError(
+                f"{run.folder} has other classes or modalities than {opened[0].folder}; pack each into its own file"
+            )
+    return opened
+
+
+def _files(run: Run, weights: str) -> dict[str, bytes | Path]:
+    file = run.weights(weights)
+    if not file.is_file():
+        raise InputError(f"{run.folder}: has no {file.name} yet; finish its training first")
+    dataset = anonymous(run.dataset)
+    split = {side: [case.id for case in dataset.of(split=side)] for side in SPLITS}
+    versions = read(run.versions_file, dict[str, Any], DAMAGED)
+    documents = {
+        RECIPE: to_json(replace(run.recipe, init_from=None)),
+        MANIFEST: dataset_to_json(dataset, Path.cwd()),
+        SPLIT: split,
+        VERSIONS: {name: versions.get(name) for name in KEPT_VERSIONS},
+        FINGERPRINT: fingerprint_document(_without_hashes(run, dataset)),
+    }
+    contents: dict[str, bytes | Path] = {
+        name: (json.dumps(document, indent=1) + "\n").encode() for name, document in documents.items()
+    }
+    return {name: contents.get(name, file) for name in FILES}
+
+
+def _without_hashes(run: Run, numbered: Dataset) -> dict[str, CaseFingerprint]:
+    """{number of a case: how its values lie}: a scan of another modality is noticed by it. Without hashes of files."""
+    known = read_fingerprint(run)
+    return {
+        new.id: replace(known[old.id], image_sha256="", label_sha256=None)
+        for old, new in zip(run.dataset.cases, numbered.cases, strict=True)
+        if old.id in known
+    }
+
+
+def anonymous(dataset: Dataset) -> Dataset:
+    """The dataset with numbers for case ids and patients and without files; which cases have labels stays."""
+    patients = {
+        name: f"p{number}" for number, name in enumerate(dict.fromkeys(case.patient for case in dataset.cases), 1)
+    }
+    cases: list[CaseEntry] = []
+    count: Counter[str] = Counter()
+    for case in dataset.cases:
+        count[case.modality] += 1
+        cases.append(
+            replace(
+                case,
+                id=f"{case.modality}-{count[case.modality]}",
+                patient=patients[case.patient],
+                image=Path.cwd() / NO_FILE,
+                label=None if case.label is None else Path.cwd() / NO_FILE,
+            )
+        )
+    return replace(dataset, cases=tuple(cases))
+
+
+def _facts(runs: Sequence[Run], weights: str, licence: str, about: str) -> dict[str, Any]:
+    first = runs[0]
+    return {
+        "schema": 1,
+        "unpaired": version("unpaired"),
+        "packed": datetime.now(UTC).date().isoformat(),
+        "runs": len(runs),
+        "weights": weights,
+        "classes": list(first.dataset.classes),
+        "modalities": list(first.modalities),
+        "network": type(first.recipe.network).__name__.removesuffix("Config"),
+        "method": type(first.recipe.method).__name__.removesuffix("Config"),
+        "steps": first.recipe.steps,
+        "patients": {name: _patients(first.dataset, name) for name in first.modalities},
+        "scores": _scores(runs),
+        "licence": " ".join(licence.split()),
+        "about": " ".join(about.split()),
+    }
+
+
+def _patients(dataset: Dataset, modality: str) -> dict[str, int]:
+    def count(side: str, labeled: bool | None = None) -> int:
+        return len({case.patient for case in dataset.of(modality, side, labeled)})
+
+    return {"train": count("train"), "labeled": count("train", True), "validation": count("validation")}
+
+
+def _scores(runs: Sequence[Run]) -> dict[str, dict[str, float | int]]:
+    """{modality: mean Dice over cases, and their number} of the runs' own evaluations; of folds all together."""
+    values: dict[str, list[float]] = {}
+    for run in runs:
+        if not run.evaluation.is_dir():
+            return {}
+        evaluation = read_evaluation(run.evaluation)
+        for modality in evaluation.modalities:
+            by_case: dict[str, list[float]] = {}
+            for score in evaluation.scores:
+                if score.modality == modality and score.dice is not None:
+                    by_case.setdefault(score.case, []).append(score.dice)
+            values.setdefault(modality, []).extend(sum(dice) / len(dice) for dice in by_case.values())
+    return {name: {"dice": sum(dice) / len(dice), "cases": len(dice)} for name, dice in values.items() if dice}
+
+
+def _hash(content: bytes | Path) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,149 @@
+"""A model file: one or several runs in one zip, without patients. Reading it executes nothing.
+
+    model.json                        what it is: classes, modalities, scores, licence, and the hash of every other file
+    README.md                         a model card for people
+    0/recipe.json  0/dataset.json  0/split.json  0/versions.json  0/fingerprint.json  0/weights_best.safetensors
+    1/...                             the other folds, if there are any
+
+Everywhere a run is taken such a file is taken: it is unpacked once into a cache folder, by its hash. Only files of
+these names are unpacked, no larger than they say, and only if their hash is the one of model.json.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from unpaired.data.dataset import MANIFEST
+from unpaired.documents import read
+from unpaired.errors import InputError
+from unpaired.files import input_error_if_unwritable, temporary_beside
+from unpaired.runs.folder import FINGERPRINT, FOLD, RECIPE, SPLIT, VERSIONS, is_run
+
+SUFFIX = ".unpaired"
+MODEL = "model.json"
+CARD = "README.md"
+FILES = (RECIPE, MANIFEST, SPLIT, VERSIONS, FINGERPRINT, "weights_best.safetensors")
+CACHE = "UNPAIRED_CACHE"
+"""The environment variable that names another folder for unpacked models."""
+LARGEST = 8 << 30
+"""Bytes of all files of a model together."""
+_NAME = re.compile(rf"{re.escape(MODEL)}|{re.escape(CARD)}|\d{{1,3}}/({'|'.join(map(re.escape, FILES))})")
+_FOLD = re.compile(rf"{FOLD}(\d+)")
+_DAMAGED = "it is damaged, or no model file of `unpaired pack`"
+
+
+def run_folders(path: str | Path) -> list[Path]:
+    """The run folders that a path stands for: a run itself, the runs of a model file, or the folds in a folder.
+
+    Folds are the runs called fold0, fold1, ... directly in a folder that is no run. Raises InputError for a model file
+    that is damaged or isn't one.
+    """
+    path = Path(path)
+    if path.suffix == SUFFIX and path.is_file():
+        return unpack(path)
+    if path.is_dir() and not is_run(path):
+        folds = {int(match[1]): folder for folder in path.iterdir() if (match := _FOLD.fullmatch(folder.name))}
+        runs = [folds[number] for number in sorted(folds) if is_run(folds[number])]
+        if runs:
+            return runs
+    return [path]
+
+
+def single_run(path: str | Path) -> Path:
+    """The one run folder that a path stands for. Raises InputError where there are several."""
+    folders = run_folders(path)
+    if len(folders) > 1:
+        raise InputError(f"{path} holds {len(folders)} runs, and one is needed here; name one of them")
+    return folders[0]
+
+
+def unpack(path: Path) -> list[Path]:
+    """The run folders of a model file, unpacked into the cache if they aren't there yet.
+
+    Raises InputError for what is no such file, names or sizes that no model has, and files that aren't the hashed ones.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    place = cache_folder() / digest.hexdigest()[:32]
+    if not place.is_dir():
+        with input_error_if_unwritable(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary = temporary_beside(place)
+            temporary.mkdir()
+            try:
+                _extract(path, temporary)
+                if not place.is_dir():  # another process may have been faster
+                    temporary.rename(place)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    runs = sorted((folder for folder in place.iterdir() if folder.is_dir()), key=lambda folder: int(folder.name))
+    if not runs:
+        raise InputError(f"{path}: holds no run; {_DAMAGED}")
+    return runs
+
+
+def cache_folder() -> Path:
+    """Where models are unpacked: $UNPAIRED_CACHE, else unpaired/models in the user's cache folder."""
+    named = os.environ.get(CACHE)
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) / "models" if named else Path(home) / "unpaired" / "models"
+
+
+def _extract(path: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            _require_names(path, entries)
+            hashes = _hashes(path, _content(archive, MODEL, folder))
+            for entry in entries:
+                content = folder / entry.filename
+                if entry.filename != MODEL:
+                    _content(archive, entry.filename, folder)
+                    with content.open("rb") as file:
+                        digest = hashlib.file_digest(file, "sha256").hexdigest()
+                    if hashes.get(entry.filename) != digest:
+                        raise InputError(f"{path}: {entry.filename} is not the file that model.json hashes; {_DAMAGED}")
+            missing = sorted(set(hashes) - {entry.filename for entry in entries})
+            if missing:
+                raise InputError(f"{path}: {missing[0]} is missing; {_DAMAGED}")
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: expected a model file, but {error}; {_DAMAGED}") from error
+
+
+def _require_names(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    """Only the files that a model has, each once, stored or deflated, and not too large together."""
+    names = [entry.filename for entry in entries]
+    for name in names:
+        if not _NAME.fullmatch(name) or names.count(name) > 1:
+            raise InputError(f"{path}: {name[:80]!a} has no place in a model file; {_DAMAGED}")
+    if MODEL not in names:
+        raise InputError(f"{path}: {MODEL} is missing; {_DAMAGED}")
+    if sum(entry.file_size for entry in entries) > LARGEST:
+        raise InputError(f"{path}: promises more than {LARGEST >> 30} GB; {_DAMAGED}")
+
+
+def _content(archive: zipfile.ZipFile, name: str, folder: Path) -> Path:
+    """Unpack one file, never more of it than it says; its checksum counts."""
+    target, left = folder / name, archive.getinfo(name).file_size
+    target.parent.mkdir(exist_ok=True)
+    with archive.open(name) as source, target.open("wb") as file:
+        while block := source.read(1 << 20):
+            left -= len(block)
+            if left < 0:
+                raise InputError(f"{name} is longer than it says; {_DAMAGED}")
+            file.write(block)
+    return target
+
+
+def _hashes(path: Path, model: Path) -> dict[str, str]:
+    document = read(model, dict[str, Any], _DAMAGED)
+    hashes = document.get("sha256")
+    if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
+        raise InputError(f"{path}: {MODEL} has no hashes of its files; {_DAMAGED}")
+    return hashes

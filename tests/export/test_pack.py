@@ -1,0 +1,179 @@
+"""A model file: predicts as its run does, holds nobody's name, and opens without harm whatever is inside of it."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import unpaired
+from unpaired.cli import main
+from unpaired.data.dataset import Dataset
+from unpaired.data.images import read_image
+from unpaired.errors import InputError
+from unpaired.networks.unet import UNetConfig
+from unpaired.recipes import find_recipe
+from unpaired.runs.fingerprint import read_fingerprint
+from unpaired.runs.model_file import CACHE, run_folders
+from unpaired.runs.run import Run
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def folds(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of a step each, fold0 and fold1, of other seeds."""
+    folder = tmp_path_factory.mktemp("runs")
+    recipe = replace(
+        find_recipe("phantom/msbn"), network=UNetConfig(width=2, blocks=(1, 1)), patch_size=(32, 32), steps=1
+    )
+    for seed in (0, 1):
+        changed = replace(recipe, seed=seed)
+        unpaired.train(
+            changed, phantom, folder / f"fold{seed}", cache=folder / "cache", device="cpu", workers=0, show=False
+        )
+    return folder
+
+
+def test_it_predicts_as_its_run_does(folds: Path, phantom: Dataset, tmp_path: Path) -> None:
+    unpaired.pack(folds / "fold0", tmp_path / "m.unpaired")
+    case = phantom.of("ct", "test")[0]
+    image = read_image(case.image)
+    expected = unpaired.Predictor(folds / "fold0", device="cpu").segment(image, "ct")
+    np.testing.assert_array_equal(
+        unpaired.Predictor(tmp_path / "m.unpaired", device="cpu").segment(image, "ct"), expected
+    )
+    out = tmp_path / "out.nii.gz"
+    done = unpaired.predict(tmp_path / "m.unpaired", case.image, out, modality="ct", device="cpu", worker=False)
+    assert not done.failures
+    whole = unpaired.predict(
+        folds / "fold0", case.image, tmp_path / "own.nii.gz", modality="ct", device="cpu", worker=False
+    )
+    assert not whole.failures
+    np.testing.assert_array_equal(read_image(out).array, read_image(tmp_path / "own.nii.gz").array)
+
+
+def test_folds_predict_together(folds: Path, phantom: Dataset, tmp_path: Path) -> None:
+    packed = unpaired.pack(folds, tmp_path / "m.unpaired")
+    assert packed.facts["runs"] == 2
+    case = phantom.of("lge", "test")[0]
+    options = {"modality": "lge", "device": "cpu", "worker": False, "probabilities": True}
+    one_by_one = unpaired.predict(folds / "fold0", case.image, tmp_path / "a", also=[folds / "fold1"], **options)  # type: ignore[arg-type]
+    assert not one_by_one.failures
+    (expected,) = (tmp_path / "a" / "probabilities").iterdir()
+    for number, source in enumerate((folds, tmp_path / "m.unpaired")):
+        done = unpaired.predict(source, case.image, tmp_path / f"b{number}", **options)  # type: ignore[arg-type]
+        assert not done.failures
+        written = read_image(tmp_path / f"b{number}" / case.image.name).array
+        np.testing.assert_array_equal(written, read_image(tmp_path / "a" / case.image.name).array)
+        (probabilities,) = (tmp_path / f"b{number}" / "probabilities").iterdir()
+        assert probabilities.read_bytes() == expected.read_bytes()
+    with pytest.raises(InputError, match="holds 2 runs, and one is needed"):
+        unpaired.Predictor(tmp_path / "m.unpaired")
+
+
+def test_nobody_s_name_is_in_it(folds: Path, phantom: Dataset, tmp_path: Path) -> None:
+    unpaired.pack(folds / "fold0", tmp_path / "m.unpaired", licence="CC BY 4.0", about="Hearts.")
+    with zipfile.ZipFile(tmp_path / "m.unpaired") as archive:
+        text = "".join(archive.read(name).decode("latin-1") for name in archive.namelist())
+    for case in phantom.cases:
+        assert case.id not in text
+        assert case.patient not in text
+        assert case.image.name not in text
+    assert str(folds) not in text
+    assert "pytest" not in text
+    for case in json.loads((folds / "fold0" / "fingerprint.json").read_text(encoding="utf-8"))["cases"].values():
+        assert case["image_sha256"] not in text
+    card = text[text.index("# LV") :]
+    assert "Licence: CC BY 4.0." in card
+    assert "without scores" in card
+    (folder,) = run_folders(tmp_path / "m.unpaired")
+    values = [case.values for case in read_fingerprint(Run.open(folder)).values()]
+    assert values == [case.values for case in read_fingerprint(Run.open(folds / "fold0")).values()]
+    assert values
+    assert Run.open(folder).modalities == Run.open(folds / "fold0").modalities
+
+
+def test_the_command(folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "m.unpaired"
+    assert main(["pack", str(folds), "--out", str(out)]) == 0
+    assert "2 run(s) for ct, bssfp, lge; Dice not evaluated" in capsys.readouterr().out
+    assert main(["pack", str(folds), "--out", str(out)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert main(["pack", str(folds), "--out", str(tmp_path / "m.zip")]) == 2
+    assert "name the model file m.unpaired" in capsys.readouterr().err
+
+
+def rewritten(path: Path, changes: dict[str, bytes | None], extra: dict[str, bytes] | None = None) -> None:
+    """The model file with files replaced, left out (None) or added."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files |= {name: content for name, content in changes.items() if content is not None}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            if changes.get(name, b"") is not None:
+                archive.writestr(name, content)
+        for name, content in (extra or {}).items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra", "message"),
+    [
+        ({"0/recipe.json": b"{}"}, {}, "0/recipe.json is not the file that model.json hashes"),
+        ({"0/recipe.json": None}, {}, "0/recipe.json is missing"),
+        ({"model.json": None}, {}, "model.json is missing"),
+        ({"model.json": b"[]"}, {}, "model.json"),
+        ({"model.json": b"{}"}, {}, "no hashes"),
+        ({}, {"../evil.py": b"x"}, r"'\.\./evil.py' has no place"),
+        ({}, {"/etc/evil": b"x"}, "has no place"),
+        ({}, {"0/evil.py": b"x"}, "has no place"),
+        ({}, {"0/../../recipe.json": b"x"}, "has no place"),
+        ({}, {"0/resume.pt": b"x"}, "has no place"),
+    ],
+)
+def test_a_file_that_is_no_model_gets_one_line(
+    folds: Path, tmp_path: Path, cache: Path, changes: dict[str, bytes | None], extra: dict[str, bytes], message: str
+) -> None:
+    path = tmp_path / "m.unpaired"
+    unpaired.pack(folds / "fold0", path)
+    rewritten(path, changes, extra)
+    with pytest.raises(InputError, match=message) as caught:
+        run_folders(path)
+    assert "\n" not in str(caught.value)
+    assert not list((cache / "models").iterdir())
+
+
+def test_damage_and_bombs_get_one_line(folds: Path, tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "m.unpaired"
+    unpaired.pack(folds / "fold0", path)
+    whole = path.read_bytes()
+    for content in (b"", b"no zip", whole[: len(whole) // 2], whole[:200] + b"\0" * 40 + whole[240:]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="damaged"):
+            run_folders(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.json", json.dumps({"sha256": {}}))
+        archive.writestr("README.md", b"\0" * 1000)
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x01\x02")  # the entry of README.md in the directory: say that it is 16 GB
+    content[place + 24 : place + 28] = (0xFFFFFFFE).to_bytes(4, "little")
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError):
+        run_folders(path)
+    assert not list((cache / "models").iterdir())
+
+
+def test_it_is_unpacked_once(folds: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.unpaired"
+    unpaired.pack(folds / "fold0", path)
+    (folder,) = run_folders(path)
+    before = (folder / "recipe.json").stat().st_mtime_ns
+    assert run_folders(path) == [folder]
+    assert (folder / "recipe.json").stat().st_mtime_ns == before
