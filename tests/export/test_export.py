@@ -16,7 +16,7 @@ import unpaired
 from export.runs import RECIPE, fresh_run
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
-from unpaired.data.images import read_image, write_image
+from unpaired.data.images import Image, read_image, write_image
 from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError
 from unpaired.export import export
@@ -73,13 +73,16 @@ def test_the_script_segments_as_unpaired_does(run: Run, phantom: Dataset, folder
     done = predict(folder, scan.parent, tmp_path / "out", "--modality", "ct")
     assert done.returncode == 1, done.stderr
     assert "broken.nii: failed" in done.stderr
-    image, found = read_image(scan), read_image(tmp_path / "out" / "scan.nii.gz")
-    predictor = Predictor(run, device="cpu")
-    said = Ensemble([predictor]).segment_case(image, "ct")
+    found = read_image(tmp_path / "out" / "scan.nii.gz")
+    assert_same_labels(Predictor(run, device="cpu"), read_image(scan), "ct", found)
+
+
+def assert_same_labels(predictor: Predictor, image: Image, modality: str, found: Image) -> None:
+    said = Ensemble([predictor]).segment_case(image, modality)
     first, second = np.sort(np.stack(list(said.probabilities())), axis=0)[::-1][:2]
     clear = first - second > 1e-3
     assert clear.mean() > 0.9
-    np.testing.assert_array_equal(found.array[clear], predictor.source_values(said.label_map, "ct")[clear])
+    np.testing.assert_array_equal(found.array[clear], predictor.source_values(said.label_map, modality)[clear])
     np.testing.assert_allclose(found.affine, image.affine, atol=1e-4)
     assert len(np.unique(found.array)) > 2
 
@@ -145,6 +148,36 @@ def test_openvino(run: Run, tmp_path: Path) -> None:
     model = openvino.Core().compile_model(exported.graphs["bssfp"], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     with torch.no_grad():
         np.testing.assert_allclose(model(images.numpy())[0], run.load_method().predict(images, "bssfp"), atol=1e-4)
+
+
+BUNDLE = """
+import sys, warnings
+warnings.simplefilter("ignore")
+sys.modules["unpaired"] = None
+sys.path.insert(0, sys.argv[1])
+from monai.bundle import ConfigParser
+parser = ConfigParser()
+parser.read_config(sys.argv[1] + "/configs/inference.json")
+parser.read_meta(sys.argv[1] + "/configs/metadata.json")
+parser.update({"bundle_root": sys.argv[1], "modality": "lge", "images": [sys.argv[2]], "output_dir": sys.argv[3]})
+parser.parse()
+parser.get_parsed_content("network_def").eval()
+parser.get_parsed_content("run")
+"""
+
+
+@pytest.mark.slow
+def test_monai_bundle(run: Run, phantom: Dataset, tmp_path: Path) -> None:
+    """MONAI builds the configs' pieces and writes the label map, without unpaired."""
+    pytest.importorskip("monai", reason="MONAI is not installed (extra dev)")
+    scan = phantom.of("lge")[0].image
+    exported = export_run(run, tmp_path / "bundle", "monai-bundle", modalities=["lge"])
+    assert exported.graphs == {"lge": tmp_path / "bundle" / "models" / "lge.pt2"}
+    places = [str(tmp_path / "bundle"), str(scan), str(tmp_path / "eval")]
+    done = subprocess.run([sys.executable, "-I", "-B", "-c", BUNDLE, *places], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    image, found = read_image(scan), read_image(tmp_path / "eval" / scan.name)
+    assert_same_labels(Predictor(run, device="cpu"), image, "lge", found)
 
 
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(

@@ -15,7 +15,7 @@ def export(
     out: Out,
     /,
     *,
-    format: Literal["onnx", "torch", "openvino"] = "onnx",
+    format: Literal["onnx", "torch", "openvino", "monai-bundle"] = "onnx",
     modalities: Names = (),
     any_size: bool = False,
     weights: Literal["best", "last"] = "best",
@@ -29,7 +29,7 @@ def export(
     Args:
         run: A trained run.
         out: A new folder.
-        format: onnx; torch, a program of torch.export; or openvino.
+        format: onnx; torch, a program of torch.export; openvino; or monai-bundle, which needs MONAI where it is used.
         modalities: Only these of the run's modalities.
         any_size: Leave the image's size open, where the network allows that; else it is the run's patch size.
         weights: The best by validation, or the last.

@@ -10,6 +10,7 @@ import torch
 
 from unpaired.consent.modules import Trust
 from unpaired.errors import InputError
+from unpaired.export.bundle import MODELS, STANDALONE, write_bundle
 from unpaired.export.facts import FACTS, exported_modalities, model_facts
 from unpaired.export.folder import new_folder
 from unpaired.export.formats import SUFFIXES, Format, require_format, write_graph
@@ -19,7 +20,6 @@ from unpaired.methods.method import Method
 from unpaired.networks.one_modality import one_modality, trace
 from unpaired.runs.run import Run
 
-STANDALONE = Path(__file__).with_name("standalone")
 SCRIPTS = ("predict.py", "pipeline.py", "components.py")
 
 
@@ -43,10 +43,11 @@ def export_run(
 ) -> Exported:
     """Write a run's network into the new folder `out`, a graph per modality, for programs that lack this package.
 
-    `format`: "onnx" (with a script that predicts by numpy and ONNX Runtime alone), "torch" (a `torch.export` program)
-    or "openvino". A graph takes one image (1, channel, *patch) and returns logits (1, class, *patch); with `any_size`
-    other sizes too, where the network allows that. `modalities` are all of the run's if none is named. `model.json`
-    says how a scan is prepared and restored. Every file is computed once and compared with torch before it is there.
+    `format`: "onnx" (with a script that predicts by numpy and ONNX Runtime alone), "torch" (a `torch.export` program),
+    "openvino", or "monai-bundle" (torch programs, with configs and scripts for MONAI). A graph takes one image
+    (1, channel, *patch) and returns logits (1, class, *patch); with `any_size` other sizes too, where the network
+    allows that. `modalities` are all of the run's if none is named. `model.json` says how a scan is prepared and
+    restored. Every file is computed once and compared with torch before it is there.
 
     Raises InputError if `out` holds anything, if a package for the format is missing, for a modality that the run
     doesn't know, a network that can't be written as a graph, and a run whose crop needs the reference.
@@ -55,16 +56,21 @@ def export_run(
     run = run if isinstance(run, Run) else Run.open(run, trust)
     chosen = exported_modalities(run, modalities)
     method = run.load_method(weights)
-    graphs = {name: f"{name}{SUFFIXES[format]}" for name in chosen}
+    place = f"{MODELS}/" if format == "monai-bundle" else ""
+    graphs = {name: f"{place}{name}{SUFFIXES[format]}" for name in chosen}
     with new_folder(Path(out)) as folder:
+        (folder / place).mkdir(exist_ok=True)
         for name, file in graphs.items():
             write_checked(method, run, name, format, folder / file, any_size)
         facts = model_facts(run, weights, graphs, any_size)
-        write_json(folder / FACTS, facts)
-        if format == "onnx":
-            for script in SCRIPTS:
-                (folder / script).write_bytes((STANDALONE / script).read_bytes())
-        (folder / "README.txt").write_text(README[format].format(**facts, first=chosen[0]), encoding="utf-8")
+        if format == "monai-bundle":
+            write_bundle(folder, facts)
+        else:
+            write_json(folder / FACTS, facts)
+        for script in SCRIPTS if format == "onnx" else ():
+            (folder / script).write_bytes((STANDALONE / script).read_bytes())
+        readme = "docs/README.md" if format == "monai-bundle" else "README.txt"
+        (folder / readme).write_text(README[format].format(**facts, first=chosen[0]), encoding="utf-8")
     return Exported(Path(out), {name: Path(out) / file for name, file in graphs.items()})
 
 

@@ -15,13 +15,14 @@ from unpaired.inference.backends.engines import Engine, open_engine
 from unpaired.inference.backends.onnx_graph import onnx_graph
 from unpaired.inference.backends.packages import require_packages
 
-Format = Literal["onnx", "torch", "openvino"]
+Format = Literal["onnx", "torch", "openvino", "monai-bundle"]
 Write = Callable[[ExportedProgram, Path], Engine]
-SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2", "openvino": ".xml"}
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2", "openvino": ".xml", "monai-bundle": ".pt2"}
 PACKAGES: dict[Format, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "torch": (),
     "openvino": ("onnx", "onnxscript", "openvino"),
+    "monai-bundle": (),
 }
 LARGEST_IN_ONE_FILE = 1_500_000_000
 """Bytes of weights; protobuf ends at 2 GB, weights beyond this are a file beside the graph."""
@@ -35,8 +36,8 @@ def require_format(format: Format) -> None:
 
 def write_graph(format: Format, program: ExportedProgram, path: Path) -> Engine:
     """Write a traced network (`networks.one_modality.trace`) to `path`; what computes that file."""
-    writers: dict[Format, Write] = {"onnx": write_onnx, "torch": write_torch, "openvino": write_openvino}
-    return writers[format](program, path)
+    writers: dict[Format, Write] = {"onnx": write_onnx, "openvino": write_openvino}
+    return writers.get(format, write_torch)(program, path)
 
 
 def write_onnx(program: ExportedProgram, path: Path) -> Engine:

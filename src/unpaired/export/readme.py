@@ -26,6 +26,16 @@ The scripts are code: look at them before you run them, as at any script that yo
 
 """
     + _PLACES,
+    "monai-bundle": _SHARED.replace("model.json ", "configs/model.json ")
+    + """configs/     metadata.json and inference.json, which MONAI reads; it runs the words in them that begin with $
+models/      a program of torch.export for each modality
+scripts/     what inference.json names: preparation, windows and restoration in numpy, as in the ONNX export
+
+    python -m monai.bundle run --config_file configs/inference.json --bundle_root . --modality {first} \\
+        --dataset_dir images
+
+Label maps go to eval/. Configs and scripts are code, and a .pt2 file may hold some: use bundles of people you trust.
+""",
     "torch": _SHARED
     + """*.pt2        a program of torch.export for each modality (torch.export.load("{first}.pt2").module())
 

@@ -24,8 +24,12 @@ def segment(array, affine, modality, model, compute):
     facts = model["modalities"][modality]
     volume, geometry = prepare(array, affine, model["preprocessing"], facts)
     labels = restore(probability_slabs(volume, model, compute), geometry)
-    labels = keep_largest(labels, model["largest_component"])
-    values = np.array(facts["label_values"])
+    return label_values(labels, model["largest_component"], facts["label_values"])
+
+
+def label_values(labels, largest, values):
+    """Class numbers, of some of them the largest part alone, as the values that a modality's label maps carry."""
+    labels, values = keep_largest(labels, largest), np.array(values)
     kinds = (np.uint8, np.int16, np.int32, np.int64)
     kind = next(k for k in kinds if np.iinfo(k).min <= values.min() and values.max() <= np.iinfo(k).max)
     return values.astype(kind)[labels]
