@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unpaired.errors import InputError
     from unpaired.export.export import Exported, export_run
     from unpaired.export.pack import PackedModel, pack
-    from unpaired.inference.cluster import Resources, cluster_script
+    from unpaired.inference.cluster import cluster_script
     from unpaired.inference.jobs import Outcome
     from unpaired.inference.prediction import predict
     from unpaired.inference.predictor import Ensemble, Predictor
@@ -69,7 +69,6 @@ __all__ = [
     "PlannedTraining",
     "Predictor",
     "Recipe",
-    "Resources",
     "Run",
     "Split",
     "StudiedFeatures",
@@ -125,7 +124,7 @@ _HOMES = {
     "errors": ("InputError",),
     "export.export": ("Exported", "export_run"),
     "export.pack": ("PackedModel", "pack"),
-    "inference.cluster": ("Resources", "cluster_script"),
+    "inference.cluster": ("cluster_script",),
     "inference.jobs": ("Outcome",),
     "inference.prediction": ("predict",),
     "inference.predictor": ("Ensemble", "Predictor"),

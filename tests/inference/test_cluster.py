@@ -34,10 +34,10 @@ def test_every_task_segments_its_shard(run: Run, manifest: Path, tmp_path: Path)
     assert len(list(out.glob("*.nii.gz"))) == 4
 
 
-def test_what_the_script_asks_for(run: Run, manifest: Path) -> None:
-    resources = Resources(8, "12G", "1-12:00:00", 1, "gpu", 5)
-    text = cluster_script(run.folder, manifest, "out", 30, options=["--modality", "two words"], resources=resources)
-    lines = text.splitlines()
+def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> None:
+    asked_for = {"cpus": 8, "memory": "12G", "time": "1-12:00:00", "gpus": 1, "partition": "gpu", "at_once": 5}
+    script = cluster_script(run.folder, manifest, "out", tmp_path / "x", shards=30, modality="two words", **asked_for)
+    lines = script.read_text().splitlines()
     assert lines[0] == "#!/bin/bash"
     asked = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")}
     assert asked >= {
@@ -51,7 +51,7 @@ def test_what_the_script_asks_for(run: Run, manifest: Path) -> None:
     words = shlex.split(lines[-1])
     assert words[:5] == ["exec", sys.executable, "-m", "unpaired.cli", "predict"]
     assert words[5:8] == [str(run.folder.resolve()), str(manifest.resolve()), str(Path("out").resolve())]
-    assert words[8:] == ["--modality", "two words", "--shard", "$SLURM_ARRAY_TASK_ID/30"]
+    assert words[8:] == ["--modality", "two words", "--backend", "torch", "--shard", "$SLURM_ARRAY_TASK_ID/30"]
     assert "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}" in lines
 
 
@@ -72,11 +72,11 @@ def test_what_slurm_would_not_understand_is_refused(changes: dict[str, object], 
 
 def test_wrong_places_and_numbers(run: Run, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="expected a run folder"):
-        cluster_script(tmp_path, manifest, tmp_path, 3)
+        cluster_script(tmp_path, manifest, tmp_path)
     with pytest.raises(InputError, match="found no image, folder or manifest"):
-        cluster_script(run.folder, tmp_path / "gone", tmp_path, 3)
+        cluster_script(run.folder, tmp_path / "gone", tmp_path)
     with pytest.raises(InputError, match="shard 1/0"):
-        cluster_script(run.folder, manifest, tmp_path, 0)
+        cluster_script(run.folder, manifest, tmp_path, shards=0)
     arguments = ["cluster-script", str(run.folder), str(manifest), str(tmp_path / "out"), str(tmp_path / "script")]
     assert main([*arguments, "--memory", "much"]) == 2
     assert "memory 'much': expected something like 16G" in capsys.readouterr().err

@@ -60,15 +60,26 @@ def cluster_script(
         partition: Slurm's partition; without it the cluster's own choice.
         at_once: How many tasks may run together.
     """
-    from unpaired.files import write_text
-
-    named = {"--modality": modality, "--split": split, "--backend": backend, "--largest-component": largest_component}
-    options = [word for name, value in named.items() if value is not None for word in (name, value)]
-    options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
-    options += [word for other in also for word in ("--also", str(other.resolve()))]
-    trusted = [str(Path(word).resolve()) if word.endswith(".py") else word for word in trust]
-    options += ["--trust", *trusted] if trusted else []
-    resources = unpaired.Resources(cpus, memory, time, gpus, partition, at_once)
-    write_text(script, unpaired.cluster_script(run, images, out, shards, options=options, resources=resources))
-    print(f"submit it: sbatch {script}")
+    written = unpaired.cluster_script(
+        run,
+        images,
+        out,
+        script,
+        shards=shards,
+        modality=modality,
+        split=split,
+        backend=backend,
+        largest_component=largest_component,
+        mirror=mirror,
+        also=also,
+        probabilities=probabilities,
+        trust=trust,
+        cpus=cpus,
+        memory=memory,
+        time=time,
+        gpus=gpus,
+        partition=partition,
+        at_once=at_once,
+    )
+    print(f"submit it: sbatch {written}")
     return 0

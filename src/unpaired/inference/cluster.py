@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.errors import InputError
+from unpaired.files import write_text
+from unpaired.inference.request import Backend
 from unpaired.inference.shards import Shard
 from unpaired.runs.folder import is_run
 
@@ -58,26 +60,50 @@ def cluster_script(
     run: str | Path,
     images: str | Path,
     out: str | Path,
-    shards: int,
+    script: str | Path = "predict.sbatch",
     *,
-    options: Sequence[str] = (),
-    resources: Resources | None = None,
-) -> str:
-    """A Slurm script that segments images as `unpaired predict RUN IMAGES OUT` does, by an array of `shards` tasks.
+    shards: int = 20,
+    modality: str | None = None,
+    split: str | None = None,
+    backend: Backend = "torch",
+    largest_component: str | None = None,
+    mirror: bool = False,
+    also: Sequence[str | Path] = (),
+    probabilities: bool = False,
+    trust: Sequence[str | Path] = (),
+    cpus: int = 4,
+    memory: str = "16G",
+    time: str = "04:00:00",
+    gpus: int = 0,
+    partition: str | None = None,
+    at_once: int | None = None,
+) -> Path:
+    """Write a Slurm script that segments images as `predict` does, by an array of `shards` tasks; returns its path.
 
-    `options` are further words of that command, such as ("--modality", "ct", "--backend", "openvino"). Paths become
-    absolute, and the tasks use the Python that runs now. A task that is killed or started again goes on where it was:
-    what is done is skipped. Raises InputError if `run` is no run folder, if there is nothing at `images`, or if there
-    are no shards.
+    From `modality` to `trust` the arguments are those of `unpaired.predict`, the others what each task gets; `at_once`
+    is how many may run together. Paths become absolute, and the tasks use the Python that runs now. A task that is
+    killed or started again goes on where it was: what is done is skipped. Raises InputError if `run` is no run folder,
+    if there is nothing at `images`, if there are no shards, or for what Slurm would not understand.
     """
     if not is_run(Path(run)):
         raise InputError(f"expected a run folder (written by `unpaired train`), found none at {run}")
     if not Path(images).exists():
         raise InputError(f"found no image, folder or manifest at {images}")
     Shard(1, shards)
-    resources = Resources() if resources is None else resources
-    places = [str(Path(place).resolve()) for place in (run, images, out)]
-    command = shlex.join([sys.executable, "-m", "unpaired.cli", "predict", *places, *options])
+    resources = Resources(cpus, memory, time, gpus, partition, at_once)
+    named = {"--modality": modality, "--split": split, "--backend": backend, "--largest-component": largest_component}
+    options = [word for name, value in named.items() if value is not None for word in (name, value)]
+    options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
+    options += [word for other in also for word in ("--also", _absolute(other))]
+    trusted = [_absolute(word) if str(word).endswith(".py") else str(word) for word in trust]
+    options += ["--trust", *trusted] if trusted else []
+    words = [_absolute(run), _absolute(images), _absolute(out), *options]
+    write_text(Path(script), _script(words, resources, shards))
+    return Path(script)
+
+
+def _script(words: Sequence[str], resources: Resources, shards: int) -> str:
+    command = shlex.join([sys.executable, "-m", "unpaired.cli", "predict", *words])
     lines = [
         "#!/bin/bash",
         *(f"#SBATCH --{option}" for option in resources.directives(shards)),
@@ -88,3 +114,7 @@ def cluster_script(
         f'exec {command} --shard "$SLURM_ARRAY_TASK_ID/{shards}"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).resolve())
