@@ -174,3 +174,13 @@ def test_bytes_that_are_no_text_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file.json").write_bytes(b'"\xff"')
     with pytest.raises(InputError, match="expected JSON"):
         read_json(tmp_path / "file.json", "")
+
+
+def test_whoever_writes_into_a_folder_clears_what_the_dead_left_there(tmp_path: Path) -> None:
+    """So the same command again leaves nothing over, whatever file it was writing when it was killed."""
+    for name in ("scores.json", "other.csv"):
+        (tmp_path / temporary_of_a_dead_process(tmp_path / name)).write_text("half")
+    own = temporary_beside(tmp_path / "of_a_living_process.json")
+    own.write_text("half")
+    write_text(tmp_path / "scores.json", "{}")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([own.name, "scores.json"])

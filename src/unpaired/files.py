@@ -7,8 +7,8 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -26,13 +26,15 @@ LARGEST = 2**64
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its name when the block ends well, and vanishes when it doesn't.
 
-    The temporary name keeps the suffixes (".nii.gz"), which some writers look at. Creates missing parent folders.
+    The temporary name keeps the suffixes (".nii.gz"), which some writers look at. Creates missing parent folders, and
+    deletes what killed processes left in the folder (`clear_leftovers`), once for each folder.
     Raises `UnwritableError` when the disk is full or the place can't be written.
     """
     temporary = temporary_beside(path)
     try:
         with input_error_if_unwritable(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _clear_once(path.parent)
             yield temporary
             temporary.replace(path)
     finally:
@@ -55,6 +57,13 @@ def clear_leftovers(folder: Path) -> None:
         name = pattern.match(path.name)
         if name and not _is_alive(int(name[1])):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@lru_cache
+def _clear_once(folder: Path) -> None:
+    """Whoever writes into a folder is the next owner of what was being written there."""
+    with suppress(OSError):  # somebody else's: no reason not to write
+        clear_leftovers(folder)
 
 
 @cache
