@@ -8,6 +8,7 @@ commands that read them. Right is one line and exit code 1 or 2, or an accepted 
 of the process, other exit codes, gigabytes of memory, much time, and voxels that nobody else reads.
 """
 
+import json
 import os
 import pickle
 import sys
@@ -215,17 +216,21 @@ def study(place: Path, said: Path) -> None:
         ended = run(arguments, place, said)
         if ended.code:
             raise AssertionError(f"{arguments}: {ended.error}")
-    manifest = (place / DATA / "dataset.json").read_text(encoding="utf-8")
-    (place / "more.json").write_text(
-        manifest.replace('"ct0', '"more0').replace('"image": "', f'"image": "{DATA}/'), encoding="utf-8"
-    )
+    document = json.loads((place / DATA / "dataset.json").read_text(encoding="utf-8"))
     rows = [
-        f"p{number},{modality},{DATA}/{modality}/{modality}{number:03}.nii.gz,{DATA}/{modality}/{modality}{number:03}_label.nii.gz"
-        for modality, numbers in (("ct", range(1, 5)), ("lge", range(5, 9)))
-        for number in numbers
+        ",".join(
+            [case["patient"], case["modality"], f"{DATA}/{case['image']}", f"{DATA}/{case['label']}", case["label_map"]]
+        )
+        for case in document["cases"]
     ]
-    (place / "cases.csv").write_text("\n".join(["patient,modality,image,label", *rows]) + "\n", encoding="utf-8")
-    (place / "cases.json").write_text('{"classes": ["background", "LV", "myo"]}', encoding="utf-8")
+    table = "\n".join(["patient,modality,image,label,label_map", *rows]) + "\n"
+    (place / "cases.csv").write_text(table, encoding="utf-8")
+    beside = {"classes": document["classes"], "label_maps": document["label_maps"]}
+    (place / "cases.json").write_text(json.dumps(beside), encoding="utf-8")
+    for case in document["cases"]:
+        case |= {"id": f"more_{case['id']}", "patient": f"more_{case['patient']}"}
+        case |= {part: f"{DATA}/{case[part]}" for part in ("image", "label")}
+    (place / "more.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 if __name__ == "__main__":
