@@ -5,13 +5,14 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, with_splits
 from unpaired.data.fewer_labels import few_shot, labeled_fraction
 from unpaired.data.manifest import write_dataset
 from unpaired.data.split import Split, check_patients, read_split, write_split
-from unpaired.data.splits import folds_by_patient, split, split_by_patient
+from unpaired.data.splits import folds_by_patient, mend_folds, split, split_by_patient
 from unpaired.errors import InputError
 
 
@@ -281,3 +282,49 @@ def test_a_modality_is_on_every_side_that_it_can_be_on(seed: int) -> None:
         assert fold.missing_labels(data, ["train", "test"]) == []
     tested = Counter(case for fold in folds_by_patient(data, folds=2, seed=seed) for case in fold.test)
     assert set(tested.values()) == {1}
+
+
+def test_a_class_that_no_training_case_is_labeled_with_is_said(tmp_path: Path) -> None:
+    """RV was looked for in one patient's CT alone; LV in every scan."""
+    data = replace(scarce(a=["ct"], b=["ct"], c=["ct"], d=["mr"], e=["mr"]), classes=("background", "LV", "RV"))
+    partly = tuple(case if case.patient == "a" else replace(case, annotated=("LV",)) for case in data.cases)
+    data = replace(data, cases=partly)
+    unlearned = "RV: no training case is labeled with it, in no modality"
+    of_a = Split.from_sides({case.id: "test" if case.patient == "a" else "train" for case in data.cases})
+    assert of_a.missing_classes(data) == [unlearned]
+    seen = replace(data, cases=tuple(replace(c, annotated=None) if c.patient == "d" else c for c in data.cases))
+    assert of_a.missing_classes(seen) == ["ct: no training case is labeled with RV"]
+    everybody = dict.fromkeys(of_a.sides, "train")
+    assert Split.from_sides(everybody).missing_classes(data) == []
+    assert Split.from_sides(everybody, ["a_ct"]).missing_classes(data) == [unlearned]
+    said: list[str] = []
+    few_shot(of_a.apply(data), "mr", 1, warn=said.append)
+    labeled_fraction(of_a.apply(data), 0.5, tmp_path / "half.json", warn=said.append)
+    assert said == [f"d: {unlearned}", f"half.json: {unlearned}"]
+
+
+def test_labels_that_must_not_be_read_are_none() -> None:
+    data = scarce(a=["ct"], b=["ct"], c=["mr"])
+    hidden = Split.from_sides(dict.fromkeys(("a_ct", "b_ct", "c_mr"), "train"), ["a_ct", "b_ct"])
+    assert hidden.missing_labels(data, ["train"]) == ["ct: no labeled case in train (none anywhere)"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_fold_trains_without_a_modality_that_two_patients_have(seed: int) -> None:
+    """Patients with several modalities, of which dealing out the rarest first can pile the others up in one fold."""
+    rng = np.random.default_rng(seed)
+    names = ["m0", "m1", "m2", "m3"]
+    owned = {f"p{number}": [name for name in names if rng.random() < 0.45] for number in range(8)}
+    data = replace(scarce(**owned), modalities={name: Modality() for name in names})
+    patients = {name: {case.patient for case in data.of(name)} for name in names}
+    for drawn in folds_by_patient(data, folds=2, seed=seed):
+        trained = drawn.apply(data)
+        for name in names:
+            assert len(patients[name]) < 2 or trained.of(name, "train"), (drawn, name)
+
+
+def test_a_modality_piled_up_in_one_fold_is_moved() -> None:
+    modalities = {"p": {"a"}, "q": {"a"}, "r": {"b"}, "s": {"b"}}
+    fold_of = {"p": 0, "q": 0, "r": 0, "s": 1}
+    mend_folds(fold_of, modalities, 2)
+    assert {fold_of["p"], fold_of["q"]} == {0, 1} == {fold_of["r"], fold_of["s"]}

@@ -181,7 +181,7 @@ def few_shot(
         split: The split file to start from; else the manifest's own sides.
         seed: Other seeds draw other patients.
     """
-    unpaired.few_shot(data, modality, patients, out, split=split, seed=seed, say=print)
+    unpaired.few_shot(data, modality, patients, out, split=split, seed=seed, say=print, warn=warning)
     return 0
 
 
@@ -195,7 +195,7 @@ def labeled_fraction(data: Data, out: Out, /, *, fraction: float, split: Optiona
         split: The split file to start from; else the manifest's own sides.
         seed: Other seeds draw other patients; with one seed those of a smaller share are among those of a larger one.
     """
-    unpaired.labeled_fraction(data, fraction, out, split=split, seed=seed, say=print)
+    unpaired.labeled_fraction(data, fraction, out, split=split, seed=seed, say=print, warn=warning)
     return 0
 
 

@@ -95,6 +95,11 @@ class Dataset:
             return {value: (name,) for value, name in enumerate(self.classes)}
         return self.label_maps[case.label_map]
 
+    def annotated_classes(self, case: CaseEntry) -> frozenset[str]:
+        """The foreground classes that a case's labels may show: they have a value, and they were looked for."""
+        names = {name for several in self.label_map_of(case).values() for name in several} - {self.classes[0]}
+        return frozenset(names if case.annotated is None else names & set(case.annotated))
+
     def label_sets(self) -> tuple[tuple[int, ...], ...]:
         """Every set of class numbers that a prepared label value can stand for.
 

@@ -1,5 +1,6 @@
 """Splits that make labels scarce: few training patients of one modality, or labels for a share of them alone."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ def few_shot(
     split: Split | str | Path | None = None,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Split:
     """The split with so many training patients of one modality, drawn by `seed`; stored in a file if `out` names one.
 
@@ -28,7 +30,8 @@ def few_shot(
     Training cases of that modality in other patients are left out; all other modalities, validation and test stay as
     they are, so that runs with few and with all cases are compared on the same patients. Only labeled cases count.
 
-    `say` gets a line that names the patients. Raises InputError for an unknown modality, a dataset without sides, more
+    `say` gets a line that names the patients, `warn` one for each modality or class that no training case is labeled
+    with. Raises InputError for an unknown modality, a dataset without sides, more
     patients than it has, or where `out` is what the split comes from.
     """
     dataset = _with_sides(data, split)
@@ -47,6 +50,7 @@ def few_shot(
         write_split(drawn, out)
     left = [case.patient for case in dataset.of(modality) if sides.get(case.id) == "train"]
     say(f"{out or dataset.name}: {modality} trains on {len(left)} case(s) of patient(s) {', '.join(sorted(set(left)))}")
+    _warn_of_gaps(drawn, dataset, out, warn)
     return drawn
 
 
@@ -58,6 +62,7 @@ def labeled_fraction(
     split: Split | str | Path | None = None,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Split:
     """The split in which only that share of the labeled training patients keep their labels: 0.1 is 10 %.
 
@@ -67,8 +72,9 @@ def labeled_fraction(
     modalities that a patient has labels of, so each modality keeps its share, rounded per set, and at least one
     patient. With one seed the patients of a smaller share are among those of a larger one.
 
-    `say` gets a line for each modality. Raises InputError for a share outside (0, 1], if no training case is labeled,
-    or where `out` is what the split comes from.
+    `say` gets a line for each modality, `warn` one for each modality or class that no training case is labeled with.
+    Raises InputError for a share outside (0, 1], if no training case is labeled, or where `out` is what the split comes
+    from.
     """
     dataset = _with_sides(data, split)
     if out is not None:
@@ -85,7 +91,13 @@ def labeled_fraction(
             len({case.patient for case in fewer.of(modality, "train", labeled=labeled)}) for labeled in (True, False)
         )
         say(f"{out or dataset.name}: {modality} trains on {labeled} labeled, {others} unlabeled patient(s)")
+    _warn_of_gaps(drawn, dataset, out, warn)
     return drawn
+
+
+def _warn_of_gaps(split: Split, dataset: Dataset, out: str | Path | None, warn: Callable[[str], None]) -> None:
+    for line in (*split.missing_labels(dataset, ["train"]), *split.missing_classes(dataset)):
+        warn(f"{dataset.name if out is None else Path(out).name}: {line}")
 
 
 def _with_sides(data: Dataset | str | Path, split: Split | str | Path | None) -> Dataset:

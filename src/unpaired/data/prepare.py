@@ -119,7 +119,8 @@ def prepare(
     }
     write_text(folder / "report.json", json.dumps(report, indent=1) + "\n")
     sources = {case_id: fitted(records[case_id], CaseFingerprint, others=True) for case_id in cases}
-    return Prepared(cases, failures, warnings, sets, sources, folder / "report.json")
+    labels = {case_id: frozenset(map(int, records[case_id].get("label_voxels", ()))) for case_id in cases}
+    return Prepared(cases, failures, warnings, sets, labels, sources, folder / "report.json")
 
 
 def file_hashes(cases: Iterable[CaseEntry], folder: Path) -> dict[str, tuple[str, str | None]]:

@@ -79,6 +79,8 @@ class Prepared:
     """Cases of which the crop cuts labeled voxels away: nothing can be learned, nor scored, there."""
     label_sets: tuple[tuple[int, ...], ...]
     """What each label value stands for: `Dataset.label_sets()`."""
+    labels: dict[str, frozenset[int]]
+    """Which indices into `label_sets` there are in each case's prepared label map; empty for an unlabeled case."""
     sources: dict[str, CaseFingerprint]
     """What each case was made of."""
     report: Path
@@ -93,6 +95,7 @@ class Recorded:
     values: ScanValues
     bytes: Mapping[str, int]
     """The size of each file beside it."""
+    label_voxels: Mapping[int, int] = field(default_factory=dict)
     file_label_voxels: Mapping[int, Annotated[int, Meta(ge=1)]] = field(default_factory=dict)
     cut_label_voxels: Mapping[int, int] = field(default_factory=dict)
 

@@ -73,12 +73,37 @@ class Split:
 
     def missing_labels(self, dataset: Dataset, sides: Collection[str] = SPLITS) -> list[str]:
         """A line for each modality without a labeled case on a side: "ct: no labeled case in train (1 in test)"."""
-        of_case = self.sides
+        of_case, unlabeled = self.sides, set(self.unlabeled)
         lines = []
         for modality in dataset.modalities:
-            count = Counter(of_case.get(case.id) for case in dataset.of(modality, labeled=True))
+            labeled = [case.id for case in dataset.of(modality, labeled=True) if case.id not in unlabeled]
+            count = Counter(map(of_case.get, labeled))
             there = ", ".join(f"{count[side]} in {side}" for side in SPLITS if count[side]) or "none anywhere"
             lines += [f"{modality}: no labeled case in {side} ({there})" for side in sides if not count[side]]
+        return lines
+
+    def missing_classes(self, dataset: Dataset) -> list[str]:
+        """A line for what training can't learn, by the manifest: a class that no training case is labeled with, and
+        those that a modality has in other cases alone.
+
+        What was looked for counts, not what there is: label maps are not read.
+        """
+        trains, unlabeled = set(self.train), set(self.unlabeled)
+        everywhere: dict[str, set[str]] = {}
+        training: dict[str, set[str]] = {}
+        for case in dataset.of(labeled=True):
+            everywhere.setdefault(case.modality, set()).update(dataset.annotated_classes(case))
+            if case.id in trains and case.id not in unlabeled:
+                training.setdefault(case.modality, set()).update(dataset.annotated_classes(case))
+        known = set().union(*training.values())
+        lines = [
+            f"{name}: no training case is labeled with it, in no modality"
+            for name in dataset.classes[1:]
+            if training and name not in known
+        ]
+        for modality, classes in training.items():
+            lost = [name for name in dataset.classes[1:] if name in (everywhere[modality] - classes) & known]
+            lines += [f"{modality}: no training case is labeled with {', '.join(lost)}"] if lost else []
         return lines
 
 

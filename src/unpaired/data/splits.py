@@ -4,6 +4,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import overload
 
@@ -69,7 +70,7 @@ def split(
     test, validation: shares of patients (`test` without `folds`).  folds: cross-validation: so many splits come back
     as a list, and every patient is tested in exactly one.  seed: other seeds draw other patients.
 
-    `say` gets a line of counts for each split, `warn` one for each modality without a labeled case on a side. See
+    `say` gets a line of counts for each split, `warn` one for each modality or class without a labeled case. See
     `split_by_patient` and `folds_by_patient` for how patients are drawn. Raises InputError for impossible shares or
     folds, and where `out` is the manifest itself.
     """
@@ -88,7 +89,7 @@ def split(
             write_split(drawn, path)
         counts = drawn.counts(dataset).items()
         say(f"{path or dataset.name}: " + "; ".join(f"{side} {numbers}" for side, numbers in counts))
-        for line in drawn.missing_labels(dataset, asked):
+        for line in (*drawn.missing_labels(dataset, asked), *drawn.missing_classes(dataset)):
             warn(f"{path.name if path else dataset.name}: {line}")
     return next(iter(splits.values())) if folds is None else list(splits.values())
 
@@ -205,7 +206,51 @@ def _fold_of(labeled: Dataset, modalities: Mapping[str, set[str]], folds: int, s
         fold_of[patient] = fold
         loads[fold].update(names)
         sizes[fold] += 1
+    mend_folds(fold_of, modalities, folds)
     return fold_of
+
+
+def mend_folds(fold_of: dict[str, int], modalities: Mapping[str, set[str]], folds: int) -> None:
+    """Move patients, or let two change places, until nothing brings a modality to a fold that lacks it.
+
+    Dealing out by the rarest modality can pile another one up: a fold that tests all of its patients would train
+    without it. That is mended first, then folds that test none of it.
+    """
+    names = sorted(set().union(*modalities.values()))
+    holders = {name: [patient for patient in modalities if name in modalities[patient]] for name in names}
+
+    def lacking() -> list[tuple[int, str, int]]:
+        """(0 where training lacks it or 1 where testing does, modality, the fold that should test a patient of it)."""
+        missing = []
+        for name, patients in holders.items():
+            tested_in = {fold_of.get(patient) for patient in patients}
+            if len(patients) > 1 and len(tested_in) == 1:
+                missing += [(0, name, fold) for fold in range(folds) if fold not in tested_in]
+            if sum(patient in fold_of for patient in patients) >= folds:
+                missing += [(1, name, fold) for fold in range(folds) if fold not in tested_in]
+        return missing
+
+    def cost() -> tuple[int, int]:
+        kinds = Counter(kind for kind, _, _ in lacking())
+        return kinds[0], kinds[1]
+
+    best, improving = cost(), True
+    while improving and best > (0, 0):
+        improving = False
+        for _, name, fold in sorted(lacking()):
+            for patient, other in product(holders[name], (None, *fold_of)):
+                before = dict(fold_of)
+                if patient not in fold_of or (other is not None and fold_of[other] != fold):
+                    continue
+                if other is not None:
+                    fold_of[other] = fold_of[patient]
+                fold_of[patient] = fold
+                if cost() < best:
+                    best, improving = cost(), True
+                    break
+                fold_of.update(before)
+            if improving:
+                break
 
 
 def groups_of_patients(dataset: Dataset) -> dict[tuple[str, ...], list[str]]:

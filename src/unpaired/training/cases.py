@@ -14,7 +14,7 @@ from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.runs.fingerprint import note_new_cases, require_same_files
 from unpaired.runs.run import Run
-from unpaired.training.modalities import left_out
+from unpaired.training.modalities import left_out, not_taught
 from unpaired.training.processes import by_the_first
 
 WARNINGS_SHOWN = 3
@@ -82,6 +82,8 @@ def prepared_cases(
     console.print(f"{len(entries)} prepared cases in {cache}")
     for line in _remarks(run, modalities):
         console.print(line, highlight=False, soft_wrap=True)
+    for line in not_taught(run.dataset, modalities, prepared):
+        console.print(f"warning: {line}", highlight=False, soft_wrap=True)
     for case, message in prepared.warnings[:WARNINGS_SHOWN]:
         console.print(f"warning: {case}: {message}", highlight=False, soft_wrap=True)
     if len(prepared.warnings) > WARNINGS_SHOWN:

@@ -1,6 +1,9 @@
 """Which modalities a run is trained on: none of those that take part is dropped without being told."""
 
+from collections.abc import Iterator
+
 from unpaired.data.dataset import SPLITS, Dataset
+from unpaired.data.prepared import Prepared
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.runs.run import training_modalities
@@ -36,3 +39,30 @@ def left_out(dataset: Dataset, trained: tuple[str, ...]) -> str | None:
     """One line about the modalities that are not trained; None if all are."""
     others = [modality for modality in dataset.modalities if modality not in trained]
     return f"not trained: {', '.join(others)}; predict will refuse scans of it" if others else None
+
+
+def not_taught(dataset: Dataset, trained: tuple[str, ...], prepared: Prepared) -> Iterator[str]:
+    """A line for every class that no labeled training case shows, of a modality or at all, and for a modality that
+    takes no part in choosing the best weights."""
+    shown = {
+        modality: {
+            number
+            for case in dataset.of(modality, "train", labeled=True)
+            for label in prepared.labels[case.id]
+            if 0 not in prepared.label_sets[label]
+            for number in prepared.label_sets[label]
+        }
+        for modality in trained
+        if dataset.of(modality, "train", labeled=True)
+    }
+    everywhere = set().union(*shown.values())
+    for number, name in enumerate(dataset.classes[1:], start=1):
+        if number not in everywhere:
+            yield f"no labeled training case shows {name}, in no modality: the network can't learn it"
+    for modality, numbers in shown.items():
+        if lacking := [dataset.classes[number] for number in sorted(everywhere - numbers)]:
+            yield f"no labeled training case of {modality} shows {', '.join(lacking)}"
+    validated = [modality for modality in trained if dataset.of(modality, "validation", labeled=True)]
+    others = [modality for modality in trained if modality not in validated]
+    if validated and others:
+        yield f"no labeled validation case of {', '.join(others)}: the best weights are chosen without"
