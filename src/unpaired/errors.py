@@ -32,7 +32,9 @@ def printable(text: str) -> str:
 
 def require_name(name: str, where: str) -> None:
     """Raise InputError for a name with a control character, half of a surrogate pair, or a change of line or direction:
-    in a file name, a terminal or a table it would do or show something else than it says."""
+    in a file name, a terminal or a table it would do or show something else than it says. So for a blank one."""
+    if name and not name.strip():
+        raise InputError(f"{where}: {name!r} is blank; give it a name")
     for character in name:
         if category(character) in ("Cc", "Cs", "Zl", "Zp") or character in TURNING:
             raise InputError(f"{where}: {name!r} holds {character!a}, which no name may; correct it there")

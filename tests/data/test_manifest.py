@@ -316,6 +316,27 @@ def test_names_hold_no_character_that_does_or_hides_something(sign: str, tmp_pat
         assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("word", ["Background", "ignore", "mean", "all", "None"])
+def test_no_structure_is_called_by_a_word_that_means_something_else(word: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"'classes' names '{word}', which") as caught:
+        parsed(tmp_path, classes=[*CLASSES, word])
+    assert "\n" not in str(caught.value)
+    assert parsed(tmp_path, classes=[*CLASSES, f"{word} x"]).classes[-1] == f"{word} x"
+
+
+def test_names_of_blanks_and_of_label_maps(tmp_path: Path) -> None:
+    case = document()["cases"][0]
+    for changes, message in (
+        ({"classes": [*CLASSES, " LV"]}, "begins or ends with a blank"),
+        ({"cases": [case | {"patient": "  "}]}, "'  ' is blank"),
+        ({"cases": [case | {"annotated": ["background"]}]}, "is annotated for 'background'"),
+        ({"label_maps": {**document()["label_maps"], "a\x1bb": {"0": "background"}}}, "which no name may"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            parsed(tmp_path, **changes)
+        assert caught.value.args[0].isprintable()
+
+
 def test_numbers_that_no_float_holds_are_one_line(tmp_path: Path) -> None:
     text = json.dumps(document()).replace("-175", "-1" + "0" * 400)
     (tmp_path / "dataset.json").write_text(text, encoding="utf-8")

@@ -91,6 +91,19 @@ def test_merged_values_and_unknown_background(dataset: Dataset, tmp_path: Path) 
     assert set(prepared.cases["case0"].foreground) == {2, 4}  # what may be background is no foreground
 
 
+def test_beyond_the_file_is_background_whatever_its_value(dataset: Dataset, tmp_path: Path) -> None:
+    """Zero may be an organ: what pads a scan is what the label map says background is."""
+    for case in dataset.cases[:3]:
+        assert case.label is not None
+        array = read_image(case.label).array
+        write_image(case.label, np.where(array == 0, 7, np.where(array == 500, 0, array)).astype(np.int16), AFFINE)
+    odd = replace(dataset, label_maps={"odd": {0: ("LV",), 200: ("myo",), 7: ("background",)}})
+    larger = Preprocessing(roi="center", size=(10, 30, 30))
+    label_map = prepare(odd, larger, tmp_path / "out").cases["case0"].label_map()
+    assert label_map is not None
+    assert np.bincount(label_map.ravel()).tolist() == [10 * 30 * 30 - 84 - 36, 84, 36]
+
+
 def stamps(folder: Path) -> dict[str, int]:
     return {file.parent.name: file.stat().st_mtime_ns for file in folder.glob("*/volume.npy")}
 

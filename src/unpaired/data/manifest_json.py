@@ -17,6 +17,14 @@ from unpaired.errors import InputError, known, nearest, require_name
 SCHEMA = 1
 MONAI_LISTS = ("training", "validation", "testing")
 CORRECT = "correct the manifest"
+RESERVED = {
+    "background": "which is what no structure is",
+    "ignore": "which is what evaluate leaves out (voxels of any class: a value that stands for all, in label_maps)",
+    "mean": "which tables call the mean over classes",
+    "all": "which means every class",
+    "none": "which means no class",
+}
+"""What no structure may be called, in upper or lower case, and why."""
 LARGEST_VALUE = 2**31
 Name = str | int | float
 """What is called by a number in other people's lists is text here."""
@@ -76,6 +84,8 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
     _check_classes(stored.classes, path)
     named = stored.modalities or sorted({str(entry.get("modality")) for entry in entries})
     modalities = _modalities(named if isinstance(named, Mapping) else {name: {} for name in named}, path)
+    for name in stored.label_maps:
+        require_name(name, f"{path}: 'label_maps'")
     label_maps = {
         name: _label_map(table, stored.classes, f"{path}: label_maps.{name}")
         for name, table in stored.label_maps.items()
@@ -150,6 +160,13 @@ def _check_classes(classes: tuple[str, ...], path: Path) -> None:
         require_name(name, f"{path}: 'classes'")
         if classes.count(name) > 1:
             raise InputError(f"{path}: 'classes' names {name!r} twice; each class is listed once, background first")
+        if name != name.strip():
+            raise InputError(f"{path}: 'classes' names {name!r}, which begins or ends with a blank; take it out")
+    for name in classes[1:]:
+        if name.lower() in RESERVED:
+            raise InputError(
+                f"{path}: 'classes' names {name!r}, {RESERVED[name.lower()]}; call the structure otherwise"
+            )
 
 
 def _modalities(options: Mapping[str, Mapping[str, Any]], path: Path) -> dict[str, Modality]:
@@ -204,6 +221,8 @@ def _case(
     annotated = (case.annotated,) if isinstance(case.annotated, str) else case.annotated
     annotated = None if annotated == ("all",) and case.annotated == "all" else annotated
     _require_classes(annotated or (), classes, f"{where} is annotated for")
+    if classes[0] in (annotated or ()):
+        raise InputError(f"{where} is annotated for {classes[0]!r}; name the structures that were looked for")
     require_name(str(case.patient), f"{where}: patient")
     folder = path.parent.resolve()
     return CaseEntry(

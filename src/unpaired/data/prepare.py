@@ -253,7 +253,7 @@ def _write_case(job: _Job, folder: Path) -> dict[str, Any]:
         "values": asdict(scan_values(image)),
     }
     if encoded is not None:
-        prepared = apply_to_label(encoded, geometry, outside=job.encoding.get(0, 0))
+        prepared = apply_to_label(encoded, geometry, outside=_background(job))
         with input_error_if_unwritable(folder):
             np.save(folder / "label.npy", prepared)
             np.savez(folder / "foreground.npz", **foreground_sample(prepared, job.foreground))
@@ -265,6 +265,11 @@ def _write_case(job: _Job, folder: Path) -> dict[str, Any]:
     with input_error_if_unwritable(folder):
         (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
     return record
+
+
+def _background(job: _Job) -> int:
+    """The label that what lies beyond a file gets: that of the values which may be background, whatever they are."""
+    return next((index for index in job.encoding.values() if index not in job.foreground), 0)
 
 
 def _key(job: _Job, image_sha256: str, label_sha256: str | None) -> str:
