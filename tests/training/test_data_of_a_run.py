@@ -95,5 +95,6 @@ def test_a_case_of_an_unknown_modality_stops_no_other(straight: Run, manifest: P
     assert len(outcome.written) == 2
     assert [why.partition(" ")[2] for _, why in outcome.failures] == [
         f"{straight.folder} has no modality 't1'; known: ct, bssfp, lge. If the scan is of one of these under another "
-        "name, say that; any other kind of scan needs a run trained with it"
+        "name, say that; any other kind of scan needs a run trained with it, or can be tried as one of these: "
+        "--norms-of ct"
     ]
