@@ -162,13 +162,13 @@ def mirror_remarks(ensemble: Ensemble) -> Iterator[str]:
 
 def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path, list[str]]]:
     """For each run that was trained or validated on some of the jobs' images (by path): its folder, the jobs' names."""
-    found = []
+    familiar = []
     for predictor in ensemble.predictors:
         cases = predictor.run.dataset.cases
         seen = {case.image.resolve() for case in cases if case.split in ("train", "validation")}
         names = [job.name for job in jobs if job.image.resolve() in seen]
-        found += [(predictor.run.folder, names)] if names else []
-    return found
+        familiar += [(predictor.run.folder, names)] if names else []
+    return familiar
 
 
 def _predict_unless_done(job: Job, ensemble: Ensemble, probabilities: bool, overwrite: bool) -> tuple[str, ...] | None:
@@ -186,20 +186,24 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
     """
     source = Source(str(job.image), content_hash(job.image))  # before it is read: what comes later shows as another
     image = read_image(job.image)
-    found = ensemble.segment_case(image, job.modality, keep_probabilities=probabilities)
+    segmentation = ensemble.segment_case(image, job.modality, keep_probabilities=probabilities)
     uncertainty = None
-    if found.members:
+    if segmentation.members:
         voxel_ml = float(np.prod(image.spacing_mm)) / 1000
         uncertainty = measure_uncertainty(
-            found.label_map, found.members, voxel_ml, ensemble.classes, job.name, job.modality
+            segmentation.label_map, segmentation.members, voxel_ml, ensemble.classes, job.name, job.modality
         )
     job.output.unlink(missing_ok=True)  # an old one must not stand beside a new record if we are stopped in between
     if probabilities:
         write_probabilities(
-            probabilities_path(job.output), found.probabilities(), image.array.shape, image.affine, ensemble.classes
+            probabilities_path(job.output),
+            segmentation.probabilities(),
+            image.array.shape,
+            image.affine,
+            ensemble.classes,
         )
     write_record(make_record(ensemble, job.name, job.modality, source, uncertainty), job.output)
-    write_image(job.output, ensemble.source_values(found.label_map, job.modality), image.affine)
+    write_image(job.output, ensemble.source_values(segmentation.label_map, job.modality), image.affine)
     return (*image.notes, *ensemble.remarks(image, job.modality))
 
 

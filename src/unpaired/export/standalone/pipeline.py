@@ -127,8 +127,8 @@ def body_box(view, spacing):
     box = []
     for axis, (stride, size) in enumerate(zip(strides, view.shape, strict=True)):
         hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        found = (int(hit[0]), int(hit[-1]) + 1) if len(hit) else (0, size)
-        box.append((max(0, (found[0] - 1) * stride), min(size, (found[1] + 1) * stride)))
+        ends = (int(hit[0]), int(hit[-1]) + 1) if len(hit) else (0, size)
+        box.append((max(0, (ends[0] - 1) * stride), min(size, (ends[1] + 1) * stride)))
     return box
 
 
