@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -279,6 +280,27 @@ def check_budget(long: dict[str, int], exceptions: set[str], limit: int) -> None
     assert not new, f"more than {limit} lines: split along an idea"
     stale = exceptions - set(long)
     assert not stale, f"no longer above {limit} lines: take them off the list of exceptions"
+
+
+VAGUE = {"one", "found", "ours", "thing", "things", "stuff"}
+"""Say what a thing is in the field's words: a case, a scan, the label maps, the baseline's value."""
+
+
+def names_in(path: Path) -> set[str]:
+    """Every name in a file's code: of variables, parameters, attributes, functions."""
+    with path.open("rb") as file:
+        return {token.string for token in tokenize.tokenize(file.readline) if token.type == tokenize.NAME}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_a_name_says_what_a_thing_is(path: Path) -> None:
+    assert not names_in(path) & VAGUE
+
+
+def test_a_vague_name_is_seen_wherever_it_stands_in_code(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text('"""One is found."""\ndef f(ours):  # one\n    return ["one" for thing in ours.found]\n')
+    assert names_in(file) & VAGUE == {"ours", "thing", "found"}
 
 
 def test_the_measure_of_functions_leaves_signatures_and_docstrings_out() -> None:
