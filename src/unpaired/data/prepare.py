@@ -88,18 +88,7 @@ def prepare(
         clear_leftovers(folder)
     known = read_hashes(folder / HASHES)
     jobs = list(_jobs(dataset, preprocessing, folder, known, only))
-    records: dict[str, dict[str, Any]] = {}
-    hashes: list[Hashed] = []
-    reasons: dict[str, str] = {}
-    for done, (position, made, failure) in enumerate(for_each(_prepare_case, jobs, workers), start=1):
-        case_id = jobs[position].entry.id
-        if failure is None:
-            records[case_id] = made.record
-            hashes += made.hashes
-        else:
-            reasons[case_id] = failure
-        if progress is not None:
-            progress(done, len(jobs), case_id)
+    records, hashes, reasons = _done(jobs, workers, progress)
     remember_hashes(folder / HASHES, known, hashes)
     cases = {entry.id: _prepared_case(records[entry.id], entry) for entry in dataset.cases if entry.id in records}
     failures = [(entry.id, reasons[entry.id]) for entry in dataset.cases if entry.id in reasons]
@@ -134,6 +123,25 @@ def file_hashes(cases: Iterable[CaseEntry], folder: Path) -> dict[str, tuple[str
         return hashed(file, known.get(str(file.resolve()))).sha256
 
     return {case.id: (sha256(case.image), None if case.label is None else sha256(case.label)) for case in cases}
+
+
+def _done(
+    jobs: Sequence[_Job], workers: int, progress: Progress | None
+) -> tuple[dict[str, dict[str, Any]], list[Hashed], dict[str, str]]:
+    """Do all jobs: {case id: its record}, what was hashed for them, and {case id: why it can't be prepared}."""
+    records: dict[str, dict[str, Any]] = {}
+    hashes: list[Hashed] = []
+    reasons: dict[str, str] = {}
+    for done, (position, made, failure) in enumerate(for_each(_prepare_case, jobs, workers), start=1):
+        case_id = jobs[position].entry.id
+        if failure is None:
+            records[case_id] = made.record
+            hashes += made.hashes
+        else:
+            reasons[case_id] = failure
+        if progress is not None:
+            progress(done, len(jobs), case_id)
+    return records, hashes, reasons
 
 
 def _jobs(
