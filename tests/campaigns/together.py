@@ -12,9 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from campaigns.commands import Command, difference, leftovers, run, snapshot, start, warm_up
+from campaigns.commands import Ended, difference, leftovers, run, snapshot, start, warm_up
 from campaigns.tally import Tally, run_alone
 from campaigns.workspace import OTHER, STEPS, Stage, copy, others, stages
+
+AT_ONCE = 0.4
+"""The second begins within this share of the time that the first took undisturbed."""
+APART = "one after the other"
+ENDS = ("both right", "one was told: in use", APART)
 
 
 def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
@@ -41,7 +46,7 @@ def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
 
 
 def _note(tally: Tally, what: str, ended: str, seed: int, number: int) -> None:
-    if ended in ("both right", "one was told: in use"):
+    if ended in ENDS:
         tally.add(what, ended)
     else:
         tally.fault(what, f"{ended}, seed {seed}, number {number}")
@@ -57,7 +62,7 @@ def _both_trained(place: Path, said: Path) -> dict[str, str]:
 
 def two_at_once(stage: Stage, place: Path, said: Path, rng: np.random.Generator) -> str:
     """How it ended, in words."""
-    ended = _pair([stage.step.arguments] * 2, place, said, rng.uniform(0, 0.7 * stage.seconds))
+    ended, met = _pair([stage.step.arguments] * 2, place, said, rng.uniform(0, AT_ONCE * stage.seconds))
     for each in ended:
         problem = each.problem((0, 2))
         if problem is not None:
@@ -76,15 +81,16 @@ def two_at_once(stage: Stage, place: Path, said: Path, rng: np.random.Generator)
     wrong = again.problem((0,)) or difference(stage.after, snapshot(place))
     if wrong is not None:
         return f"the same command once more: {wrong}"
-    return "both right" if codes == [0, 0] else "one was told: in use"
+    return "one was told: in use" if codes != [0, 0] else "both right" if met else APART
 
 
-def _pair(arguments: list[tuple[str, ...]], place: Path, said: Path, apart: float) -> list:
-    commands: list[Command] = []
-    for number, each in enumerate(arguments):
-        commands.append(start(each, place, said / str(number)))
-        time.sleep(apart if number == 0 else 0)
-    return [command.wait() for command in commands]
+def _pair(arguments: list[tuple[str, ...]], place: Path, said: Path, apart: float) -> tuple[list[Ended], bool]:
+    """How two commands ended, and whether the first still worked when the second began."""
+    first = start(arguments[0], place, said / "0")
+    time.sleep(apart)
+    met = first.poll() is None
+    second = start(arguments[1], place, said / "1")
+    return [first.wait(), second.wait()], met
 
 
 if __name__ == "__main__":
