@@ -62,9 +62,13 @@ def test_facts_of_a_modality(study: Dataset) -> None:
 def test_it_comes_back_from_its_file(study: Dataset, tmp_path: Path) -> None:
     fingerprint = inspect_dataset(study, json=tmp_path / "f.json")
     assert read_fingerprint(tmp_path / "f.json") == fingerprint
-    (tmp_path / "g.json").write_text('{"dataset": "x"}', encoding="utf-8")
-    with pytest.raises(InputError, match="expected a fingerprint"):
-        read_fingerprint(tmp_path / "g.json")
+    for text, said in (
+        ('{"dataset": "x"}', "expected schema 1"),
+        ('{"schema": 1, "dataset": 3}', "dataset: expected text"),
+    ):
+        (tmp_path / "g.json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=rf"g\.json: {said}.*; write it with `unpaired inspect`"):
+            read_fingerprint(tmp_path / "g.json")
 
 
 def test_a_scan_that_can_t_be_read_stops_no_other(study: Dataset, tmp_path: Path) -> None:

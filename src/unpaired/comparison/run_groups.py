@@ -41,8 +41,9 @@ class TrainedRun:
 
     @property
     def key(self) -> str:
-        """The recipe as text without `OF_A_RUN`: equal for the runs of one recipe."""
-        return json.dumps({name: value for name, value in self.recipe.items() if name not in OF_A_RUN}, sort_keys=True)
+        """The recipe as text without `OF_A_RUN`: equal for the runs of one recipe, whether it says 1 or 1.0."""
+        recipe = {name: value for name, value in self.recipe.items() if name not in OF_A_RUN}
+        return json.dumps(json.loads(json.dumps(recipe), parse_int=float), sort_keys=True)
 
     def repeats(self, other: "TrainedRun") -> bool:
         """Whether both are runs of one method: one recipe, and about as many patients to train on."""

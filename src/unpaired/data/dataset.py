@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
-
-from msgspec import Meta
+from typing import Literal, get_args
 
 from unpaired.errors import InputError, nearest
 
@@ -18,7 +16,6 @@ UNLABELED = "unlabeled"
 """In a split file, beside the sides: the training cases whose labels must not be read."""
 Normalization = Literal["zscore", "zscore_slice", "zscore_nonzero", "minmax", "none"]
 NORMALIZATIONS = get_args(Normalization)
-Percentile = Annotated[float, Meta(ge=0, le=100)]
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,15 @@ class Modality:
 
     normalization: Normalization = "zscore"
     clip: tuple[float, float] | None = None
-    clip_percentiles: tuple[Percentile, Percentile] | None = None
+    clip_percentiles: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("clip", "clip_percentiles"):
             window = getattr(self, name)
             if window is not None and not window[0] < window[1]:
                 raise InputError(f"{name}: expected [low, high] with low < high, got {list(window)}")
+        if self.clip_percentiles is not None and not 0 <= self.clip_percentiles[0] < self.clip_percentiles[1] <= 100:
+            raise InputError(f"clip_percentiles: expected numbers between 0 and 100, got {list(self.clip_percentiles)}")
 
 
 @dataclass(frozen=True)

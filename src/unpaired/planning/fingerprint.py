@@ -12,8 +12,9 @@ from unpaired.data.dataset import Dataset, encode_values
 from unpaired.data.importers.options import is_ct
 from unpaired.data.manifest import as_dataset
 from unpaired.data.parallel import for_each
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_text
+from unpaired.files import write_text
 from unpaired.planning.case_facts import PERCENTILES, CaseFacts, CaseJob, CasePicture, look_at
 
 Triple = tuple[float, float, float]
@@ -106,18 +107,7 @@ def write_fingerprint(fingerprint: Fingerprint, path: str | Path) -> None:
 
 def read_fingerprint(path: str | Path) -> Fingerprint:
     """The fingerprint in a JSON file of `write_fingerprint`. Raises InputError for anything else."""
-    path = Path(path)
-    document = read_json(path, "write it with `unpaired inspect`")
-    try:
-        return Fingerprint(
-            str(document["dataset"]),
-            tuple(document["classes"]),
-            tuple(ModalityFacts(**_tuples(facts)) for facts in document["modalities"]),
-            tuple(CaseFacts(**_tuples(facts)) for facts in document["cases"]),
-            tuple((str(name), str(why)) for name, why in document.get("failures", [])),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: expected a fingerprint as `unpaired inspect` writes it, but {error!r}") from error
+    return read(Path(path), Fingerprint, "write it with `unpaired inspect`", schema=SCHEMA)
 
 
 def _modality_facts(name: str, cases: Sequence[CaseFacts], classes: Sequence[str]) -> ModalityFacts:
@@ -158,12 +148,3 @@ def _median(values: Any) -> Triple:
 def _triple(values: np.ndarray) -> Triple:
     depth, height, width = np.asarray(values, float).round(4).tolist()
     return depth, height, width
-
-
-def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists as tuples, as far down as they go."""
-
-    def turned(value: Any) -> Any:
-        return tuple(turned(item) for item in value) if isinstance(value, list) else value
-
-    return {key: turned(value) for key, value in document.items()}

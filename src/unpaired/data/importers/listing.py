@@ -7,8 +7,8 @@ from typing import Any
 
 from unpaired.data.dataset import MANIFEST, CaseEntry, Dataset, Modality
 from unpaired.data.importers.options import is_ct
+from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png")
 """Of scans that `read_image` reads."""
@@ -62,10 +62,7 @@ def stem(file: str) -> str | None:
 
 def read_description(path: Path) -> dict[str, Any]:
     """The JSON object in a dataset.json or datalist. Raises InputError if it is none."""
-    document = read_json(path, "it should describe a dataset")
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: expected a JSON object that describes a dataset, got a {type(document).__name__}")
-    return document
+    return read(path, dict[str, Any], "it should describe a dataset")
 
 
 def about(document: dict[str, Any]) -> str:
