@@ -36,7 +36,18 @@ from unpaired.runs.run import Run
 from unpaired.scores.overlap import count_overlap, dice
 from unpaired.training.loop import Hardware, train
 
-FIELDS = ("row", "scarce", "labels", "split", "seed", "modality", "patient", "class", "dice", "minutes")
+FIELDS: tuple[str, ...] = (
+    "row",
+    "scarce",
+    "labels",
+    "split",
+    "seed",
+    "modality",
+    "patient",
+    "class",
+    "dice",
+    "minutes",
+)
 ROWS = {
     "plain": random_convolutions.small_unet_plain,
     "own": random_convolutions.small_unet_own,
@@ -69,6 +80,7 @@ def scores(run: Run, dataset: Dataset) -> Iterator[dict[str, str]]:
     """The Dice of each class of each test case; a modality that the run doesn't know is segmented as its first one."""
     predictor = Predictor(run, device="cpu")
     for case in dataset.of(split="test", labeled=True):
+        assert case.label is not None
         known = case.modality if case.modality in run.modalities else run.modalities[0]
         predicted = predictor.segment(read_image(case.image), known)
         values = np.asarray(read_image(case.label).array)

@@ -29,7 +29,7 @@ def images(shape: tuple[int, ...], seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("keep", ["moments", "frobenius"])
 def test_images_go_through_the_papers_network_each_through_its_own(shape: tuple[int, ...], keep: str) -> None:
-    config = Randomization(slope=0.2, keep=keep)
+    config = Randomization(slope=0.2, keep=keep)  # pyright: ignore[reportArgumentType]
     x, numbers = images(shape), [7, 8, 9][: shape[0]]
     result = random_convolutions(x, numbers, config)
     for image, number, made in zip(x.numpy(), numbers, result.numpy(), strict=True):

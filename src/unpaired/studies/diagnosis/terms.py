@@ -65,7 +65,7 @@ class _OfStep:
     cosine: float | None
 
 
-def shared_weights(method: Method) -> list[Tensor]:
+def shared_weights(method: Method) -> Sequence[Tensor]:
     """The trained weights of the network that belong to no modality; all that are trained, where each has its own."""
     trained = {name: p for name, p in method.network.named_parameters() if p.requires_grad}
     names = set(method.network.modalities)
@@ -108,7 +108,7 @@ def _group(name: str) -> str:
 
 
 def _flat_gradient(terms: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    gradients = torch.autograd.grad(torch.stack(terms).sum(), weights, retain_graph=True, allow_unused=True)
+    gradients = torch.autograd.grad(torch.stack(list(terms)).sum(), weights, retain_graph=True, allow_unused=True)
     flat = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)]
     return torch.cat([gradient.float().flatten() for gradient in flat])
 
