@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,7 +24,7 @@ from test_architecture import ALLOWED, EVERYBODY
 from unpaired import cli
 from unpaired.data.dataset import CASE_FIELDS, Dataset, Modality
 from unpaired.data.image import Rule
-from unpaired.data.images import write_image
+from unpaired.data.images import read_image, write_image
 from unpaired.errors import InputError
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe, override
@@ -319,6 +320,22 @@ def test_the_api_page_shows_exactly_the_public_names() -> None:
     assert sorted(shown) == sorted(f"unpaired.{home}.{name}" for name, home in unpaired._HOME.items())
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_api_page_is_a_script_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its examples, in order, in an empty folder; what they leave there is what the commands would."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for code in blocks(text_of("docs/reference/api.md"), "python"):
+        exec(compile(code, "api.md", "exec"), names)
+    assert names["label_map"].shape == names["image"].array.shape
+    assert np.array_equal(read_image(Path("copy.nii.gz")).array, names["image"].array)
+    assert names["dataset"].of(split="test")
+    assert names["run"].recipe.steps == 3
+    assert {path.name for path in tmp_path.iterdir()} >= {"comparison", "partners", "runs", "split.json"}
+    assert names["page"].is_file()
+
+
 def test_the_manifest_reference_names_every_field() -> None:
     page = text_of("docs/how-to/import.md")
     for name in (*CASE_FIELDS, *(field.name for field in fields(Modality)), *(f.name for f in fields(Dataset))):
@@ -342,7 +359,7 @@ def test_every_public_name_is_there() -> None:
     for name in unpaired.__all__:
         assert getattr(unpaired, name).__name__ == name
         assert name in dir(unpaired)
-    with pytest.raises(AttributeError, match="trian"):
+    with pytest.raises(AttributeError, match=r"no attribute .trian.; did you mean train"):
         _ = unpaired.trian  # pyright: ignore
 
 

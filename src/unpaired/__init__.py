@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unpaired.data.checks.findings import Finding, Findings
     from unpaired.data.checks.verify import verify
     from unpaired.data.dataset import Dataset
+    from unpaired.data.dicom import Series, read_series
     from unpaired.data.fewer_labels import few_shot, labeled_fraction
     from unpaired.data.images import Image, read_image, write_image
     from unpaired.data.importers.catalog import ImportedDataset, import_dataset
@@ -70,6 +71,7 @@ __all__ = [
     "Predictor",
     "Recipe",
     "Run",
+    "Series",
     "Split",
     "StudiedFeatures",
     "cluster_script",
@@ -93,6 +95,7 @@ __all__ = [
     "prepare",
     "read_dataset",
     "read_image",
+    "read_series",
     "read_split",
     "run_demo",
     "split",
@@ -113,6 +116,7 @@ _HOMES = {
     "data.checks.findings": ("Finding", "Findings"),
     "data.checks.verify": ("verify",),
     "data.dataset": ("Dataset",),
+    "data.dicom": ("Series", "read_series"),
     "data.fewer_labels": ("few_shot", "labeled_fraction"),
     "data.images": ("Image", "read_image", "write_image"),
     "data.importers.catalog": ("ImportedDataset", "import_dataset"),
@@ -151,7 +155,10 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from unpaired.errors import nearest
+
+        hint = "" if name.startswith("_") else f"; {nearest(name, __all__)}"
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value  # found without this function from now on
     return value

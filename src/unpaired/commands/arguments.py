@@ -99,14 +99,14 @@ def print_table(*tables: "RenderableType") -> None:
     Console(width=table_width(), highlight=False).print(*tables)
 
 
-def print_whole_table(table: "RenderableType") -> None:
-    """Print a table; where nobody's terminal limits it, as wide as it takes."""
+def print_whole_table(table: "RenderableType", *others: "RenderableType") -> None:
+    """Print tables; where nobody's terminal limits them, as wide as the first takes."""
     from rich.console import Console
 
     console = Console(width=table_width(), highlight=False)
     if table_width() is not None:
         console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
-    console.print(table)
+    console.print(table, *others)
 
 
 def print_columns(rows: Mapping[str, str]) -> None:

@@ -14,7 +14,6 @@ from unpaired.commands.arguments import (
     RunFolder,
     list_failures,
     print_lines,
-    print_table,
     print_whole_table,
 )
 from unpaired.commands.errors import report_error
@@ -97,9 +96,8 @@ def evaluate(
     if json:
         print(dumps(scored.to_json(), indent=1))
         return list_failures(scored.failures)
-    print_whole_table(scored.table())
-    if scored.trust.calibration is not None:
-        print_table(calibration_table(scored.trust.calibration))
+    calibration = scored.trust.calibration
+    print_whole_table(scored.table(), *([calibration_table(calibration)] if calibration is not None else []))
     if scored.trust.check is not None:
         print_lines(f"agreement, {sentence}" for sentence in sentences(scored.trust.check))
     print(f"scores by case and class: {scored.case_table}")

@@ -67,13 +67,15 @@ def dicom_files(folder: str | Path) -> list[Path]:
     return files
 
 
-def read_series(files: Iterable[Path]) -> Series:
-    """The volume of a series' files, given in any order; values after rescale slope and intercept.
+def read_series(files: str | Path | Iterable[str | Path]) -> Series:
+    """The volume of a DICOM series: of the folder that holds it, or of its files in any order.
 
+    `.image` are the values after rescale slope and intercept, `.files` the file behind each slice.
     Files of one series need not share a series UID (anonymizers change it). Raises InputError unless the slices are two
     or more of one size, spacing and orientation, at equal distances without a gap, not sheared by a tilted gantry.
     """
-    opened = [read_dicom(path) for path in files]
+    paths = dicom_files(files) if isinstance(files, str | Path) else [Path(file) for file in files]
+    opened = [read_dicom(path) for path in paths]
     slices = [_slice(file) for file in opened]
     where = slices[0].path.parent if slices else "the series"
     if len(slices) < 2:

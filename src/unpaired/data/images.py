@@ -76,27 +76,32 @@ def read_label_map(path: str | Path) -> Image:
     return Image(rounded.astype(np.int32), image.affine, image.notes)
 
 
-def write_image(path: str | Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write a 3D array (axes as the affine says) as NIfTI: `.nii.gz` or `.nii`, atomically; folders are created.
+def write_image(path: str | Path, image: Image | np.ndarray, affine: np.ndarray | None = None) -> None:
+    """Write an image as NIfTI: `.nii.gz` or `.nii`, atomically; folders are created.
 
-    The dtype is kept; NIfTI lacks bool and float16, which become uint8 and float32. The affine goes to sform and qform
-    with the code "scanner". Raises InputError when the affine places no scan, or when the file can't be written (no
-    space, no permission); nothing half-written is left.
+    A bare 3D array, such as a label map, needs the `affine` of the image that it lies on. The dtype is kept; NIfTI
+    lacks bool and float16, which become uint8 and float32. The affine goes to sform and qform with the code "scanner".
+    Raises InputError when the affine places no scan, or when the file can't be written (no space, no permission);
+    nothing half-written is left.
     """
     import nibabel as nib
 
     path = Path(path)
+    array, placed = (image.array, image.affine) if isinstance(image, Image) else (image, affine)
+    placed = placed if affine is None else affine
+    if placed is None:
+        raise InputError(f"{path}: an array alone doesn't say where it lies; give its image's affine too")
     if image_suffix(path) not in NIFTI:
         raise InputError(f"{path}: images are written as NIfTI; name the file .nii.gz or .nii")
-    problem = affine_problem(affine)
+    problem = affine_problem(placed)
     if problem is not None:
         raise ImageError(f"{path}: {problem}", "affine")
     small = {"bool": np.uint8, "float16": np.float32}
     array = array.astype(small.get(array.dtype.name, array.dtype), copy=False)
-    image = nib.Nifti1Image(array, affine, dtype=array.dtype)
-    image.set_sform(affine, code="scanner")
-    image.set_qform(affine, code="scanner")
-    content = image.to_bytes()
+    nifti = nib.Nifti1Image(array, placed, dtype=array.dtype)
+    nifti.set_sform(placed, code="scanner")
+    nifti.set_qform(placed, code="scanner")
+    content = nifti.to_bytes()
     if path.name.endswith(".gz"):
         from isal import igzip
 
