@@ -40,9 +40,11 @@ def campaign(seed: int, count: int, folder: Path, tally: Tally) -> None:
     for number in range(count):
         copy(trained.before, place)
         rng = np.random.default_rng((seed, number, 99))
-        ended = _pair([STEPS["train"].arguments, others()[0]], place, folder / "said", rng.uniform(0, trained.seconds))
+        arguments = [STEPS["train"].arguments, others()[0]]
+        ended, met = _pair(arguments, place, folder / "said", rng.uniform(0, AT_ONCE * trained.seconds))
         problem = next((each.problem((0,)) for each in ended if each.problem((0,))), None)
-        _note(tally, "two runs, one cache", problem or difference(both, snapshot(place)) or "both right", seed, number)
+        wrong = problem or difference(both, snapshot(place))
+        _note(tally, "two runs, one cache", wrong or ("both right" if met else APART), seed, number)
 
 
 def _note(tally: Tally, what: str, ended: str, seed: int, number: int) -> None:
