@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from unpaired.errors import InputError
 from unpaired.recipe import Optimization
 from unpaired.training.optimization import build_optimizer, learning_rate
 
@@ -39,11 +38,6 @@ def test_what_decays_and_that_frozen_parameters_are_left_out(optimizer: str, dec
     names = {name: decay.get(id(p)) for name, p in module.named_parameters()}
     kernels = {"0.weight": 0.1, "2.weight": None}
     assert names == {**kernels, **dict.fromkeys(("0.bias", "1.weight", "1.bias", "2.bias"), elsewhere)}
-
-
-def test_a_choice_of_what_decays_that_does_not_exist() -> None:
-    with pytest.raises(InputError, match=r"optimization\.decayed is 'norms'; .*kernels"):
-        Optimization(decayed="norms")
 
 
 def test_adams_decay_is_the_l2_term_of_ummkd() -> None:
