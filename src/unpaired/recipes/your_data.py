@@ -88,7 +88,7 @@ def fcn_csa_3d_thick() -> Recipe:
     start = fcn_csa_2d()
     return replace(
         csa_3d_thick(),
-        network=FCNConfig(width=8, dropout=0.0, initialization="he", pool_strides=((1, 2, 2),) * 3),
+        network=FCNConfig(width=8, dropout=0.0, initialization="he", pool_strides=((1, 2, 2), (1, 2, 2), (1, 2, 2))),
         method=start.method,
         optimization=start.optimization,
     )

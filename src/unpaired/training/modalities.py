@@ -55,7 +55,7 @@ def not_taught(dataset: Dataset, trained: tuple[str, ...], prepared: Prepared) -
         for modality in trained
         if dataset.of(modality, "train", labeled=True)
     }
-    everywhere = set().union(*shown.values())
+    everywhere = {number for numbers in shown.values() for number in numbers}
     for number, name in enumerate(dataset.classes[1:], start=1):
         if number not in everywhere:
             yield f"no labeled training case shows {name}, in no modality: the network can't learn it"
