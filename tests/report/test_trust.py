@@ -105,7 +105,7 @@ def test_without_anything_the_section_says_how_to_get_it(tmp_path: Path) -> None
 def test_a_broken_file_becomes_a_line(predictions: Path, tmp_path: Path) -> None:
     (tmp_path / "calibration.json").write_text("{}")
     text = render("sections/trust.html.jinja", trust=trust_view(predictions, tmp_path))
-    assert "expected a calibration of schema 1" in text
+    assert "calibration.json: expected schema 1, found none" in text
 
 
 def test_evaluate_judges_what_was_saved(
