@@ -44,6 +44,11 @@ def test_plan_as_command_and_function(
     assert "is there already" in capsys.readouterr().err
 
 
+def test_a_place_that_is_taken_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"name it \.py"):
+        plan_training(tmp_path / "no_manifest.json", tmp_path / "heart.txt")
+
+
 def test_a_step_too_large_for_the_memory_halves_the_batch(phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planned, "time_step", lambda recipe, *_: StepCost(1.0, 2.0 * recipe.batch_size))
     made = plan_training(phantom, memory_gb=3.0, device="cpu")

@@ -34,12 +34,17 @@ def recipe_code(plan: Plan, dataset: str, version: str) -> str:
 
 def write_recipe(plan: Plan, path: str | Path, dataset: str, version: str) -> None:
     """Write `recipe_code` to a .py file, atomically. Raises InputError for another suffix, and a file that is there."""
+    require_new_file(path)
+    write_text(Path(path), recipe_code(plan, dataset, version))
+
+
+def require_new_file(path: str | Path) -> None:
+    """Raise InputError where no plan can be written: another suffix than .py, or a file that is there."""
     path = Path(path)
     if path.suffix != ".py":
         raise InputError(f"{path}: a plan is a Python file; name it .py")
     if path.exists():
         raise InputError(f"{path} is there already, perhaps with changes of yours; name another file or delete it")
-    write_text(path, recipe_code(plan, dataset, version))
 
 
 def _call(config: Config, plan: Plan, place: str, imports: dict[str, set[str]], indent: int) -> str:

@@ -13,7 +13,7 @@ from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError
 from unpaired.planning.fingerprint import Fingerprint, read_fingerprint, take_fingerprint
 from unpaired.planning.plan import Device, Dimensions, Plan, plan_recipe
-from unpaired.planning.recipe_file import write_recipe
+from unpaired.planning.recipe_file import require_new_file, write_recipe
 from unpaired.training.probe import StepCost, free_memory_gb, time_step
 
 AUTO = "auto"
@@ -60,6 +60,8 @@ def plan_training(
     for name, value in (("hours", hours), ("memory_gb", memory_gb)):
         if value is not None and not value > 0:
             raise InputError(f"{name} must be above 0, got {value}")
+    if out is not None:
+        require_new_file(out)  # before the scans are read and a step is timed
     kind = _device(device)
     limit = memory_gb if memory_gb is not None else SHARE_OF_MEMORY * free_memory_gb(kind)
     dataset = as_dataset(data)
