@@ -46,6 +46,7 @@ ALLOWED = {
     "configs": {"consent", "documents"},
     "data": {"documents", "tables", "shapes", "configs"},
     "phantom": {"data"},
+    "dicom": {"data"},
     "networks": {"shapes", "configs", "consent.factories"},
     "methods": {
         "shapes",
