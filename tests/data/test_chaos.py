@@ -155,11 +155,26 @@ def test_modalities_can_be_chosen_and_finished_files_are_kept(layout, tmp_path):
     assert list(first.modalities) == ["t2"]
     assert not list(tmp_path.glob("*t1*"))
     times = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert len(times) == 7
+    assert len(times) == 4 + 3 + 4, "images, label maps of three of them, and what each was made of"
     assert import_chaos(layout, tmp_path, ["t2"]) == first
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
     with pytest.raises(InputError, match=r"no modality 't3'; did you mean t2"):
         import_chaos(layout, tmp_path, ["t3"])
+
+
+def test_another_chaos_of_the_same_numbers_is_never_taken_for_the_first(layout, tmp_path):
+    out = tmp_path / "out"
+    root = official(tmp_path / "b", ("1",))
+    import_chaos(root, out, ["t2"])
+    with pytest.raises(InputError, match=r"mr\d_t2\.nii\.gz was converted from .*; write the manifest under another"):
+        import_chaos(layout, out, ["t2"])
+    ground = root / "Train_Sets" / "MR" / "1" / "T2SPIR" / "Ground"
+    corrected = anatomy()
+    corrected[17:20, 9:16, 5:8] = 0
+    shutil.rmtree(ground)
+    write_ground(ground, corrected, numbered("IMG-0002-{:05}.png"), descending=True)
+    again = import_chaos(root, out, ["t2"])
+    np.testing.assert_array_equal(labels_of(again, "mr1_t2").array, corrected)
 
 
 def test_order_of_files_against_order_of_positions_makes_no_difference(tmp_path):

@@ -221,6 +221,9 @@ def test_channels_of_a_4d_scan_become_files(tmp_path: Path) -> None:
         image = read_image(case.image)
         np.testing.assert_array_equal(image.array, array[..., channel])
         np.testing.assert_allclose(image.affine, affine)
+    describe(path, labels=LIVER, modality={"0": "T1w", "1": "FLAIR"}, training=training)
+    swapped = import_dataset(path, tmp_path / "out" / "m.json").dataset
+    np.testing.assert_array_equal(read_image(swapped.case("brats_t1w").image).array, array[..., 0])
     describe(path, labels=LIVER, modality={"0": "a", "1": "b", "2": "c"}, training=training)
     with pytest.raises(InputError, match="expected 3 channels"):
         import_dataset(path, tmp_path / "out2" / "m.json")

@@ -13,6 +13,7 @@ order of their names: never in that of positions, which may run against it. Then
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.dicom import Series, dicom_files, read_series
 from unpaired.data.images import grid_problem, read_image, write_image
+from unpaired.data.importers.converted import convert
 from unpaired.data.importers.named_files import find_named_files
 from unpaired.errors import InputError, nearest
 
@@ -39,10 +41,11 @@ def import_chaos(folder: str | Path, converted: str | Path, modalities: Sequence
     """The dataset found in `folder`, searched with its subfolders; official series are written to `converted` as NIfTI.
 
     `modalities` are those wanted of `MODALITIES` (none: all that are there); files that `converted` already holds are
-    kept. A CT and an MR of one number are different people; scans of one MR number are one patient. In CT the liver
-    alone was looked for. T2 comes with the split of `TEST`, all others train. Scans without a Ground (the challenge's
-    test sets) are unlabeled. Raises InputError for a folder without CHAOS, a series that is no volume, a Ground that
-    doesn't fit its series, gray values that mean nothing, and organs that are not where they can be.
+    kept where they were made of the same series (`importers.converted`). A CT and an MR of one number are different
+    people; scans of one MR number are one patient. In CT the liver alone was looked for. T2 comes with the split of
+    `TEST`, all others train. Scans without a Ground (the challenge's test sets) are unlabeled. Raises InputError for a
+    folder without CHAOS, a series that is no volume, a Ground that doesn't fit its series, gray values that mean
+    nothing, organs that are not where they can be, and converted files of another source.
     """
     folder, converted = Path(folder), Path(converted)
     for name in modalities:
@@ -154,8 +157,13 @@ def _convert(folder: Path, named_by: Path, ground: Path, stem: Path) -> tuple[Pa
     """Image and label map of one series as NIfTI; `named_by` is the series whose file names the PNGs bear."""
     image = stem.with_name(f"{stem.name}.nii.gz")
     label = stem.with_name(f"{stem.name}_label.nii.gz") if ground.is_dir() else None
-    if image.is_file() and (label is None or label.is_file()):
-        return image, label
+    files = [image] if label is None else [image, label]
+    sources = [folder] if label is None else [folder, *({named_by} - {folder}), ground]
+    convert(files, folder, sources, "", partial(_write, folder, named_by, ground, image, label))
+    return image, label
+
+
+def _write(folder: Path, named_by: Path, ground: Path, image: Path, label: Path | None) -> None:
     series = read_series(dicom_files(folder))
     if label is not None:
         named = series if named_by == folder else read_series(dicom_files(named_by))
@@ -168,7 +176,6 @@ def _convert(folder: Path, named_by: Path, ground: Path, stem: Path) -> tuple[Pa
         _require_anatomy(series, labels, ground)
         write_image(label, labels, series.image.affine)
     write_image(image, series.image.array, series.image.affine)
-    return image, label
 
 
 def _labels(series: Series, ground: Path) -> np.ndarray:

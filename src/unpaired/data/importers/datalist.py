@@ -10,12 +10,14 @@ References: Antonelli et al. 2022 (Nature Communications 13:4128); MONAI's `load
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.formats.nifti import read_nifti
 from unpaired.data.images import write_image
+from unpaired.data.importers.converted import convert
 from unpaired.data.importers.label_names import read_labels
 from unpaired.data.importers.listing import DESCRIPTION, Listing, about, make_dataset, read_description, stem
 from unpaired.data.importers.options import ImportOptions, modality_name
@@ -141,14 +143,17 @@ def _file(entry: Mapping[str, Any], key: str, path: Path, where: str) -> Path:
 
 
 def _channel_files(file: Path, name: str, modalities: list[str], folder: Path) -> list[Path]:
-    """A 4D scan's channels as files of their own in `folder`; those that are younger than the scan are kept."""
+    """A 4D scan's channels as files of their own in `folder`."""
     files = [folder / f"{name}_{modality}.nii.gz" for modality in modalities]
     if not file.is_file():
         raise InputError(f"{file}: no such file, although the list names it")
-    if not all(channel.is_file() and channel.stat().st_mtime >= file.stat().st_mtime for channel in files):
-        image = read_nifti(file)
-        if image.array.ndim != 4 or image.array.shape[3] != len(modalities):
-            raise InputError(f"{file}: expected {len(modalities)} channels on a fourth axis, got {image.array.shape}")
-        for number, channel in enumerate(files):
-            write_image(channel, image.array[..., number], image.affine)
+    convert(files, file, [file], "channels " + " ".join(modalities), partial(_write_channels, file, files))
     return [channel.resolve() for channel in files]
+
+
+def _write_channels(file: Path, channels: list[Path]) -> None:
+    image = read_nifti(file)
+    if image.array.ndim != 4 or image.array.shape[3] != len(channels):
+        raise InputError(f"{file}: expected {len(channels)} channels on a fourth axis, got {image.array.shape}")
+    for number, channel in enumerate(channels):
+        write_image(channel, image.array[..., number], image.affine)

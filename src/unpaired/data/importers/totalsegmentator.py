@@ -9,16 +9,17 @@ The structures of a subject are written as one label map; a structure without a 
 
 import csv
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from unpaired.data.dataset import SPLITS, CaseEntry, Dataset
 from unpaired.data.images import read_label_map, write_image
+from unpaired.data.importers.converted import convert
 from unpaired.data.importers.listing import Listing, list_files, make_dataset, stem
 from unpaired.data.importers.options import ImportOptions
 from unpaired.errors import InputError, nearest
-from unpaired.files import write_text
 
 _SCAN = re.compile(r"(?:(.*)/)?(ct|mri?)\.(nii|nii\.gz|nrrd|mha)", re.IGNORECASE)
 _MODALITY = {"ct": "ct", "mr": "mr", "mri": "mr"}
@@ -35,7 +36,7 @@ def import_totalsegmentator(folder: str | Path, options: ImportOptions) -> Datas
 
     Classes are those that `options.classes` names ({value: structure}, the values of the written label maps), or all
     that any subject has, by their names in the alphabet. Where structures overlap, the later one counts. Label maps
-    that are younger than all of their structures, and of the same classes, are kept. Raises InputError if there is no
+    that were made of the same structures and classes are kept (`importers.converted`). Raises InputError if there is no
     subject, for a class that no subject has, and for structures on another grid than each other.
     """
     listing = list_files(folder)
@@ -75,7 +76,11 @@ def _case(
 ) -> CaseEntry:
     """The case of a subject, its structures (value: file) merged."""
     name = subject.rsplit("/", 1)[-1]
-    label = _merged(files, options.converted / f"{name}.nii.gz", tuple(classes.items()))
+    label = None
+    if files:
+        label = (options.converted / f"{name}.nii.gz").resolve()
+        choices = " ".join(f"{value}:{name}" for value, name in classes.items())
+        convert([label], folder / subject, files.values(), choices, partial(_merge, files, label))
     looked_for = tuple(classes[value] for value in files)
     return CaseEntry(
         id=name,
@@ -95,15 +100,8 @@ def _scans(listing: Listing) -> list[tuple[str, str]]:
     return [(match[1], match[0]) for match in matches]
 
 
-def _merged(paths: dict[int, Path], out: Path, classes: tuple[tuple[int, str], ...]) -> Path | None:
-    """The label map of one subject, written to `out`; None if it has none of the structures."""
-    if not paths:
-        return None
-    note = out.with_name(f"{out.name}.classes.txt")
-    text = "\n".join(f"{value}:{name}" for value, name in classes) + "\n"
-    newest = max(path.stat().st_mtime for path in paths.values())
-    if out.is_file() and out.stat().st_mtime >= newest and note.is_file() and note.read_text("utf-8") == text:
-        return out.resolve()
+def _merge(paths: dict[int, Path], out: Path) -> None:
+    """Write the structures of one subject (value: file) to `out` as one label map."""
     merged, first = None, None
     for value, path in paths.items():
         image = read_label_map(path)
@@ -115,8 +113,6 @@ def _merged(paths: dict[int, Path], out: Path, classes: tuple[tuple[int, str], .
     assert merged is not None
     assert first is not None
     write_image(out, merged, first.affine)
-    write_text(note, text)
-    return out.resolve()
 
 
 def _sides(table: Path) -> dict[str, str]:
