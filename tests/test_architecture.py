@@ -52,6 +52,7 @@ ALLOWED = {
         "shapes",
         "configs",
         "data.batch",
+        "data.randomization",
         "networks.external_attention",
         "networks.class_embeddings",
         *NETWORK_PARTS,

@@ -127,3 +127,15 @@ def test_a_box_comes_with_its_labels(dims: int) -> None:
     assert torch.equal(same_labels, labels)
     alone, _ = cut_mix(images[:1], labels[:1], 1.0)
     assert torch.equal(alone, images[:1])
+
+
+def test_random_convolutions_change_the_share_of_images_that_they_are_for() -> None:
+    images = torch.randn(200, 1, 4, 4)
+    torch.manual_seed(0)
+    still = replace(STILL, convolutions=0.25)
+    seen = disturbed(images, still)
+    changed = [not torch.allclose(a, b, atol=1e-4) for a, b in zip(images, seen, strict=True)]
+    assert 30 < sum(changed) < 70
+    means, deviations = seen.mean(dim=(1, 2, 3)), seen.std(dim=(1, 2, 3))
+    assert torch.allclose(means, images.mean(dim=(1, 2, 3)), atol=1e-3)
+    assert torch.allclose(deviations, images.std(dim=(1, 2, 3)), atol=1e-2)

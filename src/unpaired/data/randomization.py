@@ -111,7 +111,7 @@ def _gets_curves(number: int, share: float) -> bool:
 def random_convolutions(images: Images, numbers: Sequence[int], config: Randomization) -> Images:
     """GIN: image i through the random network of `numbers[i]`, mixed with itself, brought to its own scale.
 
-    All images at once, as groups of one convolution.
+    All images at once, as groups of one convolution; in the images' own precision under autocast too.
     """
     batch, channels, *spatial = images.shape
     networks = [draw_network(number, channels, len(spatial), config) for number in numbers]
@@ -119,7 +119,8 @@ def random_convolutions(images: Images, numbers: Sequence[int], config: Randomiz
     for layer in range(config.layers):
         kernel = torch.cat([network.kernels[layer] for network in networks]).to(images)
         bias = torch.cat([network.biases[layer] for network in networks]).to(images)
-        x = CONVOLVE[len(spatial)](x, kernel, bias, padding=max(config.kernels) // 2, groups=batch)
+        with torch.autocast(images.device.type, enabled=False):
+            x = CONVOLVE[len(spatial)](x, kernel, bias, padding=max(config.kernels) // 2, groups=batch)
         if layer < config.layers - 1:
             x = F.leaky_relu(x, config.slope)
     alpha = torch.tensor([network.alpha for network in networks]).to(images).reshape(-1, *[1] * (images.ndim - 1))

@@ -6,7 +6,7 @@ the teacher lags behind, and to match it undoes the last steps. Here the teacher
 student a version that differs much, as in FixMatch (Sohn et al., NeurIPS 2020) and UniMatch (Yang et al., CVPR 2023):
 
     q = softmax f(x, theta'),   y = argmax_c q_c where max_c q_c >= tau, else unknown        the teacher's labels
-    x~, y~ = CutMix(A(x), y)                                          A: contrast, brightness, gamma, noise
+    x~, y~ = CutMix(A(x), y)                        A: random convolutions, contrast, brightness, gamma, noise
     J = sum_m ce( f(x~, theta), y~ ) + dice( f(x~, theta), y~ )       over the voxels that are known
     L = L_method + w r(t) J
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from unpaired.configs import BelowOne, NotNegative, Share
+from unpaired.data.randomization import NO_RANDOMIZATION, random_convolutions
 from unpaired.methods.losses import cross_entropy, in_full_precision, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.methods.ramp import Ramp
@@ -53,6 +54,9 @@ class WeakToStrongConfig(MethodConfig):
     """Values, brought to 0..1 within the image, are raised to exp of a number from -`gamma` to `gamma`."""
     noise: NotNegative = 0.1
     """Standard deviation of the Gaussian noise that is added."""
+    convolutions: Share = 0.0
+    """The share of images that random convolutions change before all that (`data.randomization`): a contrast of their
+    own, where anatomy is all that the student can go by."""
     labeled: bool = False
     """Whether labeled images are taken too, by the teacher's labels; costs one more pass of both."""
 
@@ -102,8 +106,10 @@ def with_unknown(classes: int, device: torch.device) -> LabelSets:
 
 
 def disturbed(images: Images, config: WeakToStrongConfig) -> Images:
-    """A: each image with a gamma, contrast, brightness and noise of its own, from torch's global random state."""
+    """A: each image with random convolutions or none, and a gamma, contrast, brightness and noise of its own, from
+    torch's global random state."""
     axes = tuple(range(1, images.ndim))
+    images = convolved(images, config.convolutions)
 
     def draw(reach: float) -> Tensor:
         return reach * (2 * torch.rand(len(images), *[1] * len(axes), device=images.device) - 1)
@@ -114,6 +120,18 @@ def disturbed(images: Images, config: WeakToStrongConfig) -> Images:
     mean = x.mean(dim=axes, keepdim=True)
     x = (x - mean) * draw(config.contrast).exp() + mean + draw(config.brightness)
     return x + config.noise * torch.randn_like(x)
+
+
+def convolved(images: Images, share: float) -> Images:
+    """That share of the images through random convolutions, each through its own."""
+    if not share:
+        return images
+    chosen = (torch.rand(len(images)) < share).nonzero().flatten().tolist()
+    numbers = torch.randint(2**31, (len(images),)).tolist()
+    result = images.clone()
+    if chosen:
+        result[chosen] = random_convolutions(images[chosen], [numbers[i] for i in chosen], NO_RANDOMIZATION)
+    return result
 
 
 def cut_mix(images: Images, labels: LabelMap, share: float) -> tuple[Images, LabelMap]:

@@ -11,6 +11,7 @@ What is randomized, and what is borrowed: `data.randomization` and docs/methods/
 from dataclasses import replace
 
 from unpaired.data.randomization import Randomization
+from unpaired.methods.pseudo_correlation import PseudoCorrelationConfig
 from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.recipe import Recipe
 from unpaired.recipes.semi_supervised import small_unet_labeled_only
@@ -33,6 +34,11 @@ def small_unet_borrowed() -> Recipe:
 def small_unet_own() -> Recipe:
     """Random convolutions on 70 % of every modality's own samples, as published for one modality."""
     return replace(small_unet_plain(), randomization=Randomization(share=0.7))
+
+
+def small_unet_views() -> Recipe:
+    """GIN and IPA: each of 4 slices in three contrasts, on which the network has to agree. Three passes a step."""
+    return replace(small_unet_plain(), method=PseudoCorrelationConfig())
 
 
 def small_unet_borrowed_weak_to_strong() -> Recipe:

@@ -118,7 +118,8 @@ def _check_unlabeled(recipe: Recipe, method: Method) -> None:
         raise InputError(
             f"recipe.unlabeled_batch_size is {recipe.unlabeled_batch_size}, and recipe.method "
             f"{type(recipe.method).__name__} makes no use of unlabeled images; set it to 0, or put the method inside "
-            "WeakToStrongConfig, MeanTeacherConfig, CrossPseudoSupervisionConfig or AnatomicalConsistencyConfig"
+            "WeakToStrongConfig, MeanTeacherConfig, CrossPseudoSupervisionConfig or AnatomicalConsistencyConfig; "
+            "PseudoCorrelationConfig takes some too"
         )
 
 
