@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from unpaired.data.class_codes import ClassCode
 from unpaired.errors import InputError, nearest
 
 MANIFEST = "dataset.json"
@@ -60,7 +61,11 @@ CASE_FIELDS = tuple(attribute.name for attribute in fields(CaseEntry))
 
 @dataclass(frozen=True)
 class Dataset:
-    """A manifest with its paths resolved. `classes[0]` is background; `label_maps` turn file values into classes."""
+    """A manifest with its paths resolved. `classes[0]` is background; `label_maps` turn file values into classes.
+
+    `codes` are coded terms for DICOM of classes that the table in `unpaired.dicom.structures` lacks, or has otherwise:
+    the terms, or the name of a structure of that table.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -68,6 +73,7 @@ class Dataset:
     cases: tuple[CaseEntry, ...]
     label_maps: Mapping[str, Mapping[int, tuple[str, ...]]] = field(default_factory=dict)
     about: str = ""
+    codes: Mapping[str, ClassCode | str] = field(default_factory=dict)
 
     def of(self, modality: str | None = None, split: str | None = None, labeled: bool | None = None) -> list[CaseEntry]:
         """The cases of a modality and split, labeled or not (None: any), in manifest order."""

@@ -34,8 +34,9 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
     """All cases of the datasets, in order; patients of equal names are one person, splits stay.
 
     Classes are the union, in order of first appearance. A class that one of the datasets doesn't have was not looked
-    for in its cases (`annotated`), so that it isn't taken for background there. Raises InputError for fewer than two,
-    for case ids that occur twice, and for a background or options of a modality that differ.
+    for in its cases (`annotated`), so that it isn't taken for background there. Where codes of a class differ, those of
+    the first dataset hold. Raises InputError for fewer than two, for case ids that occur twice, and for a background or
+    options of a modality that differ.
     """
     if len(datasets) < 2:
         raise InputError(f"expected two datasets or more to join, got {len(datasets)}")
@@ -58,7 +59,8 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
             annotated = None if whole else tuple(looked_for)
             cases[case.id] = replace(case, label_map=renamed[case.label_map], annotated=annotated)
     about = " ".join(dict.fromkeys(dataset.about for dataset in datasets if dataset.about))
-    return Dataset(name, classes, modalities, tuple(cases.values()), label_maps, about)
+    codes = {class_name: code for dataset in reversed(datasets) for class_name, code in dataset.codes.items()}
+    return Dataset(name, classes, modalities, tuple(cases.values()), label_maps, about, codes)
 
 
 def _require_alike(dataset: Dataset, first: Dataset, modalities: Mapping[str, Modality]) -> None:

@@ -3,13 +3,14 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
 
+from unpaired.data.class_codes import ClassCode
 from unpaired.data.dataset import CASE_FIELDS, SPLITS, CaseEntry, Dataset, Modality, Side
 from unpaired.documents import decode, shown
 from unpaired.errors import InputError, known, nearest, require_name
@@ -46,6 +47,7 @@ class _Document:
     about: Name = ""
     modalities: dict[str, dict[str, Any]] | tuple[str, ...] = ()
     label_maps: dict[str, dict[str, Meaning]] = field(default_factory=dict)
+    codes: dict[str, Any] = field(default_factory=dict)
     cases: Entries | None = None
     training: Entries = ()
     validation: Entries = ()
@@ -97,11 +99,14 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
             raise InputError(f"{path}: case id {case_id!r} appears twice; ids must differ (they name files)")
     name = path.resolve().parent.name if stored.name is None else str(stored.name)
     require_name(name, f"{path}: name")
-    return Dataset(name, stored.classes, modalities, cases, label_maps, str(stored.about))
+    _require_classes(tuple(stored.codes), stored.classes, f"{path}: codes names")
+    codes = decode(stored.codes, dict[str, Word | ClassCode], f"{path}: codes", CORRECT)
+    return Dataset(name, stored.classes, modalities, cases, label_maps, str(stored.about), codes)
 
 
 def dataset_to_json(dataset: Dataset, folder: Path) -> dict[str, Any]:
     """The manifest as JSON values, with file paths relative to `folder` (absolute where no relative path exists)."""
+    codes = {name: code if isinstance(code, str) else _code_to_json(code) for name, code in dataset.codes.items()}
     return {
         "schema": SCHEMA,
         "name": dataset.name,
@@ -112,8 +117,13 @@ def dataset_to_json(dataset: Dataset, folder: Path) -> dict[str, Any]:
             name: {str(value): names[0] if len(names) == 1 else list(names) for value, names in table.items()}
             for name, table in dataset.label_maps.items()
         },
+        **({"codes": codes} if codes else {}),
         "cases": [_case_to_json(case, folder.resolve()) for case in dataset.cases],
     }
+
+
+def _code_to_json(code: ClassCode) -> dict[str, Any]:
+    return {name: value for name, value in asdict(code).items() if value is not None}
 
 
 def _case_to_json(case: CaseEntry, folder: Path) -> dict[str, Any]:
