@@ -4,7 +4,7 @@ Figures are `matplotlib.figure.Figure` objects that were never given to pyplot, 
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -120,8 +121,17 @@ def svg(figure: Figure) -> bytes:
 
 def _take_names_literally(figure: Figure) -> None:
     """A case called `a$x^$` is no formula: matplotlib would refuse to draw it. Only powers of ten on log axes are."""
-    axes_lines = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if axis.get_scale() == "log"]
-    powers = {id(label) for axis in axes_lines for label in axis.get_ticklabels(which="both")}
-    for text in figure.findobj(Text):
-        if isinstance(text, Text) and id(text) not in powers:
-            text.set_parse_math(False)
+    for text in _texts(figure):
+        text.set_parse_math(False)
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """The texts below an artist, but for ticks that are not drawn (making them takes longer than a picture of a scan)
+    and those of log axes."""
+    if isinstance(artist, Text):
+        yield artist
+    for child in artist.get_children():
+        if isinstance(child, Axis) and (not child.axes.axison or child.get_scale() == "log"):
+            yield child.label
+        else:
+            yield from _texts(child)

@@ -4,7 +4,7 @@ The unit is the patient, as everywhere: a patient's value is the mean over the p
 the classes and layers asked for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -50,13 +50,17 @@ class Summary:
 
 @dataclass(frozen=True)
 class LocalizationComparison:
-    """The runs' rows, and everything computed from them; `classes` are those with background, in order."""
+    """The runs' rows, and everything computed from them; `classes` are those with background, in order.
+
+    `values` {(place, run): {patient: value}}: what means, differences and tests are made of.
+    """
 
     rows: Mapping[str, Sequence[Row]]
     baseline: str
     classes: tuple[str, ...]
     layers: tuple[str, ...]
     modalities: tuple[str, ...]
+    values: dict[tuple[Place, str], dict[str, float]]
     summaries: dict[tuple[Place, str], Summary]
     differences: dict[tuple[Place, str], PairedDifference]
 
@@ -108,36 +112,37 @@ def compare_localization(
     modalities = tuple(dict.fromkeys(row.modality for row in rows[first]))
     summaries: dict[tuple[Place, str], Summary] = {}
     differences: dict[tuple[Place, str], PairedDifference] = {}
+    at_places = {name: rows_at_places(of, classes) for name, of in rows.items()}
+    values: dict[tuple[Place, str], dict[str, float]] = {}
     for place in map(Place._make, product(KINDS, modalities, (ALL, *layers), (MEAN, *classes))):
-        values = {name: values_at(of, place, classes) for name, of in rows.items()}
-        for name, own in values.items():
-            if own:
-                summaries[place, name] = _summary(rows[name], place, own, classes)
-            if name != baseline and own and values[baseline]:
-                differences[place, name] = paired_difference(own, values[baseline])
+        for name, places in at_places.items():
+            if at_place := places.get(place):
+                values[place, name] = _patient_values(at_place, place.kind)
+                summaries[place, name] = _summary(at_place, values[place, name])
+        for name in rows:
+            if name != baseline and (place, name) in values and (place, baseline) in values:
+                differences[place, name] = paired_difference(values[place, name], values[place, baseline])
     differences = holm_corrected(differences, lambda key: key[0].family)
-    return LocalizationComparison(rows, baseline, tuple(classes), layers, modalities, summaries, differences)
+    return LocalizationComparison(rows, baseline, tuple(classes), layers, modalities, values, summaries, differences)
 
 
-def values_at(rows: Sequence[Row], place: Place, classes: Sequence[str], what: str | None = None) -> dict[str, float]:
-    """{patient: value} of one run at a place; `what` is another field of the rows, such as "chance"."""
-
-    def belongs(row: Row) -> bool:
-        foreground = row.class_name != classes[0]
-        return (
-            row.modality == place.modality
-            and place.layer in (ALL, row.layer)
-            and (foreground if place.class_name == MEAN else row.class_name == place.class_name)
-            and getattr(row, place.kind) is not None
-        )
-
-    return patient_values((row.patient, row.case, getattr(row, what or place.kind)) for row in rows if belongs(row))
+def rows_at_places(rows: Iterable[Row], classes: Sequence[str]) -> dict[Place, list[Row]]:
+    """{place: the rows of one run whose mean its number is}; places without a row are missing."""
+    at_places: dict[Place, list[Row]] = {}
+    for row in rows:
+        kinds = [kind for kind in KINDS if getattr(row, kind) is not None]
+        names = {row.class_name} if row.class_name == classes[0] else {row.class_name, MEAN}
+        for kind, layer, name in product(kinds, (ALL, row.layer), names):
+            at_places.setdefault(Place(kind, row.modality, layer, name), []).append(row)
+    return at_places
 
 
-def _summary(rows: Sequence[Row], place: Place, values: Mapping[str, float], classes: Sequence[str]) -> Summary:
+def _patient_values(rows: Iterable[Row], field: str) -> dict[str, float]:
+    return patient_values((row.patient, row.case, getattr(row, field)) for row in rows)
+
+
+def _summary(rows: Sequence[Row], values: Mapping[str, float]) -> Summary:
     numbers = np.array(list(values.values()))
-    chance, ceiling = (
-        float(np.mean(list(values_at(rows, place, classes, what).values()))) for what in ("chance", "ceiling")
-    )
+    chance, ceiling = (float(np.mean(list(_patient_values(rows, field).values()))) for field in ("chance", "ceiling"))
     std = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
     return Summary(len(numbers), float(numbers.mean()), std, chance, ceiling)

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unpaired.figures.style import LIGHT, Theme, plain
-from unpaired.studies.localization.comparison import ALL, MEAN, LocalizationComparison, Place, values_at
+from unpaired.studies.localization.comparison import ALL, MEAN, LocalizationComparison, Place
 from unpaired.studies.localization.tables import KIND_NAMES, percent
 
 MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -70,14 +70,14 @@ def _draw_differences(axes: Axes, comparison: LocalizationComparison, modality: 
     lane = 0.8 / len(comparison.others)
     for position, layer in enumerate((*comparison.layers, ALL)):
         place = Place(kind, modality, layer, MEAN)
-        baseline = values_at(comparison.rows[comparison.baseline], place, comparison.classes)
+        baseline = comparison.values.get((place, comparison.baseline), {})
         for number, name in enumerate(comparison.others):
             difference = comparison.differences.get((place, name))
             if difference is None or difference.mean is None:
                 continue
             color, marker = _look(comparison.names.index(name), theme)
             center = position + (number - (len(comparison.others) - 1) / 2) * lane
-            values = values_at(comparison.rows[name], place, comparison.classes)
+            values = comparison.values[place, name]
             gaps = [100 * (values[patient] - baseline[patient]) for patient in values if patient in baseline]
             axes.plot([center - lane * 0.18] * len(gaps), gaps, marker, color=color, markersize=3.2, alpha=0.5, mew=0)
             if difference.interval is not None:

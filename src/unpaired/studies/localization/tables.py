@@ -14,7 +14,6 @@ from unpaired.studies.localization.comparison import (
     MEAN,
     LocalizationComparison,
     Place,
-    values_at,
 )
 from unpaired.studies.localization.scores import KINDS, Row
 from unpaired.tables import DASH, Table, csv_records, markdown_text
@@ -183,6 +182,6 @@ def _case_rows(comparison: LocalizationComparison) -> Iterator[dict[str, Any]]:
 
 def _patient_rows(comparison: LocalizationComparison) -> Iterator[dict[str, Any]]:
     """What the tests were made of: a patient's value at each place."""
-    for place, name in comparison.summaries:
-        for patient, value in values_at(comparison.rows[name], place, comparison.classes).items():
+    for (place, name), values in comparison.values.items():
+        for patient, value in values.items():
             yield {**place._asdict(), "run": name, "patient": patient, "ap": value}
