@@ -133,6 +133,7 @@ ALLOWED = {
         "planning",
         "networks.norm_statistics",
         "networks.weights",
+        "tables",
     },
     "figures": {"data", "scores"},
     "studies": {

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from unpaired.studies.partners.study import PartnerStudy, partners
     from unpaired.training.planned import PlannedTraining, plan_training
     from unpaired.training.prepare import prepare
+    from unpaired.training.self_training import SelfTraining, self_train
     from unpaired.training.train import train, train_folds
 
 __version__ = "0.1.0"
@@ -71,6 +72,7 @@ __all__ = [
     "Predictor",
     "Recipe",
     "Run",
+    "SelfTraining",
     "Series",
     "Split",
     "StudiedFeatures",
@@ -98,6 +100,7 @@ __all__ = [
     "read_series",
     "read_split",
     "run_demo",
+    "self_train",
     "split",
     "train",
     "train_folds",
@@ -148,6 +151,7 @@ _HOMES = {
     "studies.partners.study": ("PartnerStudy", "partners"),
     "training.planned": ("PlannedTraining", "plan_training"),
     "training.prepare": ("prepare",),
+    "training.self_training": ("SelfTraining", "self_train"),
     "training.train": ("train", "train_folds"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -29,7 +29,7 @@ from unpaired.commands.packing import pack
 from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
-from unpaired.commands.training import demo, recipes, train
+from unpaired.commands.training import demo, recipes, self_train, train
 from unpaired.errors import InputError, Stopped
 from unpaired.failures import reason_for
 
@@ -47,6 +47,7 @@ COMMANDS = {
     "plan": plan,
     "prepare": prepare,
     "train": train,
+    "self-train": self_train,
     "predict": predict,
     "cluster-script": cluster_script,
     "evaluate": evaluate,

@@ -139,3 +139,12 @@ def test_random_convolutions_change_the_share_of_images_that_they_are_for() -> N
     means, deviations = seen.mean(dim=(1, 2, 3)), seen.std(dim=(1, 2, 3))
     assert torch.allclose(means, images.mean(dim=(1, 2, 3)), atol=1e-3)
     assert torch.allclose(deviations, images.std(dim=(1, 2, 3)), atol=1e-2)
+
+
+def test_before_the_ramp_begins_nothing_is_looked_at() -> None:
+    method = built(replace(CONFIG, ramp=Ramp(begin=0.3, length=0.2)))
+    batches = random_batches(NAMES, (8, 8), unlabeled={"ct": 2})
+    method.teacher.register_forward_hook(lambda *_: pytest.fail("the teacher was asked too early"))
+    objective = method(batches, 0.29)
+    assert objective.terms["weak_to_strong/ct"].item() == 0
+    assert objective.loss.item() == pytest.approx(method.method(batches, 0.29).loss.item(), rel=1e-5)

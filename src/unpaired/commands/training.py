@@ -1,4 +1,4 @@
-"""The commands that train: demo, recipes, train."""
+"""The commands that train: demo, recipes, train, self-train."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from unpaired.commands.arguments import (
     Out,
     RecipeName,
     RunFolder,
+    RunsFolder,
     Trusted,
     list_failures,
     print_columns,
@@ -123,4 +124,55 @@ def train(
         told = f"trained: {trained.folder}; next: unpaired predict {trained.folder} {data} {trained.predictions}"
     if is_first_process():
         print(told)
+    return 0
+
+
+def self_train(
+    recipe: RecipeName,
+    data: Data,
+    runs: RunsFolder,
+    /,
+    *,
+    rounds: int = 2,
+    confidence: float = 0.9,
+    teacher: OptionalPath = None,
+    split: OptionalPath = None,
+    changes: Changes = (),
+    device: str = "auto",
+    workers: int = 1,
+    trust: Trusted = (),
+) -> int:
+    """Train, label the unlabeled scans by what was learned, train on these labels too; a round is kept if better.
+
+    Args:
+        recipe: Its name (`unpaired recipes`), file.py:function for one of your own, a run's folder or recipe.json.
+        data: The manifest; scans without a label have "label": null.
+        runs: Folder for the rounds: round0, round1, ..., and what they learned from, labels1, ...
+        rounds: Rounds on pseudo-labels, at most; the first that is no better than the best so far is the last.
+        confidence: Probability from which on a voxel gets its class; of less than that either of two, or nothing.
+        teacher: A finished run in place of round 0.
+        split: A split file (`unpaired split`); without it the manifest's own split is used.
+        changes: Change fields of the recipe, such as steps=500 network.width=8.
+        device: auto, cpu, cuda or mps.
+        workers: Processes that cut and augment batches.
+        trust: Modules or .py files of your own that --set or a run's recipe names.
+    """
+    with stopwatch() as say:
+        trained = unpaired.self_train(
+            recipe,
+            data,
+            runs,
+            rounds=rounds,
+            confidence=confidence,
+            teacher=teacher,
+            split=split,
+            changes=changes,
+            device=device,
+            workers=workers,
+            trust=trust,
+            say=say,
+        )
+        print_table(trained.table())
+    folder = trained.run.folder
+    print(f"best: {folder}; next: unpaired predict {folder} {data} {trained.run.predictions}")
     return 0

@@ -36,18 +36,21 @@ class Taught(Around):
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The other method's objective, and w r(t) sum_m J_m; that objective alone if there are no unlabeled images.
 
-        A modality's term is the sum over its passes: unlabeled images, and labeled ones if asked for.
+        A modality's term is the sum over its passes: unlabeled images, and labeled ones if asked for. Before the ramp
+        begins nothing is looked at, and the terms are 0.
         """
         if self.steps == 0:  # not when it is built: pre-trained weights come after that
             self.teacher.load_state_dict(self.network.state_dict())
         loss, terms = self.method(batches, progress)
+        factor = self.ramp.factor(progress)
         taught: dict[str, Tensor] = {}
         for images in image_sets(batches, self.labeled):
-            for modality, J in self.compare(images).items():
+            compared = self.compare(images) if factor else dict.fromkeys(images, loss.new_zeros(()))
+            for modality, J in compared.items():
                 name = f"{self.term}/{modality}"
                 taught[name] = taught.get(name, 0) + J
         if taught:
-            loss = loss + self.weight * self.ramp.factor(progress) * torch.stack(list(taught.values())).sum()
+            loss = loss + self.weight * factor * torch.stack(list(taught.values())).sum()
         return Objective(loss, terms | taught)
 
     @abstractmethod

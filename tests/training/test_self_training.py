@@ -1,0 +1,105 @@
+"""Self-training: rounds on own labels, kept only if better, the same call goes on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_runs import tiny
+
+from unpaired.data.dataset import Dataset, encode_values, without_labels
+from unpaired.data.images import read_label_map
+from unpaired.data.randomization import Randomization
+from unpaired.errors import InputError
+from unpaired.inference.predictor import Predictor
+from unpaired.runs.run import Run
+from unpaired.training import self_training
+from unpaired.training.self_training import ROUNDS, Round, SelfTraining, self_train
+from unpaired.training.stability import contrast_stability, validation_dice
+
+RECIPE = tiny(steps=1, randomization=Randomization(borrowed=0.5), modalities=("ct", "lge"))
+
+
+def scarce(phantom: Dataset) -> Dataset:
+    """No LGE label outside of test."""
+    return without_labels(phantom, {case.id for case in phantom.of("lge") if case.split != "test"})
+
+
+def test_a_round_learns_from_the_labels_of_the_one_before(phantom: Dataset, tmp_path: Path) -> None:
+    trained = self_train(
+        RECIPE, scarce(phantom), tmp_path, rounds=1, confidence=0.51, device="cpu", workers=0, show=False
+    )
+    first, second = trained.rounds
+    assert first.kept
+    assert set(first.dice) == {"ct"}
+    assert set(first.stability) == {"lge"}
+    learned = Run.open(second.run).dataset
+    unlabeled = [case.id for case in scarce(phantom).of("lge", "train")]
+    assert [case.id for case in learned.of("lge", "train", labeled=True)] == unlabeled
+    labels = [case.label.resolve() for case in learned.of("lge", "train", labeled=True) if case.label]
+    assert labels == [(tmp_path / "labels1" / f"{case}.nii.gz").resolve() for case in unlabeled]
+    assert 0 < second.sure["lge"] <= 1
+    assert second.kept == (second.score > first.score)
+    assert trained.run.folder == Path(second.run if second.kept else first.run)
+    stored = json.loads((tmp_path / ROUNDS).read_text())
+    assert [of["run"] for of in stored] == [first.run, second.run]
+    weights = Run.open(second.run).weights("last").stat().st_mtime_ns
+    again = self_train(
+        RECIPE, scarce(phantom), tmp_path, rounds=1, confidence=0.51, device="cpu", workers=0, show=False
+    )
+    assert again == trained
+    assert Run.open(second.run).weights("last").stat().st_mtime_ns == weights
+
+
+def test_rounds_end_with_the_first_that_is_no_better(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = iter([0.5, 0.6, 0.55])
+    monkeypatch.setattr(self_training, "validation_dice", lambda *_: next(marks))
+    monkeypatch.setattr(self_training, "contrast_stability", lambda *_: 0.5)
+    trained = self_train(
+        RECIPE, scarce(phantom), tmp_path, rounds=5, confidence=0.51, device="cpu", workers=0, show=False
+    )
+    assert [done.kept for done in trained.rounds] == [True, True, False]
+    assert trained.run.folder.name == "round1"
+    table = trained.table()
+    assert table.head == ["round", "Dice ct", "stability lge", "mean", "labeled", "kept"]
+    assert [row[:4] for row in table.rows] == [
+        ["round0", "50.0", "50.0", "50.0"],
+        ["round1", "60.0", "50.0", "55.0"],
+        ["round2", "55.0", "50.0", "52.5"],
+    ]
+
+
+def test_what_cannot_be_self_trained_is_one_line(phantom: Dataset, tmp_path: Path) -> None:
+    whole = {"rounds": 1, "device": "cpu", "workers": 0, "show": False}
+    with pytest.raises(InputError, match="expected 1 round or more"):
+        self_train(RECIPE, phantom, tmp_path, **(whole | {"rounds": 0}))
+    with pytest.raises(InputError, match=r"with its run as teacher"):
+        self_train(RECIPE, phantom, tmp_path, changes=["unlabeled_batch_size=2"], **whole)
+    with pytest.raises(InputError, match=r"no unlabeled training case of ct, lge"):
+        self_train(RECIPE, phantom, tmp_path, **whole)
+
+
+def test_scores_are_those_of_the_label_maps(phantom: Dataset, tmp_path: Path) -> None:
+    given = scarce(phantom)
+    trained = SelfTraining((Round("a", True, {"ct": 0.8}, {"lge": 0.6}, {}, {}),))
+    assert trained.rounds[0].score == pytest.approx(0.7)
+    self_training.train(RECIPE, given, tmp_path / "run", show=False)
+    predictor = Predictor(Run.open(tmp_path / "run"), device="cpu")
+    cases = given.of("ct", "validation")
+    assert 0 <= validation_dice(predictor, given, cases) <= 1
+    assert contrast_stability(predictor, given.of("lge", "train")[:1]) <= 1
+
+    class Right(Predictor):
+        """Says what the reference says."""
+
+        def segment(self, image: object, modality: str) -> np.ndarray:
+            assert cases[0].label is not None
+            values = np.asarray(read_label_map(cases[0].label).array)
+            said = np.zeros(values.shape, np.uint8)
+            for value, members in encode_values(given, cases[0]).items():
+                said[values == value] = members[0]
+            return said
+
+    assert validation_dice(Right(Run.open(tmp_path / "run"), device="cpu"), given, cases[:1]) == pytest.approx(1)
