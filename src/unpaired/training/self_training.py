@@ -105,8 +105,8 @@ def self_train(
     """Train on the labels that there are, then in up to so many rounds on the network's own labels besides.
 
     `folder`/round0, round1, ... are runs, `folder`/labels1, ... what they learned from. `teacher` is a finished run
-    that stands for round 0. Voxels are labeled from a probability of `confidence` on. Rounds begin with fresh weights. The
-    same call goes on where it was stopped. Other arguments are those of `train`.
+    that stands for round 0. Voxels are labeled from a probability of `confidence` on. Rounds begin with fresh weights.
+    The same call goes on where it was stopped. Other arguments are those of `train`.
 
     Raises InputError if there is no unlabeled training case of a modality that round 0 knows, for a recipe that takes
     unlabeled images itself (train it first, and give its run as `teacher`), and for numbers that make no sense.
