@@ -89,7 +89,7 @@ class SelfTraining:
 def self_train(
     recipe: Recipe | str,
     data: Dataset | str | Path,
-    folder: str | Path,
+    runs: str | Path,
     *,
     rounds: int = 2,
     confidence: float = 0.9,
@@ -104,7 +104,7 @@ def self_train(
 ) -> SelfTraining:
     """Train on the labels that there are, then in up to so many rounds on the network's own labels besides.
 
-    `folder`/round0, round1, ... are runs, `folder`/labels1, ... what they learned from. `teacher` is a finished run
+    `runs`/round0, round1, ... are the rounds' runs, `runs`/labels1, ... what they learned from. `teacher` is a finished run
     that stands for round 0. Voxels are labeled from a probability of `confidence` on. Rounds begin with fresh weights.
     The same call goes on where it was stopped. Other arguments are those of `train`.
 
@@ -122,7 +122,7 @@ def self_train(
         )
     dataset = as_dataset(data)
     dataset = dataset if split is None else as_split(split).apply(dataset)
-    folder, hardware = Path(folder), Hardware(device, workers=workers)
+    folder, hardware = Path(runs), Hardware(device, workers=workers)
     if teacher is None:
         best = train(chosen, dataset, folder / "round0", hardware=hardware, cache=folder / "prepared", show=show)
     else:
