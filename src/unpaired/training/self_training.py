@@ -104,7 +104,7 @@ def self_train(
 ) -> SelfTraining:
     """Train on the labels that there are, then in up to so many rounds on the network's own labels besides.
 
-    `runs`/round0, round1, ... are the rounds' runs, `runs`/labels1, ... what they learned from. `teacher` is a finished run
+    Round k is the run `runs`/round<k> and learned from the label maps in `runs`/labels<k>. `teacher` is a finished run
     that stands for round 0. Voxels are labeled from a probability of `confidence` on. Rounds begin with fresh weights.
     The same call goes on where it was stopped. Other arguments are those of `train`.
 
