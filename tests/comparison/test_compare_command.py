@@ -57,6 +57,7 @@ def test_folders_of_any_tool(folders: Path, capsys: pytest.CaptureFixture[str]) 
     assert "1 of 14" in text
     assert "blind missed: RV 1x" in text
     assert sorted(file.name for file in (folders / "out").iterdir()) == [
+        "compare.about.json",
         "comparison.csv",
         "comparison.json",
         "comparison.md",
@@ -68,6 +69,22 @@ def test_folders_of_any_tool(folders: Path, capsys: pytest.CaptureFixture[str]) 
     row = next(r for r in document["columns"] if (r["score"], r["class"], r["method"]) == ("dice", "mean", "moved"))
     assert (row["p"], row["worse"], row["effect"]) == (2 / 2**7, 7, -1)
     assert row["p_holm"] == 4 / 2**7
+
+
+def test_a_comparison_of_other_methods_is_never_written_over(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    right, shifted, blind = (folders / name for name in ("right", "shifted", "blind"))
+    assert compare(folders, right, shifted) == 0
+    first = (folders / "out" / "comparison.md").read_bytes()
+    capsys.readouterr()
+    for others in ((right, blind), (right, shifted, blind)):
+        assert compare(folders, *others) == 2
+        assert "out holds what compare made of" in one_line(capsys)
+    assert (folders / "out" / "comparison.md").read_bytes() == first
+    assert compare(folders, f"x={shifted}", right, "--scores", "dice") == 0, "the same methods, in another way"
+    (folders / "out" / "compare.about.json").unlink()
+    capsys.readouterr()
+    assert compare(folders, right, shifted) == 2
+    assert "doesn't say of what it was made" in one_line(capsys)
 
 
 def test_json_for_programs(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,16 @@ def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> N
     assert "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}" in lines
 
 
+def test_a_script_that_is_there_stays(run: Run, manifest: Path, tmp_path: Path) -> None:
+    script = cluster_script(run.folder, manifest, "out", tmp_path / "x")
+    assert cluster_script(run.folder, manifest, "out", script) == script
+    script.write_text(script.read_text() + "# with a word of mine\n")
+    before = script.read_bytes()
+    with pytest.raises(InputError, match="x is there already, and differs"):
+        cluster_script(run.folder, manifest, "out", script)
+    assert script.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -153,6 +153,13 @@ def test_a_plan_never_writes_over_an_image(phantom: Dataset, tmp_path: Path) -> 
             plan(images, output, None if isinstance(images, Dataset) else "ct")
 
 
+def test_a_plan_never_writes_over_a_reference(phantom: Dataset, tmp_path: Path) -> None:
+    case = phantom.cases[0]
+    labeled = replace(phantom, cases=(replace(case, label=tmp_path / f"{case.id}.nii.gz"),))
+    with pytest.raises(InputError, match="would overwrite the reference"):
+        plan(labeled, tmp_path)
+
+
 def test_an_unknown_modality_is_refused_before_anything_is_written(fresh: Predictor, tmp_path: Path) -> None:
     write_image(tmp_path / "a.nii", np.zeros((8, 8, 2), np.float32), np.eye(4))
     out = tmp_path / "out"

@@ -10,6 +10,7 @@ from unpaired import Fingerprint, inspect_dataset
 from unpaired.cli import main
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
+from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError
 from unpaired.planning.fingerprint import read_fingerprint, take_fingerprint
 
@@ -69,6 +70,19 @@ def test_it_comes_back_from_its_file(study: Dataset, tmp_path: Path) -> None:
         (tmp_path / "g.json").write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=rf"g\.json: {said}.*; write it with `unpaired inspect`"):
             read_fingerprint(tmp_path / "g.json")
+
+
+def test_no_file_of_anything_else_is_written_over(manifest: Path, tmp_path: Path) -> None:
+    page, numbers = tmp_path / "p.html", tmp_path / "f.json"
+    inspect_dataset(manifest, page=page, json=numbers)
+    inspect_dataset(manifest, page=page, json=numbers)
+    other = tmp_path / "dataset.json"
+    write_dataset(replace(read_dataset(manifest), name="other"), other)
+    before = [file.read_bytes() for file in (page, numbers, other)]
+    for files in ({"page": page}, {"json": numbers}, {"json": other}):
+        with pytest.raises(InputError, match="is there, and inspect didn't make it of"):
+            inspect_dataset(other, **files)
+    assert [file.read_bytes() for file in (page, numbers, other)] == before
 
 
 def test_a_scan_that_can_t_be_read_stops_no_other(study: Dataset, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def compare(
     Args:
         methods: Two or more of PATH, NAME=PATH, or NAME=PATH,PATH with a path per seed. A path is a run folder or
             another with scores.json, or a folder of predictions.
-        out: Folder for the tables (Markdown, LaTeX, CSV, JSON), the figures and the page.
+        out: Folder for the tables (Markdown, LaTeX, CSV, JSON), the figures and the page. Never over the comparison of
+            other methods.
         baseline: The method that the others are tested against (default: the first).
         scores: What to compare; the first also ranks the worst cases.
         reference: For folders of predictions: a manifest, a run folder (its test cases), or a folder of label maps.

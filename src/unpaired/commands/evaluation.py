@@ -120,7 +120,8 @@ def report(
         run: A run whose test cases were predicted and evaluated.
         predictions: Folder of its predictions, with their scores beside it where `unpaired evaluate` puts them
             (default: `predictions` in the run).
-        out: The page (default: report.html in the run).
+        out: The page (default: report.html in the run; of predictions in another folder NAME, NAME_report.html beside
+            it). Never over another page.
         viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
     """
     print(unpaired.write_report(run, predictions=predictions, out=out, viewer_mb=viewer_mb))

@@ -1,9 +1,46 @@
-"""What a command writes never takes the place of what it was made from."""
+"""What a command writes never takes the place of what it was made from, nor of results about something else."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
+from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import manifest_files
+from unpaired.documents import read
 from unpaired.errors import InputError
+from unpaired.files import write_text
+
+SCHEMA = 1
+HEAD_BYTES = 4096
+"""A file that is about something says so in its first bytes (`Subject.mark`)."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What results are about: the command that makes them, and the runs, predictions and datasets that it looks at.
+
+    `of` are their places, sorted: in another order they are the same.
+    """
+
+    command: str
+    of: tuple[str, ...]
+
+    @property
+    def mark(self) -> str:
+        """Sixteen hexadecimal digits that stand for it in a file that may be given away: no paths."""
+        return sha256("\n".join([self.command, *self.of]).encode()).hexdigest()[:16]
+
+    def about_file(self, folder: Path) -> Path:
+        """The file that says in a folder of results what they are about."""
+        return folder / f"{self.command}.about.json"
+
+
+def subject(command: str, *places: Path | str | Dataset | None) -> Subject:
+    """The subject of a command that looks at these places; a dataset that lies nowhere goes by its name."""
+    named = (each.name if isinstance(each, Dataset) else str(Path(each).resolve()) for each in places if each)
+    return Subject(command, tuple(sorted(named)))
 
 
 def require_other_file(out: Path, *sources: object) -> None:
@@ -14,3 +51,47 @@ def require_other_file(out: Path, *sources: object) -> None:
     read = {file for source in sources if isinstance(source, str | Path) for file in manifest_files(source)}
     if {out.resolve(), *manifest_files(out)} & read:
         raise InputError(f"{out} would overwrite the manifest or split that it comes from; name another file")
+
+
+def require_own_folder(folder: Path, main: str, about: Subject) -> None:
+    """Raise InputError if a folder holds the results of this command about something else.
+
+    `main` is a file that the command always writes: where it lies without a word on what it is about, it is refused.
+    Results about the same are written anew.
+    """
+    file = about.about_file(folder)
+    if file.is_file():
+        there = read(file, Subject, "delete this folder, or name another one (--out)", schema=SCHEMA)
+        if there != about:
+            raise InputError(
+                f"{folder} holds what {about.command} made of {_listed(there.of)}; name another folder for "
+                f"{_listed(about.of)} (--out), or delete it"
+            )
+    elif (folder / main).exists():
+        raise InputError(
+            f"{folder} holds {main}, which doesn't say of what it was made; name another folder (--out), or delete it"
+        )
+
+
+def write_about(folder: Path, about: Subject) -> None:
+    """Say in a folder of results what they are about."""
+    document = {"schema": SCHEMA, **asdict(about)}
+    write_text(about.about_file(folder), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def require_own_file(path: Path, about: Subject) -> None:
+    """Raise InputError if there is a file at `path` that isn't about the same: it doesn't begin with its mark."""
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as file:
+            if about.mark.encode() in file.read(HEAD_BYTES):
+                return
+    raise InputError(
+        f"{path} is there, and {about.command} didn't make it of {_listed(about.of)}; name another file, or delete it"
+    )
+
+
+def _listed(places: Sequence[str]) -> str:
+    shown = ", ".join(places[:3])
+    return shown if len(places) <= 3 else f"{shown} and {len(places) - 3} more"

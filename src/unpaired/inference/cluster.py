@@ -83,7 +83,8 @@ def cluster_script(
     From `modality` to `trust` the arguments are those of `unpaired.predict`, the others what each task gets; `at_once`
     is how many may run together. Paths become absolute, and the tasks use the Python that runs now. A task that is
     killed or started again goes on where it was: what is done is skipped. Raises InputError if `run` is no run folder,
-    if there is nothing at `images`, if there are no shards, or for what Slurm would not understand.
+    if there is nothing at `images`, if there are no shards, for what Slurm would not understand, and where another
+    file of the script's name is there.
     """
     if not is_run(Path(run)):
         raise InputError(f"expected a run folder (written by `unpaired train`), found none at {run}")
@@ -98,7 +99,10 @@ def cluster_script(
     trusted = [_absolute(word) if str(word).endswith(".py") else str(word) for word in trust]
     options += ["--trust", *trusted] if trusted else []
     words = [_absolute(run), _absolute(images), _absolute(out), *options]
-    write_text(Path(script), _script(words, resources, shards))
+    text, path = _script(words, resources, shards), Path(script)
+    if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
+        raise InputError(f"{path} is there already, and differs; name another file, or delete it")
+    write_text(path, text)
     return Path(script)
 
 

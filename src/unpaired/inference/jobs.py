@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from unpaired.data.dataset import Dataset
+from unpaired.data.file_names import same_file_key
 from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix
 from unpaired.errors import InputError
 
@@ -114,13 +115,17 @@ def plan(
 
     Files and folders need a modality; a dataset knows its own (a modality given then chooses among its cases).
     Outputs are named `<case id or file name>.nii.gz`. Raises InputError if there is nothing to segment, or if an image
-    would be overwritten by a label map.
+    or a reference would be overwritten by a label map.
     """
     jobs = _jobs(images, Path(output), modality, split)
-    inputs = {job.image.resolve() for job in jobs}
+    inputs = {job.image.resolve(): "image" for job in jobs}
+    if isinstance(images, Dataset):
+        inputs |= {case.label.resolve(): "reference" for case in images.cases if case.label is not None}
     for job in jobs:
-        if job.output.resolve() in inputs:
-            raise InputError(f"the label map of {job.name} would overwrite the image {job.output}; name another folder")
+        if what := inputs.get(job.output.resolve()):
+            raise InputError(
+                f"the label map of {job.name} would overwrite the {what} {job.output}; name another folder"
+            )
     return jobs
 
 
@@ -162,9 +167,13 @@ def _file_job(file: Path, modality: str, output: Path) -> Job:
 
 
 def _distinct(jobs: Iterator[Job]) -> Iterator[Job]:
-    seen: dict[Path, Path] = {}
+    seen: dict[str, Path] = {}
     for job in jobs:
-        if job.output in seen:
-            raise InputError(f"{job.image} and {seen[job.output]} would both be written to {job.output}; rename one")
-        seen[job.output] = job.image
+        key = same_file_key(job.name)
+        if key in seen:
+            raise InputError(
+                f"{job.image} and {seen[key]} would both be written to {job.output} (on a Mac and on Windows, where "
+                "they differ in case alone); rename one"
+            )
+        seen[key] = job.image
         yield job

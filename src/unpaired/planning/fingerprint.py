@@ -100,9 +100,10 @@ def take_fingerprint(
     return Fingerprint(dataset.name, dataset.classes, modalities, ordered, failed), pictures
 
 
-def write_fingerprint(fingerprint: Fingerprint, path: str | Path) -> None:
-    """Write a fingerprint as JSON, atomically."""
-    write_text(Path(path), json.dumps(fingerprint.to_json(), indent=1) + "\n")
+def write_fingerprint(fingerprint: Fingerprint, path: str | Path, mark: str = "") -> None:
+    """Write a fingerprint as JSON, atomically; `mark` stands for the dataset's place (`data.overwriting.Subject`)."""
+    document = {"schema": SCHEMA, "about": mark, **fingerprint.to_json()}
+    write_text(Path(path), json.dumps(document, indent=1) + "\n")
 
 
 def read_fingerprint(path: str | Path) -> Fingerprint:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from unpaired.comparison.comparison import DEFAULT_SCORES
-from unpaired.comparison.files import PAGE, write_comparison
+from unpaired.comparison.contenders import folder_of, parse_contender
+from unpaired.comparison.files import FILES, PAGE, write_comparison
 from unpaired.comparison.methods import ComparedMethods, compare_methods
+from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.report.comparison_page import write_comparison_report
 from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.folder import RunFolder, place_of
@@ -38,8 +40,8 @@ def compare(
 
     methods: two or more of PATH, NAME=PATH, or NAME=PATH,PATH with a path per seed; a path is a run folder or another
     with scores.json, or a folder of predictions.  out: the folder for tables (Markdown, LaTeX, CSV, JSON), figures and
-    page; None writes nothing.  baseline: the method that the others are tested against (default: the first).  scores:
-    what to compare; the first also ranks the worst cases.
+    page, never over the comparison of other methods; None writes nothing.  baseline: the method that the others are
+    tested against (default: the first).  scores: what to compare; the first also ranks the worst cases.
 
     For folders of predictions, `reference` is a manifest, a run folder (its test cases) or a folder of label maps,
     whose `classes` are "1:LV,2:myo"; `prediction_classes`, `others`, `split`, `policy`, `surface` and `workers` are
@@ -49,14 +51,21 @@ def compare(
     one method.  paper: also lay out as these tables of papers, beside their numbers.  report: also draw the figures
     and write the page, whose viewer holds `viewer_mb` megabytes of scans.
 
-    Raises InputError for methods that are not comparable (see `require_comparable`), and where predictions or
-    references changed since they were scored.
+    Raises InputError for methods that are not comparable (see `require_comparable`), where predictions or references
+    changed since they were scored, and before anything is scored where `out` holds another comparison.
     """
+    reference_place = None if reference is None else Path(place_of(reference))
+    texts = [place_of(method) for method in methods]
+    about = subject(
+        "compare", *(folder_of(place) for text in texts for place in parse_contender(text)[1]), reference_place
+    )
+    if out is not None:
+        require_own_folder(Path(out), FILES[0], about)
     compared = compare_methods(
-        [place_of(method) for method in methods],
+        texts,
         baseline=baseline,
         scores=scores,
-        reference=None if reference is None else Path(place_of(reference)),
+        reference=reference_place,
         classes=classes,
         prediction_classes=prediction_classes,
         only=only,
@@ -71,6 +80,7 @@ def compare(
         workers=workers,
     )
     if out is not None:
+        write_about(Path(out), about)
         write_comparison(compared.comparison, Path(out), compared.layouts)
         if report:
             page = Path(out) / PAGE

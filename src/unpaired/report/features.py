@@ -8,8 +8,9 @@ from typing import Any
 from unpaired.consent.modules import Trust
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
+from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.report.features_page import write_features
-from unpaired.runs.folder import RunFolder, place_of
+from unpaired.runs.folder import FEATURES_PAGE, RunFolder, place_of
 from unpaired.studies.features import Study, study
 from unpaired.studies.localization.tables import overview, to_json
 from unpaired.studies.plan import Options, read_members
@@ -73,7 +74,12 @@ def features(
     options = Options(tuple(layers) or None, pair, layer, 3, choose_on, split, baseline, weights, device)
     only = members[0].run if len(members) == 1 else None
     folder = Path(out) if out else Path("features") if only is None else only.features
+    about = subject("features", *(member.run.folder if member.run else member.predictions for member in members))
+    if out or only is None:  # a run's own folder is its own, wherever the run was moved
+        require_own_folder(folder, FEATURES_PAGE, about)
     studied = study(members, None if data is None else as_dataset(data), options, say)
+    if out or only is None:
+        write_about(folder, about)
     page = write_features(
         folder,
         studied.comparison,

@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
+from unpaired.data.overwriting import Subject, require_own_file, subject
 from unpaired.figures.style import DARK, LIGHT, OKABE_ITO, Theme, svg
 from unpaired.files import write_text
 from unpaired.planning.case_facts import CaseFacts, CasePicture
@@ -47,25 +48,30 @@ def inspect_dataset(
     `page` is an HTML file to write, with a slice of every case, in which a scan that lies upside down is seen at once;
     `json` a file for programs and for `unpaired plan`. Every scan is read once, by `workers` processes; `progress` is
     called with (cases done, cases in all, case id). Scans that can't be read are in `failures` and stop no other.
-    Raises InputError if none can be read, or if a file can't be written.
+    Raises InputError if none can be read, if a file can't be written, and before any is read where `page` or `json` is
+    there and isn't of this dataset.
     """
-    dataset = as_dataset(data)
+    dataset, about = as_dataset(data), subject("inspect", data)
+    for path in (json, page):
+        if path is not None:
+            require_own_file(Path(path), about)
     fingerprint, pictures = take_fingerprint(dataset, workers, progress)
     if json is not None:
-        write_fingerprint(fingerprint, json)
+        write_fingerprint(fingerprint, json, about.mark)
     if page is not None:
-        write_page(fingerprint, pictures, Path(page))
+        write_page(fingerprint, pictures, Path(page), about)
     return fingerprint
 
 
-def write_page(fingerprint: Fingerprint, pictures: Mapping[str, CasePicture], path: Path) -> None:
-    """Write the page of a fingerprint, one file that opens offline."""
+def write_page(fingerprint: Fingerprint, pictures: Mapping[str, CasePicture], path: Path, about: Subject) -> None:
+    """Write the page of a fingerprint, one file that opens offline; its head says what it is about."""
     cases = {
         facts.name: [case for case in fingerprint.cases if case.modality == facts.name]
         for facts in fingerprint.modalities
     }
     text = render(
         "fingerprint.html.jinja",
+        about,
         dataset=fingerprint.dataset,
         classes=fingerprint.classes[1:],
         modalities=fingerprint.modalities,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from unpaired.comparison.run_warnings import run_warnings
 from unpaired.data.dataset import SPLITS, Dataset
+from unpaired.data.overwriting import Subject
 from unpaired.figures.curves import curves_of, draw_curve
 from unpaired.figures.score_strips import draw_dice_strips
 from unpaired.files import write_text
@@ -64,8 +65,9 @@ def write_run_page(
     evaluation: Evaluation,
     out: Path,
     viewer_mb: float = VIEWER_MB,
+    about: Subject | None = None,
 ) -> Path:
-    """Write the page of a run to `out` and return it.
+    """Write the page of a run to `out` and return it; `about` is what its head says it is about.
 
     Shows the scores with their counts and statuses, every failure, the worst, median and best test case of each
     modality, the training curves and the recipe. Files of the run that are missing are named in the page. Raises
@@ -74,6 +76,7 @@ def write_run_page(
     facts = read_run_facts(run_folder)
     page = render(
         "page.html.jinja",
+        about,
         sections=SECTIONS,
         dataset=dataset,
         facts=facts,

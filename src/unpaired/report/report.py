@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from unpaired.data.overwriting import Subject, require_own_file, subject
 from unpaired.report.page import write_run_page
 from unpaired.report.viewer import VIEWER_MB
+from unpaired.runs.folder import REPORT
 from unpaired.runs.run import Run
 from unpaired.scores.files import SCORES
 from unpaired.scores.freshness import require_fresh
@@ -22,8 +24,8 @@ def write_report(
 
     run: a run whose test cases were predicted and evaluated, or its folder.  predictions: the folder of its
     predictions, with their scores beside it where `evaluate` puts them (default: `predictions` in the run).  out: the
-    page (default: report.html in the run).  viewer_mb: how many megabytes of scans the page's viewer may hold; 0
-    leaves it out.
+    page (default: report.html in the run; of predictions in another folder NAME, NAME_report.html beside it), never
+    over another page.  viewer_mb: how many megabytes of scans the page's viewer may hold; 0 leaves it out.
 
     Raises InputError without predictions or scores, and where predictions or references changed since they were scored.
     """
@@ -33,5 +35,21 @@ def write_report(
     evaluation = read_evaluation(scores)
     references = {case.id: case.label for case in trained.dataset.cases if case.label is not None}
     require_fresh(evaluation, scores / SCORES, folder, references)
-    page = Path(out) if out else trained.report
-    return write_run_page(trained.folder, trained.dataset, folder, evaluation, page, viewer_mb)
+    page, about = _page(trained, folder, out)
+    return write_run_page(trained.folder, trained.dataset, folder, evaluation, page, viewer_mb, about)
+
+
+def _page(run: Run, predictions: Path, out: str | Path | None) -> tuple[Path, Subject]:
+    """Where the page goes, and what it is about; a run's own page is its own, wherever the run was moved."""
+    about = subject("report", run.folder, predictions)
+    own = predictions.resolve() == run.predictions.resolve()
+    page = (
+        Path(out)
+        if out
+        else run.report
+        if own
+        else predictions.resolve().with_name(f"{predictions.resolve().name}_{REPORT}")
+    )
+    if not own or page.resolve() != run.report.resolve():
+        require_own_file(page, about)
+    return page, about

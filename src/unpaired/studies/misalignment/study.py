@@ -19,13 +19,20 @@ from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
 from unpaired.data.manifest import as_dataset
+from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.errors import InputError
 from unpaired.figures.style import write_figure
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.folder import RunFolder, place_of
 from unpaired.studies.misalignment.figure import draw_misalignment
 from unpaired.studies.misalignment.scores import ALONE, KINDS, MisalignmentRow
-from unpaired.studies.misalignment.tables import conclusions, curve_table, to_json, write_misalignment_tables
+from unpaired.studies.misalignment.tables import (
+    MISALIGNMENT,
+    conclusions,
+    curve_table,
+    to_json,
+    write_misalignment_tables,
+)
 from unpaired.studies.partners.alignment import ALIGNED, Misalignment
 from unpaired.studies.partners.cases import CaseWork, Say, kept_scans, labeled_cases, score_cases
 from unpaired.studies.partners.computation import place_partners, prepare_image, segment_with_partners
@@ -130,7 +137,12 @@ def misalignment(
     predictors, dataset = read_predictors(texts, known, split, weights, device, trust)
     only = next(iter(predictors.values())).run if len(predictors) == 1 else None
     folder = Path(out) if out else Path("misalignment") if only is None else only.misalignment
+    about = subject("misalignment", *(predictor.run.folder for predictor in predictors.values()))
+    if out or only is None:  # a run's own folder is its own, wherever the run was moved
+        require_own_folder(folder, MISALIGNMENT, about)
     study = study_misalignment(predictors, dataset, split, amounts, seed, say)
+    if out or only is None:
+        write_about(folder, about)
     write_misalignment_study(study, folder)
     return replace(study, folder=folder)
 

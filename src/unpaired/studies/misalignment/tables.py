@@ -17,6 +17,7 @@ from unpaired.studies.partners.tables import csv_record
 from unpaired.tables import Table, csv_records, percent
 
 SCHEMA = 1
+MISALIGNMENT = "misalignment.json"
 COLUMNS = (
     "run",
     "case",
@@ -89,7 +90,7 @@ def to_json(rows: Sequence[MisalignmentRow], settings: dict[str, Any]) -> dict[s
 def write_misalignment_tables(rows: Sequence[MisalignmentRow], settings: dict[str, Any], folder: Path) -> None:
     """Write misalignment.csv and misalignment.json into `folder`."""
     write_text(folder / "misalignment.csv", csv_records(map(csv_record, rows), COLUMNS))
-    write_json(folder / "misalignment.json", to_json(rows, settings))
+    write_json(folder / MISALIGNMENT, to_json(rows, settings))
 
 
 def _ends(interval: Interval) -> str:

@@ -15,6 +15,7 @@ from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
 from unpaired.data.manifest import as_dataset
+from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.figures.style import write_figure
 from unpaired.inference.predict import with_sides_of
 from unpaired.inference.predictor import Predictor
@@ -29,7 +30,7 @@ from unpaired.studies.partners.figure import draw_partners
 from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
 from unpaired.studies.partners.results import class_results, read_reference
 from unpaired.studies.partners.scores import ALONE, PartnerRow
-from unpaired.studies.partners.tables import conclusion, summary_table, to_json, write_partner_tables
+from unpaired.studies.partners.tables import PARTNERS, conclusion, summary_table, to_json, write_partner_tables
 from unpaired.tables import Table
 
 
@@ -82,7 +83,10 @@ def partners(
     """
     predictor = Predictor(run, weights, device, trust=trust)
     dataset = with_sides_of(predictor.run, as_dataset(data))
+    about = subject("partners", predictor.run.folder, data)
+    require_own_folder(Path(out), PARTNERS, about)
     study = study_partners(predictor, dataset, split, partners, seed, say)
+    write_about(Path(out), about)
     write_partner_study(study, Path(out))
     return study
 

@@ -12,6 +12,7 @@ from unpaired.tables import DASH, Table, csv_records, percent
 
 SCHEMA = 1
 FORMS = ("alone", "own", "sorted", "random")
+PARTNERS = "partners.json"
 COLUMNS = (
     "case",
     "patient",
@@ -72,7 +73,7 @@ def to_json(rows: Sequence[PartnerRow], settings: dict[str, Any]) -> dict[str, A
 def write_partner_tables(rows: Sequence[PartnerRow], settings: dict[str, Any], folder: Path) -> None:
     """Write partners.csv and partners.json into `folder`."""
     write_text(folder / "partners.csv", csv_records(map(csv_record, rows), COLUMNS))
-    write_json(folder / "partners.json", to_json(rows, settings))
+    write_json(folder / PARTNERS, to_json(rows, settings))
 
 
 def csv_record(row: ResultBesidePartners) -> dict[str, Any]:
