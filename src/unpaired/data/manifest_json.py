@@ -1,7 +1,6 @@
 """A manifest as JSON values: checked and made a `Dataset`, and back."""
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ from msgspec import Meta
 
 from unpaired.data.class_codes import ClassCode
 from unpaired.data.dataset import CASE_FIELDS, SPLITS, CaseEntry, Dataset, Modality, Side
+from unpaired.data.file_names import require_distinct, require_file_name
 from unpaired.documents import decode, shown
 from unpaired.errors import InputError, known, nearest, require_name
 
@@ -93,10 +93,7 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
         for name, table in stored.label_maps.items()
     }
     cases = tuple(_case(entry, path, stored.classes, modalities, label_maps) for entry in entries)
-    count = Counter(case.id for case in cases)
-    for case_id, times in count.items():
-        if times > 1:
-            raise InputError(f"{path}: case id {case_id!r} appears twice; ids must differ (they name files)")
+    require_distinct((case.id for case in cases), f"{path}: case id", "ids must differ (they name files)")
     name = path.resolve().parent.name if stored.name is None else str(stored.name)
     require_name(name, f"{path}: name")
     _require_classes(tuple(stored.codes), stored.classes, f"{path}: codes names")
@@ -168,8 +165,6 @@ def _cases(document: _Document) -> Iterator[dict[str, Any]]:
 def _check_classes(classes: tuple[str, ...], path: Path) -> None:
     for name in classes:
         require_name(name, f"{path}: 'classes'")
-        if classes.count(name) > 1:
-            raise InputError(f"{path}: 'classes' names {name!r} twice; each class is listed once, background first")
         if name != name.strip():
             raise InputError(f"{path}: 'classes' names {name!r}, which begins or ends with a blank; take it out")
     for name in classes[1:]:
@@ -177,6 +172,7 @@ def _check_classes(classes: tuple[str, ...], path: Path) -> None:
             raise InputError(
                 f"{path}: 'classes' names {name!r}, {RESERVED[name.lower()]}; call the structure otherwise"
             )
+    require_distinct(classes, f"{path}: 'classes': class", "list each class once, background first")
 
 
 def _modalities(options: Mapping[str, Mapping[str, Any]], path: Path) -> dict[str, Modality]:
@@ -231,6 +227,11 @@ def _case(
     annotated = (case.annotated,) if isinstance(case.annotated, str) else case.annotated
     annotated = None if annotated == ("all",) and case.annotated == "all" else annotated
     _require_classes(annotated or (), classes, f"{where} is annotated for")
+    if annotated == () and case.label is not None:
+        raise InputError(
+            f"{where} has a label although it is annotated for nothing; name the classes that were looked for, or set "
+            "its label to null"
+        )
     if classes[0] in (annotated or ()):
         raise InputError(f"{where} is annotated for {classes[0]!r}; name the structures that were looked for")
     require_name(str(case.patient), f"{where}: patient")
@@ -251,9 +252,7 @@ def _case(
 def _id(case: _Case, path: Path) -> str:
     """The case's id, or its image's name without suffixes; what it makes names files."""
     name = Path(case.image).name.split(".")[0] if case.id is None else str(case.id)
-    require_name(name, f"{path}: case id")
-    if Path(name).name != name or name == ".." or "\\" in name:
-        raise InputError(f"{path}: case id {name!r} can't be a file name; use letters, digits, '.', '_' and '-'")
+    require_file_name(name, f"{path}: case id")
     return name
 
 

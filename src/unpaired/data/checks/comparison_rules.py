@@ -13,6 +13,7 @@ from unpaired.data.checks.case_rules import CT_AIR, Facts
 from unpaired.data.checks.findings import Finding, case_error, case_warning
 from unpaired.data.checks.modality import KnownModality, doubt, most_alike
 from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.data.file_names import refused_by_windows
 
 SPACING_FACTOR = 2.0
 SIZE_FACTOR = 2.0
@@ -25,9 +26,26 @@ LABELED_CASES = 2
 
 def comparison_findings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     """Every rule that a dataset breaks as a whole, from the facts of all its cases in manifest order."""
-    rules = (_patients, _similar_patients, _duplicates, _modalities, _spacings, _organ_sizes, _label_values, _labeled)
+    rules = (
+        _file_names,
+        _patients,
+        _similar_patients,
+        _duplicates,
+        _modalities,
+        _spacings,
+        _organ_sizes,
+        _label_values,
+        _labeled,
+    )
     for rule in rules:
         yield from rule(dataset, facts)
+
+
+def _file_names(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    for entry in dataset.cases:
+        if signs := refused_by_windows(entry.id):
+            text = f"the id holds {' '.join(signs)}, which no file can be called on Windows; rename the case"
+            yield case_warning("file-name", entry, entry.image, text)
 
 
 def _patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:

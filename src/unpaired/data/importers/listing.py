@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.data.dataset import MANIFEST, CaseEntry, Dataset, Modality
+from unpaired.data.file_names import require_distinct
 from unpaired.data.importers.options import is_ct
 from unpaired.documents import read
 from unpaired.errors import InputError
@@ -87,6 +88,7 @@ def make_dataset(
         if case.id in seen:
             raise InputError(f"{case.image} and {seen[case.id].image} would both be the case {case.id!r}; rename one")
         seen[case.id] = case
+    require_distinct(seen, "case id", "rename one of the images")
     modalities = {
         modality: HOUNSFIELD if is_ct(modality) else Modality()
         for modality in dict.fromkeys(case.modality for case in cases)
