@@ -141,6 +141,7 @@ class Recipe(Config):
             raise InputError(f"Recipe.context_slices: expected an odd number, and 1 in 3D; got {self.context_slices}")
         if len(self.patch_size) == 2 and "depth" in self.augmentation.mirror:
             raise InputError("recipe.augmentation.mirror: slices have no depth to mirror; name height or width")
+        self.augmentation.require_sides(self.preprocessing.plane)
         if self.unlabeled_batch_size and self.preprocessing.leaks_reference:
             raise InputError(
                 "recipe.unlabeled_batch_size: preprocessing.roi 'label' crops around a reference, which unlabeled "

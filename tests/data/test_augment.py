@@ -7,7 +7,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment
+from unpaired.data.augment import NO_AUGMENTATION, Augmentation, Axis, augment
+from unpaired.data.sides import MirrorSwap, label_swap
 from unpaired.errors import InputError
 from unpaired.recipes.phantom import csa
 
@@ -75,6 +76,44 @@ def test_mirroring_flips_image_and_labels_along_the_named_axes(patch: tuple[int,
         assert torch.equal(out[0].long(), moved)
         seen.add(next(place for place, flip in enumerate(expected) if torch.equal(moved, flip)))
     assert len(seen) == 2 ** len(names)
+
+
+@pytest.mark.parametrize(("patch", "names"), [((6, 8), ("height", "width")), ((4, 6, 8), ("depth", "height", "width"))])
+def test_labels_change_sides_with_the_image(patch: tuple[int, ...], names: tuple[Axis, ...]) -> None:
+    """Voxel by voxel: a sample is one of the flips; mirrored along the width, every label is the partner's."""
+    sets, swap = label_swap(
+        ((0,), (1,), (2,), (3,), (1, 2), (0, 2), (0, 1, 2, 3)), MirrorSwap(("width",), (0, 2, 1, 3))
+    )
+    assert swap is not None
+    labels = torch.randint(0, 7, patch, generator=torch.Generator().manual_seed(0))
+    places = torch.arange(math.prod(patch)).reshape(patch).float()
+    axes = [("depth", "height", "width")[-len(patch) :].index(name) for name in names]
+    seen = set()
+    for seed in range(40):
+        augmentation = replace(NO_AUGMENTATION, mirror=names)
+        out, moved = augment(places[None], labels, patch, augmentation, seed, swap)
+        assert torch.equal(out, augment(places[None], labels, patch, augmentation, seed)[0]), "the image is as ever"
+        flips = [some for count in range(len(axes) + 1) for some in combinations(axes, count)]
+        flip = next(some for some in flips if torch.equal(out[0], places.flip(some)))
+        changed = axes[-1] in flip  # the width is the last axis
+        for before, after in zip(labels.flip(flip).flatten().tolist(), moved.flatten().tolist(), strict=True):
+            members = sets[before]
+            mirrored = tuple(sorted({0: 0, 1: 2, 2: 1, 3: 3}[number] for number in members)) if changed else members
+            assert sets[after] == mirrored
+        seen.add(flip)
+    assert len(seen) == 2 ** len(names)
+
+
+def test_swaps_that_could_not_happen_are_refused() -> None:
+    for plane, mirror, words in (
+        ("native", ("width",), "plane is native"),
+        ("axial", (), "mirrored along width, which augmentation.mirror doesn't name"),
+        ("sagittal", ("width", "height"), "mirrored along depth"),
+    ):
+        recipe = replace(csa(), augmentation=Augmentation(mirror=mirror))
+        recipe = replace(recipe, preprocessing=replace(recipe.preprocessing, plane=plane))
+        with pytest.raises(InputError, match=words):
+            replace(recipe, augmentation=Augmentation(mirror=mirror, mirror_swaps=(("LV", "RV"),)))
 
 
 def test_axes_to_mirror_are_checked() -> None:

@@ -16,7 +16,8 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from unpaired.configs import Config, Share
+from unpaired.configs import Config, Name, Share
+from unpaired.data.sides import LEFT_RIGHT, MirrorSwap
 from unpaired.errors import InputError
 
 Axis = Literal["depth", "height", "width"]
@@ -47,6 +48,10 @@ class Augmentation(Config):
     low_resolution: Share = 0.1
     mirror: tuple[Axis, ...] = ()
     """Axes ("depth" in 3D, "height", "width" of the prepared volume) along which every other sample is mirrored."""
+    mirror_swaps: Literal["by_name"] | tuple[tuple[Name, Name], ...] = ()
+    """Classes that turn into each other where left and right are mirrored, such as [["left kidney", "right kidney"]],
+    or "by_name": all that differ in left and right alone (`data.sides`). Their labels are swapped with the image. Not
+    for the left and right ventricle: each stays what it is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,6 +59,21 @@ class Augmentation(Config):
             raise InputError(f"Augmentation.mirror: expected each axis once, got {self.mirror}")
         if self.zoom[0] > self.zoom[1]:
             raise InputError(f"Augmentation.zoom: expected [smallest, largest], got {self.zoom}")
+
+    def require_sides(self, plane: str) -> None:
+        """Raise InputError where classes are to be swapped, but nothing is known to mirror left and right."""
+        if not self.mirror_swaps:
+            return
+        if plane == "native":
+            raise InputError(
+                "augmentation.mirror_swaps: preprocessing.plane is native, so no axis is known to run from left to "
+                "right; name a plane, or swap nothing"
+            )
+        if not set(LEFT_RIGHT[plane]) & set(self.mirror):
+            raise InputError(
+                f"augmentation.mirror_swaps: in {plane} slices left and right are mirrored along "
+                f"{LEFT_RIGHT[plane][0]}, which augmentation.mirror doesn't name; add it, or swap nothing"
+            )
 
     @property
     def margin(self) -> float:
@@ -68,15 +88,22 @@ NO_AUGMENTATION = Augmentation(spatial=0, noise=0, blur=0, brightness=0, contras
 
 
 def augment(
-    image: Tensor, label_map: Tensor, patch_size: tuple[int, ...], augmentation: Augmentation, seed: int
+    image: Tensor,
+    label_map: Tensor,
+    patch_size: tuple[int, ...],
+    augmentation: Augmentation,
+    seed: int,
+    swap: MirrorSwap | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Augment `image` (channel, *spatial) and `label_map` (*spatial) and cut the central `patch_size` out of them.
+
+    `swap` says what labels become where the sample is mirrored from left to right.
 
     The result depends on the arguments alone: the library draws from global random states, which are set from `seed`
     for this call and put back after it.
     """
     with _random_state(seed):  # on a copy: some of the library's transforms work in place
-        transforms = _transforms(tuple(patch_size), augmentation)
+        transforms = _transforms(tuple(patch_size), augmentation, swap)
         sample = transforms(image=image.clone(), segmentation=label_map[None].to(torch.int16))
     return sample["image"].contiguous(), sample["segmentation"][0].long()
 
@@ -84,7 +111,7 @@ def augment(
 def augment_image(image: Tensor, patch_size: tuple[int, ...], augmentation: Augmentation, seed: int) -> Tensor:
     """What `augment` makes of an image, without a label map."""
     with _random_state(seed):
-        sample = _transforms(tuple(patch_size), augmentation)(image=image.clone())
+        sample = _transforms(tuple(patch_size), augmentation, None)(image=image.clone())
     return sample["image"].contiguous()
 
 
@@ -101,14 +128,12 @@ def _random_state(seed: int) -> Iterator[None]:
 
 
 @lru_cache(maxsize=8)
-def _transforms(patch_size: tuple[int, ...], a: Augmentation):
-    from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+def _transforms(patch_size: tuple[int, ...], a: Augmentation, swap: MirrorSwap | None):
     from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
     from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
     steps = _spatial(patch_size, a)
-    mirrored = [axis for axis, name in enumerate(MIRROR_AXES[-len(patch_size) :]) if name in a.mirror]
-    steps += [MirrorTransform(tuple(mirrored))] if mirrored else []
+    steps += _mirroring(patch_size, a, swap)
     steps += [RandomTransform(transform, apply_probability=share) for share, transform in _intensity(a) if share > 0]
     return ComposeTransforms(steps)
 
@@ -133,6 +158,23 @@ def _spatial(patch_size: tuple[int, ...], a: Augmentation) -> list[Any]:
         mode_seg="nearest",
     )
     return [Convert3DTo2DTransform(), spatial, Convert2DTo3DTransform()] if flat else [spatial]
+
+
+def _mirroring(patch_size: tuple[int, ...], a: Augmentation, swap: MirrorSwap | None) -> list[Any]:
+    """Mirroring, with labels that change sides; the same axes are drawn with and without them."""
+    from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+
+    names = MIRROR_AXES[-len(patch_size) :]
+
+    class Mirroring(MirrorTransform):
+        def _apply_to_segmentation(self, segmentation: Tensor, **params: Any) -> Tensor:
+            flipped = super()._apply_to_segmentation(segmentation, **params)
+            if swap is None or not swap.is_due([names[axis] for axis in params["axes"]]):
+                return flipped
+            return torch.tensor(swap.numbers, dtype=flipped.dtype)[flipped.long()]
+
+    mirrored = tuple(axis for axis, name in enumerate(names) if name in a.mirror)
+    return [Mirroring(mirrored)] if mirrored else []
 
 
 def _intensity(a: Augmentation) -> list[tuple[float, Any]]:

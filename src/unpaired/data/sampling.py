@@ -20,6 +20,7 @@ from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment, augmen
 from unpaired.data.batch import Batch
 from unpaired.data.prepared import PreparedCase
 from unpaired.data.randomization import AS_IT_IS, NO_RANDOMIZATION, Randomization
+from unpaired.data.sides import MirrorSwap
 from unpaired.errors import InputError
 from unpaired.shapes import Images
 
@@ -41,6 +42,8 @@ class Sampling:
     unlabeled_batch_size: int = 0
     randomization: Randomization = NO_RANDOMIZATION
     rare_classes: float = 0.0
+    swap: MirrorSwap | None = None
+    """What labels become where a sample is mirrored from left to right (`data.sides.label_swap`)."""
 
 
 class UnpairedSteps(TorchDataset):
@@ -158,7 +161,7 @@ def draw_sample(case: PreparedCase, sampling: Sampling, rng: np.random.Generator
     image, start, grow = _draw_patch(case, sampling, rng)
     labels = torch.from_numpy(cut(label_map, start, grow, 1)[0].astype(np.int64))
     labels = labels[0] if len(patch) == 2 else labels
-    return augment(image, labels, patch, sampling.augmentation, int(rng.integers(2**31)))
+    return augment(image, labels, patch, sampling.augmentation, int(rng.integers(2**31)), sampling.swap)
 
 
 def draw_image(case: PreparedCase, sampling: Sampling, rng: np.random.Generator) -> torch.Tensor:

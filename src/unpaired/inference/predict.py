@@ -156,7 +156,8 @@ def mirror_remarks(ensemble: Ensemble) -> Iterator[str]:
     """A line for every run whose mirrored forms exchange the left and the right one of paired organs."""
     for predictor in ensemble.predictors:
         run = predictor.run
-        if said := mirror_warning(run.dataset.classes, run.recipe.preprocessing.plane, predictor.mirrored):
+        plane, swaps = run.recipe.preprocessing.plane, run.recipe.augmentation.mirror_swaps
+        if said := mirror_warning(run.dataset.classes, plane, predictor.mirrored, swaps):
             yield f"{run.folder}: {said}"
 
 

@@ -8,14 +8,12 @@ look (see `scores.trust.uncertainty`).
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
-from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from unpaired.consent.modules import Trust
-from unpaired.data.augment import MIRROR_AXES
 from unpaired.data.case import Geometry
 from unpaired.data.image import Image, require_image
 from unpaired.data.postprocess import Postprocessing, postprocess
@@ -24,7 +22,7 @@ from unpaired.data.restore import restore_probabilities, restore_slabs
 from unpaired.errors import InputError
 from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
-from unpaired.inference.mirroring import mirror_axes, require_mirrored_training
+from unpaired.inference.mirroring import Mirroring, mirroring_of, require_mirrored_training
 from unpaired.inference.modality_check import ModalityCheck
 from unpaired.inference.norms import NormChoice
 from unpaired.inference.pages import keep_pages
@@ -76,10 +74,10 @@ class Predictor:
     """A trained run, loaded once: images in, label maps out.
 
     `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces the recipe's. With `mirror` the scan
-    is segmented in every mirrored form along `mirror_axes` and the probabilities are averaged, which a run trained
-    without mirroring refuses unless `mirror_anyway` says so too. A scan that contradicts the modality it is given as
-    (`ModalityCheck`) is refused unless `modality_anyway`. Only the network is used, none of the method's training
-    parts. `trust` are modules outside the package that a run read from a path may use.
+    is segmented in every mirrored form along the axes of `mirroring_of` and the probabilities are averaged, which a run
+    trained without mirroring refuses unless `mirror_anyway` says so too. A scan that contradicts the modality it is
+    given as (`ModalityCheck`) is refused unless `modality_anyway`. Only the network is used, none of the method's
+    training parts. `trust` are modules outside the package that a run read from a path may use.
 
     `backend` "onnxruntime" or "openvino" computes the network on the processor in torch's place; where it doesn't say
     the same as torch, torch goes on and `report` gets a line.
@@ -108,7 +106,7 @@ class Predictor:
         self.postprocessing.class_numbers(self.run.dataset.classes)  # refuse a misspelled class at once
         if mirror and not mirror_anyway:
             require_mirrored_training(self.run)
-        self.mirrored = mirror_axes(self.run.recipe) if mirror or mirror_anyway else ()
+        self.mirroring = mirroring_of(self.run) if mirror or mirror_anyway else Mirroring()
         if backend != "torch" and device not in ("auto", "cpu"):
             raise InputError(f"backend {backend} computes on the processor, not on {device!r}; leave --device out")
         self.device = choose_device(device if backend == "torch" else "cpu")
@@ -130,10 +128,14 @@ class Predictor:
         return sha256(self.run.weights(self.weights).read_bytes()).hexdigest()[:16]
 
     @property
+    def mirrored(self) -> tuple[str, ...]:
+        """The axes of the prepared volume that are mirrored."""
+        return self.mirroring.axes
+
+    @property
     def views(self) -> list[tuple[int, ...]]:
         """The sets of volume axes to mirror, one prediction each; the scan as it is comes first."""
-        axes = [MIRROR_AXES.index(name) for name in self.mirrored]
-        return list(chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1)))
+        return self.mirroring.views
 
     def prepared(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
         """An image as the network wants it, (depth, height, width), and the geometry that leads back.
@@ -160,7 +162,7 @@ class Predictor:
             mirrored = np.ascontiguousarray(np.flip(volume, axes))
             slabs = self._slabs(mirrored, modality)
             probabilities = whole(slabs, volume.shape[0]).numpy()
-            yield np.flip(probabilities, tuple(axis + 1 for axis in axes)), geometry
+            yield self.mirroring.undone(probabilities, axes), geometry
 
     def label_map(self, image: Image, modality: str) -> np.ndarray:
         """The likeliest class of each voxel of an image as it is, not mirrored, before post-processing.

@@ -31,6 +31,7 @@ def settings_of(ensemble: Ensemble, modality: str) -> dict[str, Any]:
         "weights": [predictor.weights_hash for predictor in ensemble.predictors],
         "preparation": [_preparation_hash(predictor, modality) for predictor in ensemble.predictors],
         "mirrored": [list(predictor.mirrored) for predictor in ensemble.predictors],
+        "swapped": [each.mirroring.swap.numbers for each in ensemble.predictors if each.mirroring.swap] or None,
         "norms": norms if any(norms) else None,
         "largest_component": [ensemble.classes[number] for number in kept],
     }

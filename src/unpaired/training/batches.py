@@ -12,6 +12,7 @@ from unpaired.data.batch import Batch
 from unpaired.data.prepared import PreparedCase
 from unpaired.data.randomization import Randomization, randomize
 from unpaired.data.sampling import Sampling, UnpairedSteps
+from unpaired.data.sides import class_swap, label_swap
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
@@ -21,7 +22,10 @@ SECONDS_AFTER_SIGTERM = 20
 
 def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabric) -> UnpairedSteps:
     """The run's batches by step from all its training cases, labeled or not; this process's part of them."""
-    recipe = run.recipe
+    recipe, classes = run.recipe, run.dataset.classes
+    label_sets, swap = label_swap(
+        run.dataset.label_sets(), class_swap(classes, recipe.preprocessing.plane, recipe.augmentation.mirror_swaps)
+    )
     sampling = Sampling(
         recipe.patch_size,
         recipe.batch_size,
@@ -31,11 +35,12 @@ def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabri
         recipe.unlabeled_batch_size,
         recipe.randomization,
         recipe.rare_classes,
+        swap,
     )
     return UnpairedSteps(
         {modality: [case for case in members if case.label_file is not None] for modality, members in cases.items()},
-        run.dataset.label_sets(),
-        len(run.dataset.classes),
+        label_sets,
+        len(classes),
         sampling,
         steps=recipe.steps * recipe.accumulate,
         seed=recipe.seed,

@@ -50,7 +50,8 @@ def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
                 f"{modality} has {count} labeled training cases: {share:.0%} of its samples are borrowed from "
                 "modalities with more, their intensities randomized"
             )
-    if said := mirror_warning(run.dataset.classes, recipe.preprocessing.plane, recipe.augmentation.mirror):
+    mirror = recipe.augmentation
+    if said := mirror_warning(run.dataset.classes, recipe.preprocessing.plane, mirror.mirror, mirror.mirror_swaps):
         yield f"warning: {said}"
 
 
