@@ -14,7 +14,6 @@ from unpaired.data.randomization import random_convolutions
 from unpaired.methods.pseudo_correlation import (
     PseudoCorrelation,
     PseudoCorrelationConfig,
-    b_spline,
     blend_maps,
     divergence,
     views,
@@ -29,21 +28,6 @@ CONFIG = PseudoCorrelationConfig(spacing=4)
 def built(config: PseudoCorrelationConfig = CONFIG) -> PseudoCorrelation:
     torch.manual_seed(0)
     return config.build(UNetConfig(width=2, widest=4, blocks=(1, 1)).build(NAMES, 1, C, 2), C)
-
-
-def bump(t: float) -> float:
-    """The quadratic B-spline: a box of length 1, convolved with itself twice."""
-    t = abs(t)
-    return 0.75 - t * t if t <= 0.5 else 0.5 * (1.5 - t) ** 2 if t <= 1.5 else 0.0
-
-
-@pytest.mark.parametrize(("length", "spacing"), [(10, 4), (7, 7), (5, 9), (8, 1)])
-def test_every_voxel_is_a_mean_of_its_nearest_control_points(length: int, spacing: int) -> None:
-    weights = b_spline(length, spacing)
-    for voxel in range(length):
-        for point in range(weights.shape[1]):
-            assert weights[voxel, point].item() == pytest.approx(bump((voxel + 0.5) / spacing + 0.5 - point), abs=1e-6)
-    assert torch.allclose(weights.sum(dim=1), torch.ones(length))
 
 
 @pytest.mark.parametrize("size", [(12, 9), (5, 8, 6)])

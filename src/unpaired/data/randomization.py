@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unpaired.configs import Config, Count, Depth, Names, NotNegative, Share, Width
+from unpaired.data.altered_tissue import altered_tissue
 from unpaired.data.intensity_curves import region_curves
 from unpaired.errors import InputError
 from unpaired.shapes import Images, LabelMap
@@ -58,6 +59,9 @@ class Randomization(Config):
     curves: Share = 0.0
     """Of the randomized samples, those whose label regions each get a curve of their own before g (SLAug's local part,
     `data.intensity_curves`): random convolutions treat a tissue as its gray value says, whatever it is."""
+    altered: Share = 0.0
+    """Of the randomized samples, those in which parts of tissues look like another before g (`data.altered_tissue`):
+    for a modality that shows within a tissue what the others don't, as a scar."""
     strength: Share = 1.0
     """alpha is drawn from 1 - `strength` to 1."""
     slope: NotNegative = 0.01
@@ -95,17 +99,21 @@ def randomize(images: Images, label_map: LabelMap, numbers: Sequence[int], confi
     if not chosen:
         return images
     result = images.clone()
-    curved = [index for index in chosen if _gets_curves(numbers[index], config.curves)]
-    if curved:
-        result[curved] = region_curves(images[curved], label_map[curved], [numbers[index] for index in curved])
+    for name, share, change in (
+        ("curves", config.curves, region_curves),
+        ("altered", config.altered, altered_tissue),
+    ):
+        some = [index for index in chosen if _is_drawn(numbers[index], name, share)]
+        if some:
+            result[some] = change(result[some], label_map[some], [numbers[index] for index in some])
     mixed = random_convolutions(result[chosen], [numbers[index] for index in chosen], config)
     result[chosen] = brought_back(mixed, images[chosen], config.keep)
     return result
 
 
-def _gets_curves(number: int, share: float) -> bool:
-    """Drawn from a sample's number, by another generator than its network is."""
-    return random.Random(number).random() < share
+def _is_drawn(number: int, change: str, share: float) -> bool:
+    """Drawn from a sample's number, for each change by another generator, which isn't that of its network either."""
+    return random.Random(number if change == "curves" else f"{number} {change}").random() < share
 
 
 def random_convolutions(images: Images, numbers: Sequence[int], config: Randomization) -> Images:

@@ -14,7 +14,6 @@ AugMix (Hendrycks et al., ICLR 2020), which Xu et al. (RandConv, ICLR 2021) and 
 Images without labels have no L_seg, but D all the same: here they may take part, which the paper has no use for.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -26,6 +25,7 @@ from torch import Tensor
 from unpaired.configs import Count, NotNegative
 from unpaired.data.batch import Batch
 from unpaired.data.randomization import Randomization, random_convolutions
+from unpaired.data.smooth_maps import smooth_map
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import SegmentationTerms, supervised_terms
@@ -114,23 +114,8 @@ def views(images: Images, config: PseudoCorrelationConfig) -> list[Images]:
 
 def blend_maps(count: int, size: Sequence[int], spacing: int) -> Tensor:
     """b of so many images, (count, 1, *size), each from 0 to 1; from torch's global random state."""
-    values = torch.randn(count, *[math.ceil(length / spacing) + 3 for length in size])
-    with torch.autocast("cpu", enabled=False):
-        for axis, length in enumerate(size, start=1):
-            values = torch.tensordot(values, b_spline(length, spacing), dims=([axis], [1])).movedim(-1, axis)
-    axes = tuple(range(1, values.ndim))
-    low, high = values.amin(dim=axes, keepdim=True), values.amax(dim=axes, keepdim=True)
-    return ((values - low) / (high - low).clamp(min=1e-6)).unsqueeze(1)
-
-
-def b_spline(length: int, spacing: int) -> Tensor:
-    """The weight of each control point at each of `length` voxels, (voxel, point): quadratic, rows sum to 1.
-
-    Control points are `spacing` voxels apart, the first one and a half before the first voxel's middle.
-    """
-    places = (torch.arange(length) + 0.5) / spacing
-    away = (places.unsqueeze(1) + 0.5 - torch.arange(math.ceil(length / spacing) + 3)).abs()
-    return torch.where(away <= 0.5, 0.75 - away.square(), 0.5 * (1.5 - away).clamp(min=0).square())
+    maps = [smooth_map(size, spacing) for _ in range(count)]
+    return torch.stack([(b - b.min()) / (b.max() - b.min()).clamp(min=1e-6) for b in maps]).unsqueeze(1)
 
 
 def divergence(views: Sequence[Logits]) -> Scalar:
