@@ -53,6 +53,7 @@ ALLOWED = {
         "configs",
         "data.batch",
         "data.randomization",
+        "data.smooth_maps",
         "networks.external_attention",
         "networks.class_embeddings",
         *NETWORK_PARTS,
