@@ -10,7 +10,7 @@ import SimpleITK as sitk  # noqa: N813
 from PIL import Image as Picture
 
 from unpaired.data import images
-from unpaired.data.images import Image, image_files, read_image, read_label_map, write_image
+from unpaired.data.images import Image, image_files, name_below, read_image, read_label_map, write_image
 from unpaired.errors import InputError
 
 OBLIQUE = np.array([[0.64, -0.54, 0, -30], [0.48, 0.72, 0, 12], [0, 0, 3, 7], [0, 0, 0, 1]])
@@ -198,6 +198,18 @@ def test_image_files(tmp_path: Path) -> None:
     assert [file.name for file in image_files(tmp_path)] == ["a.png", "b.nii.gz", "c.MHA", "d.nii"]
     with pytest.raises(InputError, match="folder"):
         image_files(tmp_path / "absent")
+
+
+def test_image_files_in_folders_of_a_folder(tmp_path: Path) -> None:
+    for name in ("b.nii.gz", "one/two/a.nii", "one/a.nii.gz", ".git/x.nii", "left/y.nii", "elsewhere/z.png"):
+        (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / name).write_bytes(b"")
+    (tmp_path / "all" / "elsewhere").rename(tmp_path / "elsewhere")
+    (tmp_path / "all" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "all" / "one" / "circle").symlink_to(tmp_path / "all")
+    files = image_files(tmp_path / "all", but=[tmp_path / "all" / "left"])
+    names = [name_below(file, tmp_path / "all") for file in files]
+    assert names == ["b", "link/z", "one/a", "one/two/a"]
 
 
 def test_corner_shift_is_in_voxels() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from processes import temporary_of_a_dead_process
 from unpaired import cli
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import Dataset, Modality
-from unpaired.data.images import read_image, write_image
+from unpaired.data.images import image_files, name_below, read_image, write_image
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.prediction_record import Source, read_record, record_path, write_record
+from unpaired.errors import InputError
 from unpaired.inference.jobs import Job, plan
 from unpaired.inference.predict import (
     predict_files,
@@ -31,6 +33,8 @@ from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import build_method
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
+from unpaired.scores.evaluate import evaluate_folders
+from unpaired.scores.reading import Reading
 from unpaired.scores.trust.uncertainty import measure_uncertainty, read_uncertainty
 
 RECIPE = replace(
@@ -81,6 +85,26 @@ def test_a_record_says_how_a_label_map_was_made(runs: list[Run], scans: Path, tm
     assert record.runs == [{"folder": str(runs[0].folder), "weights": "best", "backend": "torch"}]
     assert list(record.values) == list(runs[0].dataset.classes)
     assert list(record.values.values()) == runs[0].dataset.source_values("ct")
+
+
+def test_a_tree_of_folders_keeps_its_form(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    predictor = Predictor(runs[0], device="cpu")
+    tree = tmp_path / "study"
+    for place in ("left/day 1", "right"):
+        shutil.copytree(scans, tree / place)
+    out = tree / "out"  # in the tree itself: what is written there is never taken for a scan
+    names = ["left/day 1/a", "left/day 1/b", "right/a", "right/b"]
+    assert predict_files(predictor, plan(tree, out, "ct"), probabilities=True).written == names
+    assert sorted(name_below(file, out) for file in image_files(out) if "probabilities" not in file.parts) == names
+    assert read_record(out / "right" / "a.nii.gz").case == "right/a"
+    assert predict_files(predictor, plan(tree, out, "ct"), probabilities=True).skipped == names
+    (out / "right").rename(tree / "earlier")
+    assert [job.name for job in plan(tree, out, "ct")] == names
+    with pytest.raises(InputError, match="earlier predictions don't count"):
+        plan(tree / "earlier", tmp_path / "elsewhere", "ct")
+    scored = evaluate_folders(out, out, {1: "LV"}, reading=Reading(only=("LV",), others="ignore"))
+    assert not scored.failures
+    assert {score.case for score in scored.scores} == set(names[:2])
 
 
 def test_probabilities_lie_on_the_scans_grid_and_agree_with_the_label_map(

@@ -1,6 +1,7 @@
 """Read and write image files with their geometry. An array's axes are the file's own; the affine places them."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -109,14 +110,31 @@ def write_image(path: str | Path, image: Image | np.ndarray, affine: np.ndarray 
     write_bytes(path, content)
 
 
-def image_files(folder: str | Path) -> list[Path]:
-    """The image files directly in a folder, sorted by name; without hidden ones. InputError if it is no folder."""
+def image_files(folder: str | Path, but: Collection[str | Path] = ()) -> list[Path]:
+    """The image files of a folder and of all folders in it, sorted by path; hidden files and folders are left out.
+
+    `but` are folders to leave out. Linked folders are followed, each once. Raises InputError if it is no folder.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"expected a folder of images, found none at {folder}; check the path")
-    return sorted(
-        file for file in folder.iterdir() if image_suffix(file) and not file.name.startswith(".") and file.is_file()
-    )
+    been = {os.path.realpath(path) for path in but}
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in been:
+            folders.clear()
+            continue
+        been.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [Path(parent, name) for name in names if not name.startswith(".") and image_suffix(Path(name))]
+    return sorted(file for file in files if file.is_file())
+
+
+def name_below(file: Path, folder: Path) -> str:
+    """How an image of a folder is called: its path below the folder, with `/`, without the format's suffix."""
+    name = file.relative_to(folder).as_posix()
+    return name[: len(name) - len(image_suffix(file) or "")]
 
 
 def image_suffix(path: Path) -> str | None:

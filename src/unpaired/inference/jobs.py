@@ -1,14 +1,16 @@
 """What is to be predicted, and what became of it: plain data, without torch, for whoever plans, does or watches it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.file_names import same_file_key
-from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix
+from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, name_below
+from unpaired.data.prediction_record import record_path
 from unpaired.errors import InputError
+from unpaired.runs.folder import PROBABILITIES
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ def plan(
     """What is to be segmented: one file, every image of a folder, or the cases of a dataset (of one side, if named).
 
     Files and folders need a modality; a dataset knows its own (a modality given then chooses among its cases).
-    Outputs are named `<case id or file name>.nii.gz`. Raises InputError if there is nothing to segment, or if an image
-    or a reference would be overwritten by a label map.
+    A folder's images may lie in folders in it. Outputs are named `<case id or path in the folder>.nii.gz`. Raises
+    InputError if there is nothing to segment, or if an image or a reference would be overwritten by a label map.
     """
     jobs = _jobs(images, Path(output), modality, split)
     inputs = {job.image.resolve(): "image" for job in jobs}
@@ -148,25 +150,37 @@ def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, spli
             f"split {split!r} needs a manifest, which says which case is on which side; {images} is not one"
         )
     if images.is_dir():
-        files = image_files(images)
-        if not files:
-            raise InputError(f"expected images ({', '.join(IMAGE_SUFFIXES)}) in {images}, found none; check the folder")
-        return list(_distinct(_file_job(file, modality, output) for file in files))
+        jobs = [_file_job(file, modality, output, name_below(file, images)) for file in _scans(images, output)]
+        return list(_distinct(jobs))
     suffix = image_suffix(output)
     if suffix in NIFTI:
-        return [replace(_file_job(images, modality, output.parent), output=output)]
+        return [replace(_file_job(images, modality, output.parent, name_below(images, images.parent)), output=output)]
     if suffix is not None:
         raise InputError(f"label maps are written as NIfTI; name {output} .nii.gz or .nii, or name a folder")
-    return [_file_job(images, modality, output)]
+    return [_file_job(images, modality, output, name_below(images, images.parent))]
 
 
-def _file_job(file: Path, modality: str, output: Path) -> Job:
-    suffix = image_suffix(file) or ""
-    name = file.name[: len(file.name) - len(suffix)]
+def _scans(folder: Path, output: Path) -> list[Path]:
+    """The images in and below a folder but for what predictions left there: the output, label maps with a record."""
+    files = [
+        file
+        for file in image_files(folder, but=() if output.resolve() == folder.resolve() else (output,))
+        if PROBABILITIES not in file.relative_to(folder).parts
+        and not (image_suffix(file) in NIFTI and record_path(file).is_file())
+    ]
+    if not files:
+        raise InputError(
+            f"expected images ({', '.join(IMAGE_SUFFIXES)}) in {folder} or in folders in it, found none (label maps of "
+            "earlier predictions don't count); check the folder"
+        )
+    return files
+
+
+def _file_job(file: Path, modality: str, output: Path, name: str) -> Job:
     return Job(name, file, modality, output / f"{name}.nii.gz")
 
 
-def _distinct(jobs: Iterator[Job]) -> Iterator[Job]:
+def _distinct(jobs: Iterable[Job]) -> Iterator[Job]:
     seen: dict[str, Path] = {}
     for job in jobs:
         key = same_file_key(job.name)

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import aff2axcodes
 
-from unpaired.data.images import CORNER_VOXELS, Image, corner_shift, image_files, image_suffix
+from unpaired.data.images import CORNER_VOXELS, Image, corner_shift, image_files, name_below
 from unpaired.errors import InputError, nearest
+from unpaired.runs.folder import PROBABILITIES
 
 PERPENDICULAR = 0.01
 """The largest cosine between two axes of a grid on which distances per axis still mean something."""
 
 
 def label_files(folder: Path, what: str) -> dict[str, list[Path]]:
-    """{name without suffix: its files} of a folder; more than one where x.nii lies beside x.nii.gz.
+    """{path in the folder, without suffix: its files}; more than one where x.nii lies beside x.nii.gz.
 
     Raises InputError if there is no such folder, or no label map in it.
     """
@@ -22,7 +23,8 @@ def label_files(folder: Path, what: str) -> dict[str, list[Path]]:
         raise InputError(f"expected a folder of {what}, found none at {folder}; check the path")
     files: dict[str, list[Path]] = {}
     for file in image_files(folder):
-        files.setdefault(file.name[: -len(image_suffix(file) or "")], []).append(file)
+        if PROBABILITIES not in file.relative_to(folder).parts:
+            files.setdefault(name_below(file, folder), []).append(file)
     if not files:
         raise InputError(f"expected label maps (.nii.gz) in the folder of {what} {folder}, found none")
     return files
