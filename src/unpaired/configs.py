@@ -9,7 +9,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from functools import cache
@@ -107,7 +107,7 @@ def from_json(document: Any, where: str = "recipe", trust: Trust = ()) -> Any:
             f"{where}: {config_class.__name__} has no field {unknown[0]!r} in this version of unpaired; "
             f"{nearest(str(unknown[0]), [*hints])}"
         )
-    values = {}
+    values: dict[str, Any] = {}
     for name in hints.keys() & document.keys():
         value = _part(document[name], hints[name], f"{where}.{name}", trust)
         with _named(where):
@@ -230,7 +230,7 @@ def _value_of(text: str) -> Any:
 
 
 @contextmanager
-def _named(where: str) -> Iterator[None]:
+def _named(where: str) -> Generator[None]:
     """Says in front of an InputError where the value stands."""
     try:
         yield

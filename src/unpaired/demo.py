@@ -39,7 +39,7 @@ class Demo:
 
     def summary(self) -> list[str]:
         """The mean Dice of each modality, a line each."""
-        lines = []
+        lines: list[str] = []
         for modality in self.evaluation.modalities:
             mean = self.evaluation.mean("dice", modality=modality)
             shown = "nothing scored" if mean.value is None else f"{mean.value:.3f}"

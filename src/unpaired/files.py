@@ -6,11 +6,11 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from zlib import crc32
 
 from unpaired.errors import InputError, UnwritableError
@@ -23,7 +23,7 @@ LARGEST = 2**64
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path) -> Generator[Path]:
     """A temporary file beside `path` that takes its name when the block ends well, and vanishes when it doesn't.
 
     The temporary name keeps the suffixes (".nii.gz"), which some writers look at. Creates missing parent folders, and
@@ -120,6 +120,11 @@ def parse_json(text: str) -> Any:
     return document
 
 
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a JSON value is an object."""
+    return isinstance(value, dict)
+
+
 def _whole_number(text: str) -> int:
     number = int(text) if len(text) <= 20 else LARGEST + 1
     if abs(number) > LARGEST:
@@ -172,7 +177,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def input_error_if_unwritable(path: Path) -> Iterator[None]:
+def input_error_if_unwritable(path: Path) -> Generator[None]:
     """Turn "no space left", "not permitted" and the like into `UnwritableError`: one clear line that names the path."""
     try:
         yield

@@ -125,7 +125,7 @@ class Table:
         grid = RichTable(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
         rows = [[(one_line(cell.text + cell.mark), _style(cell)) for cell in _cells(row)] for row in self.rows]
         heads = list(map(one_line, self.heads))
-        least = []
+        least: list[int] = []
         for place, heading in enumerate(heads):
             numbers = [] if self._align(place) == "l" else [row[place][0] for row in rows]
             least.append(max((len(word) for text in (heading, *numbers) for word in text.split()), default=1))
@@ -154,7 +154,7 @@ class Table:
     def latex(self) -> str:
         r"""A `table` environment, title and notes in its caption; needs `\usepackage{booktabs}` alone."""
         caption = ". ".join(filter(None, [self.title, " ".join(self.notes)]))
-        body = []
+        body: list[str] = []
         for number, row in enumerate(map(_cells, self.rows)):
             body.append(" & ".join(map(_latex_cell, row)) + r" \\")
             body += [r"\addlinespace"] if number in self.sections and number + 1 < len(self.rows) else []
@@ -185,7 +185,9 @@ class Table:
         """The headings above the head, and the rules below them; nothing without groups."""
         if not self.groups:
             return []
-        spans, rules, place = [], [], 1
+        spans: list[str] = []
+        rules: list[str] = []
+        place = 1
         for heading, columns in self.groups:
             if heading:
                 spans.append(rf"\multicolumn{{{columns}}}{{c}}{{{latex_text(heading)}}}")

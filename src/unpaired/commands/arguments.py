@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -51,7 +51,7 @@ OptionalCount = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 
 
 @contextmanager
-def stopwatch() -> Iterator[Callable[[str], None]]:
+def stopwatch() -> Generator[Callable[[str], None]]:
     """Prints lines with the seconds since it began."""
     from time import monotonic
 
@@ -62,7 +62,7 @@ def stopwatch() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def status(what: str) -> Iterator[Callable[[str], None]]:
+def status(what: str) -> Generator[Callable[[str], None]]:
     """A line on standard error that says what is being done; nothing where that is no terminal."""
     from rich.console import Console
 
@@ -71,7 +71,7 @@ def status(what: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(what: str) -> Generator[Callable[[int, int, str], None]]:
     """A bar on standard error, moved by (cases done, cases in all, case id); nothing where that is no terminal."""
     from rich.console import Console
     from rich.progress import Progress

@@ -4,7 +4,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from json import dumps
 
@@ -79,7 +79,7 @@ def unboxed(text: str) -> str:
 
 
 @contextmanager
-def _wide_terminal() -> Iterator[None]:
+def _wide_terminal() -> Generator[None]:
     """So wide that no path or name is broken into two lines."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = WIDE

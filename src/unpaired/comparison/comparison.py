@@ -74,7 +74,7 @@ class Comparison:
     @cached_property
     def columns(self) -> list[Column]:
         """Per modality its classes and, where there are several, "mean"."""
-        columns = []
+        columns: list[Column] = []
         for modality in self.modalities:
             names = list(dict.fromkeys(row.class_name for row in self.reference.rows(modality)))
             columns += [Column(modality, name) for name in [*names, *([MEAN] if len(names) > 1 else [])]]
@@ -177,7 +177,7 @@ class Comparison:
     @cached_property
     def case_values(self) -> dict[tuple[str, str], dict[str, float]]:
         """(score, method) -> {case: mean over its classes and over seeds}; cases without a value are left out."""
-        averages = {}
+        averages: dict[tuple[str, str], dict[str, float]] = {}
         for score, method in product(self.scores, self.contenders):
             by_case: dict[str, list[float]] = defaultdict(list)
             for run in method.seeds:
@@ -195,7 +195,7 @@ class Comparison:
         score = score or self.scores[0]
         sign = -1 if higher_is_better(score) else 1
         cases = {row.case: row for row in self.reference.scores}
-        losses = []
+        losses: list[CaseLoss] = []
         for name in self.others:
             for case, row in cases.items():
                 value = self.case_values[score, name].get(case)
@@ -243,7 +243,7 @@ def empty_structures(method: Contender, case: str | None = None) -> Iterator[str
     seeds = sum(any(row.case == case for row in run.scores) for run in method.seeds)
     for status in ("missed", "false_positive"):
         rows = [row for run in method.seeds for row in run.scores if row.status == status and case in (None, row.case)]
-        names = []
+        names: list[str] = []
         for name, count in Counter(row.class_name for row in rows).items():
             of_seeds = f" ({count} of {seeds} seeds)" if seeds > 1 else ""
             names.append(f"{name} {count}x" if case is None else f"{name}{of_seeds}")

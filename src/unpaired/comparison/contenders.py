@@ -116,7 +116,7 @@ def require_comparable(
             cases = dict.fromkeys(case for table in tables for case, _ in table)
             left_out += [LeftOut(case, None, method.name, "none of its runs scored it") for case in cases]
         left_out += _left_out(of_fold, tables)
-        shared = set() if without else set(tables[0]).intersection(*tables[1:])
+        shared = set[tuple[str, str]]() if without else set(tables[0]).intersection(*tables[1:])
         for (method, number), (_, run) in zip(runs, of_fold, strict=True):
             rows = [row for row in run.scores if (row.case, row.class_name) in shared]
             if rows:
@@ -211,7 +211,7 @@ def _left_out(
 
 
 def _difference_message(left_out: Sequence[LeftOut]) -> str:
-    parts = []
+    parts: list[str] = []
     for method in dict.fromkeys(item.method for item in left_out):
         items = [item for item in left_out if item.method == method]
         names = [item.case if item.class_name is None else f"{item.case}/{item.class_name}" for item in items]

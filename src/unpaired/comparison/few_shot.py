@@ -64,7 +64,7 @@ def _curves(comparison: Comparison, runs: Sequence[tuple[str, int, TrainedRun]])
             continue
         name = max(used, key=lambda entry: entry[2].training.get(scarce, 0))[0]
         for column in comparison.main_columns:
-            draws = []
+            draws: list[Draw] = []
             for method, number, run in used:
                 values = comparison.by_seed[Key(comparison.scores[0], column, method)][number].values()
                 if values:

@@ -41,7 +41,7 @@ def draw_few_shot(curves: Sequence[FewShotCurve], theme: Theme = LIGHT) -> Figur
 
 def few_shot_alt(curves: Sequence[FewShotCurve]) -> str:
     """The curves in words: the means of each."""
-    parts = []
+    parts: list[str] = []
     for curve in curves:
         ends = ", ".join(f"{number(curve.score, mean)} with {count}" for count, mean in curve.means.items())
         parts.append(f"{curve.method} on {curve.measured}, patients of {curve.scarce}: {ends}")

@@ -12,7 +12,7 @@ from statistics import fmean
 import numpy as np
 
 from unpaired.errors import InputError
-from unpaired.scores.scores import Evaluation
+from unpaired.scores.scores import Evaluation, Score
 
 SHOWN = 4
 Runs = Mapping[str, Sequence[Evaluation]]
@@ -76,14 +76,14 @@ def match_folds(runs: Runs) -> list[Fold]:
 def replicates(runs: Sequence[Evaluation]) -> Replicates:
     """How often one method's runs repeat each other; they are balanced as `match_folds` requires."""
     sets = {frozenset(row.case for row in run.scores): {row.patient for row in run.scores} for run in runs}
-    disjoint = sum(map(len, sets.values())) == len(set().union(*sets.values()))
+    disjoint = sum(map(len, sets.values())) == len(frozenset[str]().union(*sets.values()))
     return Replicates(len(sets), len(runs) // len(sets), disjoint)
 
 
 def merged(runs: Sequence[Evaluation]) -> Evaluation:
     """One evaluation of all cases that the runs score, each case once: by the first run that has it."""
     seen: set[tuple[str, str]] = set()
-    scores = []
+    scores: list[Score] = []
     for run in runs:
         new = [row for row in run.scores if (row.case, row.class_name) not in seen]
         seen |= {(row.case, row.class_name) for row in new}

@@ -9,6 +9,7 @@ from typing import Any
 from unpaired.comparison.contenders import folder_of, parse_contender
 from unpaired.documents import read
 from unpaired.errors import InputError
+from unpaired.files import is_object
 from unpaired.runs.folder import RunFolder
 
 OF_A_RUN = ("seed", "init_from", "paper_row")
@@ -93,7 +94,7 @@ def group_runs(texts: Sequence[str], row: Row | None = None) -> list[RunGroup]:
             _require_another(run, own)
             own.append(run)
     firsts: dict[str, TrainedRun] = {}
-    named_groups = []
+    named_groups: list[RunGroup] = []
     for name, runs in groups:
         if not isinstance(runs, list):
             named_groups.append(RunGroup(name, runs))
@@ -150,7 +151,7 @@ def _differing(first: TrainedRun, other: TrainedRun) -> str:
 
 
 def _flat(config: Any, where: str = "") -> dict[str, Any]:
-    if not isinstance(config, Mapping):
+    if not is_object(config):
         return {where: config}
     flat: dict[str, Any] = {}
     for name, value in config.items():

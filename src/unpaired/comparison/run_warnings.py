@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from unpaired.data.dataset import Dataset
+from unpaired.files import is_object
 from unpaired.runs.facts import RunFacts
 from unpaired.scores.scores import Evaluation
 
@@ -24,5 +25,5 @@ def run_warnings(facts: RunFacts, dataset: Dataset, evaluation: Evaluation) -> I
             listed = ", ".join(leaked[:SHOWN]) + (" ..." if len(leaked) > SHOWN else "")
             yield f"Some scored patients were also used in training or validation ({listed}): the scores flatter."
     preprocessing = (facts.recipe or {}).get("preprocessing")
-    if isinstance(preprocessing, dict) and preprocessing.get("roi") == "label":
+    if is_object(preprocessing) and preprocessing.get("roi") == "label":
         yield "Scans were cropped around the reference label, also at test time: the reference leaks into predictions."

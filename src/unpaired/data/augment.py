@@ -5,7 +5,7 @@ Chosen by measurement (2 CPU cores, 2026-11): kornia has no label maps in 3D, MO
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,7 +116,7 @@ def augment_image(image: Tensor, patch_size: tuple[int, ...], augmentation: Augm
 
 
 @contextmanager
-def _random_state(seed: int) -> Iterator[None]:
+def _random_state(seed: int) -> Generator[None]:
     state = np.random.get_state()  # batchgeneratorsv2 draws from numpy's global state too
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -170,7 +170,7 @@ def encode_values(dataset: Dataset, case: CaseEntry) -> dict[int, tuple[int, ...
     """
     number = {name: index for index, name in enumerate(dataset.classes)}
     unseen = set() if case.annotated is None else set(dataset.classes[1:]) - set(case.annotated)
-    encoded = {}
+    encoded: dict[int, tuple[int, ...]] = {}
     for value, names in dataset.label_map_of(case).items():
         members = {number[name] for name in names}
         if 0 in members:

@@ -72,7 +72,7 @@ def foreground_sample(label_map: np.ndarray, values: tuple[int, ...]) -> dict[st
     """A seeded sample of the voxels of each of `values`, in memory order."""
     positions = np.flatnonzero(label_map)
     labels = label_map.ravel()[positions]
-    result = {}
+    result: dict[str, Any] = {}
     for value in values:
         voxels = positions[labels == value]
         if len(voxels) > FOREGROUND_SAMPLES:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -59,7 +59,7 @@ def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int =
         yield position, result, failure
 
 
-def _result(future: Future) -> tuple[Any, str | None] | None:
+def _result(future: Future[Any]) -> tuple[Any, str | None] | None:
     """None where the process died before it could answer."""
     try:
         return future.result()
@@ -98,7 +98,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
+def signals_held() -> Generator[None]:
     """Processes started meanwhile begin with stop signals held back: else Ctrl-C would tear their imports apart."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -111,7 +111,7 @@ def signals_held() -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def _one_thread_each() -> Generator[None]:
     """Processes started meanwhile compute with one thread: two that each took every core wrote phantoms half as fast.
 
     A number of threads that the user has set stays.

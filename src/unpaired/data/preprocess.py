@@ -159,7 +159,8 @@ def _crop_and_grid(
     target = preprocessing.spacing_mm or (None, None, None)
     size_mm = preprocessing.roi_size_mm or (None, None, None)
     size = preprocessing.size or (None, None, None)
-    crop, grid = [], []
+    crop: list[tuple[int, int]] = []
+    grid: list[int] = []
     for axis, (start, stop) in enumerate(box):
         step = target[axis] or spacing[axis]
         count, extent = size[axis], size_mm[axis]
@@ -174,12 +175,12 @@ def _crop_and_grid(
             start, stop = max(0, start - margin), min(shape[axis], stop + margin)
         crop.append((int(start), int(stop)))
         grid.append(count or max(1, round((stop - start) * spacing[axis] / step)))
-    return tuple(crop), tuple(grid)  # type: ignore[return-value]
+    return (crop[0], crop[1], crop[2]), (grid[0], grid[1], grid[2])
 
 
 def box_of(mask: np.ndarray) -> Box:
     """The smallest box (start, stop per axis) that holds every true voxel; InputError if there is none."""
-    box = []
+    box: list[tuple[int, int]] = []
     for axis in range(3):
         hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
         if not len(hit):
@@ -187,7 +188,7 @@ def box_of(mask: np.ndarray) -> Box:
                 "expected foreground to put a box around, found none; use roi center or none for this case"
             )
         box.append((int(hit[0]), int(hit[-1]) + 1))
-    return tuple(box)
+    return box[0], box[1], box[2]
 
 
 def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
@@ -215,14 +216,14 @@ def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
 
 def _inside(geometry: Geometry) -> Box:
     """The prepared voxels whose centers lie within the file."""
-    box = []
+    box: list[tuple[int, int]] = []
     for (start, stop), count, axis in zip(geometry.crop, geometry.grid, geometry.axes, strict=True):
         center = start + (np.arange(count) + 0.5) * (stop - start) / count
         hit = np.flatnonzero((center > 0) & (center < geometry.shape[axis]))
         if not len(hit):
             raise InputError(f"the region of interest {geometry.crop} lies outside the scan of shape {geometry.shape}")
         box.append((int(hit[0]), int(hit[-1]) + 1))
-    return tuple(box)
+    return box[0], box[1], box[2]
 
 
 def _check_finite(volume: np.ndarray) -> None:

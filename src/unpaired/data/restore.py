@@ -109,7 +109,8 @@ def _uncropped(part: np.ndarray, geometry: Geometry, outside: float = 0) -> np.n
     """A crop put back into the file's shape and axes, `outside` elsewhere."""
     result = np.full(geometry.shape, outside, part.dtype)
     view = oriented(result, geometry.axes, geometry.flips)
-    to, of = [], []
+    to: list[slice] = []
+    of: list[slice] = []
     for (start, stop), size in zip(geometry.crop, view.shape, strict=True):
         to.append(slice(max(start, 0), max(min(stop, size), 0)))
         of.append(slice(max(-start, 0), max(min(stop, size) - start, 0)))

@@ -46,7 +46,7 @@ class Sampling:
     """What labels become where a sample is mirrored from left to right (`data.sides.label_swap`)."""
 
 
-class UnpairedSteps(TorchDataset):
+class UnpairedSteps(TorchDataset[dict[str, Batch]]):
     """The batches of a run by step. Indexing with any step from 0 up to `steps` works, in any order, in any process.
 
     `cases` are labeled, `unlabeled` are further cases of these modalities: `Batch.unlabeled` has

@@ -74,7 +74,7 @@ class Split:
     def missing_labels(self, dataset: Dataset, sides: Collection[str] = SPLITS) -> list[str]:
         """A line for each modality without a labeled case on a side: "ct: no labeled case in train (1 in test)"."""
         of_case, unlabeled = self.sides, set(self.unlabeled)
-        lines = []
+        lines: list[str] = []
         for modality in dataset.modalities:
             labeled = [case.id for case in dataset.of(modality, labeled=True) if case.id not in unlabeled]
             count = Counter(map(of_case.get, labeled))

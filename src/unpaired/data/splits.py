@@ -132,7 +132,7 @@ def folds_by_patient(dataset: Dataset, *, folds: int = 5, validation: float = 0.
             f"split: expected between 2 and {len(modalities)} folds (the number of patients with labels), got {folds}"
         )
     fold_of = _fold_of(labeled, modalities, folds, seed)
-    result = []
+    result: list[Split] = []
     for fold in range(folds):
         sides = {case.id: "test" for case in dataset.cases if fold_of.get(case.patient) == fold}
         rest = tuple(case for case in dataset.cases if case.id not in sides)
@@ -221,7 +221,7 @@ def mend_folds(fold_of: dict[str, int], modalities: Mapping[str, set[str]], fold
 
     def lacking() -> list[tuple[int, str, int]]:
         """(0 where training lacks it or 1 where testing does, modality, the fold that should test a patient of it)."""
-        missing = []
+        missing: list[tuple[int, str, int]] = []
         for name, patients in holders.items():
             tested_in = {fold_of.get(patient) for patient in patients}
             if len(patients) > 1 and len(tested_in) == 1:

@@ -1,7 +1,7 @@
 """A folder that is there when all of it is."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path) -> Generator[Path]:
     """A temporary folder beside `path` that takes its name when the block ends well, and vanishes when it doesn't.
 
     Raises InputError if `path` is a file or holds anything, `UnwritableError` if it can't be written.

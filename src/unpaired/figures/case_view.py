@@ -90,7 +90,7 @@ def edge_letters(geometry: Geometry) -> tuple[str, str, str, str]:
     """Where the left, right, top and bottom of a picture lie in the patient (the nearest of L, R, A, P, S, I)."""
     codes = nib.orientations.aff2axcodes(np.asarray(geometry.affine))
     opposite = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
-    ends = []
+    ends: list[str] = []
     for position in (2, 1):
         code = codes[geometry.axes[position]]
         end = opposite[code] if geometry.flips[position] else code

@@ -73,7 +73,7 @@ def draw_class_rows(
     grid = figure.add_gridspec(
         len(case.classes), len(heads), left=0, right=1, bottom=0, top=top, wspace=0.02, hspace=0.02
     )
-    rows = []
+    rows: list[ClassRow] = []
     for number, name in enumerate(case.classes):
         panels = [figure.add_subplot(grid[number, column]) for column in range(len(heads))]
         for axes in panels:
@@ -90,7 +90,7 @@ def draw_class_rows(
 
 def inside_outside(values: np.ndarray, mask: np.ndarray, certain: np.ndarray) -> str:
     """ "in 1.3  out 0.42": the mean of a map inside a mask and outside of it, over voxels whose class is certain."""
-    parts = []
+    parts: list[str] = []
     for word, where in (("in", mask & certain), ("out", certain & ~mask)):
         parts.append(f"{word} {values[where].mean():.2g}" if where.any() else f"{word} –")
     return "  ".join(parts)

@@ -56,7 +56,7 @@ def organ_box(view: CaseView) -> tuple[slice, slice]:
     for labels in (view.reference, view.prediction):
         if labels is not None:
             occupied |= (labels > 0).any(axis=0)
-    box = []
+    box: list[tuple[float, float]] = []
     for axis, (size, spacing) in enumerate(zip(occupied.shape, view.spacing_mm[1:], strict=True)):
         places = np.flatnonzero(occupied.any(axis=1 - axis))
         if not places.size:
@@ -65,7 +65,7 @@ def organ_box(view: CaseView) -> tuple[slice, slice]:
         box.append((places[0] * spacing - MARGIN_MM, (places[-1] + 1) * spacing + MARGIN_MM))
     # All cases come out in about one shape: the shorter side grows to three quarters of the longer one.
     longest = max(stop - start for start, stop in box)
-    slices = []
+    slices: list[slice] = []
     for (start, stop), size, spacing in zip(box, occupied.shape, view.spacing_mm[1:], strict=True):
         length = max(stop - start, 0.8 * longest, size * spacing / 3)
         first = round(((start + stop) - length) / 2 / spacing)

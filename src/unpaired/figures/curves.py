@@ -107,7 +107,7 @@ def _draw_line(axes: Axes, points: Points, smooth: bool, look: tuple[str, LineSt
 
 
 def _column(rows: Sequence[Mapping[str, str]], column: str) -> Points:
-    points = []
+    points: Points = []
     for row in rows:
         step, value = _number(row.get("step")), _number(row.get(column))
         if step is not None and value is not None:

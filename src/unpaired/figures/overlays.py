@@ -59,7 +59,7 @@ def draw_case(view: CaseView, columns: int = 4, title: str | None = None, focus:
 
 def default_title(view: CaseView) -> str:
     """The case, its modality and, where both label maps are there, the Dice of each class."""
-    parts = []
+    parts: list[str] = []
     if view.reference is not None and view.prediction is not None:
         for number, name in enumerate(view.classes[1:], start=1):
             predicted, true = (view.prediction == number) & (view.reference >= 0), view.reference == number
@@ -153,7 +153,7 @@ def _panels(columns: int, aspect: float) -> tuple[Figure, list[tuple[Axes, Axes]
     figure = Figure(figsize=(width, height), facecolor=PAPER)
     head = HEAD_INCHES / height
     grid = figure.add_gridspec(2, columns, left=0, right=1, wspace=0.012, hspace=0.012, top=1 - head, bottom=head)
-    panels = []
+    panels: list[tuple[Axes, Axes]] = []
     for column in range(columns):
         bare, drawn = (figure.add_subplot(grid[row, column]) for row in range(2))
         bare.set_axis_off()

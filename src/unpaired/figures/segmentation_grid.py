@@ -111,7 +111,7 @@ def draw_segmentation_grid(cases: Sequence[GridCase]) -> Figure:
 
 def segmentation_grid_alt(cases: Sequence[GridCase]) -> str:
     """The picture in words: every method's mean Dice in each case."""
-    parts = []
+    parts: list[str] = []
     for case in cases:
         first = next(iter(case.views.values()))
         values = [f"{name} {_mean_text(view)}" for name, view in case.views.items()]

@@ -86,10 +86,10 @@ class Outcome:
     `agreement` are the tables that say which cases to look at first, where several predictions were averaged.
     """
 
-    written: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    agreement: list[Path] = field(default_factory=list)
+    written: list[str] = field(default_factory=list[str])
+    skipped: list[str] = field(default_factory=list[str])
+    failures: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    agreement: list[Path] = field(default_factory=list[Path])
 
     def telling(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
         """`tell`, of what is counted here first."""

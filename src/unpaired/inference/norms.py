@@ -1,6 +1,6 @@
 """Whose norms and preparation segment a scan: its modality's, or those of another that stands for one never trained."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -79,7 +79,7 @@ class NormChoice:
             )
 
     @contextmanager
-    def adapting(self, network: nn.Module) -> Iterator[bool]:
+    def adapting(self, network: nn.Module) -> Generator[bool]:
         """Whether the network is to see the scan in this block, to take its statistics."""
         with taking_statistics(network) if self.adaptive else nullcontext():
             yield self.adaptive

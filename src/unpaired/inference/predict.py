@@ -163,7 +163,7 @@ def mirror_remarks(ensemble: Ensemble) -> Iterator[str]:
 
 def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path, list[str]]]:
     """For each run that was trained or validated on some of the jobs' images (by path): its folder, the jobs' names."""
-    familiar = []
+    familiar: list[tuple[Path, list[str]]] = []
     for predictor in ensemble.predictors:
         cases = predictor.run.dataset.cases
         seen = {case.image.resolve() for case in cases if case.split in ("train", "validation")}

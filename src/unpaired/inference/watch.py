@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from unpaired.data.parallel import signals_held
 from unpaired.errors import InputError, UnwritableError
@@ -98,7 +99,7 @@ def _clear(folder: Path) -> None:
 
 
 @contextmanager
-def _worker(request: Request, finished: Collection[Path]) -> Iterator[Iterator[Event]]:
+def _worker(request: Request, finished: Collection[Path]) -> Generator[Iterator[Event]]:
     """A process that carries out a request, and what it tells; it has ended when the block has."""
     with signals_held():
         process = subprocess.Popen(
@@ -136,10 +137,11 @@ def _events(process: "subprocess.Popen[bytes]") -> Iterator[Event]:
     raise WorkerDied(code)
 
 
-def _event(kind: str, fields: dict) -> Event:
+def _event(kind: str, fields: dict[str, Any]) -> Event:
     paths = {name: Path(fields[name]) for name in ("output", "table") if name in fields}
     notes = {"notes": tuple(fields["notes"])} if "notes" in fields else {}
-    return KINDS[kind](**{**fields, **paths, **notes})
+    values: dict[str, Any] = {**fields, **paths, **notes}
+    return KINDS[kind](**values)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# (torch keeps to itself the base class of its norms, and a module's second names)
 """Any torch network as a `Network`: norms per modality, feature maps tapped by module name.
 
 A recipe names a function that builds the network, and the modules whose outputs methods may read:
@@ -11,7 +13,7 @@ else is shared. The network knows nothing of modalities: it sees images of one m
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -129,7 +131,7 @@ class AdaptedNetwork(SharedNetwork):
         return NetworkOutput(logits, {name: _checked_feature(name, tapped.get(name), x) for name in self.feature_names})
 
     @contextmanager
-    def _norms_of(self, groups: Groups) -> Iterator[None]:
+    def _norms_of(self, groups: Groups) -> Generator[None]:
         """For one pass only: what runs again after it must not be normalized as another modality."""
         for norm in self._splits:
             (norm.modality,) = groups
@@ -140,7 +142,7 @@ class AdaptedNetwork(SharedNetwork):
                 norm.modality = None
 
     @contextmanager
-    def _tapping(self, tapped: dict[str, Any]) -> Iterator[None]:
+    def _tapping(self, tapped: dict[str, Any]) -> Generator[None]:
         """Hooks for one pass only, so that a copy of this network never fills the original's."""
         hooks = [
             self.network.get_submodule(name).register_forward_hook(

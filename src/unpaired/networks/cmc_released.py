@@ -122,7 +122,7 @@ class CMCReleasedNetwork(Network):
         }
 
     def _encode(self, x: Images, modality: str) -> dict[str, Tensor]:
-        maps = {}
+        maps: dict[str, Tensor] = {}
         for number, pair in enumerate(self.encoder, start=1):
             x = pair(x if number == 1 else POOLS[x.ndim - 2](x, 2), {modality: len(x)})
             maps[f"encoder{number}"] = x

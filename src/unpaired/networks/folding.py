@@ -11,6 +11,7 @@ and of encoders and norms per modality one is kept. The result is a smaller netw
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from unpaired.networks.checkpoint_names import plain_name
 from unpaired.networks.nnformer import NNFormer
@@ -41,7 +42,7 @@ def fold_modality(network: SwinUNet | NNFormer, modality: str) -> SwinUNet | NNF
         for name, tensor in network.state_dict().items()
         if "by_modality." not in name or f"by_modality.{modality}." in name
     }
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name in plain.state_dict():
         key = name if name.startswith(OWN) else plain_name(name)
         weights[name] = sources[key]
@@ -53,9 +54,9 @@ def fold_modality(network: SwinUNet | NNFormer, modality: str) -> SwinUNet | NNF
     return plain
 
 
-def _factors(network: SwinUNet | NNFormer, modality: str) -> dict[str, torch.Tensor]:
+def _factors(network: SwinUNet | NNFormer, modality: str) -> dict[str, Tensor]:
     """The factor of each channel that a linear layer returns, by the layer's plain name."""
-    factors: dict[str, torch.Tensor] = {}
+    factors: dict[str, Tensor] = {}
     if network.class_embeddings is None:
         return factors
     with torch.no_grad():

@@ -24,7 +24,7 @@ class IndependentNetworksConfig(NetworkConfig):
         Weights are drawn on the CPU; the random state moves on as after one copy.
         """
         state = torch.get_rng_state()
-        networks = {}
+        networks: dict[str, Network] = {}
         for modality in modalities:
             torch.set_rng_state(state)
             networks[modality] = self.network.build([modality], channels, classes, spatial_dims)

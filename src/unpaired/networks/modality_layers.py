@@ -131,4 +131,5 @@ def _norm(kind: str, channels: int, spatial_dims: int, eps: float, momentum: flo
             return nn.GroupNorm(gcd(norm_groups, channels), channels, eps=eps)
         case "layer":
             return ChannelLayerNorm(channels, eps=eps)
-    raise InputError(f"norm {kind!r} is not known; {nearest(kind, list(get_args(NormKind)))}")
+        case _:
+            raise InputError(f"norm {kind!r} is not known; {nearest(kind, list(get_args(NormKind)))}")

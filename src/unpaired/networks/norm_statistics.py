@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# (torch keeps to itself the base class of its batch norms)
 """Batch norm's running statistics, taken anew for the network that predicts.
 
 While a network trains, running statistics trail its weights, and with dropout they are those of a network whose units
@@ -5,7 +7,7 @@ drop out: the one that predicts has other variances (Li et al., CVPR 2019, "vari
 batches with the weights standing still and dropout off, they fit (Wu & Johnson, 2021, "precise BN").
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -29,7 +31,7 @@ def norms_with_statistics(network: nn.Module) -> list[BatchNorm]:
 
 
 @contextmanager
-def taking_statistics(network: nn.Module) -> Iterator[None]:
+def taking_statistics(network: nn.Module) -> Generator[None]:
     """Batch norms' running statistics become the mean over all that the network is given in this block, without
     gradient.
 
@@ -50,7 +52,7 @@ def taking_statistics(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _only_norms_learn(network: nn.Module, norms: list[BatchNorm]) -> Iterator[None]:
+def _only_norms_learn(network: nn.Module, norms: list[BatchNorm]) -> Generator[None]:
     """Evaluation mode but for `norms`, which average over all batches alike (momentum None)."""
     modes = [(module, module.training) for module in network.modules()]
     momenta = [norm.momentum for norm in norms]

@@ -221,7 +221,7 @@ def _load(
     skipped: dict[str, str] = {}
     with torch.no_grad():
         for source, tensor in tensors.items():
-            reasons = []
+            reasons: list[str] = []
             for name in _targets(source, tables, targets):
                 fitted = _fitted(tensor, state[name].shape, name, windows.get(name, ()))
                 if fitted is None:

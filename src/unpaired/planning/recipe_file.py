@@ -51,7 +51,8 @@ def _call(config: Config, plan: Plan, place: str, imports: dict[str, set[str]], 
     """The call that builds a config: what differs from the defaults, and what the plan has a reason for."""
     kind = type(config)
     imports.setdefault(kind.__module__, set()).add(kind.__name__)
-    inner, lines = " " * (indent + 4), []
+    inner = " " * (indent + 4)
+    lines: list[str] = []
     for part in fields(config):
         value, name = getattr(config, part.name), f"{place}{part.name}"
         reason = plan.reasons.get(name, "")

@@ -167,7 +167,7 @@ def _empty(comparison: Comparison) -> Iterator[EmptyStructure]:
 
 def _patients(comparison: Comparison, score: str) -> list[tuple[str, str, list[str]]]:
     """(modality, patient, every method's value, then each other's difference to the baseline), by the mean columns."""
-    rows = []
+    rows: list[tuple[str, str, list[str]]] = []
     for column in comparison.main_columns:
         values = {name: comparison.patient_values(score, column, name) for name in comparison.names}
         for patient in dict.fromkeys(row.patient for row in comparison.reference.rows(column.modality)):

@@ -96,7 +96,7 @@ def write_figures(
 ) -> list[Path]:
     """Write the light drawings as `<score>_<modality>.svg`, `<score>_differences.svg` and `few_shot.svg`, for papers;
     returns them."""
-    written = []
+    written: list[Path] = []
     for plot in plots:
         for name, picture in zip([*modalities, "differences"], [*plot.boxes, plot.differences], strict=True):
             stem = re.sub(r"[^\w.-]", "_", f"{plot.score}_{name}")  # scores may come from anybody's file

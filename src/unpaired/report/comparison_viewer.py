@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from unpaired.comparison.cells import number, short_title
 from unpaired.comparison.comparison import Comparison
+from unpaired.comparison.records import CaseLoss
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.report.comparison_pictures import WORST_PER_MODALITY, troubled_structures, worst_seed
@@ -69,7 +70,7 @@ def ranked_cases(comparison: Comparison) -> Iterator[Chosen]:
 def _of_modality(comparison: Comparison, modality: str) -> Iterator[Chosen]:
     """Losses, then a gain, then the hardest case; a case can come twice."""
     title = short_title(comparison.scores[0])
-    changes = {}
+    changes: dict[str, CaseLoss] = {}
     for loss in comparison.losses():  # the largest first: a case is its worst method's
         if loss.modality == modality:
             changes.setdefault(loss.case, loss)

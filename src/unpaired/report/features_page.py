@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from unpaired.figures.curves import Curve, draw_curve
@@ -156,7 +156,8 @@ def _correlation_table(correlations: Sequence[CorrelationView], keep: "_Keeper")
     """Every R that is drawn and how far the modalities' are apart, as correlations.csv; on the page the latter."""
     if not correlations:
         return None
-    entries, rows = [], []
+    entries: list[list[str]] = []
+    rows: list[list[str]] = []
     for view in correlations:
         values = disagreements(view.matrices)
         for number, scale in enumerate(view.scales):
@@ -164,9 +165,9 @@ def _correlation_table(correlations: Sequence[CorrelationView], keep: "_Keeper")
             rows.append([view.run, scale, DASH if value is None else f"{value:.2g}"])
             for modality, of_modality in zip(view.modalities, view.matrices, strict=True):
                 R = of_modality[number]
-                for place, entry in np.ndenumerate([] if R is None else R):
+                for place in [] if R is None else product(range(len(view.classes)), repeat=2):
                     names = [view.classes[index] for index in place]
-                    entries.append([view.run, scale, modality, *names, f"{entry:.6g}"])
+                    entries.append([view.run, scale, modality, *names, f"{R[place]:.6g}"])
     keep.csv("correlations.csv", csv_text(["run", "scale", "modality", "class", "other_class", "r"], entries))
     return Table(["run", "scale", "of R between modalities"], rows, "llr", "mean squared differences")
 

@@ -12,7 +12,7 @@ from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.data.overwriting import Subject
 from unpaired.figures.curves import curves_of, draw_curve
 from unpaired.figures.score_strips import draw_dice_strips
-from unpaired.files import write_text
+from unpaired.files import is_object, write_text
 from unpaired.report.pictures import dice_strips_alt, empty_masks, overlays, themed
 from unpaired.report.template import render
 from unpaired.report.trust import trust_view
@@ -173,6 +173,6 @@ def _plain(value: Any) -> str:
         return "none"
     if isinstance(value, list):
         return " ".join(str(item) for item in value)
-    if isinstance(value, dict):
+    if is_object(value):
         return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
     return str(value)

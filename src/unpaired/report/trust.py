@@ -48,7 +48,7 @@ def _agreement_picture(check: UncertaintyCheck) -> Picture:
 
 
 def _reliability_pictures(trust: Trust) -> tuple[Picture, ...]:
-    pictures = []
+    pictures: list[Picture] = []
     for modality in trust.calibration.modalities if trust.calibration else ():
         assert trust.calibration is not None  # there are modalities
         rows = trust.calibration.rows(modality)

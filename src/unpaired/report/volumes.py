@@ -75,7 +75,7 @@ def label_box(scan: LabeledScan) -> tuple[slice, slice, slice]:
         occupied |= labels > 0
     if not occupied.any():
         occupied[...] = True
-    edges = []
+    edges: list[slice] = []
     for axis, spacing in enumerate(scan.image.spacing_mm):
         places = np.flatnonzero(occupied.any(axis=tuple(other for other in range(3) if other != axis)))
         margin = int(np.ceil(MARGIN_MM / spacing))

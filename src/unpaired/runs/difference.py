@@ -2,13 +2,15 @@
 
 from typing import Any
 
+from unpaired.files import is_object
+
 
 def first_difference(stored: Any, wanted: Any, where: str) -> str | None:
     """The first field in which two JSON values differ, such as "recipe.steps is 2 there and 3 here"; None if in none.
 
     `where` names the whole document. Of an object its "type" is compared first: another class says most.
     """
-    if isinstance(stored, dict) and isinstance(wanted, dict):
+    if is_object(stored) and is_object(wanted):
         for key in sorted(set(stored) | set(wanted), key=lambda key: (key != "type", key)):
             difference = first_difference(stored.get(key), wanted.get(key), f"{where}.{key}")
             if difference:

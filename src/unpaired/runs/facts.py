@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from unpaired.documents import read
 from unpaired.errors import InputError
+from unpaired.files import is_object
 from unpaired.runs.folder import RunFolder
 from unpaired.tables import csv_value
 
@@ -39,7 +40,7 @@ class RunFacts:
 
     def _part(self, name: str) -> str | None:
         part = (self.recipe or {}).get(name)
-        if not isinstance(part, dict) or "type" not in part:
+        if not is_object(part) or "type" not in part:
             return None
         return str(part["type"]).rpartition(":")[2].removesuffix("Config")
 

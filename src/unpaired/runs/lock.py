@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from unpaired.files import input_error_if_unwritable
 
 
 @contextmanager
-def only_one(path: Path, work: str) -> Iterator[None]:
+def only_one(path: Path, work: str) -> Generator[None]:
     """Hold the lock file `path` while the block runs. Raises InputError if another process holds it.
 
     The file says who holds it and stays behind: what counts is the system's lock on it, which ends with its process

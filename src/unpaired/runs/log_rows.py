@@ -45,7 +45,8 @@ def _columns(path: Path) -> list[str]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return [csv_value(cell) for cell in next(csv.reader(file), [])]
+        head = next(csv.reader(file), None)
+    return [] if head is None else [csv_value(cell) for cell in head]
 
 
 def _csv_text(rows: Sequence[Mapping[str, Any]], header: bool) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from unpaired.data.dataset import MANIFEST
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import input_error_if_unwritable, temporary_beside
+from unpaired.files import input_error_if_unwritable, is_object, temporary_beside
 from unpaired.runs.folder import FINGERPRINT, FOLD, RECIPE, SPLIT, VERSIONS, is_run
 
 SUFFIX = ".unpaired"
@@ -144,6 +144,6 @@ def _content(archive: zipfile.ZipFile, name: str, folder: Path) -> Path:
 def _hashes(path: Path, model: Path) -> dict[str, str]:
     document = read(model, dict[str, Any], _DAMAGED)
     hashes = document.get("sha256")
-    if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
+    if not is_object(hashes) or not all(isinstance(value, str) for value in hashes.values()):
         raise InputError(f"{path}: {MODEL} has no hashes of its files; {_DAMAGED}")
     return hashes

@@ -17,7 +17,7 @@ from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.documents import read
 from unpaired.errors import InputError, nearest
-from unpaired.files import atomic, read_json, write_text
+from unpaired.files import atomic, is_object, read_json, write_text
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
 from unpaired.networks.weights import load_weights, require_finite, save_weights
@@ -183,9 +183,9 @@ class Run(RunFolder):
         except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"{path} can't be read ({reason}); delete it to train from the start") from error
-        if not isinstance(state, dict):
+        if not is_object(state):
             raise self.of_another_training(TypeError(f"expected a dict, got {type(state).__name__}"))
-        if isinstance(method := state.get("method"), Mapping):
+        if is_object(method := state.get("method")):
             require_finite(method, str(path), "training has diverged: train anew with other settings")
         return state
 

@@ -68,7 +68,7 @@ def require_fresh(
     stale = [*stale_predictions(evaluation, predictions), *stale_references(evaluation, references or {})]
     if not stale:
         return
-    parts = []
+    parts: list[str] = []
     for what in dict.fromkeys(item.what for item in stale):
         cases = [item.case for item in stale if item.what == what]
         more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""

@@ -50,9 +50,8 @@ def recorded_values(record: Record, classes: Iterable[str]) -> dict[int, int]:
 def not_annotated(dataset: Dataset, case: CaseEntry) -> frozenset[int]:
     """The class numbers that can't be scored in this case: not looked for, or known only as part of a merged value."""
     number = {name: index for index, name in enumerate(dataset.classes)}
-    unseen = (
-        set() if case.annotated is None else {number[name] for name in set(dataset.classes[1:]) - {*case.annotated}}
-    )
+    annotated = dataset.classes if case.annotated is None else case.annotated
+    unseen = {number[name] for name in dataset.classes[1:] if name not in annotated}
     members = list(encode_values(dataset, case).values())
     merged = {number for several in members if len(several) > 1 for number in several} - {0}
     alone = {several[0] for several in members if len(several) == 1}

@@ -55,8 +55,8 @@ class Score:
     iou: float | None = None
     volume_difference_ml: float | None = None
     relative_volume_difference: float | None = None
-    nsd: Mapping[str, float] = field(default_factory=dict, hash=False)
-    presets: Mapping[str, float | None] = field(default_factory=dict, hash=False)
+    nsd: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
+    presets: Mapping[str, float | None] = field(default_factory=dict[str, float | None], hash=False)
 
     def value(self, name: str) -> float | None:
         """The score called `name`: a field, an NSD column or a preset's column; None where there is no number."""
@@ -115,7 +115,7 @@ class Evaluation:
     policy: str = "diagonal"
     surface: str = "voxel"
     tolerances_mm: tuple[float, ...] = ()
-    class_tolerances_mm: Mapping[str, float] = field(default_factory=dict, hash=False)
+    class_tolerances_mm: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
     presets: tuple[str, ...] = ()
     files: tuple[ScoredFiles, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ class Scoring:
     policy: str = "diagonal"
     surface: str = "voxel"
     tolerances_mm: tuple[float, ...] = (1.0, 2.0)
-    class_tolerances_mm: Mapping[str, float] = field(default_factory=dict, hash=False)
+    class_tolerances_mm: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
     presets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -95,7 +95,7 @@ def surface(mask: np.ndarray) -> np.ndarray:
 
 def joint_box(*masks: np.ndarray) -> tuple[slice, ...]:
     """The smallest box that holds every mask; slices of length zero if all are empty. Beyond it lies background."""
-    box = []
+    box: list[slice] = []
     for axis in range(masks[0].ndim):
         others = tuple(other for other in range(masks[0].ndim) if other != axis)
         occupied = np.flatnonzero(np.logical_or.reduce([mask.any(axis=others) for mask in masks]))

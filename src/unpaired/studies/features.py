@@ -36,12 +36,12 @@ class Study:
     """
 
     comparison: LocalizationComparison | None = None
-    choosing: Mapping[str, str] = field(default_factory=dict)
-    maps: list[FeatureView] = field(default_factory=list)
-    affinities: list[AffinityView] = field(default_factory=list)
-    grid: list[GridCase] = field(default_factory=list)
+    choosing: Mapping[str, str] = field(default_factory=dict[str, str])
+    maps: list[FeatureView] = field(default_factory=list[FeatureView])
+    affinities: list[AffinityView] = field(default_factory=list[AffinityView])
+    grid: list[GridCase] = field(default_factory=list[GridCase])
     attention: ClassAttention = field(default_factory=ClassAttention)
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list[str])
 
 
 def study(members: Sequence[Member], data: Dataset | None, options: Options, say: Say = lambda line: None) -> Study:
@@ -80,8 +80,8 @@ def _network(run: Run, options: Options, device: torch.device) -> Network:
 
 def _grid(members: Sequence[Member], plan: Plan) -> tuple[list[GridCase], list[str]]:
     """The median and the worst case of each modality, of those that every method with predictions has predicted."""
-    notes = []
-    shown = []
+    notes: list[str] = []
+    shown: list[Member] = []
     for member in members:
         if any(_label_map(member, case) for of in plan.cases.values() for case in of):
             shown.append(member)

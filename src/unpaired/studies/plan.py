@@ -49,7 +49,7 @@ def read_members(texts: Sequence[str], trust: Trust = ()) -> list[Member]:
     """Runs and folders of predictions from "PATH" or "NAME=PATH"; `trust` are modules outside the package that the runs
     may use. Raises InputError for a path that is neither, names
     that occur twice, or no path at all."""
-    members = []
+    members: list[Member] = []
     for text in texts:
         name, (path, *more) = parse_contender(text)
         if more:

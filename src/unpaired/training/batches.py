@@ -1,7 +1,7 @@
 """The batches of a run as training takes them: cut by worker processes, from any step on, and how those end."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from lightning_fabric import Fabric
@@ -104,7 +104,7 @@ def _leave_stopping_to_the_parent(worker: int) -> None:
 
 
 @contextmanager
-def batch_errors_in_one_line(run: Run) -> Iterator[None]:
+def batch_errors_in_one_line(run: Run) -> Generator[None]:
     """What torch raises when a worker was killed, or failed itself, as one line that says how to go on."""
     try:
         yield

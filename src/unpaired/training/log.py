@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,7 +76,7 @@ class TrainingLog:
 
 
 @contextmanager
-def writer_errors_once() -> Iterator[None]:
+def writer_errors_once() -> Generator[None]:
     """Don't let TensorBoard's thread print a traceback of its own: its error is raised again by the next call to it."""
     before = threading.excepthook
 

@@ -52,7 +52,7 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
         )
         for modality in modalities
     }
-    seconds = []
+    seconds: list[float] = []
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         for _ in range(STEPS + 1):
             start = time.perf_counter()

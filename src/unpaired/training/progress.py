@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from statistics import fmean
 from types import FrameType
@@ -27,7 +27,7 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
+def stop_on_signal() -> Generator[StopRequest]:
     """Catch SIGINT and SIGTERM while the block runs; does nothing outside the main thread, where Python can't."""
     request = StopRequest()
     previous = {}

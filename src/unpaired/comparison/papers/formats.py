@@ -26,7 +26,7 @@ def layout_table(layout: PaperLayout, score: str) -> Table:
 
 def paper_markdown(layouts: Sequence[PaperLayout]) -> str:
     """A section per paper's table, to follow a comparison's Markdown; empty without tables."""
-    parts = []
+    parts: list[str] = []
     for layout in layouts:
         parts.append(f"# Laid out as {markdown_text(layout.table.name)}")
         parts += [layout_table(layout, score).markdown(level=2).rstrip() for score in layout.scores]
@@ -87,7 +87,7 @@ def paper_terminal(layouts: Sequence[PaperLayout]) -> "Group":
 
 def _narrow_table(layout: PaperLayout, score: str) -> Table:
     """Without deviations and counts; the notes below the last score."""
-    rows = []
+    rows: list[list[TableCell]] = []
     for row in layout.rows(score):
         means = (row.cells[column].text.split(" ±")[0] for column in layout.columns)
         rows.append(

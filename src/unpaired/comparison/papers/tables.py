@@ -161,7 +161,7 @@ def _row(text: str, classes: Sequence[str]) -> PaperRow:
     """A row of the file; a mean that the paper doesn't print is that of its cells."""
     *parts, last = (part.strip() for part in text.split("|"))
     overall = _number(last.removeprefix("=")) if last.startswith("=") else None
-    blocks = []
+    blocks: list[dict[str, PaperNumber]] = []
     for part in parts if overall else [*parts, last]:
         cells, _, mean = part.partition("=")
         numbers = dict(zip(classes, map(_number, cells.split()), strict=True))

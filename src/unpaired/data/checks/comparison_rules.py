@@ -167,9 +167,9 @@ def _organ_sizes(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
 
 def _size_ratio(classes: Sequence[str], first: Sequence[Facts], second: Sequence[Facts]) -> float | None:
     """Typical organ size of one group over that of another: median per class, geometric mean over classes."""
-    logs = []
+    logs: list[float] = []
     for name in classes:
-        medians = []
+        medians: list[float] = []
         for group in (first, second):
             sizes = [fact.voxels[name] * fact.voxel_mm3 for fact in group if fact.voxels.get(name)]
             medians.append(float(np.median(sizes)) if len(sizes) >= SIZE_CASES else 0.0)

@@ -88,7 +88,7 @@ def summary(dataset: Dataset, findings: Sequence[Finding]) -> str:
 
 def _table(findings: Sequence[Finding], prefix: str) -> Table:
     """Errors before warnings, files relative to the folder `prefix`."""
-    rows = []
+    rows: list[list[str | TableCell]] = []
     for finding in sorted(findings, key=lambda finding: finding.severity):  # "error" sorts before "warning"; stable
         severity = TableCell(finding.severity, style=STYLES[finding.severity])
         message = finding.message.replace(prefix, "") if prefix else finding.message

@@ -8,7 +8,7 @@ decoded in a process of its own.
 import io
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -241,7 +241,7 @@ def _inflated(packed: bytes, path: Path) -> bytes:
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def _one_line(path: Path) -> Generator[None]:
     """Turn whatever pydicom raises about damaged elements into one line, and keep its warnings to itself."""
     try:
         with warnings.catch_warnings():

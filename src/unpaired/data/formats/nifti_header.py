@@ -14,6 +14,7 @@ change. Without a code for either, nothing says how the patient lies: nibabel an
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +35,16 @@ SIZE_TOLERANCE = 1e-3
 PLACE_VOXELS = 0.1
 """How far corners by sform and by qform may lie apart: a quaternion in float32 rounds."""
 ADVICE = "repair the header from the original"
+
+
+@runtime_checkable
+class Fields(Protocol):
+    """A header's fields by their names in the standard, as nibabel's headers (which are untyped) give them."""
+
+    @property
+    def endianness(self) -> str: ...
+
+    def __getitem__(self, item: str) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ def parse_header(head: bytes, path: Path) -> NiftiHeader:
     return NiftiHeader(shape, dtype, _offset(fields, path), size, slope, intercept, affine, notes)
 
 
-def _fields(head: bytes, path: Path):
+def _fields(head: bytes, path: Path) -> Fields:
     """The fields by name. nibabel's own checks stay off: they repair (a negative pixdim, say) without a word."""
     import nibabel as nib
 
@@ -82,7 +93,7 @@ def _fields(head: bytes, path: Path):
         raise ImageError(f"{path}: not a NIfTI file (no whole NIfTI header); export it again or check the name")
     kind = nib.Nifti1Header if length == 348 else nib.Nifti2Header
     fields = kind(head[:length], endianness=orders[length], check=False)
-    magic = bytes(fields["magic"].item())  # type: ignore[arg-type]
+    magic = bytes(fields["magic"].item())
     if magic in (b"ni1", b"ni2"):
         raise ImageError(f"{path}: its voxels lie in another file (.hdr and .img); convert the pair to .nii.gz")
     if magic.rstrip(b"\0\r\n\x1a") != (b"n+1" if length == 348 else b"n+2"):
@@ -90,7 +101,7 @@ def _fields(head: bytes, path: Path):
     return fields
 
 
-def _dtype(fields, path: Path) -> np.dtype:
+def _dtype(fields: Fields, path: Path) -> np.dtype:
     code, bits = int(fields["datatype"]), int(fields["bitpix"])
     if code not in DTYPES:
         kind = f"{NO_NUMBERS[code]} values" if code in NO_NUMBERS else f"data type {code}"
@@ -102,21 +113,21 @@ def _dtype(fields, path: Path) -> np.dtype:
     return dtype
 
 
-def _shape(fields, path: Path) -> tuple[int, ...]:
+def _shape(fields: Fields, path: Path) -> tuple[int, ...]:
     dim = [int(size) for size in fields["dim"]]
     if not 1 <= dim[0] <= 7:
         raise ImageError(f"{path}: expected 1 to 7 dimensions, got {dim[0]}; {ADVICE}")
     return tuple(dim[1 : dim[0] + 1])
 
 
-def _offset(fields, path: Path) -> int:
+def _offset(fields: Fields, path: Path) -> int:
     offset, first = float(fields["vox_offset"]), HEADER_BYTES[int(fields["sizeof_hdr"])]
     if not (np.isfinite(offset) and offset == int(offset) and offset >= first):
         raise ImageError(f"{path}: voxels can't begin at byte {offset:g} (expected {first} or later); {ADVICE}")
     return int(offset)
 
 
-def _scaling(fields, path: Path) -> tuple[float, float]:
+def _scaling(fields: Fields, path: Path) -> tuple[float, float]:
     """A slope of 0 means by the standard that values are stored as they are."""
     slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     if (slope, intercept) == (0.0, 0.0):
@@ -127,7 +138,7 @@ def _scaling(fields, path: Path) -> tuple[float, float]:
     return slope, intercept
 
 
-def _geometry(fields, shape: tuple[int, ...], path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def _geometry(fields: Fields, shape: tuple[int, ...], path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     codes = {name: int(fields[f"{name}_code"]) for name in ("sform", "qform")}
     for name, code in codes.items():
         if code != 0 and code not in CODES:
@@ -140,7 +151,7 @@ def _geometry(fields, shape: tuple[int, ...], path: Path) -> tuple[np.ndarray, t
     return affine, (*notes, *note)
 
 
-def _unit(fields, path: Path) -> tuple[float, tuple[str, ...]]:
+def _unit(fields: Fields, path: Path) -> tuple[float, tuple[str, ...]]:
     code = int(fields["xyzt_units"]) & 7
     if code not in UNITS_MM:
         raise ImageError(f"{path}: unit code {code} is no length (expected m, mm or micrometer); {ADVICE}", "affine")
@@ -150,7 +161,7 @@ def _unit(fields, path: Path) -> tuple[float, tuple[str, ...]]:
     return UNITS_MM[code], (text,)
 
 
-def _sizes(fields, shape: tuple[int, ...], sform: np.ndarray | None, unit_mm: float, path: Path) -> np.ndarray:
+def _sizes(fields: Fields, shape: tuple[int, ...], sform: np.ndarray | None, unit_mm: float, path: Path) -> np.ndarray:
     """`pixdim` of three axes, mm. Of axes that the file doesn't have, the sform's; of one voxel's, 0 stands for 1."""
     sizes = np.array(fields["pixdim"][1:4], dtype=np.float64)
     lengths = np.array([*shape, 1, 1, 1][:3])
@@ -162,12 +173,12 @@ def _sizes(fields, shape: tuple[int, ...], sform: np.ndarray | None, unit_mm: fl
     return sizes * unit_mm
 
 
-def _sform(fields, unit_mm: float) -> np.ndarray:
+def _sform(fields: Fields, unit_mm: float) -> np.ndarray:
     rows = [np.asarray(fields[f"srow_{axis}"], dtype=np.float64) * unit_mm for axis in "xyz"]
     return np.array([*rows, [0, 0, 0, 1]])
 
 
-def _qform(fields, sizes: np.ndarray, unit_mm: float, path: Path) -> np.ndarray:
+def _qform(fields: Fields, sizes: np.ndarray, unit_mm: float, path: Path) -> np.ndarray:
     """Rotation by the quaternion (Nifti-1's METHOD 2) of axes in `sizes`, the third one turned around by qfac."""
     b, c, d = (float(fields[f"quatern_{name}"]) for name in "bcd")
     qfac = float(fields["pixdim"][0])

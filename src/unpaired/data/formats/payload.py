@@ -199,7 +199,7 @@ CONTROL_GROUPS = (
 
 def _free_memory() -> int | None:
     """Bytes that could be had now, within a container's limit; None where the system doesn't say."""
-    candidates = []
+    candidates: list[int] = []
     for read in (_available, *(partial(_left_in_group, *group) for group in CONTROL_GROUPS)):
         try:
             candidates.append(read())

@@ -37,8 +37,11 @@ MODALITY_WORDS = {
     "dwi",
     "pet",
     "lge",
+    "bssfp",
+    "cine",
+    "us",
+    "dixon",
 }
-MODALITY_WORDS |= {"bssfp", "cine", "us", "dixon"}
 _LABEL = r"(seg(mentation)?s?|labels?|masks?|gt|ground[_-]?truth|manual|annotations?|dseg|rois?)"
 _LABEL_NAME = re.compile(rf"[_.-]{_LABEL}$|^{_LABEL}[_.-](?=.)", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(rf"{_LABEL}(tr|ts|va)?", re.IGNORECASE)
@@ -68,7 +71,7 @@ def import_folders(folder: str | Path, options: ImportOptions) -> Dataset:
         raise InputError(f"{folder}: expected scans in a folder for each modality, such as ct/p01.nii.gz; it has none")
     labels = _labels(listing, images)
     twice = {name for name in map(_name, images) if [_name(file) for file in images].count(name) > 1}
-    cases = []
+    cases: list[CaseEntry] = []
     for file in images:
         guess = _modality(file) or (options.modalities[0] if len(options.modalities) == 1 else "")
         if not guess and options.modality_from is None:

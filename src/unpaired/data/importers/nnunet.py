@@ -61,7 +61,7 @@ def import_nnunet(folder: str | Path, options: ImportOptions) -> Dataset:
 
 def _dataset_folders(listing: Listing) -> list[str]:
     """The folders, "" for the source itself, that hold a dataset.json and scans with channels."""
-    places = []
+    places: list[str] = []
     for file in listing.files:
         place, _, name = file.rpartition("/")
         if name == DESCRIPTION and place.count("/") < 2:
@@ -80,7 +80,7 @@ def _import(listing: Listing, place: str, options: ImportOptions) -> Dataset:
     channels = description.get("channel_names", description.get("modality"))
     if not isinstance(channels, Mapping) or not all(isinstance(name, str) for name in channels.values()):
         raise InputError(f'{where}: expected channel_names such as {{"0": "CT"}}, got {channels!r}')
-    cases = []
+    cases: list[CaseEntry] = []
     for name, files, label, side in _scans(listing, place, description):
         for number, file in sorted(files.items()):
             if str(number) not in channels:

@@ -53,7 +53,8 @@ def import_totalsegmentator(folder: str | Path, options: ImportOptions) -> Datas
         if name not in present and name != "background":
             raise InputError(f"{folder}: no subject has a structure {name!r}; {nearest(name, present)}")
     classes.pop(0, None)
-    sides, cases = _sides(listing.source / "meta.csv"), []
+    sides = _sides(listing.source / "meta.csv")
+    cases: list[CaseEntry] = []
     for subject, scan in scans:
         own = structures[subject]
         files = {value: listing.source / own[name] for value, name in classes.items() if name in own}

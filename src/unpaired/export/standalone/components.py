@@ -1,3 +1,4 @@
+# pyright: basic
 """Connected parts of a mask with numpy alone. Written by `unpaired export`."""
 
 from itertools import product

@@ -1,4 +1,4 @@
-# pyright: reportIndexIssue=false
+# pyright: basic, reportIndexIssue=false
 """From a scan to its label map with numpy alone: everything but the network, which comes as a function.
 
 Written by `unpaired export`. A scan is an array (axes as in its file) and an affine (voxel -> RAS+ millimeters, as

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# pyright: reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: basic, reportAttributeAccessIssue=false, reportIndexIssue=false
 """Label maps of scans from the networks in this folder: numpy and ONNX Runtime, and nibabel to read and write NIfTI.
 
     python predict.py scan.nii.gz labels.nii.gz --modality ct      # a file, or a folder of them

@@ -1,4 +1,4 @@
-# pyright: reportAttributeAccessIssue=false, reportIndexIssue=false, reportOperatorIssue=false, reportPrivateImportUsage=false
+# pyright: basic, reportAttributeAccessIssue=false, reportIndexIssue=false, reportOperatorIssue=false, reportPrivateImportUsage=false
 """What the bundle's configs name: a scan prepared, segmented by windows, and its label map restored.
 
 Written by `unpaired export`. The numbers are those of `pipeline.py` beside this file.

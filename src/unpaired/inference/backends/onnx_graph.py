@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def onnx_graph(program: ExportedProgram) -> "ModelProto":
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """torch tells of operations of packages that aren't installed, and warns of its own parts' age."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -132,7 +132,7 @@ def count_bins(
 
 def foreground_box(foreground: np.ndarray, spacing_mm: Sequence[float], margin_mm: float) -> tuple[slice, ...] | None:
     """The box around the true voxels of a mask, wider by `margin_mm` (rounded up to voxels); None if there is none."""
-    box = []
+    box: list[slice] = []
     for axis, (size, spacing) in enumerate(zip(foreground.shape, spacing_mm, strict=True)):
         hit = np.flatnonzero(foreground.any(axis=tuple(other for other in range(foreground.ndim) if other != axis)))
         if not len(hit):
@@ -149,7 +149,7 @@ def is_foreground(reference: np.ndarray, label_sets: Sequence[Sequence[int]]) ->
 
 def summarize(cases: Sequence[CaseCalibration], classes: Sequence[str]) -> list[ClassCalibration]:
     """For each modality (in order of appearance) and class (with background): its calibration over all cases."""
-    rows = []
+    rows: list[ClassCalibration] = []
     for modality in dict.fromkeys(case.modality for case in cases):
         counts = [case.counts for case in cases if case.modality == modality]
         together = sum(counts[1:], counts[0])
@@ -172,7 +172,7 @@ def summarize(cases: Sequence[CaseCalibration], classes: Sequence[str]) -> list[
 
 def _bins(counts: BinCounts, number: int) -> list[Bin]:
     total = counts.voxels.shape[1]
-    rows = []
+    rows: list[Bin] = []
     for index in range(total):
         voxels = int(counts.voxels[number, index])
         mean = float(counts.probability[number, index] / voxels) if voxels else None

@@ -157,7 +157,7 @@ def read_calibration(folder: Path) -> Calibration:
 
 def calibration_table(calibration: Calibration) -> Table:
     """ECE and Brier score of each foreground class and modality."""
-    rows = []
+    rows: list[list[str]] = []
     for modality in calibration.modalities:
         for row in calibration.rows(modality):
             numbers = [f"{value:.4f}" for value in (row.ece, row.ece_of_cases, row.brier) if value is not None]

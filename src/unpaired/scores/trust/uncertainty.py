@@ -90,7 +90,7 @@ def measure_uncertainty(
         raise InputError(f"case {case}: expected predictions of one shape, got {shapes}")
     together = np.stack([label_map, *members]).reshape(len(members) + 1, -1)
     together = together[:, (together != 0).any(axis=0)]  # background everywhere says nothing about a foreground class
-    rows = []
+    rows: list[ClassUncertainty] = []
     for number, name in enumerate(classes[1:], start=1):
         masks = together == number
         volumes = masks.sum(axis=1) * voxel_ml

@@ -72,7 +72,8 @@ def check_uncertainty(cases: Sequence[CaseUncertainty], evaluation: Evaluation) 
     InputError if not one case was scored.
     """
     scores = {(row.case, row.class_name): row for row in evaluation.scores if row.dice is not None}
-    points, rows = [], []
+    points: list[Point] = []
+    rows: list[CheckRow] = []
     scored = {case for case, _ in scores}
     if not scored & {case.case for case in cases}:
         raise InputError("none of the cases with an uncertainty was scored; predict and evaluate the same cases")
@@ -99,7 +100,7 @@ def _class_rows(
             score = scores.get((row.case, row.class_name))
             if case.modality == modality and score is not None:
                 groups.setdefault(row.class_name, []).append((row, score))
-    rows = []
+    rows: list[CheckRow] = []
     for name, pairs in groups.items():
         points = [
             Point(row.case, score.patient, modality, row.agreement or 0.0, score.dice or 0.0) for row, score in pairs
@@ -126,7 +127,7 @@ def _check_row(modality: str, name: str, points: Sequence[Point], covered: int |
 
 def sentences(check: UncertaintyCheck) -> list[str]:
     """For each modality a line for people: how well agreement ranks cases, how often intervals held the truth."""
-    lines = []
+    lines: list[str] = []
     for modality in dict.fromkeys(row.modality for row in check.rows):
         rows = [row for row in check.rows if row.modality == modality]
         whole = rows[-1]

@@ -76,7 +76,7 @@ def draw_affinities(view: AffinityView, theme: Theme = LIGHT) -> Figure:
 
 def affinities_alt(view: AffinityView) -> str:
     """The picture in words."""
-    parts = []
+    parts: list[str] = []
     for word, matrices in (("before", view.before), ("after", view.after)):
         values = [
             f"{name} {disagreement.elementwise:.2g}"

@@ -27,7 +27,7 @@ class Disagreement:
 
 def disagreements(matrices: Matrices) -> list[Disagreement]:
     """The `Disagreement` of each class. Raises InputError if matrices of a class differ in shape."""
-    of_classes = []
+    of_classes: list[Disagreement] = []
     for of_class in zip(*matrices, strict=True):
         present = [matrix for matrix in of_class if matrix is not None]
         if len({matrix.shape for matrix in present}) > 1:

@@ -8,7 +8,7 @@ from unpaired.tables import DASH, Table
 
 def disagreement_table(runs: Mapping[str, tuple[Matrices, Matrices]], classes: Sequence[str]) -> Table:
     """Each run's mean squared difference between modalities by class, before training and after."""
-    rows = []
+    rows: list[list[str]] = []
     for name, (before, after) in runs.items():
         for word, matrices in (("before", before), ("after", after)):
             values = [disagreement.elementwise for disagreement in disagreements(matrices)]

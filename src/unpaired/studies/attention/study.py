@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from unpaired.errors import InputError
@@ -20,10 +21,10 @@ from unpaired.studies.plan import Plan
 class ClassAttention:
     """What was found of the runs that have it; `notes` say which SSC runs have not, and why."""
 
-    correlations: list[CorrelationView] = field(default_factory=list)
-    attention: list[AttentionView] = field(default_factory=list)
-    distances: list[Curve] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    correlations: list[CorrelationView] = field(default_factory=list[CorrelationView])
+    attention: list[AttentionView] = field(default_factory=list[AttentionView])
+    distances: list[Curve] = field(default_factory=list[Curve])
+    notes: list[str] = field(default_factory=list[str])
 
     def add(self, name: str, run: Run, plan: Plan, shown: Sequence[str], device: torch.device) -> None:
         """Look at a run; `shown` are the ids of the cases that are drawn. Nothing for a run of another method."""
@@ -47,7 +48,7 @@ class ClassAttention:
 
 def _correlations(name: str, run: Run, method: SSC, plan: Plan) -> CorrelationView | None:
     recipe, classes = run.recipe, plan.dataset.classes
-    matrices = []
+    matrices: list[list[np.ndarray | None]] = []
     for modality in plan.modalities:
         cases = (read_case(run, plan.dataset, entry) for entry in plan.cases[modality])
         matrices.append(mean_correlations(method, recipe, cases, len(classes)))

@@ -89,7 +89,7 @@ def _gradients(method: Method, batches: Batches, progress: float) -> dict[str, _
     }
     nothing = torch.zeros(sum(weight.numel() for weight in shared), device=shared[0].device)
     supervised = torch.stack([nothing, *(gradients[name] for name in SUPERVISED if name in gradients)]).sum(dim=0)
-    result = {}
+    result: dict[str, _OfStep] = {}
     for group, members in groups.items():
         length, of_supervised = gradients[group].norm().item(), supervised.norm().item()
         product = length * of_supervised

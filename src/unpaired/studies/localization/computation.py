@@ -55,7 +55,7 @@ def _collect(
     for window in feature_windows(network, recipe, case.volume, case.modality, layers):
         for layer in layers:
             of_windows[layer].append(_cells(window, window.features[layer][channels], case.label_map, classes))
-    joined = {}
+    joined: dict[str, Cells] = {}
     for layer in layers:
         parts = of_windows.pop(layer)
         joined[layer] = Cells(

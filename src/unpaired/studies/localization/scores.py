@@ -139,7 +139,7 @@ def localize(parts: Iterable[Cells], case: str, patient: str, modality: str, lay
 
     Raises InputError as `average_precisions`, and if there is no part.
     """
-    precisions = []
+    precisions: list[np.ndarray] = []
     last: Cells | None = None
     total_saliency: np.ndarray | float = 0.0
     for last in parts:

@@ -52,7 +52,7 @@ def localize_run(name: str, run: Run, network: Network, plan: Plan, say: Say) ->
 
 def median_cases(comparison: LocalizationComparison) -> dict[str, str]:
     """{modality: the case in the middle by the best channels' AP, averaged over runs, layers, foreground classes}."""
-    chosen = {}
+    chosen: dict[str, str] = {}
     for modality in comparison.modalities:
         values: dict[str, list[float]] = {}
         for rows in comparison.rows.values():

@@ -74,7 +74,7 @@ def reported_kinds(comparison: LocalizationComparison) -> list[str]:
 
 def overview(comparison: LocalizationComparison, kind: str) -> Table:
     """All layers and foreground classes together: a row per modality and run, with its difference to the baseline."""
-    rows = []
+    rows: list[list[str]] = []
     for modality in comparison.modalities:
         place = Place(kind, modality, ALL, MEAN)
         for name in comparison.names:
@@ -91,7 +91,7 @@ def overview(comparison: LocalizationComparison, kind: str) -> Table:
 
 def by_layer(comparison: LocalizationComparison, modality: str, kind: str = "best") -> Table:
     """Foreground classes together: a row per layer, each run's AP and its difference to the baseline."""
-    rows = []
+    rows: list[list[str]] = []
     for layer in (*comparison.layers, ALL):
         place = Place(kind, modality, layer, MEAN)
         baseline = comparison.summaries.get((place, comparison.baseline))
@@ -110,7 +110,7 @@ def by_layer(comparison: LocalizationComparison, modality: str, kind: str = "bes
 
 def by_class(comparison: LocalizationComparison, modality: str) -> Table:
     """All layers together: a row per class and run, a column per kind."""
-    rows = []
+    rows: list[list[str]] = []
     for class_name in (*comparison.classes[1:], comparison.classes[0]):
         for name in comparison.names:
             places = [Place(kind, modality, ALL, class_name) for kind in KINDS]

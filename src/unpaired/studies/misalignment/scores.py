@@ -60,7 +60,7 @@ def misalignment_curves(rows: Sequence[MisalignmentRow]) -> list[MisalignmentCur
 
     Raises InputError where a curve lacks amount 0, which changes are measured from.
     """
-    curves = []
+    curves: list[MisalignmentCurve] = []
     for run in dict.fromkeys(row.run for row in rows):
         for modality in dict.fromkeys(row.modality for row in rows if row.run == run):
             of = [row for row in rows if (row.run, row.modality) == (run, modality)]
@@ -87,7 +87,7 @@ def flat_runs(rows: Sequence[MisalignmentRow]) -> list[str]:
 def _points(by_amount: Mapping[float, Mapping[str, float]], where: str) -> list[Point]:
     if 0 not in by_amount:
         raise InputError(f"{where}: amount 0, which changes are measured from, is missing; predict it too")
-    points = []
+    points: list[Point] = []
     for amount, patients in by_amount.items():
         values = list(patients.values())
         change = paired_difference(patients, by_amount[0])

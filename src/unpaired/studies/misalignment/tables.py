@@ -57,7 +57,7 @@ def curve_table(rows: Sequence[MisalignmentRow]) -> Table:
 def conclusions(rows: Sequence[MisalignmentRow]) -> list[str]:
     """A sentence on each run: that it doesn't use partners, or where it loses most, with the interval."""
     flat = flat_runs(rows)
-    sentences = []
+    sentences: list[str] = []
     for run in dict.fromkeys(row.run for row in rows):
         if run in flat:
             sentences.append(

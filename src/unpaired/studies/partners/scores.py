@@ -87,7 +87,7 @@ def spreads(rows: Sequence[PartnerRow]) -> list[Spread]:
 def summarize_partners(rows: Sequence[PartnerRow]) -> list[PartnerSummary]:
     """A summary per modality and class, the mean over classes last; means over patients."""
     every = spreads(rows)
-    summaries = []
+    summaries: list[PartnerSummary] = []
     for modality in dict.fromkeys(row.modality for row in rows):
         of = [row for row in rows if row.modality == modality]
         for name in [*dict.fromkeys(row.class_name for row in of), MEAN]:

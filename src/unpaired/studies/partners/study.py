@@ -117,7 +117,7 @@ def study_partners(
         for number, (case, forms) in enumerate(zip(cases, plans, strict=True), start=1)
     ]
     rows, failures = score_cases(work, say)
-    settings = {
+    settings: dict[str, object] = {
         "run": str(predictor.run.folder),
         "weights": predictor.weights,
         "dataset": dataset.name,
