@@ -354,6 +354,19 @@ def test_files_of_runs_and_evaluations_are_named_in_one_place() -> None:
     assert not spelled
 
 
+def test_documents_are_written_by_one_writer() -> None:
+    """`files.write_json` alone turns a value into a JSON file; but for a bundle's, which is as MONAI writes it."""
+    writers = {
+        module_name(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] in ("write_text", "write_bytes", "dump")
+        and any(word in ast.unparse(node) for word in ("dumps(", "json.dump("))
+    }
+    assert writers == {"export.bundle"}
+
+
 def source_of(module: str) -> Path:
     return SOURCE.joinpath(*module.split(".")).with_suffix(".py")
 

@@ -15,6 +15,7 @@ from unpaired.files import (
     read_json,
     temporary_beside,
     write_bytes,
+    write_json,
     write_text,
 )
 
@@ -29,6 +30,26 @@ def test_text_and_bytes_are_written_into_new_folders(tmp_path: Path) -> None:
     assert (tmp_path / "a/b/text.txt").read_bytes() == "µm\n".encode()
     assert (tmp_path / "a/b/bytes").read_bytes() == b"\x00\xff"
     assert names(tmp_path / "a/b") == ["bytes", "text.txt"]
+
+
+def test_a_document_is_written_as_a_person_reads_it_and_comes_back(tmp_path: Path) -> None:
+    document = {"Größe": [1, 2.5, None], "é": {}}
+    write_json(tmp_path / "a/tall.json", document)
+    write_json(tmp_path / "a/flat.json", document, compact=True)
+    assert (tmp_path / "a/tall.json").read_text(encoding="utf-8").startswith('{\n "Größe": [\n  1,\n')
+    assert (tmp_path / "a/flat.json").read_text(encoding="utf-8") == '{"Größe": [1, 2.5, null], "é": {}}\n'
+    assert read_json(tmp_path / "a/tall.json", "") == read_json(tmp_path / "a/flat.json", "") == document
+    assert names(tmp_path / "a") == ["flat.json", "tall.json"]
+
+
+def test_what_no_reader_takes_is_not_written(tmp_path: Path) -> None:
+    """A file's name that is no UTF-8 reaches Python as half a character."""
+    name = b"scan\xff.nii.gz".decode("utf-8", "surrogateescape")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(InputError, match=r"can't write .*list\.json: .*scan\\udcff\.nii\.gz.*; rename the file"):
+        write_json(tmp_path / "list.json", {"image": name})
+    assert (tmp_path / "list.json").read_text() == "[]"
+    assert names(tmp_path) == ["list.json"]
 
 
 def test_the_temporary_file_lies_beside_with_the_same_suffixes(tmp_path: Path) -> None:

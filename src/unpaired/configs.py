@@ -22,7 +22,7 @@ from unpaired.consent.factories import NamesCode, require_factory, split_name
 from unpaired.consent.modules import Trust, trusted_module
 from unpaired.documents import UnfitError, fitted, hints_of, options, shown, words
 from unpaired.errors import InputError, nearest
-from unpaired.files import UnusableJSONError, parse_json
+from unpaired.files import UnusableJSONError, json_text, parse_json
 
 MOVED = {"unpaired.inference.postprocess:Postprocessing": "unpaired.data.postprocess:Postprocessing"}
 """Where config classes are now that stored recipes name by their old module."""
@@ -88,7 +88,7 @@ def to_json(config: Any) -> Any:
 
 def dumps(config: Config) -> str:
     """The config as indented JSON text."""
-    return json.dumps(to_json(config), indent=1) + "\n"
+    return json_text(to_json(config))
 
 
 def from_json(document: Any, where: str = "recipe", trust: Trust = ()) -> Any:

@@ -160,14 +160,27 @@ def _is_deep(document: Any) -> bool:
     return True
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write a JSON value atomically as indented text, letters as they are."""
-    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+def json_text(document: Any, *, compact: bool = False) -> str:
+    """A JSON value as text that ends its line, letters as they are: indented, or `compact` on that one line."""
+    return json.dumps(document, indent=None if compact else 1, ensure_ascii=False) + "\n"
+
+
+def write_json(path: Path, document: Any, *, compact: bool = False) -> None:
+    """Write a JSON value atomically, as `json_text` has it. All of the package's documents are written here."""
+    write_text(path, json_text(document, compact=compact))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8."""
-    write_bytes(path, text.encode())
+    """Write a text file atomically, in UTF-8. Raises InputError for half of a character, which no reader takes."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        around = ascii(text[max(error.start - 40, 0) : error.end + 20])[1:-1]
+        raise InputError(
+            f"can't write {path}: expected text, got half of a character in ...{around}...; rename the file that is "
+            "called so (its name isn't UTF-8)"
+        ) from error
+    write_bytes(path, content)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -7,7 +7,6 @@ The variable UNPAIRED_SETTINGS names another folder.
 """
 
 import hashlib
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 
 VARIABLE = "UNPAIRED_SETTINGS"
 CODE = {".py", ".so", ".pyd", ".dylib", ".dll"}
@@ -143,4 +142,4 @@ def _file_of(name: str) -> Path:
 
 def _write(entries: dict[str, Entry]) -> None:
     modules = {name: {"file": str(entry.file), "sha256": entry.sha256} for name, entry in sorted(entries.items())}
-    write_text(trust_file(), json.dumps({"modules": modules}, indent=1) + "\n")
+    write_json(trust_file(), {"modules": modules})

@@ -7,7 +7,6 @@ which is why a file that changed less than two seconds before it was hashed is h
 disk; and on Windows, which has no second time, a file of equal size whose time was set back.
 """
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from unpaired.data.content import content_hash, image_parts
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 
 RECENT_NS = 2 * 10**9
 """Coarse clocks (FAT: two seconds) give a file that is changed twice in that time one time."""
@@ -71,7 +70,7 @@ def remember_hashes(path: Path, known: Mapping[str, Hashed], new: Iterable[Hashe
     """Write the hashes that last, those that were known and the new ones."""
     table = {**known, **{each.file: each for each in new}}
     document = {file: [each.stamps, each.sha256] for file, each in table.items() if each.lasting}
-    write_text(path, json.dumps(document) + "\n")
+    write_json(path, document, compact=True)
 
 
 def _stamps(file: Path) -> Stamps:

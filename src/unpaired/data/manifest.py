@@ -1,6 +1,5 @@
 """The dataset manifest: one JSON file that says what a dataset is; the image files stay where they are."""
 
-import json
 from pathlib import Path
 
 from unpaired.data.dataset import MANIFEST, Dataset
@@ -9,7 +8,7 @@ from unpaired.data.importers.table import table_document
 from unpaired.data.manifest_json import dataset_from_json, dataset_to_json
 from unpaired.documents import shown
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_text
+from unpaired.files import read_json, write_json
 
 TABLES = (".csv", ".tsv")
 MANIFESTS = (".json", *TABLES)
@@ -75,5 +74,5 @@ def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     for case in dataset.cases:
         require_file_name(case.id, f"{path}: case id")
     require_distinct((case.id for case in dataset.cases), f"{path}: case id", "ids must differ (they name files)")
-    write_text(path, json.dumps(dataset_to_json(dataset, path.parent), indent=1) + "\n")
+    write_json(path, dataset_to_json(dataset, path.parent))
     return path

@@ -1,6 +1,5 @@
 """What a command writes never takes the place of what it was made from, nor of results about something else."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -10,7 +9,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import manifest_files
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 
 SCHEMA = 1
 HEAD_BYTES = 4096
@@ -76,7 +75,7 @@ def require_own_folder(folder: Path, main: str, about: Subject) -> None:
 def write_about(folder: Path, about: Subject) -> None:
     """Say in a folder of results what they are about."""
     document = {"schema": SCHEMA, **asdict(about)}
-    write_text(about.about_file(folder), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_json(about.about_file(folder), document)
 
 
 def require_own_file(path: Path, about: Subject) -> None:

@@ -5,7 +5,6 @@ numbers stand for, and whoever scores or draws it goes by that. The record also 
 settings, so that a file made of another scan, or in another way, is never taken for done.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from typing import Any
 from unpaired.data.images import image_suffix
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 
 SCHEMA = 1
 SUFFIX = ".prediction.json"
@@ -64,7 +63,7 @@ def write_record(record: Record, label_map: Path) -> None:
         "values": dict(record.values),
         "uncertainty": record.uncertainty,
     }
-    write_text(record_path(label_map), json.dumps(document, indent=1) + "\n")
+    write_json(record_path(label_map), document)
 
 
 def read_record(label_map: Path) -> Record | None:

@@ -30,7 +30,7 @@ from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_
 from unpaired.data.scan_values import scan_values
 from unpaired.documents import fitted
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_text
+from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_json
 
 FORMAT = 3
 """Raised when prepared arrays or what is recorded of them change their meaning, so that old caches aren't used."""
@@ -106,7 +106,7 @@ def prepare(
         "failures": dict(failures),
         "warnings": dict(warnings),
     }
-    write_text(folder / "report.json", json.dumps(report, indent=1) + "\n")
+    write_json(folder / "report.json", report)
     sources = {case_id: fitted(records[case_id], CaseFingerprint, others=True) for case_id in cases}
     labels = {case_id: frozenset(map(int, records[case_id].get("label_voxels", ()))) for case_id in cases}
     return Prepared(cases, failures, warnings, sets, labels, sources, folder / "report.json")
@@ -270,8 +270,7 @@ def _write_case(job: _Job, folder: Path) -> dict[str, Any]:
         record["cut_label_voxels"] = cut_labels(encoded, kept_part(encoded, geometry), job.foreground)
     record["seconds"] = round(time.perf_counter() - began, 3)
     record["bytes"] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    with input_error_if_unwritable(folder):
-        (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    write_json(folder / RECORD, record, compact=True)
     return record
 
 

@@ -1,6 +1,5 @@
 """Who trains, validates and tests: a split by case id, its file, and the rule that a patient is on one side only."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset, with_splits, without_labels
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def write_split(split: Split, path: str | Path) -> Path:
     """Write {side: [case ids]} as JSON, atomically; under "unlabeled", if there are any, those without their label."""
     path = Path(path)
     document = {name: list(cases) for name, cases in asdict(split).items() if cases or name != UNLABELED}
-    write_text(path, json.dumps(document, indent=1) + "\n")
+    write_json(path, document)
     return path
 
 

@@ -5,6 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from unpaired.files import write_text
+
 STANDALONE = Path(__file__).with_name("standalone")
 MODELS, FACTS = "models", "configs/model.json"
 INFERENCE = "inference.json"
@@ -17,7 +19,7 @@ def write_bundle(folder: Path, facts: dict[str, Any]) -> None:
         (folder / name).mkdir()
     documents = {FACTS: facts, "configs/metadata.json": metadata(facts), f"configs/{INFERENCE}": inference(facts)}
     for name, document in documents.items():
-        (folder / name).write_text(json.dumps(document, indent=4) + "\n", encoding="utf-8")
+        write_text(folder / name, json.dumps(document, indent=4) + "\n")  # ASCII: MONAI reads in any encoding
     for name in ("__init__.py", "transforms.py", "pipeline.py", "components.py"):
         text = (STANDALONE / name).read_text(encoding="utf-8")
         text = text.replace("from components import", "from .components import")  # there it is a package

@@ -1,10 +1,8 @@
 """A run as a folder for other programs: a graph for each modality, and all that leads from a scan to its label map."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,6 +13,7 @@ from unpaired.export.facts import FACTS, exported_modalities, model_facts
 from unpaired.export.folder import new_folder
 from unpaired.export.formats import SUFFIXES, Format, require_format, write_graph
 from unpaired.export.readme import README
+from unpaired.files import write_json
 from unpaired.inference.backends.segmenter import disagreement
 from unpaired.methods.method import Method
 from unpaired.networks.one_modality import one_modality, trace
@@ -86,8 +85,3 @@ def write_checked(method: Method, run: Run, modality: str, format: Format, path:
             expected = method.predict(images, modality).numpy()
         if difference := disagreement(expected, engine(images.numpy())):
             raise InputError(f"the {format} graph of {modality} is not the network: {difference}; use another format")
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Into a folder that isn't there yet, so not atomically."""
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """Runs as one file to give away: networks and what they are, without patients, paths and commands of their makers."""
 
 import hashlib
-import json
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.data.manifest_json import dataset_to_json
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import atomic
+from unpaired.files import atomic, json_text
 from unpaired.recipe import DAMAGED
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
 from unpaired.runs.folder import FINGERPRINT, RECIPE, SPLIT, VERSIONS
@@ -68,7 +67,7 @@ def pack(
     facts = _facts(opened, weights, licence or "", about or "")
     files[CARD] = model_card(facts).encode()
     facts["sha256"] = {name: _hash(content) for name, content in files.items()}
-    files = {MODEL: (json.dumps(facts, indent=1) + "\n").encode(), **files}
+    files = {MODEL: json_text(facts).encode(), **files}
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, content in files.items():
             data = content.read_bytes() if isinstance(content, Path) else content
@@ -137,9 +136,7 @@ def _files(run: Run, weights: str) -> dict[str, bytes | Path]:
         VERSIONS: {name: versions.get(name) for name in KEPT_VERSIONS},
         FINGERPRINT: fingerprint_document(_without_hashes(run, dataset)),
     }
-    contents: dict[str, bytes | Path] = {
-        name: (json.dumps(document, indent=1) + "\n").encode() for name, document in documents.items()
-    }
+    contents: dict[str, bytes | Path] = {name: json_text(document).encode() for name, document in documents.items()}
     return {name: contents.get(name, file) for name in FILES}
 
 

@@ -1,6 +1,5 @@
 """The fingerprint of a dataset: what its scans are like, by case and by modality. A plan reads nothing else."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from unpaired.data.manifest import as_dataset
 from unpaired.data.parallel import for_each
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 from unpaired.planning.case_facts import PERCENTILES, CaseFacts, CaseJob, CasePicture, look_at
 
 Triple = tuple[float, float, float]
@@ -102,8 +101,7 @@ def take_fingerprint(
 
 def write_fingerprint(fingerprint: Fingerprint, path: str | Path, mark: str = "") -> None:
     """Write a fingerprint as JSON, atomically; `mark` stands for the dataset's place (`data.overwriting.Subject`)."""
-    document = {"schema": SCHEMA, "about": mark, **fingerprint.to_json()}
-    write_text(Path(path), json.dumps(document, indent=1) + "\n")
+    write_json(Path(path), {"schema": SCHEMA, "about": mark, **fingerprint.to_json()})
 
 
 def read_fingerprint(path: str | Path) -> Fingerprint:

@@ -1,6 +1,5 @@
 """What a run's scans held when its training began: it goes on with the same ones alone, and knows its modalities."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -9,7 +8,7 @@ from typing import Any
 from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 from unpaired.runs.folder import RunFolder
 
 SCHEMA = 1
@@ -23,7 +22,7 @@ class _Document:
 
 def write_fingerprint(run: RunFolder, cases: Mapping[str, CaseFingerprint]) -> None:
     """Write down, by id, what the cases are that a run is trained and validated with."""
-    write_text(run.fingerprint_file, json.dumps(fingerprint_document(cases), indent=1) + "\n")
+    write_json(run.fingerprint_file, fingerprint_document(cases))
 
 
 def fingerprint_document(cases: Mapping[str, CaseFingerprint]) -> dict[str, Any]:

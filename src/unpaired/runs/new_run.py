@@ -1,6 +1,5 @@
 """A new run folder: all of its first files or none, so that a kill leaves nothing that the command would refuse."""
 
-import json
 import shutil
 import sys
 from importlib.metadata import version
@@ -10,7 +9,7 @@ from typing import Any
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import write_dataset
 from unpaired.errors import UnwritableError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_text
+from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_json, write_text
 from unpaired.runs.folder import RunFolder, is_run
 from unpaired.runs.readme import README
 from unpaired.runs.versions import describe_versions
@@ -32,10 +31,10 @@ def place_new_run(
             clear_leftovers(place.parent)
             new.folder.mkdir()
         write_dataset(dataset, new.dataset_file)
-        write_text(new.split_file, _text(split))
-        write_text(new.versions_file, _text(describe_versions(gpu)))
+        write_json(new.split_file, split)
+        write_json(new.versions_file, describe_versions(gpu))
         write_text(new.readme_file, _readme(folder, name, dataset))
-        write_text(new.recipe_file, _text(recipe))
+        write_json(new.recipe_file, recipe)
         return _placed(new.folder, folder)
     finally:
         shutil.rmtree(new.folder, ignore_errors=True)
@@ -52,10 +51,6 @@ def _placed(temporary: Path, folder: Path) -> bool:
             return False
         raise UnwritableError(f"can't make the run folder {folder}: {error.strerror}; choose another") from error
     return True
-
-
-def _text(document: Any) -> str:
-    return json.dumps(document, indent=1) + "\n"
 
 
 def _readme(folder: Path, name: str, dataset: Dataset) -> str:

@@ -17,7 +17,7 @@ from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.documents import read
 from unpaired.errors import InputError, nearest
-from unpaired.files import atomic, is_object, read_json, write_text
+from unpaired.files import atomic, is_object, read_json, write_json
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
 from unpaired.networks.weights import load_weights, require_finite, save_weights
@@ -125,7 +125,7 @@ class Run(RunFolder):
     def record(self, name: str, value: Any) -> None:
         """Add a JSON value to what the run was made with (versions.json)."""
         versions = read(self.versions_file, dict[str, Any], DAMAGED)
-        write_text(self.versions_file, json.dumps(versions | {name: value}, indent=1) + "\n")
+        write_json(self.versions_file, versions | {name: value})
 
     @property
     def modalities(self) -> tuple[str, ...]:

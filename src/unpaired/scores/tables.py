@@ -3,7 +3,6 @@
 A mean is never shown without its counts, and there is no number where nothing was scored.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json, write_text
 from unpaired.scores.files import CASE_TABLE, PATIENT_TABLE, SCORES
 from unpaired.scores.presets import PRESETS
 from unpaired.scores.scores import (
@@ -118,7 +117,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
     names = ["patient", "modality", *evaluation.score_names, *counts]
     units = [{**asdict(unit), **unit.means} for unit in unit_rows(evaluation, "patient")]
     write_text(folder / PATIENT_TABLE, csv_records(units, names))
-    write_text(folder / SCORES, json.dumps(evaluation_to_json(evaluation), indent=1) + "\n")
+    write_json(folder / SCORES, evaluation_to_json(evaluation))
     return folder
 
 

@@ -4,7 +4,6 @@ A name says little: every CHAOS has an MR 1. So the record (`<first file>.conver
 read and of what was written. What is there already is kept only if both are what they were.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -13,7 +12,7 @@ from pathlib import Path
 from unpaired.data.content import content_hash
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 
 SCHEMA = 1
 SUFFIX = ".converted.json"
@@ -84,4 +83,4 @@ def _read(path: Path) -> _Record:
 
 
 def _write(path: Path, record: _Record) -> None:
-    write_text(path, json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1, ensure_ascii=False) + "\n")
+    write_json(path, {"schema": SCHEMA, **asdict(record)})

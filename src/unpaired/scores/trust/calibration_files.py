@@ -1,6 +1,5 @@
 """Calibration of saved probabilities against a dataset's references: from files, to calibration.json, and a table."""
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,7 @@ from unpaired.data.probability_maps import read_probabilities
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.files import write_text
+from unpaired.files import write_json
 from unpaired.runs.folder import PROBABILITIES, probabilities_of
 from unpaired.scores.files import CALIBRATION
 from unpaired.scores.label_values import translate
@@ -143,7 +142,7 @@ def write_calibration(calibration: Calibration, folder: Path) -> Path:
         "case_ece": calibration.case_ece,
         "failures": [asdict(failure) for failure in calibration.failures],
     }
-    write_text(folder / CALIBRATION, json.dumps(document, indent=1) + "\n")
+    write_json(folder / CALIBRATION, document)
     return folder / CALIBRATION
 
 

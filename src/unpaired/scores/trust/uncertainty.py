@@ -7,7 +7,6 @@ their average. It is no confidence interval: errors that all members share, the 
 training's are not in it, so `scores.trust.uncertainty_check` counts how often the true volume is.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from unpaired.documents import decode, read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json, write_text
 from unpaired.runs.folder import UNCERTAINTY, UNCERTAINTY_TABLE
 from unpaired.scores.overlap import dice
 from unpaired.tables import csv_records
@@ -134,7 +133,7 @@ def write_uncertainty(cases: Iterable[CaseUncertainty], folder: Path) -> None:
         "definitions": DEFINITIONS,
         "cases": [uncertainty_to_json(case) for case in ordered],
     }
-    write_text(folder / UNCERTAINTY, json.dumps(document, indent=1) + "\n")
+    write_json(folder / UNCERTAINTY, document)
 
 
 def read_uncertainty(folder: Path) -> list[CaseUncertainty]:

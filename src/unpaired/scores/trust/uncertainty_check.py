@@ -4,7 +4,6 @@ Both are asked of cases that have a reference. The rank correlation is Spearman'
 interval over patients; with few patients it is wide, and that is the message.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from statistics import fmean
 
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import write_json
 from unpaired.scores.files import UNCERTAINTY_CHECK
 from unpaired.scores.scores import Evaluation, Score
 from unpaired.scores.trust.uncertainty import CaseUncertainty, ClassUncertainty
@@ -145,7 +144,7 @@ def sentences(check: UncertaintyCheck) -> list[str]:
 def write_check(check: UncertaintyCheck, folder: Path) -> Path:
     """Write uncertainty_check.json into `folder`; returns the file."""
     document = {"schema": SCHEMA, "definitions": DEFINITIONS, **asdict(check)}
-    write_text(folder / UNCERTAINTY_CHECK, json.dumps(document, indent=1) + "\n")
+    write_json(folder / UNCERTAINTY_CHECK, document)
     return folder / UNCERTAINTY_CHECK
 
 
