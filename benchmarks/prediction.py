@@ -86,8 +86,8 @@ def _label_map(tool: str, segment, volume: np.ndarray) -> np.ndarray:
     import torch
 
     from unpaired.data.case import Geometry
-    from unpaired.data.restore import restore_slabs
-    from unpaired.inference.windows import probability_slabs, whole
+    from unpaired.data.restore import restore_boxes
+    from unpaired.inference.windows import leanest_order, probability_boxes, whole
 
     if tool == "monai":
         from monai.inferers.utils import sliding_window_inference
@@ -96,13 +96,15 @@ def _label_map(tool: str, segment, volume: np.ndarray) -> np.ndarray:
             images = torch.from_numpy(volume)[None, None]
             logits = sliding_window_inference(images, PATCH, 2, segment, overlap=0.5, mode="gaussian")
         return logits[0].argmax(0).numpy().astype(np.uint8)  # type: ignore[index]
-    slabs = probability_slabs(segment, volume, patch_size=PATCH)
     if tool == "whole":
-        return whole(slabs, len(volume)).argmax(0).numpy().astype(np.uint8)
+        boxes = probability_boxes(segment, volume, patch_size=PATCH)
+        return whole(boxes, volume.shape).argmax(0).numpy().astype(np.uint8)
     unit = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))
     crop = tuple((0, size) for size in volume.shape)
     geometry = Geometry(volume.shape, unit, (0, 1, 2), (False, False, False), crop, volume.shape)  # type: ignore[arg-type]
-    return restore_slabs((slab.numpy() for slab in slabs), geometry)
+    order = leanest_order(volume.shape, PATCH)
+    boxes = probability_boxes(segment, volume, patch_size=PATCH, order=order)
+    return restore_boxes(boxes, geometry.transposed(order))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The way to the network's grid and back. Oracles: world positions, scipy, loops over voxels."""
 
 import json
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -19,7 +19,14 @@ from unpaired.data.preprocess import (
     apply_to_label,
     body_box,
 )
-from unpaired.data.restore import restore_label_map, restore_probabilities, restore_probability
+from unpaired.data.restore import (
+    Box,
+    prepared_label_map,
+    restore_boxes,
+    restore_label_map,
+    restore_probabilities,
+    restore_probability,
+)
 from unpaired.documents import fitted
 from unpaired.errors import InputError
 
@@ -184,6 +191,38 @@ def test_probabilities_that_were_not_resampled_are_exact() -> None:
     np.testing.assert_array_equal(restore_probabilities(probabilities, geometry), expected)
     with pytest.raises(InputError, match="classes"):
         restore_probabilities(np.zeros((0, *geometry.grid), np.float32), geometry)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("ends", [([4, 5], [1, 4], [2]), ([1], [], [1, 2, 3]), ([], [2], [])])
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(spacing_mm=(1.5, 2, 1.8)),
+        Preprocessing(spacing_mm=(1.5, 1.2, 9.0)),
+        Preprocessing(spacing_mm=(40.0, 0.6, 0.7)),
+        Preprocessing(roi="center", size=(None, 9, 4)),
+    ],
+)
+def test_boxes_are_restored_as_the_whole_is(
+    preprocessing: Preprocessing, ends: tuple[list[int], ...], order: tuple[int, int, int]
+) -> None:
+    """Probabilities cut anywhere, in any order of axes, against those of one piece."""
+    _, geometry = apply(scan((9, 8, 7), (1.0, 1.3, 2.7)), preprocessing, RAW)
+    probabilities = np.random.default_rng(4).random((3, *geometry.grid), dtype=np.float32)
+    expected = restore_boxes([Box((0, 0, 0), probabilities)], geometry)
+    turned, grid = probabilities.transpose(0, *(axis + 1 for axis in order)), geometry.transposed(order).grid
+    cuts = [[0, *(end for end in axis if end < size), size] for axis, size in zip(ends, grid, strict=True)]
+    boxes = [
+        Box((d[0], h[0], w[0]), turned[:, slice(*d), slice(*h), slice(*w)])
+        for d, h, w in product(*(list(pairwise(axis)) for axis in cuts))
+    ]
+    np.testing.assert_array_equal(restore_boxes(boxes, geometry.transposed(order)), expected)
+    np.testing.assert_array_equal(prepared_label_map(boxes, grid), turned.argmax(0))
+    with pytest.raises(InputError, match="voxels are missing"):
+        restore_boxes(boxes[1:], geometry.transposed(order))
+    with pytest.raises(InputError, match=r"expected prepared boxes within .*, got one that ends at"):
+        restore_boxes([Box((1, 0, 0), probabilities)], geometry)
 
 
 def test_one_class_is_restored_as_all_together_are() -> None:

@@ -18,7 +18,7 @@ from unpaired.data.postprocess import keep_largest_component
 from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_slabs
 from unpaired.export.export import STANDALONE
-from unpaired.inference.windows import probability_slabs, whole
+from unpaired.inference.windows import probability_boxes, whole
 
 MODULES = ("pipeline", "components")
 SETTINGS = [
@@ -100,7 +100,7 @@ def test_windows(pipeline: ModuleType, patch: tuple[int, ...], context: int, ove
         return torch.einsum("kc,bc...->bk...", kernel, images) + images[:, :1].cumsum(2)
 
     expected = whole(
-        probability_slabs(compute, volume, patch_size=patch, context_slices=context, overlap=overlap), len(volume)
+        probability_boxes(compute, volume, patch_size=patch, context_slices=context, overlap=overlap), volume.shape
     )
     model = {"patch_size": list(patch), "context_slices": context, "overlap": overlap}
     slabs = list(pipeline.probability_slabs(volume, model, lambda x: compute(torch.from_numpy(x)).numpy()))

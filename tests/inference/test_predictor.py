@@ -16,7 +16,8 @@ from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_probabilities
 from unpaired.errors import InputError
 from unpaired.inference.mirroring import mirror_axes
-from unpaired.inference.predictor import Ensemble, Predictor, segment_prepared
+from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.prepared import segment_prepared
 from unpaired.inference.segmentation import averaged
 from unpaired.inference.windows import whole
 from unpaired.networks.fcn import FCNConfig
@@ -60,7 +61,7 @@ def native_probabilities(run: Run) -> np.ndarray:
     """One run's probabilities (class, x, y, z), brought back voxel by voxel: linear between prepared voxel centers."""
     predictor = Predictor(run, device="cpu")
     volume, geometry = apply(SCAN, run.recipe.preprocessing, run.dataset.modalities["ct"])
-    prepared = whole(segment_prepared(predictor.method, run.recipe, volume, "ct", "cpu"), len(volume)).numpy()
+    prepared = whole(segment_prepared(predictor.method, run.recipe, volume, "ct", "cpu"), volume.shape).numpy()
     to_prepared = np.linalg.inv(geometry.prepared_affine) @ SCAN.affine
     result = np.zeros((len(prepared), *SCAN.array.shape))
     for voxel in product(*(range(size) for size in SCAN.array.shape)):
@@ -109,7 +110,7 @@ def test_mirrored_predictions_are_averaged(runs: list[Run]) -> None:
     total = 0
     for height, width in product((1, -1), repeat=2):
         flipped = np.ascontiguousarray(volume[:, ::height, ::width])
-        said = whole(segment_prepared(plain.method, run.recipe, flipped, "ct", "cpu"), len(flipped)).numpy()
+        said = whole(segment_prepared(plain.method, run.recipe, flipped, "ct", "cpu"), flipped.shape).numpy()
         total = total + said[:, :, ::height, ::width] / 4
     found = Ensemble([mirrored]).segment_case(SCAN, "ct")
     np.testing.assert_allclose(found.parts[0].probabilities, total, atol=1e-6)

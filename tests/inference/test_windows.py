@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from unpaired.data.restore import Box
 from unpaired.errors import InputError
-from unpaired.inference.windows import probability_slabs, whole, window_starts, window_weights
+from unpaired.inference import blending
+from unpaired.inference.windows import leanest_order, probability_boxes, whole, window_starts, window_weights
 
 
 def segment_volume(segment: Callable[..., Tensor], volume: np.ndarray, **options: Any) -> Tensor:
-    return whole(probability_slabs(segment, volume, **options), volume.shape[0])
+    return whole(probability_boxes(segment, volume, **options), volume.shape)
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.75])
@@ -110,17 +112,27 @@ def test_logits_that_are_no_numbers_are_no_answer(value: float) -> None:
 
 @pytest.mark.parametrize("patch", [(16, 16), (4, 16, 16), (3, 40, 48), (9, 40, 48)])
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])
-def test_slabs_are_finished_planes_one_window_deep(patch: tuple[int, ...], overlap: float) -> None:
-    """Each slab against the sum over all windows of the whole volume."""
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_boxes_are_finished_averages_of_all_windows(
+    patch: tuple[int, ...], overlap: float, order: tuple[int, int, int]
+) -> None:
+    """The boxes, of at most one window's size, against the sum over all windows of the whole volume."""
     volume = np.random.default_rng(2).normal(size=(11, 20, 23)).astype(np.float32)
 
     def by_position(images: Tensor) -> Tensor:
         return torch.stack([images[:, 0], images[:, 0] * torch.linspace(0, 1, images.shape[-1])], dim=1)
 
-    slabs = list(probability_slabs(by_position, volume, patch_size=patch, overlap=overlap, windows_at_once=3))
-    deepest = 1 if len(patch) == 2 else min(patch[0], 11)
-    assert all(1 <= slab.shape[1] <= deepest for slab in slabs)
+    boxes = list(
+        probability_boxes(
+            by_position, volume, patch_size=patch, overlap=overlap, windows_at_once=3, order=order, each_window=True
+        )
+    )
     size = (1, *patch)[-3:]
+    largest = [min(size[axis], volume.shape[axis]) for axis in order]
+    for box in boxes:
+        assert all(1 <= got <= most for got, most in zip(box.probabilities.shape[1:], largest, strict=True))
+    assert sum(box.probabilities[0].size for box in boxes) == volume.size
+    answer = whole(boxes, [volume.shape[axis] for axis in order]).permute(0, *(1 + np.argsort(order)))
     axes = [window_starts(length, window, overlap) for length, window in zip(volume.shape, size, strict=True)]
     weights = window_weights(size, [len(starts) > 1 for starts in axes])
     total, norm = np.zeros((2, *volume.shape)), np.zeros(volume.shape)
@@ -136,9 +148,80 @@ def test_slabs_are_finished_planes_one_window_deep(patch: tuple[int, ...], overl
         covered[place] = weights
         total += blended[:, *inside]
         norm += covered[inside]
-    np.testing.assert_allclose(torch.cat(slabs, dim=1).numpy(), total / norm, atol=1e-5)
+    np.testing.assert_allclose(answer.numpy(), total / norm, atol=1e-5)
 
 
-def test_a_volume_whose_slabs_are_missing_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected slabs of 4 planes, got 1"):
-        whole([torch.zeros(2, 1, 3, 3)], 4)
+def test_a_volume_whose_boxes_are_missing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected boxes that fill \(4, 3, 3\), 27 voxels are missing"):
+        whole([Box((0, 0, 0), np.zeros((2, 1, 3, 3), np.float32))], (4, 3, 3))
+
+
+@pytest.mark.parametrize("patch", [(8, 8), (2, 8, 8)])
+def test_windows_of_one_value_are_segmented_once_and_say_what_they_would_have_said(patch: tuple[int, ...]) -> None:
+    """Air, then a body, then air of another value: the answers of a network that also looks at the place."""
+    volume = np.full((6, 24, 24), -1.0, np.float32)
+    volume[2:4, 5:20, 5:20] = np.random.default_rng(3).normal(size=(2, 15, 15))
+    volume[4:] = 0.5
+    seen: list[Tensor] = []
+
+    def by_position(images: Tensor) -> Tensor:
+        seen.extend(images)
+        return torch.stack([images[:, 0], images[:, 0] * torch.linspace(0, 1, images.shape[-1])], dim=1)
+
+    def counted() -> tuple[int, int]:
+        alike = sum(bool((image == image.flatten()[0]).all()) for image in seen)
+        return alike, len(seen) - alike
+
+    few = segment_volume(by_position, volume, patch_size=patch, windows_at_once=3)
+    alike, others = counted()
+    seen.clear()
+    every = segment_volume(by_position, volume, patch_size=patch, windows_at_once=3, each_window=True)
+    assert torch.equal(few, every)
+    assert others == counted()[1]
+    assert 2 <= alike <= 2 * 3 < counted()[0], "each value once, or as often as it is in the group that first shows it"
+
+
+def test_the_order_that_holds_the_least_comes_from_the_sizes() -> None:
+    assert leanest_order((300, 512, 512), (64, 96, 96)) == (1, 0, 2), "96 of 512 rows: a fifth; 64 of 300 planes: more"
+    assert leanest_order((300, 512, 512), (192, 192)) == (0, 1, 2)
+    assert leanest_order((40, 512, 600), (64, 96, 96)) == (2, 0, 1)
+
+
+def test_what_is_held_is_what_neighboring_windows_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blending 20 classes of a large volume asks for a small part of it at a time."""
+    sizes: list[int] = []
+    empty = torch.empty
+
+    def noted(*size: Any, **options: Any) -> Tensor:
+        if isinstance(size[0], tuple):  # windows themselves are asked for number by number
+            sizes.append(int(np.prod(size[0])))
+        return empty(*size, **options)
+
+    volume = np.random.default_rng(4).normal(size=(64, 64, 64)).astype(np.float32)
+    boxes = probability_boxes(
+        lambda images: images.repeat(1, 20, 1, 1, 1), volume, patch_size=(16, 16, 16), order=(1, 0, 2)
+    )
+    monkeypatch.setattr(blending.torch, "empty", noted)
+    for _ in boxes:
+        pass
+    monkeypatch.undo()
+    assert 0 < sum(sizes) <= 21 * (8 * 64 * 64 + 16 * 8 * 64 + 16 * 16 * 8)
+
+
+@pytest.mark.parametrize("asked", [1, 5])
+def test_how_many_at_once_may_be_said_of_the_first_windows(asked: int) -> None:
+    shown, groups = [], []
+
+    def pointwise_noted(images: Tensor) -> Tensor:
+        groups.append(len(images))
+        return pointwise(images)
+
+    def at_once(images: Tensor) -> int:
+        shown.append(images.shape)
+        return asked
+
+    volume = np.random.default_rng(5).normal(size=(4, 16, 16)).astype(np.float32)
+    segment_volume(pointwise_noted, volume, patch_size=(8, 8), windows_at_once=at_once)
+    assert shown == [(16, 1, 8, 8)]
+    assert sum(groups) == 4 * 3 * 3
+    assert max(groups) == asked

@@ -10,7 +10,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.images import Image
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
-from unpaired.inference.windows import probability_slabs, whole
+from unpaired.inference.windows import probability_boxes, whole
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.networks.unet import UNetConfig
@@ -103,11 +103,11 @@ def test_partner_windows_share_the_overlap_and_wrong_grids_are_refused() -> None
     def difference(images: torch.Tensor, beside: dict[str, torch.Tensor]) -> torch.Tensor:
         return torch.cat([images - beside["mr"], beside["mr"]], 1)
 
-    found = whole(probability_slabs(difference, volume, patch_size=(6, 8), partners={"mr": partner}), len(volume))
+    found = whole(probability_boxes(difference, volume, patch_size=(6, 8), partners={"mr": partner}), volume.shape)
     expected = torch.stack([torch.from_numpy(volume - partner), torch.from_numpy(partner)]).softmax(0)
     assert torch.allclose(found, expected, atol=1e-6)
     with pytest.raises(ValueError, match="not on the grid"):
-        next(probability_slabs(difference, volume, patch_size=(6, 8), partners={"mr": partner[1:]}))
+        next(probability_boxes(difference, volume, patch_size=(6, 8), partners={"mr": partner[1:]}))
 
 
 def test_bad_partners_are_one_line(phantom, tmp_path) -> None:

@@ -1,6 +1,6 @@
 """What one patient's scan in one modality is once it is prepared: a volume, a label map, and the way back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,13 @@ class Geometry:
     flips: tuple[bool, bool, bool]
     crop: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     grid: tuple[int, int, int]
+
+    def transposed(self, order: tuple[int, int, int]) -> "Geometry":
+        """The geometry of the prepared array whose axes are in another order, as of `array.transpose(order)`."""
+        axes, flips, crop, grid = (
+            tuple(values[axis] for axis in order) for values in (self.axes, self.flips, self.crop, self.grid)
+        )
+        return replace(self, axes=axes, flips=flips, crop=crop, grid=grid)
 
     @property
     def source_spacing_mm(self) -> tuple[float, float, float]:

@@ -27,7 +27,12 @@ def resample(view: np.ndarray, crop: Sequence[tuple[int, int]], grid: Sequence[i
     trilinear interpolation on one core, and no copy of the crop.
     """
     depth, rows, columns = (neighbors(*axis) for axis in zip(crop, view.shape, grid, strict=True))
-    result = np.empty(tuple(grid), np.float32)
+    return resample_at(view, depth, rows, columns)
+
+
+def resample_at(view: np.ndarray, depth: Neighbors, rows: Neighbors, columns: Neighbors) -> np.ndarray:
+    """A view at the samples of its three axes, contiguous float32; see `resample`."""
+    result = np.empty((len(depth[0]), len(rows[0]), len(columns[0])), np.float32)
     planes: dict[int, np.ndarray] = {}
     for target, before, after, weight in zip(result, depth[0].tolist(), depth[1].tolist(), depth[2], strict=True):
         needed = (before, after) if weight else (before,)

@@ -1,14 +1,18 @@
 """From the network's grid exactly back to the file's: what `data.preprocess` did to a scan, undone for its answer."""
 
-from collections import deque
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from unpaired.data.case import Geometry
 from unpaired.data.orientation import oriented
-from unpaired.data.resample import neighbors, resample, resample_plane
+from unpaired.data.resample import Neighbors, neighbors, resample, resample_at
 from unpaired.errors import InputError
+
+PLANES = 8
+"""So many planes of a whole volume are looked at together."""
 
 
 def restore_label_map(label_map: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -21,79 +25,128 @@ def restore_label_map(label_map: np.ndarray, geometry: Geometry) -> np.ndarray:
     return _uncropped(label_map[np.ix_(*indices)], geometry)
 
 
+@dataclass(frozen=True)
+class Box:
+    """Class probabilities (class, depth, height, width) of a part of a prepared volume; `start` is its first voxel."""
+
+    start: tuple[int, int, int]
+    probabilities: np.ndarray
+
+    @property
+    def place(self) -> tuple[slice, ...]:
+        """Where it lies in the volume."""
+        sizes = self.probabilities.shape[1:]
+        return tuple(slice(first, first + size) for first, size in zip(self.start, sizes, strict=True))
+
+
 def restore_probabilities(probabilities: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Class probabilities (C, depth, height, width), resampled to the file's grid, then the likeliest class, uint8.
 
     As `restore_slabs`, which takes them a few planes at a time.
     """
     check_shape(probabilities.shape[1:], geometry.grid, "prepared probabilities")
-    return restore_slabs([probabilities], geometry)
+    return restore_slabs(np.array_split(probabilities, max(1, geometry.grid[0] // PLANES), axis=1), geometry)
 
 
 def restore_slabs(slabs: Iterable[np.ndarray], geometry: Geometry) -> np.ndarray:
-    """The likeliest class, uint8, on the file's grid, of class probabilities that come in slabs (C, planes, h, w).
+    """As `restore_boxes`, of boxes that are whole planes (C, planes, h, w) and follow each other along the depth."""
+    return restore_boxes(_as_boxes(slabs), geometry)
 
-    The slabs follow each other along the depth and fill the prepared grid; no more of them is held than two planes of
-    the file's size per class, so memory doesn't grow with the scan's depth times its classes. Resampled linearly
-    class by class. A tie goes to the lower class number, as in numpy's argmax. Outside the crop the result is 0.
-    Raises InputError for more than 256 classes or none, and for slabs that don't fill the grid.
+
+def _as_boxes(slabs: Iterable[np.ndarray]) -> Iterator[Box]:
+    depth = 0
+    for slab in slabs:
+        yield Box((depth, 0, 0), slab)
+        depth += slab.shape[1]
+
+
+def restore_boxes(boxes: Iterable[Box], geometry: Geometry) -> np.ndarray:
+    """The likeliest class, uint8, on the file's grid, of class probabilities that come in boxes.
+
+    The boxes lie at every combination of some starts per axis, come with the last axis running fastest, and fill the
+    prepared grid. Of each no more is held than its last plane along each axis, so memory doesn't grow with the scan's
+    size times its classes. Resampled linearly class by class. A tie goes to the lower class number, as in numpy's
+    argmax. Outside the crop the result is 0. Raises InputError for more than 256 classes or none, and for boxes that
+    don't fill the grid.
     """
     size = tuple(stop - start for start, stop in geometry.crop)
-    labels = np.empty(size, np.uint8)
-    planes = _planes(slabs, geometry.grid)
     if size == geometry.grid:
-        for target, plane in zip(labels, planes, strict=True):
-            target[...] = _likeliest(plane)
-        return _uncropped(labels, geometry)
-    depth, rows, columns = (
-        neighbors((0, count), count, length) for count, length in zip(geometry.grid, size, strict=True)
-    )
-    held: dict[int, np.ndarray] = {}
-    numbered = enumerate(planes)
-    for target, before, after, weight in zip(
-        labels, depth[0].tolist(), depth[1].tolist(), depth[2].tolist(), strict=True
-    ):
-        while max(before, after) not in held:
-            number, plane = next(numbered)
-            if number >= before:
-                held[number] = np.stack([resample_plane(probability, rows, columns) for probability in plane])
-        for number in [number for number in held if number < before]:
-            del held[number]
-        target[...] = _likeliest(held[before], held[after], weight)
-    deque(numbered, maxlen=0)  # what lies below the last voxel's center still has to be there
+        return _uncropped(prepared_label_map(boxes, geometry.grid), geometry)
+    labels = np.zeros(size, np.uint8)
+    boxes = _filling(boxes, geometry.grid)
+    axes = [neighbors((0, count), count, length) for count, length in zip(geometry.grid, size, strict=True)]
+    for axis in (2, 1, 0):
+        boxes = _after_the_last_plane(boxes, axis, geometry.grid)
+    for box in boxes:
+        along = zip(axes, box.place, geometry.grid, strict=True)
+        parts = [_samples_within(axis, part, count) for axis, part, count in along]
+        samples = [within for _, within in parts]
+        labels[tuple(place for place, _ in parts)] = _likeliest(box.probabilities, samples)
     return _uncropped(labels, geometry)
 
 
-def _planes(slabs: Iterable[np.ndarray], grid: Sequence[int]) -> Iterator[np.ndarray]:
-    """One plane (C, height, width) after the other. InputError if they don't fill the grid."""
-    count = 0
-    for slab in slabs:
-        if not 1 <= len(slab) <= 256:
-            raise InputError(f"expected 1 to 256 classes, got {len(slab)}")
-        count += slab.shape[1]
-        check_shape((min(count, grid[0]), *slab.shape[2:]), (count, *grid[1:]), "prepared slab")
-        yield from np.moveaxis(slab, 1, 0)
-    check_shape((count, *grid[1:]), tuple(grid), "prepared volume")
+def prepared_label_map(boxes: Iterable[Box], grid: Sequence[int]) -> np.ndarray:
+    """The likeliest class, uint8, on the prepared grid. Raises InputError as `restore_boxes` does."""
+    labels = np.zeros(tuple(grid), np.uint8)
+    for box in _filling(boxes, grid):
+        labels[box.place] = _likeliest(box.probabilities)
+    return labels
 
 
-def _likeliest(plane: np.ndarray, after: np.ndarray | None = None, weight: float = 0.0) -> np.ndarray:
-    """The class (height, width), uint8, with the highest value, `weight` of the way from a plane to the one after it.
+def _filling(boxes: Iterable[Box], grid: Sequence[int]) -> Iterator[Box]:
+    """The boxes. InputError if they don't fill the grid."""
+    missing = math.prod(grid)
+    for box in boxes:
+        if not 1 <= len(box.probabilities) <= 256:
+            raise InputError(f"expected 1 to 256 classes, got {len(box.probabilities)}")
+        if any(place.stop > length for place, length in zip(box.place, grid, strict=True)):
+            ends = tuple(place.stop for place in box.place)
+            raise InputError(f"expected prepared boxes within {tuple(grid)}, got one that ends at {ends}")
+        missing -= box.probabilities[0].size
+        yield box
+    if missing:
+        raise InputError(f"expected prepared boxes that fill {tuple(grid)}, {missing} voxels are missing")
+
+
+def _after_the_last_plane(boxes: Iterable[Box], axis: int, grid: Sequence[int]) -> Iterator[Box]:
+    """Each box with the last plane, along an axis, of the box before it: samples between the two lie in one of them."""
+    kept = np.empty(0)
+    for box in boxes:
+        values, start = box.probabilities, box.start
+        places = (slice(None), *[slice(None)] * (axis + 1), *box.place[axis + 1 :])
+        if start[axis] == 0 and not any(start[axis + 1 :]):
+            kept = np.empty((*values.shape[: axis + 1], 1, *grid[axis + 1 :]), np.float32)
+        last = np.take(values, [-1], axis + 1)
+        if start[axis] > 0:
+            values = np.concatenate([kept[places], values], axis + 1)
+            start = (*start[:axis], start[axis] - 1, *start[axis + 1 :])
+        kept[places] = last
+        yield Box(start, values)
+
+
+def _samples_within(axis: Neighbors, part: slice, count: int) -> tuple[slice, Neighbors]:
+    """Which of an axis' samples lie behind a part's first voxel, up to its last one, and their neighbors within it."""
+    before, after, weight = axis
+    first = part.start if count == 1 else part.start + 1  # the first voxel is the box's before, unless there is one
+    place = slice(*(int(index) for index in np.searchsorted(after, [first, part.stop])))
+    return place, (before[place] - part.start, after[place] - part.start, weight[place])
+
+
+def _likeliest(probabilities: np.ndarray, samples: Sequence[Neighbors] | None = None) -> np.ndarray:
+    """The class with the highest probability, uint8, at each voxel or, resampled, at each sample.
 
     A loop over classes: numpy's argmax over the first axis copies all of them.
     """
-    winner = np.zeros(plane.shape[1:], np.uint8)
-    best = _between(plane, after, weight, 0)
-    for number in range(1, len(plane)):
-        score = _between(plane, after, weight, number)
+    best: np.ndarray | None = None
+    winner = np.zeros(0, np.uint8)
+    for number, values in enumerate(probabilities):
+        score = values if samples is None else resample_at(values, *samples)
+        if best is None:
+            best, winner = score.copy(), np.zeros(score.shape, np.uint8)
+            continue
         winner[score > best] = number
-        best = np.maximum(best, score)
+        np.maximum(best, score, out=best)
     return winner
-
-
-def _between(plane: np.ndarray, after: np.ndarray | None, weight: float, number: int) -> np.ndarray:
-    if after is None or not weight:
-        return plane[number]
-    return plane[number] + (after[number] - plane[number]) * weight
 
 
 def restore_probability(probability: np.ndarray, geometry: Geometry, outside: float = 0.0) -> np.ndarray:

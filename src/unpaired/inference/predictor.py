@@ -5,7 +5,7 @@ every run counting alike, and each single prediction (a *member*) is kept, becau
 look (see `scores.trust.uncertainty`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ from unpaired.data.case import Geometry
 from unpaired.data.image import Image, require_image
 from unpaired.data.postprocess import Postprocessing, postprocess
 from unpaired.data.preprocess import apply
-from unpaired.data.restore import restore_probabilities, restore_slabs
+from unpaired.data.restore import Box, restore_boxes, restore_probabilities
 from unpaired.errors import InputError
 from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
@@ -26,10 +26,10 @@ from unpaired.inference.mirroring import Mirroring, mirroring_of, require_mirror
 from unpaired.inference.modality_check import ModalityCheck
 from unpaired.inference.norms import NormChoice
 from unpaired.inference.pages import keep_pages
+from unpaired.inference.prepared import segment_prepared
 from unpaired.inference.segmentation import Part, Segmentation, likeliest
-from unpaired.inference.windows import probability_slabs, whole
+from unpaired.inference.windows import leanest_order, whole
 from unpaired.methods.method import Method
-from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
 
 
@@ -45,29 +45,6 @@ def choose_device(name: str = "auto") -> torch.device:
             f"device {name!r} can't be used here ({str(error).splitlines()[0]}); try --device cpu"
         ) from error
     return device
-
-
-def segment_prepared(
-    method: Method | BackendSegmenter,
-    recipe: Recipe,
-    volume: np.ndarray,
-    modality: str,
-    device: torch.device | str,
-    partners: Mapping[str, np.ndarray] | None = None,
-) -> Iterator[torch.Tensor]:
-    """Class probabilities (class, planes, height, width) of a prepared volume, by the recipe's windows, slab by slab.
-
-    `partners` {modality: volume on the same grid} are what a network that fuses modalities gets beside it.
-    """
-    return probability_slabs(
-        lambda images, *beside: method.predict(images, modality, *beside),
-        volume,
-        patch_size=recipe.patch_size,
-        context_slices=recipe.context_slices,
-        overlap=recipe.window_overlap,
-        device=device,
-        partners=partners,
-    )
 
 
 class Predictor:
@@ -148,29 +125,43 @@ class Predictor:
             self.check.require(image, modality)
         volume, geometry = apply(image, self.run.recipe.preprocessing, self.norms.options(modality))
         with self.norms.adapting(self.method.network) as looks:
-            for _ in self._slabs(volume, modality) if looks else ():
+            for _ in self._boxes(volume, modality, each_window=True) if looks else ():
                 pass
         return volume, geometry
 
-    def _slabs(self, volume: np.ndarray, modality: str) -> Iterator[torch.Tensor]:
-        return segment_prepared(self.segmenter, self.run.recipe, volume, self.norms.modality(modality), self.device)
+    def _boxes(
+        self,
+        volume: np.ndarray,
+        modality: str,
+        order: tuple[int, int, int] = (0, 1, 2),
+        each_window: bool = False,
+    ) -> Iterator[Box]:
+        return segment_prepared(
+            self.segmenter,
+            self.run.recipe,
+            volume,
+            self.norms.modality(modality),
+            self.device,
+            order=order,
+            each_window=each_window,
+        )
 
     def members(self, image: Image, modality: str) -> Iterator[tuple[np.ndarray, Geometry]]:
         """Each single prediction's class probabilities on the prepared grid, and the geometry that leads back."""
         volume, geometry = self.prepared(image, modality)
         for axes in self.views:
             mirrored = np.ascontiguousarray(np.flip(volume, axes))
-            slabs = self._slabs(mirrored, modality)
-            probabilities = whole(slabs, volume.shape[0]).numpy()
+            probabilities = whole(self._boxes(mirrored, modality), volume.shape).numpy()
             yield self.mirroring.undone(probabilities, axes), geometry
 
     def label_map(self, image: Image, modality: str) -> np.ndarray:
         """The likeliest class of each voxel of an image as it is, not mirrored, before post-processing.
 
-        What is held is one window deep per class, however large the scan is.
+        What is held per class is what neighboring windows share, however deep the scan is.
         """
         volume, geometry = self.prepared(image, modality)
-        return restore_slabs((slab.numpy() for slab in self._slabs(volume, modality)), geometry)
+        order = leanest_order(volume.shape, self.run.recipe.patch_size)
+        return restore_boxes(self._boxes(volume, modality, order), geometry.transposed(order))
 
     def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
         """Class probabilities on the prepared grid, averaged over mirrored forms, and the geometry that leads back."""

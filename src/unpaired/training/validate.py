@@ -8,7 +8,8 @@ import torch
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import postprocess
 from unpaired.data.prepared import PreparedCase
-from unpaired.inference.predictor import segment_prepared
+from unpaired.data.restore import prepared_label_map
+from unpaired.inference.prepared import segment_prepared
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
 from unpaired.scores.overlap import count_overlap, dice
@@ -35,8 +36,8 @@ def validate(
                 reference = case.label_map()
                 if reference is None:
                     continue
-                slabs = segment_prepared(method, recipe, case.volume(), modality, device)
-                likeliest = torch.cat([slab.argmax(0) for slab in slabs]).numpy()
+                boxes = segment_prepared(method, recipe, case.volume(), modality, device)
+                likeliest = prepared_label_map(boxes, reference.shape)
                 labels = postprocess(likeliest, recipe.postprocessing, dataset.classes)
                 overlap = count_overlap(labels, np.asarray(reference), label_sets)
                 for number, name in enumerate(dataset.classes[1:], start=1):

@@ -11,9 +11,10 @@ import numpy as np
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.images import Image
 from unpaired.data.postprocess import postprocess
-from unpaired.data.restore import restore_slabs
+from unpaired.data.restore import restore_boxes
 from unpaired.errors import InputError
-from unpaired.inference.predictor import Predictor, segment_prepared
+from unpaired.inference.predictor import Predictor
+from unpaired.inference.prepared import segment_prepared
 from unpaired.studies.partners.alignment import ALIGNED, Misalignment, place
 
 
@@ -60,10 +61,10 @@ def segment_with_partners(
                 f"{volume.shape}; bring it there with unpaired.studies.partners.alignment.place"
             )
     recipe = predictor.run.recipe
-    slabs = segment_prepared(
+    boxes = segment_prepared(
         predictor.method, recipe, case.volume, case.modality, predictor.device, dict(partners) if partners else None
     )
-    label_map = restore_slabs((slab.numpy() for slab in slabs), case.geometry)
+    label_map = restore_boxes(boxes, case.geometry)
     return postprocess(label_map, predictor.postprocessing, predictor.run.dataset.classes)
 
 
