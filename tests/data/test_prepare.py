@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,50 @@ def test_moved_files_are_found_prepared_and_another_scan_of_the_name_is_not(data
     swapped = (replace(cases[0], image=cases[1].image), *cases[1:])
     again = prepare(replace(dataset, cases=swapped), RECIPE, out)
     np.testing.assert_array_equal(again.cases["case0"].volume(), again.cases["case1"].volume())
+
+
+def test_runs_that_share_a_folder_write_one_report_whoever_is_last(dataset: Dataset, tmp_path: Path) -> None:
+    """Each run names the scans from its own folder (`run/../0.nii.gz`), as `Run.dataset` does."""
+    out = tmp_path / "out"
+    for run in ("a", "b"):
+        (tmp_path / run).mkdir()
+    datasets = [
+        replace(
+            dataset,
+            cases=tuple(replace(case, image=tmp_path / run / ".." / case.image.name) for case in dataset.cases),
+        )
+        for run in ("a", "b")
+    ]
+    first = prepare(datasets[0], RECIPE, out).report
+    before = first.read_bytes()
+    assert prepare(datasets[1], RECIPE, out).report == first
+    assert first.read_bytes() == before
+    assert prepare(datasets[0], RECIPE, out).report.read_bytes() == before
+    for other in (
+        prepare(dataset, RECIPE, out, only=["case0"]),
+        prepare(dataset, replace(RECIPE, normalization="minmax"), out),
+    ):
+        assert other.report != first
+    assert first.read_bytes() == before
+
+
+def test_a_case_that_another_run_finished_first_is_told_as_that_run_recorded_it(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other run renames its folder into place while this one still writes."""
+    whole, out = prepare(dataset, RECIPE, tmp_path / "whole"), tmp_path / "out"
+    write_case = module._write_case
+
+    def slow(job: Any, folder: Path) -> dict[str, Any]:
+        record = write_case(job, folder)
+        name = whole.cases[job.entry.id].volume_file.parent.name
+        shutil.copytree(tmp_path / "whole" / name, out / name)
+        return {**record, "seconds": 1234.5}
+
+    monkeypatch.setattr(module, "_write_case", slow)
+    report = json.loads(prepare(dataset, RECIPE, out).report.read_text("utf-8"))
+    theirs = json.loads(whole.report.read_text("utf-8"))
+    assert report["cases"] == theirs["cases"]
 
 
 @pytest.mark.parametrize("file", ["volume.npy", "label.npy", "foreground.npz", "case.json"])

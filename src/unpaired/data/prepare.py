@@ -56,7 +56,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Made:
-    """What a worker gives back of one case: what `report.json` says of it, and the hashes of its files."""
+    """What a worker gives back of one case: what the report says of it, and the hashes of its files."""
 
     record: dict[str, Any]
     hashes: list[Hashed]
@@ -72,10 +72,10 @@ def prepare(
 ) -> Prepared:
     """Prepare every case of a dataset under `folder` (or `only` the cases with these ids), or find it there.
 
-    A case is done again only if what its files hold, its label encoding or the preprocessing changed. A run
-    that was killed keeps what it had finished. `workers` above 1 are processes. Cases that fail are listed in
-    `failures` and don't stop the others. Raises `UnwritableError` if the disk is full or the
-    folder can't be written.
+    A case is done again only if what its files hold, its label encoding or the preprocessing changed. A run that was
+    killed keeps what it had finished. `workers` above 1 are processes. Cases that fail are listed in `failures` and
+    don't stop the others. The report's name says what was asked for: runs that share the folder write one report if
+    they ask the same, two if not. Raises `UnwritableError` if the disk is full or the folder can't be written.
     """
     folder, dataset = Path(folder), with_windows(dataset, preprocessing)
     sets = dataset.label_sets()
@@ -98,18 +98,18 @@ def prepare(
         for case_id in cases
         if records[case_id].get("cut_label_voxels")
     ]
-    report = {
-        "dataset": dataset.name,
-        "preprocessing": asdict(preprocessing),
-        "label_sets": sets,
-        "cases": {case_id: records[case_id] for case_id in cases},
+    asked = {"dataset": dataset.name, "preprocessing": asdict(preprocessing), "label_sets": sets}
+    report = folder / f"report-{_short_hash([asked, sorted({*cases, *reasons})])}.json"
+    about = {
+        **asked,
+        "cases": {case_id: {**records[case_id], "folder": Path(records[case_id]["folder"]).name} for case_id in cases},
         "failures": dict(failures),
         "warnings": dict(warnings),
     }
-    write_json(folder / "report.json", report)
+    write_json(report, about)
     sources = {case_id: fitted(records[case_id], CaseFingerprint, others=True) for case_id in cases}
     labels = {case_id: frozenset(map(int, records[case_id].get("label_voxels", ()))) for case_id in cases}
-    return Prepared(cases, failures, warnings, sets, labels, sources, folder / "report.json")
+    return Prepared(cases, failures, warnings, sets, labels, sources, report)
 
 
 def file_hashes(cases: Iterable[CaseEntry], folder: Path) -> dict[str, tuple[str, str | None]]:
@@ -203,12 +203,13 @@ def _prepare_case(job: _Job) -> _Made:
                 if not read.is_current(file):
                     raise InputError(f"{file} changed while it was read; try again when it is complete")
             _rename(temporary, final)
+            record = whole_record(final) or record  # another run's, if it was first
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     of_now = {
         "patient": job.entry.patient,
         "modality": job.entry.modality,
-        "image": str(job.entry.image),
+        "image": str(job.entry.image.resolve()),  # the same from wherever a manifest names it
         "image_sha256": image_sha256,
         "label_sha256": label_sha256,
         "folder": str(final),
@@ -290,4 +291,9 @@ def _key(job: _Job, image_sha256: str, label_sha256: str | None) -> str:
         "encoding": sorted(job.encoding.items()),
         "foreground": job.foreground,
     }
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return _short_hash(identity)
+
+
+def _short_hash(value: Any) -> str:
+    """Sixteen hexadecimal digits of a JSON value."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -84,7 +84,7 @@ class Prepared:
     sources: dict[str, CaseFingerprint]
     """What each case was made of."""
     report: Path
-    """JSON: shape, spacing, crop, seconds and label voxels of every case."""
+    """JSON: shape, spacing, crop, seconds and label voxels of every case, as the last such preparation found them."""
 
 
 @dataclass(frozen=True)
