@@ -15,7 +15,7 @@ from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_probabilities
 from unpaired.errors import InputError
-from unpaired.inference.mirroring import mirror_axes
+from unpaired.inference.mirroring import mirroring_of
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.prepared import segment_prepared
 from unpaired.inference.segmentation import averaged
@@ -153,13 +153,17 @@ def test_one_run_has_no_members_and_saves_what_it_labels(runs: list[Run]) -> Non
         np.testing.assert_array_equal(np.argmax(list(averaged(found.parts)), axis=0), found.label_map)
 
 
-def test_the_axes_are_those_that_training_mirrored() -> None:
-    assert mirror_axes(RECIPE) == ("height", "width")
-    trained = replace(RECIPE, augmentation=replace(NO_AUGMENTATION, mirror=("width",)))
-    assert mirror_axes(trained) == ("width",)
-    volume = replace(trained, patch_size=(8, 32, 32), context_slices=1)
-    deep = replace(volume, augmentation=replace(NO_AUGMENTATION, mirror=("depth", "width")))
-    assert mirror_axes(deep) == ("depth", "width")
+def test_the_axes_are_those_that_training_mirrored(phantom: Dataset, tmp_path: Path) -> None:
+    for mirrored, patch, axes in (
+        ((), (32, 32), ("height", "width")),
+        (("width",), (32, 32), ("width",)),
+        (("depth", "width"), (8, 32, 32), ("depth", "width")),
+    ):
+        augmentation = replace(NO_AUGMENTATION, mirror=mirrored)
+        context = RECIPE.context_slices if len(patch) == 2 else 1
+        recipe = replace(RECIPE, augmentation=augmentation, patch_size=patch, context_slices=context)
+        run = Run.create(tmp_path / "-".join(mirrored or ("none",)), recipe, phantom)
+        assert mirroring_of(run).axes == axes
 
 
 def test_mirroring_a_run_that_never_saw_mirrored_scans_has_to_be_asked_for_twice(
