@@ -87,6 +87,8 @@ def shrunk(recipe: Recipe) -> Recipe:
         save_every=2,
         window_overlap=0.0,
         init_from=None,
+        begin_as=None,
+        trained="all",
     )
 
 

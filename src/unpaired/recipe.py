@@ -127,7 +127,13 @@ class Recipe(Config):
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
     seed: Seed = 0
     init_from: Name | None = None
-    """A finished run whose network weights are the start."""
+    """A finished run whose network weights are the start. The network may have whole parts and modalities more."""
+    begin_as: Name | None = None
+    """The modality of `init_from`'s run whose norms, and whatever else is a modality's own, those that it lacks begin
+    with; None: fresh ones."""
+    trained: Literal["all", "new_modalities"] = "all"
+    """"new_modalities": only what belongs to modalities that `init_from`'s run lacks, on their cases alone; all that
+    the run had stays as it is, bit by bit (Karani et al., MICCAI 2018)."""
     paper_row: str | None = None
     """The row of a paper's table that this is, as `unpaired compare --paper` calls it ("MSBN", "V3 + CR"); what is not
     as in that row stands in brackets ("CSA (literal)"). None: of no table. `override` adds the brackets by itself;
@@ -139,6 +145,8 @@ class Recipe(Config):
             raise InputError(f"Recipe.modalities: expected each modality once, got {self.modalities}")
         if self.context_slices % 2 == 0 or (len(self.patch_size) == 3 and self.context_slices > 1):
             raise InputError(f"Recipe.context_slices: expected an odd number, and 1 in 3D; got {self.context_slices}")
+        if self.init_from is None and (self.begin_as is not None or self.trained != "all"):
+            raise InputError("recipe.begin_as and recipe.trained are about a run that was before; set recipe.init_from")
         if len(self.patch_size) == 2 and "depth" in self.augmentation.mirror:
             raise InputError("recipe.augmentation.mirror: slices have no depth to mirror; name height or width")
         self.augmentation.require_sides(self.preprocessing.plane)

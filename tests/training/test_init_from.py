@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_runs import power_cut_at
 
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
@@ -53,7 +54,7 @@ def test_networks_trained_apart_meet_in_a_fresh_fusion(
     together = train(second, phantom, tmp_path / "together", hardware=IN_PROCESS)
     assert f"all weights from {apart.folder}, fusion begins fresh" in capsys.readouterr().err
     record = json.loads((together.folder / "versions.json").read_text(encoding="utf-8"))["init_from"]
-    assert record == {"run": str(apart.folder), "weights": "best", "fresh": ["fusion"]}
+    assert record == {"run": str(apart.folder), "weights": "best", "fresh": ["fusion"], "new_modalities": {}}
     start, end = load_file(apart.weights("best")), load_file(together.weights("last"))
     fresh = build_method(second, NAMES, len(phantom.classes)).network.state_dict()
     assert {name.partition(".")[0] for name in set(end) - set(start)} == {"fusion"}
@@ -70,11 +71,11 @@ def test_anything_but_a_whole_part_more_is_another_network(tmp_path: Path) -> No
     def fused(modalities: tuple[str, ...] = NAMES):
         return replace(UNET, fusion="alone").build(modalities, 1, 4, 2)
 
-    assert load_weights(fused(), weights(UNET), larger=True) == ("fusion",)
+    assert load_weights(fused(), weights(UNET), larger=True) == (("fusion",), ())
     with pytest.raises(InputError, match=r"another network.*fusion"):
         load_weights(fused(), weights(UNET))
-    with pytest.raises(InputError, match=r"another network.*lge"):  # a modality more is no whole part
-        load_weights(fused((*NAMES, "lge")), weights(UNET), larger=True)
+    with pytest.raises(InputError, match=r"another network.*lge"):
+        load_weights(UNET.build((*NAMES, "lge"), 1, 4, 2), weights(UNET))
     with pytest.raises(InputError, match=r"another network.*fusion"):  # a part less: what was learned would be lost
         load_weights(UNET.build(NAMES, 1, 4, 2), weights(replace(UNET, fusion="alone")), larger=True)
     with pytest.raises(InputError, match=r"another network.*size mismatch"):
@@ -82,3 +83,85 @@ def test_anything_but_a_whole_part_more_is_another_network(tmp_path: Path) -> No
     save_file({}, tmp_path / "weights.safetensors")
     with pytest.raises(InputError, match=r"another network.*Missing"):
         load_weights(fused(), tmp_path / "weights.safetensors", larger=True)
+
+
+def test_a_new_modality_joins_and_what_was_there_stays_bit_by_bit(
+    phantom: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Karani et al., 2018: own norms for LGE, all else frozen; stopped and resumed it ends with the same weights."""
+    first = recipe(UNET)
+    before = Run.create(tmp_path / "before", first, phantom)
+    before.save_weights(build_method(first, NAMES, len(phantom.classes)).network, "best")
+    joined = replace(
+        recipe(replace(UNET, norm="batch"), before.folder),
+        modalities=(*NAMES, "lge"),
+        begin_as="bssfp",
+        trained="new_modalities",
+        optimization=Optimization(learning_rate=0.1),
+        steps=2,
+        batch_size=2,
+    )
+    before.save_weights(
+        build_method(replace(first, network=joined.network), NAMES, len(phantom.classes)).network, "best"
+    )
+    run = train(joined, phantom, tmp_path / "joined", hardware=IN_PROCESS)
+    said = capsys.readouterr().err
+    assert "lge begins as bssfp" in said
+    start, end = load_file(before.weights("best")), load_file(run.weights("last"))
+    for name, tensor in start.items():
+        assert torch.equal(end[name], tensor), name
+    new = set(end) - set(start)
+    assert new
+    assert all(".by_modality.lge." in name for name in new)
+    moved = [name for name in new if not torch.equal(end[name], start[name.replace(".lge.", ".bssfp.")])]
+    assert any(name.endswith("weight") for name in moved)
+    assert any(name.endswith("running_mean") for name in moved)
+    terms = set(run.rows("log")[-1])
+    assert any("lge" in term for term in terms)
+    assert not any("bssfp" in term or "ct" in term for term in terms)
+
+
+def test_a_run_that_joined_goes_on_with_what_it_trains(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = recipe(UNET)
+    before = Run.create(tmp_path / "before", first, phantom)
+    before.save_weights(build_method(first, NAMES, len(phantom.classes)).network, "best")
+    joined = replace(
+        recipe(UNET, before.folder), modalities=(*NAMES, "lge"), trained="new_modalities", steps=4, save_every=2
+    )
+    joined = replace(joined, optimization=Optimization(learning_rate=0.1))
+    whole = train(joined, phantom, tmp_path / "whole", hardware=IN_PROCESS, show=False)
+    with power_cut_at(3, monkeypatch):
+        train(joined, phantom, tmp_path / "stopped", hardware=IN_PROCESS, show=False)
+    resumed = train(joined, phantom, tmp_path / "stopped", hardware=IN_PROCESS, show=False)
+    for name, tensor in load_file(whole.weights("last")).items():
+        assert torch.equal(tensor, load_file(resumed.weights("last"))[name]), name
+
+
+@pytest.mark.parametrize(
+    ("network", "changes", "message"),
+    [
+        (UNET, {"trained": "new_modalities"}, "has all of bssfp, ct or the network has nothing of a modality's own"),
+        (UNET, {"modalities": (*NAMES, "lge"), "begin_as": "pet"}, "holds nothing of modality 'pet'"),
+        (
+            replace(UNET, modality_norm=False),
+            {"modalities": (*NAMES, "lge"), "trained": "new_modalities"},
+            "nothing of a modality's own",
+        ),
+    ],
+)
+def test_what_cannot_join_is_one_line(
+    phantom: Dataset, tmp_path: Path, network: UNetConfig, changes: dict[str, object], message: str
+) -> None:
+    first = recipe(network)
+    before = Run.create(tmp_path / "before", first, phantom)
+    before.save_weights(build_method(first, NAMES, len(phantom.classes)).network, "best")
+    with pytest.raises(InputError, match=message):
+        train(replace(recipe(network, before.folder), **changes), phantom, tmp_path / "run", hardware=IN_PROCESS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_joining_is_about_a_run_that_was_before() -> None:
+    with pytest.raises(InputError, match=r"set recipe\.init_from"):
+        replace(recipe(UNET), trained="new_modalities")

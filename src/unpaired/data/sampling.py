@@ -49,6 +49,7 @@ class Sampling:
 class UnpairedSteps(TorchDataset[dict[str, Batch]]):
     """The batches of a run by step. Indexing with any step from 0 up to `steps` works, in any order, in any process.
 
+    A step has batches of the modalities `only` (None: all); the others' cases can be borrowed.
     `cases` are labeled, `unlabeled` are further cases of these modalities: `Batch.unlabeled` has
     `sampling.unlabeled_batch_size` images of them, or is None where a modality has none. With W processes, rank r gets
     the r-th part of the batch that one process with W times the batch size would get. Raises InputError for a modality
@@ -67,6 +68,7 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         rank: int = 0,
         world_size: int = 1,
         unlabeled: Mapping[str, Sequence[PreparedCase]] | None = None,
+        only: Sequence[str] | None = None,
     ) -> None:
         empty = [modality for modality, members in cases.items() if not members]
         if (empty and not sampling.randomization.borrowed) or not any(cases.values()):
@@ -78,6 +80,7 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         self.cases = cases
         self.drawn = {name: with_rare_classes(of, classes, sampling.rare_classes) for name, of in cases.items()}
         self.unlabeled = unlabeled or {}
+        self.only = tuple(cases) if only is None else tuple(only)
         self.sampling = sampling
         self.steps, self.seed, self.rank, self.world_size = steps, seed, rank, world_size
         self.label_sets = torch.zeros(len(label_sets), classes, dtype=torch.bool)
@@ -90,7 +93,7 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
     def __getitem__(self, step: int) -> dict[str, Batch]:
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of {self.steps}")
-        return {modality: self._batch(modality, step) for modality in self.cases}
+        return {modality: self._batch(modality, step) for modality in self.only}
 
     def _batch(self, modality: str, step: int) -> Batch:
         positions = self._positions(step, self.sampling.batch_size)

@@ -26,16 +26,20 @@ def save_weights(network: Network, path: Path) -> None:
         temporary.write_bytes(save(tensors))  # not save_file: it writes files that only their owner may read
 
 
-def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[str, ...]:
+def load_weights(
+    network: Network, path: Path, larger: bool = False, like: str | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Load a safetensors file into a network. Raises InputError if it is missing, broken, of another network, or if a
     tensor in it holds NaN or infinity.
 
-    With `larger` the network may have whole parts, such as "fusion", that the file knows nothing of: they stay as they
-    are, and their names are returned. Everything else has to fit as ever.
+    With `larger` the network may have whole parts, such as "fusion", and modalities that the file knows nothing of. The
+    names of both are returned. Such parts stay as they are; what belongs to such a modality does so too, or begins as
+    what belongs to the modality `like`. Everything else has to fit as ever.
     """
     if not path.is_file():
         raise InputError(f"found no weights at {path}; has the run been trained?")
     fresh: list[str] = []
+    joining: list[str] = []
     try:
         tensors = load_file(path)
         require_finite(tensors, str(path), "take other weights (--weights) or train anew: such a network says nothing")
@@ -45,13 +49,39 @@ def load_weights(network: Network, path: Path, larger: bool = False) -> tuple[st
             known = {name.partition(".")[0] for name in tensors}
             fresh = sorted({name.partition(".")[0] for name in own} - known)
             tensors |= {name: value for name, value in own.items() if name.partition(".")[0] in fresh}
+            joining = [name for name in network.modalities if _of(name, own) and not _of(name, tensors)]
+            for modality in joining:
+                tensors |= _beginning(modality, own, tensors, like, path)
         network.load_state_dict(tensors)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable weight file: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} holds the weights of another network: {reason}") from error
-    return tuple(fresh)
+    return tuple(fresh), tuple(joining)
+
+
+def belongs_to(parameter: str, modality: str) -> bool:
+    """Whether a weight, by its name, is a modality's own."""
+    return f".by_modality.{modality}." in f".{parameter}"
+
+
+def _of(modality: str, tensors: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in tensors if belongs_to(name, modality)]
+
+
+def _beginning(
+    modality: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], like: str | None, path: Path
+) -> dict[str, Tensor]:
+    """What a modality that the file lacks begins with: its own fresh weights, or those of the modality `like`."""
+    if like is None:
+        return {name: own[name] for name in _of(modality, own)}
+    if not _of(like, tensors):
+        raise InputError(f"{path} holds nothing of modality {like!r}, which {modality!r} is to begin as")
+    return {
+        name: tensors[f".{name}".replace(f".by_modality.{modality}.", f".by_modality.{like}.")[1:]]
+        for name in _of(modality, own)
+    }
 
 
 def require_finite(tensors: Mapping[str, Tensor], where: str, advice: str) -> None:

@@ -1,7 +1,7 @@
 """The batches of a run as training takes them: cut by worker processes, from any step on, and how those end."""
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from lightning_fabric import Fabric
@@ -20,8 +20,11 @@ from unpaired.runs.run import Run
 SECONDS_AFTER_SIGTERM = 20
 
 
-def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabric) -> UnpairedSteps:
-    """The run's batches by step from all its training cases, labeled or not; this process's part of them."""
+def unpaired_steps(
+    run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabric, only: Sequence[str] | None = None
+) -> UnpairedSteps:
+    """The run's batches by step from all its training cases, labeled or not; this process's part of them, for the
+    modalities `only` (None: all)."""
     recipe, classes = run.recipe, run.dataset.classes
     label_sets, swap = label_swap(
         run.dataset.label_sets(), class_swap(classes, recipe.preprocessing.plane, recipe.augmentation.mirror_swaps)
@@ -49,6 +52,7 @@ def unpaired_steps(run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabri
         unlabeled={
             modality: [case for case in members if case.label_file is None] for modality, members in cases.items()
         },
+        only=only,
     )
 
 

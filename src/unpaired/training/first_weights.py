@@ -5,9 +5,12 @@ from typing import Any
 
 from rich.console import Console
 
+from unpaired.documents import read
+from unpaired.errors import InputError
 from unpaired.methods.method import Method
-from unpaired.networks.weights import load_weights
-from unpaired.recipe import Recipe
+from unpaired.networks.weights import belongs_to, load_weights
+from unpaired.recipe import DAMAGED, Recipe
+from unpaired.runs.folder import RunFolder
 from unpaired.runs.run import Run
 from unpaired.training.optimization import parameter_counts
 
@@ -22,12 +25,39 @@ def load_first_weights(recipe: Recipe, method: Method, folder: str | Path) -> di
     if Run.begun(folder):
         return {}
     if recipe.init_from:
-        fresh = load_weights(method.network, Run.at(recipe.init_from).weights("best"), larger=True)
-        return {"init_from": {"run": str(recipe.init_from), "weights": "best", "fresh": list(fresh)}}
+        weights = Run.at(recipe.init_from).weights("best")
+        fresh, joining = load_weights(method.network, weights, larger=True, like=recipe.begin_as)
+        begin = dict.fromkeys(joining, recipe.begin_as or "fresh")
+        record = {"run": str(recipe.init_from), "weights": "best", "fresh": list(fresh), "new_modalities": begin}
+        return {"init_from": record}
     for network in method.further_networks:
         recipe.network.load_pretrained(network)
     pretrained = recipe.network.load_pretrained(method.network)
     return {} if pretrained is None else {"pretrained": pretrained}
+
+
+def train_new_modalities_alone(
+    recipe: Recipe, method: Method, folder: str | Path, began_with: dict[str, Any]
+) -> tuple[str, ...] | None:
+    """Freeze all but what belongs to modalities that `init_from`'s run lacks, if the recipe says so; their names.
+
+    None: everything is trained. A run that goes on knows from its own record which they are. Raises InputError if there
+    is none, or if nothing belongs to one of them alone.
+    """
+    if recipe.trained == "all":
+        return None
+    record = began_with or read(RunFolder(Path(folder)).versions_file, dict[str, Any], DAMAGED)
+    names = tuple(record["init_from"]["new_modalities"])
+    if not names:
+        modalities = ", ".join(method.network.modalities)
+        raise InputError(
+            f"recipe.trained is new_modalities, but {recipe.init_from} has all of {modalities} or the network has "
+            "nothing of a modality's own; name a network with a norm per modality and a new modality"
+        )
+    for network in (method.network, *method.further_networks):
+        for parameter, tensor in network.named_parameters():
+            tensor.requires_grad_(tensor.requires_grad and any(belongs_to(parameter, name) for name in names))
+    return names
 
 
 def record_first_weights(run: Run, method: Method, began_with: dict[str, Any], console: Console) -> None:
@@ -39,6 +69,7 @@ def record_first_weights(run: Run, method: Method, began_with: dict[str, Any], c
             text += "".join(f"; {count} left out: {reason}" for reason, count in record["skipped"].items())
         else:
             text = f"all weights from {record['run']}" + "".join(f", {part} begins fresh" for part in record["fresh"])
+            text += "".join(f", {name} begins as {like}" for name, like in record["new_modalities"].items())
         console.print(text, highlight=False, soft_wrap=True)
     counts = parameter_counts(method)
     run.record("parameters", counts)

@@ -38,7 +38,7 @@ from unpaired.training.batches import (
     unpaired_steps,
 )
 from unpaired.training.cases import cases_to_prepare, prepared_cases
-from unpaired.training.first_weights import load_first_weights, record_first_weights
+from unpaired.training.first_weights import load_first_weights, record_first_weights, train_new_modalities_alone
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
 from unpaired.training.modalities import modalities_to_train
 from unpaired.training.optimization import build_optimizer, learning_rate
@@ -89,6 +89,7 @@ def train(
     method = build_method(recipe, modalities, len(dataset.classes))
     _check_unlabeled(recipe, method)
     began_with = load_first_weights(recipe, method, folder)
+    only = train_new_modalities_alone(recipe, method, folder, began_with)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
     by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))
@@ -103,7 +104,7 @@ def train(
         stack.enter_context(batch_errors_in_one_line(run))
         cases = prepared_cases(run, cache, modalities, fabric, hardware.workers, console)
         by_the_first(fabric, lambda: record_first_weights(run, method, began_with, console))
-        _train_steps(run, method, cases, fabric, hardware, console)
+        _train_steps(run, method, cases, fabric, hardware, console, only)
     return run
 
 
@@ -130,8 +131,10 @@ def _train_steps(
     fabric: Fabric,
     hardware: Hardware,
     console: Console,
+    only: tuple[str, ...] | None = None,
 ) -> None:
-    """Do the steps that are left; validate, log and save as the recipe says. Raises `Stopped` where somebody asks."""
+    """Do the steps that are left, on batches of the modalities `only` (None: all); validate, log and save as the recipe
+    says. Raises `Stopped` where somebody asks."""
     recipe = run.recipe
     optimizer = build_optimizer(method, recipe.optimization)
     model, optimizer = fabric.setup(method, optimizer)
@@ -140,7 +143,7 @@ def _train_steps(
     log = TrainingLog(run, enabled=fabric.is_global_zero)
     shown = TrainingProgress(recipe.steps, start, console)
     with stop_on_signal() as stop, writer_errors_once(), shown:
-        steps = unpaired_steps(run, cases["train"], fabric)
+        steps = unpaired_steps(run, cases["train"], fabric, only)
         batches = batches_from(start, steps, recipe, fabric, hardware.workers)
         for done in range(start + 1, recipe.steps + 1):
             objective = _training_step(fabric, model, optimizer, batches, recipe, done - 1)
