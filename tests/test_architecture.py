@@ -123,6 +123,7 @@ ALLOWED = {
     },
     "training": {
         "configs",
+        "documents",
         "consent",
         "recipes",
         "recipe",
