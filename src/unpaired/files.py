@@ -90,6 +90,8 @@ class UnusableJSONError(ValueError):
 
 def read_json(path: Path, advice: str) -> Any:
     """The JSON value in a UTF-8 file. Raises InputError, with `advice` on what to do, for what `parse_json` refuses."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a JSON file, found a folder, pipe or device; {advice}")
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

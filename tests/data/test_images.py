@@ -1,6 +1,7 @@
 """Files in and out: values, geometry, one clear line for every bad file. Oracles: nibabel, SimpleITK and PIL."""
 
 import gzip
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -196,8 +197,29 @@ def test_image_files(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.nii").mkdir()
     assert [file.name for file in image_files(tmp_path)] == ["a.png", "b.nii.gz", "c.MHA", "d.nii"]
+    (tmp_path / "e.nii").symlink_to("nowhere")
+    (tmp_path / "f.nii").symlink_to("f.nii")
+    assert [file.name for file in image_files(tmp_path)][-2:] == ["e.nii", "f.nii"], "not left out without a word"
     with pytest.raises(InputError, match="folder"):
         image_files(tmp_path / "absent")
+
+
+def test_what_is_no_file_is_said_and_never_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "gone.nii.gz").symlink_to("nowhere.nii.gz")
+    (tmp_path / "loop.nrrd").symlink_to("loop.nrrd")
+    (tmp_path / "folder.mha").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.nii").symlink_to("/dev/zero")
+    for name, words in (
+        ("gone.nii.gz", r"found a link to nowhere\.nii\.gz, where nothing is, at"),
+        ("loop.nrrd", r"found a link to loop\.nrrd, where nothing is, at"),
+        ("folder.mha", "found a folder at"),
+        ("pipe.png", "found a pipe, socket or device at"),
+        ("endless.nii", "found a pipe, socket or device at"),
+        ("never.nii", "found none at"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_image(tmp_path / name)
 
 
 def test_image_files_in_folders_of_a_folder(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def read_image(path: str | Path) -> Image:
 
 def _read(path: Path) -> Image:
     if not path.is_file():
-        raise ImageError(f"expected an image file, found none at {path}; check the path", "missing")
+        raise ImageError(f"expected an image file, found {_instead(path)} at {path}; check the path", "missing")
     suffix = image_suffix(path)
     if suffix is None:
         formats = ", ".join(IMAGE_SUFFIXES)
@@ -53,6 +53,13 @@ def _read(path: Path) -> Image:
     image = Image(_three_axes(image.array), image.affine, image.notes)
     require_placed(image, path)
     return image
+
+
+def _instead(path: Path) -> str:
+    """What is at a path where no file is."""
+    if path.is_symlink() and not path.exists():
+        return f"a link to {path.readlink()}, where nothing is,"
+    return "a folder" if path.is_dir() else "a pipe, socket or device" if path.exists() else "none"
 
 
 def read_label_map(path: str | Path) -> Image:
@@ -113,14 +120,16 @@ def write_image(path: str | Path, image: Image | np.ndarray, affine: np.ndarray 
 def image_files(folder: str | Path, but: Collection[str | Path] = ()) -> list[Path]:
     """The image files of a folder and of all folders in it, sorted by path; hidden files and folders are left out.
 
-    `but` are folders to leave out. Linked folders are followed, each once. Raises InputError if it is no folder.
+    `but` are folders to leave out. Linked folders are followed, each once. What has an image's name and can't be read,
+    such as a link to nowhere, is among them: whoever reads it says so, and nothing is left out without a word. Raises
+    InputError if it is no folder, and for a folder in it that can't be listed.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"expected a folder of images, found none at {folder}; check the path")
     been = {os.path.realpath(path) for path in but}
     files: list[Path] = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
         place = os.path.realpath(parent)
         if place in been:
             folders.clear()
@@ -128,7 +137,13 @@ def image_files(folder: str | Path, but: Collection[str | Path] = ()) -> list[Pa
         been.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [Path(parent, name) for name in names if not name.startswith(".") and image_suffix(Path(name))]
-    return sorted(file for file in files if file.is_file())
+    return sorted(files)
+
+
+def _raise(error: OSError) -> None:
+    raise InputError(
+        f"{error.filename}: can't be listed ({error.strerror}), so what it holds would be missing"
+    ) from error
 
 
 def name_below(file: Path, folder: Path) -> str:

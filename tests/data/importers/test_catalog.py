@@ -1,6 +1,7 @@
 """Every layout of `unpaired import`, in the smallest folder that has it: recognized, read, written, and refused."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +15,9 @@ from unpaired.cli import main
 from unpaired.commands.arguments import Layout
 from unpaired.data.dataset import Modality
 from unpaired.data.images import read_image, write_image
+from unpaired.data.importers import catalog
 from unpaired.data.importers.catalog import AUTO, LAYOUTS, import_dataset, recognize_layout
+from unpaired.data.importers.listing import list_files
 from unpaired.errors import InputError
 
 LIVER = {"background": 0, "liver": 1}
@@ -331,3 +334,38 @@ def test_the_command_says_what_it_saw(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "folders: a folder of scans for each of ct, mr" in printed
     assert "a patient is a case's name without its session" in printed
     assert "ct: 2 cases, 1 labeled, 2 patients" in printed
+
+
+def test_linked_folders_and_links_to_nowhere_are_files_too(tmp_path: Path) -> None:
+    """DataLad fetches files later, and people link patients' folders: none of it may vanish without a word."""
+    touch(tmp_path / "store" / "p2", "scan.nii.gz")
+    root = tmp_path / "data"
+    (root / "p1").mkdir(parents=True)
+    (root / "p1" / "scan.nii.gz").symlink_to("../../not/fetched.nii.gz")
+    (root / "p2").symlink_to(tmp_path / "store" / "p2")
+    (root / "p2" / "circle").symlink_to(root)
+    (root / "circle.nii").symlink_to("circle.nii")
+    assert list_files(root).files == ("circle.nii", "p1/scan.nii.gz", "p2/scan.nii.gz")
+
+
+def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a/scan.nii.gz", "b/scan.nii.gz")
+    scandir = os.scandir
+
+    def refused(path: Path) -> Any:
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(InputError, match=r"b: can't be listed \(Permission denied\)"):
+        list_files(tmp_path)
+
+
+def test_a_large_dataset_is_imported_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first look ends early (`MOST`); what is imported does not."""
+    monkeypatch.setattr(catalog, "MOST", 3)
+    names = [f"{modality}/p{number}.nii.gz" for modality in ("ct", "mr") for number in range(6)]
+    touch(tmp_path / "d", *names)
+    dataset = import_dataset(tmp_path / "d", tmp_path / "m.json", classes={1: "liver"}).dataset
+    assert len(dataset.cases) == len(names)

@@ -20,6 +20,7 @@ from typing import Literal
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.importers.chaos import ORGANS
+from unpaired.data.importers.listing import walk_files
 from unpaired.data.importers.named_files import NamedFiles, find_named_files
 from unpaired.errors import InputError
 
@@ -95,7 +96,7 @@ def import_amos(folder: str | Path, organs: Organs = "four", mr_pelvis: bool = T
 
 def _is_copy(folder: Path) -> bool:
     """Whether the files are named as in the copy of CMC's authors. Raises InputError where both kinds are found."""
-    files = list(folder.rglob("amos_*.nii*")) if folder.is_dir() else []
+    files = list(walk_files(folder)) if folder.is_dir() else []
     copied = [file for file in files if _COPY.fullmatch(file.name)]
     official = [file for file in files if _NAME.fullmatch("/".join(file.parts[-2:]))]
     if copied and official:

@@ -10,7 +10,7 @@ from unpaired.data.importers import bids, datalist, folders, nnunet, totalsegmen
 from unpaired.data.importers.amos import import_amos
 from unpaired.data.importers.btcv import import_btcv
 from unpaired.data.importers.chaos import import_chaos
-from unpaired.data.importers.listing import Listing, list_files
+from unpaired.data.importers.listing import MOST, Listing, list_files
 from unpaired.data.importers.mmwhs import import_mmwhs
 from unpaired.data.importers.mscmrseg import import_mscmrseg
 from unpaired.data.importers.options import PATIENT_RULE, ImportOptions, Structures
@@ -168,7 +168,7 @@ def import_dataset(
 
 def recognize_layout(source: str | Path) -> tuple[Layout, str]:
     """The layout that a folder or file has, and why it is taken for it. Raises InputError if it looks like none."""
-    listing = list_files(source)
+    listing = list_files(source, MOST)
     for layout in LAYOUTS:
         reason = layout.recognize(listing)
         if reason is not None:

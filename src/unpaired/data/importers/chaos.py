@@ -22,6 +22,7 @@ from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.dicom import Series, dicom_files, read_series
 from unpaired.data.images import grid_problem, read_image, write_image
 from unpaired.data.importers.converted import convert
+from unpaired.data.importers.listing import walk_files
 from unpaired.data.importers.named_files import find_named_files
 from unpaired.errors import InputError, nearest
 
@@ -52,7 +53,7 @@ def import_chaos(folder: str | Path, converted: str | Path, modalities: Sequence
         if name not in MODALITIES:
             raise InputError(f"CHAOS has no modality {name!r}; {nearest(name, list(MODALITIES))}")
     wanted = tuple(modalities) or tuple(MODALITIES)
-    official = sorted(folder.rglob("DICOM_anon")) if folder.is_dir() else []
+    official = _series_folders(folder) if folder.is_dir() else []
     cases = list(_official(official, converted, wanted)) if official else list(_copies(folder))
     cases = [case for case in cases if case.modality in wanted]
     if not cases:
@@ -94,6 +95,12 @@ def _label_map() -> dict[int, tuple[str, ...]]:
     """Values of converted files and of copies, be they numbered or gray."""
     converted: dict[int, tuple[str, ...]] = {0: ("background",)} | {value: (organ,) for organ, value in VALUES.items()}
     return converted | {gray: (organ,) for organ, (low, high) in GRAYS.items() for gray in range(low, high + 1)}
+
+
+def _series_folders(folder: Path) -> list[Path]:
+    """The folders DICOM_anon, those that are empty too, also where folders above them are links."""
+    walked = (place for file in walk_files(folder) for place in file.parents if place.name == "DICOM_anon")
+    return sorted({*folder.rglob("DICOM_anon"), *walked})
 
 
 def _copies(folder: Path) -> Iterator[CaseEntry]:

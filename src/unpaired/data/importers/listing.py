@@ -1,7 +1,8 @@
 """The files of a folder by their paths below it: what a dataset's layout is recognized by."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from os import walk
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,11 @@ class Listing:
         return [file for file in self.files if file.startswith(start) and stem(file) is not None]
 
 
-def list_files(source: str | Path) -> Listing:
+def list_files(source: str | Path, most: int | None = None) -> Listing:
     """The files at `source`; hidden ones (and the `._` copies of macOS) are left out.
 
-    Raises InputError if nothing is there.
+    Linked folders are followed, links to nowhere are files that are missing. `most` ends the list early, for a first
+    look. Raises InputError if nothing is there, and for a folder that can't be listed.
     """
     source = Path(source)
     if source.is_file():
@@ -45,13 +47,31 @@ def list_files(source: str | Path) -> Listing:
     if not source.is_dir():
         raise InputError(f"{source}: expected a folder or file with a dataset, got nothing at this path; correct it")
     files: list[str] = []
-    for folder, subfolders, names in walk(source):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        place = Path(folder).relative_to(source)
-        files += [(place / name).as_posix() for name in names if not name.startswith(".")]
-        if len(files) > MOST:
+    for file in walk_files(source):
+        files.append(file.relative_to(source).as_posix())
+        if most is not None and len(files) > most:
             break
     return Listing(source, tuple(sorted(files)))
+
+
+def walk_files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Every file in a folder and in those below, linked ones too, but for hidden files and folders.
+
+    A link back to a folder that it lies in is not followed. Raises InputError for a folder that can't be listed: what
+    it holds would be missing without a word.
+    """
+    above = above | {os.path.realpath(folder)}
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder}: can't be listed ({error.strerror}); make it readable, or move it away") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if not Path(entry).is_dir():  # False for a link in a circle, where entry.is_dir() raises
+            yield folder / entry.name
+        elif os.path.realpath(entry.path) not in above:
+            yield from walk_files(folder / entry.name, above)
 
 
 def stem(file: str) -> str | None:

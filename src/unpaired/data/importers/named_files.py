@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from unpaired.data.importers.listing import walk_files
 from unpaired.errors import InputError
 
 Key = TypeVar("Key")
@@ -41,9 +42,9 @@ def find_named_files(
             f"{folder}: expected the folder of {dataset}, found {'a file' if folder.exists() else 'nothing'}"
         )
     files = NamedFiles[Key]({}, {})
-    for file in sorted(folder.rglob("*.nii*")):
+    for file in sorted(walk_files(folder)):
         match = pattern.fullmatch("/".join(file.parts[-parts:]))
-        if match is None or not file.is_file():
+        if match is None:
             continue
         known, key = files.labels if is_label(match) else files.images, key_of(match)
         if key in known:
