@@ -11,13 +11,14 @@ import torch
 
 from unpaired import cli
 from unpaired.data.manifest import write_dataset
+from unpaired.errors import InputError
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.networks.adapt import AdaptedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.run import Run
 from unpaired.studies.attention.study import ClassAttention
-from unpaired.studies.plan import Options, make_plan, read_members
+from unpaired.studies.plan import Options, make_plan, read_members, readable
 
 LAYERS = [f"group{number}" for number in range(1, 10)]
 
@@ -167,3 +168,26 @@ def test_a_report_links_to_the_page(runs, tmp_path):
     after = list(_files(Path(run), Path(run / "predictions"), run / "report.html"))
     assert set(after) - set(before) == {("what the network learned", "features/features.html")}
     shutil.rmtree(run / "features")
+
+
+def test_a_case_that_cannot_be_read_stops_no_other(runs, phantom, tmp_path):
+    """Two training cases of each modality are looked at; one of each is gone, then all of CT."""
+    members = read_members([str(runs["csa"].folder)])
+    options = Options(split="train", choose_on="validation")
+    train = {name: phantom.of(name, "train") for name in ("ct", "lge")}
+
+    def without(*gone):
+        moved = {case.id: tmp_path / "nowhere.nii.gz" for case in gone}
+        cases = tuple(replace(case, image=moved.get(case.id, case.image)) for case in phantom.cases)
+        return make_plan(members, replace(phantom, cases=cases), options)
+
+    gone = (train["ct"][0], train["lge"][1])
+    left, failures = readable(without(*gone), runs["csa"], lambda line: None)
+    assert {name: [case.id for case in of] for name, of in left.cases.items()} == {
+        "ct": [train["ct"][1].id],
+        "lge": [train["lge"][0].id],
+    }
+    assert [case for case, _ in failures] == [case.id for case in gone]
+    assert all("nowhere.nii.gz" in why for _, why in failures)
+    with pytest.raises(InputError, match=f"no ct case is left to look at: {train['ct'][0].id}: expected an image file"):
+        readable(without(*train["ct"]), runs["csa"], lambda line: None)

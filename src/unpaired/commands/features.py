@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 import tyro
 
 import unpaired
-from unpaired.commands.arguments import OptionalPath, OptionalText, Trusted, print_lines, print_table, status
+from unpaired.commands.arguments import (
+    OptionalPath,
+    OptionalText,
+    Trusted,
+    list_failures,
+    print_lines,
+    print_table,
+    status,
+)
 
 Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
 Layers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER")]
@@ -65,9 +73,9 @@ def features(
         )
     if json:
         print(dumps(studied.to_json(), ensure_ascii=False))
-        return 0
+        return list_failures(studied.failures)
     if (table := studied.table()) is not None:
         print_table(table)
     print_lines(studied.notes)
     print(f"tables, figures, page: {studied.page}")
-    return 0
+    return list_failures(studied.failures)

@@ -29,6 +29,11 @@ class StudiedFeatures:
         """What was left out and why, a line each."""
         return self.study.notes
 
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """(case, one line) of those that could not be read; they are in no number."""
+        return self.study.failures
+
     def table(self) -> Table | None:
         """How well the best channels localize, over all layers and classes; None without a network to look into."""
         return None if self.study.comparison is None else overview(self.study.comparison, "best")
@@ -68,7 +73,8 @@ def features(
     report. choose_on: the side whose patients choose each class's channel (default: validation, or train if it is
     empty). weights: "best" (by validation Dice) or "last".  trust: modules of your own that the runs may use.
 
-    `say` gets a line for each step. Raises InputError, before any network runs, for what can't be looked at.
+    `say` gets a line for each step. A case that can't be read is among `failures`. Raises InputError, before any
+    network runs, for what can't be looked at.
     """
     members = read_members([place_of(run) for run in runs], trust)
     options = Options(tuple(layers) or None, pair, layer, 3, choose_on, split, baseline, weights, device)
@@ -87,7 +93,7 @@ def features(
         studied.maps,
         studied.affinities,
         studied.grid,
-        studied.notes,
+        [*studied.notes, *(f"left out, {case}: {why}" for case, why in studied.failures)],
         studied.attention.correlations,
         studied.attention.attention,
         studied.attention.distances,

@@ -6,12 +6,14 @@ chosen on them.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import NIFTI
+from unpaired.failures import attempt
 from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.feature_maps import FeatureView
 from unpaired.figures.segmentation_grid import GridCase, dice_by_class, median_and_worst
@@ -23,7 +25,7 @@ from unpaired.studies.affinities.study import affinity_view
 from unpaired.studies.attention.study import ClassAttention
 from unpaired.studies.localization.comparison import LocalizationComparison, compare_localization
 from unpaired.studies.localization.study import feature_views, localize_run, median_cases
-from unpaired.studies.plan import Member, Options, Plan, make_plan
+from unpaired.studies.plan import Member, Options, Plan, make_plan, readable
 
 Say = Callable[[str], None]
 
@@ -42,6 +44,8 @@ class Study:
     grid: list[GridCase] = field(default_factory=list[GridCase])
     attention: ClassAttention = field(default_factory=ClassAttention)
     notes: list[str] = field(default_factory=list[str])
+    failures: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """(case, one line) of those that could not be read; they are in nothing else."""
 
 
 def study(members: Sequence[Member], data: Dataset | None, options: Options, say: Say = lambda line: None) -> Study:
@@ -54,6 +58,8 @@ def study(members: Sequence[Member], data: Dataset | None, options: Options, say
     device = choose_device(options.device)
     runs = {member.name: member.run for member in members if member.run is not None}
     result = Study(choosing=plan.choosing, notes=list(plan.notes))
+    if runs:
+        plan, result.failures = readable(plan, next(iter(runs.values())), say)
     localized = {name: localize_run(name, run, _network(run, options, device), plan, say) for name, run in runs.items()}
     if localized:
         rows = {name: of_run.rows for name, of_run in localized.items()}
@@ -69,7 +75,7 @@ def study(members: Sequence[Member], data: Dataset | None, options: Options, say
             result.attention.add(name, run, plan, shown, device)
         if len(plan.modalities) < 2:
             result.notes.append("affinity matrices need two modalities or more to compare")
-    result.grid, missing = _grid(members, plan)
+    result.grid, missing = _grid(members, plan, result.failures)
     result.notes += [*result.attention.notes, *missing]
     return result
 
@@ -78,8 +84,11 @@ def _network(run: Run, options: Options, device: torch.device) -> Network:
     return run.load_method(options.weights).network.to(device)
 
 
-def _grid(members: Sequence[Member], plan: Plan) -> tuple[list[GridCase], list[str]]:
-    """The median and the worst case of each modality, of those that every method with predictions has predicted."""
+def _grid(members: Sequence[Member], plan: Plan, failures: list[tuple[str, str]]) -> tuple[list[GridCase], list[str]]:
+    """The median and the worst case of each modality, of those that every method with predictions has predicted.
+
+    Cases that can't be read are added to `failures`.
+    """
     notes: list[str] = []
     shown: list[Member] = []
     for member in members:
@@ -94,7 +103,10 @@ def _grid(members: Sequence[Member], plan: Plan) -> tuple[list[GridCase], list[s
         common = [entry for entry in entries if all(_label_map(member, entry) for member in shown)]
         scores: dict[str, dict[str, float]] = {member.name: {} for member in shown}
         for entry in common:
-            for name, view in _views(shown, plan.dataset, entry).items():
+            views, why = attempt(partial(_views, shown, plan.dataset, entry))
+            if why is not None:
+                failures.append((entry.id, why))
+            for name, view in (views or {}).items():
                 values = list(dice_by_class(view).values())
                 if values:
                     scores[name][entry.id] = sum(values) / len(values)

@@ -1,18 +1,21 @@
 """What will be looked at, and every check that needs no network to run: runs, cases, layers, who chooses channels."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from unpaired.comparison.contenders import parse_contender, predictions_of
 from unpaired.consent.modules import Trust
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 from unpaired.inference.predict import with_sides_of
 from unpaired.networks.network import Network
 from unpaired.recipe import build_method
 from unpaired.runs.folder import is_run
 from unpaired.runs.run import Run
+from unpaired.studies.cases import read_case
 from unpaired.studies.feature_maps import require_layers
 
 
@@ -113,6 +116,32 @@ def make_plan(members: Sequence[Member], data: Dataset | None, options: Options)
     choosing = {name: _choosing_side(dataset, name, options) for name in cases}
     choosing_cases = {name: dataset.of(name, side, labeled=True) for name, side in choosing.items()}
     return Plan(dataset, tuple(cases), cases, choosing_cases, choosing, layers, pair, options.layer or pair[0], notes)
+
+
+def readable(plan: Plan, run: Run, say: Callable[[str], None]) -> tuple[Plan, list[tuple[str, str]]]:
+    """The plan without the cases that can't be read and prepared as a run wants them, and (case, why) of each.
+
+    Raises InputError if a modality has no case left to look at, or to choose channels on.
+    """
+    entries = {case.id: case for of in (plan.cases, plan.choosing_cases) for cases in of.values() for case in cases}
+    failures: list[tuple[str, str]] = []
+    for number, entry in enumerate(entries.values(), start=1):
+        say(f"reading case {number} of {len(entries)}")
+        _, why = attempt(partial(read_case, run, plan.dataset, entry))
+        if why is not None:
+            failures.append((entry.id, why))
+    failed = {case for case, _ in failures}
+
+    def rest(cases: Mapping[str, list[CaseEntry]]) -> dict[str, list[CaseEntry]]:
+        return {name: [case for case in of if case.id not in failed] for name, of in cases.items()}
+
+    left = replace(plan, cases=rest(plan.cases), choosing_cases=rest(plan.choosing_cases))
+    for name in plan.modalities:
+        for what, of in (("to look at", left.cases[name]), ("to choose channels on", left.choosing_cases[name])):
+            if not of:
+                case, why = next(failure for failure in failures if entries[failure[0]].modality == name)
+                raise InputError(f"no {name} case is left {what}: {case}: {why}")
+    return left, failures
 
 
 def common_dataset(runs: Mapping[str, Run], data: Dataset | None) -> Dataset:
