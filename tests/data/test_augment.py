@@ -129,3 +129,23 @@ def test_the_margin_covers_what_turning_and_zooming_need() -> None:
     for seed in range(20):
         out, _ = augment(image, image[0].long(), (64, 64), GEOMETRY_ONLY, seed)
         assert (out > 0.99).all()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (16, 40, 40)])
+def test_elastic_deformation_moves_tissue_by_voxels_and_folds_nothing(size: tuple[int, ...]) -> None:
+    """An image of coordinates shows where each voxel came from; its label map, of one coordinate, moves alike."""
+    axes = [torch.arange(n, dtype=torch.float32) for n in size]
+    image = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    labels = image[0].long()
+    inner = tuple(slice(n // 5, n - n // 5) for n in size)
+    largest, strains = [], []
+    for seed in range(12):
+        given = replace(NO_AUGMENTATION, elastic=1.0, elastic_strain=0.8)
+        moved, moved_labels = augment(image, labels, size, given, seed)
+        largest.append((moved - image)[(slice(None), *inner)].abs().max().item())
+        slopes = [moved[axis].diff(dim=axis)[inner] for axis in range(len(size))]
+        strains.append(max((slope - 1).abs().max().item() for slope in slopes))
+        assert min(slope.min().item() for slope in slopes) > 0
+        assert (moved_labels[inner] - moved[0][inner]).abs().max() <= 1
+    assert max(largest) > 1
+    assert max(strains) > 0.25

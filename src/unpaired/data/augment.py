@@ -8,7 +8,7 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -16,7 +16,8 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from unpaired.configs import Config, Name, Share
+from unpaired.configs import BelowOne, Config, Name, Share
+from unpaired.data.shear import Shear
 from unpaired.data.sides import LEFT_RIGHT, MirrorSwap
 from unpaired.errors import InputError
 
@@ -37,7 +38,13 @@ class Augmentation(Config):
     rotation_degrees: Annotated[float, Meta(ge=0, le=180)] = 15.0
     zoom: tuple[Zoom, Zoom] = (0.8, 1.2)
     """The smallest and the largest factor."""
+    shear: BelowOne = 0.0
+    """In slices: voxels by which height moves per voxel of width, and the reverse, at most; as often as `spatial`. 0.1
+    in the author's earlier code."""
     elastic: Share = 0.0
+    elastic_strain: BelowOne = 0.4
+    """The largest displacement as a share of the distance over which it changes (`ELASTIC_WIDTHS`): tissue is locally
+    stretched or squeezed by up to about that share, so walls get thicker and thinner, and nothing folds."""
     in_plane_only: bool = False
     """3D: rotate and deform within slices only, for thick slices."""
     noise: Share = 0.15
@@ -81,9 +88,11 @@ class Augmentation(Config):
         if self.spatial == 0:
             return 1.0
         angle = math.radians(min(self.rotation_degrees, 45.0))
-        return (math.cos(angle) + math.sin(angle)) * max(1.0, self.zoom[1])
+        return (math.cos(angle) + math.sin(angle)) * max(1.0, self.zoom[1]) * (1 + self.shear)
 
 
+ELASTIC_WIDTHS = (0.06, 0.2)
+"""Of elastic deformation: the standard deviation of the Gaussian that smooths displacements, in patch sizes."""
 NO_AUGMENTATION = Augmentation(spatial=0, noise=0, blur=0, brightness=0, contrast=0, gamma=0, low_resolution=0)
 
 
@@ -132,7 +141,8 @@ def _transforms(patch_size: tuple[int, ...], a: Augmentation, swap: MirrorSwap |
     from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
     from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-    steps = _spatial(patch_size, a)
+    steps = [RandomTransform(Shear(a.shear), apply_probability=a.spatial)] if a.shear else []
+    steps += _spatial(patch_size, a)
     steps += _mirroring(patch_size, a, swap)
     steps += [RandomTransform(transform, apply_probability=share) for share, transform in _intensity(a) if share > 0]
     return ComposeTransforms(steps)
@@ -150,6 +160,8 @@ def _spatial(patch_size: tuple[int, ...], a: Augmentation) -> list[Any]:
         patch_center_dist_from_border=0,
         random_crop=False,
         p_elastic_deform=a.elastic,
+        elastic_deform_scale=ELASTIC_WIDTHS,
+        elastic_deform_magnitude=partial(_largest_displacement, strain=a.elastic_strain),
         p_rotation=a.spatial,
         rotation=(-angle, angle),
         p_scaling=a.spatial,
@@ -175,6 +187,13 @@ def _mirroring(patch_size: tuple[int, ...], a: Augmentation, swap: MirrorSwap | 
 
     mirrored = tuple(axis for axis, name in enumerate(names) if name in a.mirror)
     return [Mirroring(mirrored)] if mirrored else []
+
+
+def _largest_displacement(
+    image: object, patch_size: tuple[int, ...], dim: int, deformation_scale: float, strain: float
+) -> float:
+    """In voxels along one axis, for displacements of that smoothness (in patch sizes), drawn from 0 on."""
+    return float(np.random.uniform(0, strain) * deformation_scale * patch_size[dim])
 
 
 def _intensity(a: Augmentation) -> list[tuple[float, Any]]:
