@@ -5,7 +5,7 @@
 
 "Released" is the public code. In 2D: the nine-group network, three coronal slices of 1 mm, z-score per volume, Adam at
 1e-3 (CSA's table has 1e-4) times 0.95 every 1000 steps, 8 images per modality, 150,000 steps, weight decay 1e-4 on
-kernels. Its records were turned, zoomed and sheared beforehand; here samples are turned and zoomed, and sheared too with
+kernels. Its records were turned, zoomed and sheared beforehand; here samples are turned and zoomed, and sheared with
 `--set augmentation.shear=0.1`: by how much theirs were is not published.
 
 Abdomen: CT (BTCV) and T2-SPIR MR (CHAOS), liver, both kidneys, spleen. Released: a U-Net of its own
