@@ -24,6 +24,7 @@ ALLOWED = {
         "consent",
         "data",
         "demo",
+        "dicom",
         "inference",
         "phantom",
         "planning",
@@ -46,7 +47,7 @@ ALLOWED = {
     "configs": {"consent", "documents"},
     "data": {"documents", "tables", "shapes", "configs"},
     "phantom": {"data"},
-    "dicom": {"data"},
+    "dicom": {"data", "tables"},
     "networks": {"shapes", "configs", "consent.factories"},
     "methods": {
         "shapes",
@@ -161,6 +162,7 @@ ALLOWED = {
     "commands": {
         "consent",
         "data",
+        "dicom.listing",
         "inference.jobs",
         "recipe",
         "report.fingerprint_page",

@@ -22,6 +22,7 @@ NAMES = {
     "inspect": "inspect_dataset",  # a module of Python's own
     "plan": "plan_training",
     "export": "export_run",
+    "dicom list": "list_dicom",
 }
 """Commands whose function has another name; all others are called alike, "few-shot" few_shot."""
 ALSO = {"recipes": {"list_recipes"}, "train": {"train_folds"}}

@@ -219,7 +219,8 @@ def test_a_command_that_does_not_exist_would_be_found(monkeypatch: pytest.Monkey
 
 
 def test_every_command_is_shown_somewhere() -> None:
-    assert set(cli.COMMANDS) <= {arguments[0] for _, arguments in commands()} | {"demo"}
+    shown = {" ".join(arguments[:count]) for _, arguments in commands() for count in (1, 2)}
+    assert set(cli.COMMANDS) <= shown | {"demo"}
     assert "unpaired demo" in text_of("docs/tutorial.md")
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from unpaired.data.split import Split, read_split, write_split
     from unpaired.data.splits import split
     from unpaired.demo import Demo, run_demo
+    from unpaired.dicom.tree import list_dicom
+    from unpaired.dicom.volume import read_volume
     from unpaired.errors import InputError
     from unpaired.export.export import Exported, export_run
     from unpaired.export.pack import PackedModel, pack
@@ -88,6 +90,7 @@ __all__ = [
     "inspect_dataset",
     "join",
     "labeled_fraction",
+    "list_dicom",
     "list_recipes",
     "misalignment",
     "pack",
@@ -99,6 +102,7 @@ __all__ = [
     "read_image",
     "read_series",
     "read_split",
+    "read_volume",
     "run_demo",
     "self_train",
     "split",
@@ -128,6 +132,8 @@ _HOMES = {
     "data.split": ("Split", "read_split", "write_split"),
     "data.splits": ("split",),
     "demo": ("Demo", "run_demo"),
+    "dicom.tree": ("list_dicom",),
+    "dicom.volume": ("read_volume",),
     "errors": ("InputError",),
     "export.export": ("Exported", "export_run"),
     "export.pack": ("PackedModel", "pack"),

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -20,6 +20,7 @@ from unpaired.commands.comparison import compare
 from unpaired.commands.consent import trust
 from unpaired.commands.data import few_shot, import_, join, labeled_fraction, phantom, prepare, split, verify
 from unpaired.commands.diagnosis import diagnose
+from unpaired.commands.dicom import dicom_list
 from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.export import export
@@ -60,7 +61,9 @@ COMMANDS = {
     "pack": pack,
     "export": export,
     "trust": trust,
+    "dicom list": dicom_list,
 }
+"""A name of two words is a command of a group: `unpaired dicom list`, `unpaired dicom --help`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,13 +107,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
     """The command with its arguments, to be run; tyro leaves by SystemExit if they don't fit, and after --help."""
     require_options_once(arguments)
-    return tyro.extras.subcommand_cli_from_dict(
-        {name: _later(command) for name, command in COMMANDS.items()},
-        prog="unpaired",
-        description="One network that segments every modality you have, trained on scans of different patients. "
-        "`unpaired --version` says which version this is.",
-        args=arguments,
-    )
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    group = f"{words[0]} " if words else ""
+    of_group = {name.removeprefix(group): command for name, command in COMMANDS.items() if name.startswith(group)}
+    if group and of_group:
+        return _chosen(f"unpaired {words[0]}", f"The commands about {words[0].upper()}.", of_group, words[1:])
+    about = "One network that segments every modality you have, trained on scans of different patients. "
+    return _chosen("unpaired", f"{about}`unpaired --version` says which version this is.", COMMANDS, words)
+
+
+def _chosen(
+    program: str, about: str, commands: Mapping[str, Callable[..., int]], words: Sequence[str]
+) -> Callable[[], int]:
+    subcommands = {name: _later(command) for name, command in commands.items()}
+    return tyro.extras.subcommand_cli_from_dict(subcommands, prog=program, description=about, args=words)
 
 
 def _later(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:

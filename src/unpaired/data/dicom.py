@@ -2,7 +2,7 @@
 
 The place of every pixel comes from Image Position and Image Orientation (DICOM PS3.3 C.7.6.2), never from file names,
 instance numbers or slice thickness. What is not one volume is refused: missing or doubled slices, several orientations.
-Files are read by `dicom_file`.
+Files are read by `dicom_file` and `dicom_pixels`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unpaired.data.formats.dicom_file import DicomFile, pixels, read_dicom
+from unpaired.data.formats.dicom_file import DicomFile
+from unpaired.data.formats.dicom_pixels import pixels, read_dicom
 from unpaired.data.formats.payload import require_affordable
 from unpaired.data.image import TO_RAS, Image, column_lengths, require_placed
 from unpaired.errors import InputError

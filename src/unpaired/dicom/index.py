@@ -126,6 +126,13 @@ class Index:
         """The series that are volumes."""
         return (series for series in self.series if series.problem is None)
 
+    def named_failures(self) -> list[tuple[str, str]]:
+        """(file below the tree, one line why it can't be read)."""
+        return [
+            (str(path.relative_to(self.root) if path.is_relative_to(self.root) else path), message)
+            for path, message in self.failures
+        ]
+
     def of_uid(self, uid: str) -> list[Series]:
         """The parts of a series UID, none if the tree doesn't have it."""
         return [series for series in self.series if series.uid == uid]

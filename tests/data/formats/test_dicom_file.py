@@ -22,7 +22,7 @@ from pydicom.uid import (
 
 from itk_locale import locale_kept
 from unpaired.data.formats import decoder
-from unpaired.data.formats.dicom_file import pixels, read_dicom
+from unpaired.data.formats.dicom_pixels import pixels, read_dicom
 from unpaired.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(-1000, 1000, (6, 7)).astype("<i2")

@@ -1,14 +1,12 @@
-"""One DICOM file with one slice: what its header says, cross-checked, and its pixels.
+"""One DICOM file, with one slice or several frames: what its header says.
 
-pydicom reads the elements (it nests in Python, so that hostile nesting ends in an error, not in a crash). Uncompressed
-pixels are taken as they lie there, after their length was compared with Rows, Columns and bits; compressed ones are
-decoded in a process of its own.
+pydicom reads the elements: it nests in Python, so that hostile nesting ends in an error, not in a crash.
 """
 
 import io
 import warnings
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from unpaired.data.formats.decoder import DECODER
-from unpaired.data.formats.payload import read_file, require_affordable, require_length, scaled
+from unpaired.data.formats.payload import read_file
 from unpaired.data.image import ImageError
 
 TAGS = [
@@ -53,10 +50,6 @@ GROUPS = {
 }
 """Where an enhanced file keeps, for each frame or for all, what a classic one has at its top."""
 DEFLATED = "1.2.840.10008.1.2.1.99"
-UNCOMPRESSED = dict.fromkeys(("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DEFLATED), "<") | {
-    "1.2.840.10008.1.2.2": ">"
-}
-"""Transfer syntaxes whose pixels lie there as numbers, and their byte order."""
 LARGEST_INFLATED = 2**28
 """A deflated file holds one slice: 256 MB are more than any has."""
 
@@ -74,13 +67,18 @@ class DicomFile:
         """Columns and rows."""
         return self.whole("Columns"), self.whole("Rows")
 
-    def numbers(self, name: str, title: str, count: int) -> np.ndarray:
-        """`count` finite numbers of an element. Raises ImageError, with `title`, for anything else."""
+    @property
+    def frames(self) -> int:
+        """How many slices the file holds."""
+        return self.whole("NumberOfFrames", 1)
+
+    def numbers(self, name: str, title: str, count: int, frame: int = 0) -> np.ndarray:
+        """`count` finite numbers of an element, as a frame has them. Raises ImageError, with `title`, otherwise."""
         from pydicom.datadict import tag_for_keyword
 
         tag = tag_for_keyword(name) or 0
-        with _one_line(self.path):
-            value = self._value(name)
+        with one_line(self.path):
+            value = self._value(name, frame)
             parts = [] if value is None else [value] if isinstance(value, str | float | int) else list(value)
         try:
             values = np.array([float(part) for part in parts])
@@ -92,143 +90,96 @@ class DicomFile:
             raise ImageError(f"{self.path}: expected {count} numbers as {title} ({where}), got {given!r}", "affine")
         return values
 
-    def number(self, name: str, title: str, default: float) -> float:
+    def number(self, name: str, title: str, default: float, frame: int = 0) -> float:
         """A finite number, or the default of an element that is missing. Raises ImageError for anything else."""
-        with _one_line(self.path):
-            missing = self._value(name) is None
-        return default if missing else float(self.numbers(name, title, 1)[0])
+        with one_line(self.path):
+            missing = self._value(name, frame) is None
+        return default if missing else float(self.numbers(name, title, 1, frame)[0])
 
     def whole(self, name: str, default: int | None = None) -> int:
         """An integer element. Raises ImageError if it is none, or missing without a default."""
-        with _one_line(self.path):
+        with one_line(self.path):
             value = self.elements.get(name, default)
             if value is None or int(value) != value or int(value) < 0:
                 raise ImageError(f"{self.path}: unreadable or truncated DICOM: no {name}; export it again")
             return int(value)
 
-    def _value(self, name: str) -> Any:
-        """An element at the file's top, else in the functional groups of its only frame; None if it is missing."""
+    def _value(self, name: str, frame: int) -> Any:
+        """An element at the file's top, else in the functional groups of a frame, or of all; None if it is missing."""
         value = self.elements.get(name)
-        for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
-            for group in self.elements.get(groups) or ():
-                for macro in group.get(GROUPS[name]) or ():
-                    value = macro.get(name) if value is None else value
+        of_frames = self.elements.get("PerFrameFunctionalGroupsSequence") or ()
+        shared = self.elements.get("SharedFunctionalGroupsSequence") or ()
+        for group in (*([of_frames[frame]] if frame < len(of_frames) else []), *shared):
+            for macro in group.get(GROUPS[name]) or ():
+                value = macro.get(name) if value is None else value
         return value
 
 
-def read_dicom(path: Path) -> DicomFile:
-    """The elements of a file with one slice of gray pixels. Raises ImageError for anything else."""
-    file = _elements(path)
-    columns, rows = file.size
-    frames, samples = file.whole("NumberOfFrames", 1), file.whole("SamplesPerPixel", 1)
-    if frames != 1:
-        raise ImageError(f"{path}: expected one slice per file, found {frames} frames; convert it to NIfTI (dcm2niix)")
-    with _one_line(path):
-        kind = str(file.elements.get("PhotometricInterpretation", "MONOCHROME2")).strip()
-        table = "ModalityLUTSequence" in file.elements
-    if kind == "MONOCHROME1":
-        raise ImageError(
-            f"{path}: is stored for display in reverse (MONOCHROME1); programs differ on whether its values are, too: "
-            "export it as MONOCHROME2"
-        )
-    if samples != 1 or kind != "MONOCHROME2":
-        raise ImageError(f"{path}: expected one number per pixel, got {samples} ({kind[:20]}); export in gray")
-    if table:
-        raise ImageError(f"{path}: its values pass through a table (Modality LUT), which isn't read; export it again")
-    if not columns or not rows:
-        raise ImageError(f"{path}: expected an image, got no pixels ({columns} x {rows}); export it again")
-    require_affordable(columns * rows * 4, path)
-    return file
+def read_elements(path: Path, tags: Sequence[int] | None = None, pixels: bool = True) -> DicomFile:
+    """The elements of a file that are named, by default those that its pixels need; without `pixels` all before them.
+
+    Raises ImageError for what is no DICOM, or damaged.
+    """
+    from pydicom.filereader import read_file_meta_info
+
+    wanted = list(tags or _tags())
+    if _may_be_deflated(path):
+        with one_line(path):
+            meta = read_file_meta_info(path)
+        if str(meta.get("TransferSyntaxUID", "")) == DEFLATED:  # pydicom would inflate whatever a bomb holds
+            return _deflated(path, meta, wanted)
+    if pixels:
+        content = read_file(path)
+        with one_line(path):
+            # From memory: a length of gigabytes is cut to what is there.
+            elements = _dcmread(io.BytesIO(content), wanted)
+    else:
+        with one_line(path), _Bounded(path) as stream:
+            elements = _dcmread(stream, wanted, stop_before_pixels=True)
+    return DicomFile(path, elements, str(elements.file_meta.get("TransferSyntaxUID", "")))
 
 
-def pixels(file: DicomFile) -> np.ndarray:
-    """(columns, rows) of one file, after slope and intercept; floats as float32. Raises ImageError for damage."""
-    path = file.path
-    with _one_line(path):
-        content = file.elements.get("PixelData")
-    if not isinstance(content, bytes):
-        raise ImageError(f"{path}: unreadable or truncated DICOM: no pixels; export it again")
-    slope = file.number("RescaleSlope", "Rescale Slope", 1.0)
-    intercept = file.number("RescaleIntercept", "Rescale Intercept", 0.0)
-    if slope == 0:
-        raise ImageError(f"{path}: a Rescale Slope of 0 makes all pixels equal; export it again")
-    if file.syntax in UNCOMPRESSED:
-        return scaled(_stored(file, content), slope, intercept)
-    with _one_line(path):
-        alone = _alone(file, content)
-    return scaled(DECODER.decode(alone, file.size, path), slope, intercept)
-
-
-def _alone(file: DicomFile, content: bytes) -> bytes:
-    """A DICOM file of nothing but the compressed pixels and what they need: all that a decoder gets to see."""
-    from pydicom import dcmwrite
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.encaps import encapsulate, generate_frames
-    from pydicom.uid import UID, CTImageStorage
-
-    alone = Dataset()
-    alone.file_meta = FileMetaDataset()
-    alone.file_meta.TransferSyntaxUID = UID(file.syntax)
-    alone.SOPClassUID = alone.file_meta.MediaStorageSOPClassUID = CTImageStorage
-    alone.SOPInstanceUID = alone.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
-    alone.Columns, alone.Rows = file.size
-    alone.SamplesPerPixel, alone.PhotometricInterpretation = 1, "MONOCHROME2"
-    bits = file.whole("BitsAllocated")
-    stored = file.whole("BitsStored", bits)
-    alone.BitsAllocated, alone.BitsStored, alone.HighBit = bits, stored, file.whole("HighBit", stored - 1)
-    alone.PixelRepresentation = file.whole("PixelRepresentation", 0)
-    (frame,) = generate_frames(content, number_of_frames=1)
-    alone.PixelData = encapsulate([frame])
-    alone["PixelData"].VR = "OB"
-    alone["PixelData"].is_undefined_length = True
-    stream = io.BytesIO()
-    dcmwrite(stream, alone, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def _stored(file: DicomFile, content: bytes) -> np.ndarray:
-    """(columns, rows) as stored, without what the bits above High Bit hold (overlays, in old files)."""
-    path = file.path
-    (columns, rows), allocated, signed = file.size, file.whole("BitsAllocated"), file.whole("PixelRepresentation", 0)
-    stored = file.whole("BitsStored", allocated)
-    spare = allocated - 1 - file.whole("HighBit", stored - 1)
-    if allocated not in (8, 16, 32) or signed > 1 or not 1 <= stored <= allocated - spare or spare < 0:
-        bits = f"{stored} of {allocated} bits"
-        raise ImageError(f"{path}: pixels of {bits} below bit {allocated - spare} aren't read; export it again")
-    size = columns * rows * allocated // 8
-    if len(content) == size + 1 and size % 2:
-        content = content[:-1]  # elements are padded to an even length
-    require_length(len(content), size, path)
-    order = UNCOMPRESSED[file.syntax]
-    raw = np.frombuffer(content, f"{order}{'i' if signed else 'u'}{allocated // 8}").reshape(rows, columns).T
-    if stored == allocated:
-        return raw
-    shifted = raw.astype(raw.dtype.newbyteorder("=")) << spare  # the sign moves to the top, the rest out of it
-    return shifted >> (allocated - stored)
-
-
-def _elements(path: Path) -> DicomFile:
+def _dcmread(stream: Any, tags: list[int], stop_before_pixels: bool = False) -> Any:
     from pydicom import dcmread
-    from pydicom.filereader import read_dataset, read_file_meta_info
+
+    return dcmread(stream, force=True, specific_tags=list(tags), stop_before_pixels=stop_before_pixels)
+
+
+def _may_be_deflated(path: Path) -> bool:
+    """Whether a file's own group, which is short, names the deflated transfer syntax."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return start[128:132] == b"DICM" and DEFLATED.encode() in start
+
+
+def _deflated(path: Path, meta: Any, tags: list[int]) -> DicomFile:
+    from pydicom.filereader import read_dataset
 
     content = read_file(path)
-    with _one_line(path):
-        if DEFLATED.encode() in content and content[128:132] == b"DICM":
-            meta = read_file_meta_info(path)
-            if meta.get("TransferSyntaxUID") == DEFLATED:  # pydicom would inflate whatever a bomb holds
-                start = 144 + int(meta["FileMetaInformationGroupLength"].value)
-                inflated = io.BytesIO(_inflated(content[start:], path))
-                return DicomFile(path, read_dataset(inflated, False, True, specific_tags=_tags()), DEFLATED)
-        # From memory: a length of gigabytes is cut to what is there.
-        elements = dcmread(io.BytesIO(content), force=True, specific_tags=_tags())
-        return DicomFile(path, elements, str(elements.file_meta.get("TransferSyntaxUID", "")))
+    with one_line(path):
+        start = 144 + int(meta["FileMetaInformationGroupLength"].value)
+        inflated = io.BytesIO(_inflated(content[start:], path))
+        return DicomFile(path, read_dataset(inflated, False, True, specific_tags=list(tags)), DEFLATED)
+
+
+class _Bounded(io.BufferedReader):
+    """A file that is never asked for more than it holds, whatever lengths stand in it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = max(min(size, self._size - self.tell()), 0)
+        return super().read(size)
 
 
 @cache
-def _tags() -> list[int]:
+def _tags() -> tuple[int, ...]:
     from pydicom.datadict import tag_for_keyword
 
-    return [tag for tag in map(tag_for_keyword, TAGS) if tag is not None]
+    return tuple(tag for tag in map(tag_for_keyword, TAGS) if tag is not None)
 
 
 def _inflated(packed: bytes, path: Path) -> bytes:
@@ -241,7 +192,7 @@ def _inflated(packed: bytes, path: Path) -> bytes:
 
 
 @contextmanager
-def _one_line(path: Path) -> Generator[None]:
+def one_line(path: Path) -> Generator[None]:
     """Turn whatever pydicom raises about damaged elements into one line, and keep its warnings to itself."""
     try:
         with warnings.catch_warnings():
