@@ -105,6 +105,13 @@ def test_the_manifest_moves_with_its_folder(tmp_path: Path) -> None:
     assert read_dataset(tmp_path / "new").cases[0].image == tmp_path.resolve() / "new/ct/a.nii.gz"
 
 
+def test_a_datalist_without_classes_is_sent_to_import(tmp_path: Path) -> None:
+    lists = {"labels": {"0": "background", "1": "liver"}, "training": [{"image": "a.nii.gz", "modality": "CT"}]}
+    (tmp_path / "list.json").write_text(json.dumps(lists), encoding="utf-8")
+    with pytest.raises(InputError, match=r"a datalist without 'classes'; `unpaired import datalist .*list\.json DATA"):
+        read_dataset(tmp_path / "list.json")
+
+
 def test_a_monai_datalist_is_accepted_as_it_is(tmp_path: Path) -> None:
     rows = [
         {"patient": f"p{n}", "modality": "ct", "image": f"i{n}.nii", "label": f"l{n}.nii", "fold": 0} for n in range(3)

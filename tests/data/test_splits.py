@@ -12,7 +12,7 @@ from unpaired.data.dataset import CaseEntry, Dataset, Modality, with_splits
 from unpaired.data.fewer_labels import few_shot, labeled_fraction
 from unpaired.data.manifest import write_dataset
 from unpaired.data.split import Split, check_patients, read_split, write_split
-from unpaired.data.splits import folds_by_patient, mend_folds, split, split_by_patient
+from unpaired.data.splits import folds_by_patient, mend_folds, split, split_by_patient, with_sides
 from unpaired.errors import InputError
 
 
@@ -40,6 +40,28 @@ def test_a_patient_is_on_one_side_and_each_group_gives_its_share() -> None:
     alone = Counter(next(iter(sides[f"p{i}"])) for i in range(10, 15))
     assert both == {"train": 6, "validation": 2, "test": 2}
     assert alone == {"train": 3, "validation": 1, "test": 1}
+
+
+def test_a_split_is_drawn_where_nobody_trains() -> None:
+    data = dataset()
+    drawn, said = with_sides(data)
+    assert drawn == split_by_patient(data).apply(data)
+    assert said.startswith("patients drawn (seed 0)")
+    counts = [len({case.patient for case in drawn.of(split=side)}) for side in ("train", "validation", "test")]
+    assert "{} train, {} validate, {} test".format(*counts) in said
+    sides = Counter(case.split for case in drawn.cases)
+    assert set(sides) == {"train", "validation", "test"}
+    assert with_sides(drawn) == (drawn, "")
+
+
+def test_who_tests_already_goes_on_testing_and_nobody_else_is_drawn_for_it() -> None:
+    data = with_splits(dataset(), {"p3_lge": "test"})
+    drawn, said = with_sides(data)
+    tested = {case.id for case in drawn.of(split="test")}
+    assert tested == {"p3_lge"}
+    assert drawn.case("p3_bssfp").split is None  # the same patient: neither to test nor to train on
+    assert said.endswith("validate, 1 test; --split names your own")
+    check_patients(drawn)
 
 
 def test_the_seed_decides() -> None:

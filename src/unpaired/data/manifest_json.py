@@ -78,6 +78,11 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
         raise InputError(
             f"{path}: expected 'cases' (or MONAI's {' / '.join(MONAI_LISTS)} lists), found {shown(sorted(document))}"
         )
+    if not document.keys() & {"cases", "classes"}:
+        raise InputError(
+            f"{path}: expected a manifest, got a datalist without 'classes'; `unpaired import datalist {path} "
+            "DATA.json` makes one of it"
+        )
     given = {key: value for key, value in document.items() if value not in (None, [], {}) or key == "cases"}
     stored = decode(given, _Document, str(path), CORRECT, others=True)
     entries = list(_cases(stored))
@@ -178,7 +183,9 @@ def _check_classes(classes: tuple[str, ...], path: Path) -> None:
 def _modalities(options: Mapping[str, Mapping[str, Any]], path: Path) -> dict[str, Modality]:
     for name in options:
         if name != name.lower() or not name.replace("-", "").replace("_", "").isalnum():
-            raise InputError(f"{path}: modality {name!r} must be a lower-case word (letters, digits, - and _)")
+            raise InputError(
+                f"{path}: modality {name!r} must be a lower-case word (letters, digits, - and _), such as ct"
+            )
     return {name: decode(of, Modality, f"{path}: modalities.{name}", CORRECT) for name, of in options.items()}
 
 

@@ -10,7 +10,7 @@ from typing import overload
 
 import numpy as np
 
-from unpaired.data.dataset import Dataset
+from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
 from unpaired.data.split import Split, write_split
@@ -140,6 +140,30 @@ def folds_by_patient(dataset: Dataset, *, folds: int = 5, validation: float = 0.
         sides |= drawn.sides
         result.append(Split.from_sides({case.id: sides[case.id] for case in dataset.cases}))
     return result
+
+
+def with_sides(dataset: Dataset) -> tuple[Dataset, str]:
+    """The dataset with a training side, and a line that says how it was drawn ("" where it has one already).
+
+    Drawn as `split_by_patient` does by default (seed 0), among the patients of whom no case has a side. Where some
+    test already, nobody is drawn for testing; the same holds for validation.
+    """
+    sides = {case.patient: case.split for case in dataset.cases if case.split is not None}
+    if "train" in sides.values():
+        return dataset, ""
+    free = replace(dataset, cases=tuple(case for case in dataset.cases if case.patient not in sides))
+    test, validation = (
+        0.0 if side in sides.values() else share for side, share in (("test", 0.2), ("validation", 0.1))
+    )
+    drawn = split_by_patient(free, test=test, validation=validation).apply(free)
+    result = with_splits(dataset, {case.id: case.split or "" for case in drawn.cases})
+    counts = ", ".join(
+        f"{len({case.patient for case in members})} {what}"
+        for side, what in (("train", "train"), ("validation", "validate"), ("test", "test"))
+        if (members := result.of(split=side))
+    )
+    said = f"patients drawn (seed 0), since the manifest has no training side: {counts}; --split names your own"
+    return result, said
 
 
 def _drawable(dataset: Dataset) -> Dataset:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
-from unpaired.data.splits import folds_by_patient
+from unpaired.data.splits import folds_by_patient, with_sides
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
@@ -38,7 +40,8 @@ def train(
 
     `recipe` is one, or what `find_recipe` takes: a name, file.py:function, a run's folder; "auto" plans one for this
     dataset, this machine and so many `hours` (`plan_training`), or goes on with the one that the run began with. `data`
-    is a dataset or its manifest, `split` a split or its file, which takes the place of the manifest's own sides.
+    is a dataset or its manifest, `split` a split or its file, which takes the place of the manifest's own sides; where
+    nobody says who trains, "auto" draws it as `unpaired split` does (`data.splits.with_sides`).
     `changes` replace fields of the recipe ("steps=500"). Prepared volumes go to `cache` (default: `prepared` beside the
     run folder, shared by the runs there). `devices` processes train on each of `nodes`, each with `workers` that cut
     and augment batches (0: it does so itself). `trust` are modules outside the package that `changes` or a run's recipe
@@ -50,6 +53,9 @@ def train(
     dataset = as_dataset(data)
     dataset = dataset if split is None else as_split(split).apply(dataset)
     if recipe == AUTO:
+        dataset, said = with_sides(dataset)
+        if said:
+            Console(stderr=True, quiet=not show).print(said, highlight=False, soft_wrap=True)
         recipe = _planned_recipe(dataset, Path(run), hours, device, devices * nodes, workers)
     chosen = override(find_recipe(recipe, trust) if isinstance(recipe, str) else recipe, changes)
     return train_recipe(
