@@ -47,6 +47,8 @@ def write(path: Path, *changes: tuple[str, str], data: bytes = RAW) -> Path:
         ((("BinaryDataByteOrderMSB = False", "ElementByteOrderMSB = 1"),), VOXELS.astype(">i2").tobytes("F")),
         ((("BinaryDataByteOrderMSB = False\n", ""),), RAW),
         ((("Offset", "Position"),), RAW),
+        ((("Offset = 1 2 3", "Offset = 1 2 3\nPosition = 1.0 2 3e0\nOrigin = 1 2 3"),), RAW),
+        ((("Offset", "ElementToIntensityFunctionSlope = 1\nElementToIntensityFunctionOffset = 0\nOffset"),), RAW),
         ((("Offset", "Origin"), ("TransformMatrix", "Orientation")), RAW),
         ((("TransformMatrix", "Rotation"),), RAW),
         ((("ElementSpacing", "ElementSize"),), RAW),
@@ -90,6 +92,8 @@ def test_the_place_by_hand(tmp_path: Path) -> None:
         (("TransformMatrix = 0 1 0 0 0 1 1 0 0\n", ""), "no TransformMatrix: read as axes toward left"),
         (("Offset = 1 2 3\n", ""), "no Offset: read as 0, 0, 0"),
         (("CenterOfRotation = 0 0 0", "CenterOfRotation = 5 5 5"), "CenterOfRotation [5.0, 5.0, 5.0] is left out"),
+        (("Offset", "ElementToIntensityFunctionSlope = 2\nOffset"), "FunctionSlope 2 is left out: values are read as"),
+        (("Offset", "ElementToIntensityFunctionOffset = -1024\nOffset"), "FunctionOffset -1024 is left out"),
         (("Element", "ElementSize = 1 1 1\nElement"), "ElementSize 1 x 1 x 1 mm; read by ElementSpacing"),
     ],
 )

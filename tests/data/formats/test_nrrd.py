@@ -102,6 +102,10 @@ def test_all_48_orders_of_axes(tmp_path: Path, suffix: str) -> None:
         ((("kinds", "thicknesses: 9 9 9\nmeasurement frame: (1,0,0) (0,1,0) (0,0,1)\nkinds"),), RAW),
         ((("kinds: domain domain domain", "kinds: space space space"),), RAW),
         ((("kinds: domain domain domain\n", ""),), RAW),
+        ((("kinds", "centerings: cell node ???\nkinds"),), RAW),
+        ((("kinds", "measurement frame: (0,1,0) (1,0,0) (0,0,-1)\nkinds"),), RAW),
+        ((("kinds", "old key:=1\n# a comment\nRescaleSlope:=2\nkinds"),), RAW),
+        ((("(0,0,3)", "(0, 0, 3)"),), RAW),
     ],
 )
 def test_what_others_write(tmp_path: Path, changes: tuple[tuple[str, str], ...], data: bytes) -> None:
@@ -118,6 +122,23 @@ def test_the_place_by_hand(tmp_path: Path) -> None:
     ("changes", "affine", "words"),
     [
         ((("kinds", 'space units: "um" "um" "um"\nkinds'),), np.diag([1e-3, 1e-3, 1e-3, 1]) @ AFFINE, "counts in um"),
+        ((("kinds", "old min: 0\nold max: 900\nkinds"),), AFFINE, "values were quantized"),
+        *(
+            (
+                (
+                    ("dimension: 3", "dimension: 4"),
+                    ("space: left-posterior-superior", f"space: {space}"),
+                    ("sizes: 5 4 3", "sizes: 5 4 3 1"),
+                    ("(0,1,0) (2,0,0) (0,0,3)", "(0,1,0,0) (2,0,0,0) (0,0,3,0) (0,0,0,1)"),
+                    ("(1,2,3)", "(1,2,3,0)"),
+                    ("kinds: ", "kinds: domain "),
+                    ("kinds", 'space units: "mm" "mm" "mm" "s"\nkinds'),
+                ),
+                AFFINE,
+                "",
+            )
+            for space in ("left-posterior-superior-time", "LPST")
+        ),
         ((("space origin: (1,2,3)\n", ""),), AFFINE * (1, 1, 1, 0) + np.diag([0, 0, 0, 1]), "no origin"),
         (
             (
@@ -175,6 +196,10 @@ def test_what_is_resolved(tmp_path: Path, changes: tuple[tuple[str, str], ...], 
         ("kinds", "spacings: 1 2 3\nkinds", "spacings and space directions, which exclude each other"),
         ("kinds", 'space units: "mm" "mm" "s"\nkinds', "expected one unit of length for all axes"),
         ("kinds", 'space units: "mm" "mm" "um"\nkinds', "expected one unit of length for all axes"),
+        ("kinds", "space units: m m m\nkinds", "expected 3 quoted units as space units, got 'm m m'"),
+        ("kinds", 'space units: "m" "m"\nkinds', "expected 3 quoted units as space units"),
+        ("kinds", 'space units: "mm" "mm" cm\nkinds', "expected 3 quoted units as space units"),
+        ("left-posterior-superior", "scanner-xyz-time", "space 'scanner-xyz-time': nothing says"),
         ("endian: little\n", "", "header without 'endian'"),
         ("endian: little", "endian: middle", "expected endian little or big"),
         ("encoding: raw", "encoding: bzip2", "encoding 'bzip2' isn't read"),

@@ -6,6 +6,7 @@ lie in the header's folder. Voxels are placed by `TransformMatrix`, `Offset` and
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def read_metaimage(path: Path) -> Image:
     dtype = np.dtype(order + DTYPES[header.get("ElementType")])
     size = voxel_bytes(sizes, dtype, path)
     affine, notes = _geometry(header, dimension)
+    notes = (*notes, *_scale_notes(header))
     return Image(as_voxels(_content(header, sizes, dtype, size), dtype, sizes), affine, notes)
 
 
@@ -104,11 +106,19 @@ def _header(path: Path) -> Header:
         if match is None:
             continue
         name, value = ALIASES.get(match[1], match[1]), match[2]
-        if fields.setdefault(name, value) != value:
+        if not _says_the_same(fields.setdefault(name, value), value):
             raise ImageError(f"{path}: the header gives {name} twice, {fields[name][:40]} and {value[:40]}")
         if name == "ElementDataFile":
             return Header(path, fields, memoryview(content)[place:])
     raise ImageError(f"{path}: unreadable: a MetaImage header without ElementDataFile; export it again")
+
+
+def _says_the_same(first: str, second: str) -> bool:
+    """Whether two texts of one field are equal, as words or as numbers."""
+    try:
+        return first == second or [*map(float, first.split())] == [*map(float, second.split())]
+    except ValueError:
+        return False
 
 
 def _content(header: Header, sizes: list[int], dtype: np.dtype, size: int) -> bytes | memoryview:
@@ -190,6 +200,14 @@ def _geometry(header: Header, dimension: int) -> tuple[np.ndarray, tuple[str, ..
     affine[:used, :used] = (direction * spacing)[:used, :used] * factor
     affine[:used, 3] = offset[:used] * factor
     return TO_RAS @ affine, (*notes, *unit_note)
+
+
+def _scale_notes(header: Header) -> Iterator[str]:
+    """A note where the header has a scale of its own for the values, which neither ITK nor anybody known applies."""
+    for name, neutral in (("ElementToIntensityFunctionSlope", 1.0), ("ElementToIntensityFunctionOffset", 0.0)):
+        value = real_numbers(header.get(name, str(neutral)), name, header.path, 1)[0]
+        if value != neutral:
+            yield f"{name} {value:g} is left out: values are read as stored, as ITK does"
 
 
 def _spacing(header: Header, dimension: int, notes: list[str]) -> np.ndarray:

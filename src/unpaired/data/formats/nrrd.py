@@ -44,9 +44,11 @@ SPACES = {
     "left-posterior-superior": (-1, -1, 1),
 } | {"ras": (1, 1, 1), "las": (-1, 1, 1), "lps": (-1, -1, 1)}
 """Signs that turn a space's axes into RAS."""
+TIME = re.compile(r"(.*)-time|(ra|la|lp)st")
+"""A space with time as its last axis, which a single volume may have too."""
 FIELDS = """dimension type encoding endian content min max oldmin oldmax datafile lineskip byteskip number sampleunits
-sizes spacings thicknesses axismins axismaxs centers labels units kinds space spacedimension spaceunits spaceorigin
-spacedirections measurementframe"""
+sizes spacings thicknesses axismins axismaxs centers centerings labels units kinds space spacedimension spaceunits
+spaceorigin spacedirections measurementframe"""
 """By their names without blanks."""
 VECTOR = re.compile(r"none|\(([^()]*)\)")
 SPATIAL_KINDS = ("domain", "space", "none", "???")
@@ -212,7 +214,9 @@ def _geometry(header: Header, sizes: list[int]) -> tuple[list[int], np.ndarray, 
     for name in ("spacings", "units", "axismins", "axismaxs"):
         if name in header.fields and len(axes) == len(sizes):
             raise ImageError(f"{path}: the header gives {name} and space directions, which exclude each other")
-    factor, unit_note = unit_mm(re.findall(r'"([^"]*)"', header.get("spaceunits", "")), path)
+    factor, unit_note = unit_mm(_units(header, dimension), path)
+    if {"oldmin", "oldmax"} & header.fields.keys():
+        notes = (*notes, "the header says that values were quantized (old min, old max): read as stored, as ITK does")
     if "spaceorigin" not in header.fields:
         notes = (*notes, "the header has no origin: read as 0, 0, 0, as ITK does")
     origin = _vector(VECTOR.fullmatch(header.get("spaceorigin", f"({','.join('0' * dimension)})")), dimension, path)
@@ -223,12 +227,27 @@ def _geometry(header: Header, sizes: list[int]) -> tuple[list[int], np.ndarray, 
     return axes, np.diag([*signs, 1]) @ affine, (*notes, *unit_note)
 
 
+def _units(header: Header, dimension: int) -> list[str]:
+    """The units of the axes in space, without that of time; none where the header says nothing."""
+    text = header.get("spaceunits", "")
+    names = re.findall(r'"([^"]*)"', text)
+    if re.sub(r'"[^"]*"', "", text).strip() or len(names) not in (0, dimension):
+        raise ImageError(
+            f"{header.path}: expected {dimension} quoted units as space units, got {text[:80]!r}; repair the header",
+            "affine",
+        )
+    return names[:3]
+
+
 def _space(header: Header) -> tuple[tuple[int, int, int], int, tuple[str, ...]]:
     """Signs to RAS, the number of spatial axes, and a note. ITK has no name for LPS in 2D, nor for a fourth axis."""
     if "space" in header.fields and "spacedimension" not in header.fields:
         name = header.get("space").lower()
         if name in SPACES:
             return SPACES[name], 3, ()
+        timed = TIME.fullmatch(name)
+        if timed and (plain := timed[1] or f"{timed[2]}s") in SPACES:
+            return SPACES[plain], 4, ()
         given = f"space {name[:40]!r}"
     else:
         dimension = whole_numbers(header.get("spacedimension", "0"), "space dimension", header.path, 1)[0]
