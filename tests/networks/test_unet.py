@@ -1,5 +1,6 @@
 """The residual-encoder U-Net against nnU-Net's library on equal weights (where it is installed), and its promises."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -155,3 +156,46 @@ def test_it_equals_nnu_nets_on_equal_weights(dims: int, strides: tuple[tuple[int
     used = sum(p.numel() for p in network.parameters())
     deep_supervision = sum(p.numel() for layer in decoder.seg_layers[:-1] for p in layer.parameters())
     assert used == sum(p.numel() for p in theirs.parameters()) - deep_supervision
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize(
+    "own", [("encoder1", "encoder2", "encoder3"), ("decoder2", "decoder1", "output"), ("encoder1", "output")]
+)
+def test_own_stages_are_a_modalitys_and_the_others_everybodys(own: tuple[str, ...], norm: str) -> None:
+    config = UNetConfig(width=2, widest=8, blocks=(1, 2, 1), norm=norm, own=own)  # pyright: ignore[reportArgumentType]
+    torch.manual_seed(0)
+    network = config.build(("ct", "mr"), 1, 3, 2)
+    x = {name: torch.randn(2, 1, 16, 16) for name in ("ct", "mr")}
+    network(x)["ct"].logits.square().sum().backward()
+    reached = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert not any(".by_modality.mr." in name for name in reached)
+    for stage in ("encoder1", "encoder2", "encoder3", "decoder1", "decoder2", "output"):
+        kind, number = stage.rstrip("0123456789"), stage[-1]
+        prefix = kind if kind == "output" else f"{kind}.{int(number) - 1}"
+        kernels = [name for name, p in network.named_parameters() if name.startswith(prefix) and p.ndim > 1]
+        assert kernels
+        assert all((f"{prefix}.by_modality." in name) == (stage in own) for name in kernels)
+    separate = network({"mr": x["mr"]})["mr"].logits  # a batch norm's statistics are of its own modality's images
+    torch.testing.assert_close(network(x)["mr"].logits, separate)
+    network.concatenate = True
+    torch.testing.assert_close(network(x)["mr"].logits, separate)
+
+
+def test_all_stages_own_are_networks_of_their_own() -> None:
+    every = ("encoder1", "encoder2", "decoder1", "output")
+    network = UNetConfig(width=2, widest=4, blocks=(1, 1), own=every).build(("ct", "mr"), 1, 3, 2)
+    alone = UNetConfig(width=2, widest=4, blocks=(1, 1)).build(("mr",), 1, 3, 2)
+    mine = {
+        re.sub(r"^(stem|encoder\.\d|up\.\d|decoder\.\d|output)\.by_modality\.mr\.", r"\1.", name): value
+        for name, value in network.state_dict().items()
+        if not re.match(r"^(stem|encoder\.\d|up\.\d|decoder\.\d|output)\.by_modality\.ct\.", name)
+    }
+    alone.load_state_dict(mine)
+    x = torch.randn(1, 1, 8, 8)
+    torch.testing.assert_close(network({"mr": x})["mr"].logits, alone({"mr": x})["mr"].logits)
+
+
+def test_a_stage_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"'encoder4' is no stage of this network; .*encoder"):
+        UNetConfig(blocks=(1, 1, 1), own=("encoder4",))

@@ -92,6 +92,22 @@ class PerModality(nn.Module):
         return [torch.cat(maps) for maps in zip(*outputs, strict=True)]
 
 
+class Own(nn.Module):
+    """A copy of a module for each modality; `grouped`: one that takes `groups` besides the maps."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], grouped: bool) -> None:
+        super().__init__()
+        self.by_modality = modality_modules(modules)
+        self.grouped = grouped
+
+    def forward(self, x: Tensor, groups: Groups) -> Tensor:
+        """Each image goes through the copy of its own modality."""
+        if not self.grouped:
+            return through_own(self.by_modality, x, groups)
+        parts = split_by_modality(x, groups)
+        return torch.cat([self.by_modality[name](part, {name: len(part)}) for name, part in parts.items()])
+
+
 def through_own(by_modality: nn.ModuleDict, x: Tensor, groups: Groups) -> Tensor:
     """`x`, whose batch axis holds the modalities of `groups`, each part through the layer of its own modality."""
     if len(groups) == 1:

@@ -10,8 +10,9 @@ of each modality, as in CMC, see `networks.specific_unets`.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.configs import Axes, Depth, Width
-from unpaired.errors import InputError
+from unpaired.errors import InputError, nearest
 from unpaired.networks.blocks import (
     AVERAGE_POOLINGS,
     CONVOLUTIONS,
@@ -33,7 +34,7 @@ from unpaired.networks.blocks import (
     initialize_convolutions,
 )
 from unpaired.networks.fusion import Fusion, Partners
-from unpaired.networks.modality_layers import Groups, NormKind
+from unpaired.networks.modality_layers import Groups, NormKind, Own
 from unpaired.networks.network import NetworkConfig, NetworkOutput
 from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Images, Logits
@@ -59,6 +60,10 @@ class UNetConfig(NetworkConfig):
     norm: NormKind = "instance"
     modality_norm: bool = True
     """A norm per modality (CSA Eq. 1); False is one norm for all (row Joint)."""
+    own: tuple[str, ...] = ()
+    """Stages that each modality has a copy of: "encoder1", ..., "decoder1", ..., "output"; all others are shared. The
+    stem belongs to "encoder1", the upsampling before a decoder stage to it. Dual streams (Valindria et al., WACV 2018).
+    """
     fusion: Partners | None = None
     """CMC's awareness and fusion of what the deepest stage returns. "paired": of all modalities in one pass, a lone one
     with itself; "alone": each with itself, in training too. None: the decoder gets what the encoder returns."""
@@ -72,6 +77,11 @@ class UNetConfig(NetworkConfig):
                 f"UNetConfig.strides: expected {len(self.blocks) - 1} strides, one for each stage after the first, got "
                 f"{self.strides}"
             )
+        stages = len(self.blocks)
+        known = [*(f"encoder{n + 1}" for n in range(stages)), *(f"decoder{n + 1}" for n in range(stages - 1)), "output"]
+        for name in self.own:
+            if name not in known:
+                raise InputError(f"UNetConfig.own: {name!r} is no stage of this network; {nearest(name, known)}")
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "UNet":
         """Raises InputError for strides that don't fit the number of spatial axes."""
@@ -103,23 +113,23 @@ class UNet(SharedNetwork):
         self.size_multiples = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
         self.feature_names = feature_names(stages, config.fusion)
         layers = Layers(self.modalities, dims, config.norm, config.modality_norm, eps=1e-5)
+        own = Stages(layers, config.own)
         self.mixed = config.fusion == "paired" or layers.mixed
         widths = [min(config.width * 2**stage, config.widest) for stage in range(stages)]
         self.bottleneck = widths[-1]
         kernels = _kernels(strides)
         whole = (1,) * dims
 
-        self.stem = unit(layers, channels, widths[0], kernels[0], whole)
-        self.encoder = _encoder(layers, widths, kernels, (whole, *strides), config.blocks)
-        self.up = nn.ModuleList(
-            TRANSPOSED_CONVOLUTIONS[dims](deep, shallow, stride, stride)
-            for deep, shallow, stride in zip(widths[1:], widths[:-1], strides, strict=True)
-        )
-        self.decoder = nn.ModuleList(
-            unit(layers, 2 * width, width, kernel, whole)
-            for width, kernel in zip(widths[:-1], kernels[:-1], strict=True)
-        )
-        self.output = CONVOLUTIONS[dims](widths[0], classes, 1)
+        self.stem = own.build("encoder1", lambda its: unit(its, channels, widths[0], kernels[0], whole))
+        self.encoder = _encoder(own, widths, kernels, (whole, *strides), config.blocks)
+        self.up = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for number, (deep, width, stride, kernel) in enumerate(
+            zip(widths[1:], widths[:-1], strides, kernels[:-1], strict=True), start=1
+        ):
+            self.up.append(own.build(f"decoder{number}", partial(_up, deep=deep, width=width, stride=stride), False))
+            self.decoder.append(own.build(f"decoder{number}", partial(_merged, width=width, kernel=kernel)))
+        self.output = own.build("output", lambda _: CONVOLUTIONS[dims](widths[0], classes, 1), False)
         initialize_convolutions(self, "he", SLOPE)
         # Last, so that all else begins as it would without.
         self.fusion = None if config.fusion is None else Fusion(self.modalities, widths[-1], config.fusion, dims)
@@ -145,10 +155,30 @@ class UNet(SharedNetwork):
     def decode(self, x: Tensor, features: dict[str, Tensor], groups: Groups) -> Logits:
         """Logits from the deepest map `x` and the skips in `features`, to which the decoder's maps are added."""
         for number in range(len(self.decoder), 0, -1):
-            x = torch.cat([self.up[number - 1](x), features[f"encoder{number}"]], dim=1)
+            x = torch.cat([_through(self.up[number - 1], x, groups), features[f"encoder{number}"]], dim=1)
             x = self.decoder[number - 1](x, groups)
             features[f"decoder{number}"] = x
-        return self.output(x)
+        return _through(self.output, x, groups)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Builds the stages of a U-Net: those that are named in `own` once for each modality, the others once."""
+
+    layers: Layers
+    own: tuple[str, ...]
+
+    def build(self, name: str, of: Callable[[Layers], nn.Module], grouped: bool = True) -> nn.Module:
+        """A stage, or its copies with norms of their own modality alone."""
+        if name not in self.own:
+            return of(self.layers)
+        modalities = self.layers.modalities
+        return Own({modality: of(replace(self.layers, modalities=(modality,))) for modality in modalities}, grouped)
+
+
+def _through(module: nn.Module, x: Tensor, groups: Groups) -> Tensor:
+    """What takes no groups unless each modality has a copy of it."""
+    return module(x, groups) if isinstance(module, Own) else module(x)
 
 
 class ResidualBlock(nn.Module):
@@ -191,8 +221,26 @@ def unit(layers: Layers, before: int, after: int, kernel: Sequence[int], stride:
     return Unit(layers.convolution(before, after, kernel, stride, bias=True), layers.norm(after), SLOPE)
 
 
+def _up(layers: Layers, deep: int, width: int, stride: Sequence[int]) -> nn.Module:
+    return TRANSPOSED_CONVOLUTIONS[layers.spatial_dims](deep, width, tuple(stride), tuple(stride))
+
+
+def _merged(layers: Layers, width: int, kernel: Sequence[int]) -> Unit:
+    """What follows the joining of a skip with what was upsampled."""
+    return unit(layers, 2 * width, width, kernel, (1,) * len(kernel))
+
+
+def _stage(
+    layers: Layers, before: int, width: int, kernel: Sequence[int], stride: Sequence[int], blocks: int
+) -> "Stage":
+    """Residual blocks, of which the first strides."""
+    first = ResidualBlock(layers, before, width, kernel, stride)
+    rest = [ResidualBlock(layers, width, width, kernel, (1,) * len(stride)) for _ in range(blocks - 1)]
+    return Stage([first, *rest])
+
+
 def _encoder(
-    layers: Layers,
+    own: Stages,
     widths: Sequence[int],
     kernels: Sequence[Sequence[int]],
     strides: Sequence[Sequence[int]],
@@ -201,10 +249,10 @@ def _encoder(
     """The stages, from what the stem returns to the deepest; the first block of a stage strides."""
     stages = nn.ModuleList()
     before = widths[0]
-    for width, kernel, stride, count in zip(widths, kernels, strides, blocks, strict=True):
-        first = ResidualBlock(layers, before, width, kernel, stride)
-        rest = [ResidualBlock(layers, width, width, kernel, strides[0]) for _ in range(count - 1)]
-        stages.append(Stage([first, *rest]))
+    rows = zip(widths, kernels, strides, blocks, strict=True)
+    for number, (width, kernel, stride, count) in enumerate(rows, start=1):
+        settings = {"before": before, "width": width, "kernel": kernel, "stride": stride, "blocks": count}
+        stages.append(own.build(f"encoder{number}", partial(_stage, **settings)))
         before = width
     return stages
 
