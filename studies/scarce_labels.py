@@ -10,7 +10,8 @@ patients), a network is trained, and every modality's test patients are scored: 
 Rows: `plain` trains on the labeled modality alone; `own` too, with random convolutions on 70 % of its samples; both
 segment the scarce modality as if it were the other. `few` trains both modalities (needs `--labels`), `borrowed` too,
 and there the scarce modality borrows labeled samples with random intensities; `taught` learns from its unlabeled scans
-besides (weak to strong). `all` keeps every label: the upper bound.
+besides (weak to strong), and `scarce` is what to begin with: `taught` with altered tissue and norms that all share.
+`all` keeps every label: the upper bound.
 `--set FIELD=VALUE` changes a row's recipe, and `--name` says what it is called then. A line per patient and class goes
 to OUT/results.csv; a row that is there already is not done again.
 """
@@ -54,6 +55,7 @@ ROWS = {
     "few": random_convolutions.small_unet_plain,
     "borrowed": random_convolutions.small_unet_borrowed,
     "taught": random_convolutions.small_unet_borrowed_weak_to_strong,
+    "scarce": random_convolutions.small_unet_scarce,
     "all": random_convolutions.small_unet_plain,
 }
 OF_ONE_MODALITY = ("plain", "own")
