@@ -137,6 +137,9 @@ ALLOWED = {
         "networks.norm_statistics",
         "networks.weights",
         "tables",
+        "failures",
+        "figures.case_view",
+        "figures.training_picture",
     },
     "figures": {"data", "scores"},
     "studies": {

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from unpaired.report.features import StudiedFeatures, features
     from unpaired.report.fingerprint_page import inspect_dataset
     from unpaired.report.report import write_report
+    from unpaired.runs.progress import RunProgress
     from unpaired.runs.run import Run
+    from unpaired.runs.watch import watch
     from unpaired.scores.evaluate_predictions import EvaluatedPredictions, evaluate
     from unpaired.scores.scores import Evaluation
     from unpaired.studies.diagnosis.study import Diagnosis, diagnose
@@ -74,6 +76,7 @@ __all__ = [
     "Predictor",
     "Recipe",
     "Run",
+    "RunProgress",
     "SelfTraining",
     "Series",
     "Split",
@@ -110,6 +113,7 @@ __all__ = [
     "train_folds",
     "trust",
     "verify",
+    "watch",
     "write_dataset",
     "write_image",
     "write_phantom",
@@ -149,7 +153,9 @@ _HOMES = {
     "report.features": ("StudiedFeatures", "features"),
     "report.fingerprint_page": ("inspect_dataset",),
     "report.report": ("write_report",),
+    "runs.progress": ("RunProgress",),
     "runs.run": ("Run",),
+    "runs.watch": ("watch",),
     "scores.evaluate_predictions": ("EvaluatedPredictions", "evaluate"),
     "scores.scores": ("Evaluation",),
     "studies.diagnosis.study": ("Diagnosis", "diagnose"),

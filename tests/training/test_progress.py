@@ -37,7 +37,7 @@ def test_lines_in_a_log_file(clock: Clock) -> None:
         assert shown.update(120, {"loss": 1.25, "term/dice/ct": 0.75})
         clock.now += 1
         assert not shown.update(130, {"loss": 1.0})
-        shown.validated(SCORES)
+        shown.validated(140, SCORES)
         assert shown.update(150, {"loss": 1.0})
         assert shown.update(1000, {"loss": 0.5})
     lines = stream.getvalue().splitlines()
@@ -52,7 +52,7 @@ def test_a_bar_on_a_terminal(clock: Clock) -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=120, force_terminal=True, _environ={"TERM": "xterm-256color"})
     with TrainingProgress(1000, 0, console) as shown:
-        shown.validated({("[bold]", "LV"): 0.25})
+        shown.validated(50, {("[bold]", "LV"): 0.25})
         clock.now += 100
         shown.update(100, {"loss": 1.5})
     text = stream.getvalue()
@@ -60,6 +60,23 @@ def test_a_bar_on_a_terminal(clock: Clock) -> None:
     assert "loss 1.500 Dice [bold] 0.250" in text
     assert "0:15:00 left" in text
     assert "step 100" not in text
+
+
+def test_what_a_person_should_look_at_is_told_once(clock: Clock) -> None:
+    stream = io.StringIO()
+    with TrainingProgress(1000, 0, Console(file=stream, width=80)) as shown:
+        for step, dice in ((100, 0.3), (200, 0.004), (300, 0.0), (400, 0.001), (500, 0.0)):
+            shown.validated(step, {("ct", "LV"): 0.8, ("ct", "RV"): dice})
+        clock.now += 50
+        shown.update(10, {"loss": 1.0}, waited=40)  # too early to tell
+        clock.now += 50
+        shown.update(20, {"loss": 1.0}, waited=20)  # a fifth is no matter
+        shown.update(30, {"loss": 1.0}, waited=40)
+        shown.update(40, {"loss": 1.0}, waited=60)
+    notes = [line for line in stream.getvalue().splitlines() if line.startswith("note: ")]
+    assert len(notes) == 2
+    assert notes[0].startswith("note: ct: RV is not found (Dice 0.004 in the validations of steps 200 to 400)")
+    assert notes[1].startswith("note: 40% of the time goes into waiting for batches; cut them in more processes")
 
 
 def test_nothing_when_quiet(clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""The commands that train: demo, recipes, train, self-train."""
+"""The commands that train: demo, recipes, train, self-train, watch."""
 
 from pathlib import Path
 from typing import Any
@@ -175,4 +175,19 @@ def self_train(
         print_table(trained.table())
     folder = trained.run.folder
     print(f"best: {folder}; next: unpaired predict {folder} {data} {trained.run.predictions}")
+    return 0
+
+
+def watch(run: RunFolder, /, *, every: float = 5.0, once: bool = False) -> int:
+    """Follow a run that another process trains: steps, loss, validation Dice of every class, time left.
+
+    Ends when nobody trains it any more; Ctrl-C ends it too, and leaves the training alone. `progress.png` in the run's
+    folder shows curves and validation cases.
+
+    Args:
+        run: The run folder.
+        every: Seconds between two looks at it.
+        once: Look once and end.
+    """
+    unpaired.watch(run, every=every, once=once)
     return 0

@@ -3,7 +3,7 @@
     RUN/
       recipe.json  dataset.json  split.json  versions.json  README.txt     what was trained, on what, with what
       fingerprint.json                                                     what the scans held when training began
-      log.csv  validation.csv  tensorboard/                                how it went
+      log.csv  validation.csv  tensorboard/  progress.png                  how it went
       weights_best.safetensors  weights_last.safetensors  resume.pt        what was learned
       predictions/  evaluation/  features/  misalignment/  report.html     what was made of it since
     RUN/predictions/
@@ -27,6 +27,7 @@ README = "README.txt"
 LOG = "log.csv"
 VALIDATION = "validation.csv"
 TENSORBOARD = "tensorboard"
+PICTURE = "progress.png"
 LOCK = "lock"
 STATE = "resume.pt"
 WEIGHTS = ("best", "last")
@@ -99,6 +100,11 @@ class RunFolder:
     def tensorboard(self) -> Path:
         """Folder of TensorBoard events."""
         return self.folder / TENSORBOARD
+
+    @property
+    def picture(self) -> Path:
+        """Curves and a validation case of each modality, as of the last validation that was drawn."""
+        return self.folder / PICTURE
 
     @property
     def lock(self) -> Path:

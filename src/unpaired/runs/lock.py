@@ -40,3 +40,20 @@ def only_one(path: Path, work: str) -> Generator[None]:
             file.write(f"process {os.getpid()} on {platform.node()}\n")
             file.flush()
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process holds the lock file now; always False on Windows, which has no such lock.
+
+    Not for the process that holds it: closing the file here would let go of its lock.
+    """
+    if sys.platform == "win32" or not path.is_file():
+        return False
+    import fcntl
+
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return True
+    return False

@@ -7,6 +7,7 @@ dataset.json        classes, modalities, label values and the cases with their s
 split.json          which case was used for training (labeled or not), validation and test
 versions.json       versions, hardware, git state, the command, and the weights it began with, if any
 fingerprint.json    hashes of the files it is trained and validated with, and what the raw scans' values look like
+progress.png        curves and a validation case of each modality, as training went (after half a minute)
 log.csv             loss and its terms by step;  tensorboard/ has the same curves
 validation.csv      Dice of whole validation cases by step, modality and class
 weights_best.safetensors   network weights with the best mean validation Dice (the last ones if there is no validation)

@@ -1,6 +1,7 @@
 """The batches of a run as training takes them: cut by worker processes, from any step on, and how those end."""
 
 import signal
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -96,6 +97,24 @@ def images_over_the_run(steps: UnpairedSteps, count: int, fabric: Fabric) -> Ite
             name: batch.images if name in own or batch.unlabeled is None else batch.unlabeled
             for name, batch in batches.items()
         }
+
+
+class TimedBatches:
+    """An iterator over batches that adds up the seconds in which training waited for them, the first one aside."""
+
+    def __init__(self, batches: Iterator[dict[str, Batch]]) -> None:
+        self.seconds = 0.0
+        self._batches, self._first = batches, True
+
+    def __iter__(self) -> "TimedBatches":
+        return self
+
+    def __next__(self) -> dict[str, Batch]:
+        began = time.monotonic()
+        batch = next(self._batches)
+        self.seconds += 0.0 if self._first else time.monotonic() - began
+        self._first = False
+        return batch
 
 
 def _leave_stopping_to_the_parent(worker: int) -> None:

@@ -31,6 +31,7 @@ from unpaired.runs.folder import PREPARED
 from unpaired.runs.lock import only_one
 from unpaired.runs.run import Run
 from unpaired.training.batches import (
+    TimedBatches,
     batch_errors_in_one_line,
     batches_from,
     images_over_the_run,
@@ -42,6 +43,7 @@ from unpaired.training.first_weights import load_first_weights, record_first_wei
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
 from unpaired.training.modalities import modalities_to_train
 from unpaired.training.optimization import build_optimizer, learning_rate
+from unpaired.training.picture import TrainingPicture
 from unpaired.training.processes import build_fabric, by_the_first
 from unpaired.training.progress import TrainingProgress, stop_on_signal
 from unpaired.training.state import TrainingState
@@ -142,16 +144,20 @@ def _train_steps(
     start = state.restore()
     log = TrainingLog(run, enabled=fabric.is_global_zero)
     shown = TrainingProgress(recipe.steps, start, console)
+    picture = TrainingPicture(run, enabled=fabric.is_global_zero)
     with stop_on_signal() as stop, writer_errors_once(), shown:
         steps = unpaired_steps(run, cases["train"], fabric, only)
-        batches = batches_from(start, steps, recipe, fabric, hardware.workers)
+        batches = TimedBatches(batches_from(start, steps, recipe, fabric, hardware.workers))
         for done in range(start + 1, recipe.steps + 1):
             objective = _training_step(fabric, model, optimizer, batches, recipe, done - 1)
             method.after_step()
             log.add(done, objective, optimizer)
             last = done == recipe.steps
             if done % recipe.validate_every == 0 or last:
-                shown.validated(_validate(state, cases["validation"], steps, log, done))
+                shown.validated(done, _validate(state, cases["validation"], steps, log, done, picture))
+                log.flush()
+                if failure := picture.draw():
+                    shown.note("picture", f"{run.picture.name} could not be drawn: {failure}")
             stopping = fabric.broadcast(stop.asked) if fabric.world_size > 1 else stop.asked
             if done % recipe.save_every == 0 or last or stopping:
                 log.flush()
@@ -160,12 +166,17 @@ def _train_steps(
                 raise Stopped(
                     f"stopped after step {done} and saved in {run.folder}; the same command goes on from there"
                 )
-            if (done % LOG_EVERY == 0 or last) and shown.update(done, log.latest):
+            if (done % LOG_EVERY == 0 or last) and shown.update(done, log.latest, batches.seconds):
                 log.flush()
 
 
 def _validate(
-    state: TrainingState, cases: dict[str, list[PreparedCase]], steps: UnpairedSteps, log: TrainingLog, done: int
+    state: TrainingState,
+    cases: dict[str, list[PreparedCase]],
+    steps: UnpairedSteps,
+    log: TrainingLog,
+    done: int,
+    picture: TrainingPicture,
 ) -> dict[tuple[str, str], float]:
     """Score the network on the validation cases after `done` steps; keep its weights if they are the best so far.
 
@@ -176,7 +187,7 @@ def _validate(
         refresh_norms(state.method.network, images_over_the_run(steps, recipe.norm_batches, fabric))
     if not fabric.is_global_zero:
         return {}
-    scores = validate(state.method, recipe, state.run.dataset, cases, fabric.device)
+    scores = validate(state.method, recipe, state.run.dataset, cases, fabric.device, picture.look)
     log.add_validation(done, scores)
     state.keep_if_best(scores, validated=any(cases.values()))
     return scores

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from unpaired.runs.progress import Place, duration, lost_classes
+
 
 class StopRequest:
     """Whether somebody pressed Ctrl-C (or Slurm sent SIGTERM). Looked at between steps, so no step is torn apart."""
@@ -45,6 +47,8 @@ def stop_on_signal() -> Generator[StopRequest]:
 
 EVERY_SECONDS = 60.0
 """A line about training is written to a log file at least so often, and at every validation."""
+WAITING_SHARE = 0.25
+"""More of the time than this spent waiting for batches is worth a word."""
 
 
 class TrainingProgress:
@@ -57,6 +61,8 @@ class TrainingProgress:
         self.total, self.start, self.console = total, start, console
         self._began = self._last = time.monotonic()
         self._scores: dict[str, float] = {}
+        self._dice: dict[Place, list[tuple[int, float]]] = {}
+        self._told: set[str] = set()
         self._bar = Progress(
             TextColumn("[bold]train"),
             BarColumn(bar_width=24),
@@ -75,35 +81,52 @@ class TrainingProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def validated(self, scores: Mapping[tuple[str, str], float]) -> None:
-        """Keep the newest validation: its mean Dice by modality stands in the bar and in the next line."""
+    def validated(self, done: int, scores: Mapping[Place, float]) -> None:
+        """Keep the newest validation: its mean Dice by modality stands in the bar and in the next line.
+
+        A class that validations don't find any more is told of, once.
+        """
+        for place, value in scores.items():
+            self._dice.setdefault(place, []).append((done, value))
+            for notice in lost_classes({place: self._dice[place]}):
+                self.note(f"lost {place}", notice)
         modalities = dict.fromkeys(modality for modality, _ in scores)
         self._scores = {
             modality: fmean(value for (name, _), value in scores.items() if name == modality) for modality in modalities
         }
         self._last = -math.inf  # so that the next update writes a line
 
-    def update(self, done: int, terms: Mapping[str, float]) -> bool:
-        """Show `done` steps and the loss with its terms; whether a line was due, so that files are flushed with it."""
+    def update(self, done: int, terms: Mapping[str, float], waited: float = 0.0) -> bool:
+        """Show `done` steps and the loss with its terms; whether a line was due, so that files are flushed with it.
+
+        `waited` are the seconds in which no step was computed for want of a batch; too many are told of, once.
+        """
         now = time.monotonic()
+        share = waited / max(now - self._began, 1e-9)
+        if now - self._began >= EVERY_SECONDS and share > WAITING_SHARE:
+            self.note(
+                "waiting",
+                f"{share:.0%} of the time goes into waiting for batches; cut them in more processes (--workers), or "
+                "keep prepared volumes on a faster disk (--cache)",
+            )
         left = (now - self._began) / max(done - self.start, 1) * (self.total - done)
         validation = "".join(f" {modality} {value:.3f}" for modality, value in self._scores.items())
         validation = f"Dice{validation}" if validation else ""
         numbers = f"loss {terms['loss']:.3f} {validation}" if "loss" in terms else ""
-        self._bar.update(self._task, completed=done, numbers=escape(numbers), left=f"{_duration(left)} left")
+        self._bar.update(self._task, completed=done, numbers=escape(numbers), left=f"{duration(left)} left")
         if now - self._last < EVERY_SECONDS and done < self.total:
             return False
         self._last = now
         if not self.console.is_terminal:
             shown = " ".join(f"{name.removeprefix('term/')} {value:.4g}" for name, value in terms.items())
-            parts = (f"step {done}/{self.total}", shown, validation, f"{_duration(left)} left")
+            parts = (f"step {done}/{self.total}", shown, validation, f"{duration(left)} left")
             self.console.print(
                 " · ".join(part for part in parts if part), markup=False, highlight=False, soft_wrap=True
             )
         return True
 
-
-def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds, such as 1:02:05."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    def note(self, key: str, text: str) -> None:
+        """Say something that a person should look at; of each `key` once."""
+        if key not in self._told:
+            self._told.add(key)
+            self.console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """Validation on whole cases: Dice of each class over the full volume, on the prepared grid, as a user would see it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,9 +21,11 @@ def validate(
     dataset: Dataset,
     cases: Mapping[str, Sequence[PreparedCase]],
     device: torch.device | str,
+    look: Callable[[PreparedCase, np.ndarray], None] = lambda case, labels: None,
 ) -> dict[tuple[str, str], float]:
     """{(modality, class): mean Dice over cases}. A class missing from both masks of a case is left out of its mean.
 
+    `look` is shown every labeled case with its predicted class numbers.
     The method is put into evaluation mode and back into the mode it was in.
     """
     was_training = method.training
@@ -39,6 +41,7 @@ def validate(
                 boxes = segment_prepared(method, recipe, case.volume(), modality, device)
                 likeliest = prepared_label_map(boxes, reference.shape)
                 labels = postprocess(likeliest, recipe.postprocessing, dataset.classes)
+                look(case, labels)
                 overlap = count_overlap(labels, np.asarray(reference), label_sets)
                 for number, name in enumerate(dataset.classes[1:], start=1):
                     counts = (overlap.both[number], overlap.predicted[number], overlap.reference[number])
