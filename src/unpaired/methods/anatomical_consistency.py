@@ -14,6 +14,7 @@ from unpaired.methods.anatomy import AnatomyConfig, anatomical_consistency
 from unpaired.methods.around import Around
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.ramp import Ramp
+from unpaired.methods.running_maps import RunningMaps
 from unpaired.methods.unlabeled import unlabeled_images
 from unpaired.networks.network import Network, NetworkOutput
 
@@ -40,13 +41,14 @@ class AnatomicalConsistency(Around):
     def __init__(self, method: Method, config: AnatomicalConsistencyConfig) -> None:
         super().__init__(method)
         self.config = config
+        self.running = RunningMaps(config.anatomy.momentum) if config.anatomy.momentum else None
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The other method's objective on the labeled images, in a pass of its own, and CAC on the unlabeled ones."""
         objective = self.method(batches, progress)
         factor = self.config.ramp.factor(progress) * self.config.weight
         outputs = unlabeled_outputs(self.network, batches) if factor else {}
-        consistency = consistency_of(outputs, self.config.anatomy, objective.loss)
+        consistency = consistency_of(outputs, self.config.anatomy, objective.loss, self.running)
         return objective.plus("cac", factor, consistency)
 
 
@@ -60,8 +62,13 @@ def unlabeled_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[st
     return network(images) if images else {}
 
 
-def consistency_of(outputs: Mapping[str, NetworkOutput], config: AnatomyConfig, like: torch.Tensor) -> torch.Tensor:
-    """L_CAC of these outputs; zero, of the type and place of `like`, for fewer than two modalities."""
+def consistency_of(
+    outputs: Mapping[str, NetworkOutput], config: AnatomyConfig, like: torch.Tensor, running: RunningMaps | None = None
+) -> torch.Tensor:
+    """L_CAC of these outputs; zero, of the type and place of `like`, for fewer than two modalities.
+
+    `running` remembers their mean maps.
+    """
     if len(outputs) < 2:
         return like.new_zeros(())
-    return anatomical_consistency({name: output.logits for name, output in outputs.items()}, config)
+    return anatomical_consistency({name: output.logits for name, output in outputs.items()}, config, running)

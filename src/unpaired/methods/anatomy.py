@@ -32,10 +32,11 @@ from jaxtyping import Float
 from msgspec import Meta
 from torch import Tensor
 
-from unpaired.configs import Config, Positive
+from unpaired.configs import BelowOne, Config, Positive
 from unpaired.errors import InputError
 from unpaired.methods.anatomical_frame import SMALLEST, VOXEL, in_frame, moments, presence
 from unpaired.methods.losses import in_full_precision
+from unpaired.methods.running_maps import RunningMaps
 from unpaired.shapes import Logits, Probabilities, Scalar
 
 
@@ -49,10 +50,20 @@ class AnatomyConfig(Config):
     """"frame" alone: the mean map of a modality's images with that of another's, or every image with every image of
     another modality, and then the mean. Slices come from any level of a body: no two of them need be alike, but on the
     average those of two modalities are."""
+    momentum: BelowOne = 0.0
+    """mu of `methods.running_maps`, for "frame" with "means": what share of a modality's mean map is that of the steps
+    before. 0 compares batches, whose sampling is most of what they differ by; 0.9 is the mean over about ten steps."""
     frame_size: Annotated[int, Meta(ge=2, le=1024)] = 32
     """Cells of the frame along each axis."""
     frame_extent: Positive = 3.0
     """How far the frame reaches to each side of the centroid, in standard deviations of the foreground."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.momentum and (self.form, self.compared) != ("frame", "means"):
+            raise InputError(
+                "anatomy.momentum is of mean maps; set form to frame and compared to means, or momentum to 0"
+            )
 
     def require_classes(self, classes: int) -> None:
         """Raise InputError for a form that can't compare so many classes (with background)."""
@@ -63,12 +74,14 @@ class AnatomyConfig(Config):
             )
 
 
-def anatomical_consistency(logits: Mapping[str, Logits], config: AnatomyConfig) -> Scalar:
+def anatomical_consistency(
+    logits: Mapping[str, Logits], config: AnatomyConfig, running: RunningMaps | None = None
+) -> Scalar:
     """L_CAC of predictions {modality: logits (batch, class, *spatial)}, background first; computed in float32 at least.
 
-    The gradient goes to all modalities. Zero with fewer than two. Where a modality shows no foreground at all, or a
-    class is not to be found, there is nothing to compare: its terms fade to zero with it. Raises InputError for form
-    "voxels" with images that don't pair.
+    `running` remembers mean maps, as `config.momentum` says. The gradient goes to all modalities. Zero with fewer than
+    two. Where a modality shows no foreground at all, or a class is not to be found, there is nothing to compare: its
+    terms fade to zero with it. Raises InputError for form "voxels" with images that don't pair.
     """
     if len(logits) < 2:
         return torch.zeros((), device=next((z.device for z in logits.values()), None))
@@ -79,7 +92,7 @@ def anatomical_consistency(logits: Mapping[str, Logits], config: AnatomyConfig) 
             return voxel_disagreement(foreground)
         if config.form == "shape":
             return shape_disagreement(foreground)
-        return frame_disagreement(foreground, config)
+        return frame_disagreement(foreground, config, running)
 
 
 def voxel_disagreement(foreground: Mapping[str, Probabilities]) -> Scalar:
@@ -98,13 +111,16 @@ def voxel_disagreement(foreground: Mapping[str, Probabilities]) -> Scalar:
     return 1 - dice[:, ~torch.eye(len(foreground), dtype=torch.bool, device=dice.device)].mean()
 
 
-def frame_disagreement(foreground: Mapping[str, Probabilities], config: AnatomyConfig) -> Scalar:
+def frame_disagreement(
+    foreground: Mapping[str, Probabilities], config: AnatomyConfig, running: RunningMaps | None = None
+) -> Scalar:
     """1 - Dice of maps in the frame of the foreground: of modalities' mean maps, or of all pairs of their images."""
     framed = [in_frame(p, config.frame_size, config.frame_extent) for p in foreground.values()]
     if config.compared == "means":
-        images = torch.stack(
-            [torch.tensordot(shown, maps, dims=1) / shown.sum().clamp(min=SMALLEST) for maps, shown in framed]
-        )
+        means = [torch.tensordot(shown, maps, dims=1) / shown.sum().clamp(min=SMALLEST) for maps, shown in framed]
+        if running is not None:
+            means = [running(name, maps) for name, maps in zip(foreground, means, strict=True)]
+        images = torch.stack(means)
         weights = torch.stack([shown.mean() for _, shown in framed])
         counts = [1] * len(framed)
     else:

@@ -40,6 +40,7 @@ from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.ramp import Ramp
+from unpaired.methods.running_maps import RunningMaps
 from unpaired.methods.supervised import SegmentationTerms, labeled_outputs, supervised_terms
 from unpaired.networks.network import Network
 from unpaired.shapes import Features, Scalar
@@ -84,6 +85,7 @@ class CMC(Method):
         super().__init__()
         self.network = network
         self.config = config
+        self.running = RunningMaps(config.anatomy.momentum) if config.anatomy.momentum else None
         self.needs_unlabeled = config.cac_weight > 0
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
@@ -98,7 +100,7 @@ class CMC(Method):
         csc = cac = supervised.loss.new_zeros(())
         if factor and (config.csc_weight or config.cac_weight):
             unlabeled = unlabeled_outputs(self.network, batches)
-            cac = consistency_of(unlabeled, config.anatomy, cac)
+            cac = consistency_of(unlabeled, config.anatomy, cac, self.running)
             features = {
                 name: torch.cat([of[name].features[config.layer] for of in (labeled, unlabeled) if name in of])
                 for name in labeled
