@@ -47,6 +47,11 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{_PREFIX}{_host()}-{os.getpid()}-{path.name}")
 
 
+def resolved(path: Path) -> Path:
+    """A path without links and "..", absolute. Of a link in a circle, which `Path.resolve` raises at, the link."""
+    return Path(os.path.realpath(path))
+
+
 def clear_leftovers(folder: Path) -> None:
     """Delete the temporary files and folders that processes of this machine left in `folder` when they were killed.
 

@@ -81,5 +81,5 @@ def test_a_damaged_store_costs_nothing_but_time(tmp_path: Path, text: str) -> No
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected a file at .*gone\.nii"):
+    with pytest.raises(InputError, match=r"expected a file, found none at .*gone\.nii"):
         hashed(tmp_path / "gone.nii")

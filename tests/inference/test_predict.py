@@ -1,5 +1,6 @@
 """Prediction: a scan's storage order changes nothing, values are the source's own, one plan for files and datasets."""
 
+import os
 from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
@@ -151,6 +152,24 @@ def test_a_plan_never_writes_over_an_image(phantom: Dataset, tmp_path: Path) -> 
     for images, output in ((scan, scan), (scan.parent, tmp_path / "link"), (phantom, scan.parent)):
         with pytest.raises(InputError, match="would overwrite the image"):
             plan(images, output, None if isinstance(images, Dataset) else "ct")
+
+
+def test_what_is_no_file_costs_its_own_case(fresh: Predictor, tmp_path: Path) -> None:
+    """A link to nowhere, one in a circle (at which `Path.resolve` raises), a pipe and an endless device."""
+    scans = tmp_path / "scans"
+    write_image(scans / "good.nii", np.random.default_rng(0).normal(0, 1, (8, 8, 2)).astype(np.float32), np.eye(4))
+    (scans / "gone.nii").symlink_to("nowhere.nii")
+    (scans / "loop.nii").symlink_to("loop.nii")
+    (scans / "endless.nii").symlink_to("/dev/zero")
+    os.mkfifo(scans / "pipe.nii")
+    outcome = predict_files(fresh, plan(scans, tmp_path / "out", fresh.run.modalities[0]))
+    assert outcome.written == ["good"]
+    assert {name: said.split(" at ")[0] for name, said in outcome.failures} == {
+        "gone": "expected an image, found a link to nowhere.nii, where nothing is,",
+        "loop": "expected an image, found a link to loop.nii, where nothing is,",
+        "endless": "expected an image, found a pipe, socket or device",
+        "pipe": "expected an image, found a pipe, socket or device",
+    }
 
 
 def test_a_plan_never_writes_over_a_reference(phantom: Dataset, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_data_that_moved_is_gone_on_with_and_a_replaced_scan_is_not(manifest: Pa
     shutil.copytree(manifest.parent, tmp_path / "before")
     run = trained(tmp_path, read_dataset(tmp_path / "before"))
     (tmp_path / "before").rename(tmp_path / "after")
-    with pytest.raises(InputError, match="expected a file at"):
+    with pytest.raises(InputError, match="expected a file, found none at"):
         trained(tmp_path, run.dataset)
     moved = read_dataset(tmp_path / "after")
     places = [case.image.resolve() for case in trained(tmp_path, moved).dataset.cases]

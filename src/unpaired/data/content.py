@@ -21,10 +21,17 @@ def content_hash(path: Path) -> str:
     """
     files = [*image_parts(path)]
     if not files:
-        raise InputError(f"expected an image, found none at {path}; check the path")
+        raise InputError(f"expected an image, found {what_is_at(path)} at {path}; check the path")
     if len(files) == 1:
         return _hash(files[0])
     return sha256(" ".join(map(_hash, files)).encode()).hexdigest()
+
+
+def what_is_at(path: Path) -> str:
+    """In words, what is at a path where a file should be and none is."""
+    if path.is_symlink() and not path.exists():
+        return f"a link to {path.readlink()}, where nothing is,"
+    return "a folder" if path.is_dir() else "a pipe, socket or device" if path.exists() else "none"
 
 
 def image_parts(path: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from unpaired.data.content import what_is_at
 from unpaired.data.formats.metaimage import read_metaimage
 from unpaired.data.formats.nifti import read_nifti
 from unpaired.data.formats.nrrd import read_nrrd
@@ -44,7 +45,7 @@ def read_image(path: str | Path) -> Image:
 
 def _read(path: Path) -> Image:
     if not path.is_file():
-        raise ImageError(f"expected an image file, found {_instead(path)} at {path}; check the path", "missing")
+        raise ImageError(f"expected an image file, found {what_is_at(path)} at {path}; check the path", "missing")
     suffix = image_suffix(path)
     if suffix is None:
         formats = ", ".join(IMAGE_SUFFIXES)
@@ -53,13 +54,6 @@ def _read(path: Path) -> Image:
     image = Image(_three_axes(image.array), image.affine, image.notes)
     require_placed(image, path)
     return image
-
-
-def _instead(path: Path) -> str:
-    """What is at a path where no file is."""
-    if path.is_symlink() and not path.exists():
-        return f"a link to {path.readlink()}, where nothing is,"
-    return "a folder" if path.is_dir() else "a pipe, socket or device" if path.exists() else "none"
 
 
 def read_label_map(path: str | Path) -> Image:

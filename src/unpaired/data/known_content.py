@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unpaired.data.content import content_hash, image_parts
+from unpaired.data.content import content_hash, image_parts, what_is_at
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_json
+from unpaired.files import resolved, write_json
 
 RECENT_NS = 2 * 10**9
 """Coarse clocks (FAT: two seconds) give a file that is changed twice in that time one time."""
@@ -42,14 +42,14 @@ class Hashed:
 def hashed(file: Path, known: Hashed | None = None) -> Hashed:
     """The hash of an image file; the known one if the file's stamps say that it is still the same."""
     if not file.is_file():
-        raise InputError(f"expected a file at {file}, found none; correct the manifest's path")
+        raise InputError(f"expected a file, found {what_is_at(file)} at {file}; correct the manifest's path")
     stamps = _stamps(file)
     if known is not None and known.stamps == stamps:
         return known
     began = time.time_ns()
     sha256 = content_hash(file)
     newest = max(max(changed, entered) for _, _, changed, entered, _ in stamps)
-    return Hashed(str(file.resolve()), stamps, sha256, newest < began - RECENT_NS and _stamps(file) == stamps)
+    return Hashed(str(resolved(file)), stamps, sha256, newest < began - RECENT_NS and _stamps(file) == stamps)
 
 
 def read_hashes(path: Path) -> dict[str, Hashed]:

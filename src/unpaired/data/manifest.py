@@ -8,7 +8,7 @@ from unpaired.data.importers.table import table_document
 from unpaired.data.manifest_json import dataset_from_json, dataset_to_json
 from unpaired.documents import shown
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_json
+from unpaired.files import read_json, resolved, write_json
 
 TABLES = (".csv", ".tsv")
 MANIFESTS = (".json", *TABLES)
@@ -28,7 +28,7 @@ def manifest_files(path: str | Path) -> tuple[Path, ...]:
 
     What a command writes must be none of them. They need not exist.
     """
-    path = Path(path).resolve()
+    path = resolved(Path(path))
     if path.suffix.lower() in TABLES:
         return path, path.with_suffix(".json")
     return (path,) if path.suffix.lower() in MANIFESTS else (path, path / MANIFEST)

@@ -14,6 +14,7 @@ from unpaired.data.dataset import CASE_FIELDS, SPLITS, CaseEntry, Dataset, Modal
 from unpaired.data.file_names import require_distinct, require_file_name
 from unpaired.documents import decode, shown
 from unpaired.errors import InputError, known, nearest, require_name
+from unpaired.files import resolved
 
 SCHEMA = 1
 MONAI_LISTS = ("training", "validation", "testing")
@@ -99,7 +100,7 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
     }
     cases = tuple(_case(entry, path, stored.classes, modalities, label_maps) for entry in entries)
     require_distinct((case.id for case in cases), f"{path}: case id", "ids must differ (they name files)")
-    name = path.resolve().parent.name if stored.name is None else str(stored.name)
+    name = resolved(path).parent.name if stored.name is None else str(stored.name)
     require_name(name, f"{path}: name")
     _require_classes(tuple(stored.codes), stored.classes, f"{path}: codes names")
     codes = decode(stored.codes, dict[str, Word | ClassCode], f"{path}: codes", CORRECT)
@@ -120,7 +121,7 @@ def dataset_to_json(dataset: Dataset, folder: Path) -> dict[str, Any]:
             for name, table in dataset.label_maps.items()
         },
         **({"codes": codes} if codes else {}),
-        "cases": [_case_to_json(case, folder.resolve()) for case in dataset.cases],
+        "cases": [_case_to_json(case, resolved(folder)) for case in dataset.cases],
     }
 
 
@@ -242,7 +243,7 @@ def _case(
     if classes[0] in (annotated or ()):
         raise InputError(f"{where} is annotated for {classes[0]!r}; name the structures that were looked for")
     require_name(str(case.patient), f"{where}: patient")
-    folder = path.parent.resolve()
+    folder = resolved(path.parent)
     return CaseEntry(
         id=_id(case, path),
         patient=str(case.patient),

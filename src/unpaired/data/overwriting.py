@@ -9,7 +9,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import manifest_files
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_json
+from unpaired.files import resolved, write_json
 
 SCHEMA = 1
 HEAD_BYTES = 4096
@@ -38,7 +38,7 @@ class Subject:
 
 def subject(command: str, *places: Path | str | Dataset | None) -> Subject:
     """The subject of a command that looks at these places; a dataset that lies nowhere goes by its name."""
-    named = (each.name if isinstance(each, Dataset) else str(Path(each).resolve()) for each in places if each)
+    named = (each.name if isinstance(each, Dataset) else str(resolved(Path(each))) for each in places if each)
     return Subject(command, tuple(sorted(named)))
 
 
@@ -48,7 +48,7 @@ def require_other_file(out: Path, *sources: object) -> None:
     Those that are no path (a dataset or a split in memory, None) lie nowhere and can't be replaced.
     """
     read = {file for source in sources if isinstance(source, str | Path) for file in manifest_files(source)}
-    if {out.resolve(), *manifest_files(out)} & read:
+    if {resolved(out), *manifest_files(out)} & read:
         raise InputError(f"{out} would overwrite the manifest or split that it comes from; name another file")
 
 

@@ -30,7 +30,7 @@ from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_
 from unpaired.data.scan_values import scan_values
 from unpaired.documents import fitted
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_json
+from unpaired.files import clear_leftovers, input_error_if_unwritable, resolved, temporary_beside, write_json
 
 FORMAT = 3
 """Raised when prepared arrays or what is recorded of them change their meaning, so that old caches aren't used."""
@@ -120,7 +120,7 @@ def file_hashes(cases: Iterable[CaseEntry], folder: Path) -> dict[str, tuple[str
     known = read_hashes(folder / HASHES)
 
     def sha256(file: Path) -> str:
-        return hashed(file, known.get(str(file.resolve()))).sha256
+        return hashed(file, known.get(str(resolved(file)))).sha256
 
     return {case.id: (sha256(case.image), None if case.label is None else sha256(case.label)) for case in cases}
 
@@ -165,7 +165,7 @@ def _jobs(
                 {value: number[members] for value, members in encode_values(dataset, entry).items()},
                 foreground,
                 folder,
-                tuple((file, known.get(str(file.resolve()))) for file in files),
+                tuple((file, known.get(str(resolved(file)))) for file in files),
             )
 
 
@@ -209,7 +209,7 @@ def _prepare_case(job: _Job) -> _Made:
     of_now = {
         "patient": job.entry.patient,
         "modality": job.entry.modality,
-        "image": str(job.entry.image.resolve()),  # the same from wherever a manifest names it
+        "image": str(resolved(job.entry.image)),  # the same from wherever a manifest names it
         "image_sha256": image_sha256,
         "label_sha256": label_sha256,
         "folder": str(final),

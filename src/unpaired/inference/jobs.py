@@ -10,6 +10,7 @@ from unpaired.data.file_names import same_file_key
 from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, name_below
 from unpaired.data.prediction_record import record_path
 from unpaired.errors import InputError
+from unpaired.files import resolved
 from unpaired.runs.folder import PROBABILITIES
 
 
@@ -120,11 +121,11 @@ def plan(
     InputError if there is nothing to segment, or if an image or a reference would be overwritten by a label map.
     """
     jobs = _jobs(images, Path(output), modality, split)
-    inputs = {job.image.resolve(): "image" for job in jobs}
+    inputs = {resolved(job.image): "image" for job in jobs}
     if isinstance(images, Dataset):
-        inputs |= {case.label.resolve(): "reference" for case in images.cases if case.label is not None}
+        inputs |= {resolved(case.label): "reference" for case in images.cases if case.label is not None}
     for job in jobs:
-        if what := inputs.get(job.output.resolve()):
+        if what := inputs.get(resolved(job.output)):
             raise InputError(
                 f"the label map of {job.name} would overwrite the {what} {job.output}; name another folder"
             )
@@ -164,7 +165,7 @@ def _scans(folder: Path, output: Path) -> list[Path]:
     """The images in and below a folder but for what predictions left there: the output, label maps with a record."""
     files = [
         file
-        for file in image_files(folder, but=() if output.resolve() == folder.resolve() else (output,))
+        for file in image_files(folder, but=() if resolved(output) == resolved(folder) else (output,))
         if PROBABILITIES not in file.relative_to(folder).parts
         and not (image_suffix(file) in NIFTI and record_path(file).is_file())
     ]

@@ -14,7 +14,7 @@ from unpaired.data.probability_maps import write_probabilities
 from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.files import clear_leftovers
+from unpaired.files import clear_leftovers, resolved
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Job, Outcome
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.record import make_record, probabilities_path, recorded_uncertainty, settings_of, values_of
@@ -107,7 +107,7 @@ def with_sides_of(run: Run, dataset: Dataset) -> Dataset:
 def _is_same_scan(case: CaseEntry, known: CaseEntry) -> bool:
     if (case.patient, case.modality) != (known.patient, known.modality):
         return False
-    if case.image.resolve() == known.image.resolve() or not (case.image.is_file() and known.image.is_file()):
+    if resolved(case.image) == resolved(known.image) or not (case.image.is_file() and known.image.is_file()):
         return True
     return content_hash(case.image) == content_hash(known.image)
 
@@ -166,8 +166,8 @@ def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path
     familiar: list[tuple[Path, list[str]]] = []
     for predictor in ensemble.predictors:
         cases = predictor.run.dataset.cases
-        seen = {case.image.resolve() for case in cases if case.split in ("train", "validation")}
-        names = [job.name for job in jobs if job.image.resolve() in seen]
+        seen = {resolved(case.image) for case in cases if case.split in ("train", "validation")}
+        names = [job.name for job in jobs if resolved(job.image) in seen]
         familiar += [(predictor.run.folder, names)] if names else []
     return familiar
 

@@ -10,6 +10,7 @@ from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.errors import InputError
+from unpaired.files import resolved
 from unpaired.runs.difference import first_difference
 
 NOTHING_NOTED: Mapping[str, CaseFingerprint] = MappingProxyType({})
@@ -81,7 +82,7 @@ def _other_file(stored: Dataset, given: Dataset, fingerprint: Mapping[str, CaseF
             continue
         for what in ("image", "label"):
             there, here = getattr(cases[case.id], what), getattr(case, what)
-            if None in (there, here) or there.resolve() == here.resolve():
+            if None in (there, here) or resolved(there) == resolved(here):
                 continue
             noted = fingerprint.get(case.id)
             if noted is None and fingerprint:

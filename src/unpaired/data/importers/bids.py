@@ -20,6 +20,7 @@ from unpaired.data.importers.label_names import classes_by_value
 from unpaired.data.importers.listing import Listing, about, list_files, make_dataset, read_description, stem
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.errors import InputError
+from unpaired.files import resolved
 
 LABEL_SUFFIXES = ("dseg", "seg", "mask")
 NOT_ANATOMY = {"bold", "sbref", "dwi", "events", "physio", "epi", "m0scan", "asl", "defacemask", "probseg"}
@@ -73,7 +74,7 @@ def import_bids(folder: str | Path, options: ImportOptions) -> Dataset:
     classes, table = _classes(listing, bool(labels), options)
     told = listing.source / "dataset_description.json"
     description = read_description(told) if told.is_file() else {}
-    name = str(description.get("Name") or listing.source.resolve().name)
+    name = str(description.get("Name") or resolved(listing.source).name)
     return make_dataset(
         name, classes, {"bids": table}, cases, about({**description, "license": description.get("License")})
     )
@@ -115,8 +116,8 @@ def _case(listing: Listing, scan: _Name, label: str | None, sides: dict[str, str
         id=stem(scan.file) or scan.file,
         patient=patient,
         modality=options.modality_of(scan.file, modality_name(scan.suffix + contrast)),
-        image=(listing.source / scan.file).resolve(),
-        label=None if label is None else (listing.source / label).resolve(),
+        image=resolved(listing.source / scan.file),
+        label=None if label is None else resolved(listing.source / label),
         label_map="bids",
         split=sides.get(subject),
     )

@@ -15,6 +15,7 @@ from typing import Literal
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.importers.chaos import ORGANS
 from unpaired.data.importers.named_files import find_named_files
+from unpaired.files import resolved
 
 Organs = Literal["four", "thirteen"]
 VALUES = {
@@ -77,8 +78,8 @@ def _entry(key: tuple[bool, int], image: Path, label: Path | None) -> CaseEntry:
         id=f"btcv{number}",
         patient=f"btcv{number}",
         modality="ct",
-        image=image.resolve(),
-        label=None if label is None else label.resolve(),
+        image=resolved(image),
+        label=None if label is None else resolved(label),
         label_map="btcv",
         split=split,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from unpaired.data.content import content_hash
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_json
+from unpaired.files import resolved, write_json
 
 SCHEMA = 1
 SUFFIX = ".converted.json"
@@ -45,7 +45,7 @@ def convert(
     first = min(files)  # whatever order they come in
     record_path = first.with_name(first.name + SUFFIX)
     content = sha256(" ".join(content_hash(source) for source in sources).encode()).hexdigest()
-    wanted = _Record(str(place.resolve()), content, choices, None)
+    wanted = _Record(str(resolved(place)), content, choices, None)
     there = [file for file in files if file.exists()]
     record = _read(record_path) if record_path.is_file() else None
     if record is None and there:

@@ -22,6 +22,7 @@ from unpaired.data.importers.label_names import read_labels
 from unpaired.data.importers.listing import DESCRIPTION, Listing, about, make_dataset, read_description, stem
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.errors import InputError
+from unpaired.files import resolved
 
 SIDES = {"training": None, "train": None, "validation": "validation", "testing": "test", "test": "test"}
 """The lists that are read, and the side of their labeled scans; `unpaired split` draws the other sides."""
@@ -58,7 +59,7 @@ def import_datalist(source: str | Path, options: ImportOptions) -> Dataset:
     ]
     if not cases:
         raise InputError(f"{path}: its lists {', '.join(SIDES)} hold no scan")
-    name = str(description.get("name") or path.resolve().parent.name)
+    name = str(description.get("name") or resolved(path).parent.name)
     return make_dataset(name, classes, {"datalist": table}, cases, about(description))
 
 
@@ -139,7 +140,7 @@ def _file(entry: Mapping[str, Any], key: str, path: Path, where: str) -> Path:
         value = value[0]
     if not isinstance(value, str) or not value:
         raise InputError(f"{where}: expected {key!r} to be the path of one file, got {value!r}")
-    return (path.parent / value).resolve()
+    return resolved(path.parent / value)
 
 
 def _channel_files(file: Path, name: str, modalities: list[str], folder: Path) -> list[Path]:
@@ -148,7 +149,7 @@ def _channel_files(file: Path, name: str, modalities: list[str], folder: Path) -
     if not file.is_file():
         raise InputError(f"{file}: no such file, although the list names it")
     convert(files, file, [file], "channels " + " ".join(modalities), partial(_write_channels, file, files))
-    return [channel.resolve() for channel in files]
+    return [resolved(channel) for channel in files]
 
 
 def _write_channels(file: Path, channels: list[Path]) -> None:

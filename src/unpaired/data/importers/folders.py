@@ -20,6 +20,7 @@ from unpaired.data.importers.label_names import classes_by_value
 from unpaired.data.importers.listing import Listing, list_files, make_dataset, stem
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.errors import InputError
+from unpaired.files import resolved
 
 MODALITY_WORDS = {
     "ct",
@@ -86,13 +87,13 @@ def import_folders(folder: str | Path, options: ImportOptions) -> Dataset:
                 id=f"{name}_{modality}" if name in twice else name,
                 patient=options.patient_of(file, name),
                 modality=modality,
-                image=(listing.source / file).resolve(),
-                label=None if label is None else (listing.source / label).resolve(),
+                image=resolved(listing.source / file),
+                label=None if label is None else resolved(listing.source / label),
                 label_map="folders",
             )
         )
     classes, table = _classes(listing, sorted(set(labels.values())), options)
-    return make_dataset(listing.source.resolve().name, classes, {"folders": table}, cases)
+    return make_dataset(resolved(listing.source).name, classes, {"folders": table}, cases)
 
 
 def _guessed_expression(images: list[str]) -> str:

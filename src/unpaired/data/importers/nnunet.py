@@ -29,6 +29,7 @@ from unpaired.data.importers.listing import (
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.data.join import join_datasets
 from unpaired.errors import InputError
+from unpaired.files import resolved
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -56,7 +57,7 @@ def import_nnunet(folder: str | Path, options: ImportOptions) -> Dataset:
     datasets = [_import(listing, place, options) for place in places]
     if len(datasets) == 1:
         return datasets[0]
-    return join_datasets(_with_own_ids(datasets), listing.source.resolve().name)
+    return join_datasets(_with_own_ids(datasets), resolved(listing.source).name)
 
 
 def _dataset_folders(listing: Listing) -> list[str]:
@@ -91,13 +92,13 @@ def _import(listing: Listing, place: str, options: ImportOptions) -> Dataset:
                     id=name if len(files) == 1 else f"{name}_{modality}",
                     patient=options.patient_of(file, name),
                     modality=modality,
-                    image=(listing.source / file).resolve(),
-                    label=None if label is None else (listing.source / label).resolve(),
+                    image=resolved(listing.source / file),
+                    label=None if label is None else resolved(listing.source / label),
                     label_map="nnunet",
                     split=side,
                 )
             )
-    return make_dataset(folder.resolve().name, classes, {"nnunet": table}, cases, about(description))
+    return make_dataset(resolved(folder).name, classes, {"nnunet": table}, cases, about(description))
 
 
 def _scans(

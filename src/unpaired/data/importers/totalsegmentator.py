@@ -20,6 +20,7 @@ from unpaired.data.importers.converted import convert
 from unpaired.data.importers.listing import Listing, list_files, make_dataset, stem
 from unpaired.data.importers.options import ImportOptions
 from unpaired.errors import InputError, nearest
+from unpaired.files import resolved
 
 _SCAN = re.compile(r"(?:(.*)/)?(ct|mri?)\.(nii|nii\.gz|nrrd|mha)", re.IGNORECASE)
 _MODALITY = {"ct": "ct", "mr": "mr", "mri": "mr"}
@@ -62,7 +63,7 @@ def import_totalsegmentator(folder: str | Path, options: ImportOptions) -> Datas
     table = {0: ("background",)} | {value: (name,) for value, name in classes.items()}
     about = "TotalSegmentator. Read the terms of your copy (the data set: CC BY 4.0)."
     return make_dataset(
-        listing.source.resolve().name, ("background", *classes.values()), {"merged": table}, cases, about
+        resolved(listing.source).name, ("background", *classes.values()), {"merged": table}, cases, about
     )
 
 
@@ -79,7 +80,7 @@ def _case(
     name = subject.rsplit("/", 1)[-1]
     label = None
     if files:
-        label = (options.converted / f"{name}.nii.gz").resolve()
+        label = resolved(options.converted / f"{name}.nii.gz")
         choices = " ".join(f"{value}:{name}" for value, name in classes.items())
         convert([label], folder / subject, files.values(), choices, partial(_merge, files, label))
     looked_for = tuple(classes[value] for value in files)
@@ -87,7 +88,7 @@ def _case(
         id=name,
         patient=options.patient_of(scan, name),
         modality=options.modality_of(scan, _MODALITY[(stem(scan) or "").lower()]),
-        image=(folder / scan).resolve(),
+        image=resolved(folder / scan),
         label=label,
         label_map="merged",
         annotated=None if len(files) == len(classes) else looked_for,
