@@ -15,7 +15,9 @@ from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_image, read_label_map
 from unpaired.data.label_map import encode_label_map
 from unpaired.data.randomization import NO_RANDOMIZATION, random_convolutions
-from unpaired.inference.predictor import Predictor, segment_prepared
+from unpaired.data.restore import prepared_label_map
+from unpaired.inference.predictor import Predictor
+from unpaired.inference.prepared import segment_prepared
 from unpaired.scores.overlap import count_overlap, dice
 
 
@@ -51,8 +53,8 @@ def contrast_stability(predictor: Predictor, cases: Sequence[CaseEntry], views: 
 
 def _label_map(predictor: Predictor, volume: np.ndarray, modality: str) -> np.ndarray:
     known = predictor.norms.modality(modality)
-    slabs = segment_prepared(predictor.segmenter, predictor.run.recipe, volume, known, predictor.device)
-    return torch.cat([slab.argmax(0) for slab in slabs]).numpy().astype(np.uint8)
+    boxes = segment_prepared(predictor.segmenter, predictor.run.recipe, volume, known, predictor.device)
+    return prepared_label_map(boxes, volume.shape)
 
 
 def _in_random_contrast(volume: np.ndarray, number: int) -> np.ndarray:
