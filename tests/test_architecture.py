@@ -45,7 +45,7 @@ ALLOWED = {
     "documents": set(),
     "consent": {"documents"},
     "configs": {"consent", "documents"},
-    "data": {"documents", "tables", "shapes", "configs"},
+    "data": {"documents", "tables", "shapes", "configs", "dicom.importing"},
     "phantom": {"data"},
     "dicom": {"data", "tables"},
     "networks": {"shapes", "configs", "consent.factories"},

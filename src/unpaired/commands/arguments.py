@@ -34,6 +34,7 @@ Layout = tyro.conf.Positional[
         "totalsegmentator",
         "folders",
         "table",
+        "dicom",
         "amos",
         "btcv",
         "chaos",

@@ -66,13 +66,14 @@ def import_(
     modality_from: OptionalText = None,
     patient_from: OptionalText = None,
     classes: OptionalText = None,
+    segmentations: bool = False,
 ) -> int:
     """Write a manifest for a dataset that you have. Files stay where they are.
 
     Layouts: auto (what it looks like), nnunet (nnU-Net's raw folders, one dataset or all), datalist (Medical
     Segmentation Decathlon, MONAI), bids, totalsegmentator (a file a structure), folders (one a modality, label maps
-    beside the scans), table (a CSV with patient, modality, image, label), and the challenges' own: amos, btcv, chaos,
-    mmwhs, mscmrseg.
+    beside the scans), table (a CSV with patient, modality, image, label), dicom (a tree of DICOM files, with SEG and
+    RTSTRUCT objects), and the challenges' own: amos, btcv, chaos, mmwhs, mscmrseg.
 
     Args:
         layout: How the files lie.
@@ -86,7 +87,9 @@ def import_(
         modality_from: A regular expression that finds the modality in a scan's path below the folder: its first group,
             such as "_(ct|mr)_".
         patient_from: The same for the patient.
-        classes: Names of the label maps' values where no file says them: 1:liver,2:spleen.
+        classes: Names of the label maps' values where no file says them: 1:liver,2:spleen. Of a DICOM tree's
+            segmentations these are kept.
+        segmentations: Of a DICOM tree: label each series by the SEG and RTSTRUCT objects that name it.
     """
     from unpaired.data.store import stored_lines
     from unpaired.scores.label_values import parse_classes
@@ -101,6 +104,8 @@ def import_(
         modality_from=modality_from,
         patient_from=patient_from,
         classes=None if classes is None else parse_classes(classes),
+        segmentations=segmentations,
+        warn=warning,
     )
     if layout == "auto":
         print(f"{imported.layout}: {imported.reason}")

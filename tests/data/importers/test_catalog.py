@@ -110,6 +110,7 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "chaos": lambda folder: touch(folder, "Train_Sets/MR/1/T2SPIR/DICOM_anon/IMG-0001.dcm"),
     "amos": lambda folder: touch(folder, "imagesTr/amos_0001.nii.gz", "labelsTr/amos_0001.nii.gz"),
     "btcv": lambda folder: touch(folder, "img/img0001.nii.gz", "label/label0001.nii.gz"),
+    "dicom": lambda folder: touch(folder, "study/series/IM0001.dcm", "study/seg.dcm"),
 }
 
 

@@ -67,6 +67,18 @@ def _load_chaos(folder: Path, options: ImportOptions) -> Dataset:
     return import_chaos(folder, options.converted, options.modalities)
 
 
+def _dicom(listing: Listing) -> str | None:
+    from unpaired.dicom.importing import recognize
+
+    return recognize(listing)
+
+
+def _load_dicom(folder: Path, options: ImportOptions) -> Dataset:
+    from unpaired.dicom.importing import import_dicom
+
+    return import_dicom(folder, options)
+
+
 LAYOUTS = (
     Layout(
         "mscmrseg",
@@ -116,6 +128,7 @@ LAYOUTS = (
         folders.recognize,
         folders.import_folders,
     ),
+    Layout("dicom", "DICOM files in folders of any kind, with SEG and RTSTRUCT objects", _dicom, _load_dicom),
 )
 """What is recognized first stands first: a layout above is also one below it, never the reverse."""
 
@@ -143,6 +156,8 @@ def import_dataset(
     modality_from: str | None = None,
     patient_from: str | None = None,
     classes: Mapping[int, str] | None = None,
+    segmentations: bool = False,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> ImportedDataset:
     """Write a manifest for a dataset that you have, in one of the layouts of `LAYOUTS`. Files stay where they are.
 
@@ -150,8 +165,10 @@ def import_dataset(
     a name of `LAYOUTS`, or "auto": what it looks like. `modalities` keeps only these. `structures` and `mr_pelvis` are
     choices of the challenges' importers. `modality_from` and `patient_from` are regular expressions, searched in each
     scan's path below the folder: the first group (or the match) is its modality or patient. `classes` are {value: name}
-    of label maps that nothing names. Scans that must be written anew (DICOM series, channels of a 4D file, structures
-    of one file each) go to a folder of the manifest's name beside it.
+    of label maps that nothing names, or {value: class} to keep of a DICOM tree's segmentations. `segmentations` labels
+    the series of a DICOM tree by its SEG and RTSTRUCT objects. Scans that must be written anew (DICOM series, channels
+    of a 4D file, structures of one file each) go to a folder of the manifest's name beside it. `warn` gets a line for
+    what is left out of a DICOM tree.
 
     Raises InputError if the source isn't laid out so, for a modality that it hasn't, for classes that nothing names,
     and for an `out` that would replace the source.
@@ -160,7 +177,17 @@ def import_dataset(
     require_other_file(out, source)
     chosen, reason = _chosen(source, layout)
     converted = out.with_suffix("") if out.suffix == ".json" else out / chosen.name
-    options = ImportOptions(converted, tuple(modalities), structures, mr_pelvis, modality_from, patient_from, classes)
+    options = ImportOptions(
+        converted,
+        tuple(modalities),
+        structures,
+        mr_pelvis,
+        modality_from,
+        patient_from,
+        classes,
+        segmentations,
+        warn,
+    )
     dataset = _only(chosen.load(source, options), modalities, source)
     rule = PATIENT_RULE if chosen.name in NAMED_PATIENTS and patient_from is None else None
     return ImportedDataset(dataset, write_dataset(dataset, out), chosen.name, reason, rule)

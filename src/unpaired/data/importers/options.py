@@ -1,7 +1,7 @@
 """What a person says of a dataset that its files don't say."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,8 @@ class ImportOptions:
     `converted` is where scans go that have to be written anew (DICOM series, channels of a 4D file, structures of one
     file each); everything else stays where it is. `modality_from` and `patient_from` are regular expressions, searched
     in a file's path below the folder with `/` between its parts: the first group, or the whole match, is the name.
-    `classes` are {value: name} of label maps that nothing names.
+    `classes` are {value: name} of label maps that nothing names. `segmentations` asks for the label maps of a DICOM
+    tree's SEG and RTSTRUCT objects. `warn` gets a line for what is left out.
     """
 
     converted: Path
@@ -28,6 +29,8 @@ class ImportOptions:
     modality_from: str | None = None
     patient_from: str | None = None
     classes: Mapping[int, str] | None = None
+    segmentations: bool = False
+    warn: Callable[[str], None] = lambda line: None
 
     def modality_of(self, file: str, guess: str) -> str:
         """The modality of a file (its path below the folder), `guess` where no expression was given."""

@@ -1,0 +1,110 @@
+"""What segmentations of any kind are read as: segments with names, and a label map on a series' grid."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpaired.data.class_codes import Code
+from unpaired.dicom.attributes import text, value
+from unpaired.dicom.index import Index, Series
+from unpaired.errors import InputError
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a SEG object, or one region of interest (ROI) of an RTSTRUCT.
+
+    `name` is the table's for its coded terms (`unpaired.dicom.codes`), such as "left kidney"; its own label for others.
+    """
+
+    number: int
+    label: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a SEG object or an RTSTRUCT says of itself.
+
+    `series_uids` are the series that it was drawn on, `instance_uids` the images of these that it names.
+    """
+
+    path: Path
+    segments: tuple[Segment, ...]
+    series_uids: tuple[str, ...]
+    instance_uids: frozenset[str]
+    frame_of_reference_uid: str
+    kind: str
+    """BINARY, FRACTIONAL or LABELMAP; RTSTRUCT for contours."""
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Segment numbers on a series' grid (column, row, slice); 0 is background. `notes` are what to know of it."""
+
+    array: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def segmented_series(segmentation: Segmentation, index: Index) -> Series:
+    """The volume of an index that a segmentation was drawn on, by its references alone.
+
+    Of the volumes of one series UID that with the most of the images that it names. Raises InputError where the tree
+    has none of its series, or several volumes fit alike.
+    """
+    volumes = [series for uid in segmentation.series_uids for series in index.of_uid(uid)]
+    usable = [series for series in volumes if series.problem is None]
+    if not usable:
+        why = f"which is no volume: {volumes[0].problem}" if volumes else f"not in {index.root}; add that series"
+        uids = " and ".join(segmentation.series_uids[:3]) or "no series"
+        raise InputError(f"{segmentation.path}: was drawn on series {uids}, {why}")
+    named = {series: len({f.instance_uid for f in series.frames} & segmentation.instance_uids) for series in usable}
+    best = [series for series, count in named.items() if count == max(named.values())]
+    if len(best) > 1:
+        names = ", ".join(series.name for series in best[:3])
+        raise InputError(f"{segmentation.path}: fits several volumes alike ({names}); keep the one it was drawn on")
+    return best[0]
+
+
+def require_same_space(segmentation: Segmentation, series: Series) -> None:
+    """Raise InputError where a segmentation says that it lies in another frame of reference than a series."""
+    own, other = segmentation.frame_of_reference_uid, series.frame_of_reference_uid
+    if own and other and own != other:
+        raise InputError(
+            f"{segmentation.path}: lies in another frame of reference ({own}) than series {series.name} ({other}); "
+            "it was drawn on another scan"
+        )
+
+
+def paint(view: np.ndarray, mask: np.ndarray, segment: Segment, segmentation: Segmentation) -> None:
+    """Give the voxels of a mask a segment's number. Raises InputError where another segment has one of them."""
+    taken = view[mask]
+    other = taken[(taken != 0) & (taken != segment.number)]
+    if other.size:
+        first = next(each for each in segmentation.segments if each.number == other[0])
+        raise InputError(
+            f"{segmentation.path}: {first.label!r} and {segment.label!r} overlap (in {other.size} voxels of a slice), "
+            "and a voxel has one label: keep segments that don't overlap"
+        )
+    view[mask] = segment.number
+
+
+def items_in(item: Any, word: str) -> list[Any]:
+    return list(value(item, word) or ())
+
+
+def code_in(item: Any, word: str) -> Code | None:
+    """The first coded term of a sequence; None where it is missing or damaged."""
+    for entry in items_in(item, word):
+        try:
+            scheme = "SCT" if text(entry, "CodingSchemeDesignator") in ("SCT", "SNM3") else None
+            return Code(
+                text(entry, "CodeValue"),
+                text(entry, "CodeMeaning") or "unnamed",
+                scheme or text(entry, "CodingSchemeDesignator"),
+            )
+        except InputError:
+            return None
+    return None

@@ -1,0 +1,192 @@
+"""Read RTSTRUCT objects (PS3.3 A.19): which regions of interest (ROIs) there are, and the label map on a series' grid.
+
+Contours are filled by the rule of `rasterize`, in the slices that they lie in. Holes are read as programs write them:
+a channel that leads to the hole and back ("keyhole"), a contour inside another one, or contours that exclude each other
+(CLOSEDPLANAR_XOR). Slices without a contour are background: nothing is interpolated.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpaired.data.formats.dicom_file import DicomFile, one_line, read_elements
+from unpaired.data.formats.payload import require_affordable
+from unpaired.data.image import ImageError
+from unpaired.dicom.attributes import text, whole
+from unpaired.dicom.codes import name_of
+from unpaired.dicom.index import Series
+from unpaired.dicom.placement import lps_grid
+from unpaired.dicom.rasterize import combine, fill
+from unpaired.dicom.segments import LabelMap, Segment, Segmentation, code_in, items_in, paint, require_same_space
+from unpaired.errors import InputError
+
+OFF_SLICE = 0.2
+"""How far a contour's points may lie beside a slice, in distances between slices: rounding of positions."""
+CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+CONTOUR_DATA = 0x30060050
+TAGS = (
+    "SpecificCharacterSet",
+    "Modality",
+    "FrameOfReferenceUID",
+    "StructureSetROISequence",
+    "ROIContourSequence",
+    "RTROIObservationsSequence",
+    "ReferencedFrameOfReferenceSequence",
+)
+
+
+@dataclass(frozen=True)
+class Contour:
+    """A closed contour in voxels (column, row) of slice `level`; `exclusive` is CLOSEDPLANAR_XOR."""
+
+    points: np.ndarray
+    level: int
+    exclusive: bool
+
+    def key(self) -> tuple[int, bytes]:
+        """The same for a contour that is stored twice, from whichever point on."""
+        points = np.rint(self.points * 1000)
+        return self.level, points[np.lexsort(points.T)].tobytes()
+
+
+def read_regions(path: str | Path) -> Segmentation:
+    """The regions of an RTSTRUCT, numbered from 1 as they stand there, and what they were drawn on.
+
+    Raises ImageError for other files.
+    """
+    return _described(_open(Path(path)))
+
+
+def read_structure_set(path: str | Path, series: Series, wanted: Collection[int] | None = None) -> LabelMap:
+    """The label map of an RTSTRUCT on the grid of its series; `wanted` keeps these regions' numbers alone.
+
+    Its notes say which regions have no closed contours, and which miss slices in between. Raises InputError, with one
+    line: where regions overlap (a voxel has one label), where contours lie beside the series' slices or beyond it, and
+    for another frame of reference; ImageError for damage.
+    """
+    file = _open(Path(path))
+    described = _described(file)
+    require_same_space(described, series)
+    inverse = np.linalg.inv(lps_grid(series))
+    array = np.zeros(series.shape, np.uint8 if len(described.segments) < 256 else np.uint16)
+    require_affordable(array.nbytes, file.path)
+    items, notes = _contour_items(file), []
+    for segment in described.segments:
+        if wanted is not None and segment.number not in wanted:
+            continue
+        slices: defaultdict[int, dict[Any, Contour]] = defaultdict(dict)
+        for contour in _contours(items[segment.number - 1], inverse, series, segment, file.path):
+            slices[contour.level][contour.key()] = contour
+        for level, contours in slices.items():
+            masks = [fill(contour.points, series.shape[:2]) for contour in contours.values()]
+            mask = combine(masks, exclusive=all(contour.exclusive for contour in contours.values()))
+            paint(array[..., level], mask, segment, described)
+        notes += _notes(segment, sorted(slices))
+    return LabelMap(array, tuple(notes))
+
+
+def _open(path: Path) -> DicomFile:
+    from pydicom.datadict import tag_for_keyword
+
+    if not path.is_file():
+        raise ImageError(f"expected an RTSTRUCT, found none at {path}; check the path", "missing")
+    file = read_elements(path, tuple(tag_for_keyword(word) or 0 for word in TAGS), pixels=False)
+    if text(file.elements, "Modality") != "RTSTRUCT" and "StructureSetROISequence" not in file.elements:
+        other = text(file.elements, "Modality") or "nothing"
+        raise ImageError(f"{path}: expected an RTSTRUCT, got {other}; name the file of the contours")
+    return file
+
+
+def _described(file: DicomFile) -> Segmentation:
+    with one_line(file.path):
+        rois = items_in(file.elements, "StructureSetROISequence")
+        observations = items_in(file.elements, "RTROIObservationsSequence")
+        observed = {whole(item, "ReferencedROINumber", -1): item for item in observations}
+        frames = items_in(file.elements, "ReferencedFrameOfReferenceSequence")
+        studies = [study for frame in frames for study in items_in(frame, "RTReferencedStudySequence")]
+        series = [item for study in studies for item in items_in(study, "RTReferencedSeriesSequence")]
+        instances = [each for item in series for each in items_in(item, "ContourImageSequence")]
+        spaces = {text(item, "FrameOfReferenceUID") for item in frames}
+        spaces |= {text(roi, "ReferencedFrameOfReferenceUID") for roi in rois}
+    spaces = {space for space in spaces if space} or {text(file.elements, "FrameOfReferenceUID")}
+    return Segmentation(
+        file.path,
+        tuple(_segment(number, roi, observed) for number, roi in enumerate(rois, start=1)),
+        tuple(dict.fromkeys(text(item, "SeriesInstanceUID") for item in series)),
+        frozenset(text(item, "ReferencedSOPInstanceUID") for item in instances),
+        spaces.pop() if len(spaces) == 1 else "",
+        "RTSTRUCT",
+    )
+
+
+def _segment(number: int, roi: Any, observed: dict[int, Any]) -> Segment:
+    label = text(roi, "ROIName") or f"region {number}"
+    observation = observed.get(whole(roi, "ROINumber", -1))
+    type_ = None if observation is None else code_in(observation, "RTROIIdentificationCodeSequence")
+    region = None if observation is None else code_in(observation, "AnatomicRegionSequence")
+    modifiers = [
+        code_in(item, "SegmentedPropertyTypeModifierCodeSequence")
+        for item in items_in(observation, "RTROIIdentificationCodeSequence")
+    ]
+    sides = tuple(code for code in modifiers if code is not None)
+    return Segment(number, label, (None if type_ is None else name_of(type_, sides, region)) or label)
+
+
+def _contour_items(file: DicomFile) -> list[list[Any]]:
+    """The contours of each region, in the order of the regions."""
+    with one_line(file.path):
+        of_number: defaultdict[int, list[Any]] = defaultdict(list)
+        for item in items_in(file.elements, "ROIContourSequence"):
+            of_number[whole(item, "ReferencedROINumber", -1)] += items_in(item, "ContourSequence")
+        rois = items_in(file.elements, "StructureSetROISequence")
+        return [of_number[whole(roi, "ROINumber", -2)] for roi in rois]
+
+
+def _contours(items: list[Any], inverse: np.ndarray, series: Series, segment: Segment, path: Path) -> Iterator[Contour]:
+    """The closed contours of a region, placed on the series' slices."""
+    for item in items:
+        kind = text(item, "ContourGeometricType") or CLOSED[0]
+        if kind not in CLOSED:
+            continue
+        voxels = _points(item, path) @ inverse[:3, :3].T + inverse[:3, 3]
+        level = round(float(voxels[:, 2].mean()))
+        off = float(np.abs(voxels[:, 2] - level).max())
+        if off > OFF_SLICE:
+            raise InputError(
+                f"{path}: a contour of {segment.label!r} lies {off:.2g} slices beside those of series {series.name}, "
+                "as if drawn on another series or direction; export it on the series' own slices"
+            )
+        if not 0 <= level < series.shape[2]:
+            raise InputError(
+                f"{path}: {segment.label!r} goes beyond series {series.name}; the whole series that it was drawn on is "
+                "needed"
+            )
+        yield Contour(voxels[:, :2], level, kind == CLOSED[1])
+
+
+def _points(item: Any, path: Path) -> np.ndarray:
+    """The points (n, 3) of a contour in LPS mm."""
+    with one_line(path):
+        element = item.get_item(CONTOUR_DATA) if CONTOUR_DATA in item else None
+        content = b"" if element is None else element.value
+        parts = content.split(b"\\") if isinstance(content, bytes) else list(content or ())
+    try:
+        numbers = np.array([float(part) for part in parts])
+    except (TypeError, ValueError):
+        numbers = np.array([np.nan])
+    if len(numbers) % 3 or not len(numbers) or not np.isfinite(numbers).all() or np.abs(numbers).max() > 1e7:
+        expected = f"expected x, y, z of each point of a contour, got {len(parts)} values"
+        raise ImageError(f"{path}: {expected}; export it again")
+    return numbers.reshape(-1, 3)
+
+
+def _notes(segment: Segment, levels: list[int]) -> Iterator[str]:
+    if not levels:
+        yield f"{segment.label!r} has no closed contour: it is empty"
+    elif levels[-1] - levels[0] + 1 > len(levels):
+        missing = levels[-1] - levels[0] + 1 - len(levels)
+        yield f"{segment.label!r} has no contour in {missing} slices between its first and its last: background there"
