@@ -7,6 +7,8 @@ from jaxtyping import install_import_hook
 # One thread in this process and in those that tests start, unless somebody asks for more: sums have one order, and
 # processes that share a machine don't wait for each other's threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What a machine measures must not decide what a test sees.
+os.environ["UNPAIRED_ENGINE"] = "plain"
 install_import_hook("unpaired", "typecheck.checked")
 
 import locale  # noqa: E402 (the hook has to come before any import of unpaired)

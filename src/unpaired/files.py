@@ -42,6 +42,13 @@ def atomic(path: Path) -> Generator[Path]:
             temporary.unlink()
 
 
+def user_cache(name: str) -> Path:
+    """The folder for what can be made again, by what it is: in $UNPAIRED_CACHE, else in the user's cache folder."""
+    given = os.environ.get("UNPAIRED_CACHE")
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(given) / name if given else Path(home) / "unpaired" / name
+
+
 def temporary_beside(path: Path) -> Path:
     """The name under which this process makes `path`, a file or a folder, before renaming it."""
     return path.with_name(f"{_PREFIX}{_host()}-{os.getpid()}-{path.name}")

@@ -13,9 +13,10 @@ from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.images import Image, read_image, write_image
 from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError
+from unpaired.inference.devices import choose_device
 from unpaired.inference.jobs import Job, plan
 from unpaired.inference.predict import predict_files
-from unpaired.inference.predictor import Predictor, choose_device
+from unpaired.inference.predictor import Predictor
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.recipe import Recipe, build_method

@@ -22,6 +22,8 @@ def cluster_script(
     modality: OptionalText = None,
     split: OptionalText = None,
     backend: Literal["torch", "onnxruntime", "openvino"] = "torch",
+    precision: Literal["float32", "bf16"] = "float32",
+    overlap: float | None = None,
     largest_component: OptionalText = None,
     mirror: bool = False,
     also: AlsoRuns = (),
@@ -48,6 +50,8 @@ def cluster_script(
         modality: As of `unpaired predict`, which each task runs; so are the next ones.
         split: Only this side of a manifest's cases.
         backend: What computes the network.
+        precision: bf16 where it is faster.
+        overlap: The share that neighboring windows have in common.
         largest_component: Keep only the largest connected part of these classes.
         mirror: Average the predictions of all mirrored forms.
         also: Another run that segments too.
@@ -69,6 +73,8 @@ def cluster_script(
         modality=modality,
         split=split,
         backend=backend,
+        precision=precision,
+        overlap=overlap,
         largest_component=largest_component,
         mirror=mirror,
         also=also,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unpaired.errors import InputError
 from unpaired.files import write_text
+from unpaired.inference.engine.plans import Precision
 from unpaired.inference.request import Backend
 from unpaired.inference.shards import Shard
 from unpaired.runs.folder import is_run
@@ -66,6 +67,8 @@ def cluster_script(
     modality: str | None = None,
     split: str | None = None,
     backend: Backend = "torch",
+    precision: Precision = "float32",
+    overlap: float | None = None,
     largest_component: str | None = None,
     mirror: bool = False,
     also: Sequence[str | Path] = (),
@@ -93,6 +96,7 @@ def cluster_script(
     Shard(1, shards)
     resources = Resources(cpus, memory, time, gpus, partition, at_once)
     named = {"--modality": modality, "--split": split, "--backend": backend, "--largest-component": largest_component}
+    named |= {"--precision": None if precision == "float32" else precision, "--overlap": overlap and str(overlap)}
     options = [word for name, value in named.items() if value is not None for word in (name, value)]
     options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
     options += [word for other in also for word in ("--also", _absolute(other))]

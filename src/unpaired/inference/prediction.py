@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
+from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.jobs import Event, Outcome
 from unpaired.inference.request import Backend, How, Request, request_of
 from unpaired.inference.shards import Shard
@@ -31,6 +32,9 @@ def predict(
     modality_anyway: bool = False,
     norms_of: str | None = None,
     adaptive_norms: bool = False,
+    precision: Precision = "float32",
+    engine: EngineName = "auto",
+    overlap: float | None = None,
     also: "Sequence[Run | str | Path]" = (),
     probabilities: bool = False,
     overwrite: bool = False,
@@ -43,9 +47,9 @@ def predict(
 
     `split` "test" uses the side stored in the run. `also` are further runs whose probabilities are averaged with the
     first one's; a model file, or a folder of folds (fold0, fold1, ...), stands for all its runs. `postprocessing` may
-    be what `--largest-component` takes ("all", "none", "LV,myo"). See `Predictor` for weights, device, backend, mirror,
-    the two "anyway"s, norms and trust, `plan` for modality and the files' names, `predict_files` for probabilities,
-    overwrite and what is left as it is.
+    be what `--largest-component` takes ("all", "none", "LV,myo"). See `Predictor` for weights, device, backend,
+    precision, engine, overlap, mirror, the two "anyway"s, norms and trust, `plan` for modality and the files' names,
+    `predict_files` for probabilities, overwrite and what is left as it is.
 
     `shard` "3/20" does the third of twenty parts of equal work (`inference.shards`): start it once for each number, on
     as many machines as there are, with the same folder `out`.
@@ -59,7 +63,18 @@ def predict(
     stands in the outcome's `failures`.
     """
     how = How.of(
-        weights, device, backend, postprocessing, mirror, mirror_anyway, modality_anyway, norms_of, adaptive_norms
+        weights,
+        device,
+        backend,
+        postprocessing,
+        mirror,
+        mirror_anyway,
+        modality_anyway,
+        norms_of,
+        adaptive_norms,
+        precision,
+        engine,
+        overlap,
     )
     request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust, shard)
     return carry_out(request, tell, worker)

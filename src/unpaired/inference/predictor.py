@@ -6,12 +6,12 @@ look (see `scores.trust.uncertainty`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from unpaired.consent.modules import Trust
 from unpaired.data.case import Geometry
@@ -22,29 +22,17 @@ from unpaired.data.restore import Box, restore_boxes, restore_probabilities
 from unpaired.errors import InputError
 from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
+from unpaired.inference.devices import choose_device
+from unpaired.inference.engine.engine import WindowEngine
+from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.mirroring import Mirroring, mirroring_of, require_mirrored_training
 from unpaired.inference.modality_check import ModalityCheck
 from unpaired.inference.norms import NormChoice
 from unpaired.inference.pages import keep_pages
-from unpaired.inference.prepared import segment_prepared
+from unpaired.inference.prepared import Segmenter, segment_prepared, segmenter_of
 from unpaired.inference.segmentation import Part, Segmentation, likeliest
 from unpaired.inference.windows import leanest_order, whole
-from unpaired.methods.method import Method
 from unpaired.runs.run import Run
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """The device by name; "auto" takes a CUDA GPU, else Apple's, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"device {name!r} can't be used here ({str(error).splitlines()[0]}); try --device cpu"
-        ) from error
-    return device
 
 
 class Predictor:
@@ -57,7 +45,9 @@ class Predictor:
     training parts. `trust` are modules outside the package that a run read from a path may use.
 
     `backend` "onnxruntime" or "openvino" computes the network on the processor in torch's place; where it doesn't say
-    the same as torch, torch goes on and `report` gets a line.
+    the same as torch, torch goes on and `report` gets a line. In torch a `WindowEngine` chooses how windows are
+    computed on this machine, unless `engine` is "plain"; `precision` "bf16" lets it take bfloat16. `overlap` is the
+    share that neighboring windows have in common, in place of the recipe's.
 
     A scan of a modality that the run was not trained on is refused, or with `norms_of` prepared and segmented as that
     modality. With `adaptive_norms` batch norms take the statistics of each scan itself in place of the training's.
@@ -77,6 +67,9 @@ class Predictor:
         modality_anyway: bool = False,
         norms_of: str | None = None,
         adaptive_norms: bool = False,
+        precision: Precision = "float32",
+        engine: EngineName = "auto",
+        overlap: float | None = None,
     ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run, trust)
         self.postprocessing = self.run.recipe.postprocessing if postprocessing is None else postprocessing
@@ -89,14 +82,16 @@ class Predictor:
         self.device = choose_device(device if backend == "torch" else "cpu")
         if self.device.type == "cpu":
             keep_pages()
+        recipe = self.run.recipe
+        self.recipe = recipe if overlap is None else replace(recipe, window_overlap=overlap)
         self.weights = weights
         self.check = ModalityCheck(self.run)
         self.modality_anyway = modality_anyway
         self.norms = NormChoice(self.run, norms_of, adaptive_norms)
         self.method = self.run.load_method(weights).to(self.device)
-        self.segmenter: Method | BackendSegmenter = self.method
-        if backend != "torch":
-            self.segmenter = BackendSegmenter(self.method, backend, self.run.recipe.patch_size, report)
+        self.segmenter: Segmenter = segmenter_of(
+            self.method, recipe, self.device, backend, precision, "plain" if adaptive_norms else engine, report
+        )
         self.norms.require_statistics(self.method.network, backend)
 
     @cached_property
@@ -138,7 +133,7 @@ class Predictor:
     ) -> Iterator[Box]:
         return segment_prepared(
             self.segmenter,
-            self.run.recipe,
+            self.recipe,
             volume,
             self.norms.modality(modality),
             self.device,
@@ -160,7 +155,8 @@ class Predictor:
         What is held per class is what neighboring windows share, however deep the scan is.
         """
         volume, geometry = self.prepared(image, modality)
-        order = leanest_order(volume.shape, self.run.recipe.patch_size)
+        lean = leanest_order(volume.shape, self.recipe.patch_size)
+        order = (0, 1, 2) if self.method.network.mixes_images else lean
         return restore_boxes(self._boxes(volume, modality, order), geometry.transposed(order))
 
     def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
@@ -184,11 +180,15 @@ class Predictor:
 
     def backend(self, modality: str) -> Backend:
         """What computes images of a modality: known once one of them has been segmented."""
-        return (
-            self.segmenter.used(self.norms.modality(modality))
-            if isinstance(self.segmenter, BackendSegmenter)
-            else "torch"
-        )
+        segmenter = self.segmenter
+        used = isinstance(segmenter, BackendSegmenter)
+        return segmenter.used(self.norms.modality(modality)) if used else "torch"
+
+    @property
+    def precision(self) -> Precision:
+        """What the network is computed in: known once an image has been segmented."""
+        segmenter = self.segmenter
+        return segmenter.chosen_precision if isinstance(segmenter, WindowEngine) else "float32"
 
     def check_modality(self, modality: str) -> None:
         """Raise InputError if the run's network doesn't know the modality and no other is to stand for it."""

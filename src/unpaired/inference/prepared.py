@@ -1,19 +1,48 @@
 """A prepared volume through a trained network, by the windows that its recipe lays over it."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
 
 from unpaired.data.restore import Box
+from unpaired.errors import InputError
+from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
+from unpaired.inference.engine.engine import WindowEngine
+from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.windows import probability_boxes
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
 
+Segmenter = WindowEngine | BackendSegmenter
+"""What computes the windows of a trained run."""
+
+
+def segmenter_of(
+    method: Method,
+    recipe: Recipe,
+    device: torch.device,
+    backend: Backend = "torch",
+    precision: Precision = "float32",
+    engine: EngineName = "auto",
+    report: Callable[[str], None] = lambda line: None,
+) -> Segmenter:
+    """What computes a run's windows. The variable UNPAIRED_ENGINE "plain" takes the place of `engine` "auto".
+
+    Raises InputError for a backend whose packages are missing, and for bfloat16 where it can't be had.
+    """
+    if backend == "torch":
+        named = "plain" if os.environ.get("UNPAIRED_ENGINE") == "plain" else engine
+        return WindowEngine(method, device, named, precision, report)
+    if precision != "float32":
+        raise InputError(f"precision {precision} is computed by torch, backend {backend} computes float32")
+    return BackendSegmenter(method, backend, recipe.patch_size, report)
+
 
 def segment_prepared(
-    method: Method | BackendSegmenter,
+    method: Method | Segmenter,
     recipe: Recipe,
     volume: np.ndarray,
     modality: str,
@@ -26,14 +55,17 @@ def segment_prepared(
 
     `partners` {modality: volume on the same grid} are what a network that fuses modalities gets beside it.
     """
+    engine = method if isinstance(method, WindowEngine) and not partners else None
+    network = method.network if isinstance(method, Method) else method.method.network
     return probability_boxes(
         lambda images, *beside: method.predict(images, modality, *beside),
         volume,
         patch_size=recipe.patch_size,
         context_slices=recipe.context_slices,
         overlap=recipe.window_overlap,
+        windows_at_once=None if engine is None else lambda images: engine.at_once(images, modality),
         device=device,
         partners=partners,
         order=order,
-        each_window=each_window,
+        each_window=each_window or network.mixes_images,
     )

@@ -52,7 +52,12 @@ def make_record(
         modality,
         settings_of(ensemble, modality),
         [
-            {"folder": str(each.run.folder), "weights": each.weights, "backend": each.backend(modality)}
+            {
+                "folder": str(each.run.folder),
+                "weights": each.weights,
+                "backend": each.backend(modality),
+                "precision": each.precision,
+            }
             for each in ensemble.predictors
         ],
         values_of(ensemble, modality),
@@ -77,6 +82,6 @@ def _preparation_hash(predictor: Predictor, modality: str) -> str:
         "modality": asdict(predictor.norms.options(modality)),
         "patch_size": recipe.patch_size,
         "context_slices": recipe.context_slices,
-        "window_overlap": recipe.window_overlap,
+        "window_overlap": predictor.recipe.window_overlap,
     }
     return sha256(json.dumps(prepared, sort_keys=True).encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing, parse_largest_component
+from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.shards import Shard
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class How:
     modality_anyway: bool = False
     norms_of: str | None = None
     adaptive_norms: bool = False
+    precision: Precision = "float32"
+    engine: EngineName = "auto"
+    overlap: float | None = None
 
     @classmethod
     def of(
@@ -42,6 +46,9 @@ class How:
         modality_anyway: bool,
         norms_of: str | None,
         adaptive_norms: bool,
+        precision: Precision,
+        engine: EngineName,
+        overlap: float | None,
     ) -> "How":
         """With post-processing as a person types it, too: "all", "none", "LV,myo"."""
         if isinstance(postprocessing, str):
@@ -56,6 +63,9 @@ class How:
             modality_anyway,
             norms_of,
             adaptive_norms,
+            precision,
+            engine,
+            overlap,
         )
 
 

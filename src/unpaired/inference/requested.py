@@ -56,6 +56,9 @@ def _ensemble(runs: Sequence[Run], how: How, tell: Tell) -> Ensemble:
                 modality_anyway=how.modality_anyway,
                 norms_of=how.norms_of,
                 adaptive_norms=how.adaptive_norms,
+                precision=how.precision,
+                engine=how.engine,
+                overlap=how.overlap,
                 report=lambda line: tell(Remark(f"note: {line}")),
             )
             for run in runs

@@ -80,6 +80,7 @@ class CMCReleasedNetwork(Network):
         super().__init__()
         self.config, self.modalities, self.channels = config, tuple(modalities), channels
         self.size_multiples = (8,) * spatial_dims
+        self.mixes_images = config.batch_statistics
         encoders, decoders = (f"encoder{n}" for n in range(1, 5)), (f"decoder{n}" for n in range(3, 0, -1))
         self.feature_names = (*encoders, "awareness", "fusion", *decoders)
 

@@ -47,6 +47,7 @@ class IndependentNetworks(Network):
         self.channels = any_network.channels
         self.feature_names = any_network.feature_names
         self.size_multiples = any_network.size_multiples
+        self.mixes_images = any_network.mixes_images
         self.by_modality = modality_modules(networks)
 
     def forward(self, images: Mapping[str, Images]) -> dict[str, NetworkOutput]:

@@ -36,6 +36,9 @@ class Network(nn.Module, ABC):
     """Names of the feature maps in every `NetworkOutput.features`."""
     size_multiples: tuple[int, ...]
     """Per spatial axis: sizes given to the network must be multiples of these."""
+    mixes_images: bool = False
+    """Whether an image's logits in evaluation depend on the other images of its pass. Then prediction keeps to passes
+    of one size, and leaves no window out."""
 
     def require_features(self, names: Sequence[str], where: str) -> None:
         """Raise InputError, naming the field `where` that asks for them, unless the network has all these feature maps.

@@ -10,7 +10,6 @@ these names are unpacked, no larger than they say, and only if their hash is the
 """
 
 import hashlib
-import os
 import re
 import shutil
 import zipfile
@@ -20,15 +19,13 @@ from typing import Any
 from unpaired.data.dataset import MANIFEST
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import input_error_if_unwritable, is_object, temporary_beside
+from unpaired.files import input_error_if_unwritable, is_object, temporary_beside, user_cache
 from unpaired.runs.folder import FINGERPRINT, FOLD, RECIPE, SPLIT, VERSIONS, is_run
 
 SUFFIX = ".unpaired"
 MODEL = "model.json"
 CARD = "README.md"
 FILES = (RECIPE, MANIFEST, SPLIT, VERSIONS, FINGERPRINT, "weights_best.safetensors")
-CACHE = "UNPAIRED_CACHE"
-"""The environment variable that names another folder for unpacked models."""
 LARGEST = 8 << 30
 """Bytes of all files of a model together."""
 _NAME = re.compile(rf"{re.escape(MODEL)}|{re.escape(CARD)}|\d{{1,3}}/({'|'.join(map(re.escape, FILES))})")
@@ -70,7 +67,7 @@ def unpack(path: Path) -> list[Path]:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    place = cache_folder() / digest.hexdigest()[:32]
+    place = user_cache("models") / digest.hexdigest()[:32]
     if not place.is_dir():
         with input_error_if_unwritable(place):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -86,13 +83,6 @@ def unpack(path: Path) -> list[Path]:
     if not runs:
         raise InputError(f"{path}: holds no run; {_DAMAGED}")
     return runs
-
-
-def cache_folder() -> Path:
-    """Where models are unpacked: $UNPAIRED_CACHE, else unpaired/models in the user's cache folder."""
-    named = os.environ.get(CACHE)
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) / "models" if named else Path(home) / "unpaired" / "models"
 
 
 def _extract(path: Path, folder: Path) -> None:

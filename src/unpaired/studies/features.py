@@ -17,7 +17,7 @@ from unpaired.failures import attempt
 from unpaired.figures.case_view import CaseView, read_case_view
 from unpaired.figures.feature_maps import FeatureView
 from unpaired.figures.segmentation_grid import GridCase, dice_by_class, median_and_worst
-from unpaired.inference.predictor import choose_device
+from unpaired.inference.devices import choose_device
 from unpaired.networks.network import Network
 from unpaired.runs.run import Run
 from unpaired.studies.affinities.figure import AffinityView

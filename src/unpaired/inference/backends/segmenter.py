@@ -53,6 +53,8 @@ class BackendSegmenter:
     def _opened(self, images: Images, modality: str) -> Engine | None:
         """The engine of a modality if it says of these images what torch says."""
         network = self.method.network
+        if network.mixes_images:
+            return self._refused(modality, "what the network says of a window depends on the windows beside it")
         try:
             program = trace(one_modality(network, modality), self._patch_size, network.channels)
             engine = open_engine(self.backend, onnx_graph(program).SerializeToString())

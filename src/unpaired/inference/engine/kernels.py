@@ -1,0 +1,83 @@
+"""A trained network made ready for a plan: the same weights and answer, by other kernels or in another layout.
+
+For one image torch computes many 3D convolutions by an own, slower kernel where oneDNN has a faster one, and instance
+norm by that of batch norm, which reads a map more often than the group norm of one channel a group.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unpaired.inference.engine.plans import WindowPlan
+from unpaired.networks.network import Network
+
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+"""By the number of spatial axes."""
+
+
+def prepared_network(network: Network, plan: WindowPlan) -> Network:
+    """The network as the plan has it, in evaluation mode; its own weights where the layout is left, else a copy.
+
+    The network that is given stays as it is.
+    """
+    if plan.layout == "channels last":
+        copied = copy.deepcopy(network).eval()
+        copied.to(memory_format=CHANNELS_LAST[len(network.size_multiples)])  # pyright: ignore[reportCallIssue]
+        return copied
+    if plan.kernels == "torch":
+        return network
+    shared = copy.deepcopy(network, {id(t): t for t in (*network.parameters(), *network.buffers())}).eval()
+    for module in shared.modules():
+        for kind, other in OTHER_KERNELS.items():
+            if type(module) is kind:
+                module.__class__ = other
+    return shared
+
+
+def laid_out(images: Tensor, plan: WindowPlan) -> Tensor:
+    """Images (batch, channel, *spatial) as the plan wants them in memory."""
+    return images.contiguous(memory_format=CHANNELS_LAST[images.ndim - 2]) if plan.layout != "contiguous" else images
+
+
+class _OneDNNConvolution2d(nn.Conv2d):
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _by_onednn(self, input, weight, bias)
+
+
+class _OneDNNConvolution3d(nn.Conv3d):
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _by_onednn(self, input, weight, bias)
+
+
+def _by_onednn(layer: nn.Conv2d | nn.Conv3d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str) or input.dtype != torch.float32:
+        kind = nn.Conv3d if isinstance(layer, nn.Conv3d) else nn.Conv2d
+        return kind._conv_forward(layer, input, weight, bias)  # type: ignore[arg-type]
+    return torch.mkldnn_convolution(input, weight, bias, layer.padding, layer.stride, layer.dilation, layer.groups)
+
+
+class _GroupInstanceNorm2d(nn.InstanceNorm2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return _by_group_norm(self, input)
+
+
+class _GroupInstanceNorm3d(nn.InstanceNorm3d):
+    def forward(self, input: Tensor) -> Tensor:
+        return _by_group_norm(self, input)
+
+
+def _by_group_norm(norm: nn.InstanceNorm2d | nn.InstanceNorm3d, input: Tensor) -> Tensor:
+    if norm.track_running_stats:
+        return F.instance_norm(input, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
+    return F.group_norm(input, norm.num_features, norm.weight, norm.bias, norm.eps)
+
+
+OTHER_KERNELS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Conv2d: _OneDNNConvolution2d,
+    nn.Conv3d: _OneDNNConvolution3d,
+    nn.InstanceNorm2d: _GroupInstanceNorm2d,
+    nn.InstanceNorm3d: _GroupInstanceNorm3d,
+}
+"""Exactly these classes: what is derived from one may compute something else."""
