@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from every_method import CONFIGS, LATE
 from unpaired.data.batch import Batch
 from unpaired.methods.method import Method, MethodConfig, Objective
+from unpaired.networks.modality_layers import ModalityNorm
 from unpaired.networks.network import Network, NetworkOutput
 
 C = 3
@@ -55,6 +56,7 @@ class RoundedNetwork(Network):
                 for name, channels in (("logits", C), ("encoder1", 4), ("encoder2", 6))
             }
         )
+        self.norm = ModalityNorm("instance", 4, NAMES, 2)  # for terms of the norms themselves; no image passes it
 
     def forward(self, images: Mapping[str, Tensor]) -> dict[str, NetworkOutput]:
         """For each channel a linear function of the pixel's intensity; logits are around OFFSET."""

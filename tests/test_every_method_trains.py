@@ -47,6 +47,7 @@ TERMS = {
     "mean_teacher": Term({"network"}, unlabeled=True),
     "weak_to_strong": Term({"network"}, unlabeled=True),
     "views": Term({"network"}),
+    "norms": Term({"network"}),
     "unlabeled_views": Term({"network"}, unlabeled=True),
     "cross_pseudo": Term({"network", "second"}, unlabeled=True),
     "second": Term({"second"}),

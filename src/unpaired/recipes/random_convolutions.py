@@ -13,6 +13,7 @@ What is randomized, and what is borrowed: `data.randomization` and docs/methods/
 from dataclasses import replace
 
 from unpaired.data.randomization import Randomization
+from unpaired.methods.norm_shrinkage import NormShrinkageConfig
 from unpaired.methods.pseudo_correlation import PseudoCorrelationConfig
 from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.networks.unet import UNetConfig
@@ -52,10 +53,17 @@ def small_unet_borrowed_weak_to_strong() -> Recipe:
     return replace(recipe, method=WeakToStrongConfig(recipe.method), unlabeled_batch_size=recipe.batch_size)
 
 
+def small_unet_shrunk() -> Recipe:
+    """Borrowed slices, and norms of modalities that are drawn toward each other."""
+    recipe = small_unet_borrowed()
+    return replace(recipe, method=NormShrinkageConfig(recipe.method))
+
+
 def small_unet_scarce() -> Recipe:
     """To begin with where labels are scarce: borrowed slices, altered tissue, a teacher's labels, norms that all share.
 
     A modality without labels learns from borrowed slices, and from what a teacher is sure of in its own unlabeled ones.
+    Elastic deformation makes up for what altered tissue costs the modality that has labels (docs/results).
     """
     recipe = small_unet_borrowed_weak_to_strong()
     assert isinstance(recipe.method, WeakToStrongConfig)
@@ -63,6 +71,7 @@ def small_unet_scarce() -> Recipe:
     return replace(
         recipe,
         network=replace(recipe.network, modality_norm=False),
+        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
         randomization=replace(BORROWED, altered=0.7),
         method=replace(recipe.method, convolutions=0.25),
     )
