@@ -65,18 +65,27 @@ def small_unet_scarce() -> Recipe:
     A modality without labels learns from borrowed slices, and from what a teacher is sure of in its own unlabeled ones.
     Elastic deformation makes up for what altered tissue costs the modality that has labels (docs/results).
     """
-    recipe = small_unet_borrowed_weak_to_strong()
-    assert isinstance(recipe.method, WeakToStrongConfig)
-    assert isinstance(recipe.network, UNetConfig)
-    return replace(
-        recipe,
-        network=replace(recipe.network, modality_norm=False),
-        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
-        randomization=replace(BORROWED, altered=0.7),
-        method=replace(recipe.method, convolutions=0.25),
-    )
+    return _scarce(small_unet_borrowed())
 
 
 def unet_borrowed() -> Recipe:
     """Your data in 2D on the strong CNN, where a modality with few labels or none borrows. GPU work."""
     return replace(msbn_2d(), randomization=BORROWED)
+
+
+def unet_scarce() -> Recipe:
+    """Your data in 2D on the strong CNN, as `small_unet_scarce`. GPU work; not measured at this size."""
+    return _scarce(unet_borrowed())
+
+
+def _scarce(recipe: Recipe) -> Recipe:
+    """What `small_unet_scarce` adds to borrowed samples."""
+    assert isinstance(recipe.network, UNetConfig)
+    return replace(
+        recipe,
+        network=replace(recipe.network, modality_norm=False),
+        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
+        randomization=replace(recipe.randomization, altered=0.7),
+        method=WeakToStrongConfig(recipe.method, convolutions=0.25),
+        unlabeled_batch_size=recipe.batch_size,
+    )
