@@ -77,7 +77,7 @@ def main() -> None:
     try:
         for folder in parser.parse_args().runs:
             print(f"\n{folder}\n")
-            print("\n".join(table(measure(Run.open(folder)))))
+            print("\n".join(table(measure(Run(folder)))))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -142,3 +142,7 @@ def test_a_command_that_works_itself_would_be_found() -> None:
         "line 3: open touches files",
         "calls ['read_dataset'], expected verify once",
     ]
+
+
+def test_who_tries_the_name_of_a_command_is_told_that_of_its_function() -> None:
+    assert {command: unpaired._MEANT[command] for command in NAMES} == NAMES

@@ -362,6 +362,8 @@ def test_every_public_name_is_there() -> None:
         assert name in dir(unpaired)
     with pytest.raises(AttributeError, match=r"no attribute .trian.; did you mean train"):
         _ = unpaired.trian  # pyright: ignore
+    with pytest.raises(AttributeError, match=r"no attribute .read_run.; did you mean Run\?"):
+        _ = unpaired.read_run  # pyright: ignore
 
 
 def test_type_checkers_see_the_names_where_python_finds_them() -> None:

@@ -39,7 +39,7 @@ def median_case(evaluation: Evaluation, modality: str) -> str:
 
 def main(folder: Path) -> None:
     """Three slices per modality, side by side, one legend for all."""
-    run = Run.open(folder)
+    run = Run(folder)
     if not run.dataset.name.startswith("phantom"):
         sys.exit(f"{folder} was trained on {run.dataset.name}: only simulated scans may go into the documentation")
     evaluation = read_evaluation(run.evaluation)

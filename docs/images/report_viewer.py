@@ -23,7 +23,7 @@ READY = "document.getElementById('viewer-box').dataset.state === 'ready'"
 
 def main(folder: Path) -> None:
     """The viewer as it opens, on the worst case of the first modality."""
-    run = Run.open(folder)
+    run = Run(folder)
     if not run.dataset.name.startswith("phantom"):
         sys.exit(f"{folder} was trained on {run.dataset.name}: only simulated scans may go into the documentation")
     chromium = find_chromium()

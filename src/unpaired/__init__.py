@@ -167,13 +167,26 @@ _HOMES = {
     "training.train": ("train", "train_folds"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MEANT = {
+    "demo": "run_demo",
+    "export": "export_run",
+    "import": "import_dataset",
+    "inspect": "inspect_dataset",
+    "phantom": "write_phantom",
+    "plan": "plan_training",
+    "recipes": "find_recipe",
+    "report": "write_report",
+    **dict.fromkeys(("load_run", "open_run", "read_run"), "Run"),
+}
+"""Names that people try: commands whose function is called otherwise, and what has no function of its own."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         from unpaired.errors import nearest
 
-        hint = "" if name.startswith("_") else f"; {nearest(name, __all__)}"
+        meant = f"did you mean {_MEANT[name]}?" if name in _MEANT else nearest(name, __all__)
+        hint = "" if name.startswith("_") else f"; {meant}"
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value  # found without this function from now on

@@ -201,7 +201,7 @@ def test_scores_and_pages_need_no_code(here: Path, phantom: Dataset) -> None:
 
 def test_training_begins_with_a_received_runs_weights_and_not_with_its_code(here: Path, phantom: Dataset) -> None:
     run = stored_run(here / "received" / "run", phantom, as_factory("os:system"))
-    begun = Run.at(run)
+    begun = Run(run)
     assert begun.weights("best") == run / "weights_best.safetensors"
     with pytest.raises(InputError):
         _ = begun.recipe

@@ -18,6 +18,14 @@ from unpaired.errors import InputError
 CLASSES = ["background", "liver", "left kidney", "right kidney", "spleen"]
 
 
+def test_a_dataset_says_on_one_line_what_it_holds(phantom: Dataset) -> None:
+    some = without_labels(phantom, {phantom.of("lge")[0].id})
+    assert str(some) == (
+        "phantom-heart: 12 cases of 12 patients; ct 4 (4 labeled), bssfp 4 (4 labeled), lge 4 (3 labeled); "
+        "LV, myo, RV, LA, AA"
+    )
+
+
 def document(**changes: Any) -> dict[str, Any]:
     return {
         "schema": 1,

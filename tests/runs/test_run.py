@@ -55,6 +55,15 @@ def test_what_is_written_is_read_back(run: Run, phantom: Dataset) -> None:
     assert {"unpaired", "python", "platform", "command", "git", "started"} <= set(versions)
 
 
+def test_a_path_is_enough_and_what_is_no_run_is_refused_at_once(run: Run, tmp_path: Path) -> None:
+    assert Run(str(run.folder)) == Run(run.folder) == Run.open(run.folder) == run
+    assert Run(str(run.folder)).predictions == run.folder / "predictions"
+    with pytest.raises(
+        InputError, match=r"expected a run folder \(written by `unpaired train`\), found no recipe.json in"
+    ):
+        Run(str(tmp_path / "nowhere"))
+
+
 def test_the_same_recipe_and_split_open_the_run_again_untouched(run: Run, phantom: Dataset) -> None:
     before = listing(run.folder)
     assert Run.create(run.folder, RECIPE, phantom) == run

@@ -75,6 +75,15 @@ class Dataset:
     about: str = ""
     codes: Mapping[str, ClassCode | str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """What it holds, on one line: cases, patients, labels by modality, classes."""
+        patients = len({case.patient for case in self.cases})
+        counts = [
+            f"{name} {len(self.of(name))} ({len(self.of(name, labeled=True))} labeled)" for name in self.modalities
+        ]
+        classes = ", ".join(self.classes[1:])
+        return f"{self.name}: {len(self.cases)} cases of {patients} patients; {', '.join(counts)}; {classes}"
+
     def of(self, modality: str | None = None, split: str | None = None, labeled: bool | None = None) -> list[CaseEntry]:
         """The cases of a modality and split, labeled or not (None: any), in manifest order."""
         return [

@@ -29,7 +29,7 @@ def write_report(
 
     Raises InputError without predictions or scores, and where predictions or references changed since they were scored.
     """
-    trained = run if isinstance(run, Run) else Run.at(run)
+    trained = run if isinstance(run, Run) else Run(run)
     folder = Path(predictions) if predictions else trained.predictions
     scores = evaluation_folder(folder)
     evaluation = read_evaluation(scores)

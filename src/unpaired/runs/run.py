@@ -31,14 +31,27 @@ from unpaired.runs.new_run import place_new_run
 from unpaired.runs.same_data import require_same_data, with_files_that_moved
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Run(RunFolder):
-    """A run folder that exists and holds a recipe and a dataset; `RunFolder` says where everything in it is.
+    """A run that is there, with recipe, dataset and split; `RunFolder` says where everything in its folder is.
 
     `trust` are modules outside the package that its recipe may name: a run may come from anybody, and is data.
     """
 
     trust: Trust = ()
+
+    def __init__(self, folder: str | Path, trust: Trust = ()) -> None:
+        """The run in `folder`, or in a model file; its recipe is read when it is first asked for.
+
+        Raises InputError if it is none.
+        """
+        super().__init__(single_run(folder))
+        object.__setattr__(self, "trust", tuple(trust))
+        for file in (self.recipe_file, self.dataset_file, self.split_file):
+            if not file.is_file():
+                raise InputError(
+                    f"expected a run folder (written by `unpaired train`), found no {file.name} in {folder}"
+                )
 
     @classmethod
     def create(cls, folder: str | Path, recipe: Recipe, dataset: Dataset, name: str = "") -> "Run":
@@ -50,7 +63,7 @@ class Run(RunFolder):
         folder = Path(folder)
         recipe.postprocessing.class_numbers(dataset.classes)  # refuse a class that isn't there before training for it
         if is_run(folder):
-            return cls.at(folder, code_of(recipe))._if_it_trains(recipe, dataset)
+            return cls(folder, code_of(recipe))._if_it_trains(recipe, dataset)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} exists and is not a run folder; choose a new folder for this run")
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -80,24 +93,13 @@ class Run(RunFolder):
 
     @classmethod
     def open(cls, folder: str | Path, trust: Trust = ()) -> "Run":
-        """The run in `folder`. Raises InputError if it is none, or was written by a version with other settings.
+        """The run in `folder`, its recipe read: InputError if it is none, or of a version with other settings.
 
         `trust` are modules, by name or file, that a recipe with code of somebody's own may use; without them such a run
         is refused (`ConsentError`).
         """
-        run = cls.at(folder, trust)
+        run = cls(folder, trust)
         _ = run.recipe  # refuse a broken one here
-        return run
-
-    @classmethod
-    def at(cls, folder: str | Path, trust: Trust = ()) -> "Run":
-        """The run in `folder`, or in a model file. Its recipe is not read before somebody asks for it."""
-        run = cls(single_run(folder), tuple(trust))
-        for file in (run.recipe_file, run.dataset_file, run.split_file):
-            if not file.is_file():
-                raise InputError(
-                    f"expected a run folder (written by `unpaired train`), found no {file.name} in {folder}"
-                )
         return run
 
     @staticmethod

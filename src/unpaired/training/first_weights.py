@@ -25,7 +25,7 @@ def load_first_weights(recipe: Recipe, method: Method, folder: str | Path) -> di
     if Run.begun(folder):
         return {}
     if recipe.init_from:
-        weights = Run.at(recipe.init_from).weights("best")
+        weights = Run(recipe.init_from).weights("best")
         fresh, joining = load_weights(method.network, weights, larger=True, like=recipe.begin_as)
         begin = dict.fromkeys(joining, recipe.begin_as or "fresh")
         record = {"run": str(recipe.init_from), "weights": "best", "fresh": list(fresh), "new_modalities": begin}

@@ -63,7 +63,7 @@ class SelfTraining:
     @property
     def run(self) -> Run:
         """The run of the last round that was kept."""
-        return Run.at(next(done.run for done in reversed(self.rounds) if done.kept))
+        return Run(next(done.run for done in reversed(self.rounds) if done.kept))
 
     def table(self) -> Table:
         """A row for each round: what it is judged by, in percent, and what it learned from."""

@@ -28,7 +28,7 @@ def untrained_network(run: Run) -> Network:
     """
     network = build_method(run.recipe, run.modalities, len(run.dataset.classes)).network
     if run.recipe.init_from:
-        load_weights(network, Run.at(run.recipe.init_from).weights("best"), larger=True)
+        load_weights(network, Run(run.recipe.init_from).weights("best"), larger=True)
     else:
         run.recipe.network.load_pretrained(network)
     return network.eval()
