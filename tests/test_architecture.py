@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "unpaired"
-EVERYBODY = {"errors", "failures", "files", ""}  # "" is the package itself (its version)
+EVERYBODY = {"errors", "failures", "files", "choices", ""}  # "" is the package itself (its version)
 NETWORK_PARTS = {"networks.network"}
 
 # part -> what it may import, besides itself and EVERYBODY. An entry "a.b" allows that module or room alone.
@@ -39,12 +39,14 @@ ALLOWED = {
     "errors": set(),
     "failures": set(),
     "files": set(),
+    "choices": set(),
     "shapes": set(),
     "statistics": set(),
     "tables": set(),
     "documents": set(),
     "consent": {"documents"},
     "configs": {"consent", "documents"},
+    "overrides": {"configs"},
     "data": {"documents", "tables", "shapes", "configs", "dicom.importing"},
     "phantom": {"data"},
     "dicom": {"data", "tables"},
@@ -61,6 +63,7 @@ ALLOWED = {
     },
     "recipe": {
         "configs",
+        "overrides",
         "consent",
         "data.preprocess",
         "data.augment",
@@ -127,6 +130,7 @@ ALLOWED = {
     "training": {
         "configs",
         "documents",
+        "overrides",
         "consent",
         "recipes",
         "recipe",

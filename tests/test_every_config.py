@@ -27,9 +27,10 @@ from msgspec import inspect
 
 import unpaired
 from unpaired import cli
-from unpaired.configs import Config, from_json, override, to_json
+from unpaired.configs import Config, from_json, to_json
 from unpaired.documents import hints_of, options
 from unpaired.errors import InputError
+from unpaired.overrides import override
 
 NEEDED: dict[str, dict[str, Any]] = {
     "Recipe": {"patch_size": (32, 32), "steps": 1},

@@ -5,16 +5,15 @@ rooms of configs, or, with a person's consent, one of that person's (`unpaired.c
 """
 
 import importlib
-import json
 import math
 import re
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union
+from typing import Annotated, Any, Union
 
 from msgspec import Meta
 
@@ -22,7 +21,7 @@ from unpaired.consent.factories import NamesCode, require_factory, split_name
 from unpaired.consent.modules import Trust, trusted_module
 from unpaired.documents import UnfitError, fitted, hints_of, options, shown, words
 from unpaired.errors import InputError, nearest
-from unpaired.files import UnusableJSONError, json_text, parse_json
+from unpaired.files import json_text
 
 MOVED = {"unpaired.inference.postprocess:Postprocessing": "unpaired.data.postprocess:Postprocessing"}
 """Where config classes are now that stored recipes name by their old module."""
@@ -71,9 +70,6 @@ class Config:
             object.__setattr__(self, part.name, checked(type(self), part.name, getattr(self, part.name)))
 
 
-C = TypeVar("C", bound=Config)
-
-
 def to_json(config: Any) -> Any:
     """A config or any part of it as JSON values; configs carry their class under "type"."""
     if isinstance(config, Config):
@@ -110,7 +106,7 @@ def from_json(document: Any, where: str = "recipe", trust: Trust = ()) -> Any:
     values: dict[str, Any] = {}
     for name in hints.keys() & document.keys():
         value = _part(document[name], hints[name], f"{where}.{name}", trust)
-        with _named(where):
+        with named(where):
             values[name] = checked(config_class, name, value)
         if _names_code(hints[name]):
             require_factory(values[name], f"{where}.{name}", trust)
@@ -118,7 +114,7 @@ def from_json(document: Any, where: str = "recipe", trust: Trust = ()) -> Any:
     if missing:
         raise InputError(f"{where}: {config_class.__name__} lacks {missing[0]!r}")
     try:
-        with _named(where):
+        with named(where):
             return config_class(**values)
     except TypeError as error:  # an abstract class, or one with an initializer of its own
         raise InputError(f"{where}: {config_class.__name__} can't be built from the stored fields: {error}") from error
@@ -152,21 +148,6 @@ def code_of(config: Any) -> tuple[str, ...]:
     return tuple(sorted(set(_code_of(config))))
 
 
-def override(config: C, assignments: Sequence[str]) -> C:
-    """The config with fields replaced, each given as "network.width=8" (values in JSON; bare words are strings).
-
-    Raises InputError for a field that doesn't exist (naming the near one) or a value of another type.
-    """
-    tree = _Changes()
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise InputError(f"--set expects FIELD=VALUE such as network.width=8, got {assignment!r}")
-        with _named(f"--set {path.strip()}"):
-            _plant(config, tree, path.strip(), _freeze(_value_of(text)))
-    return _grown(config, tree)
-
-
 def checked(config_class: type[Config], name: str, value: Any) -> Any:
     """A field's value as its type has it. Raises InputError, which names class and field, for one that doesn't fit."""
     configs, kind = _kinds(config_class)[name]
@@ -187,50 +168,8 @@ def checked(config_class: type[Config], name: str, value: Any) -> Any:
     return value
 
 
-class _Changes(dict[str, Any]):
-    """{field: new value, or the changes of the config in it}; a type of its own, as values may be dictionaries."""
-
-
-def _plant(config: Any, tree: _Changes, whole: str, value: Any) -> None:
-    """Put a checked value at "network.width" of {"network": {"width": value}}."""
-    *outer, last = whole.split(".")
-    for place, name in enumerate([*outer, last]):
-        names = [part.name for part in fields(config)]
-        if name not in names:
-            raise InputError(f"{type(config).__name__} has no field {name!r}; {nearest(name, names)}")
-        if place == len(outer):
-            break
-        inner = getattr(config, name)
-        if not is_dataclass(inner):
-            rest = whole.split(".")[place + 1]
-            raise InputError(f"{type(config).__name__}.{name} is a plain value, it has no field {rest!r}")
-        if not isinstance(tree.get(name), _Changes):
-            tree[name] = _Changes()
-        config, tree = inner, tree[name]
-    tree[last] = checked(type(config), last, value)
-
-
-def _grown(config: Any, tree: _Changes) -> Any:
-    """The config with a tree of values in it, each part replaced once: what it checks is all of them together."""
-    changes = {
-        name: _grown(getattr(config, name), value) if isinstance(value, _Changes) else value
-        for name, value in tree.items()
-    }
-    return replace(config, **changes)
-
-
-def _value_of(text: str) -> Any:
-    """What a person typed: JSON, else a bare word, which is text."""
-    try:
-        return parse_json(text)
-    except json.JSONDecodeError:
-        return {"None": None, "True": True, "False": False}.get(text, text)
-    except UnusableJSONError as error:
-        raise InputError(str(error)) from error
-
-
 @contextmanager
-def _named(where: str) -> Generator[None]:
+def named(where: str) -> Generator[None]:
     """Says in front of an InputError where the value stands."""
     try:
         yield
@@ -286,15 +225,15 @@ def _code_of(config: Any) -> Iterator[str]:
 def _part(value: Any, hint: Any, where: str, trust: Trust) -> Any:
     """A field's value: a config where the field is for one, else what the document says, whatever it is called."""
     for_config = isinstance(value, Mapping) and any(map(_is_config, options(hint)))
-    return from_json(value, where, trust) if for_config else _freeze(value)
+    return from_json(value, where, trust) if for_config else frozen(value)
 
 
 def _names_code(hint: Any) -> bool:
     return any(isinstance(mark, NamesCode) for mark in getattr(hint, "__metadata__", ()))
 
 
-def _freeze(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """JSON's lists as tuples."""
     if isinstance(value, list):
-        return tuple(_freeze(item) for item in value)
-    return {key: _freeze(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return tuple(frozen(item) for item in value)
+    return {key: frozen(item) for key, item in value.items()} if isinstance(value, dict) else value

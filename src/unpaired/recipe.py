@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import torch
 from msgspec import Meta
 
-from unpaired import configs
+from unpaired import overrides
 from unpaired.configs import (
     BelowOne,
     Config,
@@ -39,6 +39,7 @@ from unpaired.errors import InputError
 from unpaired.files import read_json
 from unpaired.methods.method import Method, MethodConfig
 from unpaired.networks.network import NetworkConfig
+from unpaired.overrides import Changes, assignments
 
 __all__ = ["Optimization", "Recipe", "build_method", "dumps", "from_json", "override", "read_recipe", "to_json"]
 
@@ -183,18 +184,19 @@ def build_method(recipe: Recipe, modalities: Sequence[str], classes: int) -> Met
         return recipe.method.build(network, classes)
 
 
-def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
-    """The recipe with fields replaced as `configs.override` does it, and its `paper_row` as true as before.
+def override(recipe: Recipe, changes: Changes) -> Recipe:
+    """The recipe with fields replaced as `overrides.override` does it, and its `paper_row` as true as before.
 
     A change of budget (`BUDGET`) keeps the row. Any other is named behind it: "CSA (network.width=8)".
     """
-    changed = configs.override(recipe, assignments)
-    changes = {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in assignments)}
-    if recipe.paper_row is None or "paper_row" in changes:
+    texts = assignments(changes)
+    changed = overrides.override(recipe, texts)
+    values = {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in texts)}
+    if recipe.paper_row is None or "paper_row" in values:
         return changed
     other = {
         name: value
-        for name, value in changes.items()
+        for name, value in values.items()
         if name not in BUDGET and _value_at(recipe, name) != _value_at(changed, name)
     }
     return replace(changed, paper_row=_changed_row(recipe.paper_row, other))

@@ -92,6 +92,10 @@ class Table:
                 f"expected rows and groups of {len(self.head)} columns, got {sorted(widths)}, {self.groups}"
             )
 
+    def __str__(self) -> str:
+        """As Markdown, which a terminal shows as well."""
+        return self.markdown().rstrip()
+
     @property
     def left(self) -> int:
         """How many columns, from the first, are aligned to the left: those with names."""

@@ -1,5 +1,6 @@
 """The commands about datasets: phantom, import, join, verify, split, few-shot, labeled-fraction, prepare."""
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -138,12 +139,12 @@ def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
     """
     from rich.console import Console
 
-    from unpaired.data.checks.findings import findings_as_json, print_findings
+    from unpaired.data.checks.findings import print_findings
 
     with progress_bar("verify") as progress:
         findings = unpaired.verify(data, workers=workers, progress=progress)
     if json:
-        print(findings_as_json(findings))
+        print(dumps(findings.to_json(), indent=1))
     else:
         print_findings(findings, Console(width=table_width(), highlight=False))
     return 1 if findings.errors else 0

@@ -14,6 +14,7 @@ from itertools import product
 from statistics import fmean
 from typing import Literal
 
+from unpaired.choices import require_choice
 from unpaired.comparison.contenders import Contender, LeftOut, require_comparable
 from unpaired.comparison.records import CaseLoss, Cell, Column, Key, PatientValue
 from unpaired.comparison.replicates import Replicates, mean_and_spread, merged, patient_averages, replicates
@@ -222,6 +223,7 @@ def compare(
     `require_comparable`), for an unknown score or baseline, and for a preset's column, which counts missed structures
     as its protocol does.
     """
+    require_choice(family, Family, "correct_over")
     names = [method.name for method in contenders]
     chosen = baseline if baseline is not None else (names[0] if names else "")
     if names and chosen not in names:

@@ -13,6 +13,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from unpaired.choices import several
 from unpaired.consent.settings import Entry, fingerprint, remembered
 from unpaired.consent.source_only import SourceOnly, search_last
 from unpaired.errors import InputError
@@ -31,7 +32,7 @@ def trusted_module(name: str, where: str, trust: Trust = ()) -> ModuleType:
     Raises ConsentError without it, InputError for a name that no module can have and for code that fails.
     """
     top = top_of(name, where)
-    for word in trust:
+    for word in several(trust):
         if str(word).endswith(".py"):
             if Path(word).stem == name:
                 return load_file(Path(word))
@@ -50,7 +51,7 @@ def trusted_module(name: str, where: str, trust: Trust = ()) -> ModuleType:
 
 def load_trusted(trust: Trust) -> None:
     """Import all that a person trusts, so that a name given later (`--set network.factory=...`) is found."""
-    for word in trust:
+    for word in several(trust):
         if str(word).endswith(".py"):
             load_file(Path(word))
         else:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from unpaired.choices import several
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
@@ -24,6 +25,7 @@ def join(
     InputError for datasets that don't go together (see `join_datasets`), and where `out` is one of their manifests.
     """
     out = Path(out)
+    data = several(data)
     require_other_file(out, *data)
     joined = join_datasets([as_dataset(each) for each in data], out.stem if out.suffix == ".json" else out.name)
     store_dataset(joined, out, say)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from unpaired.choices import several
 from unpaired.consent.modules import Trust
 from unpaired.errors import InputError
 from unpaired.export.bundle import MODELS, STANDALONE, write_bundle
@@ -53,7 +54,7 @@ def export_run(
     """
     require_format(format)
     run = run if isinstance(run, Run) else Run.open(run, trust)
-    chosen = exported_modalities(run, modalities)
+    chosen = exported_modalities(run, several(modalities))
     method = run.load_method(weights)
     place = f"{MODELS}/" if format == "monai-bundle" else ""
     graphs = {name: f"{place}{name}{SUFFIXES[format]}" for name in chosen}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
+from unpaired.choices import require_choice
 from unpaired.inference.backends.engines import Engine, open_engine
 from unpaired.inference.backends.onnx_graph import onnx_graph
 from unpaired.inference.backends.packages import require_packages
@@ -31,6 +32,7 @@ EXAMPLE = "/data/sample_inputs/"
 
 def require_format(format: Format) -> None:
     """Raise InputError if a package that writes the format is missing."""
+    require_choice(format, Format, "format")
     require_packages(f"export to {format}", *PACKAGES[format])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from unpaired.choices import require_choice, several
 from unpaired.errors import InputError
 from unpaired.files import write_text
 from unpaired.inference.engine.plans import Precision
@@ -93,14 +94,15 @@ def cluster_script(
         raise InputError(f"expected a run folder (written by `unpaired train`), found none at {run}")
     if not Path(images).exists():
         raise InputError(f"found no image, folder or manifest at {images}")
+    require_choice(backend, Backend, "backend")
     Shard(1, shards)
     resources = Resources(cpus, memory, time, gpus, partition, at_once)
     named = {"--modality": modality, "--split": split, "--backend": backend, "--largest-component": largest_component}
     named |= {"--precision": None if precision == "float32" else precision, "--overlap": overlap and str(overlap)}
     options = [word for name, value in named.items() if value is not None for word in (name, value)]
     options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
-    options += [word for other in also for word in ("--also", _absolute(other))]
-    trusted = [_absolute(word) if str(word).endswith(".py") else str(word) for word in trust]
+    options += [word for other in several(also) for word in ("--also", _absolute(other))]
+    trusted = [_absolute(word) if str(word).endswith(".py") else str(word) for word in several(trust)]
     options += ["--trust", *trusted] if trusted else []
     words = [_absolute(run), _absolute(images), _absolute(out), *options]
     text, path = _script(words, resources, shards), Path(script)

@@ -136,10 +136,10 @@ def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, spli
     if isinstance(images, Dataset):
         cases = images.of(modality, split)
         if not cases:
-            raise InputError(
-                f"dataset {images.name} has no case with modality {modality or 'any'} and split {split or 'any'}; its "
-                f"modalities are {', '.join(images.modalities)}"
-            )
+            wanted = "".join([f" of {modality!r}" if modality else "", f" in split {split!r}" if split else ""])
+            splits = ", ".join(sorted({case.split for case in images.cases if case.split})) or "none"
+            there = f"modalities: {', '.join(images.modalities)}; splits: {splits}"
+            raise InputError(f"dataset {images.name} has no case{wanted}; {there}")
         return [Job(case.id, case.image, case.modality, output / f"{case.id}.nii.gz") for case in cases]
     images = Path(images)
     if not images.exists():

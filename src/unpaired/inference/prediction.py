@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from unpaired.choices import several
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
 from unpaired.inference.engine.plans import EngineName, Precision
@@ -76,7 +77,8 @@ def predict(
         engine,
         overlap,
     )
-    request = request_of((run, *also), images, out, modality, split, how, probabilities, overwrite, trust, shard)
+    runs = run, *several(also)
+    request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard)
     return carry_out(request, tell, worker)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from unpaired.choices import several
 from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.data.manifest import write_dataset
@@ -59,7 +60,7 @@ def write_phantom(
     preset = _size(size, patients, spacing_mm)
     _check(anatomy, "anatomy", list(LABEL_VALUES))
     _check(ct_plane, "ct_plane", ["axial", "short_axis"])
-    chosen = tuple(LABEL_VALUES[anatomy]) if modalities is None else tuple(modalities)
+    chosen = tuple(LABEL_VALUES[anatomy]) if modalities is None else tuple(several(modalities))
     for modality in chosen:
         _check(modality, "modality", list(LABEL_VALUES[anatomy]))
     if not chosen or len(set(chosen)) < len(chosen):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from unpaired.choices import require_choice
 from unpaired.data.augment import Augmentation
 from unpaired.data.orientation import Plane
 from unpaired.data.preprocess import Preprocessing
@@ -96,6 +97,7 @@ def plan_recipe(
     A GPU's memory limits the patch (`memory_gb`), or a processor's time (`hours`). `dimensions` asks for slices (2)
     or volumes (3) whatever the rule says. Raises InputError for a dataset without a labeled case.
     """
+    require_choice(dimensions, Dimensions, "dimensions")
     labeled = [facts for facts in fingerprint.modalities if facts.labeled_patients]
     if not labeled:
         raise InputError(

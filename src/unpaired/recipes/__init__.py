@@ -46,7 +46,9 @@ def find_recipe(name: str, trust: Trust = ()) -> Recipe:
         return read_recipe(Path(name), trust)
     if ".py:" in name or name.endswith(".py"):
         return _recipe_from_file(name)
-    raise InputError(f"there is no recipe {name!r}; {nearest(name, list(recipes))} (`unpaired recipes` lists all)")
+    called = [full for full in recipes if full.rpartition("/")[2] == name]
+    hint = f"did you mean {' or '.join(called)}?" if called else nearest(name, list(recipes))
+    raise InputError(f"there is no recipe {name!r}; {hint} (`unpaired recipes` lists all)")
 
 
 def _recipe_from_file(name: str) -> Recipe:

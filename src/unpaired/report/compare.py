@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from unpaired.choices import several
 from unpaired.comparison.comparison import DEFAULT_SCORES
 from unpaired.comparison.contenders import folder_of, parse_contender
 from unpaired.comparison.files import FILES, PAGE, write_comparison
@@ -15,7 +16,7 @@ from unpaired.runs.folder import RunFolder, place_of
 
 
 def compare(
-    methods: Sequence[RunFolder | str | Path],
+    methods: RunFolder | str | Path | Sequence[RunFolder | str | Path],
     *,
     out: str | Path | None = "comparison",
     baseline: str | None = None,
@@ -55,7 +56,7 @@ def compare(
     changed since they were scored, and before anything is scored where `out` holds another comparison.
     """
     reference_place = None if reference is None else Path(place_of(reference))
-    texts = [place_of(method) for method in methods]
+    texts = [place_of(method) for method in several(methods)]
     about = subject(
         "compare", *(folder_of(place) for text in texts for place in parse_contender(text)[1]), reference_place
     )
@@ -64,11 +65,11 @@ def compare(
     compared = compare_methods(
         texts,
         baseline=baseline,
-        scores=scores,
+        scores=several(scores),
         reference=reference_place,
         classes=classes,
         prediction_classes=prediction_classes,
-        only=only,
+        only=several(only),
         others=others,
         split=split,
         policy=policy,
@@ -76,7 +77,7 @@ def compare(
         common=common,
         correct_over=correct_over,
         group=group,
-        paper=paper,
+        paper=several(paper),
         workers=workers,
     )
     if out is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpaired.choices import several
 from unpaired.consent.modules import Trust
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
@@ -46,7 +47,7 @@ class StudiedFeatures:
 
 
 def features(
-    runs: Sequence[RunFolder | str | Path],
+    runs: RunFolder | str | Path | Sequence[RunFolder | str | Path],
     *,
     data: Dataset | str | Path | None = None,
     out: str | Path | None = None,
@@ -76,8 +77,8 @@ def features(
     `say` gets a line for each step. A case that can't be read is among `failures`. Raises InputError, before any
     network runs, for what can't be looked at.
     """
-    members = read_members([place_of(run) for run in runs], trust)
-    options = Options(tuple(layers) or None, pair, layer, 3, choose_on, split, baseline, weights, device)
+    members = read_members([place_of(run) for run in several(runs)], trust)
+    options = Options(tuple(several(layers)) or None, pair, layer, 3, choose_on, split, baseline, weights, device)
     only = members[0].run if len(members) == 1 else None
     folder = Path(out) if out else Path("features") if only is None else only.features
     about = subject("features", *(member.run.folder if member.run else member.predictions for member in members))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from unpaired.choices import several
 from unpaired.configs import code_of, dumps
 from unpaired.consent.modules import ConsentError, Trust
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
@@ -46,7 +47,7 @@ class Run(RunFolder):
         Raises InputError if it is none.
         """
         super().__init__(single_run(folder))
-        object.__setattr__(self, "trust", tuple(trust))
+        object.__setattr__(self, "trust", tuple(several(trust)))
         for file in (self.recipe_file, self.dataset_file, self.split_file):
             if not file.is_file():
                 raise InputError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from unpaired.choices import several
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.errors import InputError
@@ -98,12 +99,12 @@ def evaluate(
     """
     predictions = Path(predictions)
     folder = Path(out) if out else evaluation_folder(predictions)
-    everyone, own = parse_tolerances([str(value) for value in tolerance])
-    scoring = Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, tuple(preset))
+    everyone, own = parse_tolerances([str(value) for value in several(tolerance)])
+    scoring = Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, tuple(several(preset)))
     against, side = _dataset(reference, split)
     require_free_place(folder, predictions)
     said = None if prediction_classes is None else parse_classes(prediction_classes)
-    reading = Reading(tuple(only), others, said)
+    reading = Reading(tuple(several(only)), others, said)
     if isinstance(against, Dataset):
         _refuse(classes)
         evaluation = evaluate_dataset(against, predictions, side, scoring, workers, reading)
@@ -111,7 +112,7 @@ def evaluate(
         evaluation = evaluate_folders(predictions, against, _required(classes), scoring, workers, reading=reading)
     if not evaluation.scores:
         raise NothingScored(evaluation.failures)
-    columns = _columns(evaluation, tuple(show), bool(tolerance))
+    columns = _columns(evaluation, tuple(several(show)), bool(tolerance))
     write_evaluation(evaluation, folder)
     known = against if isinstance(against, Dataset) else None
     trust = evaluate_trust(evaluation, known, predictions, side, folder, workers)

@@ -1,12 +1,12 @@
 """`prepare` as a person calls it: a recipe or its name, a dataset or its manifest, and the folder of the cache."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.prepare import Prepared, Progress
 from unpaired.data.prepare import prepare as prepare_dataset
+from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
 
@@ -16,7 +16,7 @@ def prepare(
     data: Dataset | str | Path,
     out: str | Path,
     *,
-    changes: Sequence[str] = (),
+    changes: Changes = (),
     workers: int = 0,
     progress: Progress | None = None,
 ) -> Prepared:

@@ -7,7 +7,7 @@ without test labels: a modality with labeled validation cases by its Dice there,
 maps depend on contrast (`training.stability`), which is a hint, not a measurement.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from unpaired.errors import InputError
 from unpaired.files import write_json
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.pseudo_labels import write_pseudo_labels
+from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
 from unpaired.runs.run import Run
@@ -95,7 +96,7 @@ def self_train(
     confidence: float = 0.9,
     teacher: Run | str | Path | None = None,
     split: Split | str | Path | None = None,
-    changes: Sequence[str] = (),
+    changes: Changes = (),
     device: str = "auto",
     workers: int = 1,
     trust: Trust = (),

@@ -1,6 +1,5 @@
 """`train` as a person calls it: a recipe or its name, a dataset or its manifest, a split file, and where to compute."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +10,7 @@ from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
 from unpaired.data.splits import folds_by_patient, with_sides
 from unpaired.errors import InputError
+from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
 from unpaired.runs.folder import FOLD, is_run
@@ -26,7 +26,7 @@ def train(
     run: str | Path,
     *,
     split: Split | str | Path | None = None,
-    changes: Sequence[str] = (),
+    changes: Changes = (),
     cache: str | Path | None = None,
     device: str = "auto",
     devices: int = 1,
@@ -89,7 +89,7 @@ def train_folds(
     runs: str | Path,
     *,
     folds: int = 5,
-    changes: Sequence[str] = (),
+    changes: Changes = (),
     cache: str | Path | None = None,
     device: str = "auto",
     devices: int = 1,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from unpaired.data.checks.findings import Finding, Findings, findings_as_json, print_findings, summary
+from unpaired.data.checks.findings import Finding, Findings, print_findings, summary
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 
 FOLDER = Path("/somewhere/on a/disk")
@@ -65,7 +65,7 @@ def test_files_that_share_no_folder_are_named_in_full() -> None:
 
 
 def test_json_holds_all_fields_in_the_order_found() -> None:
-    documents = json.loads(findings_as_json(FINDINGS))
+    documents = Findings(DATASET, FINDINGS).to_json()
     assert [document["rule"] for document in documents] == ["spacing", "unreadable", "nan", "few-labeled"]
     assert documents[1] == {
         "severity": "error",
@@ -75,4 +75,5 @@ def test_json_holds_all_fields_in_the_order_found() -> None:
         "message": FINDINGS[1].message,
     }
     assert (documents[3]["case"], documents[3]["file"]) == (None, None)
-    assert json.loads(findings_as_json([])) == []
+    assert Findings(DATASET).to_json() == []
+    assert json.loads(json.dumps(documents)) == documents

@@ -1,11 +1,10 @@
 """What `verify` finds, for people and programs: a table that shows errors first, and JSON."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.text import Text
@@ -44,6 +43,15 @@ class Findings(list[Finding]):
         """Those that may be meant so."""
         return [finding for finding in self if finding.severity == "warning"]
 
+    def table(self) -> Table:
+        """A row for each, errors before warnings; files relative to the folder that holds all of the dataset."""
+        folder = _common_folder(self.dataset)
+        return _table(self, "" if folder is None else f"{folder}{os.sep}")
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Objects with severity, rule, case, file and message; none for a clean dataset."""
+        return [{**asdict(finding), "file": finding.file and str(finding.file)} for finding in self]
+
 
 def case_error(rule: str, entry: CaseEntry, file: Path, message: str) -> Finding:
     """A broken rule of one case's file that makes scores wrong or training fail."""
@@ -53,12 +61,6 @@ def case_error(rule: str, entry: CaseEntry, file: Path, message: str) -> Finding
 def case_warning(rule: str, entry: CaseEntry, file: Path, message: str) -> Finding:
     """A broken rule of one case's file that may be meant so."""
     return Finding("warning", rule, entry.id, file, message)
-
-
-def findings_as_json(findings: Sequence[Finding]) -> str:
-    """The findings as a JSON list of objects with severity, rule, case, file and message; `[]` for a clean dataset."""
-    documents = [{**asdict(finding), "file": finding.file and str(finding.file)} for finding in findings]
-    return json.dumps(documents, indent=1)
 
 
 def print_findings(findings: Findings, console: Console) -> None:
@@ -71,7 +73,7 @@ def print_findings(findings: Findings, console: Console) -> None:
     console.print(f"{dataset.name}: {_count(len(dataset.cases), 'case')} of {', '.join(dataset.modalities)}", end="")
     console.print(f" in {os.path.normpath(folder)}" if folder else "", soft_wrap=True)
     if findings:
-        console.print(_table(findings, "" if folder is None else f"{folder}{os.sep}"))
+        console.print(findings.table())
     console.print(Text(summary(dataset, findings), style=_summary_style(findings)), soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unpaired.choices import require_choice, several
 from unpaired.data.dataset import Dataset
 from unpaired.data.importers import bids, datalist, folders, nnunet, totalsegmentator
 from unpaired.data.importers.amos import import_amos
@@ -177,6 +178,8 @@ def import_dataset(
     require_other_file(out, source)
     chosen, reason = _chosen(source, layout)
     converted = out.with_suffix("") if out.suffix == ".json" else out / chosen.name
+    modalities = several(modalities)
+    require_choice(structures, Structures, "structures")
     options = ImportOptions(
         converted,
         tuple(modalities),

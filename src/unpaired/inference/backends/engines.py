@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from unpaired.choices import require_choice
 from unpaired.inference.backends.packages import require_packages
 from unpaired.networks.one_modality import IMAGES
 
@@ -23,6 +24,7 @@ ERRORS_ONLY = 3
 
 def require_backend(name: Backend) -> None:
     """Raise InputError if a package that the backend needs is missing."""
+    require_choice(name, Backend, "backend")
     require_packages(f"backend {name}", *PACKAGES[name])
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from unpaired.choices import require_choice, several
 from unpaired.consent.modules import Trust
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
@@ -33,7 +34,7 @@ from unpaired.studies.misalignment.tables import (
     to_json,
     write_misalignment_tables,
 )
-from unpaired.studies.partners.alignment import ALIGNED, Misalignment
+from unpaired.studies.partners.alignment import ALIGNED, Misalignment, Missing
 from unpaired.studies.partners.cases import CaseWork, Say, kept_scans, labeled_cases, score_cases
 from unpaired.studies.partners.computation import place_partners, prepare_image, segment_with_partners
 from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
@@ -56,6 +57,7 @@ class Amounts:
     """Of `studies.partners.alignment.Missing`."""
 
     def __post_init__(self) -> None:
+        require_choice(self.missing, Missing, "fill")
         if not any(self.of(kind) for kind in KINDS):
             raise InputError("expected shifts, rotations or missing slices to put partners out of place by, got none")
         for kind in KINDS:
@@ -100,7 +102,7 @@ class MisalignmentStudy:
 
 
 def misalignment(
-    runs: Sequence[RunFolder | str | Path],
+    runs: RunFolder | str | Path | Sequence[RunFolder | str | Path],
     *,
     data: Dataset | str | Path | None = None,
     out: str | Path | None = None,
@@ -131,8 +133,8 @@ def misalignment(
     `say` gets a line for each case. A case that fails is among `failures`. Raises InputError, before any network runs,
     for runs or amounts that don't fit; and if not a single case could be read.
     """
-    amounts = Amounts(tuple(shifts), tuple(rotations), tuple(missing), fill)
-    texts = [place_of(run) for run in runs]
+    amounts = Amounts(*(tuple(several(of_kind)) for of_kind in (shifts, rotations, missing)), missing=fill)
+    texts = [place_of(run) for run in several(runs)]
     known = None if data is None else as_dataset(data)
     predictors, dataset = read_predictors(texts, known, split, weights, device, trust)
     only = next(iter(predictors.values())).run if len(predictors) == 1 else None

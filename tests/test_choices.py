@@ -1,0 +1,47 @@
+"""What a caller from Python names: a lone text is one name and never its letters; a word that is none is one line."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from unpaired.choices import require_choice, several
+from unpaired.errors import InputError
+from unpaired.overrides import assignments
+from unpaired.recipe import override
+from unpaired.recipes.phantom import msbn
+
+
+@pytest.mark.parametrize(
+    ("given", "listed"),
+    [
+        ("runs/a", ["runs/a"]),
+        (Path("runs/a"), [Path("runs/a")]),
+        (5.0, [5.0]),
+        (("a", "b"), ["a", "b"]),
+        ((name for name in "ab"), ["a", "b"]),
+        ((), []),
+    ],
+)
+def test_one_is_a_list_of_itself(given: Any, listed: list[Any]) -> None:
+    assert several(given) == listed
+
+
+def test_a_word_that_is_none_of_a_few_is_one_line() -> None:
+    kind = Literal["onnx", "torch", "openvino"]
+    require_choice("torch", kind, "format")
+    with pytest.raises(InputError, match=r"^format: expected 'onnx', 'torch' or 'openvino', got 'onx'$"):
+        require_choice("onx", kind, "format")
+    with pytest.raises(InputError, match=r"^dimensions: expected '2' or '3', got 2$"):
+        require_choice(2, Literal["2", "3"], "dimensions")
+
+
+def test_changes_may_be_one_text_several_or_a_mapping() -> None:
+    assert assignments("steps=5") == assignments(["steps=5"]) == assignments({"steps": 5}) == ["steps=5"]
+    changed = override(msbn(), ["steps=5", "network.width=8", "patch_size=[32,32]", "optimization.optimizer=adam"])
+    mapping = {"steps": 5, "network.width": 8, "patch_size": (32, 32), "optimization.optimizer": "adam"}
+    assert override(msbn(), mapping) == changed
+    with pytest.raises(InputError, match=r"--set stepz: Recipe has no field 'stepz'; did you mean steps"):
+        override(msbn(), {"stepz": 5})
+    with pytest.raises(InputError, match=r"not JSON serializable; replace whole parts .* dataclasses\.replace"):
+        override(msbn(), {"network": msbn().network})
