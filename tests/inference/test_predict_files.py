@@ -137,6 +137,23 @@ def test_what_is_done_is_not_done_again(runs: list[Run], scans: Path, tmp_path: 
     assert predict_files(pair, jobs, probabilities=True).written == ["a"]
 
 
+def test_nothing_of_an_older_prediction_stands_beside_a_newer_one(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    """Probabilities and agreement of two runs would be judged as those of the one that replaced them."""
+    jobs = plan(scans, tmp_path, "ct")
+    predict_files(Ensemble([Predictor(run, device="cpu") for run in runs[:2]]), jobs, probabilities=True)
+    alone = Predictor(runs[2], device="cpu")
+    predict_files(alone, jobs[:1], overwrite=True)
+    assert [probabilities_path(job.output).is_file() for job in jobs] == [False, True]
+    assert [case.case for case in read_uncertainty(tmp_path)] == ["b"], "the other one is still of two runs"
+    predict_files(alone, jobs[1:], overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "a.nii.gz",
+        "a.prediction.json",
+        "b.nii.gz",
+        "b.prediction.json",
+    ]
+
+
 def test_a_label_map_made_in_another_way_is_not_taken_for_done(runs: list[Run], scans: Path, tmp_path: Path) -> None:
     jobs = plan(scans, tmp_path, "ct")
     predict_files(Predictor(runs[0], device="cpu"), jobs)

@@ -18,7 +18,7 @@ from unpaired.files import clear_leftovers, resolved
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Job, Outcome
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.record import make_record, probabilities_path, recorded_uncertainty, settings_of, values_of
-from unpaired.runs.folder import UNCERTAINTY_TABLE
+from unpaired.runs.folder import UNCERTAINTY, UNCERTAINTY_TABLE
 from unpaired.runs.run import Run
 from unpaired.scores.trust.uncertainty import measure_uncertainty, write_uncertainty
 
@@ -73,11 +73,19 @@ def predict_jobs(
         if job.output not in finished:
             tell(Begun(job.name, job.output))
             tell(_result(job, ensemble, probabilities, overwrite))
-    if ensemble.size > 1:
-        for folder in dict.fromkeys(job.output.parent for job in jobs):
-            if cases := list(recorded_uncertainty(folder)):
-                write_uncertainty(cases, folder)
-                tell(Agreement(folder / UNCERTAINTY_TABLE))
+    for folder in dict.fromkeys(job.output.parent for job in jobs):
+        if ensemble.size > 1 or (folder / UNCERTAINTY).is_file():
+            _tell_uncertainty(folder, tell)
+
+
+def _tell_uncertainty(folder: Path, tell: Callable[[Event], None]) -> None:
+    """Write how far averaged predictions agree, by the records that lie there now; nothing is left of older ones."""
+    if cases := list(recorded_uncertainty(folder)):
+        write_uncertainty(cases, folder)
+        tell(Agreement(folder / UNCERTAINTY_TABLE))
+    else:
+        for name in (UNCERTAINTY, UNCERTAINTY_TABLE):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _result(job: Job, ensemble: Ensemble, probabilities: bool, overwrite: bool) -> CaseResult:
@@ -195,6 +203,7 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
             segmentation.label_map, segmentation.members, voxel_ml, ensemble.classes, job.name, job.modality
         )
     job.output.unlink(missing_ok=True)  # an old one must not stand beside a new record if we are stopped in between
+    probabilities_path(job.output).unlink(missing_ok=True)  # nor old probabilities beside a new label map, ever
     if probabilities:
         write_probabilities(
             probabilities_path(job.output),
