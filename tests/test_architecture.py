@@ -105,6 +105,7 @@ ALLOWED = {
         "documents",
         "shapes",
         "data",
+        "dicom",
         "methods",
         "recipe",
         "runs",

@@ -45,16 +45,24 @@ def predict(
     probabilities: bool = False,
     overwrite: bool = False,
     shard: Annotated[str | None, tyro.conf.arg(metavar="NUMBER/COUNT")] = None,
+    series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SERIES")] = (),
+    modality_from: OptionalText = None,
+    dicom_seg: Literal["binary", "labelmap"] = "binary",
+    deidentify: bool = False,
     trust: Trusted = (),
     worker: bool = True,
 ) -> int:
     """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
 
+    Of a folder of DICOM files the series of the run's modalities are segmented; a DICOM SEG stands beside each label
+    map (extra `dicom`).
+
     With --mirror or --also several predictions are averaged, and uncertainty.csv says how far they agree per case.
 
     Args:
         run: A trained run.
-        images: An image, a folder of images, or a manifest (.json, .csv, .tsv, or a folder with dataset.json).
+        images: An image, a folder of images, a study (a folder of DICOM files), or a manifest (.json, .csv, .tsv, or a
+            folder with dataset.json).
         out: Folder for the label maps (or, for one image, a file name).
         modality: What the images are; a manifest says so itself.
         split: Only this side of a manifest's cases; "test" uses the side stored in the run.
@@ -85,6 +93,12 @@ def predict(
         overwrite: Redo what is there.
         shard: Do one part of an archive, such as 3/20: parts of equal work, one for each process or machine, into
             the same folder. See `unpaired cluster-script`.
+        series: Of a study, segment these series alone: UIDs, their ends or series numbers, as `unpaired dicom list`
+            shows them.
+        modality_from: Of a study, a regular expression that finds the modality in a series' description, protocol or
+            sequence name: the first group, or the match.
+        dicom_seg: The kind of DICOM SEG: binary, which most viewers read, or labelmap, of the standard since 2024.
+        deidentify: Leave out of the DICOM SEG who the patient is, by the standard's basic profile (UIDs stay).
         trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         worker: Keep the networks in a process of their own: what kills it (memory, a crash) costs one case, not all.
             --no-worker does everything in this process, as debuggers and profilers want it.
@@ -111,6 +125,10 @@ def predict(
         probabilities=probabilities,
         overwrite=overwrite,
         shard=shard,
+        series=series,
+        modality_from=modality_from,
+        dicom_seg=dicom_seg,
+        deidentify=deidentify,
         trust=trust,
         worker=worker,
         tell=_print,

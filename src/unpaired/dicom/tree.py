@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from unpaired.data.image import ImageError
@@ -17,6 +18,7 @@ from unpaired.failures import attempt
 
 CHUNK = 64
 """So many files are one piece of work for a process."""
+LOOKED_AT = 1000
 SUFFIXES = (".dcm", ".dicom", ".ima", ".dic")
 GROUPS = (b"\x02\x00", b"\x08\x00")
 """How a file without the preamble of 128 bytes begins: with group 2 or 8, little-endian."""
@@ -155,6 +157,11 @@ def _listed(dicomdir: Path) -> Iterator[Path]:
         path = dicomdir.parent.joinpath(*parts)
         if ".." not in parts and path.is_file() and path.resolve().is_relative_to(dicomdir.parent.resolve()):
             yield path
+
+
+def holds_dicom(place: Path) -> bool:
+    """Whether a file is DICOM, or a folder has such a file among the first `LOOKED_AT` below it."""
+    return any(looks_like_dicom(path) for path in islice(_files(place), LOOKED_AT))
 
 
 def _read_all(paths: Sequence[Path]) -> list[ReadFile]:

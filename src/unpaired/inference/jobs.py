@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.file_names import same_file_key
@@ -13,15 +13,28 @@ from unpaired.errors import InputError
 from unpaired.files import resolved
 from unpaired.runs.folder import PROBABILITIES
 
+if TYPE_CHECKING:
+    from unpaired.dicom.index import Series
+
+
+@dataclass(frozen=True)
+class DicomScan:
+    """A series to segment, and how its DICOM SEG is written."""
+
+    series: "Series"
+    segmentation: Literal["binary", "labelmap"] = "binary"
+    deidentify: bool = False
+
 
 @dataclass(frozen=True)
 class Job:
-    """One image to segment and the file that its label map goes to."""
+    """One image to segment and the file that its label map goes to; of a DICOM series `image` is its first file."""
 
     name: str
     image: Path
     modality: str
     output: Path
+    dicom: DicomScan | None = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ import numpy as np
 
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset, with_splits
-from unpaired.data.images import read_image, write_image
-from unpaired.data.prediction_record import Source, read_record, write_record
+from unpaired.data.images import write_image
+from unpaired.data.prediction_record import read_record, write_record
 from unpaired.data.probability_maps import write_probabilities
 from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.files import clear_leftovers, resolved
+from unpaired.inference.dicom_jobs import object_path, read_scan, source_of, write_objects
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Job, Outcome
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.record import make_record, probabilities_path, recorded_uncertainty, settings_of, values_of
@@ -193,8 +194,8 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
 
     Returns what the image's header left open (`Image.notes`) and what is unusual about it.
     """
-    source = Source(str(job.image), content_hash(job.image))  # before it is read: what comes later shows as another
-    image = read_image(job.image)
+    source = source_of(job)  # before it is read: what comes later shows as another
+    image = read_scan(job)
     segmentation = ensemble.segment_case(image, job.modality, keep_probabilities=probabilities)
     uncertainty = None
     if segmentation.members:
@@ -212,6 +213,7 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
             image.affine,
             ensemble.classes,
         )
+    write_objects(job, ensemble, segmentation.label_map)
     write_record(make_record(ensemble, job.name, job.modality, source, uncertainty), job.output)
     write_image(job.output, ensemble.source_values(segmentation.label_map, job.modality), image.affine)
     return (*image.notes, *ensemble.remarks(image, job.modality))
@@ -224,6 +226,8 @@ def _is_done(job: Job, ensemble: Ensemble, probabilities: bool) -> bool:
     difference = _difference(job, ensemble)
     if difference is not None:
         raise InputError(f"{job.output} {difference}; --overwrite redoes it, or name another folder")
+    if job.dicom is not None and not object_path(job.output).is_file():
+        return False
     return not probabilities or probabilities_path(job.output).is_file()
 
 
@@ -234,8 +238,9 @@ def _difference(job: Job, ensemble: Ensemble) -> str | None:
         return "is there without a record of how it was made"
     if record.image is None:
         return "was made by a version that did not note of which image"
-    if record.image.sha256 != content_hash(job.image):
-        return f"was made of another image ({record.image.file} as it was then), not of {job.image}"
+    source = source_of(job)
+    if record.image.sha256 != source.sha256:
+        return f"was made of another image ({record.image.file} as it was then), not of {source.file}"
     made = {**record.settings, "modality": record.modality, "label values": dict(record.values)}
     wanted = {
         "modality": job.modality,

@@ -9,7 +9,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.jobs import Event, Outcome
-from unpaired.inference.request import Backend, How, Request, request_of
+from unpaired.inference.request import Backend, DicomWishes, How, Request, request_of
 from unpaired.inference.shards import Shard
 from unpaired.inference.watch import predict_watched
 
@@ -40,11 +40,21 @@ def predict(
     probabilities: bool = False,
     overwrite: bool = False,
     shard: Shard | str | None = None,
+    series: Sequence[str] = (),
+    modality_from: str | None = None,
+    dicom_seg: Literal["binary", "labelmap"] = "binary",
+    deidentify: bool = False,
     trust: Sequence[str | Path] = (),
     worker: bool = True,
     tell: Callable[[Event], None] = lambda event: None,
 ) -> Outcome:
     """Segment an image, a folder of images, or a dataset's cases, into the folder (for one image also a file) `out`.
+
+    A folder of DICOM files, nested or not, is a study: its series that are of the run's modalities are segmented
+    (`tell` gets the reason for each), and a DICOM SEG of the kind `dicom_seg` is written beside each label map
+    (`write_segmentation`), without the patient's identity with `deidentify`. `series` chooses by UID, its end or series
+    number; `modality` says what all are; `modality_from` is a regular expression that finds the modality in a series'
+    description (`dicom.choice.choose`).
 
     `split` "test" uses the side stored in the run. `also` are further runs whose probabilities are averaged with the
     first one's; a model file, or a folder of folds (fold0, fold1, ...), stands for all its runs. `postprocessing` may
@@ -78,7 +88,8 @@ def predict(
         overlap,
     )
     runs = run, *several(also)
-    request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard)
+    dicom = DicomWishes(tuple(several(series)), modality_from, dicom_seg, deidentify)
+    request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard, dicom)
     return carry_out(request, tell, worker)
 
 

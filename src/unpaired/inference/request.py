@@ -70,6 +70,16 @@ class How:
 
 
 @dataclass(frozen=True)
+class DicomWishes:
+    """What is asked for of a tree of DICOM files; `prediction.predict` says what it means."""
+
+    series: tuple[str, ...] = ()
+    modality_from: str | None = None
+    segmentation: Literal["binary", "labelmap"] = "binary"
+    deidentify: bool = False
+
+
+@dataclass(frozen=True)
 class Request:
     """The arguments of `prediction.predict`, which says what they mean; the first of `runs` decides label values."""
 
@@ -83,6 +93,7 @@ class Request:
     overwrite: bool = False
     trust: tuple[str | Path, ...] = ()
     shard: Shard | None = None
+    dicom: DicomWishes = DicomWishes()
 
 
 def request_of(
@@ -96,10 +107,11 @@ def request_of(
     overwrite: bool,
     trust: Sequence[str | Path],
     shard: Shard | str | None = None,
+    dicom: DicomWishes = DicomWishes(),
 ) -> Request:
     """A request for runs that may be open already; what they trust is trusted."""
     folders = tuple(Path(run) if isinstance(run, str | Path) else run.folder for run in runs)
     trusted = (*trust, *(word for run in runs if not isinstance(run, str | Path) for word in run.trust))
     scans = images if isinstance(images, Dataset) else Path(images)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
-    return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted, part)
+    return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted, part, dicom)

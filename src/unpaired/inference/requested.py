@@ -5,7 +5,8 @@ from pathlib import Path
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
-from unpaired.inference.jobs import Event, Remark, plan
+from unpaired.inference.dicom_jobs import dicom_jobs, is_dicom
+from unpaired.inference.jobs import Event, Job, Remark, plan
 from unpaired.inference.predict import predict_jobs, remarks, seen_in_training, with_sides_of
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.request import How, Request
@@ -25,7 +26,7 @@ def predict_requested(request: Request, tell: Tell, finished: Collection[Path] =
     images = request.images
     dataset = images if isinstance(images, Dataset) else read_dataset(images) if is_manifest(images) else None
     dataset = None if dataset is None else with_sides_of(runs[0], dataset)
-    jobs = plan(dataset or images, request.out, request.modality, request.split)
+    jobs = _jobs(runs[0], request, dataset, tell)
     if request.shard is not None:
         jobs = jobs_of_shard(jobs, request.shard)
         tell(Remark(f"note: shard {request.shard.number}/{request.shard.count} has {len(jobs)} cases"))
@@ -40,6 +41,17 @@ def predict_requested(request: Request, tell: Tell, finished: Collection[Path] =
     predict_jobs(
         ensemble, jobs, tell, probabilities=request.probabilities, overwrite=request.overwrite, finished=finished
     )
+
+
+def _jobs(run: Run, request: Request, dataset: Dataset | None, tell: Tell) -> list[Job]:
+    images = dataset or request.images
+    if not isinstance(images, Dataset) and is_dicom(images):
+
+        def note(line: str) -> None:
+            tell(Remark(f"note: {line}"))
+
+        return dicom_jobs(run, images, request.out, request.modality, request.dicom, note)
+    return plan(images, request.out, request.modality, request.split)
 
 
 def _ensemble(runs: Sequence[Run], how: How, tell: Tell) -> Ensemble:

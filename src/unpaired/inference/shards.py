@@ -44,7 +44,7 @@ def jobs_of_shard(jobs: Sequence[Job], shard: Shard) -> list[Job]:
     The largest images are dealt out first, each to the shard that has the fewest voxels so far (of equal ones the
     first), so that no two shards are further apart than the largest image.
     """
-    sizes = [image_size(job.image) for job in jobs]
+    sizes = [image_size(job.image) if job.dicom is None else prod(job.dicom.series.shape) for job in jobs]
     loads = [(0, number) for number in range(1, shard.count + 1)]
     heapify(loads)
     chosen: list[int] = []

@@ -1,0 +1,126 @@
+"""Series of DICOM trees as jobs: which are segmented and why, how one is read, what is written beside its label map."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from unpaired.data.content import content_hash
+from unpaired.data.image import Image
+from unpaired.data.images import image_suffix, read_image
+from unpaired.data.prediction_record import Source
+from unpaired.dicom.choice import Choice, choose
+from unpaired.dicom.index import Index
+from unpaired.dicom.segmentation import Algorithm, write_segmentation
+from unpaired.dicom.tree import holds_dicom, list_dicom
+from unpaired.dicom.volume import read_volume
+from unpaired.errors import InputError
+from unpaired.failures import attempt
+from unpaired.inference.jobs import DicomScan, Job
+from unpaired.inference.modality_check import ModalityCheck
+from unpaired.inference.predictor import Ensemble
+from unpaired.inference.request import DicomWishes
+from unpaired.runs.run import Run
+
+
+def is_dicom(images: Path) -> bool:
+    """Whether what was named is DICOM: a file, a DICOMDIR, or a folder with such files somewhere below.
+
+    Raises InputError for a folder that has both DICOM files and images of other formats directly in it.
+    """
+    if not images.exists() or not holds_dicom(images):
+        return False
+    others = [path.name for path in sorted(images.iterdir()) if image_suffix(path)] if images.is_dir() else []
+    if others:
+        raise InputError(f"{images} holds DICOM and other images ({others[0]}); name one of them, or part them")
+    return True
+
+
+def dicom_jobs(
+    run: Run, images: Path, out: Path, modality: str | None, wishes: DicomWishes, tell: Callable[[str], None]
+) -> list[Job]:
+    """A job for each series of a tree that fits the run; `tell` gets a line for each series, taken or not.
+
+    Label maps are named after modality and series number with eight letters that no other series has: never after a
+    patient. Raises InputError if no series fits.
+    """
+    if image_suffix(out) is not None:
+        raise InputError(f"a tree of DICOM files may hold several series: name a folder instead of {out}")
+    index = list_dicom(images)
+    for path, message in index.named_failures():
+        tell(f"{path}: left out, {message}")
+    choices = _chosen(index, run, modality, wishes)
+    for choice in choices:
+        tell(choice.line())
+    jobs = [_job(choice, out, wishes) for choice in choices if choice.modality is not None]
+    if not jobs:
+        raise InputError(
+            f"{images}: expected a series of {', '.join(run.modalities)}, found none that fits among {len(choices)} "
+            "(unpaired dicom list shows what is there); choose by --series, or say what they are by --modality"
+        )
+    return jobs
+
+
+def read_scan(job: Job) -> Image:
+    """The image of a job: of its file, or of its series."""
+    return read_image(job.image) if job.dicom is None else read_volume(job.dicom.series)
+
+
+def source_of(job: Job) -> Source:
+    """What was segmented, for the record: a file, or a series by its UID, since paths may hold a patient's name."""
+    if job.dicom is None:
+        return Source(str(job.image), content_hash(job.image))
+    series = job.dicom.series
+    digests = " ".join(content_hash(path) for path in series.files)
+    return Source(f"series {series.name}", sha256(digests.encode()).hexdigest())
+
+
+def object_path(label_map: Path) -> Path:
+    """The DICOM SEG beside a label map."""
+    return label_map.with_name(label_map.name[: -len(image_suffix(label_map) or "")] + ".dcm")
+
+
+def write_objects(job: Job, ensemble: Ensemble, label_map: np.ndarray) -> None:
+    """Write the DICOM SEG of a label map in class numbers, where its scan is a series."""
+    if job.dicom is None:
+        return
+    weights = tuple(predictor.weights_hash for predictor in ensemble.predictors)
+    write_segmentation(
+        object_path(job.output),
+        label_map,
+        job.dicom.series,
+        ensemble.classes,
+        Algorithm("unpaired", version("unpaired"), weights),
+        codes=ensemble.predictors[0].run.dataset.codes,
+        kind=job.dicom.segmentation,
+        anonymous=job.dicom.deidentify,
+    )
+
+
+def _job(choice: Choice, out: Path, wishes: DicomWishes) -> Job:
+    series, modality = choice.series, choice.modality or ""
+    name = f"{modality}-{series.number}-{sha256(series.name.encode()).hexdigest()[:8]}"
+    scan = DicomScan(series, wishes.segmentation, wishes.deidentify)
+    return Job(name, series.files[0], modality, out / f"{name}.nii.gz", scan)
+
+
+def _chosen(index: Index, run: Run, modality: str | None, wishes: DicomWishes) -> list[Choice]:
+    choices = choose(
+        index, list(run.modalities), wanted=wishes.series, modality=modality, modality_from=wishes.modality_from
+    )
+    check = ModalityCheck(run) if any(choice.candidates for choice in choices) else None
+    return [_by_values(choice, check) if check and choice.candidates else choice for choice in choices]
+
+
+def _by_values(choice: Choice, check: ModalityCheck) -> Choice:
+    """What the values of a series decide, where its description doesn't: by the scans that the run was trained on."""
+    image, _ = attempt(lambda: read_volume(choice.series))
+    if image is None:
+        return choice
+    fitting = [name for name in choice.candidates if check.doubt(image, name) is None]
+    if len(fitting) != 1:
+        return choice
+    return replace(choice, modality=fitting[0], reason="its values are like those in training", candidates=())
