@@ -10,8 +10,8 @@ import numpy as np
 
 from unpaired.data.content import content_hash
 from unpaired.data.image import Image
-from unpaired.data.images import image_suffix, read_image
-from unpaired.data.prediction_record import Source
+from unpaired.data.images import image_files, image_suffix, read_image
+from unpaired.data.prediction_record import Source, record_path
 from unpaired.dicom.choice import Choice, choose
 from unpaired.dicom.index import Index
 from unpaired.dicom.segmentation import Algorithm, write_segmentation
@@ -29,11 +29,12 @@ from unpaired.runs.run import Run
 def is_dicom(images: Path) -> bool:
     """Whether what was named is DICOM: a file, a DICOMDIR, or a folder with such files somewhere below.
 
-    Raises InputError for a folder that has both DICOM files and images of other formats directly in it.
+    Raises InputError for a folder that holds both DICOM files and volumes of other formats that no prediction wrote.
     """
     if not images.exists() or not holds_dicom(images):
         return False
-    others = [path.name for path in sorted(images.iterdir()) if image_suffix(path)] if images.is_dir() else []
+    files = image_files(images) if images.is_dir() else []
+    others = [path.name for path in files if path.suffix.lower() != ".png" and not record_path(path).is_file()]
     if others:
         raise InputError(f"{images} holds DICOM and other images ({others[0]}); name one of them, or part them")
     return True
