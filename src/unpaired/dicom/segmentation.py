@@ -180,7 +180,7 @@ def _term(code: Code) -> Any:
 
 def _highdicom() -> Any:
     try:
-        import highdicom.seg
+        import highdicom
     except ImportError as error:
         raise InputError(
             'DICOM SEG needs the package highdicom, which is not installed: pip install "unpaired[dicom]"'

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from unpaired.data.image import ImageError
 from unpaired.data.parallel import for_each
-from unpaired.dicom.attributes import numbers
 from unpaired.dicom.header import ImageHeader, Slice, read_header
-from unpaired.dicom.index import Index, Series, StoredObject
+from unpaired.dicom.index import Frame, Index, Series, StoredObject
 from unpaired.dicom.split import is_localizer, split_series
 from unpaired.dicom.stack import normal_of, stacked
 from unpaired.errors import InputError
@@ -111,11 +112,11 @@ def _volume(series: Series, slices: Sequence[Slice], problem: str | None) -> Ser
     return replace(series, frames=tuple(_in_order(frames)), problem=problem)
 
 
-def _in_order(frames: Sequence) -> list:
+def _in_order(frames: Sequence[Frame]) -> list[Frame]:
     """Frames along their normal where all have a place, else as they are numbered."""
     if all(frame.position and frame.row and frame.column for frame in frames):
         normal = normal_of(frames[0])
-        return sorted(frames, key=lambda frame: float(normal @ numbers(frame.position, 3)))
+        return sorted(frames, key=lambda frame: float(np.array(frame.position) @ normal))
     return sorted(frames, key=lambda frame: (frame.instance_number, str(frame.file), frame.number))
 
 
