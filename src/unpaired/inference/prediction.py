@@ -40,7 +40,7 @@ def predict(
     probabilities: bool = False,
     overwrite: bool = False,
     shard: Shard | str | None = None,
-    series: Sequence[str] = (),
+    series: str | Sequence[str] = (),
     modality_from: str | None = None,
     dicom_seg: Literal["binary", "labelmap"] = "binary",
     deidentify: bool = False,
