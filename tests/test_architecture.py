@@ -26,6 +26,7 @@ ALLOWED = {
         "demo",
         "dicom",
         "inference",
+        "pacs",
         "phantom",
         "planning",
         "recipe",
@@ -50,6 +51,7 @@ ALLOWED = {
     "data": {"documents", "tables", "shapes", "configs", "dicom.importing"},
     "phantom": {"data"},
     "dicom": {"data", "tables"},
+    "pacs": {"data", "dicom"},
     "networks": {"shapes", "configs", "consent.factories"},
     "methods": {
         "shapes",

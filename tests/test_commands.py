@@ -23,6 +23,8 @@ NAMES = {
     "plan": "plan_training",
     "export": "export_run",
     "dicom list": "list_dicom",
+    "dicom fetch": "fetch_dicom",
+    "dicom send": "send_dicom",
 }
 """Commands whose function has another name; all others are called alike, "few-shot" few_shot."""
 ALSO = {"recipes": {"list_recipes"}, "train": {"train_folds"}}

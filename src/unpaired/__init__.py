@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from unpaired.inference.jobs import Outcome
     from unpaired.inference.prediction import predict
     from unpaired.inference.predictor import Ensemble, Predictor
+    from unpaired.pacs.transfer import Fetched, Sent, fetch_dicom, send_dicom
     from unpaired.phantom.write import write_phantom
     from unpaired.planning.fingerprint import Fingerprint
     from unpaired.recipe import Recipe
@@ -62,6 +63,7 @@ __all__ = [
     "EvaluatedPredictions",
     "Evaluation",
     "Exported",
+    "Fetched",
     "Finding",
     "Findings",
     "Fingerprint",
@@ -78,6 +80,7 @@ __all__ = [
     "Run",
     "RunProgress",
     "SelfTraining",
+    "Sent",
     "Series",
     "Split",
     "StudiedFeatures",
@@ -87,6 +90,7 @@ __all__ = [
     "evaluate",
     "export_run",
     "features",
+    "fetch_dicom",
     "few_shot",
     "find_recipe",
     "import_dataset",
@@ -108,6 +112,7 @@ __all__ = [
     "read_volume",
     "run_demo",
     "self_train",
+    "send_dicom",
     "split",
     "train",
     "train_folds",
@@ -145,6 +150,7 @@ _HOMES = {
     "inference.jobs": ("Outcome",),
     "inference.prediction": ("predict",),
     "inference.predictor": ("Ensemble", "Predictor"),
+    "pacs.transfer": ("Fetched", "Sent", "fetch_dicom", "send_dicom"),
     "phantom.write": ("write_phantom",),
     "planning.fingerprint": ("Fingerprint",),
     "recipe": ("Recipe",),
