@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from unpaired.studies.diagnosis.terms import SUPERVISED, TermDiagnosis
+from unpaired.studies.diagnosis.computation import SUPERVISED, TermDiagnosis
 from unpaired.tables import Table
 
 INERT = 0.01
