@@ -75,7 +75,7 @@ ALLOWED = {
         *NETWORK_PARTS,
     },
     "recipes": {"consent", "recipe", "data", "networks", "methods", "runs.folder"},
-    "planning": {"configs", "documents", "data", "recipe", "methods.supervised", "networks.unet"},
+    "planning": {"configs", "documents", "data", "recipe", "methods.supervised", "networks.unet", "tables"},
     "runs": {
         "documents",
         "tables",
@@ -90,7 +90,7 @@ ALLOWED = {
         "networks.weights",
         *NETWORK_PARTS,
     },
-    "scores": {"documents", "tables", "data", "statistics", "runs.folder"},
+    "scores": {"documents", "tables", "data", "statistics", "runs.folder", "figures.style"},
     "comparison": {
         "documents",
         "tables",
@@ -177,7 +177,7 @@ ALLOWED = {
         "dicom.listing",
         "inference.jobs",
         "recipe",
-        "report.fingerprint_page",
+        "planning.tables",
         "scores",
         "training",
     },
@@ -367,6 +367,44 @@ def test_files_of_runs_and_evaluations_are_named_in_one_place() -> None:
         if text in named
     }
     assert not spelled
+
+
+STUDY = {"computation", "scores", "tables", "figure", "study"}
+"""The files of a study, as far as it has something to put there."""
+MORE_OF_A_STUDY = {
+    "localization": {"comparison"},
+    "partners": {"alignment", "cases", "pairing", "results"},
+    "misalignment": set(),
+}
+TABLES_ELSEWHERE = {"comparison.papers.formats", "scores.trust.calibration_files"}
+"""Tables that stand with what they are written to, or read from."""
+
+
+def test_studies_are_laid_out_alike() -> None:
+    folders = [path for path in (SOURCE / "studies").iterdir() if (path / "__init__.py").is_file()]
+    for folder in folders:
+        names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+        assert names - STUDY == MORE_OF_A_STUDY.get(folder.name, set()), folder.name
+        assert names >= {"computation", "figure"} or folder.name in ("diagnosis", "misalignment")
+
+
+def returned_by_public_functions(path: Path) -> set[str]:
+    """The names of what the functions of a module, but for private ones, return."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    return {ast.unparse(function.returns) for function in functions if function.returns is not None}
+
+
+def test_tables_and_figures_stand_where_one_looks_for_them() -> None:
+    """A table in `tables.py` beside its numbers; a plot in `figure.py` beside its numbers, a picture of scans in
+    `figures/`."""
+    rooms = ("comparison", "figures", "planning", "report", "scores", "studies", "training")
+    names = {path: module_name(path) for path in FILES if module_name(path).split(".")[0] in rooms}
+    returned = {name: returned_by_public_functions(path) for path, name in names.items()}
+    tables = {name for name, kinds in returned.items() if "Table" in kinds and name.split(".")[-1] != "tables"}
+    assert tables == TABLES_ELSEWHERE
+    drawn = {name for name, kinds in returned.items() if "Figure" in kinds and not name.startswith("figures.")}
+    assert not [name for name in drawn if not name.endswith(("figure", "figures"))]
 
 
 def test_documents_are_written_by_one_writer() -> None:

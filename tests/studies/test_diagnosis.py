@@ -21,8 +21,9 @@ from unpaired.networks.network import Network
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
-from unpaired.studies.diagnosis.scores import advice, diagnosis_table, verdict
 from unpaired.studies.diagnosis.computation import TermDiagnosis, diagnose_terms, shared_weights, with_layers_of
+from unpaired.studies.diagnosis.scores import advice, verdict
+from unpaired.studies.diagnosis.tables import diagnosis_table
 from unpaired.training.loop import Hardware, train
 
 NAMES = ("ct", "mr")

@@ -21,7 +21,7 @@ def inspect(data: Data, /, *, page: OptionalPath = None, json: OptionalPath = No
         json: A file to write for programs and for `unpaired plan`.
         workers: Processes.
     """
-    from unpaired.report.fingerprint_page import modality_table, organ_table
+    from unpaired.planning.tables import modality_table, organ_table
 
     with progress_bar("inspect") as progress:
         fingerprint = unpaired.inspect_dataset(data, page=page, json=json, workers=workers, progress=progress)

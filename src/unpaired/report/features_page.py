@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from unpaired.report.pictures import Picture, data_uri
 from unpaired.report.template import render
 from unpaired.runs.folder import FEATURES_PAGE
 from unpaired.studies.affinities.figure import AffinityView, affinities_alt, draw_affinities
-from unpaired.studies.affinities.scores import disagreements
 from unpaired.studies.affinities.tables import disagreement_table
 from unpaired.studies.attention.figure import (
     AttentionView,
@@ -27,6 +25,7 @@ from unpaired.studies.attention.figure import (
     draw_attention,
     draw_correlations,
 )
+from unpaired.studies.attention.tables import correlation_entries, correlation_table
 from unpaired.studies.localization.comparison import LocalizationComparison
 from unpaired.studies.localization.figure import draw_localization, localization_alt
 from unpaired.studies.localization.tables import (
@@ -38,7 +37,7 @@ from unpaired.studies.localization.tables import (
     reported_kinds,
     write_localization,
 )
-from unpaired.tables import DASH, Table, csv_text
+from unpaired.tables import Table
 
 PLOTTED = ("best", "shared")
 DPI = 140
@@ -153,23 +152,11 @@ def _affinity_table(affinities: Sequence[AffinityView], keep: "_Keeper") -> Tabl
 
 
 def _correlation_table(correlations: Sequence[CorrelationView], keep: "_Keeper") -> Table | None:
-    """Every R that is drawn and how far the modalities' are apart, as correlations.csv; on the page the latter."""
+    """How far the modalities' R are apart; every R that is drawn as correlations.csv."""
     if not correlations:
         return None
-    entries: list[list[str]] = []
-    rows: list[list[str]] = []
-    for view in correlations:
-        values = disagreements(view.matrices)
-        for number, scale in enumerate(view.scales):
-            value = values[number].elementwise
-            rows.append([view.run, scale, DASH if value is None else f"{value:.2g}"])
-            for modality, of_modality in zip(view.modalities, view.matrices, strict=True):
-                R = of_modality[number]
-                for place in [] if R is None else product(range(len(view.classes)), repeat=2):
-                    names = [view.classes[index] for index in place]
-                    entries.append([view.run, scale, modality, *names, f"{R[place]:.6g}"])
-    keep.csv("correlations.csv", csv_text(["run", "scale", "modality", "class", "other_class", "r"], entries))
-    return Table(["run", "scale", "of R between modalities"], rows, "llr", "mean squared differences")
+    keep.csv("correlations.csv", correlation_entries(correlations))
+    return correlation_table(correlations)
 
 
 class _Keeper:

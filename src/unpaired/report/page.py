@@ -11,7 +11,6 @@ from unpaired.comparison.run_warnings import run_warnings
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.data.overwriting import Subject
 from unpaired.figures.curves import curves_of, draw_curve
-from unpaired.figures.score_strips import draw_dice_strips
 from unpaired.files import is_object, write_text
 from unpaired.report.pictures import dice_strips_alt, empty_masks, overlays, themed
 from unpaired.report.template import render
@@ -19,6 +18,7 @@ from unpaired.report.trust import trust_view
 from unpaired.report.viewer import VIEWER_MB, build_viewer
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.folder import FEATURES_PAGE, RunFolder
+from unpaired.scores.figure import draw_dice_strips
 from unpaired.scores.files import CASE_TABLE, SCORES
 from unpaired.scores.freshness import unchecked
 from unpaired.scores.places import evaluation_folder

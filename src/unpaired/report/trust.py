@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.errors import InputError
-from unpaired.figures.calibration import draw_agreement, draw_reliability
 from unpaired.report.pictures import Picture, themed
 from unpaired.scores.trust.calibration_files import Calibration
+from unpaired.scores.trust.figure import draw_agreement, draw_reliability
 from unpaired.scores.trust.trust import Trust, read_trust
 from unpaired.scores.trust.uncertainty import CaseUncertainty, least_agreed_first
 from unpaired.scores.trust.uncertainty_check import UncertaintyCheck, sentences

@@ -1,11 +1,6 @@
-"""What a diagnosis means: one word and a line of plain advice for each term, and the table of all."""
-
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+"""What a diagnosis means: one word and a line of plain advice for each term."""
 
 from unpaired.studies.diagnosis.computation import SUPERVISED, TermDiagnosis
-from unpaired.tables import Table
 
 INERT = 0.01
 """A gradient below this share of the supervised one moves nothing beside it."""
@@ -15,7 +10,6 @@ AGAINST = -0.3
 """A cosine below this is against it."""
 NOISE = 0.75
 """A term that has this share of its value between two batches of one modality measures sampling noise."""
-SCHEMA = 1
 
 
 def verdict(term: TermDiagnosis) -> str:
@@ -55,27 +49,3 @@ def advice(term: TermDiagnosis) -> str:
         case _:
             signal = "" if term.noise is None else f"; {1 - term.noise:.0%} of it is a difference of modalities"
             return f"{size}{signal}: it may help; whether it does, validation says"
-
-
-def diagnosis_table(terms: Sequence[TermDiagnosis]) -> Table:
-    """A row for each term."""
-    rows = [
-        [
-            term.name,
-            f"{term.value:.3g}",
-            f"{term.weight:.3g}",
-            f"{term.strength:.3f}",
-            "" if term.cosine is None else f"{term.cosine:+.2f}",
-            "" if term.noise is None else f"{term.noise:.0%}",
-            verdict(term),
-        ]
-        for term in terms
-    ]
-    head = ["term", "value", "weight", "gradient", "cosine", "noise", "verdict"]
-    return Table(head, rows, "lrrrrrl", "gradients on the shared weights, relative to the supervised terms'")
-
-
-def to_json(terms: Sequence[TermDiagnosis], settings: dict[str, Any]) -> dict[str, Any]:
-    """The diagnosis as JSON values."""
-    rows = [{**asdict(term), "verdict": verdict(term), "advice": advice(term)} for term in terms]
-    return {"schema": SCHEMA, **settings, "terms": rows}

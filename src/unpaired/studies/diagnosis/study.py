@@ -11,8 +11,9 @@ from unpaired.errors import InputError
 from unpaired.recipe import build_method
 from unpaired.runs.folder import PREPARED
 from unpaired.runs.run import Run
-from unpaired.studies.diagnosis.scores import advice, diagnosis_table, to_json, verdict
 from unpaired.studies.diagnosis.computation import TermDiagnosis, diagnose_terms
+from unpaired.studies.diagnosis.scores import advice, verdict
+from unpaired.studies.diagnosis.tables import diagnosis_table, to_json
 from unpaired.tables import Table
 from unpaired.training.batches import on_device, unpaired_steps
 from unpaired.training.cases import prepared_cases

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unpaired.figures.score_strips import draw_dice_strips
+from unpaired.scores.figure import draw_dice_strips
 from unpaired.scores.scores import Evaluation, Score
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from unpaired.figures.calibration import draw_agreement, draw_reliability
 from unpaired.figures.style import DARK, LIGHT, Theme, png
 from unpaired.scores.trust.calibration import CaseCalibration, count_bins, summarize
+from unpaired.scores.trust.figure import draw_agreement, draw_reliability
 from unpaired.scores.trust.uncertainty_check import Point
 
 
