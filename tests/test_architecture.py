@@ -143,6 +143,7 @@ ALLOWED = {
         "inference",
         "scores",
         "planning",
+        "networks.network",
         "networks.norm_statistics",
         "networks.weights",
         "tables",

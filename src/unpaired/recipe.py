@@ -55,12 +55,15 @@ BUDGET = {
     "validate_every",
     "save_every",
     "precision",
+    "memory_format",
     "init_from",
     "network.pretrained",
     "optimization.warmup_steps",
     "optimization.decay_every",
 }
 """What a recipe may change and still be its row of a paper: how much and how long it computes, and where files lie."""
+Precision = Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
+MemoryFormat = Literal["contiguous", "channels_last", "auto"]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a whole number of 0 or more, below 2^63")]
 
 
@@ -125,7 +128,10 @@ class Recipe(Config):
     ones, as the papers' code does."""
     validate_every: Count = 1000
     save_every: Count = 500
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
+    precision: Precision = "32-true"
+    memory_format: MemoryFormat = "contiguous"
+    """How images and weights lie in memory while training; only speed and rounding depend on it. "auto" times a few
+    steps of both when training begins, and keeps to the faster one in that run."""
     seed: Seed = 0
     init_from: Name | None = None
     """A finished run whose network weights are the start. The network may have whole parts and modalities more."""

@@ -9,6 +9,7 @@ from unpaired import plan_training, train
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
+from unpaired.recipe import Recipe
 from unpaired.recipes import find_recipe
 from unpaired.runs.run import Run
 from unpaired.training import planned
@@ -116,3 +117,23 @@ def test_folds_of_a_planned_recipe(manifest: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(planned, "time_step", lambda *_: pytest.fail("planned again"))
     assert main([*arguments, *options]) == 0
     assert main([*arguments, "--split", str(tmp_path / "s.json")]) == 2
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_precision_and_memory_format_are_those_of_the_fastest_step(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    seconds = {"32-true": 1.0, "bf16-mixed": 0.8}
+
+    def cost(recipe: Recipe, *_: object) -> StepCost:
+        return StepCost(seconds[recipe.precision] * (0.7 if recipe.memory_format == "channels_last" else 1.0), 0.1)
+
+    monkeypatch.setattr(planned, "time_step", cost)
+    monkeypatch.setattr(planned, "has_bfloat16", lambda device: has)
+    made = plan_training(phantom, hours=0.5, device="cpu", memory_gb=8.0)
+    recipe = made.plan.recipe
+    assert recipe.memory_format == "channels_last"
+    assert recipe.precision == ("bf16-mixed" if has else "32-true")
+    assert made.step.seconds == pytest.approx(0.56 if has else 0.7)
+    assert made.plan.reasons["memory_format"] == f"{made.step.seconds:.2f} s a step on this machine, 1.00 without"
+    assert ("precision" in made.plan.reasons) == has

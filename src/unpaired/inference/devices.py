@@ -17,3 +17,10 @@ def choose_device(name: str = "auto") -> torch.device:
             f"device {name!r} can't be used here ({str(error).splitlines()[0]}); try --device cpu"
         ) from error
     return device
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a processor ("cpu") or GPU ("cuda") computes in bfloat16 by more than emulation."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -13,6 +13,9 @@ from unpaired.configs import Config
 from unpaired.errors import InputError, nearest
 from unpaired.shapes import Images, Logits
 
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+"""By the number of spatial axes."""
+
 
 @dataclass(frozen=True)
 class NetworkOutput:
@@ -91,3 +94,13 @@ class NetworkConfig(Config, ABC):
         a file that doesn't fit.
         """
         return None
+
+
+def to_channels_last(module: nn.Module, spatial_dims: int) -> None:
+    """Lay a module's kernels out with channels last, in place: values are the same, other kernels compute with them.
+
+    Only tensors of two axes more than `spatial_dims`, which is all that torch has such a layout for.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == spatial_dims + 2:
+            tensor.data = tensor.data.contiguous(memory_format=CHANNELS_LAST[spatial_dims])

@@ -20,7 +20,7 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
 from unpaired.planning.topology import patch_within
-from unpaired.recipe import Optimization, Recipe
+from unpaired.recipe import MemoryFormat, Optimization, Precision, Recipe
 
 Device = Literal["cpu", "cuda"]
 Dimensions = Literal["auto", "2", "3"]
@@ -78,6 +78,13 @@ class Plan:
         )
         reasons = {**self.reasons, "steps": reason, "validate_every": "a tenth of the steps"}
         return Plan(recipe, reasons, self.summary)
+
+    def with_step(self, precision: Precision, memory_format: MemoryFormat, reason: str) -> "Plan":
+        """The plan with another way to compute a step."""
+        recipe = replace(self.recipe, precision=precision, memory_format=memory_format)
+        changed = {"precision": precision, "memory_format": memory_format}
+        reasons = {name: reason for name, value in changed.items() if value != getattr(self.recipe, name)}
+        return Plan(recipe, {**self.reasons, **reasons}, self.summary)
 
     def with_batch(self, batch_size: int, reason: str) -> "Plan":
         """The plan with another number of images per modality and step."""

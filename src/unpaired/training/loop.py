@@ -40,7 +40,9 @@ from unpaired.training.batches import (
 )
 from unpaired.training.cases import cases_to_prepare, prepared_cases
 from unpaired.training.first_weights import load_first_weights, record_first_weights, train_new_modalities_alone
+from unpaired.training.layout import MemoryFormat, laid_out, lay_out
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
+from unpaired.training.memory_format import memory_format_of
 from unpaired.training.modalities import modalities_to_train
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.picture import TrainingPicture
@@ -138,9 +140,11 @@ def _train_steps(
     """Do the steps that are left, on batches of the modalities `only` (None: all); validate, log and save as the recipe
     says. Raises `Stopped` where somebody asks."""
     recipe = run.recipe
+    memory_format = memory_format_of(run, fabric)
+    lay_out(method, memory_format)
     optimizer = build_optimizer(method, recipe.optimization)
     model, optimizer = fabric.setup(method, optimizer)
-    state = TrainingState(run, method, optimizer, fabric)
+    state = TrainingState(run, method, optimizer, fabric, memory_format)
     start = state.restore()
     log = TrainingLog(run, enabled=fabric.is_global_zero)
     shown = TrainingProgress(recipe.steps, start, console)
@@ -149,7 +153,7 @@ def _train_steps(
         steps = unpaired_steps(run, cases["train"], fabric, only)
         batches = TimedBatches(batches_from(start, steps, recipe, fabric, hardware.workers))
         for done in range(start + 1, recipe.steps + 1):
-            objective = _training_step(fabric, model, optimizer, batches, recipe, done - 1)
+            objective = _training_step(fabric, model, optimizer, batches, recipe, memory_format, done - 1)
             method.after_step()
             log.add(done, objective, optimizer)
             last = done == recipe.steps
@@ -194,7 +198,13 @@ def _validate(
 
 
 def _training_step(
-    fabric: Fabric, model: Any, optimizer: Any, batches: Iterator[dict[str, Batch]], recipe: Recipe, step: int
+    fabric: Fabric,
+    model: Any,
+    optimizer: Any,
+    batches: Iterator[dict[str, Batch]],
+    recipe: Recipe,
+    memory_format: MemoryFormat,
+    step: int,
 ) -> Objective:
     """One optimizer step: the method's objective on `accumulate` batches, backward, update."""
     for group in optimizer.param_groups:
@@ -204,7 +214,7 @@ def _training_step(
     objectives: list[Objective] = []
     for part in range(recipe.accumulate):
         with fabric.no_backward_sync(model, enabled=part < recipe.accumulate - 1):
-            given = on_device(next(batches), recipe.randomization, fabric)
+            given = laid_out(on_device(next(batches), recipe.randomization, fabric), memory_format)
             objectives.append(model(given, step / recipe.steps))
             fabric.backward(objectives[-1].loss / recipe.accumulate)
     if recipe.optimization.gradient_clip is not None:

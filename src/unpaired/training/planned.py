@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -11,9 +12,12 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError
+from unpaired.inference.devices import has_bfloat16
 from unpaired.planning.fingerprint import Fingerprint, read_fingerprint, take_fingerprint
 from unpaired.planning.plan import Device, Dimensions, Plan, plan_recipe
 from unpaired.planning.recipe_file import require_new_file, write_recipe
+from unpaired.recipe import MemoryFormat, Precision
+from unpaired.training.memory_format import WORTH
 from unpaired.training.probe import StepCost, free_memory_gb, time_step
 
 AUTO = "auto"
@@ -69,7 +73,7 @@ def plan_training(
     dataset = replace(dataset, cases=tuple(case for case in dataset.cases if case.split != "test"))
     known = _fingerprint(dataset, fingerprint, workers, progress)
     plan = plan_recipe(known, kind, limit, hours, dimensions)
-    plan, step = _that_fits(plan, known, limit, kind)
+    plan, step = _with_the_fastest_step(*_that_fits(plan, known, limit, kind), known, kind)
     steps = min(max(int(hours * 3600 / step.seconds), LEAST), MOST)
     plan = plan.with_steps(steps, f"{step.seconds:.2f} s a step on this machine, {hours:g} hours")
     if out is not None:
@@ -106,9 +110,7 @@ def _fingerprint(
 
 def _that_fits(plan: Plan, known: Fingerprint, limit: float, device: Device) -> tuple[Plan, StepCost]:
     """The plan with a batch whose step stays below the memory limit, and what that step costs."""
-    modalities = [
-        facts.name for facts in known.modalities if facts.labeled_patients or plan.recipe.randomization.borrowed
-    ]
+    modalities = _trained(plan, known)
     while True:
         cost = time_step(plan.recipe, modalities, len(known.classes), device)
         size = plan.recipe.batch_size
@@ -120,3 +122,22 @@ def _that_fits(plan: Plan, known: Fingerprint, limit: float, device: Device) -> 
                 )
             return plan, cost
         plan = plan.with_batch(size // 2, f"{size} images of each modality took {cost.gigabytes:.1f} GB")
+
+
+def _trained(plan: Plan, known: Fingerprint) -> list[str]:
+    borrowed = plan.recipe.randomization.borrowed
+    return [facts.name for facts in known.modalities if facts.labeled_patients or borrowed]
+
+
+def _with_the_fastest_step(plan: Plan, plain: StepCost, known: Fingerprint, device: Device) -> tuple[Plan, StepCost]:
+    """The plan in the precision and memory format that are clearly faster than its own on this machine."""
+    precisions: tuple[Precision, ...] = ("32-true", "bf16-mixed") if has_bfloat16(device) else ("32-true",)
+    formats: tuple[MemoryFormat, ...] = ("contiguous", "channels_last")
+    best, cost = plan, plain
+    for precision, memory_format in list(product(precisions, formats))[1:]:
+        recipe = replace(plan.recipe, precision=precision, memory_format=memory_format)
+        other = time_step(recipe, _trained(plan, known), len(known.classes), device)
+        if other.seconds < WORTH * cost.seconds:
+            reason = f"{other.seconds:.2f} s a step on this machine, {plain.seconds:.2f} without"
+            best, cost = plan.with_step(precision, memory_format, reason), other
+    return best, cost

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import torch
 from unpaired.data.batch import Batch
 from unpaired.inference.pages import keep_pages
 from unpaired.recipe import Recipe, build_method
+from unpaired.training.layout import laid_out, lay_out
 from unpaired.training.optimization import build_optimizer
 
 STEPS = 3
 """So many steps are timed, after one that isn't; the fastest counts, as other work only slows it."""
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 LOADING = 1.15
 """Reading and augmenting take about so much on top, where no worker does it beside."""
 
@@ -31,17 +33,38 @@ class StepCost:
 def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: str = "cpu") -> StepCost:
     """Take a few real steps of a recipe: forward, backward, optimizer, on random images and label maps.
 
-    `classes` counts background. torch's global random state is left as it was.
+    In the recipe's precision and memory format ("auto" is timed as contiguous). `classes` counts background. torch's
+    global random state is left as it was.
     """
     place = torch.device(device)
     if place.type == "cpu":
         keep_pages()
     before = _forget_peak(place)
     method = build_method(recipe, modalities, classes).to(place).train()
+    memory_format = "channels_last" if recipe.memory_format == "channels_last" else "contiguous"
+    lay_out(method, memory_format)
     optimizer = build_optimizer(method, recipe.optimization)
+    batches = laid_out(_random_batches(recipe, modalities, classes, place), memory_format)
+    reduced = AUTOCAST.get(recipe.precision)
+    seconds: list[float] = []
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        for _ in range(STEPS + 1):
+            start = time.perf_counter()
+            optimizer.zero_grad()
+            with nullcontext() if reduced is None else torch.autocast(place.type, reduced):
+                loss = method(batches, 0.5).loss
+            loss.backward()
+            optimizer.step()
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+            seconds.append(time.perf_counter() - start)
+    return StepCost(min(seconds[1:]) * LOADING, max(_peak(place) - before, 0.0))
+
+
+def _random_batches(recipe: Recipe, modalities: Sequence[str], classes: int, place: torch.device) -> dict[str, Batch]:
     generator = torch.Generator().manual_seed(0)
     shape = (recipe.batch_size, recipe.channels, *recipe.patch_size)
-    batches = {
+    return {
         modality: Batch(
             torch.randn(shape, generator=generator).to(place),
             torch.randint(classes, (shape[0], *recipe.patch_size), generator=generator).to(place),
@@ -52,17 +75,6 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
         )
         for modality in modalities
     }
-    seconds: list[float] = []
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        for _ in range(STEPS + 1):
-            start = time.perf_counter()
-            optimizer.zero_grad()
-            method(batches, 0.5).loss.backward()
-            optimizer.step()
-            if place.type == "cuda":
-                torch.cuda.synchronize(place)
-            seconds.append(time.perf_counter() - start)
-    return StepCost(min(seconds[1:]) * LOADING, max(_peak(place) - before, 0.0))
 
 
 def free_memory_gb(device: str) -> float:

@@ -7,14 +7,18 @@ from lightning_fabric import Fabric
 
 from unpaired.methods.method import Method
 from unpaired.runs.run import Run
+from unpaired.training.layout import MemoryFormat
 from unpaired.training.validate import mean_dice
 
 
 class TrainingState:
     """The state of a run in training, in memory and in its folder. The first process alone writes."""
 
-    def __init__(self, run: Run, method: Method, optimizer: Any, fabric: Fabric) -> None:
+    def __init__(
+        self, run: Run, method: Method, optimizer: Any, fabric: Fabric, memory_format: MemoryFormat = "contiguous"
+    ) -> None:
         self.run, self.method, self.optimizer, self.fabric = run, method, optimizer, fabric
+        self.memory_format = memory_format
         self.best = -1.0
         """The highest mean Dice of a validation; below 0 before the first."""
 
@@ -50,6 +54,7 @@ class TrainingState:
                     "method": self.method.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "precision": self.fabric.strategy.precision.state_dict(),
+                    "memory_format": self.memory_format,
                 }
             )
         self.fabric.barrier()

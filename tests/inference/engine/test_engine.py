@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from unpaired.errors import InputError
 from unpaired.inference.backends import segmenter
 from unpaired.inference.backends.segmenter import BackendSegmenter
+from unpaired.inference.devices import has_bfloat16
 from unpaired.inference.engine import engine as engine_module
 from unpaired.inference.engine import measured as measured_module
-from unpaired.inference.engine.engine import WindowEngine, has_bfloat16, says_the_same
+from unpaired.inference.engine.engine import WindowEngine, says_the_same
 from unpaired.inference.engine.kernels import laid_out, prepared_network
 from unpaired.inference.engine.measured import Measured, fastest, keep, kept, place
 from unpaired.inference.engine.plans import WindowPlan, candidates
@@ -275,13 +276,13 @@ def test_bfloat16_that_is_not_faster_is_said_and_left(tmp_path: Path, monkeypatc
         (True, "precision bf16: float32 is as fast for this network on this processor, and goes on"),
         (False, "precision bf16: this processor has no bfloat16, float32 goes on"),
     ):
-        monkeypatch.setattr(engine_module, "has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(engine_module, "has_bfloat16", lambda device, has=has: has)
         engine, images, lines = new_engine(tmp_path / str(has), monkeypatch, precision="bf16")
         with torch.inference_mode():
             torch.testing.assert_close(engine.predict(images, "ct"), engine.method.predict(images, "ct"))
         assert lines == [said]
         assert engine.chosen_precision == "float32"
-    assert isinstance(has_bfloat16(), bool)
+    assert isinstance(has_bfloat16("cpu"), bool)
 
 
 def test_bfloat16_is_for_processors_and_cuda() -> None:

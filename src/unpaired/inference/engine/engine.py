@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import torch
 
 from unpaired.errors import InputError
+from unpaired.inference.devices import has_bfloat16
 from unpaired.inference.engine.kernels import laid_out, prepared_network
 from unpaired.inference.engine.measured import Measured, fastest, keep, kept, place
 from unpaired.inference.engine.plans import EngineName, Precision, WindowPlan, candidates
@@ -71,7 +72,7 @@ class WindowEngine:
         if self.name == "plain" or self.device.type != "cpu" or self.method.network.mixes_images:
             return less
         precision: Precision = self.precision
-        if precision == "bf16" and not has_bfloat16():
+        if precision == "bf16" and not has_bfloat16("cpu"):
             self._report("precision bf16: this processor has no bfloat16, float32 goes on")
             precision = "float32"
         path = place(self.method.network, images.shape[1:], self.plain, precision)
@@ -125,8 +126,3 @@ def says_the_same(logits: Logits, expected: Logits, precision: Precision) -> boo
         return bool(torch.isfinite(logits).all())
     apart = float((logits - expected).abs().max())
     return apart <= TOLERANCE * max(1.0, float(expected.abs().max()))
-
-
-def has_bfloat16() -> bool:
-    """Whether oneDNN computes in bfloat16 on this processor by more than emulation."""
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

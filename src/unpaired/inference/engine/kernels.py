@@ -11,10 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.inference.engine.plans import WindowPlan
-from unpaired.networks.network import Network
-
-CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
-"""By the number of spatial axes."""
+from unpaired.networks.network import CHANNELS_LAST, Network, to_channels_last
 
 
 def prepared_network(network: Network, plan: WindowPlan) -> Network:
@@ -24,7 +21,7 @@ def prepared_network(network: Network, plan: WindowPlan) -> Network:
     """
     if plan.layout == "channels last":
         copied = copy.deepcopy(network).eval()
-        copied.to(memory_format=CHANNELS_LAST[len(network.size_multiples)])  # pyright: ignore[reportCallIssue]
+        to_channels_last(copied, len(network.size_multiples))
         return copied
     if plan.kernels == "torch":
         return network
