@@ -1,6 +1,6 @@
 """Draw docs/images/scarce_labels.webp: Dice of patients kept aside, as `studies/scarce_labels.py` wrote it. No scans.
 
-    .venv/bin/python docs/images/scarce_labels.py scarce/results.csv lge plain own scarce all
+    .venv/bin/python docs/images/scarce_labels.py scarce/results.csv lge plain own_2000 scarce_annealed
 
 One panel for each modality, one line for each row of the study: every patient's mean over classes, and their mean.
 """
@@ -19,8 +19,8 @@ from unpaired.files import write_bytes
 OUT = Path(__file__).with_suffix(".webp")
 SAID = {
     "plain": "labels of the other modality alone",
-    "own": "+ random convolutions",
-    "scarce": "small_unet_scarce",
+    "own_2000": "+ random convolutions",
+    "scarce_annealed": "small_unet_scarce, cut short",
     "all": "all labels of both",
 }
 
