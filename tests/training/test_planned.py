@@ -79,6 +79,19 @@ def test_test_cases_are_not_looked_at(phantom: Dataset, monkeypatch: pytest.Monk
     assert any(case.split == "test" for case in phantom.cases)
 
 
+def test_a_fingerprint_of_other_cases_is_refused(phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts of the scans that were there once would decide sizes and spacings for those that came since."""
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
+    known = plan_training(phantom, device="cpu").fingerprint
+    assert plan_training(phantom, device="cpu", fingerprint=known).fingerprint == known
+    train = [case.id for case in phantom.cases if case.split != "test"]
+    fewer = replace(known, cases=known.cases[1:])
+    with pytest.raises(InputError, match=rf"taken without 1 of the cases of phantom-heart \({train[0]}\)"):
+        plan_training(phantom, device="cpu", fingerprint=fewer)
+    failed = replace(fewer, failures=((train[0], "was unreadable"),))
+    assert plan_training(phantom, device="cpu", fingerprint=failed).fingerprint == failed
+
+
 def test_train_auto_plans_once_and_goes_on(phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
     monkeypatch.setattr(planned, "LEAST", 2)

@@ -105,6 +105,12 @@ def _fingerprint(
             f"the fingerprint is of dataset {known.dataset}, with other classes or modalities than {dataset.name}; "
             "take it anew with `unpaired inspect`"
         )
+    looked_at = {case.id for case in known.cases} | {case for case, _ in known.failures}
+    if missing := [case.id for case in dataset.cases if case.id not in looked_at]:
+        raise InputError(
+            f"the fingerprint of dataset {known.dataset} was taken without {len(missing)} of the cases of "
+            f"{dataset.name} ({', '.join(missing[:3])}); take it anew with `unpaired inspect`"
+        )
     return known
 
 
