@@ -49,6 +49,8 @@ def test_a_round_learns_from_the_labels_of_the_one_before(phantom: Dataset, tmp_
     )
     assert again == trained
     assert Run.open(second.run).weights("last").stat().st_mtime_ns == weights
+    with pytest.raises(InputError, match=r"labels1 holds what self-train made of confidence 0\.51, weights"):
+        self_train(RECIPE, scarce(phantom), tmp_path, rounds=1, confidence=0.6, device="cpu", workers=0, show=False)
 
 
 def test_rounds_end_with_the_first_that_is_no_better(

@@ -16,11 +16,12 @@ import numpy as np
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.manifest import as_dataset
+from unpaired.data.overwriting import Subject, require_own_folder, write_about
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError
 from unpaired.files import write_json
 from unpaired.inference.predictor import Ensemble, Predictor
-from unpaired.inference.pseudo_labels import write_pseudo_labels
+from unpaired.inference.pseudo_labels import PseudoLabeled, write_pseudo_labels
 from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
@@ -109,8 +110,9 @@ def self_train(
     that stands for round 0. Voxels are labeled from a probability of `confidence` on. Rounds begin with fresh weights.
     The same call goes on where it was stopped. Other arguments are those of `train`.
 
-    Raises InputError if there is no unlabeled training case of a modality that round 0 knows, for a recipe that takes
-    unlabeled images itself (train it first, and give its run as `teacher`), and for numbers that make no sense.
+    Raises InputError for labels there that another teacher or confidence made, if there is no unlabeled training case
+    of a modality that round 0 knows, for a recipe that takes unlabeled images itself (train it first, and give its run
+    as `teacher`), and for numbers that make no sense.
     """
     if rounds < 1 or not 0.5 < confidence <= 1:
         raise InputError(f"expected 1 round or more and a confidence above 0.5 up to 1, got {rounds} and {confidence}")
@@ -131,9 +133,7 @@ def self_train(
     unlabeled = _unlabeled(dataset, best)
     done = [_judged(best, dataset, device, {}, {})]
     for number in range(1, rounds + 1):
-        told = write_pseudo_labels(
-            Ensemble([Predictor(best, device=device)]), dataset, unlabeled, folder / f"labels{number}", confidence, say
-        )
+        told = _labeled(Predictor(best, device=device), dataset, unlabeled, folder / f"labels{number}", confidence, say)
         run = train(
             chosen,
             told.dataset,
@@ -148,6 +148,21 @@ def self_train(
             break
         best = run
     return SelfTraining(tuple(done))
+
+
+def _labeled(
+    teacher: Predictor,
+    dataset: Dataset,
+    cases: list[CaseEntry],
+    place: Path,
+    confidence: float,
+    say: Callable[[str], None],
+) -> PseudoLabeled:
+    """The dataset with a teacher's labels. Raises InputError where another one's, or surer ones, lie at `place`."""
+    about = Subject("self-train", (f"confidence {confidence:g}", f"weights {teacher.weights_hash}"))
+    require_own_folder(place, f"{cases[0].id}.nii.gz", about)
+    write_about(place, about)
+    return write_pseudo_labels(Ensemble([teacher]), dataset, cases, place, confidence, say)
 
 
 def _unlabeled(dataset: Dataset, run: Run) -> list[CaseEntry]:
