@@ -87,6 +87,7 @@ ALLOWED = {
         "data.dataset",
         "data.fingerprint",
         "data.manifest",
+        "data.postprocess",
         "networks.weights",
         *NETWORK_PARTS,
     },

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from unpaired.report.features import StudiedFeatures, features
     from unpaired.report.fingerprint_page import inspect_dataset
     from unpaired.report.report import write_report
+    from unpaired.runs.postprocessing import FoundPostprocessing
     from unpaired.runs.progress import RunProgress
     from unpaired.runs.run import Run
     from unpaired.runs.watch import watch
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from unpaired.studies.misalignment.study import MisalignmentStudy, misalignment
     from unpaired.studies.partners.study import PartnerStudy, partners
     from unpaired.training.planned import PlannedTraining, plan_training
+    from unpaired.training.postprocessing import find_postprocessing
     from unpaired.training.prepare import prepare
     from unpaired.training.self_training import SelfTraining, self_train
     from unpaired.training.train import train, train_folds
@@ -67,6 +69,7 @@ __all__ = [
     "Finding",
     "Findings",
     "Fingerprint",
+    "FoundPostprocessing",
     "Image",
     "ImportedDataset",
     "InputError",
@@ -92,6 +95,7 @@ __all__ = [
     "features",
     "fetch_dicom",
     "few_shot",
+    "find_postprocessing",
     "find_recipe",
     "import_dataset",
     "inspect_dataset",
@@ -159,6 +163,7 @@ _HOMES = {
     "report.features": ("StudiedFeatures", "features"),
     "report.fingerprint_page": ("inspect_dataset",),
     "report.report": ("write_report",),
+    "runs.postprocessing": ("FoundPostprocessing",),
     "runs.progress": ("RunProgress",),
     "runs.run": ("Run",),
     "runs.watch": ("watch",),
@@ -168,6 +173,7 @@ _HOMES = {
     "studies.misalignment.study": ("MisalignmentStudy", "misalignment"),
     "studies.partners.study": ("PartnerStudy", "partners"),
     "training.planned": ("PlannedTraining", "plan_training"),
+    "training.postprocessing": ("find_postprocessing",),
     "training.prepare": ("prepare",),
     "training.self_training": ("SelfTraining", "self_train"),
     "training.train": ("train", "train_folds"),

@@ -30,7 +30,7 @@ from unpaired.commands.packing import pack
 from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
-from unpaired.commands.training import demo, recipes, self_train, train, watch
+from unpaired.commands.training import demo, find_postprocessing, recipes, self_train, train, watch
 from unpaired.errors import InputError, Stopped
 from unpaired.failures import reason_for
 
@@ -50,6 +50,7 @@ COMMANDS = {
     "train": train,
     "self-train": self_train,
     "watch": watch,
+    "find-postprocessing": find_postprocessing,
     "predict": predict,
     "cluster-script": cluster_script,
     "evaluate": evaluate,

@@ -77,7 +77,8 @@ def predict(
         overlap: The share that neighboring windows have in common; the recipe says 0.5 if it says nothing else. 0.25
             takes about a third of the time in 3D, with more to be seen of the seams.
         largest_component: Keep only the largest connected part of "all" classes, of some ("LV,myo") or of "none";
-            without it the recipe decides. Removes islands, but also the second of two parts that belong there.
+            without it what find-postprocessing found decides, or else the recipe. Removes islands, but also the
+            second of two parts that belong there.
         mirror: Average the predictions of all mirrored forms, along the axes that training mirrored
             (augmentation.mirror). Takes two to eight times as long. Refused for a run that never saw mirrored scans.
         mirror_anyway: Mirror along height and width although a run was trained without: as a rule that costs many

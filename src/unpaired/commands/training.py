@@ -1,7 +1,7 @@
-"""The commands that train: demo, recipes, train, self-train, watch."""
+"""The commands that train: demo, recipes, train, self-train, watch, find-postprocessing."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import unpaired
 from unpaired.commands.arguments import (
@@ -124,6 +124,31 @@ def train(
         told = f"trained: {trained.folder}; next: unpaired predict {trained.folder} {data} {trained.predictions}"
     if is_first_process():
         print(told)
+    return 0
+
+
+def find_postprocessing(
+    run: RunFolder,
+    /,
+    *,
+    weights: Literal["best", "last"] = "best",
+    device: str = "auto",
+    trust: Trusted = (),
+) -> int:
+    """Keep only the largest part of organs where that helps on validation cases; predict applies it from then on.
+
+    As nnU-Net: first of all foreground together, then of each class, by Dice that rises for it and falls for nothing.
+    Test cases are not looked at. Predict says what it applies; `--largest-component none` leaves it out.
+
+    Args:
+        run: A run, or a folder of folds: each fold gets its own, and the folds together what the cases of all say.
+        weights: The best by validation, or the last: what is found holds for these.
+        device: auto, cpu, cuda or mps.
+        trust: Modules or .py files of your own that a run may use; else their code is refused.
+    """
+    with stopwatch() as say:
+        found = unpaired.find_postprocessing(run, weights=weights, device=device, trust=trust, say=say)
+        print_table(found.table())
     return 0
 
 

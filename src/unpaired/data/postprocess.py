@@ -2,7 +2,7 @@
 
 It removes islands far from the organ, which cost little Dice and much Hausdorff distance. It is wrong for a class that
 has several parts (both kidneys as one class, lesions) and can hurt where the network breaks an organ in two, so it is
-off unless a recipe or a person asks for it: compare on validation cases first, never on test cases.
+off unless a recipe or a person asks for it, or `unpaired find-postprocessing` found on validation cases that it helps.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,8 @@ class Postprocessing(Config):
 
     largest_component: tuple[Name, ...] | Literal["all"] = ()
     """Foreground classes of which only the largest connected part is kept, or "all" of them."""
+    largest_foreground: bool = False
+    """Before that, of all foreground classes together only the largest connected part is kept (nnU-Net's first)."""
 
     def class_numbers(self, classes: Sequence[str]) -> tuple[int, ...]:
         """The numbers of the chosen classes; `classes[0]` is background. InputError for a name that is none of them."""
@@ -34,6 +36,11 @@ class Postprocessing(Config):
                     f"{nearest(name, foreground)}"
                 )
         return tuple(number for number, name in enumerate(classes) if number and name in self.largest_component)
+
+    def groups(self, classes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """The class numbers that are taken together, of which the largest connected part is kept, in their order."""
+        everything = (tuple(range(1, len(classes))),) if self.largest_foreground else ()
+        return (*everything, *((number,) for number in self.class_numbers(classes)))
 
 
 def parse_largest_component(text: str) -> Postprocessing:
@@ -74,6 +81,18 @@ def keep_largest_component(label_map: np.ndarray, numbers: Sequence[int]) -> np.
     return result
 
 
+def keep_largest_foreground(label_map: np.ndarray) -> np.ndarray:
+    """The label map with only the largest connected part of all classes but 0 together; the rest becomes 0.
+
+    As `keep_largest_component`: connected at corners too, the first of equals stays, the input is never changed.
+    """
+    foreground = label_map > 0
+    islands = foreground & (keep_largest_component(foreground.astype(np.uint8), (1,)) == 0)
+    return np.where(islands, label_map.dtype.type(0), label_map) if islands.any() else label_map
+
+
 def postprocess(label_map: np.ndarray, postprocessing: Postprocessing, classes: Sequence[str]) -> np.ndarray:
     """Apply what a recipe asks for to class numbers. InputError if it names a class that is not in `classes`."""
-    return keep_largest_component(label_map, postprocessing.class_numbers(classes))
+    numbers = postprocessing.class_numbers(classes)
+    whole = keep_largest_foreground(label_map) if postprocessing.largest_foreground else label_map
+    return keep_largest_component(whole, numbers)

@@ -8,6 +8,7 @@ from typing import Any
 
 from unpaired.errors import InputError
 from unpaired.networks.one_modality import IMAGES, LOGITS
+from unpaired.runs.postprocessing import postprocessing_of
 from unpaired.runs.run import Run
 
 SCHEMA = 1
@@ -19,6 +20,7 @@ def model_facts(run: Run, weights: str, graphs: dict[str, str], any_size: bool) 
     recipe, dataset = run.recipe, run.dataset
     prepared = asdict(recipe.preprocessing)
     kind = prepared.pop("normalization")
+    postprocessing, _ = postprocessing_of(run, weights)
     return {
         "schema": SCHEMA,
         "made_by": f"unpaired {version('unpaired')}",
@@ -40,7 +42,7 @@ def model_facts(run: Run, weights: str, graphs: dict[str, str], any_size: bool) 
         "any_size": any_size,
         "context_slices": recipe.context_slices,
         "overlap": recipe.window_overlap,
-        "largest_component": list(recipe.postprocessing.class_numbers(dataset.classes)),
+        "largest_component": [list(group) for group in postprocessing.groups(dataset.classes)],
         "input": {"name": IMAGES, "axes": ["batch", "channel", *AXES[-recipe.spatial_dims :]], "type": "float32"},
         "output": {"name": LOGITS, "axes": ["batch", "class", *AXES[-recipe.spatial_dims :]], "type": "float32"},
     }

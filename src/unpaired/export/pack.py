@@ -20,8 +20,9 @@ from unpaired.errors import InputError
 from unpaired.files import atomic, json_text
 from unpaired.recipe import DAMAGED
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
-from unpaired.runs.folder import FINGERPRINT, RECIPE, SPLIT, VERSIONS
+from unpaired.runs.folder import FINGERPRINT, POSTPROCESSING, RECIPE, SPLIT, VERSIONS
 from unpaired.runs.model_file import CARD, FILES, MODEL, SUFFIX, run_folders
+from unpaired.runs.postprocessing import read_found, weights_hash
 from unpaired.runs.run import Run
 from unpaired.scores.tables import read_evaluation
 
@@ -64,6 +65,7 @@ def pack(
     files: dict[str, bytes | Path] = {}
     for number, run in enumerate(opened):
         files |= {f"{number}/{name}": content for name, content in _files(run, weights).items()}
+    files |= _found_postprocessing(opened, weights)
     facts = _facts(opened, weights, licence or "", about or "")
     files[CARD] = model_card(facts).encode()
     facts["sha256"] = {name: _hash(content) for name, content in files.items()}
@@ -138,6 +140,17 @@ def _files(run: Run, weights: str) -> dict[str, bytes | Path]:
     }
     contents: dict[str, bytes | Path] = {name: json_text(document).encode() for name, document in documents.items()}
     return {name: contents.get(name, file) for name in FILES}
+
+
+def _found_postprocessing(runs: Sequence[Run], weights: str) -> dict[str, bytes | Path]:
+    """The file with what was found for these very weights of a run, or of the folds of one folder together."""
+    hashes = tuple(weights_hash(run.weights(weights)) for run in runs)
+    folders = {run.folder.resolve().parent for run in runs}
+    folder = runs[0].folder if len(runs) == 1 else runs[0].folder.resolve().parent
+    found = read_found(folder) if len(folders) == 1 else None
+    if found is None or found.weights != hashes:
+        return {}
+    return {POSTPROCESSING if len(runs) > 1 else f"0/{POSTPROCESSING}": folder / POSTPROCESSING}
 
 
 def _without_hashes(run: Run, numbered: Dataset) -> dict[str, CaseFingerprint]:

@@ -8,7 +8,6 @@ look (see `scores.trust.uncertainty`).
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +31,19 @@ from unpaired.inference.pages import keep_pages
 from unpaired.inference.prepared import Segmenter, segment_prepared, segmenter_of
 from unpaired.inference.segmentation import Part, Segmentation, likeliest
 from unpaired.inference.windows import leanest_order, whole
+from unpaired.runs.postprocessing import postprocessing_of, weights_hash
 from unpaired.runs.run import Run
 
 
 class Predictor:
     """A trained run, loaded once: images in, label maps out.
 
-    `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces the recipe's. With `mirror` the scan
-    is segmented in every mirrored form along the axes of `mirroring_of` and the probabilities are averaged, which a run
-    trained without mirroring refuses unless `mirror_anyway` says so too. A scan that contradicts the modality it is
-    given as (`ModalityCheck`) is refused unless `modality_anyway`. Only the network is used, none of the method's
-    training parts. `trust` are modules outside the package that a run read from a path may use.
+    `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces what `find_postprocessing` found, or
+    else the recipe's. With `mirror` the scan is segmented in every mirrored form along the axes of `mirroring_of` and
+    the probabilities are averaged, which a run trained without mirroring refuses unless `mirror_anyway` says so too. A
+    scan that contradicts the modality it is given as (`ModalityCheck`) is refused unless `modality_anyway`. Only the
+    network is used, none of the method's training parts. `trust` are modules outside the package that a run read from a
+    path may use.
 
     `backend` "onnxruntime" or "openvino" computes the network on the processor in torch's place; where it doesn't say
     the same as torch, torch goes on and `report` gets a line. In torch a `WindowEngine` chooses how windows are
@@ -72,7 +73,11 @@ class Predictor:
         overlap: float | None = None,
     ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run, trust)
-        self.postprocessing = self.run.recipe.postprocessing if postprocessing is None else postprocessing
+        self.postprocessing, said = (
+            postprocessing_of(self.run, weights) if postprocessing is None else (postprocessing, "")
+        )
+        if said:
+            report(said)
         self.postprocessing.class_numbers(self.run.dataset.classes)  # refuse a misspelled class at once
         if mirror and not mirror_anyway:
             require_mirrored_training(self.run)
@@ -97,7 +102,7 @@ class Predictor:
     @cached_property
     def weights_hash(self) -> str:
         """The first sixteen hexadecimal digits of the weight file's SHA-256: which network it was."""
-        return sha256(self.run.weights(self.weights).read_bytes()).hexdigest()[:16]
+        return weights_hash(self.run.weights(self.weights))
 
     @property
     def mirrored(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """A request carried out in this process: runs opened, networks loaded, every scan segmented."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
@@ -12,6 +13,7 @@ from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.request import How, Request
 from unpaired.inference.shards import jobs_of_shard
 from unpaired.runs.model_file import run_folders
+from unpaired.runs.postprocessing import postprocessing_of
 from unpaired.runs.run import Run
 
 Tell = Callable[[Event], None]
@@ -32,7 +34,7 @@ def predict_requested(request: Request, tell: Tell, finished: Collection[Path] =
         tell(Remark(f"note: shard {request.shard.number}/{request.shard.count} has {len(jobs)} cases"))
     if not jobs:
         return
-    ensemble = _ensemble(runs, request.how, tell)
+    ensemble = _ensemble(runs, _with_postprocessing(request, runs, tell), tell)
     for remark in remarks(ensemble, jobs, dataset):
         tell(Remark(f"note: {remark}"))
     for folder, names in seen_in_training(ensemble, jobs) if len(runs) > 1 else ():
@@ -52,6 +54,19 @@ def _jobs(run: Run, request: Request, dataset: Dataset | None, tell: Tell) -> li
 
         return dicom_jobs(run, images, request.out, request.modality, request.dicom, note)
     return plan(images, request.out, request.modality, request.split)
+
+
+def _with_postprocessing(request: Request, runs: Sequence[Run], tell: Tell) -> How:
+    """How the runs predict: several from one folder with what was found for them together, others by the recipe of the
+    first; a single run looks for what was found itself."""
+    if len(runs) == 1 or request.how.postprocessing is not None:
+        return request.how
+    chosen, said = runs[0].recipe.postprocessing, ""
+    if len(request.runs) == 1:
+        chosen, said = postprocessing_of(runs, request.how.weights)
+    if said:
+        tell(Remark(f"note: {said}"))
+    return replace(request.how, postprocessing=chosen)
 
 
 def _ensemble(runs: Sequence[Run], how: How, tell: Tell) -> Ensemble:

@@ -5,6 +5,7 @@
       fingerprint.json                                                     what the scans held when training began
       log.csv  validation.csv  tensorboard/  progress.png                  how it went
       weights_best.safetensors  weights_last.safetensors  resume.pt        what was learned
+      postprocessing.json                                                  what helped on validation cases
       predictions/  evaluation/  features/  misalignment/  report.html     what was made of it since
     RUN/predictions/
       <case>.nii.gz  <case>.prediction.json  probabilities/<case>.nii.gz  uncertainty.csv  uncertainty.json
@@ -23,6 +24,7 @@ RECIPE = "recipe.json"
 SPLIT = "split.json"
 VERSIONS = "versions.json"
 FINGERPRINT = "fingerprint.json"
+POSTPROCESSING = "postprocessing.json"
 README = "README.txt"
 LOG = "log.csv"
 VALIDATION = "validation.csv"

@@ -2,6 +2,7 @@
 
     model.json                        what it is: classes, modalities, scores, licence, and the hash of every other file
     README.md                         a model card for people
+    postprocessing.json, or 0/postprocessing.json of a single run, where it was found
     0/recipe.json  0/dataset.json  0/split.json  0/versions.json  0/fingerprint.json  0/weights_best.safetensors
     1/...                             the other folds, if there are any
 
@@ -20,7 +21,7 @@ from unpaired.data.dataset import MANIFEST
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import input_error_if_unwritable, is_object, temporary_beside, user_cache
-from unpaired.runs.folder import FINGERPRINT, FOLD, RECIPE, SPLIT, VERSIONS, is_run
+from unpaired.runs.folder import FINGERPRINT, FOLD, POSTPROCESSING, RECIPE, SPLIT, VERSIONS, is_run
 
 SUFFIX = ".unpaired"
 MODEL = "model.json"
@@ -28,7 +29,8 @@ CARD = "README.md"
 FILES = (RECIPE, MANIFEST, SPLIT, VERSIONS, FINGERPRINT, "weights_best.safetensors")
 LARGEST = 8 << 30
 """Bytes of all files of a model together."""
-_NAME = re.compile(rf"{re.escape(MODEL)}|{re.escape(CARD)}|\d{{1,3}}/({'|'.join(map(re.escape, FILES))})")
+_OF_A_RUN = "|".join(map(re.escape, (*FILES, POSTPROCESSING)))
+_NAME = re.compile(rf"{'|'.join(map(re.escape, (MODEL, CARD, POSTPROCESSING)))}|\d{{1,3}}/({_OF_A_RUN})")
 _FOLD = re.compile(rf"{FOLD}(\d+)")
 _DAMAGED = "it is damaged, or no model file of `unpaired pack`"
 

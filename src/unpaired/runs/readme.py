@@ -14,6 +14,7 @@ weights_best.safetensors   network weights with the best mean validation Dice (t
 weights_last.safetensors   network weights of the last saved step
 lock                held by the process that trains (it says which); means nothing once that has ended
 resume.pt           optimizer state and step; only needed to go on training (start the same command again)
+postprocessing.json what helped on validation cases (`unpaired find-postprocessing`); predict applies it and says so
 predictions/ evaluation/ features/ misalignment/ report.html   written by `unpaired predict`, `evaluate`, `features`,
                     `misalignment`, `report` when no other place is named
 

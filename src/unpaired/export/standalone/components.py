@@ -6,10 +6,10 @@ from itertools import product
 import numpy as np
 
 
-def keep_largest(labels, numbers):
-    """Of each of these classes only its largest connected part, at faces, edges and corners; the rest becomes 0."""
-    for number in numbers:
-        mask = labels == number
+def keep_largest(labels, groups):
+    """Of each group of classes its largest connected part alone, at faces, edges and corners; the rest is 0."""
+    for classes in groups:
+        mask = np.isin(labels, classes)
         labels[mask & ~largest_part(mask, corners=True)] = 0
     return labels
 

@@ -1,0 +1,100 @@
+"""What `unpaired find-postprocessing` found on validation cases: `postprocessing.json` of a run, or of folds.
+
+    RUN/postprocessing.json          for this run alone, by its own validation cases
+    RUNS/postprocessing.json         for the folds together (`predict RUNS`), by the validation cases of all
+
+It holds for the weights that it was found with, and for no others: a run that trained on goes back to its recipe.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from unpaired.data.postprocess import Postprocessing
+from unpaired.documents import read
+from unpaired.files import write_text
+from unpaired.runs.folder import POSTPROCESSING
+from unpaired.runs.run import Run
+from unpaired.tables import Table, percent
+
+SCHEMA = 1
+_ADVICE = "find it anew with `unpaired find-postprocessing`, or delete it"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Something that was tried: of `what` (a class, or all foreground) the largest part; Dice 0 to 1 over validation
+    cases, the mean over modalities; None where no case shows it."""
+
+    what: str
+    before: float | None
+    after: float | None
+    kept: bool
+
+
+@dataclass(frozen=True)
+class FoundPostprocessing:
+    """What helped on validation cases, and by how much. `weights` are those of `weights_hash`, a run each."""
+
+    largest_foreground: bool
+    largest_component: tuple[str, ...]
+    weights: tuple[str, ...]
+    validation_cases: int
+    trials: tuple[Trial, ...]
+
+    @property
+    def postprocessing(self) -> Postprocessing:
+        """As recipes have it."""
+        return Postprocessing(self.largest_component, self.largest_foreground)
+
+    def table(self) -> Table:
+        """A row for each thing that was tried."""
+        rows = [
+            [trial.what, percent(trial.before), percent(trial.after), "yes" if trial.kept else "no"]
+            for trial in self.trials
+        ]
+        notes = [f"Dice in percent over {self.validation_cases} predictions of validation cases, none of a test case."]
+        return Table(["largest part of", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
+
+    def said(self) -> str:
+        """In a line what is done to label maps."""
+        parts = [*(["all foreground"] if self.largest_foreground else []), *self.largest_component]
+        kept = f"keeps the largest part of {', '.join(parts)}" if parts else "leaves label maps as they are"
+        return f"post-processing found on {self.validation_cases} validation cases {kept}"
+
+
+def weights_hash(file: Path) -> str:
+    """The first sixteen hexadecimal digits of a weight file's SHA-256: which network it is."""
+    return sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def write_found(found: FoundPostprocessing, folder: Path) -> Path:
+    """Write it into the folder of a run, or of folds, atomically."""
+    path = folder / POSTPROCESSING
+    write_text(path, json.dumps({"schema": SCHEMA, **asdict(found)}, indent=1) + "\n")
+    return path
+
+
+def read_found(folder: Path) -> FoundPostprocessing | None:
+    """What was found for the run or the folds in a folder; None if nobody looked. Raises InputError if damaged."""
+    path = folder / POSTPROCESSING
+    return read(path, FoundPostprocessing, _ADVICE, schema=SCHEMA) if path.is_file() else None
+
+
+def postprocessing_of(runs: Run | Sequence[Run], weights: str) -> tuple[Postprocessing, str]:
+    """What is done to the label maps of a run, or of the folds of one folder together, and a line to say ("": nothing).
+
+    What was found on validation cases with these very weights, else what the (first) run's recipe says. Raises
+    InputError for a file that is damaged or names a class that the run lacks.
+    """
+    several = [runs] if isinstance(runs, Run) else list(runs)
+    folder = several[0].folder if len(several) == 1 else several[0].folder.parent
+    found, asked = read_found(folder), several[0].recipe.postprocessing
+    if found is None or not all(run.weights(weights).is_file() for run in several):
+        return asked, ""
+    if found.weights != tuple(weights_hash(run.weights(weights)) for run in several):
+        return asked, f"{folder / POSTPROCESSING} was found for other weights and is left out; {_ADVICE}"
+    found.postprocessing.class_numbers(several[0].dataset.classes)
+    return found.postprocessing, f"{found.said()} ({folder / POSTPROCESSING}); --largest-component none leaves it out"

@@ -1,0 +1,152 @@
+"""Post-processing that is kept only where it helps on validation cases, as nnU-Net determines it (Isensee et al. 2021).
+
+First the largest part of all foreground together: kept if the mean Dice rises and no class of any modality falls. Then,
+on what that left, the largest part of each class alone: kept if the class's Dice rises and falls in no modality. A case
+in which neither mask shows a class doesn't count for it. Test cases are never looked at.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unpaired.consent.modules import Trust
+from unpaired.data.dataset import CaseEntry, Dataset, encode_values
+from unpaired.data.images import read_image, read_label_map, require_same_grid
+from unpaired.data.postprocess import Postprocessing, keep_largest_component, keep_largest_foreground
+from unpaired.errors import InputError
+from unpaired.inference.predictor import Predictor
+from unpaired.runs.model_file import SUFFIX, run_folders
+from unpaired.runs.postprocessing import FoundPostprocessing, Trial, write_found
+from unpaired.runs.run import Run
+from unpaired.scores.label_values import translate
+from unpaired.scores.overlap import count_overlap, dice
+from unpaired.training.validate import mean_dice
+
+FOREGROUND = "all foreground"
+Means = Mapping[tuple[str, str], float]
+"""{(modality, class): mean Dice}"""
+
+
+@dataclass(frozen=True)
+class TriedCase:
+    """The Dice of each class of one prediction (None: in neither mask), in four forms: as it is (`raw`), of the largest
+    foreground alone (`whole`), and each of these with only the class's own largest part."""
+
+    modality: str
+    raw: Mapping[str, float | None]
+    whole: Mapping[str, float | None]
+    raw_parts: Mapping[str, float | None]
+    whole_parts: Mapping[str, float | None]
+
+
+def find_postprocessing(
+    run: Run | str | Path,
+    *,
+    weights: str = "best",
+    device: str = "auto",
+    trust: Trust = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> FoundPostprocessing:
+    """Find what helps a run, or each of the folds in a folder and all of them together, and write it down.
+
+    Validation cases are predicted by the run that they validated, without post-processing. What helped stands in the
+    run's `postprocessing.json`, and for folds also in the folder's, which is what comes back; `predict` applies it and
+    says so. A fold alone gets what its own validation cases say: those of another fold may be its test cases.
+
+    Raises InputError for a model file, which has no cases, a run without labeled validation cases, and scans or label
+    maps that can't be read.
+    """
+    folders = [run.folder] if isinstance(run, Run) else run_folders(run)
+    if not isinstance(run, Run) and Path(run).suffix == SUFFIX:
+        raise InputError(f"{run}: a model file has no validation cases; find it for the runs, then pack them")
+    opened = [run] if isinstance(run, Run) else [Run.open(folder, trust) for folder in folders]
+    everything: list[TriedCase] = []
+    hashes: list[str] = []
+    for each in opened:
+        predictor, cases = Predictor(each, weights, device, Postprocessing()), _cases(each)
+        tried = [_tried(predictor, case, say) for case in cases]
+        found = _found(tried, each.dataset.classes, [predictor.weights_hash])
+        say(f"wrote {write_found(found, each.folder)}")
+        everything += tried
+        hashes.append(predictor.weights_hash)
+    together = _found(everything, opened[0].dataset.classes, hashes)
+    if len(opened) > 1:
+        say(f"wrote {write_found(together, opened[0].folder.parent)}")
+    return together
+
+
+def decide(cases: Sequence[TriedCase], classes: Sequence[str]) -> tuple[Postprocessing, tuple[Trial, ...]]:
+    """What helps on these predictions, and what was tried; `classes` are the foreground's."""
+    raw, whole = (_means(cases, form, classes) for form in ("raw", "whole"))
+    foreground = mean_dice(whole) > mean_dice(raw) and not _falls(raw, whole)
+    trials = [Trial(FOREGROUND, mean_dice(raw), mean_dice(whole), foreground)]
+    before = whole if foreground else raw
+    after = _means(cases, "whole_parts" if foreground else "raw_parts", classes)
+    helped: list[str] = []
+    for name in classes if len(classes) > 1 else ():  # of a single class it is what was tried already
+        old, new = ({key: value for key, value in means.items() if key[1] == name} for means in (before, after))
+        better = bool(old and new) and mean_dice(new) > mean_dice(old) and not _falls(old, new)
+        trials.append(Trial(name, mean_dice(old) if old else None, mean_dice(new) if new else None, better))
+        helped += [name] if better else []
+    return Postprocessing(tuple(helped), foreground), tuple(trials)
+
+
+def try_case(
+    labels: np.ndarray, truth: np.ndarray, modality: str, classes: Sequence[str], sets: Sequence[Sequence[int]]
+) -> TriedCase:
+    """The Dice of one prediction (class numbers) in all forms; `truth` holds indices into `sets` (`count_overlap`)."""
+
+    def scores(label_map: np.ndarray) -> dict[str, float | None]:
+        overlap = count_overlap(label_map, truth, sets)
+        return {
+            name: dice(int(overlap.both[number]), int(overlap.predicted[number]), int(overlap.reference[number]))
+            for number, name in enumerate(classes)
+            if number
+        }
+
+    whole = keep_largest_foreground(labels)
+    numbers = range(1, len(classes))  # a class's own part touches no other class: all at once is each alone
+    parts = [scores(keep_largest_component(label_map, numbers)) for label_map in (labels, whole)]
+    return TriedCase(modality, scores(labels), scores(whole), *parts)
+
+
+def _cases(run: Run) -> list[CaseEntry]:
+    cases = [case for case in run.dataset.of(split="validation", labeled=True) if case.modality in run.modalities]
+    if not cases:
+        raise InputError(f"{run.folder}: no labeled case validated it; split with --validation above 0 and train anew")
+    return cases
+
+
+def _tried(predictor: Predictor, case: CaseEntry, say: Callable[[str], None]) -> TriedCase:
+    dataset: Dataset = predictor.run.dataset
+    assert case.label is not None  # `_cases` gives labeled ones
+    image, reference = read_image(case.image), read_label_map(case.label)
+    require_same_grid(image, reference, case.label)
+    sets = dataset.label_sets()
+    numbers = {members: index for index, members in enumerate(sets)}
+    encoded = {value: numbers[members] for value, members in encode_values(dataset, case).items()}
+    truth = translate(reference.array, encoded, case.label)
+    say(f"{predictor.run.folder.name}: {case.id}")
+    return try_case(predictor.segment(image, case.modality), truth, case.modality, dataset.classes, sets)
+
+
+def _found(tried: Sequence[TriedCase], classes: Sequence[str], hashes: Sequence[str]) -> FoundPostprocessing:
+    chosen, trials = decide(tried, classes[1:])
+    assert chosen.largest_component != "all"  # names are what it gives
+    return FoundPostprocessing(chosen.largest_foreground, chosen.largest_component, tuple(hashes), len(tried), trials)
+
+
+def _means(cases: Sequence[TriedCase], form: str, classes: Sequence[str]) -> dict[tuple[str, str], float]:
+    values: dict[tuple[str, str], list[float]] = {}
+    for case in cases:
+        for name in classes:
+            value: float | None = getattr(case, form)[name]
+            if value is not None:
+                values.setdefault((case.modality, name), []).append(value)
+    return {key: float(np.mean(scores)) for key, scores in values.items()}
+
+
+def _falls(before: Means, after: Means) -> bool:
+    return any(after[key] < value for key, value in before.items() if key in after)

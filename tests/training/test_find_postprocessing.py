@@ -1,0 +1,263 @@
+"""Which post-processing is kept: against nnU-Net's procedure in plain loops; predict applies what was found."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.tiny_runs import tiny
+from unpaired import find_postprocessing, pack, predict
+from unpaired.cli import main
+from unpaired.data.dataset import Dataset
+from unpaired.data.image import Image
+from unpaired.data.postprocess import Postprocessing, keep_largest_foreground, postprocess
+from unpaired.data.prediction_record import read_record
+from unpaired.errors import InputError
+from unpaired.inference.predictor import Predictor
+from unpaired.recipe import build_method
+from unpaired.runs.postprocessing import FoundPostprocessing, postprocessing_of, read_found, write_found
+from unpaired.runs.run import Run
+from unpaired.training.postprocessing import decide, try_case
+
+CLASSES = ("background", "a", "b", "c")
+SETS = ((0,), (1,), (2,), (3,))
+Pair = tuple[str, np.ndarray, np.ndarray]
+"""Modality, prediction, reference."""
+
+
+# ---- nnU-Net's procedure, in plain loops over label maps
+
+
+def largest_part(mask: np.ndarray) -> np.ndarray:
+    """The largest part that touches itself at faces, edges or corners; the first in C order of equals."""
+    left = {tuple(map(int, place)) for place in np.argwhere(mask)}
+    best: list[tuple[int, ...]] = []
+    for start in sorted(left):
+        if start not in left:
+            continue
+        part, edge = [], [start]
+        left.remove(start)
+        while edge:
+            here = edge.pop()
+            part.append(here)
+            for step in product((-1, 0, 1), repeat=mask.ndim):
+                there = tuple(a + b for a, b in zip(here, step, strict=True))
+                if there in left:
+                    left.remove(there)
+                    edge.append(there)
+        best = part if len(part) > len(best) else best
+    kept = np.zeros(mask.shape, bool)
+    for place in best:
+        kept[place] = True
+    return kept
+
+
+def without_islands(labels: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
+    mask = np.isin(labels, numbers)
+    result = labels.copy()
+    result[mask & ~largest_part(mask)] = 0
+    return result
+
+
+def loop_dice(pairs: list[Pair], modality: str, number: int) -> float:
+    """Mean over cases; NaN where no case shows the class."""
+    scores = []
+    for of, predicted, truth in pairs:
+        sizes = int((predicted == number).sum()) + int((truth == number).sum())
+        if of == modality and sizes:
+            scores.append(2 * int(((predicted == number) & (truth == number)).sum()) / sizes)
+    return sum(scores) / len(scores) if scores else float("nan")
+
+
+def by_loops(pairs: list[Pair]) -> tuple[bool, tuple[str, ...]]:
+    modalities = list(dict.fromkeys(of for of, _, _ in pairs))
+
+    def table(of: list[Pair]) -> list[list[float]]:
+        return [[loop_dice(of, modality, number) for number in (1, 2, 3)] for modality in modalities]
+
+    def mean(rows: list[list[float]]) -> float:
+        return float(np.mean([np.nanmean(row) for row in rows]))
+
+    now = pairs
+    tried = [(of, without_islands(predicted, (1, 2, 3)), truth) for of, predicted, truth in now]
+    before, after = table(now), table(tried)
+    foreground = mean(after) > mean(before) and not (np.array(after) < np.array(before)).any()
+    now = tried if foreground else now
+    kept = []
+    for number in (1, 2, 3):
+        tried = [(of, without_islands(predicted, (number,)), truth) for of, predicted, truth in now]
+        old, new = np.array(table(now))[:, number - 1], np.array(table(tried))[:, number - 1]
+        if np.nanmean(new) > np.nanmean(old) and not (new < old).any():
+            kept.append(CLASSES[number])
+            now = tried
+    return foreground, tuple(kept)
+
+
+def blobs(rng: np.random.Generator, islands: int) -> tuple[np.ndarray, np.ndarray]:
+    """A reference of three organs that touch each other, and a prediction of it with wrong islands."""
+    truth = np.zeros((2, 12, 18), np.uint8)
+    for number in (1, 2, 3):
+        truth[:, 3:7, 1 + 4 * number : 5 + 4 * number] = number
+    if rng.random() < 0.3:
+        truth[:, 9:11, 1:4] = rng.integers(1, 4)  # a second part that belongs there
+    predicted = np.where(rng.random(truth.shape) < 0.02, 0, truth).astype(np.uint8)
+    for _ in range(islands):
+        row, column, number = rng.integers(0, 10), rng.integers(0, 16), rng.integers(1, 4)
+        predicted[1, row : row + 2, column : column + 2] = number
+    return predicted, truth
+
+
+def test_what_is_kept_equals_nnunets_procedure_in_loops() -> None:
+    rng = np.random.default_rng(0)
+    seen = set()
+    for trial in range(20):
+        pairs = [("ct" if case % 2 else "mr", *blobs(rng, int(rng.integers(0, 3)))) for case in range(2 + trial % 3)]
+        tried = [try_case(predicted, truth, of, CLASSES, SETS) for of, predicted, truth in pairs]
+        chosen, _ = decide(tried, CLASSES[1:])
+        expected = by_loops(pairs)
+        assert (chosen.largest_foreground, chosen.largest_component) == expected
+        seen.add(expected)
+    assert len(seen) > 4, "the same every time: nothing was compared"
+
+
+def test_the_largest_foreground_equals_a_flood_fill() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        labels = rng.choice(4, size=(6, 7, 5), p=[0.8, 0.1, 0.05, 0.05]).astype(np.uint8)
+        before = labels.copy()
+        np.testing.assert_array_equal(keep_largest_foreground(labels), without_islands(labels, (1, 2, 3)))
+        np.testing.assert_array_equal(labels, before)
+    empty = np.zeros((3, 3), np.uint8)
+    assert keep_largest_foreground(empty) is empty
+    both = Postprocessing(("b",), largest_foreground=True)
+    assert both.groups(CLASSES) == ((1, 2, 3), (2,))
+    expected = without_islands(without_islands(labels, (1, 2, 3)), (2,))
+    np.testing.assert_array_equal(postprocess(labels, both, CLASSES), expected)
+
+
+def test_a_class_that_falls_in_one_modality_is_left_alone() -> None:
+    """An island that is wrong in CT and a second part that is right in MR: more is won than lost, and yet."""
+    truth = np.zeros((1, 9, 20), np.uint8)
+    truth[0, 1:8, 1:9] = 1
+    wrong, second = truth.copy(), truth.copy()
+    wrong[0, 0:7, 12:18] = 1
+    second[0, 3, 15] = 1
+    cases = [("ct", wrong, truth), ("mr", second, second)]
+    for several, expected in ((cases[:1], (True, ())), (cases, (False, ()))):
+        tried = [try_case(predicted, of, modality, CLASSES, SETS) for modality, predicted, of in several]
+        chosen, trials = decide(tried, CLASSES[1:])
+        assert (chosen.largest_foreground, chosen.largest_component) == expected
+        assert trials[0].after is not None
+        assert trials[0].before is not None
+        assert trials[0].after > trials[0].before
+
+
+# ---- runs
+
+
+@pytest.fixture
+def runs(phantom: Dataset, tmp_path: Path) -> list[Run]:
+    """Two folds of untrained networks, which see islands everywhere."""
+    result = []
+    for number in range(2):
+        recipe = tiny(seed=number)
+        run = Run.create(tmp_path / "runs" / f"fold{number}", recipe, phantom)
+        run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
+        result.append(run)
+    return result
+
+
+def found_for(runs: list[Run], *names: str, foreground: bool = False) -> FoundPostprocessing:
+    hashes = tuple(Predictor(run, device="cpu").weights_hash for run in runs)
+    return FoundPostprocessing(foreground, names, hashes, 3, ())
+
+
+def test_it_is_found_on_validation_cases_alone(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    folder = runs[0].folder.parent
+    found = find_postprocessing(folder, device="cpu", say=seen.append)
+    validation = {case.id for case in runs[0].dataset.of(split="validation")}
+    assert {line.split(": ")[1] for line in seen if not line.startswith("wrote")} == validation
+    assert found.validation_cases == 2 * len(validation)
+    assert read_found(folder) == found
+    own = read_found(runs[0].folder)
+    assert own is not None
+    assert own.validation_cases == len(validation)
+    assert own.weights == found.weights[:1]
+    assert [trial.what for trial in found.trials] == ["all foreground", *runs[0].dataset.classes[1:]]
+    assert "none of a test case" in found.table().markdown()
+
+
+def test_predict_applies_what_was_found_and_says_so(
+    runs: list[Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, name = runs[0], runs[0].dataset.classes[1]
+    scan = Image(np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32), np.eye(4))
+    raw = Predictor(run, device="cpu").segment(scan, "ct")
+    write_found(found_for([run], name, foreground=True), run.folder)
+    said: list[str] = []
+    asked = Postprocessing((name,), largest_foreground=True)
+    expected = postprocess(raw, asked, run.dataset.classes)
+    assert (expected != raw).any(), "nothing to remove: the comparison below would say nothing"
+    np.testing.assert_array_equal(Predictor(run, device="cpu", report=said.append).segment(scan, "ct"), expected)
+    assert "keeps the largest part of all foreground, " + name in said[0]
+    image = str(run.dataset.cases[0].image)
+    arguments = ["predict", str(run.folder), image, str(tmp_path / "out.nii.gz"), "--modality", "ct", "--no-worker"]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    assert "post-processing found on 3 validation cases" in capsys.readouterr().err
+    record = read_record(tmp_path / "out.nii.gz")
+    assert record is not None
+    assert (record.settings["largest_component"], record.settings["largest_foreground"]) == ([name], True)
+    assert main([*arguments, "--device", "cpu", "--largest-component", "none"]) == 1
+    assert "made in another way" in capsys.readouterr().out
+
+
+def test_folds_together_take_what_was_found_for_them(runs: list[Run], tmp_path: Path) -> None:
+    folder, (first, second) = runs[0].folder.parent, runs[0].dataset.classes[1:3]
+    write_found(found_for(runs[:1], first), runs[0].folder)
+    write_found(found_for(runs, second), folder)
+    image = runs[0].dataset.cases[0].image
+    kept = {}
+    for name, run, also in (("folds", folder, ()), ("fold", runs[0].folder, ()), ("also", runs[0], runs[1:])):
+        out = tmp_path / f"{name}.nii.gz"
+        predict(run, image, out, modality="ct", also=also, device="cpu", worker=False)
+        record = read_record(out)
+        assert record is not None
+        kept[name] = record.settings["largest_component"]
+    assert kept == {"folds": [second], "fold": [first], "also": []}
+
+
+def test_what_was_found_for_other_weights_is_left_out_and_said(runs: list[Run]) -> None:
+    run = runs[0]
+    write_found(found_for([runs[1]], run.dataset.classes[1]), run.folder)
+    chosen, said = postprocessing_of(run, "best")
+    assert chosen == run.recipe.postprocessing
+    assert "was found for other weights and is left out" in said
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_model_file_takes_it_along(
+    runs: list[Run], count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNPAIRED_CACHE", str(tmp_path / "cache"))
+    name = runs[0].dataset.classes[1]
+    place = runs[0].folder if count == 1 else runs[0].folder.parent
+    write_found(found_for(runs[:count], name), place)
+    pack(place, tmp_path / "m.unpaired")
+    out = tmp_path / "out.nii.gz"
+    predict(tmp_path / "m.unpaired", runs[0].dataset.cases[0].image, out, modality="ct", device="cpu", worker=False)
+    record = read_record(out)
+    assert record is not None
+    assert record.settings["largest_component"] == [name]
+    with pytest.raises(InputError, match="a model file has no validation cases"):
+        find_postprocessing(tmp_path / "m.unpaired")
+
+
+def test_a_run_that_nobody_validated_gets_one_line(phantom: Dataset, tmp_path: Path) -> None:
+    cases = tuple(replace(case, split="train") for case in phantom.cases)
+    run = Run.create(tmp_path / "run", tiny(), replace(phantom, cases=cases))
+    run.save_weights(build_method(tiny(), run.modalities, len(phantom.classes)).network, "best")
+    with pytest.raises(InputError, match="no labeled case validated it"):
+        find_postprocessing(run, device="cpu")
