@@ -147,8 +147,8 @@ def find_postprocessing(
         trust: Modules or .py files of your own that a run may use; else their code is refused.
     """
     with stopwatch() as say:
-        found = unpaired.find_postprocessing(run, weights=weights, device=device, trust=trust, say=say)
-        print_table(found.table())
+        choice = unpaired.find_postprocessing(run, weights=weights, device=device, trust=trust, say=say)
+        print_table(choice.table())
     return 0
 
 

@@ -147,8 +147,8 @@ def _found_postprocessing(runs: Sequence[Run], weights: str) -> dict[str, bytes 
     hashes = tuple(weights_hash(run.weights(weights)) for run in runs)
     folders = {run.folder.resolve().parent for run in runs}
     folder = runs[0].folder if len(runs) == 1 else runs[0].folder.resolve().parent
-    found = read_found(folder) if len(folders) == 1 else None
-    if found is None or found.weights != hashes:
+    choice = read_found(folder) if len(folders) == 1 else None
+    if choice is None or choice.weights != hashes:
         return {}
     return {POSTPROCESSING if len(runs) > 1 else f"0/{POSTPROCESSING}": folder / POSTPROCESSING}
 

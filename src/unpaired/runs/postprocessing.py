@@ -70,10 +70,10 @@ def weights_hash(file: Path) -> str:
     return sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def write_found(found: FoundPostprocessing, folder: Path) -> Path:
+def write_found(choice: FoundPostprocessing, folder: Path) -> Path:
     """Write it into the folder of a run, or of folds, atomically."""
     path = folder / POSTPROCESSING
-    write_text(path, json.dumps({"schema": SCHEMA, **asdict(found)}, indent=1) + "\n")
+    write_text(path, json.dumps({"schema": SCHEMA, **asdict(choice)}, indent=1) + "\n")
     return path
 
 
@@ -91,10 +91,10 @@ def postprocessing_of(runs: Run | Sequence[Run], weights: str) -> tuple[Postproc
     """
     several = [runs] if isinstance(runs, Run) else list(runs)
     folder = several[0].folder if len(several) == 1 else several[0].folder.parent
-    found, asked = read_found(folder), several[0].recipe.postprocessing
-    if found is None or not all(run.weights(weights).is_file() for run in several):
+    choice, asked = read_found(folder), several[0].recipe.postprocessing
+    if choice is None or not all(run.weights(weights).is_file() for run in several):
         return asked, ""
-    if found.weights != tuple(weights_hash(run.weights(weights)) for run in several):
+    if choice.weights != tuple(weights_hash(run.weights(weights)) for run in several):
         return asked, f"{folder / POSTPROCESSING} was found for other weights and is left out; {_ADVICE}"
-    found.postprocessing.class_numbers(several[0].dataset.classes)
-    return found.postprocessing, f"{found.said()} ({folder / POSTPROCESSING}); --largest-component none leaves it out"
+    choice.postprocessing.class_numbers(several[0].dataset.classes)
+    return choice.postprocessing, f"{choice.said()} ({folder / POSTPROCESSING}); --largest-component none leaves it out"

@@ -67,8 +67,8 @@ def find_postprocessing(
     for each in opened:
         predictor, cases = Predictor(each, weights, device, Postprocessing()), _cases(each)
         tried = [_tried(predictor, case, say) for case in cases]
-        found = _found(tried, each.dataset.classes, [predictor.weights_hash])
-        say(f"wrote {write_found(found, each.folder)}")
+        choice = _found(tried, each.dataset.classes, [predictor.weights_hash])
+        say(f"wrote {write_found(choice, each.folder)}")
         everything += tried
         hashes.append(predictor.weights_hash)
     together = _found(everything, opened[0].dataset.classes, hashes)
