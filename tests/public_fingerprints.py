@@ -1,10 +1,19 @@
-"""Fingerprints like those of public data sets: sizes and spacings as their papers and readmes give them, rounded."""
+"""Fingerprints like those of public data sets: sizes and spacings as their papers and readmes give them, rounded.
 
+`public_fingerprints.json` holds medians of each modality: shape and spacing (slices, rows, columns), the 10th
+percentile of the slices' distance (`thin_mm`), the planes, what share of a scan the body fills, and how many cases and
+classes there are.
+"""
+
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts
 
 Triple = tuple[float, float, float]
+FILE = Path(__file__).parent / "public_fingerprints.json"
 
 
 def modality(
@@ -39,38 +48,24 @@ def fingerprint(*modalities: ModalityFacts) -> Fingerprint:
     return Fingerprint("study", ("background", "organ"), modalities, ())
 
 
-HEART_SHORT_AXIS = fingerprint(
-    modality("bssfp", (12, 192, 192), (8, 0.73, 0.73), planes=("oblique",)),
-    modality("lge", (15, 192, 192), (5, 0.73, 0.73), planes=("oblique",)),
-)
-ABDOMEN_CT_AND_THICK_MR = fingerprint(
-    modality("ct", (148, 512, 512), (3, 0.76, 0.76), is_ct=True, body=0.5),
-    modality("t2", (36, 256, 256), (7.7, 1.25, 1.25)),
-)
-WHOLE_HEART = fingerprint(
-    modality("ct", (220, 512, 512), (0.6, 0.43, 0.43), is_ct=True, body=0.9),
-    modality("mr", (140, 320, 320), (1.1, 1.0, 1.0), planes=("coronal", "sagittal")),
-)
-BRAIN = fingerprint(modality("t1w", (138, 170, 138), (1, 1, 1)), modality("flair", (138, 170, 138), (1, 1, 1)))
-HIPPOCAMPUS = fingerprint(modality("mr", (36, 50, 35), (1, 1, 1)))
-PROSTATE = fingerprint(modality("t2", (20, 320, 320), (3.6, 0.62, 0.62)))
-ACDC = fingerprint(modality("cine", (9, 256, 216), (10, 1.56, 1.56), planes=("oblique",)))
-TOTALSEGMENTATOR = fingerprint(
-    modality("ct", (250, 280, 280), (1.5, 1.5, 1.5), is_ct=True), modality("mr", (60, 280, 280), (1.5, 1.5, 1.5))
-)
-SINGLE_SLICES = fingerprint(modality("xray", (1, 512, 512), (1, 0.5, 0.5)))
-AMOS = fingerprint(
-    modality("ct", (104, 640, 640), (5, 0.68, 0.68), is_ct=True), modality("mr", (72, 320, 260), (3, 1.2, 1.2))
-)
-ALL = {
-    "heart": HEART_SHORT_AXIS,
-    "abdomen": ABDOMEN_CT_AND_THICK_MR,
-    "whole heart": WHOLE_HEART,
-    "brain": BRAIN,
-    "hippocampus": HIPPOCAMPUS,
-    "prostate": PROSTATE,
-    "acdc": ACDC,
-    "totalsegmentator": TOTALSEGMENTATOR,
-    "slices": SINGLE_SLICES,
-    "amos": AMOS,
-}
+def read_datasets() -> list[dict[str, Any]]:
+    """The datasets as the file has them."""
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def _modality(facts: dict[str, Any]) -> ModalityFacts:
+    return modality(
+        facts["name"],
+        tuple(facts["shape"]),
+        tuple(facts["spacing_mm"]),
+        planes=facts.get("planes", ("axial",)),
+        body=facts.get("body", 1.0),
+        is_ct=facts.get("is_ct", False),
+    )
+
+
+ALL = {dataset["name"]: fingerprint(*map(_modality, dataset["modalities"])) for dataset in read_datasets()}
+HEART_SHORT_AXIS = ALL["MS-CMRSeg"]
+ABDOMEN_CT_AND_THICK_MR = ALL["BTCV and CHAOS"]
+WHOLE_HEART = ALL["MM-WHS"]
+SINGLE_SLICES = ALL["single slices"]

@@ -25,16 +25,18 @@ from unpaired.recipe import build_method
 @pytest.mark.parametrize(
     ("name", "dimensions"),
     [
-        ("heart", 2),
-        ("abdomen", 2),
-        ("whole heart", 3),
-        ("brain", 3),
-        ("hippocampus", 3),
-        ("prostate", 2),
-        ("acdc", 2),
-        ("totalsegmentator", 3),
-        ("slices", 2),
-        ("amos", 2),
+        ("MS-CMRSeg", 2),
+        ("BTCV and CHAOS", 2),
+        ("MM-WHS", 3),
+        ("BraTS", 3),
+        ("MSD Hippocampus", 3),
+        ("MSD Prostate", 2),
+        ("MSD Heart", 3),
+        ("MSD Liver", 3),
+        ("ACDC", 2),
+        ("TotalSegmentator", 3),
+        ("AMOS", 2),
+        ("single slices", 2),
     ],
 )
 def test_slices_where_any_modality_is_thick(name: str, dimensions: int) -> None:

@@ -35,7 +35,7 @@ def test_names_can_t_become_code(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
-    plan = plan_recipe(ALL["heart"])
+    plan = plan_recipe(ALL["MS-CMRSeg"])
     (tmp_path / "mine.py").write_text("# mine", encoding="utf-8")
     with pytest.raises(InputError, match="is there already"):
         write_recipe(plan, tmp_path / "mine.py", "d", "1.0")
