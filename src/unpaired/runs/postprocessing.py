@@ -6,7 +6,6 @@
 It holds for the weights that it was found with, and for no others: a run that trained on goes back to its recipe.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from unpaired.data.postprocess import Postprocessing
 from unpaired.documents import read
-from unpaired.files import write_text
+from unpaired.files import write_json
 from unpaired.runs.folder import POSTPROCESSING
 from unpaired.runs.run import Run
 from unpaired.tables import Table, percent
@@ -73,7 +72,7 @@ def weights_hash(file: Path) -> str:
 def write_found(choice: FoundPostprocessing, folder: Path) -> Path:
     """Write it into the folder of a run, or of folds, atomically."""
     path = folder / POSTPROCESSING
-    write_text(path, json.dumps({"schema": SCHEMA, **asdict(choice)}, indent=1) + "\n")
+    write_json(path, {"schema": SCHEMA, **asdict(choice)})
     return path
 
 
