@@ -96,6 +96,7 @@ def test_a_study_becomes_label_maps_and_segmentations(run: Run, study: Path, tmp
         assert [segment.SegmentLabel for segment in read.SegmentSequence] == list(run.dataset.classes[1:])
 
 
+@pytest.mark.slow
 def test_what_is_there_is_skipped_and_a_missing_object_is_written_again(run: Run, study: Path, tmp_path: Path) -> None:
     first, _ = predicted(run, study, tmp_path / "out", series=["1"])
     second, _ = predicted(run, study, tmp_path / "out", series=["1"])
@@ -117,6 +118,7 @@ def test_no_patient_is_named_where_nobody_asked(run: Run, study: Path, tmp_path:
         assert b"4711" not in text
 
 
+@pytest.mark.slow
 def test_series_are_chosen_by_a_person(run: Run, study: Path, tmp_path: Path) -> None:
     uid = list_dicom(study).series[2].uid
     outcome, _ = predicted(run, study, tmp_path / "a", series=[uid[-8:]], dicom_seg="labelmap")
@@ -146,6 +148,7 @@ def test_a_study_without_a_fitting_series_says_so(run: Run, phantom: Dataset, tm
         predicted(run, tmp_path / "in", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_what_nothing_decides_is_left_to_a_person(run: Run, phantom: Dataset, tmp_path: Path) -> None:
     write_case(phantom, "lge", tmp_path / "in", "7")
     write_case(phantom, "ct", tmp_path / "in", "8")

@@ -204,6 +204,8 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
             segmentation.label_map, segmentation.members, voxel_ml, ensemble.classes, job.name, job.modality
         )
     job.output.unlink(missing_ok=True)  # an old one must not stand beside a new record if we are stopped in between
+    if job.dicom is not None:
+        object_path(job.output).unlink(missing_ok=True)
     probabilities_path(job.output).unlink(missing_ok=True)  # nor old probabilities beside a new label map, ever
     if probabilities:
         write_probabilities(
