@@ -9,10 +9,11 @@ from tiny_runs import IN_PROCESS, assert_same, power_cut_at, tiny
 
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
-from unpaired.methods.supervised import SupervisedConfig
+from unpaired.methods.method import Method, Objective
+from unpaired.methods.supervised import Supervised, SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe
-from unpaired.training import memory_format
+from unpaired.training import memory_format, probe
 from unpaired.training.layout import laid_out, lay_out
 from unpaired.training.loop import train
 from unpaired.training.memory_format import faster_format
@@ -81,3 +82,20 @@ def test_it_has_to_be_worth_it(seconds: float, chosen: str, monkeypatch: pytest.
     costs = {"contiguous": 1.0, "channels_last": seconds}
     monkeypatch.setattr(memory_format, "time_step", lambda recipe, *_: StepCost(costs[recipe.memory_format], 0.1))
     assert faster_format(replace(tiny(), memory_format="auto"), ["ct"], 3, "cpu") == chosen
+    less = replace(tiny(), memory_format="auto", precision="bf16-mixed")
+    assert faster_format(less, ["ct"], 3, "cpu") == "contiguous", "the two together now and then give NaN"
+    assert faster_format(less, ["ct"], 3, "cuda") == chosen
+
+
+def test_a_step_that_gives_no_answer_is_never_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Supervised):
+        def forward(self, batches: object, progress: float) -> Objective:
+            objective = super().forward(batches, progress)  # type: ignore[arg-type]
+            return objective._replace(loss=objective.loss * torch.nan)
+
+    def broken(recipe: Recipe, modalities: list[str], classes: int) -> Method:
+        return Broken(UNET.build(modalities, 1, classes, 2), SupervisedConfig())
+
+    monkeypatch.setattr(probe, "build_method", broken)
+    recipe = replace(tiny(), patch_size=(16, 16), context_slices=1, method=SupervisedConfig(), network=UNET)
+    assert probe.time_step(recipe, ["ct"], 3).seconds == float("inf")

@@ -34,7 +34,7 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
     """Take a few real steps of a recipe: forward, backward, optimizer, on random images and label maps.
 
     In the recipe's precision and memory format ("auto" is timed as contiguous). `classes` counts background. torch's
-    global random state is left as it was.
+    global random state is left as it was. Where the loss ends as NaN the cost is infinite.
     """
     place = torch.device(device)
     if place.type == "cpu":
@@ -46,7 +46,7 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
     optimizer = build_optimizer(method, recipe.optimization)
     batches = laid_out(_random_batches(recipe, modalities, classes, place), memory_format)
     reduced = AUTOCAST.get(recipe.precision)
-    seconds: list[float] = []
+    seconds, loss = list[float](), torch.zeros(())
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         for _ in range(STEPS + 1):
             start = time.perf_counter()
@@ -58,6 +58,8 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
             if place.type == "cuda":
                 torch.cuda.synchronize(place)
             seconds.append(time.perf_counter() - start)
+    if not torch.isfinite(loss):  # what gives no answer is no way to compute it
+        return StepCost(float("inf"), 0.0)
     return StepCost(min(seconds[1:]) * LOADING, max(_peak(place) - before, 0.0))
 
 

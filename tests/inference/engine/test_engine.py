@@ -270,6 +270,18 @@ def test_bfloat16_is_computed_where_it_was_asked_for(tmp_path: Path, monkeypatch
     assert 1e-5 < apart < 0.1 * float(expected.abs().max())
 
 
+def test_windows_that_bfloat16_has_no_answer_for_are_computed_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, images, lines = new_engine(tmp_path, monkeypatch, name="plain", precision="bf16")
+    nowhere = torch.full((5, 3, 4, 4, 4), torch.nan)
+    monkeypatch.setattr(engine, "_computed", lambda *arguments: nowhere)
+    with torch.inference_mode():
+        for _ in range(2):
+            assert torch.equal(engine.predict(images, "ct"), engine.method.predict(images, "ct"))
+    assert lines == ["precision bf16: some windows had no finite logits, they are computed in float32"]
+
+
 def test_bfloat16_that_is_not_faster_is_said_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "fastest", lambda run, plain, others: Measured(plain, 1.0))
     for has, said in (

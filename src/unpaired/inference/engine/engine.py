@@ -44,6 +44,7 @@ class WindowEngine:
         self.plan: WindowPlan | None = None
         """What was chosen; None before the first windows."""
         self._report = report
+        self._mended = False
         self._networks: dict[WindowPlan, Network] = {}
 
     @property
@@ -59,7 +60,14 @@ class WindowEngine:
         """Logits of images of one modality. With `partners` they are computed as they are."""
         if partners:
             return self.method.predict(images, modality, partners)
-        return self._computed(images, modality, self._plan(images, modality))
+        plan = self._plan(images, modality)
+        logits = self._computed(images, modality, plan)
+        if plan.precision == "bf16" and not torch.isfinite(logits).all():
+            if not self._mended:
+                self._report("precision bf16: some windows had no finite logits, they are computed in float32")
+            self._mended = True
+            return self.method.predict(images, modality)
+        return logits
 
     def _plan(self, images: Images, modality: str) -> WindowPlan:
         if self.plan is None:
