@@ -51,7 +51,7 @@ ALLOWED = {
     "data": {"documents", "tables", "shapes", "configs", "dicom.importing"},
     "phantom": {"data"},
     "dicom": {"data", "tables"},
-    "pacs": {"data", "dicom"},
+    "pacs": {"consent", "data", "dicom", "inference", "runs"},
     "networks": {"shapes", "configs", "consent.factories"},
     "methods": {
         "shapes",

@@ -25,6 +25,7 @@ NAMES = {
     "dicom list": "list_dicom",
     "dicom fetch": "fetch_dicom",
     "dicom send": "send_dicom",
+    "dicom watch": "watch_dicom",
 }
 """Commands whose function has another name; all others are called alike, "few-shot" few_shot."""
 ALSO = {"recipes": {"list_recipes"}, "train": {"train_folds"}}
@@ -41,6 +42,7 @@ RENAMED = {
     ("plan", "memory"): "memory_gb",
 }
 ONLY_PYTHON = {
+    "watch_dicom": {"stopped"},  # Ctrl-C stops the command
     "write_phantom": {"modalities", "patients", "spacing_mm", "ct_plane"},  # for tests and studies of this package
     "find_recipe": {"trust"},  # the command only shows a recipe
 }
@@ -147,4 +149,4 @@ def test_a_command_that_works_itself_would_be_found() -> None:
 
 
 def test_who_tries_the_name_of_a_command_is_told_that_of_its_function() -> None:
-    assert {command: unpaired._MEANT[command] for command in NAMES} == NAMES
+    assert {command: unpaired._MEANT[command.replace(" ", "_")] for command in NAMES} == NAMES

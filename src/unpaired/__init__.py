@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from unpaired.inference.prediction import predict
     from unpaired.inference.predictor import Ensemble, Predictor
     from unpaired.pacs.transfer import Fetched, Sent, fetch_dicom, send_dicom
+    from unpaired.pacs.watch import watch_dicom
     from unpaired.phantom.write import write_phantom
     from unpaired.planning.fingerprint import Fingerprint
     from unpaired.recipe import Recipe
@@ -123,6 +124,7 @@ __all__ = [
     "trust",
     "verify",
     "watch",
+    "watch_dicom",
     "write_dataset",
     "write_image",
     "write_phantom",
@@ -155,6 +157,7 @@ _HOMES = {
     "inference.prediction": ("predict",),
     "inference.predictor": ("Ensemble", "Predictor"),
     "pacs.transfer": ("Fetched", "Sent", "fetch_dicom", "send_dicom"),
+    "pacs.watch": ("watch_dicom",),
     "phantom.write": ("write_phantom",),
     "planning.fingerprint": ("Fingerprint",),
     "recipe": ("Recipe",),
@@ -181,6 +184,10 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MEANT = {
     "demo": "run_demo",
+    "dicom_fetch": "fetch_dicom",
+    "dicom_list": "list_dicom",
+    "dicom_send": "send_dicom",
+    "dicom_watch": "watch_dicom",
     "export": "export_run",
     "import": "import_dataset",
     "inspect": "inspect_dataset",

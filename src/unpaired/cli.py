@@ -20,7 +20,7 @@ from unpaired.commands.comparison import compare
 from unpaired.commands.consent import trust
 from unpaired.commands.data import few_shot, import_, join, labeled_fraction, phantom, prepare, split, verify
 from unpaired.commands.diagnosis import diagnose
-from unpaired.commands.dicom import dicom_fetch, dicom_list, dicom_send
+from unpaired.commands.dicom import dicom_fetch, dicom_list, dicom_send, dicom_watch
 from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.export import export
@@ -66,6 +66,7 @@ COMMANDS = {
     "dicom list": dicom_list,
     "dicom fetch": dicom_fetch,
     "dicom send": dicom_send,
+    "dicom watch": dicom_watch,
 }
 """A name of two words is a command of a group: `unpaired dicom list`, `unpaired dicom --help`."""
 

@@ -132,8 +132,6 @@ def test_a_wrong_title_is_said(server: Orthanc, scans: list[Path]) -> None:
         unpaired.fetch_dicom(address, Path(), study=STUDY)
 
 
-# pynetdicom leaves the socket of a refused connection to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("scheme", ["http://127.0.0.1:{}/dicom-web", "dicom://NOBODY@127.0.0.1:{}"])
 def test_an_archive_that_is_not_there_is_one_line(scheme: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:

@@ -1,15 +1,26 @@
-"""The commands about DICOM: dicom list, dicom fetch, dicom send."""
+"""The commands about DICOM: dicom list, dicom fetch, dicom send, dicom watch."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 import unpaired
-from unpaired.commands.arguments import OptionalPath, Out, list_failures, print_table, progress_bar
+from unpaired.commands.arguments import (
+    OptionalPath,
+    OptionalText,
+    Out,
+    RunFolder,
+    Trusted,
+    list_failures,
+    print_table,
+    progress_bar,
+)
 
 ArchiveName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ARCHIVE")]
 Files = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]
+Titles = Annotated[tuple[str, ...], tyro.conf.arg(metavar="TITLE")]
+Spool = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SPOOL")]
 Trees = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="TREE")]
 
 
@@ -120,3 +131,91 @@ def dicom_send(
         )
     print(f"{sent.stored} files sent, {len(sent.failures)} failed")
     return list_failures(list(sent.failures))
+
+
+def dicom_watch(
+    run: RunFolder,
+    archive: ArchiveName,
+    spool: Spool,
+    /,
+    *,
+    poll: float = 0.0,
+    since: str = "",
+    listen: str = "127.0.0.1",
+    port: int = 11112,
+    accept: Titles = (),
+    tls: bool = False,
+    title: str = "UNPAIRED",
+    authority: OptionalPath = None,
+    certificate: OptionalPath = None,
+    key: OptionalPath = None,
+    objects: tuple[Literal["seg", "rtstruct"], ...] = ("seg",),
+    modality: OptionalText = None,
+    modality_from: OptionalText = None,
+    weights: Literal["best", "last"] = "best",
+    device: str = "auto",
+    quiet: float = 30.0,
+    limit_gb: float = 20.0,
+    health_port: int = 11180,
+    trust: Trusted = (),
+) -> int:
+    """Run a service: predict every series that comes, and send DICOM SEG or RTSTRUCT to an archive, until stopped.
+
+    Series come by C-STORE, or with --poll are fetched from the archive. The run is loaded once. What came and what
+    waits lies in SPOOL: a service that was killed goes on from it. Each series is predicted at most once.
+
+    Args:
+        run: A trained run.
+        archive: Where objects go: https://host/dicom-web, or dicom://TITLE@host:104 (dicoms:// with TLS).
+        spool: A folder for the queue, the scans that wait, and the log watch.log.
+        poll: Ask the archive for new series every so many seconds, instead of receiving.
+        since: With --poll: studies of this day (20260131) and later; default yesterday.
+        listen: The address to receive at; others than this machine reach it only at one such as 0.0.0.0.
+        port: The port to receive at.
+        accept: AE titles that may send (default: any).
+        tls: Receive with TLS only; with --authority senders have to show a certificate.
+        title: The AE title of this service.
+        authority: A PEM file with the certificate that the other side's is checked against (default: the system's).
+        certificate: A PEM file with this side's own certificate.
+        key: The PEM file of its key.
+        objects: What is sent back: seg, rtstruct, or both.
+        modality: What all series are; else what DICOM says decides.
+        modality_from: A regular expression that finds the modality in a series' description.
+        weights: The best by validation, or the last.
+        device: auto, cpu, cuda or mps.
+        quiet: Seconds without a new image after which a series is whole.
+        limit_gb: Of disk for SPOOL; beyond it nothing is taken.
+        health_port: A page on this machine alone: http://127.0.0.1:11180/, and /health as JSON.
+        trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
+    """
+    unpaired.watch_dicom(
+        run,
+        archive,
+        spool,
+        poll=poll,
+        since=since,
+        listen=listen,
+        port=port,
+        accept=accept,
+        tls=tls,
+        title=title,
+        authority=authority,
+        certificate=certificate,
+        key=key,
+        objects=objects,
+        modality=modality,
+        modality_from=modality_from,
+        weights=weights,
+        device=device,
+        quiet=quiet,
+        limit_gb=limit_gb,
+        health_port=health_port,
+        trust=trust,
+        tell=_print_at_once,
+    )
+    return 0
+
+
+def _print_at_once(line: str) -> None:
+    """To standard output as it happens, also into a file or a journal."""
+    print(line, flush=True)

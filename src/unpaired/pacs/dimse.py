@@ -1,5 +1,6 @@
 """An archive over DIMSE (PS3.4, PS3.7), the protocol that every PACS speaks: C-FIND, C-GET and C-STORE."""
 
+import socket
 import ssl
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from unpaired.pacs.archive import Address, Login, Query, RemoteSeries, is_uid, m
 
 TIMEOUT_SECONDS = 60.0
 """For an answer; a PACS that fetches from tape may take that long."""
+CONNECT_SECONDS = 15.0
 SUCCESS, PENDING, WARNINGS, OUT_OF_RESOURCES = 0x0000, (0xFF00, 0xFF01), 0xB000, 0xA700
 FIND, GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
 """The study root models of C-FIND and C-GET."""
@@ -180,15 +182,27 @@ class DimseArchive:
             raise InputError(f"{self.address}: can't {what}: the connection broke off, or no answer came in time")
         return int(status.Status)
 
+    def _require_reachable(self) -> None:
+        """Raise InputError, with the system's reason, where nobody listens.
+
+        pynetdicom doesn't tell the reason, and leaves its socket open.
+        """
+        try:
+            socket.create_connection((self.address.host, self.address.port), CONNECT_SECONDS).close()
+        except OSError as error:
+            reason = error.strerror or str(error) or "no answer"
+            raise InputError(f"{self.address}: can't connect: {reason}; check host and port") from error
+
     @contextmanager
     def _association(
         self, contexts: Iterable[tuple[str, Iterable[str] | None]], roles: Any = (), handlers: Any = ()
     ) -> Generator[Any]:
         from pynetdicom import AE
 
+        self._require_reachable()
         entity = AE(ae_title=self.login.title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = TIMEOUT_SECONDS
-        entity.connection_timeout = 15
+        entity.connection_timeout = CONNECT_SECONDS
         for class_uid, syntaxes in contexts:
             entity.add_requested_context(class_uid, None if syntaxes is None else list(syntaxes))
         tls = (client_context(self.login), self.address.host) if self.address.tls else None

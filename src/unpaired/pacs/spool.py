@@ -1,0 +1,105 @@
+"""The folder of a service: scans that came, objects that wait to be sent, the queue, the log; of a limited size.
+
+SPOOL/queue.sqlite                        which series there are, and where each stands
+SPOOL/scans/SERIES UID/INSTANCE UID.dcm   removed when the series has ended
+SPOOL/fetching/SERIES UID/...             what a poll has not fetched whole yet
+SPOOL/objects/SERIES UID/...              what was predicted, removed when it was sent
+SPOOL/watch.log                           and watch.log.1, ...: no patient's name
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from unpaired.errors import InputError
+from unpaired.files import write_bytes
+from unpaired.pacs.archive import RemoteSeries, is_uid
+from unpaired.pacs.queue import SeriesQueue
+from unpaired.pacs.transfer import uids_of
+
+QUEUE, LOG, LOCK = "queue.sqlite", "watch.log", "watch.lock"
+SCANS, FETCHING, OBJECTS = "scans", "fetching", "objects"
+SPARE = 2**29
+"""So many bytes of the disk stay free for what is predicted and for everybody else: 512 MB."""
+
+
+class FullError(InputError):
+    """The spool has reached its limit, or the disk is full: nothing is taken until series have ended."""
+
+
+class Spool:
+    """The folder and what may go into it."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self.folder, self.limit_bytes = folder, limit_bytes
+        self.queue = SeriesQueue(folder / QUEUE)
+        self.used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    def take(self, content: bytes) -> str:
+        """Store a file that came, and note it in the queue; its series UID.
+
+        Raises FullError where there is no room, InputError for what is no image with UIDs. An image of a series that
+        was predicted already is left out.
+        """
+        study, series, instance = uids_of(content, "an image that came")
+        if self.is_full(len(content)):
+            raise FullError("no room: the limit of disk is reached")
+        if self.queue.takes(series):
+            write_bytes(self.scans(series) / f"{instance}.dcm", content)
+            self.used += len(content)
+        self.queue.received(series, study)
+        return series
+
+    def take_whole(self, remote: RemoteSeries, contents: Iterable[bytes]) -> int:
+        """Store a series that is fetched, and note it in the queue once all of it is there; how many files it has.
+
+        Raises InputError where fewer come than the archive has.
+        """
+        place = self.folder / FETCHING / remote.uid
+        self.remove(place)
+        count = 0
+        for content in contents:
+            _, _, instance = uids_of(content, "an image that came")
+            if self.is_full(len(content)):
+                raise FullError("no room: the limit of disk is reached")
+            write_bytes(place / f"{instance}.dcm", content)
+            self.used += len(content)
+            count += 1
+        if count < max(remote.instances, 1):
+            self.remove(place)
+            raise InputError(f"{count} of {remote.instances or 'its'} images came")
+        self.remove(self.scans(remote.uid))
+        self.scans(remote.uid).parent.mkdir(parents=True, exist_ok=True)
+        place.rename(self.scans(remote.uid))
+        self.queue.received(remote.uid, remote.study_uid, count)
+        return count
+
+    def is_full(self, more: int = 0) -> bool:
+        """Whether so many bytes more are beyond the limit."""
+        return self.used + more > self.limit_bytes or shutil.disk_usage(self.folder).free < SPARE + more
+
+    def adopt(self) -> list[str]:
+        """After a start: series whose files lie here though the queue doesn't know them; it does now."""
+        self.remove(self.folder / FETCHING)
+        adopted = []
+        for folder in sorted((self.folder / SCANS).glob("*")):
+            files = sorted(folder.glob("*.dcm"))
+            if is_uid(folder.name) and files and self.queue.get(folder.name) is None:
+                study, _, _ = uids_of(files[0].read_bytes(), files[0].name)
+                self.queue.received(folder.name, study, len(files))
+                adopted.append(folder.name)
+        return adopted
+
+    def scans(self, series: str) -> Path:
+        """Where a series' files are."""
+        return self.folder / SCANS / series
+
+    def objects(self, series: str) -> Path:
+        """Where what was predicted of a series is."""
+        return self.folder / OBJECTS / series
+
+    def remove(self, folder: Path) -> None:
+        """Delete a folder of the spool."""
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        shutil.rmtree(folder, ignore_errors=True)
+        self.used = max(self.used - size, 0)
