@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -152,7 +153,7 @@ def test_a_run_that_joined_goes_on_with_what_it_trains(
     ],
 )
 def test_what_cannot_join_is_one_line(
-    phantom: Dataset, tmp_path: Path, network: UNetConfig, changes: dict[str, object], message: str
+    phantom: Dataset, tmp_path: Path, network: UNetConfig, changes: dict[str, Any], message: str
 ) -> None:
     first = recipe(network)
     before = Run.create(tmp_path / "before", first, phantom)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_rounds_end_with_the_first_that_is_no_better(
 
 
 def test_what_cannot_be_self_trained_is_one_line(phantom: Dataset, tmp_path: Path) -> None:
-    whole = {"rounds": 1, "device": "cpu", "workers": 0, "show": False}
+    whole: dict[str, Any] = {"rounds": 1, "device": "cpu", "workers": 0, "show": False}
     with pytest.raises(InputError, match="expected 1 round or more"):
         self_train(RECIPE, phantom, tmp_path, **(whole | {"rounds": 0}))
     with pytest.raises(InputError, match=r"with its run as teacher"):

@@ -141,7 +141,8 @@ def _transforms(patch_size: tuple[int, ...], a: Augmentation, swap: MirrorSwap |
     from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
     from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-    steps = [RandomTransform(Shear(a.shear), apply_probability=a.spatial)] if a.shear else []
+    shear: Any = Shear(a.shear)
+    steps: list[Any] = [RandomTransform(shear, apply_probability=a.spatial)] if a.shear else []
     steps += _spatial(patch_size, a)
     steps += _mirroring(patch_size, a, swap)
     steps += [RandomTransform(transform, apply_probability=share) for share, transform in _intensity(a) if share > 0]

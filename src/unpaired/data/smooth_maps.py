@@ -15,7 +15,7 @@ def smooth_map(size: Sequence[int], spacing: int, generator: torch.Generator | N
     values = torch.randn([math.ceil(length / spacing) + 3 for length in size], generator=generator)
     with torch.autocast("cpu", enabled=False):
         for axis, length in enumerate(size):
-            values = torch.tensordot(values, b_spline(length, spacing), dims=([axis], [1])).movedim(-1, axis)
+            values = (values.movedim(axis, -1) @ b_spline(length, spacing).T).movedim(-1, axis)
     return values
 
 
