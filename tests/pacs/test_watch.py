@@ -330,6 +330,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
         yield started
 
 
+@pytest.mark.slow
 @real
 @pytest.mark.parametrize("protocol", ["web", "dimse"])
 def test_from_archive_to_archive_by_polling(
@@ -356,6 +357,7 @@ def test_from_archive_to_archive_by_polling(
     assert len(server.ask("series")) == 2
 
 
+@pytest.mark.slow
 @real
 def test_received_by_c_store_and_sent_back(server: Orthanc, run: Run, phantom: Dataset, tmp_path: Path) -> None:
     server.clear()
@@ -412,6 +414,7 @@ unpaired.watch_dicom(run, archive, spool, port=int(port), quiet=0.2, health_port
 """
 
 
+@pytest.mark.slow
 @real
 @pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
 def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Dataset, tmp_path: Path) -> None:
@@ -432,6 +435,7 @@ def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Da
     assert len(server.ask("series")) == 1
 
 
+@pytest.mark.slow
 def test_two_services_do_not_share_a_spool(run: Run, tmp_path: Path) -> None:
     address = f"dicom://NOBODY@127.0.0.1:{free_port()}"
     with watching(run, address, tmp_path / "spool", port=free_port()):
