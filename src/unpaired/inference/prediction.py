@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from unpaired.choices import several
+from unpaired.choices import require_choice, several
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.jobs import Event, Outcome
-from unpaired.inference.request import Backend, DicomWishes, How, Request, request_of
+from unpaired.inference.request import Backend, DicomWishes, How, Request, SegKind, request_of
 from unpaired.inference.shards import Shard
 from unpaired.inference.watch import predict_watched
 
@@ -42,7 +42,7 @@ def predict(
     shard: Shard | str | None = None,
     series: str | Sequence[str] = (),
     modality_from: str | None = None,
-    dicom_seg: Literal["binary", "labelmap"] = "binary",
+    dicom_seg: SegKind = "binary",
     deidentify: bool = False,
     trust: Sequence[str | Path] = (),
     worker: bool = True,
@@ -88,6 +88,7 @@ def predict(
         overlap,
     )
     runs = run, *several(also)
+    require_choice(dicom_seg, SegKind, "dicom_seg")
     dicom = DicomWishes(tuple(several(series)), modality_from, dicom_seg, deidentify)
     request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard, dicom)
     return carry_out(request, tell, worker)

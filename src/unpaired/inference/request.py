@@ -69,13 +69,17 @@ class How:
         )
 
 
+SegKind = Literal["binary", "labelmap"]
+"""The kinds of DICOM SEG; as `dicom.segmentation` has them."""
+
+
 @dataclass(frozen=True)
 class DicomWishes:
     """What is asked for of a tree of DICOM files; `prediction.predict` says what it means."""
 
     series: tuple[str, ...] = ()
     modality_from: str | None = None
-    segmentation: Literal["binary", "labelmap"] = "binary"
+    segmentation: SegKind = "binary"
     deidentify: bool = False
 
 
