@@ -32,6 +32,10 @@ def reason_for(error: Exception) -> str:
     """Why a case failed, in one line. Of an error that nobody foresaw the traceback is written to a file it names."""
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != "unpaired":
+        return (
+            f"this needs the package {error.name.split('.')[0]!r}, which isn't installed; pip install it and try again"
+        )
     if _wants_memory(error):
         return (
             f"not enough memory ({_one_line(error) or 'no details'}); close other programs, use fewer workers, or do "
