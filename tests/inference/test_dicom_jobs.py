@@ -169,8 +169,3 @@ def test_other_images_beside_dicom_are_no_silent_choice(
 def test_a_study_needs_a_folder_for_its_label_maps(run: Run, study: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name a folder instead of"):
         predicted(run, study, tmp_path / "out.nii.gz")
-
-
-def test_a_kind_of_segmentation_that_there_is_not_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="dicom_seg: expected 'binary' or 'labelmap', got 'fractional'"):
-        unpaired.predict(tmp_path, tmp_path, tmp_path, dicom_seg="fractional")  # pyright: ignore[reportArgumentType]
