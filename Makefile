@@ -33,7 +33,7 @@ test: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/typos
 	$(BIN)/pyright
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 	$(BIN)/zensical build --strict
 
 # Not part of `test`: hours of kills, full disks and hostile files; docs/explanation/reliability.md has the last answers.
@@ -42,7 +42,7 @@ campaign: install-dev
 
 # Not part of `test`: nothing is decided by it, and it takes a third more time.
 coverage: install-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 docs: install-dev
 	$(BIN)/zensical serve
