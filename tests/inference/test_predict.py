@@ -132,7 +132,7 @@ def test_a_plan_of_a_dataset_names_files_like_cases(phantom: Dataset, tmp_path: 
     assert [job.name for job in jobs] == [case.id for case in phantom.of(split="test")]
     assert {job.output.parent for job in jobs} == {tmp_path}
     assert {job.modality for job in plan(phantom, tmp_path, "lge")} == {"lge"}
-    with pytest.raises(InputError, match="split validation"):
+    with pytest.raises(InputError, match="split 'validation'"):
         plan(with_splits(phantom, {case.id: "train" for case in phantom.cases}), tmp_path, split="validation")
 
 

@@ -82,7 +82,9 @@ def test_a_record_says_how_a_label_map_was_made(runs: list[Run], scans: Path, tm
     assert record.image == Source(str(scans / "a.nii.gz"), content_hash(scans / "a.nii.gz"))
     assert record.settings["largest_component"] == ["LV"]
     assert record.settings["mirrored"] == [[]]
-    assert record.runs == [{"folder": str(runs[0].folder), "weights": "best", "backend": "torch"}]
+    assert record.runs == [
+        {"folder": str(runs[0].folder), "weights": "best", "backend": "torch", "precision": "float32"}
+    ]
     assert list(record.values) == list(runs[0].dataset.classes)
     assert list(record.values.values()) == runs[0].dataset.source_values("ct")
 
