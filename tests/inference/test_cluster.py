@@ -36,7 +36,9 @@ def test_every_task_segments_its_shard(run: Run, manifest: Path, tmp_path: Path)
 
 def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> None:
     asked_for = {"cpus": 8, "memory": "12G", "time": "1-12:00:00", "gpus": 1, "partition": "gpu", "at_once": 5}
-    script = cluster_script(run.folder, manifest, "out", tmp_path / "x", shards=30, modality="two words", **asked_for)
+    script = cluster_script(
+        run.folder, manifest, "out", tmp_path / "x", shards=30, modality="two words", overlap=0.0, **asked_for
+    )
     lines = script.read_text().splitlines()
     assert lines[0] == "#!/bin/bash"
     asked = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")}
@@ -51,7 +53,8 @@ def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> N
     words = shlex.split(lines[-1])
     assert words[:5] == ["exec", sys.executable, "-m", "unpaired.cli", "predict"]
     assert words[5:8] == [str(run.folder.resolve()), str(manifest.resolve()), str(Path("out").resolve())]
-    assert words[8:] == ["--modality", "two words", "--backend", "torch", "--shard", "$SLURM_ARRAY_TASK_ID/30"]
+    options = ["--modality", "two words", "--backend", "torch", "--overlap", "0.0"]
+    assert words[8:] == [*options, "--shard", "$SLURM_ARRAY_TASK_ID/30"]
     assert "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}" in lines
 
 

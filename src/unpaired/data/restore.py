@@ -119,7 +119,8 @@ def _after_the_last_plane(boxes: Iterable[Box], axis: int, grid: Sequence[int]) 
         last = np.take(values, [-1], axis + 1)
         if start[axis] > 0:
             values = np.concatenate([kept[places], values], axis + 1)
-            start = (*start[:axis], start[axis] - 1, *start[axis + 1 :])
+            depth, row, column = (place - (number == axis) for number, place in enumerate(start))
+            start = (depth, row, column)
         kept[places] = last
         yield Box(start, values)
 

@@ -89,6 +89,6 @@ def keyhole(rings: Sequence[np.ndarray]) -> np.ndarray:
     for hole in sorted(rings[1:], key=lambda ring: -float(ring[:, 0].max())):
         distances, nearest = KDTree(joined).query(hole)
         start = int(distances.argmin())
-        at, around = int(nearest[start]), np.roll(hole, -start, axis=0)
+        at, around = int(np.asarray(nearest)[start]), np.roll(hole, -start, axis=0)
         joined = np.concatenate([joined[: at + 1], around, around[:1], joined[at:]])
     return joined

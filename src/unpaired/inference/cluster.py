@@ -98,7 +98,10 @@ def cluster_script(
     Shard(1, shards)
     resources = Resources(cpus, memory, time, gpus, partition, at_once)
     named = {"--modality": modality, "--split": split, "--backend": backend, "--largest-component": largest_component}
-    named |= {"--precision": None if precision == "float32" else precision, "--overlap": overlap and str(overlap)}
+    named |= {
+        "--precision": None if precision == "float32" else precision,
+        "--overlap": None if overlap is None else str(overlap),
+    }
     options = [word for name, value in named.items() if value is not None for word in (name, value)]
     options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
     options += [word for other in several(also) for word in ("--also", _absolute(other))]

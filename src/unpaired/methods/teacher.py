@@ -45,10 +45,10 @@ class Taught(Around):
         factor = self.ramp.factor(progress)
         taught: dict[str, Tensor] = {}
         for images in image_sets(batches, self.labeled):
-            compared = self.compare(images) if factor else dict.fromkeys(images, loss.new_zeros(()))
+            compared = self.compare(images) if factor else {modality: loss.new_zeros(()) for modality in images}
             for modality, J in compared.items():
                 name = f"{self.term}/{modality}"
-                taught[name] = taught.get(name, 0) + J
+                taught[name] = taught[name] + J if name in taught else J
         if taught:
             loss = loss + self.weight * factor * torch.stack(list(taught.values())).sum()
         return Objective(loss, terms | taught)

@@ -25,7 +25,9 @@ def correlation_entries(views: Sequence[CorrelationView]) -> str:
         for number, scale in enumerate(view.scales):
             for modality, of_modality in zip(view.modalities, view.matrices, strict=True):
                 R = of_modality[number]
-                for place in [] if R is None else product(range(len(view.classes)), repeat=2):
+                if R is None:
+                    continue
+                for place in product(range(len(view.classes)), repeat=2):
                     names = [view.classes[index] for index in place]
                     entries.append([view.run, scale, modality, *names, f"{R[place]:.6g}"])
     return csv_text(["run", "scale", "modality", "class", "other_class", "r"], entries)
