@@ -75,7 +75,7 @@ def restore_boxes(boxes: Iterable[Box], geometry: Geometry) -> np.ndarray:
     labels = np.zeros(size, np.uint8)
     boxes = _filling(boxes, geometry.grid)
     axes = [neighbors((0, count), count, length) for count, length in zip(geometry.grid, size, strict=True)]
-    for axis in (2, 1, 0):
+    for axis in (0, 1, 2):  # from the slowest: what is kept along an axis must not overlap along those behind it
         boxes = _after_the_last_plane(boxes, axis, geometry.grid)
     for box in boxes:
         along = zip(axes, box.place, geometry.grid, strict=True)
@@ -114,8 +114,9 @@ def _after_the_last_plane(boxes: Iterable[Box], axis: int, grid: Sequence[int]) 
     for box in boxes:
         values, start = box.probabilities, box.start
         places = (slice(None), *[slice(None)] * (axis + 1), *box.place[axis + 1 :])
-        if start[axis] == 0 and not any(start[axis + 1 :]):
-            kept = np.empty((*values.shape[: axis + 1], 1, *grid[axis + 1 :]), np.float32)
+        first = start[axis] == 0 and not any(start[axis + 1 :])
+        if first or kept.shape[: axis + 1] != values.shape[: axis + 1]:  # the latter where the first one is missing
+            kept = np.zeros((*values.shape[: axis + 1], 1, *grid[axis + 1 :]), np.float32)
         last = np.take(values, [-1], axis + 1)
         if start[axis] > 0:
             values = np.concatenate([kept[places], values], axis + 1)
