@@ -339,7 +339,7 @@ def wrong_arguments(data: Path, trained: Path, tmp: Path) -> dict[str, tuple[tup
         "no such image": (("predict", trained, tmp / "gone.nii.gz", new, "--modality", "ct"), "found no image"),
         "modality not said": (("predict", trained, scan, new), "--modality"),
         "unknown modality": (("predict", trained, scan, new, "--modality", "lgee"), "known: ct, bssfp, lge"),
-        "unknown side": (("predict", trained, data, new, "--split", "tset"), "split tset"),
+        "unknown side": (("predict", trained, data, new, "--split", "tset"), "split 'tset'"),
         "side of a folder": (
             ("predict", trained, scan.parent, new, "--modality", "ct", "--split", "test"),
             "needs a manifest",

@@ -169,7 +169,7 @@ def test_validation_leaves_training_as_it_was(phantom: Dataset, tmp_path: Path) 
     cases = {"ct": [prepare(phantom, csa().preprocessing, tmp_path, only={case.id}).cases[case.id]]}
     recipe = replace(csa(), network=UNET, method=SupervisedConfig(), patch_size=(16, 16), context_slices=1)
     for name, config in wrapping.items():
-        method = config.build(UNET.build(["ct"], 1, len(phantom.classes), 2), len(phantom.classes))
+        method = config.build(UNET.build(["ct", "lge"], 1, len(phantom.classes), 2), len(phantom.classes))
         for training in (True, False):
             method.train(training)
             validate(method, recipe, phantom, cases, "cpu")

@@ -105,3 +105,9 @@ def test_what_a_script_takes_from_the_package_exists(script: Path) -> None:
     for module, name in names:
         if module and module.split(".")[0] == "unpaired":
             assert hasattr(importlib.import_module(module), name) or importlib.util.find_spec(f"{module}.{name}")
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest takes files of one name in two folders for one module, where a run collects both."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -105,7 +105,7 @@ def test_what_the_folder_holds(run: Run, folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == names
     facts = json.loads((folder / "model.json").read_text())
     assert facts["modalities"]["ct"]["label_values"] == run.dataset.source_values("ct")
-    assert (facts["largest_component"], facts["patch_size"]) == ([1, 2], [32, 32])
+    assert (facts["largest_component"], facts["patch_size"]) == ([[1], [2]], [32, 32])
     for file in folder.iterdir():
         content = file.read_bytes()
         assert str(Path(unpaired.__file__).parent).encode() not in content

@@ -16,13 +16,13 @@ from unpaired.errors import InputError
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes import find_recipe
 from unpaired.runs.fingerprint import read_fingerprint
-from unpaired.runs.model_file import CACHE, run_folders
+from unpaired.runs.model_file import run_folders
 from unpaired.runs.run import Run
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    monkeypatch.setenv("UNPAIRED_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 

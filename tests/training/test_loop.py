@@ -40,7 +40,7 @@ def test_a_run_folder_holds_what_its_readme_says(straight: Run) -> None:
 def test_the_page_of_the_runs_folder_names_what_training_writes(straight: Run) -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "run-folder.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `(.+?)/?` \| train \|", page, re.M))
-    assert named == {path.name for path in straight.folder.iterdir()}
+    assert named - {"progress.png"} == {path.name for path in straight.folder.iterdir()}  # too short to be drawn
 
 
 def test_training_moves_shared_kernels_and_every_modalitys_norms(straight: Run) -> None:
