@@ -232,11 +232,11 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, series: Series) -> None:
 
 def test_a_contour_of_many_points_is_whole_for_other_readers(tmp_path: Path) -> None:
     """More than the 65,534 bytes that numbers may have where their type is written out (explicit VR)."""
-    write_series(tmp_path / "scan", volume((128, 128, 2)), lps())
+    write_series(tmp_path / "scan", volume((64, 64, 2)), lps())
     (series,) = list_dicom(tmp_path / "scan").volumes()
     label_map = np.zeros(series.shape, np.uint8)
-    label_map[1:127, 1:127, 1] = 1
-    label_map[2:126:2, 2:126:2, 1] = 0
+    label_map[1:63, 1:63, 1] = 1
+    label_map[2:62:2, 2:62:2, 1] = 0
     write_structure_set(tmp_path / "rt.dcm", label_map, series, {1: "LV"})
     (contour,) = dcmread(tmp_path / "rt.dcm").ROIContourSequence[0].ContourSequence
     assert len(contour.ContourData) == 3 * contour.NumberOfContourPoints

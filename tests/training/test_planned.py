@@ -116,12 +116,15 @@ def test_windows_of_a_plan_reach_the_run(phantom: Dataset, tmp_path: Path) -> No
     assert run.dataset.modalities["lge"] == phantom.modalities["lge"]
 
 
-def test_folds_of_a_planned_recipe(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_of_a_planned_recipe(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
     monkeypatch.setattr(planned, "LEAST", 1)
     arguments = ["train", "auto", str(manifest), str(tmp_path / "runs"), "--folds", "2", "--hours", "0.0001"]
     options = ["--device", "cpu", "--workers", "0", "--set", "network.width=2", "patch_size=[8,32,32]"]
     assert main([*arguments, *options]) == 0
+    assert "note: 3 patients that the manifest keeps for testing are in the folds" in capsys.readouterr().err
     runs = [Run.open(tmp_path / "runs" / name) for name in ("fold0", "fold1")]
     assert runs[0].recipe == runs[1].recipe
     tested = [{case.patient for case in run.dataset.of(split="test")} for run in runs]

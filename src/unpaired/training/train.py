@@ -101,11 +101,19 @@ def train_folds(
 ) -> list[Run]:
     """Cross-validation: a run for each fold, `runs`/fold0, fold1, ...; every labeled patient is tested in one of them.
 
-    The folds are those of `split(data, folds=folds)` with seed 0; runs that are finished are left as they are, and one
+    The folds are those of `split(data, folds=folds)` with seed 0, over all patients: those that the manifest keeps for
+    testing too, which is told. Runs that are finished are left as they are, and one
     that was stopped goes on. A recipe "auto" is planned once, for `hours` in each fold. `predict` averages the folds
     where it is given the folder. The other arguments are those of `train`. Raises what `train` and `split` raise.
     """
     dataset, folder = as_dataset(data), Path(runs)
+    if kept_aside := {case.patient for case in dataset.of(split="test")}:
+        Console(stderr=True, quiet=not show).print(
+            f"note: {len(kept_aside)} patients that the manifest keeps for testing are in the folds, tested in one and "
+            "training in the others; leave them out of the manifest to keep them aside",
+            highlight=False,
+            soft_wrap=True,
+        )
     drawn = folds_by_patient(dataset, folds=folds)
     given = [recipe] * folds
     if recipe == AUTO:
