@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -40,6 +40,29 @@ def atomic(path: Path) -> Generator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def files_below(folder: Path, but: Collection[str | Path] = ()) -> Iterator[Path]:
+    """All that is no folder in a folder and in the folders in it, in order of names; what is hidden is left out.
+
+    `but` are folders to leave out. Linked folders are followed, each once. Raises InputError for a folder that can't be
+    listed: what it holds would be missing without a word.
+    """
+    been = {os.path.realpath(path) for path in but}
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unlisted):
+        place = os.path.realpath(parent)
+        if place in been:
+            folders.clear()
+            continue
+        been.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _raise_unlisted(error: OSError) -> None:
+    raise InputError(
+        f"{error.filename}: can't be listed ({error.strerror}), so what it holds would be missing"
+    ) from error
 
 
 def user_cache(name: str) -> Path:

@@ -285,3 +285,14 @@ def test_the_listing_says_it_to_people_and_programs(tmp_path: Path) -> None:
 def test_a_place_without_anything_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a DICOM file or a folder with such files, found nothing at"):
         list_dicom(tmp_path / "nowhere")
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    write_series(tmp_path / "elsewhere", volume((6, 5, 4)), lps())
+    (tmp_path / "tree" / "sub").mkdir(parents=True)
+    (tmp_path / "tree" / "sub" / "study").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "tree" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "tree" / "sub" / "circle").symlink_to(tmp_path / "tree")
+    (series,) = list_dicom(tmp_path / "tree").volumes()
+    assert len(series.frames) == 4
+    assert not any("copies" in note for note in series.notes)

@@ -1,6 +1,5 @@
 """Read and write image files with their geometry. An array's axes are the file's own; the affine places them."""
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,7 @@ from unpaired.data.formats.nrrd import read_nrrd
 from unpaired.data.formats.png import read_png
 from unpaired.data.image import Image, ImageError, affine_problem, require_finite, require_placed
 from unpaired.errors import InputError
-from unpaired.files import write_bytes
+from unpaired.files import files_below, write_bytes
 
 NIFTI = (".nii.gz", ".nii")
 READERS: dict[str, Callable[[Path], Image]] = {
@@ -121,23 +120,7 @@ def image_files(folder: str | Path, but: Collection[str | Path] = ()) -> list[Pa
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"expected a folder of images, found none at {folder}; check the path")
-    been = {os.path.realpath(path) for path in but}
-    files: list[Path] = []
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
-        place = os.path.realpath(parent)
-        if place in been:
-            folders.clear()
-            continue
-        been.add(place)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [Path(parent, name) for name in names if not name.startswith(".") and image_suffix(Path(name))]
-    return sorted(files)
-
-
-def _raise(error: OSError) -> None:
-    raise InputError(
-        f"{error.filename}: can't be listed ({error.strerror}), so what it holds would be missing"
-    ) from error
+    return sorted(file for file in files_below(folder, but) if image_suffix(file))
 
 
 def name_below(file: Path, folder: Path) -> str:

@@ -1,6 +1,5 @@
 """Every DICOM file of a tree to an index: nested folders, any names, mixed with others; one bad file costs one line."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,6 +15,7 @@ from unpaired.dicom.split import is_localizer, split_series
 from unpaired.dicom.stack import normal_of, stacked
 from unpaired.errors import InputError
 from unpaired.failures import attempt
+from unpaired.files import files_below
 
 CHUNK = 64
 """So many files are one piece of work for a process."""
@@ -136,10 +136,7 @@ def _files(place: Path) -> Iterator[Path]:
     if place.is_file():
         yield from _listed(place) if place.name.upper() == "DICOMDIR" else [place]
     elif place.is_dir():
-        for folder, folders, names in os.walk(place):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            paths = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-            yield from (path for path in paths if path.name.upper() != "DICOMDIR" and path.is_file())
+        yield from (path for path in files_below(place) if path.name.upper() != "DICOMDIR" and path.is_file())
     else:
         raise InputError(f"expected a DICOM file or a folder with such files, found nothing at {place}; check the path")
 

@@ -36,7 +36,10 @@ def is_dicom(images: Path) -> bool:
     files = image_files(images) if images.is_dir() else []
     others = [path.name for path in files if path.suffix.lower() != ".png" and not record_path(path).is_file()]
     if others:
-        raise InputError(f"{images} holds DICOM and other images ({others[0]}); name one of them, or part them")
+        raise InputError(
+            f"{images} holds DICOM and other images ({others[0]}); name the one that is meant, or move them "
+            "into folders of their own"
+        )
     return True
 
 

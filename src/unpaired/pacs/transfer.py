@@ -10,7 +10,7 @@ from unpaired.data.formats.dicom_file import one_line
 from unpaired.dicom.tree import looks_like_dicom
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.files import write_bytes, write_json
+from unpaired.files import files_below, write_bytes, write_json
 from unpaired.pacs.archive import OWN_TITLE, Archive, Login, Query, RemoteSeries, is_uid
 from unpaired.pacs.connection import connect
 
@@ -151,7 +151,7 @@ def uids_of(content: bytes, where: str) -> tuple[str, str, str]:
 
 def _files(place: Path) -> Iterator[Path]:
     if place.is_dir():
-        yield from (file for file in sorted(place.rglob("*")) if file.is_file() and looks_like_dicom(file))
+        yield from (file for file in files_below(place) if file.is_file() and looks_like_dicom(file))
     elif place.is_file():
         yield place
     else:
