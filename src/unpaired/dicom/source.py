@@ -23,6 +23,8 @@ REQUIRED = (
     "PositionReferenceIndicator",
 )
 """Attributes that may be empty but have to be there (type 2); anonymizers drop them."""
+EXTENSION = "ISO 2022"
+"""Character sets that are for several in one file; scanners name one of them alone, which highdicom refuses."""
 
 
 def read_sources(series: Series) -> "list[Dataset]":
@@ -50,6 +52,10 @@ def _source(path: Path, series: Series) -> "Dataset":
             dataset.FrameOfReferenceUID = generate_uid(entropy_srcs=["frame of reference", series.uid])
         if dataset.get("SliceThickness") is None and series.spacing_mm is not None:
             dataset.SliceThickness = f"{series.spacing_mm[2]:.10g}"
+        encoding = dataset.get("SpecificCharacterSet")
+        if isinstance(encoding, str) and encoding.startswith(EXTENSION):
+            dataset.decode()  # before the word changes that says how
+            dataset.SpecificCharacterSet = "ISO_IR 192"  # UTF-8 holds them all
         if not dataset.get("SeriesNumber"):
             dataset.SeriesNumber = series.number
     return dataset
