@@ -150,3 +150,8 @@ def test_a_command_that_works_itself_would_be_found() -> None:
 
 def test_who_tries_the_name_of_a_command_is_told_that_of_its_function() -> None:
     assert {command: unpaired._MEANT[command.replace(" ", "_")] for command in NAMES} == NAMES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_json_is_printed_in_one_way(path: Path) -> None:
+    assert "dumps" not in path.read_text(encoding="utf-8"), "print_json prints it"

@@ -197,9 +197,12 @@ def _is_deep(document: Any) -> bool:
     return True
 
 
-def json_text(document: Any, *, compact: bool = False) -> str:
-    """A JSON value as text that ends its line, letters as they are: indented, or `compact` on that one line."""
-    return json.dumps(document, indent=None if compact else 1, ensure_ascii=False) + "\n"
+def json_text(document: Any, *, compact: bool = False, ascii_only: bool = False) -> str:
+    """A JSON value as text that ends its line: indented, or `compact` on that one line.
+
+    Letters stand as they are; with `ascii_only` those beyond ASCII are escapes, which mean the same.
+    """
+    return json.dumps(document, indent=None if compact else 1, ensure_ascii=ascii_only) + "\n"
 
 
 def write_json(path: Path, document: Any, *, compact: bool = False) -> None:

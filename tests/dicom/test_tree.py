@@ -1,7 +1,6 @@
 """Trees of DICOM files: what is found there, what is a volume, how series split, and what costs one line."""
 
 import io
-import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from synthetic_dicom import item, lps, oblique, save, volume, write_enhanced, write_series
 from unpaired.dicom.index import Series
-from unpaired.dicom.listing import index_as_json, series_table
+from unpaired.dicom.listing import index_to_json, series_table
 from unpaired.dicom.tree import list_dicom
 from unpaired.errors import InputError
 
@@ -261,7 +260,7 @@ def test_no_name_of_a_patient_leaves_the_index(tmp_path: Path) -> None:
     index = list_dicom(tmp_path)
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(series_table(index))
-    for text in (repr(index), index_as_json(index), console.export_text()):
+    for text in (repr(index), repr(index_to_json(index)), console.export_text()):
         assert "Doe" not in text
         assert "4711" not in text
     assert len(index.series[0].patient) == 12
@@ -277,7 +276,7 @@ def test_the_listing_says_it_to_people_and_programs(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert table.rows[1][5].text == "no: a single slice, no volume"
     assert table.notes[0] == "1 volume in 2 series of 1 study and 1 patient"
-    document = json.loads(index_as_json(index))
+    document = index_to_json(index)
     assert [entry["volume"] for entry in document["series"]] == [True, False]
     assert len(document["series"][0]["files"]) == 5
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -86,6 +86,18 @@ def progress_bar(what: str) -> Generator[Callable[[int, int, str], None]]:
 def table_width() -> int | None:
     """None, the terminal's own; in a pipe or file, where nothing says a width, enough that tables stay whole."""
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+
+
+def print_json(document: Any) -> None:
+    """Print a JSON value: letters as they are, or as escapes where standard output can't encode them."""
+    from unpaired.files import json_text
+
+    text = json_text(document)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json_text(document, ascii_only=True)
+    print(text, end="")
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -1,13 +1,12 @@
 """The command that compares methods: compare."""
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 import unpaired
-from unpaired.commands.arguments import OptionalPath, OptionalText, print_table
+from unpaired.commands.arguments import OptionalPath, OptionalText, print_json, print_table
 
 Methods = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="METHOD")]
 ClassNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")]
@@ -93,7 +92,7 @@ def compare(
         workers=workers,
     )
     if json:
-        print(dumps(compared.to_json(), ensure_ascii=False))
+        print_json(compared.to_json())
     else:
         print_table(*compared.tables())
         print(f"tables, differences per patient{', figures, page' if report else ''}: {out}")

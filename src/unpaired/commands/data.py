@@ -1,6 +1,5 @@
 """The commands about datasets: phantom, import, join, verify, split, few-shot, labeled-fraction, prepare."""
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +20,7 @@ from unpaired.commands.arguments import (
     Source,
     list_failures,
     list_warnings,
+    print_json,
     print_lines,
     progress_bar,
     table_width,
@@ -144,7 +144,7 @@ def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
     with progress_bar("verify") as progress:
         findings = unpaired.verify(data, workers=workers, progress=progress)
     if json:
-        print(dumps(findings.to_json(), indent=1))
+        print_json(findings.to_json())
     else:
         print_findings(findings, Console(width=table_width(), highlight=False))
     return 1 if findings.errors else 0

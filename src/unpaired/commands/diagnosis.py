@@ -1,9 +1,7 @@
 """The command that asks what a method does: diagnose."""
 
-from json import dumps
-
 import unpaired
-from unpaired.commands.arguments import OptionalPath, RunFolder, Trusted, print_lines, print_table
+from unpaired.commands.arguments import OptionalPath, RunFolder, Trusted, print_json, print_lines, print_table
 
 
 def diagnose(
@@ -36,7 +34,7 @@ def diagnose(
         run, batches=batches, fresh=fresh, progress=progress, device=device, cache=cache, trust=trust
     )
     if json:
-        print(dumps(diagnosis.to_json(), ensure_ascii=False))
+        print_json(diagnosis.to_json())
         return 0
     print(f"{diagnosis.run}: after {diagnosis.step} of {diagnosis.steps} steps, {diagnosis.batches} batches")
     print_table(diagnosis.table())

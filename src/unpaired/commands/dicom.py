@@ -13,6 +13,7 @@ from unpaired.commands.arguments import (
     RunFolder,
     Trusted,
     list_failures,
+    print_json,
     print_table,
     progress_bar,
 )
@@ -35,14 +36,14 @@ def dicom_list(tree: Trees, /, *, json: bool = False, workers: int = 2) -> int:
         json: Print JSON for programs, with the files of each series.
         workers: Processes.
     """
-    from unpaired.dicom.listing import index_as_json, series_table
+    from unpaired.dicom.listing import index_to_json, series_table
 
     with progress_bar("list") as progress:
         index = unpaired.list_dicom(tree, workers=workers, progress=progress)
     if json:
-        print(index_as_json(index))
-        return 1 if index.failures else 0
-    print_table(series_table(index))
+        print_json(index_to_json(index))
+    else:
+        print_table(series_table(index))
     return list_failures(index.named_failures())
 
 

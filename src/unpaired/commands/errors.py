@@ -6,8 +6,8 @@ import re
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from json import dumps
 
+from unpaired.commands.arguments import print_json
 from unpaired.errors import InputError, printable
 
 BORDER = re.compile(r"[╭╰+]─*-*\s*(?P<title>.*?)\s*─*-*[╮╯+]|[─-]+")
@@ -46,7 +46,7 @@ def report_error(message: str, code: int, json: bool, failures: Sequence[tuple[s
     print(f"unpaired: {printable(message)}", file=sys.stderr)
     if json:
         listed = [{"case": case, "message": reason} for case, reason in failures]
-        print(dumps({"error": {"message": message, "exit_code": code}, "failures": listed}, indent=1))
+        print_json({"error": {"message": message, "exit_code": code}, "failures": listed})
     return code
 
 

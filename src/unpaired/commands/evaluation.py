@@ -1,6 +1,5 @@
 """The commands about scores: evaluate, report."""
 
-from json import dumps
 from typing import Annotated, Literal
 
 import tyro
@@ -13,6 +12,7 @@ from unpaired.commands.arguments import (
     Reference,
     RunFolder,
     list_failures,
+    print_json,
     print_lines,
     print_whole_table,
 )
@@ -94,7 +94,7 @@ def evaluate(
             raise
         return report_error(str(error), 2, json, error.failures)
     if json:
-        print(dumps(scored.to_json(), indent=1))
+        print_json(scored.to_json())
         return list_failures(scored.failures)
     calibration = scored.trust.calibration
     print_whole_table(scored.table(), *([calibration_table(calibration)] if calibration is not None else []))

@@ -1,6 +1,5 @@
 """The command about what networks have learned: features."""
 
-from json import dumps
 from typing import Annotated, Literal
 
 import tyro
@@ -11,6 +10,7 @@ from unpaired.commands.arguments import (
     OptionalText,
     Trusted,
     list_failures,
+    print_json,
     print_lines,
     print_table,
     status,
@@ -72,7 +72,7 @@ def features(
             say=say,
         )
     if json:
-        print(dumps(studied.to_json(), ensure_ascii=False))
+        print_json(studied.to_json())
         return list_failures(studied.failures)
     if (table := studied.table()) is not None:
         print_table(table)

@@ -1,6 +1,5 @@
 """The commands about prediction beside partners: partners, misalignment."""
 
-from json import dumps
 from typing import Annotated, Literal
 
 import tyro
@@ -13,6 +12,7 @@ from unpaired.commands.arguments import (
     RunFolder,
     Trusted,
     list_failures,
+    print_json,
     print_lines,
     print_table,
     status,
@@ -67,7 +67,7 @@ def partners(
             say=say,
         )
     if json:
-        print(dumps(study.to_json(), ensure_ascii=False))
+        print_json(study.to_json())
     else:
         print_table(study.table())
         print(study.conclusion())
@@ -130,7 +130,7 @@ def misalignment(
             say=say,
         )
     if json:
-        print(dumps(study.to_json(), ensure_ascii=False))
+        print_json(study.to_json())
     else:
         print_table(study.table())
         print_lines(study.conclusions())

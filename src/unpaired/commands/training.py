@@ -16,6 +16,7 @@ from unpaired.commands.arguments import (
     Trusted,
     list_failures,
     print_columns,
+    print_json,
     print_lines,
     print_table,
     stopwatch,
@@ -58,10 +59,10 @@ def recipes(name: RecipeName = "", /) -> int:
     Args:
         name: The recipe to print as JSON: its name, file.py:function, or a run's folder or recipe.json.
     """
-    from unpaired.recipe import dumps
+    from unpaired.recipe import to_json
 
     if name:
-        print(dumps(unpaired.find_recipe(name)), end="")
+        print_json(to_json(unpaired.find_recipe(name)))
     else:
         print_columns(unpaired.list_recipes())
     return 0

@@ -1,6 +1,5 @@
 """What an index of DICOM files holds, for people (a table) and for programs (JSON). Patients' names appear nowhere."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,9 +32,9 @@ def series_table(index: Index) -> Table:
     return Table(TITLES, rows, "llllll", notes=(counts, *_notes(index)), sections=ends)
 
 
-def index_as_json(index: Index) -> str:
-    """The index as JSON: series with what they are, where their files lie, and why one is no volume."""
-    document = {
+def index_to_json(index: Index) -> dict[str, Any]:
+    """The index as JSON values: series with what they are, where their files lie, and why one is no volume."""
+    return {
         "series": [_series_document(series) for series in index.series],
         "objects": [
             {
@@ -52,7 +51,6 @@ def index_as_json(index: Index) -> str:
         "failures": [{"file": str(path), "message": message} for path, message in index.failures],
         "other_files": index.others,
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
 
 
 def millimeters(series: Series) -> str:
