@@ -20,11 +20,15 @@ SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Orthanc:
-    """Its addresses: DICOMweb, DIMSE, and its own REST interface, for what the test looks up."""
+    """Its addresses: DICOMweb, DIMSE, and its own REST interface, for what the test looks up.
+
+    `move_port` is where it sends what UNPAIRED asks for by C-MOVE.
+    """
 
     web: str
     dimse: str
     rest: str
+    move_port: int
 
     def ask(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.rest}/{path}", timeout=SECONDS) as answer:
@@ -46,7 +50,7 @@ def free_port() -> int:
 def orthanc(folder: Path) -> Iterator[Orthanc]:
     """Orthanc as long as the block lasts."""
     assert PROGRAM is not None
-    http, dicom = free_port(), free_port()
+    http, dicom, move = free_port(), free_port(), free_port()
     config = {
         "Name": "test",
         "StorageDirectory": str(folder / "storage"),
@@ -60,7 +64,9 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
         "DicomCheckCalledAet": True,
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowGet": True,
-        "DicomModalities": {"unpaired": ["UNPAIRED", "127.0.0.1", 104]},
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowMove": True,
+        "DicomModalities": {"unpaired": ["UNPAIRED", "127.0.0.1", move]},
         "Plugins": [str(PLUGIN)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         "SaveJobs": False,
@@ -69,7 +75,7 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([PROGRAM, str(folder / "orthanc.json")], stdout=log, stderr=log)
         base = f"http://127.0.0.1:{http}"
-        server = Orthanc(f"{base}/dicom-web", f"dicom://ORTHANC@127.0.0.1:{dicom}", base)
+        server = Orthanc(f"{base}/dicom-web", f"dicom://ORTHANC@127.0.0.1:{dicom}", base, move)
         try:
             deadline = time.monotonic() + SECONDS
             while True:
@@ -82,5 +88,5 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
                     time.sleep(0.05)
             yield server
         finally:
-            process.terminate()
+            process.kill()  # asked to stop it takes its time, and nothing that it holds is wanted
             process.wait(SECONDS)

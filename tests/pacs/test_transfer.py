@@ -1,35 +1,31 @@
 """Series out of a real archive and into it, over DICOMweb and DIMSE: byte for byte what matters, resumed, refused."""
 
-from collections.abc import Iterator
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
-from orthanc import INSTALLED, Orthanc, free_port, orthanc
+from orthanc import Orthanc, free_port
 from pydicom import dcmread
 from pydicom.uid import RLELossless
 
 import unpaired
 from synthetic_dicom import ROOT, lps, volume, write_series
 from unpaired.errors import InputError
+from unpaired.pacs.archive import Login, read_address
+from unpaired.pacs.dimse import DimseArchive
+from unpaired.pacs.move import MovingArchive
+from unpaired.pacs.storage import Listening
 
 pytest.importorskip("pynetdicom")
 pytest.importorskip("dicomweb_client")
-real = pytest.mark.skipif(not INSTALLED, reason="Orthanc with its DICOMweb plugin isn't installed (apt-get)")
 SHAPE = (8, 6, 4)
 STUDY = f"{ROOT}.1"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as started:
-        yield started
 
 
 @pytest.fixture(params=["web", "dimse"])
 def archive(request: pytest.FixtureRequest, server: Orthanc) -> str:
     """The address of an empty archive."""
-    server.clear()
     return getattr(server, request.param)
 
 
@@ -46,7 +42,6 @@ def scans(tmp_path: Path) -> list[Path]:
     return files + write_series(tmp_path / "scans", volume(SHAPE, seed=2), lps(), series="3", **other)
 
 
-@real
 def test_what_is_sent_comes_back(archive: str, server: Orthanc, scans: list[Path], tmp_path: Path) -> None:
     (tmp_path / "scans" / "notes.txt").write_text("no DICOM")
     seen: list[int] = []
@@ -71,26 +66,55 @@ def test_what_is_sent_comes_back(archive: str, server: Orthanc, scans: list[Path
     assert (again.written, len(again.skipped)) == ((), 2)
 
 
-@real
-@pytest.mark.parametrize(
-    ("asked", "series"),
-    [
+def test_what_is_asked_for_comes(archive: str, scans: list[Path], tmp_path: Path) -> None:
+    unpaired.send_dicom(archive, [scans[0], scans[4], scans[8]])
+    for asked, series in [
         ({"patient": "0815"}, {"3"}),
         ({"accession": "A1"}, {"1", "2"}),
         ({"date": "20251201-20251231"}, {"3"}),
         ({"study": STUDY, "modality": "MR"}, {"2"}),
         ({"series": f"{ROOT}.2.2", "study": STUDY}, {"2"}),
-    ],
-)
-def test_what_is_asked_for_comes(
-    archive: str, scans: list[Path], tmp_path: Path, asked: dict[str, str], series: set[str]
-) -> None:
-    unpaired.send_dicom(archive, scans)
-    fetched = unpaired.fetch_dicom(archive, tmp_path / "out", **asked)
-    assert {folder.name.rsplit(".", 1)[-1] for folder in fetched.written} == series
+    ]:
+        fetched = unpaired.fetch_dicom(archive, tmp_path / "-".join(asked), **asked)
+        assert {folder.name.rsplit(".", 1)[-1] for folder in fetched.written} == series, asked
 
 
-@real
+def test_by_c_move_the_archive_sends(server: Orthanc, scans: list[Path], tmp_path: Path) -> None:
+    unpaired.send_dicom(server.web, scans[:8])
+    fetched = unpaired.fetch_dicom(server.dimse, tmp_path / "out", study=STUDY, move=True, port=server.move_port)
+    assert (len(fetched.written), fetched.failures) == (2, ())
+    for file in scans[:8]:
+        before = dcmread(file)
+        (place,) = (tmp_path / "out").rglob(f"{before.SOPInstanceUID}.dcm")
+        assert np.array_equal(dcmread(place).pixel_array, before.pixel_array)
+    with socket.create_server(("127.0.0.1", server.move_port)):  # it isn't ours any more
+        pass
+
+
+def test_a_c_move_that_does_not_arrive_is_said(server: Orthanc, scans: list[Path], tmp_path: Path) -> None:
+    unpaired.send_dicom(server.web, scans[:1])
+    wrong = {"elsewhere": (free_port(), "UNPAIRED"), "unknown": (server.move_port, "STRANGER")}
+    for name, (port, title) in wrong.items():
+        fetched = unpaired.fetch_dicom(server.dimse, tmp_path / name, study=STUDY, move=True, port=port, title=title)
+        ((_, reason),) = fetched.failures
+        assert f"it has to know the AE title '{title}' at this machine, port {port}" in reason
+    with pytest.raises(InputError, match="DICOMweb has no C-MOVE"):
+        unpaired.fetch_dicom(server.web, tmp_path, study=STUDY, move=True)
+
+
+def test_strangers_send_nothing_into_a_c_move(scans: list[Path]) -> None:
+    archive = DimseArchive(read_address("dicom://NOBODY@127.0.0.1:1"), Login())
+    kept: list[bytes] = []
+    with MovingArchive(archive, Listening(port=0)).listening() as moving:
+        address = f"dicom://UNPAIRED@127.0.0.1:{moving.server.port}"
+        refused = unpaired.send_dicom(address, scans[0])
+        moving.wanted = (dcmread(scans[0]).SeriesInstanceUID, lambda content: not kept.append(content))
+        sent = unpaired.send_dicom(address, [scans[0], scans[4]])
+    assert "refused it (status 0124H)" in refused.failures[0][1]
+    assert [file for file, _ in sent.failures] == [str(scans[4])]
+    assert len(kept) == 1
+
+
 def test_a_series_that_grew_or_was_cut_off_is_fetched_again(archive: str, scans: list[Path], tmp_path: Path) -> None:
     unpaired.send_dicom(archive, scans[4:7])
     (folder,) = unpaired.fetch_dicom(archive, tmp_path / "out", study=STUDY).written
@@ -101,7 +125,6 @@ def test_a_series_that_grew_or_was_cut_off_is_fetched_again(archive: str, scans:
     assert unpaired.fetch_dicom(archive, tmp_path / "out", study=STUDY).written == (folder,)
 
 
-@real
 def test_what_finds_nothing_or_too_much_is_refused(archive: str, scans: list[Path], tmp_path: Path) -> None:
     unpaired.send_dicom(archive, scans)
     with pytest.raises(InputError, match="say what to fetch"):
@@ -112,7 +135,6 @@ def test_what_finds_nothing_or_too_much_is_refused(archive: str, scans: list[Pat
         unpaired.fetch_dicom(archive, tmp_path, study=STUDY, limit=1)
 
 
-@real
 def test_a_file_that_the_archive_refuses_costs_itself_alone(archive: str, scans: list[Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(b"no DICOM at all" * 20)
@@ -123,7 +145,6 @@ def test_a_file_that_the_archive_refuses_costs_itself_alone(archive: str, scans:
     assert "\n" not in reason
 
 
-@real
 def test_a_wrong_title_is_said(server: Orthanc, scans: list[Path]) -> None:
     address = server.dimse.replace("ORTHANC", "OTHER")
     sent = unpaired.send_dicom(address, scans[:1])

@@ -17,7 +17,7 @@ from shutil import which
 
 import numpy as np
 import pytest
-from orthanc import INSTALLED, Orthanc, free_port, orthanc
+from orthanc import Orthanc, free_port
 from pydicom import dcmread
 
 import unpaired
@@ -32,17 +32,17 @@ from unpaired.dicom.tree import list_dicom
 from unpaired.errors import InputError
 from unpaired.networks.fcn import FCNConfig
 from unpaired.pacs.archive import Login, Query, RemoteSeries
-from unpaired.pacs.receive import Listening, Receiver
+from unpaired.pacs.receive import Receiver
 from unpaired.pacs.segment import RunSegmenter, SkippedError
 from unpaired.pacs.service import Polling, Service
 from unpaired.pacs.spool import Spool
+from unpaired.pacs.storage import Listening
 from unpaired.recipe import build_method
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
 
 pytest.importorskip("pynetdicom")
 pytest.importorskip("highdicom")
-real = pytest.mark.skipif(not INSTALLED, reason="Orthanc with its DICOMweb plugin isn't installed (apt-get)")
 SHAPE = (8, 6, 4)
 LIMIT = 10**7
 
@@ -246,6 +246,10 @@ def test_a_poll_fetches_what_is_whole_once(service: Service, lines: list[str], t
     steps(service)
     assert service.segmenter.seen == [4]  # type: ignore[attr-defined]
     assert states(service) == {"done": 1}
+    again = Service(service.spool, Outlines(), Shelf(), lines.append, 0.0)  # after a start
+    for _ in range(3):
+        again._poll(polling)
+        assert again.step() is False
     short = RemoteSeries(study, "1.2.4", "CT", 9)
     shelf.held = {short: files}
     service._poll(polling)
@@ -324,24 +328,13 @@ def watching(run: Run, archive: str, spool: Path, **options: object) -> Iterator
     assert not failure
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as started:
-        yield started
-
-
 @pytest.mark.slow
-@real
-@pytest.mark.parametrize("protocol", ["web", "dimse"])
-def test_from_archive_to_archive_by_polling(
-    server: Orthanc, run: Run, phantom: Dataset, tmp_path: Path, protocol: str
-) -> None:
-    """A CT in Orthanc becomes a CT with a DICOM SEG in Orthanc, right to the voxel."""
-    server.clear()
-    archive = getattr(server, protocol)
+def test_from_archive_to_archive_by_polling(server: Orthanc, run: Run, phantom: Dataset, tmp_path: Path) -> None:
+    """A CT in Orthanc becomes a CT with a DICOM SEG in Orthanc, right to the voxel; fetched by C-MOVE."""
+    archive, moving = server.dimse, {"move": True, "port": server.move_port}
     files = write_case(phantom, tmp_path / "scans")
     unpaired.send_dicom(archive, files)
-    with watching(run, archive, tmp_path / "spool", poll=0.2, since="20250101") as (lines, port):
+    with watching(run, archive, tmp_path / "spool", poll=0.2, since="20250101", **moving) as (lines, port):
         wait_for(lambda: any("objects sent" in line for line in lines))
         assert health(port)["done"] == 1
     (series,) = list_dicom(tmp_path / "scans").volumes()
@@ -351,16 +344,11 @@ def test_from_archive_to_archive_by_polling(
     expected = unpaired.Predictor(run, device="cpu").segment(unpaired.read_volume(series), "ct")
     assert np.array_equal(read_segmentation(seg, series).array, expected)
     assert dcmread(seg).PatientID == dcmread(files[0]).PatientID
-    with watching(run, archive, tmp_path / "spool", poll=0.2, since="20250101") as (lines, _):
-        time.sleep(0.8)  # several polls
-    assert not any("predict" in line for line in lines)
     assert len(server.ask("series")) == 2
 
 
 @pytest.mark.slow
-@real
 def test_received_by_c_store_and_sent_back(server: Orthanc, run: Run, phantom: Dataset, tmp_path: Path) -> None:
-    server.clear()
     files = write_case(phantom, tmp_path / "scans")
     port = free_port()
     with watching(run, server.dimse, tmp_path / "spool", port=port) as (lines, page):
@@ -399,32 +387,32 @@ def test_a_run_writes_the_kinds_of_objects_that_are_asked_for(
 
 KILLED = """
 import sys, os, signal
-from pathlib import Path
-from shutil import which
 import unpaired
 from unpaired.pacs import segment
 class Deadly(segment.RunSegmenter):
     def segment(self, scans, out):
         os.kill(os.getpid(), signal.SIGKILL)
 import unpaired.pacs.watch as watch
-if sys.argv[5] == "die":
-    watch.RunSegmenter = Deadly
+watch.RunSegmenter = Deadly
 run, archive, spool, port = sys.argv[1:5]
 unpaired.watch_dicom(run, archive, spool, port=int(port), quiet=0.2, health_port=0, device="cpu")
 """
 
 
 @pytest.mark.slow
-@real
 @pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
 def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Dataset, tmp_path: Path) -> None:
-    """Killed with -9 in the middle of predicting; the next one predicts and sends what had come."""
-    server.clear()
+    """Killed with -9 in the middle of predicting; the next one predicts and sends what had come.
+
+    While it lives nobody else works in its spool.
+    """
     port = free_port()
     command = [sys.executable, "-c", KILLED, str(run.folder), server.dimse, str(tmp_path / "spool"), str(port)]
-    process = subprocess.Popen([*command, "die"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "receiving as UNPAIRED on 127.0.0.1" in process.stdout.readline()
+    with pytest.raises(InputError, match="is in use"):
+        unpaired.watch_dicom(run, server.dimse, tmp_path / "spool", port=0, health_port=0)
     unpaired.send_dicom(f"dicom://UNPAIRED@127.0.0.1:{port}", write_case(phantom, tmp_path / "scans"))
     assert process.wait(60) == -signal.SIGKILL
     process.stdout.close()
@@ -435,20 +423,15 @@ def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Da
     assert len(server.ask("series")) == 1
 
 
-@pytest.mark.slow
-def test_two_services_do_not_share_a_spool(run: Run, tmp_path: Path) -> None:
-    address = f"dicom://NOBODY@127.0.0.1:{free_port()}"
-    with watching(run, address, tmp_path / "spool", port=free_port()):
-        code = "import sys, unpaired; unpaired.watch_dicom(*sys.argv[1:], port=0, health_port=0)"
-        command = [sys.executable, "-c", code, str(run.folder), address, str(tmp_path / "spool")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "is in use" in done.stderr
-
-
 @pytest.mark.parametrize("wrong", [{"limit_gb": 0}, {"quiet": -1}, {"poll": -1}])
 def test_numbers_that_mean_nothing_are_refused(run: Run, tmp_path: Path, wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match="expected numbers above 0"):
         unpaired.watch_dicom(run, "dicom://A@127.0.0.1:1", tmp_path, **wrong)  # type: ignore[arg-type]
+
+
+def test_moving_is_how_a_poll_fetches(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--move is how a poll fetches"):
+        unpaired.watch_dicom(run, "dicom://A@127.0.0.1:1", tmp_path, move=True)
 
 
 def test_a_port_that_is_taken_is_said(run: Run, tmp_path: Path) -> None:
@@ -464,22 +447,25 @@ def test_a_port_that_is_taken_is_said(run: Run, tmp_path: Path) -> None:
 
 
 TLS = """
-import sys
+import socket, sys
 from pathlib import Path
 import unpaired
 from unpaired.pacs.archive import Login
-from unpaired.pacs.receive import Listening, Receiver
+from unpaired.pacs.receive import Receiver
 from unpaired.pacs.spool import Spool
+from unpaired.pacs.storage import Listening
 folder = Path(sys.argv[1])
 own, key, stranger, other = (folder / name for name in ("own.pem", "own.key", "stranger.pem", "stranger.key"))
 receiver = Receiver(Spool(folder / "spool", 10**7), Login("WATCH", own, own, key), Listening(port=0, tls=True), print)
 receiver.start()
+silent = socket.create_connection(("127.0.0.1", receiver.port))  # which must not keep the others waiting
 tls, plain = (f"{scheme}://WATCH@127.0.0.1:{receiver.port}" for scheme in ("dicoms", "dicom"))
 logins = [(tls, own, own, key), (tls, stranger, own, key), (tls, own, stranger, other), (tls, own, None, None),
           (plain, None, None, None)]
 sent = [unpaired.send_dicom(to, folder / "scans", authority=a, certificate=c, key=k) for to, a, c, k in logins]
 print([each.stored for each in sent], not any("\\n" in why for each in sent for _, why in each.failures))
 receiver.stop()
+silent.close()
 """
 
 
@@ -489,8 +475,8 @@ def test_over_tls_and_only_with_the_right_certificates(tmp_path: Path) -> None:
     for name in ("own", "stranger"):
         files = ["-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem"]
         subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *files, *subject]
-        subprocess.run(command, check=True, capture_output=True)
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        subprocess.run(["openssl", "req", "-x509", *kind, *files, *subject], check=True, capture_output=True)
     sent(tmp_path / "scans")
     done = subprocess.run([sys.executable, "-c", TLS, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "[4, 0, 0, 0, 0] True", done.stderr

@@ -63,6 +63,9 @@ def dicom_fetch(
     authority: OptionalPath = None,
     certificate: OptionalPath = None,
     key: OptionalPath = None,
+    move: bool = False,
+    listen: str = "127.0.0.1",
+    port: int = 11112,
 ) -> int:
     """Copy series of an archive (PACS) into a folder: OUT/STUDY UID/SERIES UID/INSTANCE UID.dcm. Skips what is there.
 
@@ -82,6 +85,9 @@ def dicom_fetch(
         authority: A PEM file with the certificate that the archive's is checked against (default: the system's).
         certificate: A PEM file with this side's own certificate, for archives that ask for it.
         key: The PEM file of its key.
+        move: Let the archive send (C-MOVE), for those that don't answer C-GET; it has to know --title at this machine.
+        listen: With --move: the address to receive at; others than this machine reach it only at one such as 0.0.0.0.
+        port: With --move: the port to receive at.
     """
     with progress_bar("fetch") as progress:
         fetched = unpaired.fetch_dicom(
@@ -98,6 +104,9 @@ def dicom_fetch(
             authority=authority,
             certificate=certificate,
             key=key,
+            move=move,
+            listen=listen,
+            port=port,
             progress=progress,
         )
     print(f"{len(fetched.written)} series fetched, {len(fetched.skipped)} skipped, {len(fetched.failures)} failed")
@@ -142,6 +151,7 @@ def dicom_watch(
     *,
     poll: float = 0.0,
     since: str = "",
+    move: bool = False,
     listen: str = "127.0.0.1",
     port: int = 11112,
     accept: Titles = (),
@@ -171,6 +181,7 @@ def dicom_watch(
         spool: A folder for the queue, the scans that wait, and the log watch.log.
         poll: Ask the archive for new series every so many seconds, instead of receiving.
         since: With --poll: studies of this day (20260131) and later; default yesterday.
+        move: With --poll: let the archive send (C-MOVE), for those that don't answer C-GET.
         listen: The address to receive at; others than this machine reach it only at one such as 0.0.0.0.
         port: The port to receive at.
         accept: AE titles that may send (default: any).
@@ -195,6 +206,7 @@ def dicom_watch(
         spool,
         poll=poll,
         since=since,
+        move=move,
         listen=listen,
         port=port,
         accept=accept,

@@ -3,15 +3,14 @@
 import socket
 import ssl
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Event, Thread
 from typing import Any
 
 from unpaired.errors import InputError
 from unpaired.pacs.archive import Address, Login, Query, RemoteSeries, is_uid, missing_extra
+from unpaired.pacs.stream import Put, streamed
 
 TIMEOUT_SECONDS = 60.0
 """For an answer; a PACS that fetches from tape may take that long."""
@@ -19,6 +18,7 @@ CONNECT_SECONDS = 15.0
 SUCCESS, PENDING, WARNINGS, OUT_OF_RESOURCES = 0x0000, (0xFF00, 0xFF01), 0xB000, 0xA700
 FIND, GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
 """The study root models of C-FIND and C-GET."""
+TRY_MOVE = "an archive that knows C-MOVE alone is asked so with --move"
 MOST_CONTEXTS = 128
 """Of one association (PS3.8 9.3.2)."""
 IMAGES = (
@@ -62,7 +62,7 @@ class DimseArchive:
 
     def find(self, query: Query) -> list[RemoteSeries]:
         """The series that fit (C-FIND): first the studies, then the series of each."""
-        with self._association([(FIND, None)]) as association:
+        with self.association([(FIND, None)]) as association:
             studies = self._answers(
                 association,
                 FIND,
@@ -105,52 +105,29 @@ class DimseArchive:
 
     def retrieve(self, series: RemoteSeries) -> Iterator[bytes]:
         """The files of a series (C-GET), over the connection that asks for them, as they come."""
-        done: Queue[bytes | Exception | None] = Queue(maxsize=16)
-        stopped = Event()
+        return streamed(lambda put: self._get(series, put))
 
-        def work() -> None:
-            try:
-                self._get(series, done, stopped)
-                done.put(None)
-            except Exception as error:  # noqa: BLE001 (raised again where the files are taken)
-                done.put(error)
-
-        thread = Thread(target=work, daemon=True)
-        thread.start()
-        try:
-            while (item := done.get()) is not None:
-                if isinstance(item, Exception):
-                    raise item
-                yield item
-        finally:  # nobody wants the rest: it is refused, so that the connection ends
-            stopped.set()
-            while thread.is_alive():
-                with suppress(Empty):
-                    done.get(timeout=0.1)
-
-    def _get(self, series: RemoteSeries, done: "Queue[bytes | Exception | None]", stopped: Event) -> None:
+    def _get(self, series: RemoteSeries, put: Put) -> None:
         from pynetdicom import build_role, evt
 
         def received(event: Any) -> int:
-            if stopped.is_set():
-                return OUT_OF_RESOURCES
-            done.put(event.encoded_dataset())
-            return SUCCESS
+            return SUCCESS if put(event.encoded_dataset()) else OUT_OF_RESOURCES
 
         roles = [build_role(uid, scp_role=True) for uid in storage_classes()]
         contexts = [(GET, None), *((uid, SYNTAXES) for uid in storage_classes())]
-        keys = {
-            "QueryRetrieveLevel": "SERIES",
-            "StudyInstanceUID": series.study_uid,
-            "SeriesInstanceUID": series.uid,
-        }
-        with self._association(contexts, roles, [(evt.EVT_C_STORE, received)]) as association:
-            for status, _ in association.send_c_get(_dataset(keys), GET):
-                code = self._code(status, f"retrieve series {series.uid}")
-                if code not in (SUCCESS, *PENDING):
-                    failed = status.get("NumberOfFailedSuboperations", "?")
-                    text = f"can't retrieve all of series {series.uid}: status {code:04X}H, {failed} images failed"
-                    raise InputError(f"{self.address}: {text}")
+        with self.association(contexts, roles, [(evt.EVT_C_STORE, received)]) as association:
+            if all(context.abstract_syntax != GET for context in association.accepted_contexts):
+                raise InputError(f"{self.address}: it doesn't answer C-GET; {TRY_MOVE}")
+            self.require_all(association.send_c_get(series_keys(series), GET), series, TRY_MOVE)
+
+    def require_all(self, answers: Iterable[tuple[Any, Any]], series: RemoteSeries, advice: str) -> None:
+        """Wait for the last answer of C-GET or C-MOVE. Raises InputError, with `advice`, unless all of it came."""
+        for status, _ in answers:
+            code = self._code(status, f"retrieve series {series.uid}")
+            if code not in (SUCCESS, *PENDING):
+                failed = status.get("NumberOfFailedSuboperations", "?")
+                text = f"can't retrieve all of series {series.uid}: status {code:04X}H, {failed} images failed"
+                raise InputError(f"{self.address}: {text}; {advice}")
 
     def store(self, files: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
         """Send files (C-STORE), as they are encoded."""
@@ -160,7 +137,7 @@ class DimseArchive:
         for start in range(0, len(groups), MOST_CONTEXTS):
             now = groups[start : start + MOST_CONTEXTS]
             try:
-                with self._association([(class_uid, (syntax,)) for class_uid, syntax in now]) as association:
+                with self.association([(class_uid, (syntax,)) for class_uid, syntax in now]) as association:
                     for file in listed:
                         if kinds[file] in now:
                             yield file, self._stored(association, file)
@@ -194,9 +171,10 @@ class DimseArchive:
             raise InputError(f"{self.address}: can't connect: {reason}; check host and port") from error
 
     @contextmanager
-    def _association(
+    def association(
         self, contexts: Iterable[tuple[str, Iterable[str] | None]], roles: Any = (), handlers: Any = ()
     ) -> Generator[Any]:
+        """A connection for these classes, (UID, transfer syntaxes). Raises InputError where there is none."""
         from pynetdicom import AE
 
         self._require_reachable()
@@ -245,6 +223,12 @@ def client_context(login: Login) -> ssl.SSLContext:
     if login.certificate:
         context.load_cert_chain(login.certificate, login.key)
     return context
+
+
+def series_keys(series: RemoteSeries) -> Any:
+    """What C-GET and C-MOVE ask for."""
+    keys = {"StudyInstanceUID": series.study_uid, "SeriesInstanceUID": series.uid}
+    return _dataset({"QueryRetrieveLevel": "SERIES", **keys})
 
 
 def _kind(file: Path) -> tuple[str, str] | None:

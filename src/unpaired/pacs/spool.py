@@ -14,8 +14,8 @@ from pathlib import Path
 from unpaired.errors import InputError
 from unpaired.files import write_bytes
 from unpaired.pacs.archive import RemoteSeries, is_uid
+from unpaired.pacs.instance import uids_of
 from unpaired.pacs.queue import SeriesQueue
-from unpaired.pacs.transfer import uids_of
 
 QUEUE, LOG, LOCK = "queue.sqlite", "watch.log", "watch.lock"
 SCANS, FETCHING, OBJECTS = "scans", "fetching", "objects"

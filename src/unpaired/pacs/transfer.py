@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-from unpaired.data.formats.dicom_file import one_line
 from unpaired.dicom.tree import looks_like_dicom
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.files import files_below, write_bytes, write_json
-from unpaired.pacs.archive import OWN_TITLE, Archive, Login, Query, RemoteSeries, is_uid
-from unpaired.pacs.connection import connect
+from unpaired.pacs.archive import OWN_TITLE, Archive, Login, Query, RemoteSeries
+from unpaired.pacs.connection import connect, connected
+from unpaired.pacs.instance import uids_of
+from unpaired.pacs.storage import LOOPBACK, PORT, Listening
 
 MARKER = ".fetched.json"
 """In a series' folder once all of it is there, with the number of its files."""
@@ -52,6 +51,9 @@ def fetch_dicom(
     authority: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
+    move: bool = False,
+    listen: str = LOOPBACK,
+    port: int = PORT,
     progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Fetched:
     """Copy series of an archive into a folder: `out`/STUDY UID/SERIES UID/INSTANCE UID.dcm.
@@ -59,28 +61,36 @@ def fetch_dicom(
     archive: https://host/dicom-web (DICOMweb), or dicom://TITLE@host:104 (DIMSE; dicoms:// with TLS).  patient,
     accession, study, series: Patient ID, Accession Number and UIDs.  modality: CT, MR, SEG, ...  date: of the study,
     20260131 or 20260101-20260131.  limit: so many series at most.  title: this side's AE title.  authority,
-    certificate, key: for TLS, see `Login`. A series that is there whole is skipped. `progress` gets (series done,
-    series in all, UID). Raises InputError where nothing is asked for, nothing or too much fits, and where the archive
-    can't be reached.
+    certificate, key: for TLS, see `Login`.  move: over DIMSE, let the archive send (C-MOVE) to `listen`:`port`, where
+    this side listens meanwhile (with TLS if the address says dicoms), in place of C-GET; the archive has to know
+    `title` there. A series that is there whole is skipped. `progress` gets (series done, series in all, UID). Raises
+    InputError where nothing is asked for, nothing or too much fits, and where the archive can't be reached.
     """
     query = Query(patient, accession, study, series, modality, date)
     if query.is_empty():
         raise InputError("say what to fetch: a patient, an accession number, a study, a series or a date")
-    source = connect(archive, Login(title, authority, certificate, key))
-    listed = source.find(query)
-    if not listed:
-        raise InputError(f"{archive} has no series that fits")
-    if len(listed) > limit:
-        raise InputError(f"{len(listed)} series fit, {limit} are the limit; ask for less, or raise --limit")
+    listening = Listening(listen, port) if move else None
+    with connected(archive, Login(title, authority, certificate, key), listening) as source:
+        listed = source.find(query)
+        if not listed:
+            raise InputError(f"{archive} has no series that fits")
+        if len(listed) > limit:
+            raise InputError(f"{len(listed)} series fit, {limit} are the limit; ask for less, or raise --limit")
+        return _fetched(source, listed, Path(out), progress)
+
+
+def _fetched(
+    source: Archive, listed: Sequence[RemoteSeries], out: Path, progress: Callable[[int, int, str], None]
+) -> Fetched:
     written: list[Path] = []
     skipped: list[Path] = []
     failures: list[tuple[str, str]] = []
     for number, remote in enumerate(listed, start=1):
-        folder = Path(out) / remote.study_uid / remote.uid
+        folder = out / remote.study_uid / remote.uid
         if is_whole(folder, remote):
             skipped.append(folder)
         else:
-            _, problem = attempt(lambda remote=remote: fetch_series(source, remote, Path(out)))
+            _, problem = attempt(lambda remote=remote: fetch_series(source, remote, out))
             written += [folder] if problem is None else []
             failures += [(remote.uid, problem)] if problem is not None else []
         progress(number, len(listed), remote.uid)
@@ -134,19 +144,6 @@ def is_whole(folder: Path, remote: RemoteSeries) -> bool:
         return False
     there = sum(path.suffix == ".dcm" for path in folder.iterdir())
     return there > 0 and remote.instances in (0, there)
-
-
-def uids_of(content: bytes, where: str) -> tuple[str, str, str]:
-    """Study, series and instance UID of a file's bytes: they name its place. Raises InputError for what has none."""
-    from pydicom import dcmread
-
-    with one_line(Path(where)):
-        words = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
-        elements: Any = dcmread(BytesIO(content), specific_tags=words, stop_before_pixels=True)
-        study, series, instance = (str(elements.get(word, "")) for word in words)
-    if not (is_uid(study) and is_uid(series) and is_uid(instance)):
-        raise InputError(f"{where}: an image without UIDs of study, series and instance came; it is left out")
-    return study, series, instance
 
 
 def _files(place: Path) -> Iterator[Path]:

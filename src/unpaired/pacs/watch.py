@@ -13,12 +13,13 @@ from unpaired.consent.modules import Trust
 from unpaired.errors import InputError, printable
 from unpaired.files import input_error_if_unwritable
 from unpaired.pacs.archive import OWN_TITLE, Login
-from unpaired.pacs.connection import connect
+from unpaired.pacs.connection import connected
 from unpaired.pacs.health import HealthPage
-from unpaired.pacs.receive import LOOPBACK, Listening, Receiver
+from unpaired.pacs.receive import Receiver
 from unpaired.pacs.segment import ObjectKind, RunSegmenter
 from unpaired.pacs.service import Polling, Service
 from unpaired.pacs.spool import LOCK, LOG, Spool
+from unpaired.pacs.storage import LOOPBACK, PORT, Listening
 from unpaired.runs.lock import only_one
 from unpaired.runs.run import Run
 
@@ -33,8 +34,9 @@ def watch_dicom(
     *,
     poll: float = 0.0,
     since: str = "",
+    move: bool = False,
     listen: str = LOOPBACK,
-    port: int = 11112,
+    port: int = PORT,
     accept: Sequence[str] = (),
     tls: bool = False,
     title: str = OWN_TITLE,
@@ -57,9 +59,10 @@ def watch_dicom(
 
     run: loaded once.  archive: where objects go, as for `fetch_dicom`.  spool: a folder for what came and waits; a
     service that was killed goes on from it.  poll: ask the archive for new series every so many seconds, of studies
-    since `since` (20260131; default yesterday); without it (0) series come by C-STORE to `listen`:`port`, from the AE
-    titles `accept` (default any), with TLS if `tls`. Beyond this machine it is heard only if `listen` says so.  title,
-    authority, certificate, key: as for `fetch_dicom`; with `tls` senders have to show a certificate of `authority`.
+    since `since` (20260131; default yesterday), by C-GET or, with `move`, by C-MOVE; without it (0) series come by
+    C-STORE to `listen`:`port`, from the AE titles `accept` (default any), with TLS if `tls`. Beyond this machine it is
+    heard only if `listen` says so.  title, authority, certificate, key: as for `fetch_dicom`; with `tls` senders have
+    to show a certificate of `authority`.
     objects: seg, rtstruct.  modality, modality_from, weights, device, trust: as in `predict`.  quiet: seconds without a
     new image after which a series is whole.  limit_gb: of disk for the spool.  health_port: a page on this machine
     alone, /health as JSON (0: a free port).
@@ -73,9 +76,15 @@ def watch_dicom(
     folder, own = Path(spool), Login(title, authority, certificate, key)
     with input_error_if_unwritable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    destination = connect(archive, own)
-    polling = Polling(destination, poll, since) if poll else None
-    with only_one(folder / LOCK, "watching"), _log(folder / LOG, tell) as line:
+    if move and not poll:
+        raise InputError("--move is how a poll fetches (--poll 60); without one, series come by C-STORE")
+    moving = Listening(listen, port) if move else None
+    with (
+        only_one(folder / LOCK, "watching"),
+        _log(folder / LOG, tell) as line,
+        connected(archive, own, moving) as destination,
+    ):
+        polling = Polling(destination, poll, since) if poll else None
         segmenter = RunSegmenter(
             run,
             weights=weights,
