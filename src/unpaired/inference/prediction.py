@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unpaired.choices import require_choice, several
 from unpaired.data.dataset import Dataset
-from unpaired.data.postprocess import Postprocessing
+from unpaired.data.postprocess import Postprocessing, parse_largest_component
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.jobs import Event, Outcome
 from unpaired.inference.request import Backend, DicomWishes, How, Request, SegKind, request_of
@@ -73,11 +73,11 @@ def predict(
     Raises InputError for what fits no case: a run, a device, a modality, nothing to segment. What is wrong with a case
     stands in the outcome's `failures`.
     """
-    how = How.of(
+    how = How(
         weights,
         device,
         backend,
-        postprocessing,
+        parse_largest_component(postprocessing) if isinstance(postprocessing, str) else postprocessing,
         mirror,
         mirror_anyway,
         modality_anyway,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unpaired.data.dataset import Dataset
-from unpaired.data.postprocess import Postprocessing, parse_largest_component
+from unpaired.data.postprocess import Postprocessing
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.shards import Shard
 
@@ -33,40 +33,6 @@ class How:
     precision: Precision = "float32"
     engine: EngineName = "auto"
     overlap: float | None = None
-
-    @classmethod
-    def of(
-        cls,
-        weights: str,
-        device: str,
-        backend: Backend,
-        postprocessing: Postprocessing | str | None,
-        mirror: bool,
-        mirror_anyway: bool,
-        modality_anyway: bool,
-        norms_of: str | None,
-        adaptive_norms: bool,
-        precision: Precision,
-        engine: EngineName,
-        overlap: float | None,
-    ) -> "How":
-        """With post-processing as a person types it, too: "all", "none", "LV,myo"."""
-        if isinstance(postprocessing, str):
-            postprocessing = parse_largest_component(postprocessing)
-        return cls(
-            weights,
-            device,
-            backend,
-            postprocessing,
-            mirror,
-            mirror_anyway,
-            modality_anyway,
-            norms_of,
-            adaptive_norms,
-            precision,
-            engine,
-            overlap,
-        )
 
 
 SegKind = Literal["binary", "labelmap"]
