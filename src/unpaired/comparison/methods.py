@@ -20,13 +20,10 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.errors import InputError, nearest
 from unpaired.runs.facts import read_run_facts
-from unpaired.runs.folder import RunFolder, is_run
-from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
+from unpaired.runs.folder import RunFolder
 from unpaired.scores.freshness import require_fresh
-from unpaired.scores.label_values import parse_classes
-from unpaired.scores.reading import Reading
+from unpaired.scores.scorer import Scorer
 from unpaired.scores.scores import Evaluation
-from unpaired.scores.scoring import Scoring
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -64,14 +61,8 @@ def compare_methods(
     *,
     baseline: str | None = None,
     scores: Sequence[str] = DEFAULT_SCORES,
-    reference: Path | None = None,
-    classes: str | None = None,
-    prediction_classes: str | None = None,
+    scorer: Scorer | None = None,
     only: Sequence[str] = (),
-    others: Literal["refuse", "background", "ignore"] = "refuse",
-    split: str | None = None,
-    policy: Literal["diagonal", "excluded"] = "diagonal",
-    surface: Literal["voxel", "area"] = "voxel",
     common: bool = False,
     correct_over: Literal["methods", "table"] = "methods",
     group: bool = False,
@@ -80,24 +71,15 @@ def compare_methods(
 ) -> ComparedMethods:
     """Compare methods that scored the same cases, from their run folders, scores or predictions; writes nothing.
 
-    The parameters are those of `unpaired compare`. Raises InputError for methods that are not comparable (see
-    `require_comparable`), where predictions or references changed since they were scored, and for choices of scoring
-    without a reference to score against.
+    Folders of predictions are scored by `scorer`. The other parameters are those of `unpaired compare`. Raises
+    InputError for methods that are not comparable (see `require_comparable`), and where predictions or references
+    changed since they were scored.
     """
     tables = [paper_table(name) for name in paper]
-    reading = Reading(tuple(only), others, None if prediction_classes is None else parse_classes(prediction_classes))
-    score = None
-    if reference is not None:
-        scoring = Scoring(policy, surface, _tolerances(scores), presets=_presets(tables))
-        score = _scorer(reference, classes, split, scoring, reading, workers)
-    elif (classes, prediction_classes, others, split) != (None, None, "refuse", None):
-        raise InputError(
-            "classes, prediction classes, other values and a split are for predictions that are scored here, against a "
-            "--reference; without one the methods' own scores are read: evaluate anew with other choices"
-        )
+    score = None if scorer is None else scorer.score
     contenders = [_with_only(each, only) for each in _contenders(methods, score, group, tables, workers)]
-    dataset = _dataset(contenders, reference)
-    _require_references(contenders, reference, dataset)
+    dataset = _dataset(contenders) if scorer is None else scorer.dataset or _dataset(contenders)
+    _require_references(contenders, scorer, dataset)
     comparison = compare(contenders, scores, baseline, common, correct_over, list(_remarks(contenders)))
     return ComparedMethods(comparison, tuple(lay_out(comparison, table) for table in tables), dataset)
 
@@ -119,10 +101,11 @@ def _contenders(
             f"all {len(methods)} runs are of one recipe ({groups[0].name}); add those of another to compare"
         )
     contenders = [read_runs(runs.name, runs.places, score) for runs in groups]
-    return [with_presets(method, _presets(tables), read_dataset, workers) for method in contenders]
+    return [with_presets(method, presets_of(tables), read_dataset, workers) for method in contenders]
 
 
-def _presets(tables: Sequence[PaperTable]) -> tuple[str, ...]:
+def presets_of(tables: Sequence[PaperTable]) -> tuple[str, ...]:
+    """The protocols whose columns these tables of papers show, each once."""
     return tuple(dict.fromkeys(table.preset for table in tables))
 
 
@@ -138,26 +121,7 @@ def _with_only(method: Contender, only: Sequence[str]) -> Contender:
     return replace(method, seeds=seeds)
 
 
-def _scorer(
-    reference: Path, classes: str | None, split: str | None, scoring: Scoring, reading: Reading, workers: int
-) -> Score:
-    """Scores a folder of predictions against the reference, which is read once."""
-    if is_manifest(reference):
-        if classes is not None:
-            raise InputError(
-                "a manifest says itself what its label values mean; --prediction-classes says it of predictions that "
-                "have other values and no record"
-            )
-        dataset = read_dataset(reference)
-        side = split or ("test" if is_run(reference) else None)
-        return lambda predictions: evaluate_dataset(dataset, predictions, side, scoring, workers, reading)
-    if classes is None:
-        raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
-    names = parse_classes(classes)
-    return lambda predictions: evaluate_folders(predictions, reference, names, scoring, workers, reading=reading)
-
-
-def _tolerances(scores: Sequence[str]) -> tuple[float, ...]:
+def tolerances_of(scores: Sequence[str]) -> tuple[float, ...]:
     """The tolerances in mm that scores such as "nsd@2" need."""
     try:
         return tuple(float(score.removeprefix("nsd@")) for score in scores if score.startswith("nsd@"))
@@ -177,21 +141,19 @@ def _remarks(contenders: Sequence[Contender]) -> Iterator[str]:
                 yield f"{label}: {remark}"
 
 
-def _dataset(contenders: Sequence[Contender], reference: Path | None) -> Dataset | None:
-    """What says where the images are: the reference's manifest, else that of the first run folder that has one."""
-    places = [folder_of(place) for method in contenders for place in method.places]
-    for place in [*([reference] if reference is not None else []), *places]:
-        if is_manifest(place):
-            return read_dataset(place)
-    return None
+def _dataset(contenders: Sequence[Contender]) -> Dataset | None:
+    """What says where the images are: the manifest of the first run folder that has one."""
+    places = (folder_of(place) for method in contenders for place in method.places)
+    return next((read_dataset(place) for place in places if is_manifest(place)), None)
 
 
-def _require_references(contenders: Sequence[Contender], reference: Path | None, dataset: Dataset | None) -> None:
+def _require_references(contenders: Sequence[Contender], scorer: Scorer | None, dataset: Dataset | None) -> None:
     """InputError if a method's stored scores are against other references than those that lie there now."""
+    folder = None if scorer is None or isinstance(scorer.reference, Dataset) else scorer.reference
     for method in contenders:
         for place, evaluation in zip(method.places, method.seeds, strict=True):
-            if reference is not None and not is_manifest(reference):
-                references = {files.case: reference / files.reference for files in evaluation.files if files.reference}
+            if folder is not None:
+                references = {files.case: folder / files.reference for files in evaluation.files if files.reference}
             else:
                 references = {case.id: case.label for case in dataset.cases if case.label} if dataset else {}
             require_fresh(evaluation, place, predictions_of(place), references)

@@ -8,11 +8,16 @@ from unpaired.choices import several
 from unpaired.comparison.comparison import DEFAULT_SCORES
 from unpaired.comparison.contenders import folder_of, parse_contender
 from unpaired.comparison.files import FILES, PAGE, write_comparison
-from unpaired.comparison.methods import ComparedMethods, compare_methods
+from unpaired.comparison.methods import ComparedMethods, compare_methods, presets_of, tolerances_of
+from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.overwriting import require_own_folder, subject, write_about
+from unpaired.errors import InputError
 from unpaired.report.comparison_page import write_comparison_report
 from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.folder import RunFolder, place_of
+from unpaired.scores.reading import Reading
+from unpaired.scores.scorer import Scorer
+from unpaired.scores.scoring import Scoring
 
 
 def compare(
@@ -55,25 +60,28 @@ def compare(
     Raises InputError for methods that are not comparable (see `require_comparable`), where predictions or references
     changed since they were scored, and before anything is scored where `out` holds another comparison.
     """
-    reference_place = None if reference is None else Path(place_of(reference))
     texts = [place_of(method) for method in several(methods)]
-    about = subject(
-        "compare", *(folder_of(place) for text in texts for place in parse_contender(text)[1]), reference_place
-    )
+    places = [folder_of(place) for text in texts for place in parse_contender(text)[1]]
+    about = subject("compare", *places, None if reference is None else Path(place_of(reference)))
     if out is not None:
         require_own_folder(Path(out), FILES[0], about)
+    reading = Reading.of(several(only), others, prediction_classes)
+    scorer = None
+    if reference is not None:
+        presets = presets_of([paper_table(name) for name in several(paper)])
+        scoring = Scoring(policy, surface, tolerances_of(several(scores)), presets=presets)
+        scorer = Scorer.of(reference, classes, split, scoring, reading, workers)
+    elif (classes, prediction_classes, others, split) != (None, None, "refuse", None):
+        raise InputError(
+            "classes, prediction classes, other values and a split are for predictions that are scored here, against a "
+            "--reference; without one the methods' own scores are read: evaluate anew with other choices"
+        )
     compared = compare_methods(
         texts,
         baseline=baseline,
         scores=several(scores),
-        reference=reference_place,
-        classes=classes,
-        prediction_classes=prediction_classes,
+        scorer=scorer,
         only=several(only),
-        others=others,
-        split=split,
-        policy=policy,
-        surface=surface,
         common=common,
         correct_over=correct_over,
         group=group,

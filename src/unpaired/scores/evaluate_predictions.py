@@ -7,14 +7,12 @@ from typing import Any, Literal
 
 from unpaired.choices import several
 from unpaired.data.dataset import Dataset
-from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.errors import InputError
-from unpaired.runs.folder import RunFolder, is_run, place_of
-from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
+from unpaired.runs.folder import RunFolder
 from unpaired.scores.files import CASE_TABLE
-from unpaired.scores.label_values import parse_classes
 from unpaired.scores.places import evaluation_folder, require_free_place
 from unpaired.scores.reading import Reading
+from unpaired.scores.scorer import Scorer
 from unpaired.scores.scores import Evaluation, Failure
 from unpaired.scores.scoring import Scoring, parse_tolerances
 from unpaired.scores.tables import SHOWN, evaluation_to_json, score_table, write_evaluation
@@ -101,48 +99,16 @@ def evaluate(
     folder = Path(out) if out else evaluation_folder(predictions)
     everyone, own = parse_tolerances([str(value) for value in several(tolerance)])
     scoring = Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, tuple(several(preset)))
-    against, side = _dataset(reference, split)
+    reading = Reading.of(several(only), others, prediction_classes)
+    scorer = Scorer.of(reference, classes, split, scoring, reading, workers)
     require_free_place(folder, predictions)
-    said = None if prediction_classes is None else parse_classes(prediction_classes)
-    reading = Reading(tuple(several(only)), others, said)
-    if isinstance(against, Dataset):
-        _refuse(classes)
-        evaluation = evaluate_dataset(against, predictions, side, scoring, workers, reading)
-    else:
-        evaluation = evaluate_folders(predictions, against, _required(classes), scoring, workers, reading=reading)
+    evaluation = scorer.score(predictions)
     if not evaluation.scores:
         raise NothingScored(evaluation.failures)
     columns = _columns(evaluation, tuple(several(show)), bool(tolerance))
     write_evaluation(evaluation, folder)
-    known = against if isinstance(against, Dataset) else None
-    trust = evaluate_trust(evaluation, known, predictions, side, folder, workers)
+    trust = evaluate_trust(evaluation, scorer.dataset, predictions, scorer.side, folder, workers)
     return EvaluatedPredictions(evaluation, trust, folder, columns)
-
-
-def _dataset(
-    reference: Dataset | RunFolder | str | Path, split: str | None
-) -> tuple[Dataset, str | None] | tuple[Path, None]:
-    """The dataset and the side to score if the reference is a dataset, a manifest or a run, else the folder it is."""
-    if isinstance(reference, Dataset):
-        return reference, split
-    place = Path(place_of(reference))
-    if is_manifest(place):
-        return read_dataset(place), split or ("test" if is_run(place) else None)
-    return place, None
-
-
-def _refuse(classes: str | None) -> None:
-    if classes is not None:
-        raise InputError(
-            "a manifest says itself what its label values mean; --prediction-classes says it of predictions that "
-            "have other values and no record"
-        )
-
-
-def _required(classes: str | None) -> dict[int, str]:
-    if classes is None:
-        raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
-    return parse_classes(classes)
 
 
 def _columns(evaluation: Evaluation, show: tuple[str, ...], tolerances: bool) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from unpaired.data.images import Image
 from unpaired.data.prediction_record import Record, read_record, record_path
 from unpaired.errors import InputError, nearest
-from unpaired.scores.label_values import recorded_values, translate
+from unpaired.scores.label_values import parse_classes, recorded_values, translate
 
 BACKGROUND = "background"
 IGNORE = "ignore"
@@ -30,6 +30,11 @@ class Reading:
     only: tuple[str, ...] = ()
     others: str = "refuse"
     predictions: Mapping[int, str] | None = None
+
+    @classmethod
+    def of(cls, only: Iterable[str], others: str, prediction_classes: str | None) -> "Reading":
+        """With the predictions' values as a person types them: "1:LV,2:myo"."""
+        return cls(tuple(only), others, None if prediction_classes is None else parse_classes(prediction_classes))
 
     def __post_init__(self) -> None:
         if self.others not in OTHERS:

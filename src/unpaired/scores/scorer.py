@@ -1,0 +1,71 @@
+"""What folders of predictions are scored against: a dataset's labels or a folder of label maps, found once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import is_manifest, read_dataset
+from unpaired.errors import InputError
+from unpaired.runs.folder import RunFolder, is_run, place_of
+from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
+from unpaired.scores.label_values import parse_classes
+from unpaired.scores.reading import Reading
+from unpaired.scores.scores import Evaluation
+from unpaired.scores.scoring import Scoring
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores folders of predictions against one reference, in one way."""
+
+    reference: Dataset | Path
+    """A dataset, or a folder of label maps."""
+    classes: dict[int, str]
+    """{value: class} of a folder of label maps; empty for a dataset, which says it itself."""
+    side: str | None
+    """The side of a dataset's cases that is scored; None: all."""
+    scoring: Scoring
+    reading: Reading
+    workers: int
+
+    @classmethod
+    def of(
+        cls,
+        reference: Dataset | RunFolder | str | Path,
+        classes: str | None,
+        split: str | None,
+        scoring: Scoring,
+        reading: Reading,
+        workers: int,
+    ) -> "Scorer":
+        """From what a person gives: a dataset, its manifest, a run (its test cases), or a folder of label maps.
+
+        `classes` are those of a folder of label maps ("1:LV,2:myo"), `split` is a side of a dataset's cases. Raises
+        InputError for a dataset with `classes`, and a folder without.
+        """
+        given = reference if isinstance(reference, Dataset) else Path(place_of(reference))
+        side = split or ("test" if isinstance(given, Path) and is_run(given) else None)
+        if isinstance(given, Path) and is_manifest(given):
+            given = read_dataset(given)
+        if isinstance(given, Path) and classes is None:
+            raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
+        if isinstance(given, Dataset) and classes is not None:
+            raise InputError(
+                "a manifest says itself what its label values mean; --prediction-classes says it of predictions that "
+                "have other values and no record"
+            )
+        return cls(given, {} if classes is None else parse_classes(classes), side, scoring, reading, workers)
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The dataset whose labels are the reference; None for a folder of label maps."""
+        return self.reference if isinstance(self.reference, Dataset) else None
+
+    def score(self, predictions: Path) -> Evaluation:
+        """The scores of a folder of predictions. Raises what `evaluate_dataset` and `evaluate_folders` raise."""
+        if isinstance(self.reference, Dataset):
+            how = self.scoring, self.workers, self.reading
+            return evaluate_dataset(self.reference, predictions, self.side, *how)
+        return evaluate_folders(
+            predictions, self.reference, self.classes, self.scoring, self.workers, reading=self.reading
+        )
