@@ -41,18 +41,6 @@ def split(
     say: Callable[[str], None] = ...,
     warn: Callable[[str], None] = ...,
 ) -> list[Split]: ...
-@overload
-def split(
-    data: Dataset | str | Path,
-    out: str | Path | None = None,
-    *,
-    test: float = ...,
-    validation: float = ...,
-    folds: int | None,
-    seed: int = ...,
-    say: Callable[[str], None] = ...,
-    warn: Callable[[str], None] = ...,
-) -> Split | list[Split]: ...
 def split(
     data: Dataset | str | Path,
     out: str | Path | None = None,

@@ -127,15 +127,10 @@ class NNFormerConfig(TransformerConfig):
         check_spatial_dims(spatial_dims)
         return NNFormer(self, modalities, channels, classes, spatial_dims)
 
-    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
-        """Fill the network from the file that `pretrained` names, if any.
-
-        Raises InputError for a file that can't be read, or is of another network.
-        """
-        if self.pretrained is None:
-            return None
+    def load_from(self, path: str, network: Network) -> dict[str, Any]:
+        """From a 2D Swin or a released nnFormer."""
         return load_into_nnformer(
-            network, len(self.depths), self.released_index, self.pretrained, self.pretrained_sha256
+            network, len(self.depths), self.released_index, path, self.pretrained_sha256
         ).as_json()
 
 

@@ -77,14 +77,9 @@ class SwinUNetConfig(TransformerConfig):
         check_spatial_dims(spatial_dims)
         return SwinUNet(self, modalities, channels, classes, spatial_dims)
 
-    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
-        """Fill the network from the file that `pretrained` names, if any.
-
-        Raises InputError for a file that can't be read, or is of another network.
-        """
-        if self.pretrained is None:
-            return None
-        return load_into_swin_unet(network, len(self.depths), self.pretrained, self.pretrained_sha256).as_json()
+    def load_from(self, path: str, network: Network) -> dict[str, Any]:
+        """From ImageNet's Swin or a released Swin-Unet."""
+        return load_into_swin_unet(network, len(self.depths), path, self.pretrained_sha256).as_json()
 
 
 class SwinUNet(SharedNetwork):

@@ -7,9 +7,10 @@ w_l1 and w_l2 are one factor per channel and modality (`ModalityScale`), or abse
 Transformer. All maps are `Tokens` (channels last), one or more modalities along the batch axis as `groups` says.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from msgspec import Meta
@@ -20,7 +21,7 @@ from unpaired.configs import Digest, Name
 from unpaired.errors import InputError
 from unpaired.networks.class_embeddings import ClassEmbeddings, ImageEmbedding, ModalityScale
 from unpaired.networks.modality_layers import Groups, ModalityNorm, PerModality
-from unpaired.networks.network import NetworkConfig
+from unpaired.networks.network import Network, NetworkConfig
 from unpaired.networks.window_attention import Tokens, WindowAttention
 
 EPS = 1e-5
@@ -80,6 +81,17 @@ class TransformerConfig(NetworkConfig):
     """SHA-256 that the file must have."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
+
+    @abstractmethod
+    def load_from(self, path: str, network: Network) -> dict[str, Any]:
+        """Fill the network from a checkpoint file; what was loaded, as JSON values.
+
+        Raises InputError for a file that can't be read, or is of another network.
+        """
+
+    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
+        """Fill the network from the file that `pretrained` names, if any. Raises what `load_from` raises."""
+        return None if self.pretrained is None else self.load_from(self.pretrained, network)
 
     def settings(self, modalities: tuple[str, ...], classes: int, width: int, spatial_dims: int) -> BlockSettings:
         """What the blocks have in common; `width` is that of the class embeddings."""
