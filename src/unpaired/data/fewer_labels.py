@@ -34,9 +34,7 @@ def few_shot(
     with. Raises InputError for an unknown modality, a dataset without sides, more
     patients than it has, or where `out` is what the split comes from.
     """
-    dataset = _with_sides(data, split)
-    if out is not None:
-        require_other_file(Path(out), data, split)
+    dataset = _with_sides(data, split, out)
     kept = set(_few_patients(dataset, modality, patients, seed))
     sides = {
         case.id: case.split
@@ -46,11 +44,9 @@ def few_shot(
     }
     unlabeled = [case for case in Split.of(dataset).unlabeled if case in sides]
     drawn = Split.from_sides(sides, unlabeled)
-    if out is not None:
-        write_split(drawn, out)
+    _keep(drawn, dataset, out, warn)
     left = [case.patient for case in dataset.of(modality) if sides.get(case.id) == "train"]
     say(f"{out or dataset.name}: {modality} trains on {len(left)} case(s) of patient(s) {', '.join(sorted(set(left)))}")
-    _warn_of_gaps(drawn, dataset, out, warn)
     return drawn
 
 
@@ -76,33 +72,36 @@ def labeled_fraction(
     Raises InputError for a share outside (0, 1], if no training case is labeled, or where `out` is what the split comes
     from.
     """
-    dataset = _with_sides(data, split)
-    if out is not None:
-        require_other_file(Path(out), data, split)
+    dataset = _with_sides(data, split, out)
     kept = _patients_with_labels(dataset, fraction, seed)
     whole = Split.of(dataset)
     unlabeled = [case.id for case in dataset.of(split="train") if case.label is None or case.patient not in kept]
     drawn = replace(whole, unlabeled=tuple(unlabeled))
-    if out is not None:
-        write_split(drawn, out)
+    _keep(drawn, dataset, out, warn)
     fewer = drawn.apply(dataset)
     for modality in dataset.modalities:
         labeled, others = (
             len({case.patient for case in fewer.of(modality, "train", labeled=labeled)}) for labeled in (True, False)
         )
         say(f"{out or dataset.name}: {modality} trains on {labeled} labeled, {others} unlabeled patient(s)")
-    _warn_of_gaps(drawn, dataset, out, warn)
     return drawn
 
 
-def _warn_of_gaps(split: Split, dataset: Dataset, out: str | Path | None, warn: Callable[[str], None]) -> None:
+def _with_sides(data: Dataset | str | Path, split: Split | str | Path | None, out: str | Path | None) -> Dataset:
+    """The dataset on the sides of the split to start from. InputError where `out` is what either comes from."""
+    dataset = as_dataset(data)
+    dataset = dataset if split is None else as_split(split).apply(dataset)
+    if out is not None:
+        require_other_file(Path(out), data, split)
+    return dataset
+
+
+def _keep(split: Split, dataset: Dataset, out: str | Path | None, warn: Callable[[str], None]) -> None:
+    """Store a split where `out` names a file; warn of modalities and classes without a labeled training case."""
+    if out is not None:
+        write_split(split, out)
     for line in (*split.missing_labels(dataset, ["train"]), *split.missing_classes(dataset)):
         warn(f"{dataset.name if out is None else Path(out).name}: {line}")
-
-
-def _with_sides(data: Dataset | str | Path, split: Split | str | Path | None) -> Dataset:
-    dataset = as_dataset(data)
-    return dataset if split is None else as_split(split).apply(dataset)
 
 
 def _few_patients(dataset: Dataset, modality: str, patients: int, seed: int) -> list[str]:

@@ -50,37 +50,44 @@ def train(
     Raises InputError for anything that doesn't fit, a folder that holds another run among it; `Stopped` after Ctrl-C.
     """
     load_trusted(trust)
+    hardware = Hardware(device, devices, nodes, workers)
     dataset = as_dataset(data)
     dataset = dataset if split is None else as_split(split).apply(dataset)
     if recipe == AUTO:
         dataset, said = with_sides(dataset)
         if said:
             Console(stderr=True, quiet=not show).print(said, highlight=False, soft_wrap=True)
-        recipe = _planned_recipe(dataset, Path(run), hours, device, devices * nodes, workers)
+        recipe = _planned_recipe(dataset, Path(run), hours, hardware)
+    return _train(recipe, dataset, Path(run), changes, hardware, cache, trust, show)
+
+
+def _train(
+    recipe: Recipe | str,
+    dataset: Dataset,
+    run: Path,
+    changes: Changes,
+    hardware: Hardware,
+    cache: str | Path | None,
+    trust: Trust,
+    show: bool,
+) -> Run:
+    """As `train`, of a dataset that has its sides; the recipe isn't "auto"."""
+    name = recipe if isinstance(recipe, str) else ""
     chosen = override(find_recipe(recipe, trust) if isinstance(recipe, str) else recipe, changes)
-    return train_recipe(
-        chosen,
-        dataset,
-        run,
-        name=recipe if isinstance(recipe, str) else "",
-        hardware=Hardware(device, devices, nodes, workers),
-        cache=cache,
-        show=show,
-    )
+    return train_recipe(chosen, dataset, run, name=name, hardware=hardware, cache=cache, show=show)
 
 
-def _planned_recipe(
-    dataset: Dataset, run: Path, hours: float, device: str, processes: int, workers: int
-) -> Recipe | str:
+def _planned_recipe(dataset: Dataset, run: Path, hours: float, hardware: Hardware) -> Recipe | str:
     """The recipe that a run began with (its folder), or one planned now. Processes that don't know of each other would
     each time a step, and plan something else: they need a plan that is written down."""
     if is_run(run):
         return str(run)
-    if processes > 1:
+    if (processes := hardware.devices * hardware.nodes) > 1:
         raise InputError(
-            "a recipe of the name auto is planned by one process; write it with `unpaired plan`, train that"
+            f"the recipe auto is planned by one process, got {processes} (devices times nodes); write the plan down "
+            "with `unpaired plan` and train that file"
         )
-    return plan_training(dataset, hours=hours, device=device, workers=workers).plan.recipe
+    return plan_training(dataset, hours=hours, device=hardware.device, workers=hardware.workers).plan.recipe
 
 
 def train_folds(
@@ -102,11 +109,12 @@ def train_folds(
     """Cross-validation: a run for each fold, `runs`/fold0, fold1, ...; every labeled patient is tested in one of them.
 
     The folds are those of `split(data, folds=folds)` with seed 0, over all patients: those that the manifest keeps for
-    testing too, which is told. Runs that are finished are left as they are, and one
-    that was stopped goes on. A recipe "auto" is planned once, for `hours` in each fold. `predict` averages the folds
-    where it is given the folder. The other arguments are those of `train`. Raises what `train` and `split` raise.
+    testing too, which is told. Runs that are finished are left as they are, and one that was stopped goes on. A recipe
+    "auto" is planned once, for `hours` in each fold. `predict` averages the folds where it is given the folder. The
+    other arguments are those of `train`. Raises what `train` and `split` raise.
     """
-    dataset, folder = as_dataset(data), Path(runs)
+    load_trusted(trust)
+    dataset, folder, hardware = as_dataset(data), Path(runs), Hardware(device, devices, nodes, workers)
     if kept_aside := {case.patient for case in dataset.of(split="test")}:
         Console(stderr=True, quiet=not show).print(
             f"note: {len(kept_aside)} patients that the manifest keeps for testing are in the folds, tested in one and "
@@ -117,22 +125,17 @@ def train_folds(
     drawn = folds_by_patient(dataset, folds=folds)
     given = [recipe] * folds
     if recipe == AUTO:
-        planned = _planned_recipe(dataset, folder / f"{FOLD}0", hours, device, devices * nodes, workers)
-        given = [planned] * folds
+        given = [_planned_recipe(dataset, folder / f"{FOLD}0", hours, hardware)] * folds
     return [
-        train(
+        _train(
             chosen,
-            dataset,
+            side.apply(dataset),
             folder / f"{FOLD}{number}",
-            split=side,
-            changes=() if recipe == AUTO and isinstance(chosen, str) else changes,
-            cache=cache,
-            device=device,
-            devices=devices,
-            nodes=nodes,
-            workers=workers,
-            trust=trust,
-            show=show,
+            () if recipe == AUTO and isinstance(chosen, str) else changes,
+            hardware,
+            cache,
+            trust,
+            show,
         )
         for number, (chosen, side) in enumerate(zip(given, drawn, strict=True))
     ]
