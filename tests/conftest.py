@@ -2,14 +2,14 @@
 
 import os
 
-from jaxtyping import install_import_hook
+import typecheck
 
 # One thread in this process and in those that tests start, unless somebody asks for more: sums have one order, and
 # processes that share a machine don't wait for each other's threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What a machine measures must not decide what a test sees.
 os.environ["UNPAIRED_ENGINE"] = "plain"
-install_import_hook("unpaired", "typecheck.checked")
+typecheck.install()
 
 import locale  # noqa: E402 (the hook has to come before any import of unpaired)
 from collections.abc import Iterator  # noqa: E402
