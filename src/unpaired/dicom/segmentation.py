@@ -7,6 +7,7 @@ without resampling: for a tilted gantry and oblique or enhanced series, too.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,19 +16,17 @@ import numpy as np
 from unpaired.data.class_codes import ClassCode, Code
 from unpaired.dicom.codes import code_of, display_color
 from unpaired.dicom.deidentify import deidentify
-from unpaired.dicom.index import Frame, Series
-from unpaired.dicom.source import read_sources
+from unpaired.dicom.index import Series
+from unpaired.dicom.source import derived_number, read_source, save_object, share
+from unpaired.dicom.stand_ins import refer_to_images, stand_ins
 from unpaired.dicom.volume import on_frames
 from unpaired.errors import InputError
-from unpaired.files import atomic
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 Kind = Literal["binary", "labelmap"]
 MANUFACTURER = "unpaired"
-SERIES_NUMBER_OFFSET = 1000
-"""Added to the number of the series that was segmented: the segmentation's own."""
 LONGEST = 64
 """Characters of a label or description in DICOM."""
 
@@ -72,8 +71,7 @@ def write_segmentation(
     dataset = segmentation_of(np.ascontiguousarray(labels), series, classes, algorithm, codes or {}, kind)
     if anonymous:
         deidentify(dataset)
-    with atomic(Path(path)) as temporary:
-        dataset.save_as(temporary, enforce_file_format=True)
+    save_object(dataset, path)
 
 
 def segmentation_of(
@@ -88,20 +86,21 @@ def segmentation_of(
     highdicom = _highdicom()
     from pydicom.uid import generate_uid
 
-    sources = read_sources(series)
-    seeds = [series.name, kind, *algorithm.weights, *classes, labels.tobytes().hex()]
+    source, coded = read_source(series), [code_of(name, codes) for name in classes[1:]]
+    digest = sha256(labels.tobytes()).hexdigest()
+    seeds = [series.name, kind, *algorithm.weights, *classes, repr(coded), digest]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what sources say against the standard is copied as it is
-        return highdicom.seg.Segmentation(
-            source_images=sources[:1] if _is_multi_frame(series) else sources,
-            further_source_images=sources[1:] if _is_multi_frame(series) and len(sources) > 1 else None,
+        dataset = highdicom.seg.Segmentation(
+            source_images=stand_ins(series, source),
             pixel_array=labels,
             segmentation_type=kind.upper(),
             segment_descriptions=[
-                _description(number, name, algorithm, codes) for number, name in enumerate(classes[1:], start=1)
+                _description(number, name, code, algorithm)
+                for number, (name, code) in enumerate(zip(classes[1:], coded, strict=True), start=1)
             ],
             series_instance_uid=generate_uid(entropy_srcs=["series", *seeds]),
-            series_number=series.number + SERIES_NUMBER_OFFSET,
+            series_number=derived_number(series),
             sop_instance_uid=generate_uid(entropy_srcs=["instance", *seeds]),
             instance_number=1,
             manufacturer=MANUFACTURER,
@@ -112,42 +111,18 @@ def segmentation_of(
             content_description=f"Segmentation by {algorithm.name}"[:LONGEST],
             series_description=f"{series.description} segmentation".strip()[:LONGEST],
             omit_empty_frames=bool(labels.any()),
-            **_geometry(series),
         )
+        refer_to_images(dataset, series)
+        share(dataset, source, series, [*classes, repr(coded)])
+    return dataset
 
 
-def _geometry(series: Series) -> dict[str, Any]:
-    from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
-
-    frames = series.frames
-    first = frames[0]
-    columns_mm, rows_mm = first.spacing_mm or (1.0, 1.0)
-    gap = (series.spacing_mm or (1.0, 1.0, 1.0))[2]
-    patient = "PATIENT"
-    return {
-        "pixel_measures": PixelMeasuresSequence((rows_mm, columns_mm), gap, gap),
-        "plane_orientation": PlaneOrientationSequence(patient, (*_numbers(first, "row"), *_numbers(first, "column"))),
-        "plane_positions": [PlanePositionSequence(patient, _numbers(frame, "position")) for frame in frames],
-    }
-
-
-def _numbers(frame: Frame, name: str) -> tuple[float, ...]:
-    numbers = getattr(frame, name)
-    assert numbers is not None  # a volume's frames have a place
-    return numbers
-
-
-def _is_multi_frame(series: Series) -> bool:
-    return len(series.files) < len(series.frames)
-
-
-def _description(number: int, name: str, algorithm: Algorithm, codes: Mapping[str, ClassCode | str]) -> Any:
+def _description(number: int, name: str, code: ClassCode, algorithm: Algorithm) -> Any:
     """Segment `number`: what it shows in coded terms, its color, what made it."""
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
     from pydicom.sr.codedict import codes as terms
 
-    code = code_of(name, codes)
     described = SegmentDescription(
         segment_number=number,
         segment_label=name[:LONGEST],

@@ -76,8 +76,10 @@ def normal_of(frame: Frame) -> np.ndarray:
 
 
 def require_places(frames: Sequence[Frame]) -> None:
-    """Raise ImageError unless each frame says where it lies, in right-angled unit directions."""
+    """Raise ImageError unless each frame has pixels and says where it lies, in right-angled unit directions."""
     for frame in frames:
+        if 0 in frame.size:
+            raise ImageError(f"no pixels ({frame.size[0]} columns, {frame.size[1]} rows)", "affine")
         if frame.position is None or frame.row is None or frame.column is None:
             raise ImageError("slices without a place in the patient (Image Position, Image Orientation)", "affine")
         if frame.spacing_mm is None:

@@ -5,7 +5,7 @@ with a hole is one contour with a channel to it ("keyhole"), which every plannin
 CLOSEDPLANAR_XOR.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,38 +14,22 @@ from typing import Any, Literal
 import numpy as np
 
 from unpaired.data.class_codes import ClassCode, Code
-from unpaired.data.formats.dicom_file import read_elements
 from unpaired.dicom.codes import code_of
 from unpaired.dicom.index import Frame, Series
 from unpaired.dicom.rasterize import keyhole, outlines
+from unpaired.dicom.source import (
+    derived_number,
+    frame_of_reference,
+    image_reference,
+    image_references,
+    read_source,
+    save_object,
+    share,
+)
 from unpaired.dicom.volume import on_frames
 from unpaired.errors import InputError
-from unpaired.files import atomic
 
 Holes = Literal["keyhole", "exclusive"]
-PATIENT = (
-    "SpecificCharacterSet",
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-)
-"""What is said of the patient and the study, as the scan says it; empty where it doesn't."""
-OPTIONAL = ("SpecificCharacterSet", "PatientIdentityRemoved", "DeidentificationMethod")
-
-MULTI_FRAME = (
-    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
-    "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR
-    "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET
-)
 
 
 def write_structure_set(
@@ -71,7 +55,7 @@ def write_structure_set(
     if unnamed:
         raise InputError(f"{path}: expected a class for every value of the label map, got none for {unnamed[0]}")
     on_slices = on_frames(label_map, series)
-    file = _described(series, label)
+    file = _described(series, label, [label, *names.values(), repr(codes)])
     file.ReferencedFrameOfReferenceSequence = [_references(series)]
     file.StructureSetROISequence, file.ROIContourSequence, file.RTROIObservationsSequence = [], [], []
     for number, (value, name) in enumerate(names.items(), start=1):
@@ -83,28 +67,21 @@ def write_structure_set(
     file.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian  # explicit, a contour may have 64 KB only
     file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = RTStructureSetStorage
     file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    with atomic(Path(path)) as temporary:
-        file.save_as(temporary, enforce_file_format=True)
+    save_object(file, path)
 
 
-def _described(series: Series, label: str) -> Any:
+def _described(series: Series, label: str, words: Iterable[str]) -> Any:
     """Patient, study and series of the object."""
-    from pydicom.datadict import tag_for_keyword
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import generate_uid
 
-    source = read_elements(series.frames[0].file, [tag_for_keyword(word) or 0 for word in PATIENT], pixels=False)
     file, now = Dataset(), datetime.now()
     file.file_meta = FileMetaDataset()
-    for word in PATIENT:
-        if word in source.elements or word not in OPTIONAL:
-            setattr(file, word, source.elements.get(word, ""))
-    file.StudyInstanceUID = series.study_uid
-    file.Modality, file.SeriesInstanceUID, file.SeriesNumber = "RTSTRUCT", generate_uid(), series.number + 1000
+    share(file, read_source(series), series, words)
+    file.Modality, file.SeriesInstanceUID, file.SeriesNumber = "RTSTRUCT", generate_uid(), derived_number(series)
     file.SeriesDescription, file.OperatorsName, file.InstanceNumber = label[:64], "", 1
     file.Manufacturer, file.ManufacturerModelName = "unpaired", "unpaired"
     file.SoftwareVersions = version("unpaired")
-    file.FrameOfReferenceUID, file.PositionReferenceIndicator = series.frame_of_reference_uid, ""
     file.StructureSetLabel = label[:16]
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     file.StructureSetDate, file.StructureSetTime = date, time
@@ -116,23 +93,19 @@ def _described(series: Series, label: str) -> Any:
 
 def _references(series: Series) -> Any:
     """The frame of reference, study and series that the contours lie in, and all of its images."""
-    images = {(frame.instance_uid, frame.class_uid): None for frame in series.frames}
-    referenced = _item(SeriesInstanceUID=series.uid)
-    referenced.ContourImageSequence = [
-        _item(ReferencedSOPClassUID=class_uid, ReferencedSOPInstanceUID=uid) for uid, class_uid in images
-    ]
+    referenced = _item(SeriesInstanceUID=series.uid, ContourImageSequence=image_references(series))
     study = _item(
         ReferencedSOPClassUID="1.2.840.10008.3.1.2.3.1",  # Detached Study Management, which programs expect here
         ReferencedSOPInstanceUID=series.study_uid,
         RTReferencedSeriesSequence=[referenced],
     )
-    return _item(FrameOfReferenceUID=series.frame_of_reference_uid, RTReferencedStudySequence=[study])
+    return _item(FrameOfReferenceUID=frame_of_reference(series), RTReferencedStudySequence=[study])
 
 
 def _region(number: int, name: str, series: Series) -> Any:
     return _item(
         ROINumber=number,
-        ReferencedFrameOfReferenceUID=series.frame_of_reference_uid,
+        ReferencedFrameOfReferenceUID=frame_of_reference(series),
         ROIName=name[:64],
         ROIGenerationAlgorithm="AUTOMATIC",
     )
@@ -163,12 +136,12 @@ def _contours(mask: np.ndarray, series: Series, holes: Holes) -> Iterator[Any]:
     for level in np.flatnonzero(mask.any(axis=(0, 1))):
         frame, parts = series.frames[level], list(outlines(mask[..., level]))
         if holes == "keyhole" or all(len(rings) == 1 for rings in parts):
-            yield from (_contour(keyhole(rings), frame, "CLOSED_PLANAR") for rings in parts)
+            yield from (_contour(keyhole(rings), frame, series, "CLOSED_PLANAR") for rings in parts)
         else:  # all of a slice: the type says how its contours go together
-            yield from (_contour(ring, frame, "CLOSEDPLANAR_XOR") for rings in parts for ring in rings)
+            yield from (_contour(ring, frame, series, "CLOSEDPLANAR_XOR") for rings in parts for ring in rings)
 
 
-def _contour(points: np.ndarray, frame: Frame, kind: str) -> Any:
+def _contour(points: np.ndarray, frame: Frame, series: Series, kind: str) -> Any:
     """A contour's item; its points (n, 2) count in columns and rows of a frame."""
     assert frame.position is not None  # frames of a volume have a place
     assert frame.row is not None
@@ -177,11 +150,8 @@ def _contour(points: np.ndarray, frame: Frame, kind: str) -> Any:
     across = np.array(frame.row) * frame.spacing_mm[0]
     down = np.array(frame.column) * frame.spacing_mm[1]
     places = np.array(frame.position) + points[:, :1] * across + points[:, 1:] * down
-    image = _item(ReferencedSOPClassUID=frame.class_uid, ReferencedSOPInstanceUID=frame.instance_uid)
-    if frame.class_uid in MULTI_FRAME:
-        image.ReferencedFrameNumber = frame.number + 1
     return _item(
-        ContourImageSequence=[image],
+        ContourImageSequence=[image_reference(frame, series)],
         ContourGeometricType=kind,
         NumberOfContourPoints=len(places),
         ContourData=[f"{part:.5f}" for part in places.ravel() + 0.0],
