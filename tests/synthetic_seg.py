@@ -1,4 +1,4 @@
-"""DICOM SEG objects written by highdicom for tests, and changed by hand where highdicom writes none such."""
+"""DICOM SEG objects written by highdicom for tests, and read by a plain loop over their frames."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,3 +54,31 @@ def write_seg(
     )
     segmentation.save_as(path)
     return path
+
+
+def by_a_plain_loop(path: Path) -> dict[tuple[int, ...], tuple[int, int]]:
+    """{(patient position of a voxel in hundredths of mm): (segment, frame)} of every voxel that is set."""
+    file = dcmread(path)
+    bits = file.pixel_array.reshape(int(file.NumberOfFrames), file.Rows, file.Columns)
+    shared = file.SharedFunctionalGroupsSequence[0]
+    spacing = [float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing]
+    directions = [float(value) for value in shared.PlaneOrientationSequence[0].ImageOrientationPatient]
+    voxels: dict[tuple[int, ...], tuple[int, int]] = {}
+    for number, group in enumerate(file.PerFrameFunctionalGroupsSequence):
+        origin = np.array([float(value) for value in group.PlanePositionSequence[0].ImagePositionPatient])
+        segmented = "SegmentIdentificationSequence" in group
+        segment = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber) if segmented else 0
+        for row, column in np.argwhere(bits[number]):
+            along = np.array(directions[:3]) * column * spacing[1] + np.array(directions[3:]) * row * spacing[0]
+            place = tuple(np.round((origin + along) * 100).astype(int).tolist())
+            assert place not in voxels
+            voxels[place] = (segment or int(bits[number, row, column]), number)
+    return voxels
+
+
+def placed(label_map: np.ndarray, affine: np.ndarray) -> dict[tuple[int, ...], int]:
+    """{(patient position of a voxel in hundredths of mm): label} of every voxel of a label map that isn't 0."""
+    return {
+        tuple(np.round((affine @ [*place, 1])[:3] * 100).astype(int).tolist()): int(label_map[tuple(place)])
+        for place in np.argwhere(label_map)
+    }

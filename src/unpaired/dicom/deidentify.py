@@ -10,27 +10,34 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 EMPTIED = (
-    "PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime ContentDate "
-    "ContentTime ReferringPhysicianName ContentCreatorName SeriesDescription"
+    "PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime "
+    "ReferringPhysicianName ContentCreatorName SeriesDescription StructureSetDate StructureSetTime ROIInterpreter "
+    "AcquisitionDateTime"
 )
 """Have to be there, empty (profile: Z, and those of D and X that an object has to have)."""
+REPLACED = {"ContentDate": "19000101", "ContentTime": "000000"}
+"""May not be empty in every object (type 1, profile: D): a value that says nothing."""
 REMOVED_GROUPS = (0x0010, 0x0032, 0x0038)
 """Patient, requests and visits: whatever of them isn't emptied goes. Private groups go, too."""
 REMOVED = (
     "InstitutionName InstitutionAddress InstitutionalDepartmentName StationName OperatorsName PhysiciansOfRecord "
     "PerformingPhysicianName NameOfPhysiciansReadingStudy ConsultingPhysicianName RequestingPhysician "
     "StudyDescription ProtocolName AdmittingDiagnosesDescription DerivationDescription SeriesDate SeriesTime "
-    "AcquisitionDate AcquisitionTime AcquisitionDateTime InstanceCreationDate InstanceCreationTime "
+    "AcquisitionDate AcquisitionTime InstanceCreationDate InstanceCreationTime InstanceCreatorUID "
     "TimezoneOffsetFromUTC ContributingEquipmentSequence RequestAttributesSequence OtherPatientIDs "
     "ReferencedPatientSequence ReferencedStudySequence IssuerOfPatientID ImageComments ClinicalTrialSponsorName "
     "ClinicalTrialProtocolID ClinicalTrialProtocolName ClinicalTrialSiteID ClinicalTrialSiteName "
-    "ClinicalTrialSubjectID PerformedProcedureStepDescription PerformedProcedureStepID "
-    "PerformedProcedureStepStartDate PerformedProcedureStepStartTime"
+    "ClinicalTrialSubjectID ClinicalTrialSubjectReadingID PerformedProcedureStepDescription PerformedProcedureStepID "
+    "PerformedProcedureStepStartDate PerformedProcedureStepStartTime StructureSetName StructureSetDescription "
+    "ROIDescription ROIGenerationDescription ROIObservationLabel ReviewDate ReviewTime ReviewerName "
+    "DateOfSecondaryCapture TimeOfSecondaryCapture SecondaryCaptureDeviceID"
 )
 METHODS = (
     ("113100", "Basic Application Confidentiality Profile"),
+    ("113105", "Clean Descriptors Option"),
     ("113110", "Retain UIDs Option"),
 )
+"""Descriptors are clean: names of classes, regions and the program are those of a run, not of a patient."""
 
 
 def deidentify(dataset: "Dataset") -> None:
@@ -39,12 +46,15 @@ def deidentify(dataset: "Dataset") -> None:
 
     emptied = {tag_for_keyword(word) for word in EMPTIED.split()}
     removed = {tag_for_keyword(word) for word in REMOVED.split()}
+    replaced = {tag_for_keyword(word): content for word, content in REPLACED.items()}
 
     def clean(inside: Any) -> None:
         for element in list(inside):
             tag = element.tag
             if tag in emptied:
                 element.value = ""
+            elif tag in replaced:
+                element.value = replaced[tag]
             elif tag in removed or tag.group in REMOVED_GROUPS or tag.is_private:
                 del inside[tag]
             elif element.VR == "SQ":
@@ -64,6 +74,6 @@ def _say_so(dataset: Any) -> None:
         method.CodeValue, method.CodingSchemeDesignator, method.CodeMeaning = value, "DCM", meaning
         methods.append(method)
     dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = "Basic profile, UIDs retained"
+    dataset.DeidentificationMethod = "Basic profile, clean descriptors, UIDs retained"
     dataset.DeidentificationMethodCodeSequence = methods
     dataset.LongitudinalTemporalInformationModified = "REMOVED"

@@ -83,7 +83,7 @@ def segmentation_of(
     kind: Kind,
 ) -> "Dataset":
     """The object of class numbers (slice, row, column) on the series' frames."""
-    highdicom = _highdicom()
+    highdicom = require_highdicom()
     from pydicom.uid import generate_uid
 
     source, coded = read_source(series), [code_of(name, codes) for name in classes[1:]]
@@ -153,7 +153,7 @@ def _term(code: Code) -> Any:
     return CodedConcept(code.value, code.scheme, code.meaning)
 
 
-def _highdicom() -> Any:
+def require_highdicom() -> Any:
     try:
         import highdicom
     except ImportError as error:
