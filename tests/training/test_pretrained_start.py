@@ -33,6 +33,7 @@ def recipe(checkpoint: Path, steps: int = 1) -> Recipe:
         method=SupervisedConfig(),
         optimization=Optimization(learning_rate=1e-12),
         patch_size=(16, 16),
+        window_overlap=0.0,
         batch_size=1,
         steps=steps,
         modalities=("ct",),

@@ -26,6 +26,7 @@ def tiny(**changes) -> Recipe:
         csa(),
         network=FCNConfig(width=2, dropout=0.25, initialization="he"),
         patch_size=(32, 32),
+        window_overlap=0.0,
         batch_size=2,
         steps=6,
         validate_every=3,
