@@ -21,6 +21,7 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.adapt import AdaptedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
+from unpaired.networks.multiresunet import MultiResUNetConfig
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.sam_med3d import SAMMed3DConfig
@@ -61,6 +62,7 @@ class Yours(nn.Module):
 NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
     "fcn": (FCNConfig(width=2, dropout=0.0, initialization="he"), ("group4", "group5")),
     "UMMKD's U-Net": (UMMKDUNetConfig(width=2, initialization="he"), ("encoder3", "encoder4")),
+    "MultiResUNet": (MultiResUNetConfig(width=2, stages=3, norm="instance"), ("encoder2", "encoder3")),
     "unet": (UNET, UNET_LAYERS),
     "unet, batch norm": (replace(UNET, norm="batch"), UNET_LAYERS),
     "unet, joint": (replace(UNET, norm="batch", modality_norm=False), UNET_LAYERS),

@@ -12,6 +12,7 @@ from unpaired.export.formats import PACKAGES, Format, write_graph
 from unpaired.networks.cmc_released import CMCReleasedNetworkConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
+from unpaired.networks.multiresunet import MultiResUNetConfig
 from unpaired.networks.network import Network, NetworkConfig
 from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.one_modality import one_modality, trace
@@ -28,6 +29,7 @@ TINY: dict[str, tuple[NetworkConfig, int]] = {
     "FCN": (FCNConfig(width=1), 2),
     "UMMKD": (UMMKDUNetConfig(width=1, initialization="he"), 3),
     "U-Net": (UNET, 3),
+    "MultiResUNet": (MultiResUNetConfig(width=2, stages=2), 3),
     "fused": (replace(UNET, fusion="paired"), 2),
     "Swin-Unet": (SwinUNetConfig(width=4, depths=(1, 2), heads=(1, 2), window=2, patch=2, modality_scale=True), 2),
     "nnFormer": (
