@@ -21,6 +21,7 @@ import torch
 
 from side_by_side import medians
 from unpaired.data.batch import Batch
+from unpaired.inference.engine.small_maps import right_in_bfloat16
 from unpaired.inference.pages import keep_pages
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
@@ -76,7 +77,8 @@ def our_step(images: torch.Tensor, labels: torch.Tensor, width: int, precision: 
 
     def step() -> float:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext():
+        less = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
+        with right_in_bfloat16("cpu", precision == "bf16"), less:
             loss = method(batches, 0.5).loss
         loss.backward()
         optimizer.step()

@@ -23,6 +23,7 @@ from unpaired.data.sampling import UnpairedSteps
 from unpaired.data.split import check_patients
 from unpaired.errors import InputError, Stopped
 from unpaired.files import clear_leftovers
+from unpaired.inference.engine.small_maps import right_in_bfloat16
 from unpaired.inference.pages import keep_pages
 from unpaired.methods.method import Method, Objective
 from unpaired.networks.norm_statistics import refresh_norms
@@ -215,7 +216,8 @@ def _training_step(
     for part in range(recipe.accumulate):
         with fabric.no_backward_sync(model, enabled=part < recipe.accumulate - 1):
             given = laid_out(on_device(next(batches), recipe.randomization, fabric), memory_format)
-            objectives.append(model(given, step / recipe.steps))
+            with right_in_bfloat16(fabric.device.type, recipe.precision == "bf16-mixed"):
+                objectives.append(model(given, step / recipe.steps))
             fabric.backward(objectives[-1].loss / recipe.accumulate)
     if recipe.optimization.gradient_clip is not None:
         fabric.clip_gradients(model, optimizer, max_norm=recipe.optimization.gradient_clip)

@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 from lightning_fabric import Fabric
 
-from unpaired.recipe import Precision, Recipe
+from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
 from unpaired.training.layout import MemoryFormat
 from unpaired.training.probe import time_step
@@ -30,23 +30,10 @@ def memory_format_of(run: Run, fabric: Fabric) -> MemoryFormat:
 
 
 def faster_format(recipe: Recipe, modalities: Sequence[str], classes: int, device: str) -> MemoryFormat:
-    """The memory format in which a step of a recipe takes less time here; contiguous, unless it is worth it.
-
-    Contiguous, too, in bfloat16 on a processor: see `is_safe`.
-    """
-    if not is_safe(recipe.precision, device):
-        return "contiguous"
+    """The memory format in which a step of a recipe takes less time here; contiguous, unless it is worth it."""
     formats: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
     usual, other = (
         time_step(replace(recipe, memory_format=memory_format), modalities, classes, device).seconds
         for memory_format in formats
     )
     return "channels_last" if other < WORTH * usual else "contiguous"
-
-
-def is_safe(precision: Precision, device: str) -> bool:
-    """Whether a precision is one to choose for somebody who did not ask for it, or to try other layouts in.
-
-    On a processor torch 2.13's 3D steps in bfloat16 now and then have losses that are NaN.
-    """
-    return device != "cpu" or precision in ("32-true", "64-true")

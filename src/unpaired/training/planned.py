@@ -12,11 +12,12 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError
+from unpaired.inference.devices import has_bfloat16
 from unpaired.planning.fingerprint import Fingerprint, read_fingerprint, take_fingerprint
 from unpaired.planning.plan import Device, Dimensions, Plan, plan_recipe
 from unpaired.planning.recipe_file import require_new_file, write_recipe
 from unpaired.recipe import MemoryFormat, Precision
-from unpaired.training.memory_format import WORTH, is_safe
+from unpaired.training.memory_format import WORTH
 from unpaired.training.probe import StepCost, free_memory_gb, time_step
 
 AUTO = "auto"
@@ -136,8 +137,7 @@ def _trained(plan: Plan, known: Fingerprint) -> list[str]:
 
 def _with_the_fastest_step(plan: Plan, plain: StepCost, known: Fingerprint, device: Device) -> tuple[Plan, StepCost]:
     """The plan in the precision and memory format that are clearly faster than its own on this machine."""
-    precisions: tuple[Precision, ...] = ("32-true", "bf16-mixed")
-    precisions = tuple(each for each in precisions if is_safe(each, device))
+    precisions: tuple[Precision, ...] = ("32-true", "bf16-mixed") if has_bfloat16(device) else ("32-true",)
     formats: tuple[MemoryFormat, ...] = ("contiguous", "channels_last")
     best, cost = plan, plain
     for precision, memory_format in list(product(precisions, formats))[1:]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from unpaired.data.batch import Batch
+from unpaired.inference.engine.small_maps import right_in_bfloat16
 from unpaired.inference.pages import keep_pages
 from unpaired.recipe import Recipe, build_method
 from unpaired.training.layout import laid_out, lay_out
@@ -46,12 +47,13 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
     optimizer = build_optimizer(method, recipe.optimization)
     batches = laid_out(_random_batches(recipe, modalities, classes, place), memory_format)
     reduced = AUTOCAST.get(recipe.precision)
+    less = nullcontext() if reduced is None else torch.autocast(place.type, reduced)
     seconds, loss = list[float](), torch.zeros(())
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         for _ in range(STEPS + 1):
             start = time.perf_counter()
             optimizer.zero_grad()
-            with nullcontext() if reduced is None else torch.autocast(place.type, reduced):
+            with right_in_bfloat16(place.type, reduced == torch.bfloat16), less:
                 loss = method(batches, 0.5).loss
             loss.backward()
             optimizer.step()

@@ -10,6 +10,7 @@ from unpaired.inference.devices import has_bfloat16
 from unpaired.inference.engine.kernels import laid_out, prepared_network
 from unpaired.inference.engine.measured import Measured, fastest, keep, kept, place
 from unpaired.inference.engine.plans import EngineName, Precision, WindowPlan, candidates
+from unpaired.inference.engine.small_maps import right_in_bfloat16
 from unpaired.inference.windows import DEFAULT_AT_ONCE
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
@@ -122,7 +123,7 @@ class WindowEngine:
             self._networks[plan] = prepared_network(self.method.network, plan)
         network = self._networks[plan]
         less = torch.autocast(self.device.type, torch.bfloat16) if plan.precision == "bf16" else nullcontext()
-        with less:
+        with right_in_bfloat16(self.device.type, plan.precision == "bf16"), less:
             groups = (laid_out(group, plan) for group in images.split(plan.at_once))
             parts = [network({modality: group})[modality].logits.float() for group in groups]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -29,13 +29,11 @@ class WindowPlan:
 
 
 def candidates(plain: WindowPlan, precision: Precision) -> list[WindowPlan]:
-    """What may be faster than `plain` on a processor: in float32 first, then, if it may be less, in bfloat16.
-
-    Not bfloat16 with channels last: torch's kernels for the two together now and then returned NaN in training.
-    """
+    """What may be faster than `plain` on a processor: in float32 first, then, if it may be less, in bfloat16."""
     batches = sorted({1, plain.at_once}, reverse=True)
     plans = [WindowPlan(count, kernels=kernels) for kernels in ("torch", "onednn") for count in batches]
     plans.append(WindowPlan(plain.at_once, "channels last"))
     if precision == "bf16":
         plans += [WindowPlan(count, precision=precision) for count in batches]
+        plans.append(WindowPlan(plain.at_once, "channels last", precision=precision))
     return [plan for plan in plans if plan != plain]
