@@ -25,7 +25,7 @@ Spool = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SPOOL")]
 Trees = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="TREE")]
 
 
-def dicom_list(tree: Trees, /, *, json: bool = False, workers: int = 2) -> int:
+def dicom_list(tree: Trees, /, *, json: bool = False, workers: int = 2, index: OptionalPath = None) -> int:
     """List the series in folders of DICOM files: what each is, and whether it is a volume, or why it is none.
 
     Folders may be nested, files may have any name and lie among others. A series that holds several volumes (echoes,
@@ -35,16 +35,17 @@ def dicom_list(tree: Trees, /, *, json: bool = False, workers: int = 2) -> int:
         tree: Folders, files or a DICOMDIR.
         json: Print JSON for programs, with the files of each series.
         workers: Processes.
+        index: A file that keeps what was read: the same command goes on from it, and reads what is new or changed.
     """
     from unpaired.dicom.listing import index_to_json, series_table
 
     with progress_bar("list") as progress:
-        index = unpaired.list_dicom(tree, workers=workers, progress=progress)
+        listed = unpaired.list_dicom(tree, workers=workers, index=index, progress=progress)
     if json:
-        print_json(index_to_json(index))
+        print_json(index_to_json(listed))
     else:
-        print_table(series_table(index))
-    return list_failures(index.named_failures())
+        print_table(series_table(listed))
+    return list_failures(listed.named_failures())
 
 
 def dicom_fetch(

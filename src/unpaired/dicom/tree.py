@@ -11,11 +11,12 @@ from unpaired.data.image import ImageError
 from unpaired.data.parallel import for_each
 from unpaired.dicom.header import ImageHeader, Slice, read_header
 from unpaired.dicom.index import Frame, Index, Series, StoredObject
+from unpaired.dicom.kept import kept_headers
 from unpaired.dicom.split import is_localizer, split_series
 from unpaired.dicom.stack import normal_of, stacked
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.files import files_below
+from unpaired.files import files_below, resolved
 
 CHUNK = 64
 """So many files are one piece of work for a process."""
@@ -41,18 +42,58 @@ class ReadFile:
 def list_dicom(
     tree: str | Path | Sequence[str | Path],
     workers: int = 0,
+    index: str | Path | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Index:
     """The index of a folder with all folders in it, of one file, of a DICOMDIR, or of a list of those.
 
     DICOM is known by its content, whatever a file is called. Files are read in `workers` processes (0: in this one).
-    `progress` gets (files done, files in all, name). Raises InputError if a path isn't there.
+    What they say is kept in the file `index`, if one is named: another call takes from it what has the same path, size
+    and time of change, so it goes on where an earlier one was stopped. `progress` gets (files done, files in all,
+    name). Raises InputError if a path isn't there, and for an index that is damaged or can't be written.
     """
     places = [Path(tree)] if isinstance(tree, str | Path) else [Path(place) for place in tree]
     paths = list(dict.fromkeys(path for place in places for path in _files(place)))
-    read: list[ReadFile] = []
-    others = 0
+    if index is None:
+        read = list(_read_files(paths, workers, progress))
+    else:
+        read = _read_or_known(paths, places, Path(index), workers, progress)
+    others = sum(file.header is None and file.failure is None for file in read)
+    read.sort(key=lambda file: file.path)
+    objects = tuple(file.header for file in read if isinstance(file.header, StoredObject))
+    failures = tuple((file.path, file.failure) for file in read if file.failure is not None)
+    images = [file.header for file in read if isinstance(file.header, ImageHeader)]
+    return Index(places[0] if len(places) == 1 else Path(), tuple(series_of(images)), objects, failures, others)
+
+
+def _read_or_known(
+    paths: Sequence[Path],
+    places: Sequence[Path],
+    index: Path,
+    workers: int,
+    progress: Callable[[int, int, str], None],
+) -> list[ReadFile]:
+    """The files, those that didn't change out of an index file, which holds all of them afterwards."""
+    own = (resolved(index), resolved(index.with_name(f"{index.name}-journal")))
+    paths = [path for path in paths if path.name not in (own[0].name, own[1].name) or resolved(path) not in own]
+    with kept_headers(index) as kept:
+        known = kept.known(paths)
+        read = [ReadFile(path, header) for path, header in known.items()]
+        left = [path for path in paths if path not in known]
+        for file in _read_files(left, workers, progress, len(known)):
+            read.append(file)
+            if file.failure is None:
+                kept.keep(file.path, file.header)
+        kept.forget(places)
+    return read
+
+
+def _read_files(
+    paths: Sequence[Path], workers: int, progress: Callable[[int, int, str], None], before: int = 0
+) -> Iterator[ReadFile]:
+    """Each file, as it is read; `before` count as done already."""
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    done = before
     for position, files, failure in for_each(_read_all, chunks, workers):
         if failure is not None:  # its process died: each file alone, so that one costs no other
             files = (
@@ -60,14 +101,9 @@ def list_dicom(
                 if len(chunks[position]) == 1
                 else [alone for path in chunks[position] for alone in _alone(path, workers)]
             )
-        read += [file for file in files if file.header is not None or file.failure is not None]
-        others += sum(file.header is None and file.failure is None for file in files)
-        progress(min(len(read) + others, len(paths)), len(paths), chunks[position][-1].name)
-    read.sort(key=lambda file: file.path)
-    objects = tuple(file.header for file in read if isinstance(file.header, StoredObject))
-    failures = tuple((file.path, file.failure) for file in read if file.failure is not None)
-    images = [file.header for file in read if isinstance(file.header, ImageHeader)]
-    return Index(places[0] if len(places) == 1 else Path(), tuple(series_of(images)), objects, failures, others)
+        yield from files
+        done += len(files)
+        progress(done, before + len(paths), chunks[position][-1].name)
 
 
 def series_of(headers: Sequence[ImageHeader]) -> Iterator[Series]:

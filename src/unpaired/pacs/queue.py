@@ -164,7 +164,8 @@ class SeriesQueue:
             try:
                 yield
             except BaseException:
-                self.database.execute("ROLLBACK")
+                if self.database.in_transaction:  # a full disk ends it by itself
+                    self.database.execute("ROLLBACK")
                 raise
             self.database.execute("COMMIT")
 

@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from socketserver import BaseServer
 from threading import Thread
 from typing import Any
 
@@ -70,7 +71,6 @@ class StorageServer:
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"can't listen on {place[0]}:{place[1]}: {reason}; choose another --port") from error
-        entity._servers.append(self.server)  # where its `shutdown` looks for it
         Thread(target=self.server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
     def stop(self) -> None:
@@ -120,6 +120,10 @@ def _server_class(tls: ssl.SSLContext | None, tell: Callable[[str], None]) -> An
                     return
                 request.settimeout(None)
             super().process_request_thread(request, client_address)
+
+        def shutdown(self) -> None:
+            BaseServer.shutdown(self)  # pynetdicom's wants one that it started itself
+            self.server_close()
 
     return Server
 
