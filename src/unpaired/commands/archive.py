@@ -56,7 +56,6 @@ def cluster_script(
         mirror: Average the predictions of all mirrored forms.
         also: Another run that segments too.
         probabilities: Save class probabilities too.
-        trust: Modules or .py files of your own that the runs may use.
         cpus: Cores of each task.
         memory: Memory of each task.
         time: Time limit of each task.

@@ -45,7 +45,18 @@ Layout = tyro.conf.Positional[
 """Those of `data.importers.catalog.LAYOUTS` (a test compares), written down so that --help imports no importer."""
 Changes = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 AlsoRuns = Annotated[tuple[Path, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="RUN")]
-Trusted = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE")]
+Trusted = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        metavar="MODULE",
+        help="Modules or .py files of your own that a run or --set may name; else their code is refused. See "
+        "`unpaired trust`.",
+    ),
+]
+Weights = Annotated[
+    Literal["best", "last"], tyro.conf.arg(help="Weights of the best validation Dice, or of the last step.")
+]
+Device = Annotated[str, tyro.conf.arg(help="auto (a GPU where there is one), cpu, cuda or mps.")]
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 OptionalText = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
 OptionalCount = Annotated[int | None, tyro.conf.arg(metavar="INT")]

@@ -1,7 +1,7 @@
 """The command that asks what a method does: diagnose."""
 
 import unpaired
-from unpaired.commands.arguments import OptionalPath, RunFolder, Trusted, print_json, print_lines, print_table
+from unpaired.commands.arguments import Device, OptionalPath, RunFolder, Trusted, print_json, print_lines, print_table
 
 
 def diagnose(
@@ -11,7 +11,7 @@ def diagnose(
     batches: int = 4,
     fresh: bool = False,
     progress: float | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     cache: OptionalPath = None,
     trust: Trusted = (),
     json: bool = False,
@@ -25,9 +25,7 @@ def diagnose(
         batches: Batches of its training to look at, spread over it; at least 2.
         fresh: Look at untrained weights instead, as training begins with.
         progress: The share of training that ramps go by, from 0 to below 1 (default: where the weights are).
-        device: auto, cpu, cuda or mps.
         cache: Folder of prepared volumes (default: `prepared` beside the run).
-        trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
         json: Print the diagnosis as JSON for programs.
     """
     diagnosis = unpaired.diagnose(

@@ -7,11 +7,13 @@ import tyro
 
 import unpaired
 from unpaired.commands.arguments import (
+    Device,
     OptionalPath,
     OptionalText,
     Out,
     RunFolder,
     Trusted,
+    Weights,
     list_failures,
     print_json,
     print_table,
@@ -21,6 +23,17 @@ from unpaired.commands.arguments import (
 ArchiveName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ARCHIVE")]
 Files = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]
 Titles = Annotated[tuple[str, ...], tyro.conf.arg(metavar="TITLE")]
+Title = Annotated[str, tyro.conf.arg(help="The AE title that this side calls itself by (DIMSE).")]
+Authority = Annotated[
+    OptionalPath,
+    tyro.conf.arg(
+        help="A PEM file with the certificate that the other side's is checked against (default: the system's)."
+    ),
+]
+Certificate = Annotated[
+    OptionalPath, tyro.conf.arg(help="A PEM file with this side's own certificate, for archives that ask for it.")
+]
+Key = Annotated[OptionalPath, tyro.conf.arg(help="The PEM file of the certificate's key.")]
 Spool = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SPOOL")]
 Trees = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="TREE")]
 
@@ -60,10 +73,10 @@ def dicom_fetch(
     modality: str = "",
     date: str = "",
     limit: int = 50,
-    title: str = "UNPAIRED",
-    authority: OptionalPath = None,
-    certificate: OptionalPath = None,
-    key: OptionalPath = None,
+    title: Title = "UNPAIRED",
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
     move: bool = False,
     listen: str = "127.0.0.1",
     port: int = 11112,
@@ -82,10 +95,6 @@ def dicom_fetch(
         modality: Only series of this DICOM modality, such as CT, MR or SEG.
         date: Of the study: 20260131, or 20260101-20260131.
         limit: So many series at most; where more fit nothing is fetched.
-        title: The AE title that this side calls itself by (DIMSE).
-        authority: A PEM file with the certificate that the archive's is checked against (default: the system's).
-        certificate: A PEM file with this side's own certificate, for archives that ask for it.
-        key: The PEM file of its key.
         move: Let the archive send (C-MOVE), for those that don't answer C-GET; it has to know --title at this machine.
         listen: With --move: the address to receive at; others than this machine reach it only at one such as 0.0.0.0.
         port: With --move: the port to receive at.
@@ -119,10 +128,10 @@ def dicom_send(
     files: Files,
     /,
     *,
-    title: str = "UNPAIRED",
-    authority: OptionalPath = None,
-    certificate: OptionalPath = None,
-    key: OptionalPath = None,
+    title: Title = "UNPAIRED",
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
 ) -> int:
     """Send DICOM files, or all of folders, to an archive (PACS).
 
@@ -131,10 +140,6 @@ def dicom_send(
     Args:
         archive: https://host/dicom-web (DICOMweb), or dicom://TITLE@host:104 (DIMSE, dicoms:// with TLS).
         files: Files or folders; what is no DICOM in a folder is passed over.
-        title: The AE title that this side calls itself by (DIMSE).
-        authority: A PEM file with the certificate that the archive's is checked against (default: the system's).
-        certificate: A PEM file with this side's own certificate, for archives that ask for it.
-        key: The PEM file of its key.
     """
     with progress_bar("send") as progress:
         sent = unpaired.send_dicom(
@@ -157,15 +162,15 @@ def dicom_watch(
     port: int = 11112,
     accept: Titles = (),
     tls: bool = False,
-    title: str = "UNPAIRED",
-    authority: OptionalPath = None,
-    certificate: OptionalPath = None,
-    key: OptionalPath = None,
+    title: Title = "UNPAIRED",
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
     objects: tuple[Literal["seg", "rtstruct"], ...] = ("seg",),
     modality: OptionalText = None,
     modality_from: OptionalText = None,
-    weights: Literal["best", "last"] = "best",
-    device: str = "auto",
+    weights: Weights = "best",
+    device: Device = "auto",
     quiet: float = 30.0,
     limit_gb: float = 20.0,
     health_port: int = 11180,
@@ -187,19 +192,12 @@ def dicom_watch(
         port: The port to receive at.
         accept: AE titles that may send (default: any).
         tls: Receive with TLS only; with --authority senders have to show a certificate.
-        title: The AE title of this service.
-        authority: A PEM file with the certificate that the other side's is checked against (default: the system's).
-        certificate: A PEM file with this side's own certificate.
-        key: The PEM file of its key.
         objects: What is sent back: seg, rtstruct, or both.
         modality: What all series are; else what DICOM says decides.
         modality_from: A regular expression that finds the modality in a series' description.
-        weights: The best by validation, or the last.
-        device: auto, cpu, cuda or mps.
         quiet: Seconds without a new image after which a series is whole.
         limit_gb: Of disk for SPOOL; beyond it nothing is taken.
         health_port: A page on this machine alone: http://127.0.0.1:11180/, and /health as JSON.
-        trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
     """
     unpaired.watch_dicom(
         run,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import tyro
 
 import unpaired
-from unpaired.commands.arguments import Out, RunFolder, Trusted, print_lines
+from unpaired.commands.arguments import Out, RunFolder, Trusted, Weights, print_lines
 
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
 
@@ -18,7 +18,7 @@ def export(
     format: Literal["onnx", "torch", "openvino", "monai-bundle"] = "onnx",
     modalities: Names = (),
     any_size: bool = False,
-    weights: Literal["best", "last"] = "best",
+    weights: Weights = "best",
     trust: Trusted = (),
 ) -> int:
     """Write a run's network for programs that lack this package: a graph per modality, and how scans are prepared.
@@ -32,8 +32,6 @@ def export(
         format: onnx; torch, a program of torch.export; openvino; or monai-bundle, which needs MONAI where it is used.
         modalities: Only these of the run's modalities.
         any_size: Leave the image's size open, where the network allows that; else it is the run's patch size.
-        weights: The best by validation, or the last.
-        trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
     """
     written = unpaired.export_run(
         run, out, format, weights=weights, modalities=modalities, any_size=any_size, trust=trust

@@ -6,9 +6,11 @@ import tyro
 
 import unpaired
 from unpaired.commands.arguments import (
+    Device,
     OptionalPath,
     OptionalText,
     Trusted,
+    Weights,
     list_failures,
     print_json,
     print_lines,
@@ -33,8 +35,8 @@ def features(
     baseline: OptionalText = None,
     split: Literal["test", "validation", "train"] = "test",
     choose_on: Literal["validation", "train"] | None = None,
-    weights: Literal["best", "last"] = "best",
-    device: str = "auto",
+    weights: Weights = "best",
+    device: Device = "auto",
     trust: Trusted = (),
     json: bool = False,
 ) -> int:
@@ -50,9 +52,6 @@ def features(
         baseline: The run that the others are compared with (default: the first).
         split: The side of the split to report.
         choose_on: The side whose patients choose each class's channel (default: validation, or train if it is empty).
-        weights: best (by validation Dice) or last.
-        device: auto, cpu, cuda or mps.
-        trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         json: Print the localization as JSON for programs.
     """
     with status("looking") as say:

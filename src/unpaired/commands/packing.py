@@ -1,11 +1,11 @@
 """The command that makes one file of runs: pack."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from unpaired.commands.arguments import OptionalText, Trusted
+from unpaired.commands.arguments import OptionalText, Trusted, Weights
 
 Runs = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")]
 
@@ -15,7 +15,7 @@ def pack(
     /,
     *,
     out: Path,
-    weights: Literal["best", "last"] = "best",
+    weights: Weights = "best",
     licence: OptionalText = None,
     about: OptionalText = None,
     trust: Trusted = (),
@@ -27,10 +27,8 @@ def pack(
     Args:
         runs: Runs, or a folder of folds (fold0, fold1, ...).
         out: The file to write, such as heart.unpaired.
-        weights: The best by validation, or the last.
         licence: What others may do with it; stands in the model card.
         about: What it is for, and for what it isn't.
-        trust: Modules or .py files of your own that a run may use; else their code is refused.
     """
     import unpaired
 

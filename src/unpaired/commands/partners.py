@@ -7,10 +7,12 @@ import tyro
 import unpaired
 from unpaired.commands.arguments import (
     Data,
+    Device,
     OptionalPath,
     Out,
     RunFolder,
     Trusted,
+    Weights,
     list_failures,
     print_json,
     print_lines,
@@ -31,8 +33,8 @@ def partners(
     split: Literal["test", "validation", "train"] = "test",
     partners: int = 5,
     seed: int = 0,
-    weights: Literal["best", "last"] = "best",
-    device: str = "auto",
+    weights: Weights = "best",
+    device: Device = "auto",
     trust: Trusted = (),
     json: bool = False,
 ) -> int:
@@ -48,9 +50,6 @@ def partners(
         split: The side whose labeled cases are predicted.
         partners: How many random partners each case gets; all there are if there are fewer.
         seed: Draws them; the same seed draws the same.
-        weights: best (by validation Dice) or last.
-        device: auto, cpu, cuda or mps.
-        trust: Modules or .py files of your own that the run may use; else their code is refused. See `unpaired trust`.
         json: Print the summary as JSON for programs.
     """
     with status("predicting") as say:
@@ -87,8 +86,8 @@ def misalignment(
     fill: Literal["nearest", "blank"] = "nearest",
     split: Literal["test", "validation", "train"] = "test",
     seed: int = 0,
-    weights: Literal["best", "last"] = "best",
-    device: str = "auto",
+    weights: Weights = "best",
+    device: Device = "auto",
     trust: Trusted = (),
     json: bool = False,
 ) -> int:
@@ -108,9 +107,6 @@ def misalignment(
         fill: What stands in for a missing slice: the nearest one that is there, or a blank one.
         split: The side whose labeled cases are predicted.
         seed: Draws directions, axes and slices.
-        weights: best (by validation Dice) or last.
-        device: auto, cpu, cuda or mps.
-        trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         json: Print the curves as JSON for programs.
     """
     with status("predicting") as say:

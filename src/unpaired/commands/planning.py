@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 import unpaired
-from unpaired.commands.arguments import Data, OptionalPath, print_lines, print_table, progress_bar
+from unpaired.commands.arguments import Data, Device, OptionalPath, print_lines, print_table, progress_bar
 
 RecipeFile = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RECIPE.py")]
 OptionalGigabytes = Annotated[float | None, tyro.conf.arg(metavar="GB")]
@@ -38,7 +38,7 @@ def plan(
     *,
     hours: float = 1.0,
     memory: OptionalGigabytes = None,
-    device: str = "auto",
+    device: Device = "auto",
     dimensions: Literal["auto", "2", "3"] = "auto",
     fingerprint: OptionalPath = None,
     split: OptionalPath = None,

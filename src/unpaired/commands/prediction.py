@@ -8,11 +8,13 @@ import tyro
 import unpaired
 from unpaired.commands.arguments import (
     AlsoRuns,
+    Device,
     Images,
     OptionalText,
     Out,
     RunFolder,
     Trusted,
+    Weights,
     list_failures,
     print_lines,
 )
@@ -29,8 +31,8 @@ def predict(
     *,
     modality: OptionalText = None,
     split: OptionalText = None,
-    weights: Literal["best", "last"] = "best",
-    device: str = "auto",
+    weights: Weights = "best",
+    device: Device = "auto",
     backend: Literal["torch", "onnxruntime", "openvino"] = "torch",
     precision: Literal["float32", "bf16"] = "float32",
     engine: Literal["auto", "plain"] = "auto",
@@ -66,8 +68,6 @@ def predict(
         out: Folder for the label maps (or, for one image, a file name).
         modality: What the images are; a manifest says so itself.
         split: Only this side of a manifest's cases; "test" uses the side stored in the run.
-        weights: The best by validation, or the last.
-        device: auto, cpu, cuda or mps.
         backend: What computes the network: torch, or on a processor onnxruntime or openvino (extras `onnx`,
             `openvino`). Where one of these doesn't say the same as torch on the first window, torch goes on.
         precision: bf16 computes in bfloat16 where that is measured to be faster (processors with avx512_bf16 or AMX,
@@ -100,7 +100,6 @@ def predict(
             sequence name: the first group, or the match.
         dicom_seg: The kind of DICOM SEG: binary, which most viewers read, or labelmap, of the standard since 2024.
         deidentify: Leave out of the DICOM SEG who the patient is, by the standard's basic profile (UIDs stay).
-        trust: Modules or .py files of your own that the runs may use; else their code is refused. See `unpaired trust`.
         worker: Keep the networks in a process of their own: what kills it (memory, a crash) costs one case, not all.
             --no-worker does everything in this process, as debuggers and profilers want it.
     """

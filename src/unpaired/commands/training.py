@@ -1,12 +1,13 @@
 """The commands that train: demo, recipes, train, self-train, watch, find-postprocessing."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import unpaired
 from unpaired.commands.arguments import (
     Changes,
     Data,
+    Device,
     OptionalCount,
     OptionalPath,
     Out,
@@ -14,6 +15,7 @@ from unpaired.commands.arguments import (
     RunFolder,
     RunsFolder,
     Trusted,
+    Weights,
     list_failures,
     print_columns,
     print_json,
@@ -30,7 +32,7 @@ def demo(
     *,
     recipe: str = "phantom/csa",
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int = 2,
 ) -> int:
     """Everything once, on a phantom: make scans, train, predict, evaluate, write a report. A few minutes on two cores.
@@ -39,7 +41,6 @@ def demo(
         out: Folder for data, run, predictions and report. What is there already is not done again.
         recipe: The recipe to train; see `unpaired recipes`.
         seed: Seed of the phantom's patients.
-        device: auto, cpu, cuda or mps.
         workers: Processes that prepare and augment.
     """
     with stopwatch() as say:
@@ -77,7 +78,7 @@ def train(
     split: OptionalPath = None,
     changes: Changes = (),
     cache: OptionalPath = None,
-    device: str = "auto",
+    device: Device = "auto",
     devices: int = 1,
     nodes: int = 1,
     workers: int = 1,
@@ -88,18 +89,16 @@ def train(
     """Train a recipe into a run folder. Ctrl-C saves and stops; the same command goes on from the last saved step.
 
     Args:
-        recipe: Its name (`unpaired recipes`), file.py:function for one of your own, a run's folder or recipe.json, or
-            auto: planned for this dataset and machine (`unpaired plan`).
+        recipe: Its name (`unpaired recipes`), file.py:function for one of your own (which needs no --trust), a run's
+            folder or recipe.json, or auto: planned for this dataset and machine (`unpaired plan`).
         data: The manifest.
         run: The run folder, new or to be resumed.
         split: A split file (`unpaired split`); without it the manifest's own split is used.
         changes: Change fields of the recipe, such as steps=500 network.width=8.
         cache: Folder for prepared volumes (default: `prepared` beside the run folder).
-        device: auto, cpu, cuda or mps.
         devices: Processes on this node, one device each (DDP).
         nodes: Nodes, when Slurm or torchrun starts them.
         workers: Processes per device that cut and augment batches.
-        trust: Modules or .py files of your own that --set or a run's recipe names; those of a recipe file need no word.
         hours: Of auto: how long training may take, each fold.
         folds: Cross-validation: runs RUN/fold0, RUN/fold1, ..., every patient tested in one; predict averages them.
     """
@@ -132,20 +131,18 @@ def find_postprocessing(
     run: RunFolder,
     /,
     *,
-    weights: Literal["best", "last"] = "best",
-    device: str = "auto",
+    weights: Weights = "best",
+    device: Device = "auto",
     trust: Trusted = (),
 ) -> int:
     """Keep only the largest part of organs where that helps on validation cases; predict applies it from then on.
 
     As nnU-Net: first of all foreground together, then of each class, by Dice that rises for it and falls for nothing.
-    Test cases are not looked at. Predict says what it applies; `--largest-component none` leaves it out.
+    Test cases are not looked at. What is found holds for the weights it was found with. Predict says what it applies;
+    `--largest-component none` leaves it out.
 
     Args:
         run: A run, or a folder of folds: each fold gets its own, and the folds together what the cases of all say.
-        weights: The best by validation, or the last: what is found holds for these.
-        device: auto, cpu, cuda or mps.
-        trust: Modules or .py files of your own that a run may use; else their code is refused.
     """
     with stopwatch() as say:
         choice = unpaired.find_postprocessing(run, weights=weights, device=device, trust=trust, say=say)
@@ -164,7 +161,7 @@ def self_train(
     teacher: OptionalPath = None,
     split: OptionalPath = None,
     changes: Changes = (),
-    device: str = "auto",
+    device: Device = "auto",
     workers: int = 1,
     trust: Trusted = (),
 ) -> int:
@@ -179,9 +176,7 @@ def self_train(
         teacher: A finished run in place of round 0.
         split: A split file (`unpaired split`); without it the manifest's own split is used.
         changes: Change fields of the recipe, such as steps=500 network.width=8.
-        device: auto, cpu, cuda or mps.
         workers: Processes that cut and augment batches.
-        trust: Modules or .py files of your own that --set or a run's recipe names.
     """
     with stopwatch() as say:
         trained = unpaired.self_train(
