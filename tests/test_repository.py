@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from unpaired.cli import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = [file for file in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")) if file.stem != "config"]
@@ -105,6 +107,15 @@ def test_what_a_script_takes_from_the_package_exists(script: Path) -> None:
     for module, name in names:
         if module and module.split(".")[0] == "unpaired":
             assert hasattr(importlib.import_module(module), name) or importlib.util.find_spec(f"{module}.{name}")
+
+
+def test_a_command_that_a_text_or_message_names_exists() -> None:
+    known = {word for command in COMMANDS for word in (command, command.split()[0])}
+    texts = [*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.*"), *(ROOT / "src").rglob("*.py")]
+    texts += [page for folder in ("docs", "benchmarks", "studies") for page in (ROOT / folder).rglob("*.md")]
+    for text in texts:
+        named = re.findall(r"`unpaired ([a-z][a-z-]*(?: [a-z-]+)?)", text.read_text(encoding="utf-8"))
+        assert all(words in known or words.split()[0] in known for words in named), (text, named)
 
 
 def test_no_two_files_of_tests_have_one_name() -> None:

@@ -139,7 +139,10 @@ def find_config_class(name: Any, where: str, trust: Trust = ()) -> type[Config]:
     if not isinstance(config_class, type) or not issubclass(config_class, Config):
         raise InputError(f"{where}: {name} is no config class; it was written by another version, or is damaged")
     if config_class.__module__ != module_name:
-        raise InputError(f"{where}: {name} is defined in {config_class.__module__}; a document names it there")
+        raise InputError(
+            f"{where}: expected a class by the module that defines it, {config_class.__module__}:{class_name}, "
+            f"got {name}; correct it"
+        )
     return config_class
 
 
@@ -162,7 +165,9 @@ def checked(config_class: type[Config], name: str, value: Any) -> Any:
     except UnfitError as error:
         raise InputError(f"{where}{error.place}: {error.problem}") from None
     except TypeError as error:  # a person's own config
-        raise InputError(f"{where}: its type {kind} is none that can be checked: {error}") from error
+        raise InputError(
+            f"{where}: a field of type {kind} can't be checked ({error}); take numbers, text, lists, configs"
+        ) from error
     if not _is_finite(value):
         raise InputError(f"{where}: expected {words(kind)}, got {shown(value)}, which is not finite")
     return value

@@ -153,7 +153,9 @@ class Recipe(Config):
         if self.context_slices % 2 == 0 or (len(self.patch_size) == 3 and self.context_slices > 1):
             raise InputError(f"Recipe.context_slices: expected an odd number, and 1 in 3D; got {self.context_slices}")
         if self.init_from is None and (self.begin_as is not None or self.trained != "all"):
-            raise InputError("recipe.begin_as and recipe.trained are about a run that was before; set recipe.init_from")
+            raise InputError(
+                "recipe.begin_as and recipe.trained say what becomes of an earlier run; name it in recipe.init_from"
+            )
         if len(self.patch_size) == 2 and "depth" in self.augmentation.mirror:
             raise InputError("recipe.augmentation.mirror: slices have no depth to mirror; name height or width")
         self.augmentation.require_sides(self.preprocessing.plane)

@@ -107,7 +107,7 @@ def test_the_command(folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["pack", str(folds), "--out", str(out)]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["pack", str(folds), "--out", str(tmp_path / "m.zip")]) == 2
-    assert "name the model file m.unpaired" in capsys.readouterr().err
+    assert "m.zip; name it m.unpaired" in capsys.readouterr().err
 
 
 def rewritten(path: Path, changes: dict[str, bytes | None], extra: dict[str, bytes] | None = None) -> None:

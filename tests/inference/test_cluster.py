@@ -86,7 +86,7 @@ def test_what_slurm_would_not_understand_is_refused(changes: dict[str, object], 
 def test_wrong_places_and_numbers(run: Run, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="expected a run folder"):
         cluster_script(tmp_path, manifest, tmp_path)
-    with pytest.raises(InputError, match="found no image, folder or manifest"):
+    with pytest.raises(InputError, match="found nothing at"):
         cluster_script(run.folder, tmp_path / "gone", tmp_path)
     with pytest.raises(InputError, match="shard 1/0"):
         cluster_script(run.folder, manifest, tmp_path, shards=0)

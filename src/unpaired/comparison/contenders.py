@@ -144,7 +144,7 @@ def _evaluation(path: Path, score: Callable[[Path], Evaluation] | None) -> Evalu
             return evaluation
     if not path.is_dir():
         raise InputError(
-            f"expected a run folder, scores or a folder of predictions, found no folder at {path}; correct it"
+            f"expected a run folder, scores or a folder of predictions, found no folder at {path}; correct the path"
         )
     if score is None:
         raise InputError(
@@ -170,7 +170,7 @@ def _require_names(contenders: Sequence[Contender]) -> None:
             raise InputError(f"two methods are called {name!r}; name them apart: NAME=PATH")
     for method in contenders:
         if not method.seeds:
-            raise InputError(f"{method.name} has no run that was scored; name one")
+            raise InputError(f"{method.name} has no run that was scored; name one that was")
         for label, run in zip(method.labels(), method.seeds, strict=True):
             if not run.scores:
                 why = f": {run.failures[0].case}: {run.failures[0].message}" if run.failures else ""

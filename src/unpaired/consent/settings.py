@@ -98,7 +98,7 @@ def remember(module: str | Path) -> tuple[str, Entry]:
     if not file.is_file():
         raise InputError(f"found no file {file}; name a Python file or an installed module")
     if name == "__init__" or name.partition(".")[0] in sys.stdlib_module_names:
-        raise InputError(f"{word} can't be trusted by a name of its own; name a file, or a package by its name")
+        raise InputError(f"{word} can't be trusted by a name that Python uses; rename the file, or name its package")
     entry = Entry(file, fingerprint(file))
     _write(all_remembered() | {name: entry})
     return name, entry

@@ -74,7 +74,10 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
     """Check and convert a parsed manifest that lies at `path`."""
     schema = document.get("schema", SCHEMA)
     if type(schema) is not int or schema != SCHEMA:
-        raise InputError(f"{path}: schema {shown(schema)} is not known to this version (it reads schema {SCHEMA})")
+        raise InputError(
+            f"{path}: schema {shown(schema)} is not known to this version (it reads schema {SCHEMA}); update "
+            "unpaired, or import the dataset anew"
+        )
     if not document.keys() & {"cases", *MONAI_LISTS}:
         raise InputError(
             f"{path}: expected 'cases' (or MONAI's {' / '.join(MONAI_LISTS)} lists), found {shown(sorted(document))}"
@@ -88,7 +91,7 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
     stored = decode(given, _Document, str(path), CORRECT, others=True)
     entries = list(_cases(stored))
     if not entries:
-        raise InputError(f"{path}: the manifest lists no cases")
+        raise InputError(f"{path}: the manifest lists no cases; add some")
     _check_classes(stored.classes, path)
     named = stored.modalities or sorted({str(entry.get("modality")) for entry in entries})
     modalities = _modalities(named if isinstance(named, Mapping) else {name: {} for name in named}, path)
@@ -202,7 +205,7 @@ def _label_map(
         if abs(number) > LARGEST_VALUE:
             raise InputError(f"{where}: label values are integers of at most 32 bits, got {shown(value)}")
         if number in result:
-            raise InputError(f"{where}: value {number} appears twice")
+            raise InputError(f"{where}: value {number} appears twice; keep one")
         result[number] = (names,) if isinstance(names, str) else names
         _require_classes(result[number], classes, f"{where}: value {number} stands for")
     return result

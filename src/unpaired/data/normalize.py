@@ -43,7 +43,9 @@ def normalize_in_place(volume: np.ndarray, modality: Modality, normalization: st
         volume -= low
         volume /= max(high - low, STD_FLOOR)
     elif normalization != "none":
-        raise InputError(f"normalization {normalization!r}: {nearest(normalization, list(NORMALIZATIONS))}")
+        raise InputError(
+            f"normalization {normalization!r} is not known; {nearest(normalization, list(NORMALIZATIONS))}"
+        )
 
 
 def _zscore(volume: np.ndarray) -> None:

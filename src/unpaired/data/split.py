@@ -121,7 +121,10 @@ def read_split(path: str | Path) -> Split:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {path}")
+        raise InputError(
+            f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {path}; write one with "
+            "`unpaired split`"
+        )
     names = f"{', '.join(SPLITS)} (and {UNLABELED})"
     split = read(path, Split, f"expected lists of case ids under {names}, as `unpaired split` writes them")
     return Split.from_sides(split.sides, dict.fromkeys(split.unlabeled))

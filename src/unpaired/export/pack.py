@@ -58,7 +58,7 @@ def pack(
     """
     out = Path(out)
     if out.suffix != SUFFIX:
-        raise InputError(f"{out}: name the model file {out.stem}{SUFFIX}")
+        raise InputError(f"expected a file name ending in {SUFFIX}, got {out}; name it {out.stem}{SUFFIX}")
     if out.exists():
         raise InputError(f"{out} is there already; name another file or delete it")
     opened = _opened(runs, trust)

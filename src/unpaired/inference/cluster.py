@@ -93,7 +93,7 @@ def cluster_script(
     if not is_run(Path(run)):
         raise InputError(f"expected a run folder (written by `unpaired train`), found none at {run}")
     if not Path(images).exists():
-        raise InputError(f"found no image, folder or manifest at {images}")
+        raise InputError(f"expected an image, a folder or a manifest, found nothing at {images}; check the path")
     require_choice(backend, Backend, "backend")
     Shard(1, shards)
     resources = Resources(cpus, memory, time, gpus, partition, at_once)

@@ -156,7 +156,7 @@ def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, spli
         return [Job(case.id, case.image, case.modality, output / f"{case.id}.nii.gz") for case in cases]
     images = Path(images)
     if not images.exists():
-        raise InputError(f"found no image, folder or manifest at {images}")
+        raise InputError(f"expected an image, a folder or a manifest, found nothing at {images}; check the path")
     if modality is None:
         raise InputError(f"which modality is {images}? Name it with --modality (a manifest would say so itself)")
     if split is not None:

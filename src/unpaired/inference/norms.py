@@ -71,7 +71,10 @@ class NormChoice:
     def require_statistics(self, network: nn.Module, backend: str) -> None:
         """Raise InputError for adaptive norms where a network has none that could adapt, or a backend can't follow."""
         if self.adaptive and backend != "torch":
-            raise InputError(f"adaptive norms change the network with every scan, which backend {backend} can't follow")
+            raise InputError(
+                f"adaptive norms change the network with every scan, which backend {backend} can't follow; "
+                "leave --norms or --backend out"
+            )
         if self.adaptive and not norms_with_statistics(network):
             raise InputError(
                 f"adaptive norms: the network of {self.run.folder} has no batch norm with running statistics, its "

@@ -37,7 +37,9 @@ def segmenter_of(
         named = "plain" if os.environ.get("UNPAIRED_ENGINE") == "plain" else engine
         return WindowEngine(method, device, named, precision, report)
     if precision != "float32":
-        raise InputError(f"precision {precision} is computed by torch, backend {backend} computes float32")
+        raise InputError(
+            f"precision {precision} is computed by torch, backend {backend} computes float32; leave one of them out"
+        )
     return BackendSegmenter(method, backend, recipe.patch_size, report)
 
 

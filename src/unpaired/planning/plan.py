@@ -232,7 +232,9 @@ def _network(
 ) -> UNetConfig:
     volumes = len(patch) == 3
     if not strides:
-        raise InputError(f"scans of {_numbers(patch, 0)} voxels are too small for a U-Net")
+        raise InputError(
+            f"scans of {_numbers(patch, 0)} voxels are too small for a U-Net; give larger ones, or a recipe of your own"
+        )
     reasons["network.blocks"] = f"as many stages as halve a patch of {_numbers(patch, 0)} down to four voxels"
     width = budget.width if not volumes or budget.width > 12 else 8
     even = all(stride == (2,) * len(patch) for stride in strides)

@@ -55,7 +55,7 @@ def _recipe_from_file(name: str) -> Recipe:
     path_text, _, function = name.partition(".py:")
     path = Path(path_text if path_text.endswith(".py") else f"{path_text}.py")
     if not path.is_file():
-        raise InputError(f"recipe {name!r}: found no file {path}")
+        raise InputError(f"recipe {name!r}: found no file {path}; check the path")
     module = load_file(path, again=True)
     recipes = _recipes_in(module)
     if function not in recipes:

@@ -53,4 +53,6 @@ def prediction_file(folder: Path, case: str) -> Path:
     for suffix in NIFTI:
         if (folder / f"{case}{suffix}").is_file():
             return folder / f"{case}{suffix}"
-    raise InputError(f"the prediction {case}.nii.gz is no longer in {folder}")
+    raise InputError(
+        f"the prediction {case}.nii.gz is no longer in {folder}; run `unpaired predict` and `unpaired evaluate` again"
+    )

@@ -13,7 +13,7 @@ import torch
 
 from unpaired.data.case import Case
 from unpaired.data.sampling import cut
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 from unpaired.inference.windows import window_starts
 from unpaired.networks.network import Network
 from unpaired.recipe import Recipe
@@ -51,9 +51,7 @@ def require_layers(network: Network, layers: Sequence[str], where: str) -> None:
             f"{where}: its network has no named feature maps; name the modules to look at in the recipe's "
             "network.features and train anew"
         )
-    for name in layers:
-        if name not in network.feature_names:
-            raise InputError(f"{where}: there is no layer {name!r}; {nearest(name, list(network.feature_names))}")
+    network.require_features(layers, where)
 
 
 def feature_windows(

@@ -123,7 +123,7 @@ def test_what_is_resolved(tmp_path: Path, change: Change, affine: np.ndarray, wo
         (fields(srow_x=[-1.3, 0, 0, np.nan]), "invertible affine"),
         (fields(srow_x=[-1.3, 0, 0, 1e30]), "beyond 100000 mm"),
         (fields(xyzt_units=1), "expected voxel sizes"),
-        (fields(xyzt_units=7), "unit code 7 is no length"),
+        (fields(xyzt_units=7), "expected a unit of length (m, mm, micrometer), got code 7"),
         (fields(sform_code=9), "sform_code is 9"),
         (fields(qform_code=-1), "qform_code is -1"),
         (fields(scl_slope=0, scl_inter=5), "expected a slope and an intercept, got 0 and 5"),

@@ -107,7 +107,7 @@ def _header(path: Path) -> Header:
             continue
         name, value = ALIASES.get(match[1], match[1]), match[2]
         if not _says_the_same(fields.setdefault(name, value), value):
-            raise ImageError(f"{path}: the header gives {name} twice, {fields[name][:40]} and {value[:40]}")
+            raise ImageError(f"{path}: the header gives {name} twice, {fields[name][:40]} and {value[:40]}; repair it")
         if name == "ElementDataFile":
             return Header(path, fields, memoryview(content)[place:])
     raise ImageError(f"{path}: unreadable: a MetaImage header without ElementDataFile; export it again")

@@ -154,7 +154,7 @@ def _geometry(fields: Fields, shape: tuple[int, ...], path: Path) -> tuple[np.nd
 def _unit(fields: Fields, path: Path) -> tuple[float, tuple[str, ...]]:
     code = int(fields["xyzt_units"]) & 7
     if code not in UNITS_MM:
-        raise ImageError(f"{path}: unit code {code} is no length (expected m, mm or micrometer); {ADVICE}", "affine")
+        raise ImageError(f"{path}: expected a unit of length (m, mm, micrometer), got code {code}; {ADVICE}", "affine")
     if code not in UNIT_NAMES:
         return 1.0, ()
     text = f"the header counts in {UNIT_NAMES[code]}; read as such, as ITK does (nibabel takes them for millimeters)"

@@ -213,7 +213,9 @@ def _geometry(header: Header, sizes: list[int]) -> tuple[list[int], np.ndarray, 
             raise ImageError(f"{path}: axis {axis} has a direction in space, and is {kinds[axis]!r}; repair it")
     for name in ("spacings", "units", "axismins", "axismaxs"):
         if name in header.fields and len(axes) == len(sizes):
-            raise ImageError(f"{path}: the header gives {name} and space directions, which exclude each other")
+            raise ImageError(
+                f"{path}: the header gives {name} and space directions, which exclude each other; keep one"
+            )
     factor, unit_note = unit_mm(_units(header, dimension), path)
     if {"oldmin", "oldmax"} & header.fields.keys():
         notes = (*notes, "the header says that values were quantized (old min, old max): read as stored, as ITK does")

@@ -59,7 +59,9 @@ def import_bids(folder: str | Path, options: ImportOptions) -> Dataset:
         if name.file.startswith("sub-") and name.suffix not in LABEL_SUFFIXES and name.suffix.lower() not in NOT_ANATOMY
     ]
     if not scans:
-        raise InputError(f"{folder}: expected scans such as sub-01/anat/sub-01_T1w.nii.gz; it has none")
+        raise InputError(
+            f"{folder}: expected scans such as sub-01/anat/sub-01_T1w.nii.gz, found none; name the folder above sub-01"
+        )
     labels: dict[str, str] = {}
     for label in (name for name in names if name.suffix in LABEL_SUFFIXES and "sub" in name.entities):
         scan = _scan_of(label, scans, listing.source)

@@ -59,7 +59,7 @@ def import_chaos(folder: str | Path, converted: str | Path, modalities: Sequence
     cases = [case for case in cases if case.modality in wanted]
     if not cases:
         raise InputError(
-            f"{folder}: CHAOS without {' or '.join(MODALITIES[name] for name in wanted)}; name other modalities"
+            f"{folder}: CHAOS without {' or '.join(MODALITIES[name] for name in wanted)}; name those that it has"
         )
     present = [name for name in MODALITIES if name in {case.modality for case in cases}]
     ct = Modality("zscore", clip=(-175.0, 250.0))

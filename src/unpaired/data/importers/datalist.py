@@ -58,7 +58,7 @@ def import_datalist(source: str | Path, options: ImportOptions) -> Dataset:
         for case in _cases(entry, channels, side, path, where, options)
     ]
     if not cases:
-        raise InputError(f"{path}: its lists {', '.join(SIDES)} hold no scan")
+        raise InputError(f"{path}: its lists {', '.join(SIDES)} hold no scan; add some")
     name = str(description.get("name") or resolved(path).parent.name)
     return make_dataset(name, classes, {"datalist": table}, cases, about(description))
 
@@ -147,7 +147,7 @@ def _channel_files(file: Path, name: str, modalities: list[str], folder: Path) -
     """A 4D scan's channels as files of their own in `folder`."""
     files = [folder / f"{name}_{modality}.nii.gz" for modality in modalities]
     if not file.is_file():
-        raise InputError(f"{file}: no such file, although the list names it")
+        raise InputError(f"{file}: found no such file, although the list names it; correct the list, or add the file")
     convert(files, file, [file], "channels " + " ".join(modalities), partial(_write_channels, file, files))
     return [resolved(channel) for channel in files]
 

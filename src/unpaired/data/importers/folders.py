@@ -69,7 +69,10 @@ def import_folders(folder: str | Path, options: ImportOptions) -> Dataset:
     listing = list_files(folder)
     images = [file for file in listing.scans() if not _is_label(file)]
     if not images:
-        raise InputError(f"{folder}: expected scans in a folder for each modality, such as ct/p01.nii.gz; it has none")
+        raise InputError(
+            f"{folder}: expected scans in a folder for each modality, such as ct/p01.nii.gz, found none; name the "
+            "folder above these"
+        )
     labels = _labels(listing, images)
     twice = {name for name in map(_name, images) if [_name(file) for file in images].count(name) > 1}
     cases: list[CaseEntry] = []
@@ -136,9 +139,14 @@ def _labels(listing: Listing, images: list[str]) -> dict[tuple[tuple[str, ...], 
     for file in filter(_is_label, listing.scans()):
         key = _key(file)
         if key not in known:
-            raise InputError(f"{listing.source / file}: a label map by its name, but no scan {key[1]!r} lies beside it")
+            raise InputError(
+                f"{listing.source / file}: a label map by its name, but no scan {key[1]!r} lies beside it; "
+                "add the scan, or move this away"
+            )
         if key in labels:
-            raise InputError(f"{listing.source / file}: a second label map of {key[1]!r}, beside {labels[key]}")
+            raise InputError(
+                f"{listing.source / file}: a second label map of {key[1]!r}, beside {labels[key]}; keep one"
+            )
         labels[key] = file
     return labels
 

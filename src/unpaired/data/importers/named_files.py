@@ -56,7 +56,7 @@ def find_named_files(
         raise InputError(f"{folder}: expected {dataset} files like {example}; {_seen(folder)}")
     for key, file in files.labels.items():
         if key not in files.images:
-            raise InputError(f"{file}: label map without its image {image_name(key)} anywhere in {folder}")
+            raise InputError(f"{file}: label map without its image {image_name(key)} anywhere in {folder}; add it")
     return files
 
 

@@ -85,7 +85,9 @@ def _import(listing: Listing, place: str, options: ImportOptions) -> Dataset:
     for name, files, label, side in _scans(listing, place, description):
         for number, file in sorted(files.items()):
             if str(number) not in channels:
-                raise InputError(f"{where}: channel_names doesn't name channel {number}, of which {file} is a scan")
+                raise InputError(
+                    f"{where}: channel_names doesn't name channel {number}, of which {file} is a scan; add it"
+                )
             modality = options.modality_of(file, modality_name(channels[str(number)]))
             cases.append(
                 CaseEntry(
@@ -118,7 +120,9 @@ def _scans(
                 scans.setdefault(match[1], {})[int(match[2])] = file
         orphan = next((name for name in labels if name not in scans), None)
         if orphan:
-            raise InputError(f"{listing.source / labels[orphan]}: label map without its image {orphan}_0000")
+            raise InputError(
+                f"{listing.source / labels[orphan]}: label map without its image {orphan}_0000; add it, or move this"
+            )
         for name, files in scans.items():
             label = labels.get(name)
             yield name, files, label, side if label else None

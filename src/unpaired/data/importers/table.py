@@ -63,14 +63,16 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         text = path.read_text(encoding="utf-8-sig")
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a table in UTF-8, but {error}") from error
+        raise InputError(f"{path}: expected a table in UTF-8, but {error}; save it as UTF-8") from error
     columns = [name.strip().lower() for name in rows[0]] if rows else []
     _check_columns(columns, path)
     for number, cells in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(columns):
-            raise InputError(f"{path}: row {number} has {len(cells)} cells under {len(columns)} columns")
+            raise InputError(
+                f"{path}: row {number} has {len(cells)} cells under {len(columns)} columns; give it as many"
+            )
         entry: dict[str, Any] = {
             name: cell.strip()
             for name, cell in zip(columns, cells, strict=False)
@@ -78,7 +80,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         }
         for name in ("patient", "modality", "image"):
             if name not in entry:
-                raise InputError(f"{path}: row {number} has no {name!r}")
+                raise InputError(f"{path}: row {number} has no {name!r}; fill it in")
         entry["modality"] = entry["modality"].lower()
         if "annotated" in entry and entry["annotated"] != "all":
             entry["annotated"] = [name.strip() for name in entry["annotated"].split(";") if name.strip()]
@@ -102,7 +104,7 @@ def _check_columns(columns: list[str], path: Path) -> None:
         if name not in CASE_FIELDS and meant and meant[0] not in columns:
             raise InputError(f"{path}: unknown column {name!r}; did you mean {meant[0]}? Else give it another name")
         if name in CASE_FIELDS and columns.count(name) > 1:
-            raise InputError(f"{path}: column {name!r} appears twice")
+            raise InputError(f"{path}: column {name!r} appears twice; rename or remove one")
     missing = [name for name in ("patient", "modality", "image") if name not in columns]
     if missing:
         raise InputError(f"{path}: the header row lacks {', '.join(missing)}; it needs at least patient,modality,image")

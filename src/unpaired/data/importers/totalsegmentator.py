@@ -48,7 +48,10 @@ def import_totalsegmentator(folder: str | Path, options: ImportOptions) -> Datas
     }
     present = sorted({name for files in structures.values() for name in files})
     if not present:
-        raise InputError(f"{folder}: expected SUBJECT/ct.nii.gz and SUBJECT/segmentations/liver.nii.gz; it has none")
+        raise InputError(
+            f"{folder}: expected SUBJECT/ct.nii.gz and SUBJECT/segmentations/liver.nii.gz, found none; name "
+            "the folder above the subjects"
+        )
     classes = dict(options.classes or enumerate(present, start=1))
     for name in classes.values():
         if name not in present and name != "background":
@@ -110,7 +113,7 @@ def _merge(paths: dict[int, Path], out: Path) -> None:
         if merged is None or first is None:
             merged, first = np.zeros(image.array.shape, np.uint8 if max(paths) < 256 else np.uint16), image
         if image.array.shape != merged.shape or not np.allclose(image.affine, first.affine, atol=1e-3):
-            raise InputError(f"{path}: not on the grid of the subject's other structures")
+            raise InputError(f"{path}: isn't on the grid of the subject's other structures; get the subject again")
         merged[image.array > 0] = value
     assert merged is not None
     assert first is not None

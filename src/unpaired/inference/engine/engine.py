@@ -37,7 +37,9 @@ class WindowEngine:
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
         if precision == "bf16" and device.type not in ("cpu", "cuda"):
-            raise InputError(f"precision bf16 is for processors and CUDA GPUs, not for device {device.type!r}")
+            raise InputError(
+                f"precision bf16 is for processors and CUDA GPUs, not for device {device.type!r}; leave it out"
+            )
         self.method = method
         self.name, self.device = name, device
         self.precision: Precision = precision
