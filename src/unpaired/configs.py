@@ -29,7 +29,7 @@ PACKAGE = "unpaired"
 OWN_MODULE = re.compile(rf"{PACKAGE}\.(recipe|(networks|methods|data)\.[a-z][a-z0-9_]*)")
 """The modules of the package that hold configs."""
 MOST = 10**9
-"""So many of anything (steps, voxels along an axis, images) can be asked for; more would overflow somewhere."""
+"""The most of anything (steps, voxels along an axis, images) that can be asked for; more would overflow somewhere."""
 
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -238,7 +238,7 @@ def _names_code(hint: Any) -> bool:
 
 
 def frozen(value: Any) -> Any:
-    """JSON's lists as tuples."""
+    """A JSON value with its lists as tuples."""
     if isinstance(value, list):
         return tuple(frozen(item) for item in value)
     return {key: frozen(item) for key, item in value.items()} if isinstance(value, dict) else value

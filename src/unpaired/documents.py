@@ -20,7 +20,7 @@ from unpaired.files import read_json
 
 T = TypeVar("T")
 SHOWN = 100
-"""So many characters of a wrong value stand in a message."""
+"""How many characters of a wrong value a message shows."""
 
 
 class UnfitError(InputError):
@@ -161,7 +161,7 @@ def _step(key: Any) -> str:
 
 @cache
 def _object_fields(dataclass: Any) -> dict[str, Any]:
-    """Those of `hints_of` in which there are dataclasses."""
+    """The fields of `hints_of` whose types hold dataclasses."""
     return {name: hint for name, hint in hints_of(dataclass).items() if _holds_objects(hint)}
 
 

@@ -3,7 +3,7 @@
 from unicodedata import category
 
 SHOWN = 16
-"""So many known names stand in a message; a line of all recipes or cases would hide what it says."""
+"""How many known names a message lists; a line of all recipes or cases would hide what it says."""
 
 
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

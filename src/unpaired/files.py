@@ -17,9 +17,9 @@ from unpaired.errors import InputError, UnwritableError
 
 _PREFIX = ".tmp-"
 DEEPEST = 50
-"""So many levels of lists and objects may a JSON file have; the package's own have less than ten."""
+"""How many levels of lists and objects a JSON file may have; the package's own have less than ten."""
 LARGEST = 2**64
-"""In size, of whole numbers: beyond it numpy and other programs have none."""
+"""The largest whole number, in size: beyond it numpy and other programs have none."""
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class Optimization(Config):
     """What decays: "kernels" (parameters of two or more axes), as in UMMKD's 2D code, or "all", norms and biases too,
     as in its 3D code and in nnU-Net."""
     momentum: Share = 0.99
-    """sgd only, with Nesterov."""
+    """Momentum (Nesterov's) of sgd; adam and adamw take none."""
     gradient_clip: Positive | None = None
     """Largest global gradient norm. It couples the networks of row Single, so the paper recipes leave it off."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 DASH = "–"
-"""Stands where there is no number."""
+"""What a table shows where there is no number."""
 MARKDOWN = re.compile(r"[\\|*_`<\[#~$]|&(?=#?\w)")
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -93,7 +93,7 @@ class Table:
             )
 
     def __str__(self) -> str:
-        """As Markdown, which a terminal shows as well."""
+        """The table as Markdown, which reads well in a terminal too."""
         return self.markdown().rstrip()
 
     @property
@@ -208,7 +208,7 @@ def percent(value: float | None, digits: int = 2, signed: bool = False) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text on one line, words a space apart: line breaks, tabs and control characters are none."""
+    """Text on one line, words a space apart; line breaks, tabs and control characters become spaces."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 

@@ -95,7 +95,7 @@ def progress_bar(what: str) -> Generator[Callable[[int, int, str], None]]:
 
 
 def table_width() -> int | None:
-    """None, the terminal's own; in a pipe or file, where nothing says a width, enough that tables stay whole."""
+    """How wide tables are printed: None on a terminal, which has a width; wide enough for whole tables elsewhere."""
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
 
 
@@ -112,7 +112,7 @@ def print_json(document: Any) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print nothing for no lines."""
+    """Print each line; without lines, nothing."""
     for line in lines:
         print(line)
 

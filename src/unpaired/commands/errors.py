@@ -80,7 +80,7 @@ def unboxed(text: str) -> str:
 
 @contextmanager
 def _wide_terminal() -> Generator[None]:
-    """So wide that no path or name is broken into two lines."""
+    """Let output be so wide that no path or name is broken into two lines."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = WIDE
     try:

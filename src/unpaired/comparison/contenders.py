@@ -18,7 +18,7 @@ from unpaired.scores.scores import OWN_TOLERANCE, Evaluation, Score
 from unpaired.scores.tables import read_evaluation
 
 SHOWN = 6
-"""So many names are written out in a message; the rest is counted."""
+"""How many names a message spells out; the rest are counted."""
 GENERIC_NAMES = (EVALUATION, PREDICTIONS, "scores")
 
 

@@ -15,7 +15,7 @@ from unpaired.runs.folder import RunFolder
 OF_A_RUN = ("seed", "init_from", "paper_row")
 """The recipe's fields in which the runs of one method may differ; older runs state no row of a paper."""
 NAMED = 3
-"""So many differing fields stand in a method's name."""
+"""How many differing fields a method's name spells out."""
 ALIKE = 1.5
 """Runs with fewer training patients than others by this factor or more are another experiment (few-shot)."""
 Row = Callable[[Mapping[str, Any], Mapping[str, int]], str | None]
@@ -65,7 +65,7 @@ class _Case:
 
 @dataclass(frozen=True)
 class _Dataset:
-    """Of a run's dataset.json, what says how many patients it was trained on."""
+    """The part of a run's dataset.json that says how many patients it was trained on."""
 
     cases: tuple[_Case, ...]
 

@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Module:
-    """An entry as JSON has it."""
+    """A trusted module as trust.json holds it."""
 
     file: str
     sha256: str

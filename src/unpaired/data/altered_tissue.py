@@ -22,7 +22,7 @@ from unpaired.shapes import Images, LabelMap
 SPACINGS = (4, 16)
 """Voxels between the control points of a shape: the smallest and the largest."""
 EDGE = 0.15
-"""Of the map's spread in the region: how soft a part's edge is."""
+"""How soft a part's edge is, as a share of the map's spread in the region."""
 
 
 def altered_tissue(images: Images, label_map: LabelMap, numbers: list[int]) -> Images:

@@ -92,7 +92,7 @@ class Augmentation(Config):
 
 
 ELASTIC_WIDTHS = (0.06, 0.2)
-"""Of elastic deformation: the standard deviation of the Gaussian that smooths displacements, in patch sizes."""
+"""The standard deviation of the Gaussian that smooths elastic displacements, in patch sizes (least, most)."""
 NO_AUGMENTATION = Augmentation(spatial=0, noise=0, blur=0, brightness=0, contrast=0, gamma=0, low_resolution=0)
 
 

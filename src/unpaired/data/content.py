@@ -28,7 +28,7 @@ def content_hash(path: Path) -> str:
 
 
 def what_is_at(path: Path) -> str:
-    """In words, what is at a path where a file should be and none is."""
+    """What is at a path where a file should be and none is, in words for a message."""
     if path.is_symlink() and not path.exists():
         return f"a link to {path.readlink()}, where nothing is,"
     return "a folder" if path.is_dir() else "a pipe, socket or device" if path.exists() else "none"

@@ -14,7 +14,7 @@ MANIFEST = "dataset.json"
 Side = Literal["train", "validation", "test"]
 SPLITS = get_args(Side)
 UNLABELED = "unlabeled"
-"""In a split file, beside the sides: the training cases whose labels must not be read."""
+"""The key of a split file, beside the sides, that lists training cases whose labels must not be read."""
 Normalization = Literal["zscore", "zscore_slice", "zscore_nonzero", "minmax", "none"]
 NORMALIZATIONS = get_args(Normalization)
 

@@ -12,7 +12,7 @@ from unicodedata import normalize
 from unpaired.errors import InputError, require_name
 
 LONGEST = 160
-"""In bytes of UTF-8: with what is put before and behind them, names stay below the 255 of most file systems."""
+"""The most bytes of UTF-8: with what is put before and behind, names stay below the 255 of most file systems."""
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 """Names of Windows's devices, whatever follows their first dot."""
 WINDOWS_REFUSES = '<>:"|?*'

@@ -26,7 +26,7 @@ IMAGE_SUFFIXES = tuple(READERS)
 CORNER_VOXELS = 0.5
 """How far a label map's corner may lie from its image's: less than a voxel is rounding in headers."""
 COMPRESSION = 2
-"""Of isal's 0..3: within a tenth of zlib's default size, several times faster."""
+"""isal's level, of 0 to 3: files within a tenth of zlib's default size, several times faster."""
 
 
 def read_image(path: str | Path) -> Image:

@@ -21,7 +21,7 @@ def normalize(volume: np.ndarray, modality: Modality, normalization: str | None 
 
 
 def normalize_in_place(volume: np.ndarray, modality: Modality, normalization: str) -> None:
-    """As `normalize`, without a copy; the volume (depth, height, width) is float32."""
+    """Do what `normalize` does without a copy; the volume (depth, height, width) is float32."""
     nonzero = volume != 0 if normalization == "zscore_nonzero" else None
     window = modality.clip
     if window is not None:

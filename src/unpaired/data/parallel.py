@@ -60,7 +60,7 @@ def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int =
 
 
 def _result(future: Future[Any]) -> tuple[Any, str | None] | None:
-    """None where the process died before it could answer."""
+    """A finished task's result; None where the process died before it could answer."""
     try:
         return future.result()
     except BrokenProcessPool:

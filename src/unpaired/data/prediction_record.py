@@ -42,7 +42,7 @@ class Record:
     image: Source | None = None
     """None in the records of versions that didn't note it."""
     uncertainty: dict[str, Any] | None = None
-    """As JSON values; `scores.trust.uncertainty` reads them."""
+    """How far averaged predictions agree, as JSON values; `scores.trust.uncertainty` reads them."""
 
 
 def record_path(label_map: Path) -> Path:

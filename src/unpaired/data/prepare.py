@@ -36,7 +36,7 @@ FORMAT = 3
 """Raised when prepared arrays or what is recorded of them change their meaning, so that old caches aren't used."""
 
 HASHES = "hashes.json"
-"""In the folder of prepared cases: the hashes of the files that they were made of."""
+"""The file, in the folder of prepared cases, that holds the hashes of what they were made of."""
 
 Progress = Callable[[int, int, str], None]
 """Called with (cases done, cases in all, id of the case just done)."""

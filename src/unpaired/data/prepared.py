@@ -17,7 +17,7 @@ from unpaired.errors import InputError
 from unpaired.files import read_json
 
 RECORD = "case.json"
-"""In the folder of a prepared case: what is recorded of it."""
+"""The file, in the folder of a prepared case, that says what it is."""
 
 
 @dataclass(frozen=True)

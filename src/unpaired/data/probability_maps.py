@@ -19,7 +19,7 @@ from unpaired.files import atomic
 
 STEPS = 255
 ROUNDING = 1e-4
-"""So far outside of [0, 1] a probability may lie."""
+"""How far outside of [0, 1] a probability may lie."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Randomization(Config):
     """Which samples get random intensities, and of what kind. By default none."""
 
     share: Share = 0.0
-    """Of a modality's own labeled samples, those that are randomized."""
+    """The share of a modality's own labeled samples that are randomized."""
     modalities: Names | None = None
     """The modalities that `share` is for; None: all."""
     borrowed: Share = 0.0
@@ -51,21 +51,21 @@ class Randomization(Config):
     enough: Count = 10
     """Labeled training cases from which on a modality borrows nothing, whatever the others have."""
     layers: Depth = 4
-    """L."""
+    """L, how many convolutions g has."""
     hidden: Width = 2
     """Channels between two convolutions."""
     kernels: Annotated[tuple[Annotated[int, Meta(ge=1, le=31)], ...], Meta(min_length=1)] = (1, 3)
     """Sizes that each convolution's kernel is drawn from, alike along all axes."""
     curves: Share = 0.0
-    """Of the randomized samples, those whose label regions each get a curve of their own before g (SLAug's local part,
+    """The share of randomized samples whose label regions each get a curve of their own before g (SLAug's local part,
     `data.intensity_curves`): random convolutions treat a tissue as its gray value says, whatever it is."""
     altered: Share = 0.0
-    """Of the randomized samples, those in which parts of tissues look like another before g (`data.altered_tissue`):
+    """The share of randomized samples in which parts of tissues look like another before g (`data.altered_tissue`):
     for a modality that shows within a tissue what the others don't, as a scar."""
     strength: Share = 1.0
     """alpha is drawn from 1 - `strength` to 1."""
     slope: NotNegative = 0.01
-    """Of the leaky ReLU."""
+    """The leaky ReLU's slope below 0."""
     keep: Literal["moments", "frobenius"] = "moments"
     """What a randomized image has in common with its original: mean and deviation of each channel, so that a z-scored
     image stays one, or the Frobenius norm of all channels, as in the released code."""

@@ -12,7 +12,7 @@ from unpaired.data.resample import Neighbors, neighbors, resample, resample_at
 from unpaired.errors import InputError
 
 PLANES = 8
-"""So many planes of a whole volume are looked at together."""
+"""How many planes of a whole volume are looked at together."""
 
 
 def restore_label_map(label_map: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -34,7 +34,7 @@ class Box:
 
     @property
     def place(self) -> tuple[slice, ...]:
-        """Where it lies in the volume."""
+        """Where the box lies in the volume."""
         sizes = self.probabilities.shape[1:]
         return tuple(slice(first, first + size) for first, size in zip(self.start, sizes, strict=True))
 

@@ -12,7 +12,7 @@ AIR_HU = -500.0
 NEGATIVE = -20.0
 """Below this no MR, PET or ultrasound has values, but for some rounding; in CT fat and air have."""
 VOXELS = 1 << 18
-"""So many voxels, evenly spread, are looked at: shares are then right to a thousandth, in milliseconds."""
+"""How many voxels, evenly spread, are looked at: shares are then right to a thousandth, in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ScanValues:
     lowest: float
     highest: float
     percentiles: tuple[float, float, float, float, float]
-    """At `PERCENTILES`."""
+    """The values at `PERCENTILES`."""
     at_lowest: float
     """The share that has the lowest value."""
     air: float

@@ -27,7 +27,7 @@ from unpaired.runs.run import Run
 from unpaired.scores.tables import read_evaluation
 
 KEPT_VERSIONS = ("unpaired", "python", "torch", "numpy", "started")
-"""Of versions.json: what says how a run was made, and nothing of who made it where."""
+"""The keys of versions.json that a model file keeps: how a run was made, not by whom and where."""
 NO_FILE = Path("not-part-of-the-model")
 
 

@@ -12,7 +12,7 @@ from unpaired.figures.style import DARK, png
 
 DPI = 80
 SLICES = 5
-"""Of a case, as wide as three curves."""
+"""How many slices of a case are drawn, as wide as three curves."""
 SHOWN = ("loss", "validation Dice", "learning rate")
 
 

@@ -63,7 +63,7 @@ def predict_jobs(
     overwrite: bool,
     finished: Collection[Path] = (),
 ) -> None:
-    """As `predict_files`, told event by event; jobs whose output is `finished` are left as they are."""
+    """Do what `predict_files` does, told event by event; jobs whose output is `finished` are left as they are."""
     if jobs and not any(ensemble.knows(job.modality) for job in jobs):
         ensemble.check_modality(jobs[0].modality)
     for folder in {job.output.parent for job in jobs}:

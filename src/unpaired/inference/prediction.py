@@ -95,7 +95,7 @@ def predict(
 
 
 def carry_out(request: Request, tell: Callable[[Event], None], worker: bool = True) -> Outcome:
-    """As `predict`, of a request."""
+    """Carry out a request as `predict` says."""
     outcome = Outcome()
     if worker:
         predict_watched(request, outcome.telling(tell))

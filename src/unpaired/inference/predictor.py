@@ -239,7 +239,7 @@ class Ensemble:
             predictor.check_modality(modality)
 
     def segment(self, image: Image, modality: str) -> np.ndarray:
-        """As `Predictor.segment`, by all runs together."""
+        """Segment as `Predictor.segment` does, by all runs together."""
         return self.segment_case(image, modality, keep_members=False, keep_probabilities=False).label_map
 
     def segment_case(
@@ -284,7 +284,7 @@ class Ensemble:
         return tuple(dict.fromkeys(said))
 
     def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
-        """As `Predictor.source_values`, of the first run."""
+        """A label map's values as `Predictor.source_values` of the first run has them."""
         return self.predictors[0].source_values(labels, modality)
 
     def _finished(self, label_map: np.ndarray) -> np.ndarray:

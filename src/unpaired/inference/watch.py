@@ -45,7 +45,7 @@ class WorkerDied(Exception):  # noqa: N818 (nobody sees it: it becomes a case's 
 
 
 def predict_watched(request: Request, tell: Callable[[Event], None]) -> None:
-    """As `requested.predict_requested`, in a process of its own.
+    """Do what `requested.predict_requested` does, in a process of its own.
 
     A job whose process died twice is a failure. Raises InputError if the process dies twice without beginning a job,
     and `KeyboardInterrupt` after Ctrl-C, when the process has ended too.

@@ -58,7 +58,7 @@ class Layers:
         dilation: int = 1,
         bias: bool = False,
     ) -> nn.Conv2d | nn.Conv3d:
-        """From `before` to `after` channels, padded with zeros so that a stride of 1 keeps the size."""
+        """A convolution from `before` to `after` channels, padded with zeros so that a stride of 1 keeps the size."""
         padding = tuple(dilation * (size // 2) for size in kernel)
         build = CONVOLUTIONS[self.spatial_dims]
         return build(before, after, tuple(kernel), stride, padding, dilation, bias=bias)

@@ -55,7 +55,7 @@ RESIDUAL_BLOCKS = (1, 1, 2, 2, 2, 2, 2, 2, 0)
 POOLED_GROUPS = 3
 DILATED_GROUP = 8
 SLOPE = 0.2
-"""Of LeakyReLU."""
+"""LeakyReLU's slope below 0."""
 
 
 @dataclass(frozen=True)

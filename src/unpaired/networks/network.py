@@ -14,7 +14,7 @@ from unpaired.errors import InputError, nearest
 from unpaired.shapes import Images, Logits
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
-"""By the number of spatial axes."""
+"""{number of spatial axes: torch's memory format with channels last}."""
 
 
 @dataclass(frozen=True)

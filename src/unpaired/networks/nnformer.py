@@ -128,7 +128,7 @@ class NNFormerConfig(TransformerConfig):
         return NNFormer(self, modalities, channels, classes, spatial_dims)
 
     def load_from(self, path: str, network: Network) -> dict[str, Any]:
-        """From a 2D Swin or a released nnFormer."""
+        """Fill an nnFormer from a 2D Swin or a released nnFormer."""
         return load_into_nnformer(
             network, len(self.depths), self.released_index, path, self.pretrained_sha256
         ).as_json()

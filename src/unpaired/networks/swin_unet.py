@@ -78,7 +78,7 @@ class SwinUNetConfig(TransformerConfig):
         return SwinUNet(self, modalities, channels, classes, spatial_dims)
 
     def load_from(self, path: str, network: Network) -> dict[str, Any]:
-        """From ImageNet's Swin or a released Swin-Unet."""
+        """Fill a Swin-Unet from ImageNet's Swin or a released Swin-Unet."""
         return load_into_swin_unet(network, len(self.depths), path, self.pretrained_sha256).as_json()
 
 

@@ -43,7 +43,7 @@ from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Images
 
 SLOPE = 0.2
-"""Of LeakyReLU."""
+"""LeakyReLU's slope below 0."""
 CUBE, FLAT = (3, 3, 3), (1, 3, 3)
 ENCODER = (((1, 2), CUBE), ((2, 4), CUBE), ((4, 8), FLAT), ((8, 16), FLAT))
 """For each level the channels of its two units, in widths, and their kernel."""

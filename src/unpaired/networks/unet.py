@@ -41,7 +41,7 @@ from unpaired.shapes import Images, Logits
 
 MOST_STAGES = 12
 SLOPE = 0.01
-"""Of LeakyReLU, as in nnU-Net."""
+"""LeakyReLU's slope below 0, as in nnU-Net."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from unpaired.errors import InputError
 
 PERCENTILES = (0.5, 5.0, 25.0, 50.0, 75.0, 95.0, 99.5)
 VALUES = 4096
-"""So many values of a scan, evenly spread over its organs or body, are kept for histograms while a page is drawn."""
+"""How many values of a scan, evenly spread over organs or body, are kept for histograms while a page is drawn."""
 THUMBNAIL = 112
 """Pixels of the longer side of a case's picture."""
 PLANES = ("sagittal", "coronal", "axial")

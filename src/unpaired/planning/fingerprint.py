@@ -29,7 +29,7 @@ class ModalityFacts:
     patients: int
     labeled_patients: int
     is_ct: bool
-    """By its name: values are Hounsfield units."""
+    """Whether its name says that values are Hounsfield units."""
     shape: Triple
     spacing_mm: Triple
     spacing_range: tuple[Triple, Triple]

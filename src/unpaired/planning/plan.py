@@ -45,10 +45,10 @@ class Budget:
     blocks: tuple[int, ...]
     batch_2d: int
     coarsest: float
-    """So many times coarser than the scans may the grid be, for a patch to see enough."""
+    """How many times coarser than the scans the grid may be, for a patch to see enough."""
 
     def scaled(self, factor: float) -> "Budget":
-        """With patches of so many times the voxels."""
+        """The same budget, with patches of `factor` times the voxels."""
         return replace(self, voxels_2d=int(self.voxels_2d * factor), voxels_3d=int(self.voxels_3d * factor))
 
 
@@ -295,6 +295,6 @@ def _median(values: list[float]) -> float:
 
 
 def _numbers(values: Iterable[float], digits: int) -> str:
-    """Such as 64 x 96 x 96, without zeros behind the point."""
+    """Numbers as text, such as 64 x 96 x 96, without zeros behind the point."""
     texts = (f"{value:.{digits}f}" for value in values)
     return " x ".join(text.rstrip("0").rstrip(".") if "." in text else text for text in texts)

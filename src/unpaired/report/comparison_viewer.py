@@ -57,7 +57,7 @@ def build_comparison_viewer(
 
 
 def ranked_cases(comparison: Comparison) -> Iterator[Chosen]:
-    """By the first score, each case once: the modalities' largest losses, their largest gains, their hardest cases."""
+    """Each case once, ranked by the first score: largest losses of each modality, largest gains, hardest cases."""
     columns = [list(_of_modality(comparison, modality)) for modality in comparison.modalities]
     seen: set[str] = set()
     for rank in range(max(map(len, columns), default=0)):

@@ -44,7 +44,7 @@ SECTIONS = (
     Section("recipe", "Recipe"),
     Section("files", "Versions and files"),
 )
-"""In the page's order. To add one: its template, a line here, and its values in `write_run_page`."""
+"""The page's sections, in its order. To add one: its template, a line here, and its values in `write_run_page`."""
 
 
 @dataclass(frozen=True)

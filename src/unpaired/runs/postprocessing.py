@@ -45,7 +45,7 @@ class FoundPostprocessing:
 
     @property
     def postprocessing(self) -> Postprocessing:
-        """As recipes have it."""
+        """What was chosen, in the form that recipes have."""
         return Postprocessing(self.largest_component, self.largest_foreground)
 
     def table(self) -> Table:
@@ -58,7 +58,7 @@ class FoundPostprocessing:
         return Table(["largest part of", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
 
     def said(self) -> str:
-        """In a line what is done to label maps."""
+        """What is done to label maps, in a line."""
         parts = [*(["all foreground"] if self.largest_foreground else []), *self.largest_component]
         kept = f"keeps the largest part of {', '.join(parts)}" if parts else "leaves label maps as they are"
         return f"post-processing found on {self.validation_cases} validation cases {kept}"

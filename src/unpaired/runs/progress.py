@@ -129,7 +129,7 @@ def _terms(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def _seconds_left(logged: Sequence[Mapping[str, str]], steps: int) -> float | None:
-    """By the median of the last steps' speed; a run that goes on counts its seconds anew."""
+    """Estimated by the median of the last steps' speed; a run that goes on counts its seconds anew."""
     speeds: list[float] = []
     for before, after in pairwise(logged[-21:]):
         done = int(after["step"]) - int(before["step"])
@@ -140,7 +140,7 @@ def _seconds_left(logged: Sequence[Mapping[str, str]], steps: int) -> float | No
 
 
 def _number(cell: str) -> float | None:
-    """None for an empty or half-written cell."""
+    """A cell's number; None for an empty or half-written one."""
     try:
         return float(cell)
     except ValueError:

@@ -84,7 +84,7 @@ def area_surface_distances(
 def area_distances_in_box(
     prediction_mask: np.ndarray, reference_mask: np.ndarray, spacing_mm: Sequence[float]
 ) -> AreaDistances:
-    """As `area_surface_distances`, of masks that have voxels, in a box that is already small; nothing is checked."""
+    """Do what `area_surface_distances` does, unchecked: for masks that have voxels, in a box that is already small."""
     lattice = Lattice([size + 1 for size in prediction_mask.shape], spacing_mm)
     table = area_table(spacing_mm)
     predicted, true = (_codes(lattice, mask) for mask in (prediction_mask, reference_mask))

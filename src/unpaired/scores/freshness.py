@@ -13,7 +13,7 @@ from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, ScoredFiles
 
 SHOWN = 3
-"""So many cases are written out in a message; the rest is counted."""
+"""How many cases a message spells out; the rest are counted."""
 
 
 @dataclass(frozen=True)

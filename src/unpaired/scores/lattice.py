@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 AROUND = 100
 """At most so many neighbors are looked at before the tree is asked."""
 WIDTH = {1: 8, 2: 6, 3: 4}
-"""By dimension: neighbors further away than so many of the finest voxels are not among them."""
+"""{dimension: how far away, in the finest voxels, a neighbor may be}."""
 WORTH = 1 / 1000
 """Looking at one more neighbor costs this share of a question to the tree; it has to find that share of the points."""
 

@@ -13,7 +13,7 @@ from unpaired.scores.label_values import parse_classes, recorded_values, transla
 
 BACKGROUND = "background"
 IGNORE = "ignore"
-"""As a class's name: voxels whose reference has this value are in no mask, neither hit nor miss."""
+"""The class name of what is not judged: voxels whose reference has its value are in no mask, neither hit nor miss."""
 OTHERS = ("refuse", "background", "ignore")
 
 
@@ -65,7 +65,7 @@ AS_NAMED = Reading()
 
 
 def foreground_classes(classes: Mapping[int, str]) -> dict[int, str]:
-    """Those of {value: name} that are scored: neither "background" nor "ignore", in upper or lower case.
+    """The entries of {value: name} that are scored: neither "background" nor "ignore", in upper or lower case.
 
     Value 0 is background. Raises InputError if it is said to be a structure, if a name stands twice, or if there is no
     foreground.

@@ -18,7 +18,7 @@ class SummaryRow:
     modality: str
     class_name: str
     means: Mapping[str, Summary]
-    """By score, for every one of the evaluation's `score_names`."""
+    """{score: its summary} for each of the evaluation's `score_names`."""
 
     @property
     def dice(self) -> Summary:

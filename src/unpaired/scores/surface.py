@@ -74,7 +74,7 @@ def surface_distances(
 def distances_in_box(
     prediction_mask: np.ndarray, reference_mask: np.ndarray, spacing_mm: Sequence[float]
 ) -> SurfaceDistances:
-    """As `surface_distances`, of masks that have voxels, in a box that is already small; nothing is checked."""
+    """Do what `surface_distances` does, unchecked: for masks that have voxels, in a box that is already small."""
     lattice = Lattice(prediction_mask.shape, spacing_mm)
     predicted, true = (_surface(lattice, mask) for mask in (prediction_mask, reference_mask))
     on_predicted, on_true = lattice.core(predicted), lattice.core(true)

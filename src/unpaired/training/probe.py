@@ -17,7 +17,7 @@ from unpaired.training.layout import laid_out, lay_out
 from unpaired.training.optimization import build_optimizer
 
 STEPS = 3
-"""So many steps are timed, after one that isn't; the fastest counts, as other work only slows it."""
+"""How many steps are timed, after one that isn't; the fastest counts, as other work only slows it."""
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 LOADING = 1.15
 """Reading and augmenting take about so much on top, where no worker does it beside."""

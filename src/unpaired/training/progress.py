@@ -48,7 +48,7 @@ def stop_on_signal() -> Generator[StopRequest]:
 EVERY_SECONDS = 60.0
 """A line about training is written to a log file at least so often, and at every validation."""
 WAITING_SHARE = 0.25
-"""More of the time than this spent waiting for batches is worth a word."""
+"""The share of time spent waiting for batches from which on it is worth a word."""
 
 
 class TrainingProgress:

@@ -31,7 +31,7 @@ from unpaired.training.loop import Hardware, train
 from unpaired.training.stability import contrast_stability, validation_dice
 
 ROUNDS = "self_training.json"
-"""In the folder of a self-training: what each round had, and which was kept."""
+"""The file of a self-training that says what each round had, and which was kept."""
 SCANS_LOOKED_AT = 6
 """Unlabeled scans of a modality that tell how stable its label maps are."""
 
@@ -44,9 +44,9 @@ class Round:
     run: str
     kept: bool
     dice: dict[str, float]
-    """Of labeled validation cases."""
+    """{modality: mean Dice of labeled validation cases}."""
     stability: dict[str, float]
-    """Of unlabeled scans, for modalities without such cases."""
+    """{modality: stability of unlabeled scans}, of modalities without labeled validation cases."""
     sure: dict[str, float]
     either: dict[str, float]
 

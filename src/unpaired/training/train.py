@@ -71,7 +71,7 @@ def _train(
     trust: Trust,
     show: bool,
 ) -> Run:
-    """As `train`, of a dataset that has its sides; the recipe isn't "auto"."""
+    """Train as `train` does, on a dataset that has its sides, by a recipe that isn't "auto"."""
     name = recipe if isinstance(recipe, str) else ""
     chosen = override(find_recipe(recipe, trust) if isinstance(recipe, str) else recipe, changes)
     return train_recipe(chosen, dataset, run, name=name, hardware=hardware, cache=cache, show=show)

@@ -12,7 +12,7 @@ from unpaired.comparison.papers.tables import PaperTable
 FEW = (1, 3)
 """How many training patients of one modality SSC's few-shot rows have."""
 MANY = 4
-"""From so many training patients on a modality isn't few-shot."""
+"""A modality with at least this many training patients isn't few-shot."""
 FEW_SHOT = "V3 + CR"
 """The row whose method SSC also trains on few patients of a modality."""
 

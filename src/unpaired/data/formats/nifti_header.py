@@ -22,7 +22,7 @@ from unpaired.data.formats.payload import voxel_bytes
 from unpaired.data.image import ImageError, affine_problem, column_lengths, millimeters
 
 HEADER_BYTES = {348: 352, 540: 544}
-"""Of NIfTI-1 and NIfTI-2: `sizeof_hdr`, and the first place where voxels can begin."""
+"""{`sizeof_hdr`: the first byte where voxels can begin}, of NIfTI-1 and NIfTI-2."""
 DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 NO_NUMBERS = {32: "complex", 1792: "complex", 2048: "complex", 128: "color", 2304: "color"}
 UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}

@@ -15,7 +15,7 @@ from unpaired.data.image import TO_RAS, Image, ImageError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""By PNG's color type."""
+"""{PNG's color type: numbers per pixel}."""
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8,), 3: (1, 2, 4, 8), 4: (8,), 6: (8,)}
 """Bits that are read, by color type; colors of 16 bits would lose half of them in Pillow."""
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))

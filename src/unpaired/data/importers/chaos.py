@@ -30,7 +30,7 @@ from unpaired.files import resolved
 ORGANS = ("liver", "spleen", "right kidney", "left kidney")
 """The four that CHAOS and BTCV share, in the order of SSC's tables."""
 VALUES = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
-"""In converted label maps, as in the NIfTI copies."""
+"""{organ: its value in converted label maps}, as in the NIfTI copies."""
 GRAYS = {"liver": (55, 70), "right kidney": (110, 135), "left kidney": (175, 200), "spleen": (240, 255)}
 """What the PNGs mean: 63, 126, 189 and 252, with the ranges that the organizers accept."""
 TEST = (1, 13, 32, 38)

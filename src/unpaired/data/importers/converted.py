@@ -21,7 +21,7 @@ ELSEWHERE = "write the manifest under another name, or delete these files"
 
 @dataclass(frozen=True)
 class _Record:
-    """Of one conversion: the place of its source, the hash of its content, the choices made, {file: its hash}.
+    """A conversion: the place of its source, the hash of its content, the choices made, {file: its hash}.
 
     `written` is None from the moment at which writing begins to that at which it has ended.
     """

@@ -13,13 +13,13 @@ from unpaired.documents import read
 from unpaired.errors import InputError
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png")
-"""Of scans that `read_image` reads."""
+"""The suffixes of scans that `read_image` reads."""
 DESCRIPTION = MANIFEST
 """nnU-Net, the Decathlon and MONAI call their description of a dataset as this package calls its own."""
 MOST = 100_000
-"""So many files of a tree are looked at to recognize its layout."""
+"""How many files of a tree are looked at to recognize its layout."""
 HOUNSFIELD = Modality("minmax", clip=(-1000.0, 1000.0))
-"""Of a CT of which only that is known: the whole range from air to bone, brought to 0..1."""
+"""How a CT is scaled of which nothing else is known: the whole range from air to bone, brought to 0..1."""
 
 
 @dataclass(frozen=True)

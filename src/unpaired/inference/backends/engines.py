@@ -34,7 +34,7 @@ def open_engine(name: Backend, model: bytes | str) -> Engine:
 
 
 def onnxruntime_engine(model: bytes | str) -> Engine:
-    """Through ONNX Runtime."""
+    """What computes a network's logits through ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

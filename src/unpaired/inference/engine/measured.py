@@ -19,7 +19,7 @@ from unpaired.networks.network import Network
 
 SCHEMA = 1
 RUNS = 2
-"""So often each plan is timed, after a run that isn't; the fastest counts, as other work only slows it."""
+"""How often each plan is timed, after a run that isn't; the fastest counts, as other work only slows it."""
 WORTH = 0.95
 """A plan takes another's place if it needs less than this share of its time: less may be chance."""
 HOPELESS = 1.5
@@ -93,7 +93,7 @@ def kept(path: Path) -> Measured | None:
 
 
 def keep(path: Path, measured: Measured) -> None:
-    """For the next time; where the folder can't be written the next time measures again."""
+    """Store a choice for the next time; where the folder can't be written, the next time measures again."""
     with suppress(UnwritableError):
         write_json(path, {"schema": SCHEMA, **asdict(measured)})
 

@@ -37,7 +37,7 @@ class TermDiagnosis:
     strength: float
     """The length of its weighted gradient on shared weights, relative to that of the supervised terms."""
     cosine: float | None
-    """Of both gradients; None where one of them is 0."""
+    """The cosine between both gradients; None where one of them is 0."""
     noise: float | None
     """The share of its value that two batches of one modality have as well; None where it compares no modalities."""
 
@@ -126,7 +126,7 @@ def _mean_values(method: Method, steps: Sequence[Batches], progress: float) -> d
 
 
 def _mean_values_of_one_modality(method: Method, steps: Sequence[Batches], progress: float) -> dict[str, float]:
-    """As `_mean_values`, where all modalities are one: its batches of different steps, through its own layers."""
+    """What `_mean_values` computes, of one modality alone: its batches of different steps, through its own layers."""
     values_by_term: dict[str, list[float]] = {}
     for modality in steps[0]:
         alike = with_layers_of(method, modality)

@@ -5,7 +5,7 @@ from unpaired.studies.diagnosis.computation import SUPERVISED, TermDiagnosis
 INERT = 0.01
 """A gradient below this share of the supervised one moves nothing beside it."""
 LOUD = 0.1
-"""From this share on a gradient against the supervised one undoes some of it."""
+"""A gradient that is at least this share against the supervised one undoes some of it."""
 AGAINST = -0.3
 """A cosine below this is against it."""
 NOISE = 0.75

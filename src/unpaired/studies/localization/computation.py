@@ -11,7 +11,7 @@ from unpaired.studies.feature_maps import FeatureWindow, cell_indices, feature_w
 from unpaired.studies.localization.scores import Cells
 
 MEMORY = 512 * 2**20
-"""So many bytes of feature maps of a case are held at once; for more, the network runs over the case again."""
+"""How many bytes of a case's feature maps are held at once; for more, the network runs over the case again."""
 
 
 def layer_cells(

@@ -67,7 +67,7 @@ def median_cases(comparison: LocalizationComparison) -> dict[str, str]:
 def feature_views(
     name: str, run: Run, network: Network, plan: Plan, localized: Localized, cases: Sequence[str], channels: int
 ) -> Iterator[FeatureView]:
-    """Of each case (by id) the slice that tells most, with the `channels` best channels of each class in it."""
+    """A view of each case: the slice that tells most, with the `channels` best channels of each class in it."""
     classes = plan.dataset.classes
     for case_id in cases:
         case = read_case(run, plan.dataset, plan.dataset.case(case_id))

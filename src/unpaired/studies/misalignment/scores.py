@@ -17,7 +17,7 @@ from unpaired.studies.partners.results import ResultBesidePartners, ignores_part
 KINDS = ("shift", "rotation", "missing")
 UNITS = {"shift": "mm", "rotation": "degrees", "missing": "% of slices"}
 ALONE = "alone"
-"""Stands where a kind does for the partner-free prediction."""
+"""In place of a kind of misalignment: the prediction without a partner."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,7 @@ class Amounts:
     rotation_degrees: tuple[float, ...] = (0.0, 5.0, 10.0, 20.0, 40.0)
     missing_percent: tuple[float, ...] = (0.0, 25.0, 50.0, 75.0)
     missing: str = "nearest"
-    """Of `studies.partners.alignment.Missing`."""
+    """What stands in for missing slices, a choice of `studies.partners.alignment.Missing`."""
 
     def __post_init__(self) -> None:
         require_choice(self.missing, Missing, "fill")

@@ -27,7 +27,7 @@ from unpaired.errors import InputError, nearest
 Alignment = Literal["scanner", "centers"]
 Missing = Literal["nearest", "blank"]
 SHARE_COVERED = 0.5
-"""By scanner coordinates a partner has to cover this share of the case; else its header can't be meant like this."""
+"""The share of a case that its partner has to cover in scanner coordinates; with less, its header can't be right."""
 SAME_DIRECTION = 0.87
 """The cosine (30 degrees) up to which slices of two scans face one way."""
 HALF_VOXEL = 0.5 + 1e-6

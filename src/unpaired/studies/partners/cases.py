@@ -17,7 +17,7 @@ from unpaired.studies.partners.computation import prepare_image, require_partner
 Say = Callable[[str], None]
 R = TypeVar("R")
 KEPT_SCANS = 8
-"""So many prepared partners are kept at once."""
+"""How many prepared partners are kept at once."""
 
 
 def labeled_cases(predictor: Predictor, dataset: Dataset, split: str) -> list[CaseEntry]:

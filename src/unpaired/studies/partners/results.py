@@ -13,7 +13,7 @@ from unpaired.scores.overlap import count_overlap, dice
 from unpaired.statistics import patient_values
 
 MEAN = "mean"
-"""Stands where a class's name does for the mean over classes."""
+"""In place of a class's name: the mean over classes."""
 
 
 @dataclass(frozen=True)
