@@ -50,8 +50,8 @@ class AdaptedConfig(NetworkConfig):
     arguments: Mapping[str, Any] | None = field(default=None, hash=False)
     """Further keyword arguments of the function; JSON values."""
     keywords: Mapping[str, str] | None = field(default=None, hash=False)
-    """Its names for `channels`, `classes`, `spatial_dims` where they differ; None: in MONAI `in_channels` and
-    `out_channels`, else as ours. An empty name leaves the argument out."""
+    """The function's names for `channels`, `classes`, `spatial_dims` where they differ; None: `in_channels` and
+    `out_channels` of MONAI's, no other names of others. An empty name leaves the argument out."""
     modality_norm: bool = True
     """A copy of each norm per modality; False is one for all (row Joint)."""
     size_multiples: Axes | None = None
