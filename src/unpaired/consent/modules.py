@@ -106,7 +106,7 @@ def top_of(name: str, where: str) -> str:
         raise InputError(f"{where}: expected the name of a module such as my_networks, got {name!r}; correct it there")
     if parts[0] in sys.stdlib_module_names:
         raise InputError(
-            f"{where} names the module {name!r}, which is part of Python and holds no config class and no network; "
+            f"{where} names the module {name!r}, which is Python's own and holds no config class and no network; "
             "correct it"
         )
     return parts[0]
