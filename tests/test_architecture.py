@@ -422,6 +422,25 @@ def test_documents_are_written_by_one_writer() -> None:
     assert writers == {"export.bundle"}
 
 
+CONFIG_BASES = {"MethodConfig", "NetworkConfig", "SegmentationTerms", "TransformerConfig"}
+"""What several configs have in common; none is stored itself."""
+
+
+def test_a_stored_recipe_names_every_config_class() -> None:
+    """Whoever moves a class learns by `tests/runs/test_stored_recipes.py` that runs name it where it was."""
+    classes: dict[str, tuple[str, set[str]]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                classes[node.name] = module_name(path), {ast.unparse(base) for base in node.bases}
+    configs = {"Config"}
+    while more := {name for name, (_, bases) in classes.items() if bases & configs} - configs:
+        configs |= more
+    stored = (ROOT / "tests" / "golden" / "stored_recipes.json").read_text(encoding="utf-8")
+    missing = {name for name in configs - {"Config"} - CONFIG_BASES if f':{name}"' not in stored}
+    assert not missing, "add a recipe with each, as `recipe.to_json` has it, to tests/golden/stored_recipes.json"
+
+
 def source_of(module: str) -> Path:
     return SOURCE.joinpath(*module.split(".")).with_suffix(".py")
 

@@ -1,21 +1,16 @@
 """Runs of earlier versions stay readable: recipes as version 0.1.0 stored them, before rooms were moved.
 
 `golden/stored_recipes.json` was written by that version: a recipe of its own ("snapshot"), and recipes of the package
-that name every class that a stored recipe may name. Nothing in it is written anew; a new class gets a recipe more.
+that name every class that a stored recipe may name. Nothing in it is written anew; a new class gets a recipe more
+(`tests/test_architecture.py` sees to it).
 """
 
-import importlib
 import json
-import pkgutil
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import unpaired
-from unpaired.configs import Config
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing
@@ -26,8 +21,6 @@ from unpaired.runs.run import Run
 
 STORED = json.loads((Path(__file__).parents[1] / "golden" / "stored_recipes.json").read_text(encoding="utf-8"))
 MOVED = {"unpaired.inference.postprocess:Postprocessing": "unpaired.data.postprocess:Postprocessing"}
-BASES = {"MethodConfig", "NetworkConfig", "SegmentationTerms", "TransformerConfig"}
-"""What several configs have in common; none is stored itself."""
 
 
 def test_a_run_of_an_earlier_version_is_opened_with_the_recipe_it_had(phantom: Dataset, tmp_path: Path) -> None:
@@ -59,23 +52,6 @@ def test_an_earlier_versions_run_goes_on_with_the_same_recipe(phantom: Dataset, 
 def test_every_stored_field_is_read_as_it_was_written(name: str) -> None:
     """A field that is newer than the stored recipe has its default; no other is gone or changed."""
     assert lost(STORED[name], json.loads(json.dumps(to_json(from_json(STORED[name])))), name) == []
-
-
-def test_a_stored_recipe_names_every_config_class() -> None:
-    """Whoever moves a class finds here that runs name it where it was (`configs.MOVED`)."""
-    for folder in ("networks", "methods", "data"):
-        for module in pkgutil.iter_modules([str(Path(unpaired.__file__).parent / folder)]):
-            importlib.import_module(f"unpaired.{folder}.{module.name}")
-    stored = set(re.findall(r"\"(unpaired[\w.]*:\w+)\"", json.dumps(STORED)))
-    named = {MOVED.get(name, name) for name in stored}
-    own = {f"{each.__module__}:{each.__qualname__}" for each in subclasses(Config) if not BASES & {each.__name__}}
-    assert {name for name in own if name.startswith("unpaired.")} == named
-
-
-def subclasses(of: type[Config]) -> Iterator[type[Config]]:
-    for each in of.__subclasses__():
-        yield each
-        yield from subclasses(each)
 
 
 def lost(stored: Any, now: Any, where: str) -> list[str]:
