@@ -69,6 +69,8 @@ def _checked_once_a_shape(function: Callable[..., Any], typechecker: Callable[..
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **keywords: Any) -> Any:
+        if torch.compiler.is_compiling():  # a graph for any size has sizes that are no numbers
+            return fully_checked(*arguments, **keywords)
         taken = shapes(arguments), shapes(keywords)
         if taken not in passed:
             value = fully_checked(*arguments, **keywords)
