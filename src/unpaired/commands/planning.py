@@ -1,5 +1,6 @@
 """The commands that plan: inspect, plan."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,9 +8,10 @@ import tyro
 
 import unpaired
 from unpaired.commands.arguments import Data, Device, OptionalPath, print_lines, print_table, progress_bar
+from unpaired.errors import InputError
 
 RecipeFile = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RECIPE.py")]
-OptionalGigabytes = Annotated[float | None, tyro.conf.arg(metavar="GB")]
+Gigabytes = Annotated[str, tyro.conf.arg(metavar="8GB")]
 
 
 def inspect(data: Data, /, *, page: OptionalPath = None, json: OptionalPath = None, workers: int = 2) -> int:
@@ -37,7 +39,7 @@ def plan(
     /,
     *,
     hours: float = 1.0,
-    memory: OptionalGigabytes = None,
+    memory: Gigabytes = "auto",
     device: Device = "auto",
     dimensions: Literal["auto", "2", "3"] = "auto",
     fingerprint: OptionalPath = None,
@@ -50,7 +52,7 @@ def plan(
         data: The manifest.
         out: The file to write, such as heart.py.
         hours: How long training may take on this machine; a step is timed.
-        memory: Gigabytes that training may take (default: four fifths of what is free).
+        memory: What training may take: 8GB, 512MB, a number of gigabytes, or auto, four fifths of what is free.
         device: auto, cpu or cuda.
         dimensions: 2 for slices, 3 for volumes (auto: volumes where every modality has close slices).
         fingerprint: A file of `unpaired inspect --json`, which spares reading the scans.
@@ -61,7 +63,7 @@ def plan(
         data,
         out,
         hours=hours,
-        memory_gb=memory,
+        memory_gb=_gigabytes(memory),
         device=device,
         dimensions=dimensions,
         fingerprint=fingerprint,
@@ -77,3 +79,13 @@ def plan(
     sides = "" if split is None else f" --split {split}"
     print(f"wrote {out}; next: unpaired train {out}:planned {data} RUN{sides}")
     return 0
+
+
+def _gigabytes(text: str) -> float | None:
+    """The gigabytes of "8", "8GB", "8 GiB" or "512MB"; None of "auto"."""
+    if text == "auto":
+        return None
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+) *(?:([gm])(?:i?b)?)?", text.strip().lower())
+    if match is None:
+        raise InputError(f"--memory: expected 8GB, 512MB, a number of gigabytes or auto, got {text!r}")
+    return float(match[1]) / (1000 if match[2] == "m" else 1)

@@ -16,9 +16,10 @@ def store_dataset(dataset: Dataset, out: str | Path, say: Callable[[str], None])
 
 
 def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
-    """A line that counts the cases of each modality, and one that names the manifest and what to do next."""
+    """A line that counts the cases of each modality, one of the classes, and what was written and what to do next."""
     for modality in dataset.modalities:
         cases = dataset.of(modality)
         labeled = sum(case.label is not None for case in cases)
         yield f"{modality}: {len(cases)} cases, {labeled} labeled, {len({case.patient for case in cases})} patients"
+    yield f"classes: {', '.join(dataset.classes[1:])}"
     yield f"wrote {path}; check it with: unpaired verify {path}"

@@ -293,6 +293,12 @@ def test_two_persons_with_names_of_their_own(clean: Dataset, one: str, other: st
     assert verify(changed(changed(clean, 0, patient=one), 1, patient=other)) == []
 
 
+def test_one_structure_under_two_names(clean: Dataset) -> None:
+    finding = only(verify(replace(clean, classes=(*clean.classes[:-1], clean.classes[1].upper()))))
+    assert (finding.severity, finding.rule, finding.case) == ("warning", "similar-classes", None)
+    assert f"classes {clean.classes[1]!r} and {clean.classes[1].upper()!r} differ in spelling" in finding.message
+
+
 def ct_like(seed: int) -> np.ndarray:
     """Half air, half tissue."""
     array = np.random.default_rng(seed).normal(40, 20, SHAPE)

@@ -46,6 +46,10 @@ def test_several_values_of_one_name() -> None:
     assert table == {0: ("background",), 1: ("lung",), 2: ("lung",)}
 
 
+def test_a_background_is_called_alike_in_all_datasets() -> None:
+    assert read_labels({"Background": 0, "liver": 1}, "d.json")[0] == ("background", "liver")
+
+
 def test_ignored_voxels_may_be_of_any_class() -> None:
     classes, table = read_labels({"background": 0, "liver": 1, "ignore": 2}, "d.json")
     assert classes == ("background", "liver")

@@ -1,7 +1,5 @@
 """The rules that only show when cases are compared: patients, duplicates, spacings, organ sizes, labels per class."""
 
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +10,7 @@ import numpy as np
 from unpaired.data.checks.case_rules import CT_AIR, Facts
 from unpaired.data.checks.findings import Finding, case_error, case_warning
 from unpaired.data.checks.modality import KnownModality, doubt, most_alike
+from unpaired.data.checks.spelling import similar_classes, similar_patients
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.file_names import refused_by_windows
 
@@ -30,6 +29,7 @@ def comparison_findings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Fi
         _file_names,
         _patients,
         _similar_patients,
+        _similar_classes,
         _duplicates,
         _modalities,
         _spacings,
@@ -63,24 +63,19 @@ def _patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
 
 
 def _similar_patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
-    """One person under two spellings would be trained on and tested: "1" and "01", "P1" and "p_1", a trailing space."""
-    known: dict[tuple[str, ...], list[CaseEntry]] = defaultdict(list)
-    for entry in dataset.cases:
-        alike = known[_spelling(entry.patient)]
-        if alike and all(entry.patient != other.patient for other in alike):
-            first = alike[0]
-            text = f"patient {entry.patient!r} here, {first.patient!r} in case {first.id}: give one person one name"
-            if None not in (first.split, entry.split) and first.split != entry.split:
-                text += f"; these two are in {entry.split} and in {first.split}"
-            yield case_warning("similar-patients", entry, entry.image, text)
-        alike.append(entry)
+    """One person under two spellings would be trained on and tested."""
+    for entry, first in similar_patients(dataset):
+        text = f"patient {entry.patient!r} here, {first.patient!r} in case {first.id}: give one person one name"
+        if None not in (first.split, entry.split) and first.split != entry.split:
+            text += f"; these two are in {entry.split} and in {first.split}"
+        yield case_warning("similar-patients", entry, entry.image, text)
 
 
-def _spelling(patient: str) -> tuple[str, ...]:
-    """The words and numbers of a name, without case, leading zeros and what stands between them."""
-    text = unicodedata.normalize("NFKC", patient).casefold()
-    parts = re.findall(r"[^\W\d_]+|\d+", text)
-    return tuple(part.lstrip("0") or "0" for part in parts) or (text,)
+def _similar_classes(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """One structure under two spellings would be two classes, each labeled in a part of the cases."""
+    for name, first in similar_classes(dataset):
+        text = f"classes {first!r} and {name!r} differ in spelling alone: give one structure one name"
+        yield Finding("warning", "similar-classes", None, None, text)
 
 
 def _duplicates(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:

@@ -1,11 +1,12 @@
 """All the layouts that `unpaired import` reads: one table, which the command and its help are made from."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unpaired.choices import require_choice, several
+from unpaired.data.checks.spelling import similar_names
 from unpaired.data.dataset import Dataset
 from unpaired.data.importers import bids, datalist, folders, nnunet, totalsegmentator
 from unpaired.data.importers.amos import import_amos
@@ -169,7 +170,7 @@ def import_dataset(
     of label maps that nothing names, or {value: class} to keep of a DICOM tree's segmentations. `segmentations` labels
     the series of a DICOM tree by its SEG and RTSTRUCT objects. Scans that must be written anew (DICOM series, channels
     of a 4D file, structures of one file each) go to a folder of the manifest's name beside it. `warn` gets a line for
-    what is left out of a DICOM tree.
+    what is left out of a DICOM tree, for names that differ in spelling alone, and for channels of one scan.
 
     Raises InputError if the source isn't laid out so, for a modality that it hasn't, for classes that nothing names,
     and for an `out` that would replace the source.
@@ -192,6 +193,8 @@ def import_dataset(
         warn,
     )
     dataset = _only(chosen.load(source, options), modalities, source)
+    for line in (*similar_names(dataset), *_aligned(dataset)):
+        warn(line)
     rule = PATIENT_RULE if chosen.name in NAMED_PATIENTS and patient_from is None else None
     return ImportedDataset(dataset, write_dataset(dataset, out), chosen.name, reason, rule)
 
@@ -217,6 +220,20 @@ def _chosen(source: Path, name: str) -> tuple[Layout, str]:
     if name not in names:
         raise InputError(f"unknown layout {name!r}; {nearest(name, [AUTO, *names])}")
     return LAYOUTS[names.index(name)], "as you say"
+
+
+def _aligned(dataset: Dataset) -> Iterator[str]:
+    """A line where one label map belongs to images of several modalities: these are channels of one scan."""
+    modalities: dict[Path, list[str]] = {}
+    for case in dataset.cases:
+        if case.label is not None:
+            modalities.setdefault(case.label, []).append(case.modality)
+    channels = next((names for names in modalities.values() if len(set(names)) > 1), None)
+    if channels:
+        yield (
+            f"{', '.join(channels)} are aligned channels of one scan; each becomes a modality that is segmented by "
+            "itself (if all patients have all of them, a network that sees them together, such as nnU-Net, is better)"
+        )
 
 
 def _only(dataset: Dataset, modalities: Sequence[str], source: Path) -> Dataset:

@@ -15,9 +15,11 @@ def read_labels(labels: Any, where: str) -> tuple[tuple[str, ...], LabelMap]:
     `labels` are {name: value}, {name: [values]} (regions, which may overlap) or {"value": name}. Classes exclude each
     other here: a value belongs to the smallest region that holds it, and the class of a region whose values partly
     belong to smaller ones is called "whole tumor without tumor core". Voxels of the label "ignore" may be of any class.
-    Raises InputError for labels without a background or with a value that is no whole number.
+    A background that is called "Background" is the same as one called "background", or datasets would not join.
+    Raises InputError for labels without a background, a value that is no whole number, and two names of one value.
     """
-    regions = _regions(labels, where)
+    regions = {_background_name(name, values): values for name, values in _regions(labels, where).items()}
+    _require_one_name(regions, where)
     ignored = regions.pop("ignore", ())
     background = next((name for name, values in regions.items() if values == (0,)), None)
     if background is None:
@@ -31,6 +33,19 @@ def read_labels(labels: Any, where: str) -> tuple[tuple[str, ...], LabelMap]:
     classes = (background, *(name for name in names.values() if name != background))
     table |= dict.fromkeys(ignored, classes)
     return classes, table
+
+
+def _background_name(name: str, values: tuple[int, ...]) -> str:
+    return "background" if values == (0,) and name.casefold() == "background" else name
+
+
+def _require_one_name(regions: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Raise InputError for two names of the same values: one of them would be nowhere."""
+    names: dict[frozenset[int], str] = {}
+    for name, values in regions.items():
+        first = names.setdefault(frozenset(values), name)
+        if first != name:
+            raise InputError(f"{where}: labels {first!r} and {name!r} both stand for {values[0]}; drop or correct one")
 
 
 def classes_by_value(classes: Mapping[int, str]) -> tuple[tuple[str, ...], LabelMap]:

@@ -10,7 +10,7 @@ and the "dataset" table of version 2 are read. Reference: Isensee et al. 2021 (N
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from unpaired.errors import InputError
 from unpaired.files import resolved
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
+Scan = tuple[str, dict[int, str], str | None, str | None]
+"""(case, {channel: file}, label map or None, side or None), files by their paths below the source."""
 
 
 def recognize(listing: Listing) -> str | None:
@@ -48,7 +50,8 @@ def import_nnunet(folder: str | Path, options: ImportOptions) -> Dataset:
 
     A channel's name is its modality. Where several datasets are joined, their names stand before the ids of
     cases that occur twice; patients of equal names are one person. Raises InputError if there is no dataset, for labels
-    without background, and for channels that dataset.json doesn't name.
+    without background, and for a dataset.json that contradicts its folder: channels that it doesn't name or that aren't
+    there, another number of training scans, another file ending.
     """
     listing = list_files(folder)
     places = _dataset_folders(listing)
@@ -81,8 +84,10 @@ def _import(listing: Listing, place: str, options: ImportOptions) -> Dataset:
     channels = description.get("channel_names", description.get("modality"))
     if not isinstance(channels, Mapping) or not all(isinstance(name, str) for name in channels.values()):
         raise InputError(f'{where}: expected channel_names such as {{"0": "CT"}}, got {channels!r}')
+    scans = list(_scans(listing, place, description))
+    _require_as_described(description, channels, scans, where)
     cases: list[CaseEntry] = []
-    for name, files, label, side in _scans(listing, place, description):
+    for name, files, label, side in scans:
         for number, file in sorted(files.items()):
             if str(number) not in channels:
                 raise InputError(
@@ -103,10 +108,31 @@ def _import(listing: Listing, place: str, options: ImportOptions) -> Dataset:
     return make_dataset(resolved(folder).name, classes, {"nnunet": table}, cases, about(description))
 
 
-def _scans(
-    listing: Listing, place: str, description: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[int, str], str | None, str | None]]:
-    """(case, {channel: file}, label map or None, side or None) of every scan."""
+def _require_as_described(
+    description: Mapping[str, Any], channels: Mapping[str, str], scans: Sequence[Scan], where: Path
+) -> None:
+    """Raise InputError where dataset.json says something else than its folder: a copy that broke off looks so."""
+    files = [file for _, numbered, _, _ in scans for file in numbered.values()]
+    ending, said = description.get("file_ending"), description.get("numTraining")
+    others = [file for file in files if isinstance(ending, str) and not file.lower().endswith(ending.lower())]
+    if others:
+        raise InputError(f"{where}: file_ending is {ending!r}, but {others[0]} is a scan; correct file_ending")
+    training = sum("imagesTs" not in next(iter(numbered.values())).split("/") for _, numbered, _, _ in scans)
+    if isinstance(said, int) and said != training:
+        raise InputError(
+            f"{where}: numTraining is {said}, but {training} training scans are there; copy what is "
+            "missing, or correct it"
+        )
+    there = {str(number) for _, numbered, _, _ in scans for number in numbered}
+    if lacking := [number for number in channels if number not in there]:
+        raise InputError(
+            f"{where}: channel_names has {channels[lacking[0]]!r} as channel {lacking[0]}, of which there is no scan "
+            f"(CASE_{lacking[0]:0>4}); add them, or drop the channel"
+        )
+
+
+def _scans(listing: Listing, place: str, description: Mapping[str, Any]) -> Iterator[Scan]:
+    """Every scan of a dataset's folder."""
     start = f"{place}/" if place else ""
     if isinstance(description.get("dataset"), Mapping):
         yield from _listed(start, description["dataset"], listing.source / place / DESCRIPTION)
@@ -128,7 +154,7 @@ def _scans(
             yield name, files, label, side if label else None
 
 
-def _listed(start: str, table: Any, where: Path) -> Iterator[tuple[str, dict[int, str], str | None, None]]:
+def _listed(start: str, table: Any, where: Path) -> Iterator[Scan]:
     """The scans that dataset.json lists by their paths, which are relative to it."""
     for name, entry in table.items():
         images, label = (entry.get("images"), entry.get("label")) if isinstance(entry, Mapping) else (None, None)
