@@ -91,7 +91,7 @@ ALLOWED = {
         "networks.weights",
         *NETWORK_PARTS,
     },
-    "scores": {"documents", "tables", "data", "statistics", "runs.folder", "figures.style"},
+    "scores": {"documents", "tables", "data", "statistics", "runs.folder", "runs.model_file", "figures.style"},
     "comparison": {
         "documents",
         "tables",

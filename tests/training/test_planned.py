@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unpaired import plan_training, train
+from unpaired import plan_training, read_dataset, split, train
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
@@ -124,15 +124,19 @@ def test_folds_of_a_planned_recipe(
     arguments = ["train", "auto", str(manifest), str(tmp_path / "runs"), "--folds", "2", "--hours", "0.0001"]
     options = ["--device", "cpu", "--workers", "0", "--set", "network.width=2", "patch_size=[8,32,32]"]
     assert main([*arguments, *options]) == 0
-    assert "note: 3 patients that the manifest keeps for testing are in the folds" in capsys.readouterr().err
+    assert "note: 3 patients that the manifest keeps for testing are in no fold" in capsys.readouterr().err
     runs = [Run.open(tmp_path / "runs" / name) for name in ("fold0", "fold1")]
     assert runs[0].recipe == runs[1].recipe
     tested = [{case.patient for case in run.dataset.of(split="test")} for run in runs]
     assert not tested[0] & tested[1]
-    assert tested[0] | tested[1] == {case.patient for case in runs[0].dataset.cases}
+    kept = {case.patient for case in read_dataset(manifest).of(split="test")}
+    assert tested[0] | tested[1] == {case.patient for case in runs[0].dataset.cases} - kept
     monkeypatch.setattr(planned, "time_step", lambda *_: pytest.fail("planned again"))
     assert main([*arguments, *options]) == 0
     assert main([*arguments, "--split", str(tmp_path / "s.json")]) == 2
+    split(manifest, tmp_path / "three", folds=3)
+    assert main([*arguments, "--split", str(tmp_path / "three")]) == 2
+    assert "three holds 3 folds, but 2 are asked for" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("has", [True, False])

@@ -67,7 +67,8 @@ def predict(
             folder with dataset.json).
         out: Folder for the label maps (or, for one image, a file name).
         modality: What the images are; a manifest says so itself.
-        split: Only this side of a manifest's cases; "test" uses the side stored in the run.
+        split: Only this side of a manifest's cases; "test" uses the side stored in the run. Of a folder of folds:
+            "validation" predicts each case by the fold that was not trained with it, "test" those kept out of all.
         backend: What computes the network: torch, or on a processor onnxruntime or openvino (extras `onnx`,
             `openvino`). Where one of these doesn't say the same as torch on the first window, torch goes on.
         precision: bf16 computes in bfloat16 where that is measured to be faster (processors with avx512_bf16 or AMX,

@@ -23,7 +23,6 @@ from unpaired.commands.arguments import (
     print_table,
     stopwatch,
 )
-from unpaired.errors import InputError
 
 
 def demo(
@@ -93,7 +92,8 @@ def train(
             folder or recipe.json, or auto: planned for this dataset and machine (`unpaired plan`).
         data: The manifest.
         run: The run folder, new or to be resumed.
-        split: A split file (`unpaired split`); without it the manifest's own split is used.
+        split: A split file (`unpaired split`; of nnU-Net's: splits_final.json:0); without it the manifest's own split
+            is used. With --folds a folder of such files, or splits_final.json.
         changes: Change fields of the recipe, such as steps=500 network.width=8.
         cache: Folder for prepared volumes (default: `prepared` beside the run folder).
         devices: Processes on this node, one device each (DDP).
@@ -114,11 +114,9 @@ def train(
         "trust": trust,
         "hours": hours,
     }
-    if folds is not None and split is not None:
-        raise InputError("--folds draws splits of its own; leave --split out, or train a run for each split file")
     if folds is not None:
-        unpaired.train_folds(recipe, data, run, folds=folds, **options)
-        told = f"trained {folds} folds in {run}; next: unpaired predict {run} SCANS OUT, which averages them"
+        unpaired.train_folds(recipe, data, run, folds=folds, split=split, **options)
+        told = f"trained {folds} folds; next: unpaired predict {run} {data} {run / 'predictions'} --split validation"
     else:
         trained = unpaired.train(recipe, data, run, split=split, **options)
         told = f"trained: {trained.folder}; next: unpaired predict {trained.folder} {data} {trained.predictions}"

@@ -1,5 +1,6 @@
 """Who trains, validates and tests: a split by case id, its file, and the rule that a patient is on one side only."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -8,7 +9,18 @@ from pathlib import Path
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset, with_splits, without_labels
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_json
+from unpaired.files import read_json, write_json
+
+_FOLD = re.compile(r"(.+\.json):(\d+)")
+_EXPECTED = 'expected a list of folds as in nnU-Net\'s splits_final.json: [{"train": [names], "val": [names]}, ...]'
+
+
+@dataclass(frozen=True)
+class NNUNetFold:
+    """A fold as nnU-Net's splits_final.json has it: names of scans."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,13 +66,21 @@ class Split:
     def apply(self, dataset: Dataset) -> Dataset:
         """The dataset with these sides in place of its own, and without the labels of `unlabeled`.
 
-        Raises InputError for a case that the dataset doesn't have, and for a patient on two sides.
+        A name that is no case's id may be that of an image file without suffix and nnU-Net's channel: it stands for the
+        cases of that scan. Raises InputError for a case that the dataset doesn't have, and for a patient on two sides.
         """
-        sides = self.sides
-        for case in sides:
-            dataset.case(case)
+        scans: dict[str, list[str]] = {}
+        for case in dataset.cases:
+            scans.setdefault(_scan_name(case.image.name), []).append(case.id)
+        ids = {case.id for case in dataset.cases}
+
+        def cases_of(name: str) -> list[str]:
+            return scans[name] if name not in ids and name in scans else [dataset.case(name).id]
+
+        sides = {case: side for name, side in self.sides.items() for case in cases_of(name)}
+        unlabeled = {case for name in self.unlabeled for case in cases_of(name)}
         cleared = replace(dataset, cases=tuple(replace(case, split=None) for case in dataset.cases))
-        result = without_labels(with_splits(cleared, sides), set(self.unlabeled))
+        result = without_labels(with_splits(cleared, sides), unlabeled)
         check_patients(result)
         return result
 
@@ -106,6 +126,11 @@ class Split:
         return lines
 
 
+def _scan_name(file: str) -> str:
+    """A scan's name as nnU-Net has it in its splits: "p1" of "p1_0000.nii.gz"."""
+    return re.sub(r"_\d{4}$", "", re.sub(r"(\.nii|\.mha|\.mhd|\.nrrd|\.nhdr|\.png)?(\.gz)?$", "", file))
+
+
 def write_split(split: Split, path: str | Path) -> Path:
     """Write {side: [case ids]} as JSON, atomically; under "unlabeled", if there are any, those without their label."""
     path = Path(path)
@@ -117,17 +142,46 @@ def write_split(split: Split, path: str | Path) -> Path:
 def read_split(path: str | Path) -> Split:
     """The split that a file holds, as `unpaired split` writes it; `Split.apply` gives it to a dataset.
 
-    Raises InputError for a file that is none, a case on two sides, or an unlabeled case that is not in train.
+    A fold of nnU-Net's splits_final.json is named by its number: "splits_final.json:0". Raises InputError for a file
+    that is none, a case on two sides, or an unlabeled case that is not in train.
     """
     path = Path(path)
-    if not path.is_file():
+    file, number = (Path(match[1]), int(match[2])) if (match := _FOLD.fullmatch(str(path))) else (path, None)
+    if not file.is_file():
         raise InputError(
-            f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {path}; write one with "
+            f"expected a split file (JSON with {', '.join(SPLITS)}), found no file at {file}; write one with "
             "`unpaired split`"
         )
+    if number is not None or is_list_of_folds(file):
+        folds = read_folds(file)
+        if number is None or number >= len(folds):
+            raise InputError(f"{file} holds {len(folds)} folds; name one of them by its number from 0: {file}:0")
+        return folds[number]
     names = f"{', '.join(SPLITS)} (and {UNLABELED})"
     split = read(path, Split, f"expected lists of case ids under {names}, as `unpaired split` writes them")
     return Split.from_sides(split.sides, dict.fromkeys(split.unlabeled))
+
+
+def is_list_of_folds(path: Path) -> bool:
+    """Whether a file holds a list, as nnU-Net's splits_final.json does."""
+    return isinstance(read_json(path, _EXPECTED), list)
+
+
+def read_folds(path: str | Path) -> list[Split]:
+    """The splits of a cross-validation: a folder of `unpaired split --folds`, or nnU-Net's splits_final.json.
+
+    nnU-Net's `val` cases validate. Raises InputError where there are none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(path.glob("fold*.json"), key=lambda file: (len(file.name), file.name))
+        if not files:
+            raise InputError(f"{path}: expected fold0.json, fold1.json, ..., as `unpaired split --folds` writes them")
+        return [read_split(file) for file in files]
+    folds = read(path, list[NNUNetFold], _EXPECTED)
+    if not folds:
+        raise InputError(f"{path}: expected a fold or more, found an empty list")
+    return [Split(fold.train, fold.val) for fold in folds]
 
 
 def as_split(split: Split | str | Path) -> Split:

@@ -104,13 +104,17 @@ def with_sides_of(run: Run, dataset: Dataset) -> Dataset:
     A case is the run's if id, patient and modality are and if its image is: at the same place, or, where the run's
     image still lies elsewhere, of the same content. Another study may well have a case of that name.
     """
+    return with_splits(dataset, sides_in(run, dataset))
+
+
+def sides_in(run: Run, dataset: Dataset) -> dict[str, str]:
+    """{case id: side} of the dataset's cases that a run was trained with, or that it keeps for testing."""
     known = {case.id: case for case in run.dataset.cases if case.split is not None}
-    sides = {
+    return {
         case.id: known[case.id].split or ""
         for case in dataset.cases
         if case.id in known and _is_same_scan(case, known[case.id])
     }
-    return with_splits(dataset, sides)
 
 
 def _is_same_scan(case: CaseEntry, known: CaseEntry) -> bool:

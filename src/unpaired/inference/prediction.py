@@ -56,11 +56,12 @@ def predict(
     number; `modality` says what all are; `modality_from` is a regular expression that finds the modality in a series'
     description (`dicom.choice.choose`).
 
-    `split` "test" uses the side stored in the run. `also` are further runs whose probabilities are averaged with the
-    first one's; a model file, or a folder of folds (fold0, fold1, ...), stands for all its runs. `postprocessing` may
-    be what `--largest-component` takes ("all", "none", "LV,myo"). See `Predictor` for weights, device, backend,
-    precision, engine, overlap, mirror, the two "anyway"s, norms and trust, `plan` for modality and the files' names,
-    `predict_files` for probabilities, overwrite and what is left as it is.
+    `split` "test" uses the side stored in the run. Of a folder of folds "validation" is out-of-fold prediction, each
+    case by the folds that were not trained with it, and "test" the cases kept out of all of them. `also` are further
+    runs whose probabilities are averaged with the first one's; a model file, or a folder of folds (fold0, fold1, ...),
+    stands for all its runs. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo"). See
+    `Predictor` for weights, device, backend, precision, engine, overlap, mirror, the two "anyway"s, norms and trust,
+    `plan` for modality and the files' names, `predict_files` for probabilities, overwrite and what is left as it is.
 
     `shard` "3/20" does the third of twenty parts of equal work (`inference.shards`): start it once for each number, on
     as many machines as there are, with the same folder `out`.

@@ -7,6 +7,7 @@ from pathlib import Path
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.inference.dicom_jobs import dicom_jobs, is_dicom
+from unpaired.inference.folds import judged_by_folds
 from unpaired.inference.jobs import Event, Job, Remark, plan
 from unpaired.inference.predict import predict_jobs, remarks, seen_in_training, with_sides_of
 from unpaired.inference.predictor import Ensemble, Predictor
@@ -24,16 +25,34 @@ def predict_requested(request: Request, tell: Tell, finished: Collection[Path] =
 
     Raises InputError for what fits no case, as `prediction.predict` says.
     """
-    runs = [Run.open(folder, request.trust) for path in request.runs for folder in run_folders(path)]
+    members = [run_folders(path) for path in request.runs]
+    runs = [Run.open(folder, request.trust) for folders in members for folder in folders]
     images = request.images
     dataset = images if isinstance(images, Dataset) else read_dataset(images) if is_manifest(images) else None
-    dataset = None if dataset is None else with_sides_of(runs[0], dataset)
+    judged = None
+    if dataset is not None and request.split is not None and any(len(folders) > 1 for folders in members):
+        judged = judged_by_folds(runs, dataset, request.split, lambda line: tell(Remark(f"note: {line}")))
+        dataset = judged.dataset
+    elif dataset is not None:
+        dataset = with_sides_of(runs[0], dataset)
     jobs = _jobs(runs[0], request, dataset, tell)
     if request.shard is not None:
         jobs = jobs_of_shard(jobs, request.shard)
         tell(Remark(f"note: shard {request.shard.number}/{request.shard.count} has {len(jobs)} cases"))
-    if not jobs:
-        return
+    groups = judged.groups(jobs) if judged is not None else {tuple(runs): jobs} if jobs else {}
+    for together, theirs in groups.items():
+        _predict_together(together, theirs, request, dataset, tell, finished)
+
+
+def _predict_together(
+    runs: Sequence[Run],
+    jobs: Sequence[Job],
+    request: Request,
+    dataset: Dataset | None,
+    tell: Tell,
+    finished: Collection[Path],
+) -> None:
+    """Load the networks of some runs, and let them do some jobs."""
     ensemble = _ensemble(runs, _with_postprocessing(request, runs, tell), tell)
     for remark in remarks(ensemble, jobs, dataset):
         tell(Remark(f"note: {remark}"))

@@ -80,7 +80,8 @@ def evaluate(
     """Score label maps against references: overlap, distances, volumes per case and class. Needs no torch.
 
     predictions: a folder of label maps named like the case (or, for folders, like the reference).  reference: a dataset
-    or its manifest, a run (its test cases), or a folder of label maps.  out: the folder for scores.csv,
+    or its manifest, a run (its test cases), a folder of folds (the cases that a fold was not trained with: out-of-fold
+    scores of all of them), or a folder of label maps.  out: the folder for scores.csv,
     patients.csv and scores.json (default: see `evaluation_folder`); never over another folder's scores.
 
     classes: for a folder of references, what values mean: "1:LV,2:myo"; "background" and "ignore" are understood.

@@ -1,12 +1,15 @@
 """What folders of predictions are scored against: a dataset's labels or a folder of label maps, found once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
+from unpaired.data.out_of_fold import out_of_fold
 from unpaired.errors import InputError
 from unpaired.runs.folder import RunFolder, is_run, place_of
+from unpaired.runs.model_file import run_folders
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
 from unpaired.scores.label_values import parse_classes
 from unpaired.scores.reading import Reading
@@ -38,7 +41,8 @@ class Scorer:
         reading: Reading,
         workers: int,
     ) -> "Scorer":
-        """From what a person gives: a dataset, its manifest, a run (its test cases), or a folder of label maps.
+        """From what a person gives: a dataset, its manifest, a run (its test cases), a folder of folds (the cases that
+        a fold was not trained with), or a folder of label maps.
 
         `classes` are those of a folder of label maps ("1:LV,2:myo"), `split` is a side of a dataset's cases. Raises
         InputError for a dataset with `classes`, and a folder without.
@@ -47,6 +51,8 @@ class Scorer:
         side = split or ("test" if isinstance(given, Path) and is_run(given) else None)
         if isinstance(given, Path) and is_manifest(given):
             given = read_dataset(given)
+        elif isinstance(given, Path) and len(folds := run_folders(given)) > 1:
+            given, side = _of_folds(folds), split or "validation"
         if isinstance(given, Path) and classes is None:
             raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
         if isinstance(given, Dataset) and classes is not None:
@@ -69,3 +75,10 @@ class Scorer:
         return evaluate_folders(
             predictions, self.reference, self.classes, self.scoring, self.workers, reading=self.reading
         )
+
+
+def _of_folds(folds: Sequence[Path]) -> Dataset:
+    """The dataset of a cross-validation, with the sides that its cases have over all folds."""
+    datasets = [read_dataset(folder) for folder in folds]
+    sides = [{case.id: case.split for case in dataset.cases if case.split} for dataset in datasets]
+    return out_of_fold(datasets[0], sides).dataset

@@ -1,5 +1,6 @@
 """`train` as a person calls it: a recipe or its name, a dataset or its manifest, a split file, and where to compute."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -7,7 +8,7 @@ from rich.console import Console
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
-from unpaired.data.split import Split, as_split
+from unpaired.data.split import Split, as_split, read_folds
 from unpaired.data.splits import folds_by_patient, with_sides
 from unpaired.errors import InputError
 from unpaired.overrides import Changes
@@ -96,6 +97,7 @@ def train_folds(
     runs: str | Path,
     *,
     folds: int = 5,
+    split: str | Path | None = None,
     changes: Changes = (),
     cache: str | Path | None = None,
     device: str = "auto",
@@ -108,21 +110,20 @@ def train_folds(
 ) -> list[Run]:
     """Cross-validation: a run for each fold, `runs`/fold0, fold1, ...; every labeled patient is tested in one of them.
 
-    The folds are those of `split(data, folds=folds)` with seed 0, over all patients: those that the manifest keeps for
-    testing too, which is told. Runs that are finished are left as they are, and one that was stopped goes on. A recipe
-    "auto" is planned once, for `hours` in each fold. `predict` averages the folds where it is given the folder. The
-    other arguments are those of `train`. Raises what `train` and `split` raise.
+    The folds are those of `split(data, folds=folds)` with seed 0, or those of `split`: a folder of split files, or
+    nnU-Net's splits_final.json (`data.split.read_folds`). Patients that the manifest keeps for testing stay out of the
+    folds that are drawn, which is told. Runs that are finished are left as they are, and one that was stopped goes on.
+    A recipe "auto" is planned once, for `hours` in each fold. `predict` averages the folds where it is given the
+    folder. The other arguments are those of `train`. Raises what `train` and `split` raise.
     """
     load_trusted(trust)
     dataset, folder, hardware = as_dataset(data), Path(runs), Hardware(device, devices, nodes, workers)
-    if kept_aside := {case.patient for case in dataset.of(split="test")}:
-        Console(stderr=True, quiet=not show).print(
-            f"note: {len(kept_aside)} patients that the manifest keeps for testing are in the folds, tested in one and "
-            "training in the others; leave them out of the manifest to keep them aside",
-            highlight=False,
-            soft_wrap=True,
-        )
-    drawn = folds_by_patient(dataset, folds=folds)
+    if split is None:
+        drawn = _drawn_folds(dataset, folds, Console(stderr=True, quiet=not show))
+    else:
+        drawn = read_folds(split)
+        if len(drawn) != folds:
+            raise InputError(f"{split} holds {len(drawn)} folds, but {folds} are asked for")
     given = [recipe] * folds
     if recipe == AUTO:
         given = [_planned_recipe(dataset, folder / f"{FOLD}0", hours, hardware)] * folds
@@ -139,3 +140,17 @@ def train_folds(
         )
         for number, (chosen, side) in enumerate(zip(given, drawn, strict=True))
     ]
+
+
+def _drawn_folds(dataset: Dataset, folds: int, console: Console) -> list[Split]:
+    """Folds of all patients but those that the manifest keeps for testing: these are in none."""
+    kept = {case.patient for case in dataset.of(split="test")}
+    free = replace(dataset, cases=tuple(case for case in dataset.cases if case.patient not in kept))
+    if kept:
+        console.print(
+            f"note: {len(kept)} patients that the manifest keeps for testing are in no fold; predict them by all folds "
+            "with --split test",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return folds_by_patient(free, folds=folds)
