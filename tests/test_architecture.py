@@ -25,6 +25,7 @@ ALLOWED = {
         "data",
         "demo",
         "dicom",
+        "experiments",
         "inference",
         "pacs",
         "phantom",
@@ -173,6 +174,23 @@ ALLOWED = {
     },
     "report": {"consent", "planning", "runs", "data", "scores", "comparison", "studies", "figures", "tables"},
     "demo": {"data", "inference", "phantom", "report", "runs", "scores", "tables", "training"},
+    "experiments": {
+        "comparison",
+        "configs",
+        "consent",
+        "data",
+        "documents",
+        "inference",
+        "networks.fcn",
+        "overrides",
+        "recipe",
+        "recipes",
+        "report",
+        "runs",
+        "scores",
+        "tables",
+        "training",
+    },
     "commands": {
         "consent",
         "data",
@@ -400,7 +418,7 @@ def returned_by_public_functions(path: Path) -> set[str]:
 def test_tables_and_figures_stand_where_one_looks_for_them() -> None:
     """A table in `tables.py` beside its numbers; a plot in `figure.py` beside its numbers, a picture of scans in
     `figures/`."""
-    rooms = ("comparison", "figures", "planning", "report", "scores", "studies", "training")
+    rooms = ("comparison", "experiments", "figures", "planning", "report", "scores", "studies", "training")
     names = {path: module_name(path) for path in FILES if module_name(path).split(".")[0] in rooms}
     returned = {name: returned_by_public_functions(path) for path, name in names.items()}
     tables = {name for name, kinds in returned.items() if "Table" in kinds and name.split(".")[-1] != "tables"}

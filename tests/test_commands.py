@@ -21,6 +21,7 @@ NAMES = {
     "import": "import_dataset",  # a word of Python's own
     "inspect": "inspect_dataset",  # a module of Python's own
     "plan": "plan_training",
+    "studies": "list_studies",  # `unpaired.studies` is a module
     "export": "export_run",
     "dicom list": "list_dicom",
     "dicom fetch": "fetch_dicom",
@@ -44,6 +45,7 @@ RENAMED = {
 ONLY_PYTHON = {
     "watch_dicom": {"stopped"},  # Ctrl-C stops the command
     "write_phantom": {"modalities", "patients", "spacing_mm", "ct_plane"},  # for tests and studies of this package
+    "study": {"worker"},  # a process of its own for each run, as a command always has
     "find_recipe": {"trust"},  # the command only shows a recipe
 }
 OTHER_DEFAULTS = {"workers", "name"}

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from unpaired.dicom.tree import list_dicom
     from unpaired.dicom.volume import read_volume
     from unpaired.errors import InputError
+    from unpaired.experiments.find import list_studies
+    from unpaired.experiments.results import StudyResults
+    from unpaired.experiments.run import study
+    from unpaired.experiments.study import Study
     from unpaired.export.export import Exported, export_run
     from unpaired.export.pack import PackedModel, pack
     from unpaired.inference.cluster import cluster_script
@@ -88,6 +92,8 @@ __all__ = [
     "Series",
     "Split",
     "StudiedFeatures",
+    "Study",
+    "StudyResults",
     "cluster_script",
     "compare",
     "diagnose",
@@ -104,6 +110,7 @@ __all__ = [
     "labeled_fraction",
     "list_dicom",
     "list_recipes",
+    "list_studies",
     "misalignment",
     "pack",
     "partners",
@@ -119,6 +126,7 @@ __all__ = [
     "self_train",
     "send_dicom",
     "split",
+    "study",
     "train",
     "train_folds",
     "trust",
@@ -150,6 +158,10 @@ _HOMES = {
     "dicom.tree": ("list_dicom",),
     "dicom.volume": ("read_volume",),
     "errors": ("InputError",),
+    "experiments.find": ("list_studies",),
+    "experiments.results": ("StudyResults",),
+    "experiments.run": ("study",),
+    "experiments.study": ("Study",),
     "export.export": ("Exported", "export_run"),
     "export.pack": ("PackedModel", "pack"),
     "inference.cluster": ("cluster_script",),
@@ -195,6 +207,7 @@ _MEANT = {
     "plan": "plan_training",
     "recipes": "find_recipe",
     "report": "write_report",
+    "studies": "list_studies",
     **dict.fromkeys(("load_run", "open_run", "read_run"), "Run"),
 }
 """Names that people try: commands whose function is called otherwise, and what has no function of its own."""

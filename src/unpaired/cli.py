@@ -30,6 +30,7 @@ from unpaired.commands.packing import pack
 from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
+from unpaired.commands.study import studies, study
 from unpaired.commands.training import demo, find_postprocessing, recipes, self_train, train, watch
 from unpaired.errors import InputError, Stopped
 from unpaired.failures import reason_for
@@ -51,6 +52,8 @@ COMMANDS = {
     "self-train": self_train,
     "watch": watch,
     "find-postprocessing": find_postprocessing,
+    "studies": studies,
+    "study": study,
     "predict": predict,
     "cluster-script": cluster_script,
     "evaluate": evaluate,

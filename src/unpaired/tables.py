@@ -101,6 +101,10 @@ class Table:
         """How many columns, from the first, are aligned to the left: those with names."""
         return next((place for place in range(len(self.head)) if self._align(place) != "l"), len(self.head))
 
+    def is_left(self, column: int) -> bool:
+        """Whether a column, counted from 0, is aligned to the left."""
+        return self._align(column) == "l"
+
     @property
     def heads(self) -> list[str]:
         """The headings of the columns, each with that of its group: "ct LV"."""

@@ -13,7 +13,7 @@ from unpaired.comparison.papers.layout import PaperLayout, lay_out
 from unpaired.comparison.papers.recipe_rows import recipe_row
 from unpaired.comparison.papers.scores import with_presets
 from unpaired.comparison.papers.tables import PaperTable, paper_table
-from unpaired.comparison.run_groups import group_runs
+from unpaired.comparison.run_groups import RunGroup, group_runs
 from unpaired.comparison.run_warnings import run_warnings
 from unpaired.comparison.tables import terminal
 from unpaired.data.dataset import Dataset
@@ -57,7 +57,7 @@ class ComparedMethods:
 
 
 def compare_methods(
-    methods: Sequence[str],
+    methods: Sequence[str | RunGroup],
     *,
     baseline: str | None = None,
     scores: Sequence[str] = DEFAULT_SCORES,
@@ -71,9 +71,9 @@ def compare_methods(
 ) -> ComparedMethods:
     """Compare methods that scored the same cases, from their run folders, scores or predictions; writes nothing.
 
-    Folders of predictions are scored by `scorer`. The other parameters are those of `unpaired compare`. Raises
-    InputError for methods that are not comparable (see `require_comparable`), and where predictions or references
-    changed since they were scored.
+    A method may be a group of runs that has its name already; folders of predictions are scored by `scorer`. The other
+    parameters are those of `unpaired compare`. Raises InputError for methods that are not comparable (see
+    `require_comparable`), and where predictions or references changed since they were scored.
     """
     tables = [paper_table(name) for name in paper]
     score = None if scorer is None else scorer.score
@@ -85,11 +85,14 @@ def compare_methods(
 
 
 def _contenders(
-    methods: Sequence[str], score: Score | None, group: bool, tables: Sequence[PaperTable], workers: int
+    methods: Sequence[str | RunGroup], score: Score | None, group: bool, tables: Sequence[PaperTable], workers: int
 ) -> list[Contender]:
     """The methods behind the texts, grouped where that is asked for, with all columns that the tables need."""
     if not group and not tables:
-        return [read_contender(text, score) for text in methods]
+        return [
+            read_contender(method, score) if isinstance(method, str) else read_runs(method.name, method.places, score)
+            for method in methods
+        ]
 
     def row(recipe: Mapping[str, Any], training: Mapping[str, int]) -> str | None:
         rows = (recipe_row(recipe, table, training) for table in tables)

@@ -70,17 +70,20 @@ class _Dataset:
     cases: tuple[_Case, ...]
 
 
-def group_runs(texts: Sequence[str], row: Row | None = None) -> list[RunGroup]:
+def group_runs(texts: Sequence[str | RunGroup], row: Row | None = None) -> list[RunGroup]:
     """The methods behind arguments as `parse_contender` takes them, in order of first appearance.
 
-    "NAME=PATH,PATH" stays what it is. Of the paths without a name, runs whose recipes differ in the seed alone become
-    one method, unless they were trained on much fewer patients (see `ALIKE`); a path without a recipe is a method of
-    its own. A method is called what `row` makes of its recipe, else as its first folder; where two recipes get one
-    name, the later ones say in which fields they differ. Raises InputError for two runs of one recipe, seed and split,
-    which are no repetition, and for a damaged `recipe.json`.
+    "NAME=PATH,PATH" stays what it is, and so does a group. Of the paths without a name, runs whose recipes differ in
+    the seed alone become one method, unless they were trained on much fewer patients (see `ALIKE`); a path without a
+    recipe is a method of its own. A method is called what `row` makes of its recipe, else as its first folder; where
+    two recipes get one name, the later ones say in which fields they differ. Raises InputError for two runs of one
+    recipe, seed and split, which are no repetition, and for a damaged `recipe.json`.
     """
     groups: list[tuple[str, list[TrainedRun] | tuple[Path, ...]]] = []
     for text in texts:
+        if isinstance(text, RunGroup):
+            groups.append((text.name, text.places))
+            continue
         name, places = parse_contender(text)
         named = "=" in text and not Path(text).exists()
         run = read_trained_run(places[0]) if len(places) == 1 and not named else None

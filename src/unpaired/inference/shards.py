@@ -39,21 +39,26 @@ class Shard:
 
 
 def jobs_of_shard(jobs: Sequence[Job], shard: Shard) -> list[Job]:
-    """The jobs of one shard, in the order of `jobs`; every job is in exactly one of the shards.
-
-    The largest images are dealt out first, each to the shard that has the fewest voxels so far (of equal ones the
-    first), so that no two shards are further apart than the largest image.
-    """
+    """The jobs of one shard, in the order of `jobs`; every job is in exactly one of the shards (`dealt`, by voxels)."""
     sizes = [image_size(job.image) if job.dicom is None else prod(job.dicom.series.shape) for job in jobs]
+    return [jobs[index] for index in dealt(sizes, [str(job.output) for job in jobs], shard)]
+
+
+def dealt(sizes: Sequence[int], names: Sequence[str], shard: Shard) -> list[int]:
+    """The numbers of the items that a shard gets, in order, of items that differ in size and have a name each.
+
+    The largest are dealt out first, each to the shard that has the least so far (of equal ones the first), so that no
+    two shards are further apart than the largest item.
+    """
     loads = [(0, number) for number in range(1, shard.count + 1)]
     heapify(loads)
     chosen: list[int] = []
-    for index in sorted(range(len(jobs)), key=lambda index: (-sizes[index], str(jobs[index].output))):
+    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], names[index])):
         load, number = loads[0]
         heapreplace(loads, (load + sizes[index], number))
         if number == shard.number:
             chosen.append(index)
-    return [jobs[index] for index in sorted(chosen)]
+    return sorted(chosen)
 
 
 def image_size(path: Path) -> int:

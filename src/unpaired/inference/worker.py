@@ -22,10 +22,10 @@ def serve() -> int:
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what libraries print is no answer
         try:
-            _on_stop(signal.default_int_handler)
+            on_stop(signal.default_int_handler)
             if hasattr(signal, "pthread_sigmask"):  # held back until here: an import that is torn apart shows
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            _be_killed_first()
+            be_killed_first()
             with os.fdopen(0, "rb", closefd=False) as questions:
                 request, finished = pickle.load(questions)
             threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -33,10 +33,11 @@ def serve() -> int:
         except KeyboardInterrupt:
             return STOPPED
         finally:
-            _on_stop(signal.SIG_IGN)  # nothing is left to stop, and Python on its way out would show where it was
+            on_stop(signal.SIG_IGN)  # nothing is left to stop, and Python on its way out would show where it was
 
 
-def _on_stop(handler: Any) -> None:
+def on_stop(handler: Any) -> None:
+    """What Ctrl-C and SIGTERM do from now on."""
     for number in STOP_SIGNALS:
         signal.signal(number, handler)
 
@@ -62,7 +63,8 @@ def _answer(request: Any, finished: set[Path], answers: BinaryIO) -> int:
     return 0
 
 
-def _be_killed_first() -> None:
+def be_killed_first() -> None:
+    """Ask Linux to take this process first where memory runs out."""
     with suppress(OSError):  # no Linux
         Path("/proc/self/oom_score_adj").write_text(OUT_OF_MEMORY_SCORE, encoding="ascii")
 

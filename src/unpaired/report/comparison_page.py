@@ -36,9 +36,17 @@ from unpaired.report.viewer import VIEWER_MB
 from unpaired.scores.freshness import unchecked
 from unpaired.scores.scores import Score
 from unpaired.scores.summaries import MEAN
-from unpaired.tables import TableCell
+from unpaired.tables import Table, TableCell
 
 WORST_LISTED = 20
+
+
+@dataclass(frozen=True)
+class AboutStudy:
+    """What a comparison is the result of: a study's title, and what became of its rows."""
+
+    title: str
+    rows: Table
 
 
 @dataclass(frozen=True)
@@ -56,13 +64,14 @@ def write_comparison_report(
     predictions: Mapping[str, Sequence[Path]] | None = None,
     viewer_mb: float = VIEWER_MB,
     layouts: Sequence[PaperLayout] = (),
+    study: AboutStudy | None = None,
 ) -> Path:
     """Write the page of a comparison to `out` and return it; its plots go into `figures` beside it as well.
 
     `dataset` says where images and references are, `predictions` where each method's label maps are, a folder per
     seed; what is missing is not drawn, and the page says why. Its viewer holds `viewer_mb` megabytes of scans at most.
-    `layouts` are shown as papers' tables. Raises InputError if `out` can't be written, or if `viewer_mb` is negative or
-    no number.
+    `layouts` are shown as papers' tables, `study` above all else. Raises InputError if `out` can't be written, or if
+    `viewer_mb` is negative or no number.
     """
     viewer = build_comparison_viewer(comparison, dataset, predictions or {}, viewer_mb)
     plots = list(score_pictures(comparison))
@@ -72,6 +81,7 @@ def write_comparison_report(
         "comparison.html.jinja",
         comparison=comparison,
         layouts=list(layouts),
+        study=study,
         plots=plots,
         short_title=short_title,
         number=number,

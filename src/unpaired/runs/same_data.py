@@ -26,7 +26,7 @@ def require_same_data(
     `fingerprint` notes, else what still lies at the old place. Names of label maps and of the dataset, and cases that
     take no part, don't matter.
     """
-    there, here = _document(stored), _document(given)
+    there, here = data_document(stored), data_document(given)
     parts = (first_difference(there[part], here[part], part) for part in ("classes", "modalities", "cases"))
     difference = next(filter(None, parts), None) or _other_file(stored, given, fingerprint)
     if difference is not None:
@@ -36,7 +36,9 @@ def require_same_data(
         )
 
 
-def _document(dataset: Dataset) -> dict[str, Any]:
+def data_document(dataset: Dataset) -> dict[str, Any]:
+    """What counts of a dataset besides its files, as JSON values: classes, options, what labels mean in each case that
+    takes part."""
     cases = [case for case in dataset.cases if case.split is not None]
     return {
         "classes": list(dataset.classes),

@@ -1,0 +1,252 @@
+"""Cells of a study, one for each row, split and seed: what is trained in each, where, and whether that is done.
+
+A cell is known by its content, not by its name: by a hash over recipe, sides, labels and the scans' files. A cell whose
+recipe was edited is another one: its run goes to a folder beside the old one ("csa-2"), which stays.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+from unpaired.configs import dumps
+from unpaired.data.dataset import Dataset
+from unpaired.data.known_content import Hashed, hashed, read_hashes, remember_hashes
+from unpaired.data.prepare import HASHES
+from unpaired.data.split import Split
+from unpaired.documents import read
+from unpaired.errors import InputError
+from unpaired.experiments.budget import with_budget
+from unpaired.experiments.speeds import Speeds
+from unpaired.experiments.study import Row, Study
+from unpaired.failures import attempt
+from unpaired.files import resolved, write_json
+from unpaired.overrides import Changes
+from unpaired.recipe import Recipe, override
+from unpaired.runs.folder import RunFolder
+from unpaired.runs.same_data import data_document
+from unpaired.scores.freshness import require_fresh
+from unpaired.scores.tables import read_evaluation
+
+RUNS = "runs"
+SCHEMA = 1
+State = Literal["begun", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a cell, stored beside its run folder; `key` says of which content. Seconds, by their purpose."""
+
+    key: str
+    state: State
+    reason: str = ""
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row on a split with a seed: the recipe with all that the study decides, the dataset as the row may see it.
+
+    `first` is the name of the cell whose run it begins with.
+    """
+
+    row: Row
+    split: str
+    seed: int
+    recipe: Recipe
+    dataset: Dataset
+    key: str
+    run: RunFolder
+    first: str | None = None
+
+    @property
+    def name(self) -> str:
+        """For messages and for --shard: "fold0, MSBN, seed 0"."""
+        return cell_name(self.row.name, self.split, self.seed)
+
+    @property
+    def record_file(self) -> Path:
+        """Beside the run folder, so that it is there before the folder is."""
+        return _beside(self.run.folder, ".json")
+
+    @property
+    def log_file(self) -> Path:
+        """What the cell's process says while it works."""
+        return _beside(self.run.folder, ".log")
+
+    def record(self) -> Record | None:
+        """What became of it; None if it was never begun."""
+        return read_record(self.record_file)
+
+    def note(self, state: State, reason: str = "", seconds: Mapping[str, float] | None = None) -> None:
+        """Store what became of it; seconds are added to those that were stored."""
+        before = self.record()
+        spent = dict(before.seconds if before is not None and before.key == self.key else {})
+        for what, more in (seconds or {}).items():
+            spent[what] = round(spent.get(what, 0.0) + more, 1)
+        write_json(self.record_file, {"schema": SCHEMA, **asdict(Record(self.key, state, reason, spent))})
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The cells of a study in the order in which they run, and (name, reason) of those that can't be."""
+
+    cells: tuple[Cell, ...]
+    failures: tuple[tuple[str, str], ...]
+
+
+def cell_name(row: str, split: str, seed: int) -> str:
+    """How a cell is called."""
+    return f"{split}, {row}, seed {seed}"
+
+
+def read_record(file: Path) -> Record | None:
+    """A cell's record; None where there is none. Raises InputError for a damaged one."""
+    if not file.is_file():
+        return None
+    return read(file, Record, "delete it: the cell is looked at anew", schema=SCHEMA)
+
+
+def plan_cells(
+    study: Study,
+    dataset: Dataset,
+    splits: Mapping[str, Split],
+    out: Path,
+    cache: Path,
+    speeds: Speeds,
+    changes: Changes,
+) -> Planned:
+    """All cells, seeds in the outer loop, then splits, then rows: so early ones can be compared.
+
+    A row that doesn't fit the dataset (a modality or patients that it lacks) is a failure of its cells.
+    """
+    hashes = _Hashes(dataset, cache)
+    cells: dict[str, Cell] = {}
+    failures: dict[str, str] = {}
+    for seed in study.seeds:
+        for split, sides in splits.items():
+            sided = sides.apply(dataset)
+            for row in study.rows:
+                first = cell_name(row.begins_with, split, seed) if row.begins_with else None
+                name = cell_name(row.name, split, seed)
+                if first in failures:
+                    failures[name] = f"begins with {first}, which can't be: {failures[first]}"
+                    continue
+                before = cells[first] if first else None
+
+                cell, failure = attempt(
+                    partial(_cell, study, row, split, seed, sided, before, out, hashes, speeds, changes)
+                )
+                if cell is not None:
+                    cells[name] = cell
+                if failure is not None:
+                    failures[name] = failure
+    hashes.remember()
+    return Planned(tuple(cells.values()), tuple(failures.items()))
+
+
+def _cell(
+    study: Study,
+    row: Row,
+    split: str,
+    seed: int,
+    sided: Dataset,
+    before: Cell | None,
+    out: Path,
+    hashes: "_Hashes",
+    speeds: Speeds,
+    changes: Changes,
+) -> Cell:
+    seen = row.labels(sided, seed) if row.labels is not None else sided
+    recipe = with_budget(replace(row.recipe, seed=seed), study.minutes, seen, changes, speeds)
+    recipe = override(recipe, changes)
+    key = _key(row, recipe, seen, before, hashes)
+    folder = _place(out / RUNS / split / row.folder / f"seed{seed}", key)
+    if before is not None:
+        recipe = replace(recipe, init_from=str(resolved(before.run.folder)))
+    return Cell(row, split, seed, recipe, seen, key, RunFolder(folder), before and before.name)
+
+
+def _key(row: Row, recipe: Recipe, dataset: Dataset, before: Cell | None, hashes: "_Hashes") -> str:
+    """A hash of all that decides what a cell's scores are; of no path, so that folders may move."""
+    sides = {case.id: [case.split, *hashes.of(case.image, case.label)] for case in dataset.cases if case.split}
+    document = {
+        # What a paper calls a recipe changes nothing that is trained.
+        "recipe": json.loads(dumps(replace(recipe, paper_row=None))) | ({"init_from": None} if before else {}),
+        "data": data_document(dataset),
+        "sides": sides,
+        "norms_of": row.norms_of,
+        "begins_with": before and before.key,
+    }
+    return content_key(document)
+
+
+def content_key(document: object) -> str:
+    """Sixteen hexadecimal digits of a JSON value."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _place(folder: Path, key: str) -> Path:
+    """The folder of the content `key`: the first of FOLDER, FOLDER-2, ... that holds it, or that nothing has yet."""
+    for number in count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        record = read_record(_beside(place, ".json"))
+        if (record is None and not place.exists()) or (record is not None and record.key == key):
+            return place
+    raise AssertionError  # there is no end of numbers
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(folder.name + suffix)
+
+
+class _Hashes:
+    """Hashes of the dataset's files, remembered with those of prepared volumes."""
+
+    def __init__(self, dataset: Dataset, cache: Path) -> None:
+        self.store = cache / HASHES
+        self.known = read_hashes(self.store)
+        self.new: dict[str, Hashed] = {}
+
+    def of(self, *files: Path | None) -> Iterator[str | None]:
+        """The hash of each file; None for none. Raises InputError for a file that isn't there."""
+        for file in files:
+            if file is None:
+                yield None
+                continue
+            name = str(resolved(file))
+            if name not in self.new:
+                self.new[name] = hashed(file, self.known.get(name))
+            yield self.new[name].sha256
+
+    def remember(self) -> None:
+        """Write down what was hashed."""
+        remember_hashes(self.store, self.known, self.new.values())
+
+
+def chains(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells in groups that belong to one process: those that begin with another one's run come after it."""
+    groups: dict[str, list[Cell]] = {}
+    head: dict[str, str] = {}
+    for cell in cells:
+        head[cell.name] = head[cell.first] if cell.first is not None and cell.first in head else cell.name
+        groups.setdefault(head[cell.name], []).append(cell)
+    return list(groups.values())
+
+
+def is_done(cell: Cell) -> bool:
+    """Whether a cell was trained, predicted and scored, and its scores are those of the files that lie there."""
+    record = cell.record()
+    if record is None or record.state != "done":
+        return False
+    try:
+        evaluation = read_evaluation(cell.run.evaluation)
+        references = {case.id: case.label for case in cell.dataset.of(split="test") if case.label is not None}
+        require_fresh(evaluation, cell.run.evaluation, cell.run.predictions, references)
+    except InputError:
+        return False
+    return cell.run.weights("last").is_file()

@@ -1,0 +1,80 @@
+"""Studies by name. Every public function of a module in `shipped` that returns a Study is one."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from unpaired.choices import require_choice
+from unpaired.consent.modules import load_file, one_line
+from unpaired.errors import InputError, nearest
+from unpaired.experiments import shipped
+from unpaired.experiments.study import Size, Study
+
+StudyFunction = Callable[..., Study]
+"""Takes `size` if it has a form for each, and nothing that has no default."""
+
+
+def all_studies() -> dict[str, StudyFunction]:
+    """{name: function} of every study that comes with unpaired."""
+    studies: dict[str, StudyFunction] = {}
+    for info in pkgutil.iter_modules(shipped.__path__):
+        studies |= _studies_in(importlib.import_module(f"{shipped.__name__}.{info.name}"))
+    return studies
+
+
+def list_studies() -> dict[str, str]:
+    """{name: what it is, in one line} of every study that comes with unpaired."""
+    return {name: (function.__doc__ or "").strip().splitlines()[0] for name, function in all_studies().items()}
+
+
+def find_study(name: str, size: Size = "small") -> Study:
+    """The study called "csa_table1", or "path/to/file.py:function" for one of your own, in one of its sizes.
+
+    A person who names a file runs it. Raises InputError naming the near ones if there is no such study, and in one line
+    for what is wrong in a file.
+    """
+    require_choice(size, Size, "size")
+    if ".py:" in name or name.endswith(".py"):
+        return _study_from_file(name, size)
+    studies = all_studies()
+    if name not in studies:
+        raise InputError(f"there is no study {name!r}; {nearest(name, list(studies))}")
+    return _made(studies[name], size)
+
+
+def _study_from_file(name: str, size: Size) -> Study:
+    path_text, _, function = name.partition(".py:")
+    path = Path(path_text if path_text.endswith(".py") else f"{path_text}.py")
+    if not path.is_file():
+        raise InputError(f"study {name!r}: found no file {path}")
+    studies = _studies_in(load_file(path, again=True))
+    if function not in studies:
+        hint = nearest(function, sorted(studies)) if studies else "it has no function annotated `-> Study`"
+        raise InputError(f"{path} has no study {function!r}; {hint}")
+    try:
+        return _made(studies[function], size)
+    except BaseException as error:
+        if isinstance(error, InputError) or not isinstance(error, Exception):
+            raise
+        raise one_line(path.resolve(), error) from error
+
+
+def _made(function: StudyFunction, size: Size) -> Study:
+    return function(size=size) if "size" in inspect.signature(function).parameters else function()
+
+
+def _studies_in(module: ModuleType) -> dict[str, StudyFunction]:
+    return {
+        name: function
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if not name.startswith("_")
+        and function.__module__ == module.__name__
+        and function.__annotations__.get("return") in (Study, "Study")
+        and all(
+            parameter.default is not parameter.empty or parameter.name == "size"
+            for parameter in inspect.signature(function).parameters.values()
+        )
+    }

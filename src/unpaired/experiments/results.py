@@ -1,0 +1,119 @@
+"""What a study has found so far: its finished rows compared, beside the paper's table, on one page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unpaired.comparison.files import FILES, write_comparison
+from unpaired.comparison.methods import ComparedMethods, compare_methods
+from unpaired.comparison.run_groups import RunGroup
+from unpaired.data.overwriting import require_own_folder, subject, write_about
+from unpaired.experiments.cells import Cell, Planned
+from unpaired.experiments.estimate import Estimate
+from unpaired.experiments.grid import comparable
+from unpaired.experiments.status import RowStatus, row_statuses, versions_of
+from unpaired.experiments.study import Study
+from unpaired.experiments.tables import estimate_table, status_table
+from unpaired.files import write_json
+from unpaired.report.comparison_page import AboutStudy, write_comparison_report
+from unpaired.tables import Table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+PAGE = "study.html"
+STATUS = "study.json"
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What became of a study: its rows, the comparison of those that can be compared (None: of fewer than two)."""
+
+    folder: Path
+    rows: tuple[RowStatus, ...]
+    notes: tuple[str, ...]
+    compared: ComparedMethods | None
+    failures: list[tuple[str, str]]
+    estimate: Estimate | None = None
+
+    @property
+    def page(self) -> Path | None:
+        """The page, once there is something to compare."""
+        return self.folder / PAGE if self.compared is not None else None
+
+    def table(self) -> Table:
+        """What an estimate says, or what became of each row."""
+        return estimate_table(self.estimate) if self.estimate is not None else status_table(self.rows, self.notes)
+
+    def tables(self) -> "tuple[RenderableType, ...]":
+        """What a terminal shows: the comparison with its tests and notes, the papers' tables, the rows."""
+        return (*(() if self.compared is None else self.compared.tables()), self.table())
+
+    def told(self) -> str:
+        """Where to look, in a line."""
+        return f"tables, figures, runs: {self.folder}" if self.page is None else f"page: {self.page}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The rows and what is compared as JSON values."""
+        rows = [
+            {"row": row.name, "planned": row.planned, "done": row.done, "failed": row.failed, "steps": list(row.steps)}
+            | {"training_seconds": round(row.training_seconds, 1), "other_seconds": round(row.other_seconds, 1)}
+            for row in self.rows
+        ]
+        compared = {} if self.compared is None else {"comparison": self.compared.to_json()}
+        return {"rows": rows, "notes": list(self.notes), "failures": dict(self.failures), **compared}
+
+
+def claim(out: Path, study: Study) -> None:
+    """Make `out` the folder of a study. Raises InputError if it is another one's, or holds a comparison."""
+    about = subject("study", Path(study.title))
+    require_own_folder(out, FILES[0], about)
+    write_about(out, about)
+
+
+def results_of(
+    study: Study, planned: Planned, done: Sequence[Cell], failures: Mapping[str, str], out: Path, viewer_mb: float
+) -> StudyResults:
+    """Compare the rows that are done and write tables, figures and the page into `out`; what is missing is said."""
+    rows = tuple(row_statuses(study, planned, done, failures))
+    by_row = {
+        name: {(cell.split, cell.seed): cell for cell in done if cell.row.name == name} for name in study.compared
+    }
+    names, places = comparable(by_row)
+    compared = None
+    notes = [*_notes(study, names, places, planned), *versions_of(done)]
+    if len(names) > 1:
+        groups = [RunGroup(name, tuple(by_row[name][place].run.folder for place in places)) for name in names]
+        baseline = study.baseline if study.baseline in names else None
+        compared = compare_methods(groups, baseline=baseline, scores=study.scores, paper=study.papers)
+        write_comparison(compared.comparison, out, compared.layouts)
+    results = StudyResults(out, rows, tuple(notes), compared, list(failures.items()))
+    if compared is not None:
+        write_comparison_report(
+            compared.comparison,
+            out / PAGE,
+            compared.dataset,
+            compared.predictions,
+            viewer_mb,
+            compared.layouts,
+            AboutStudy(study.title, results.table()),
+        )
+    write_json(out / STATUS, {"schema": 1, "study": study.title, **results.to_json()})
+    return results
+
+
+def _notes(study: Study, names: Sequence[str], places: Sequence[tuple[str, int]], planned: Planned) -> list[str]:
+    """What is compared, and what is missing in it."""
+    budget = "as many steps as the recipes say" if study.minutes is None else f"{study.minutes:g} minutes a run"
+    notes = [f"Budget: {budget}."]
+    missing = [name for name in study.compared if name not in names]
+    wanted = len({(cell.split, cell.seed) for cell in planned.cells})
+    if missing and names:
+        notes.append(f"Not compared, as no run of them fits the others yet: {', '.join(missing)}.")
+    if names and len(places) < wanted:
+        listed = ", ".join(f"{split} seed {seed}" for split, seed in places)
+        notes.append(f"Compared are {len(places)} of {wanted} repetitions, those that all rows have: {listed}.")
+    if len(names) < 2:
+        notes.append("Fewer than two rows have finished a run on the same split, so nothing is compared yet.")
+    return notes

@@ -1,0 +1,165 @@
+"""`study` as a person calls it: run what is missing of a table, side by side, and compare what there is."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from unpaired.choices import several
+from unpaired.comparison.papers.tables import paper_table
+from unpaired.consent.modules import Trust, load_trusted
+from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import as_dataset
+from unpaired.data.split import Split, as_split
+from unpaired.errors import InputError, nearest
+from unpaired.experiments.cells import Cell, Planned, is_done, plan_cells
+from unpaired.experiments.estimate import estimate_study
+from unpaired.experiments.find import find_study
+from unpaired.experiments.processes import GPUS, Places
+from unpaired.experiments.results import StudyResults, claim, results_of
+from unpaired.experiments.speeds import SPEEDS, Speeds
+from unpaired.experiments.splits import TheseSplits
+from unpaired.experiments.status import row_statuses
+from unpaired.experiments.study import Size, Study
+from unpaired.experiments.timing import Stopwatch
+from unpaired.experiments.work import Work
+from unpaired.inference.devices import choose_device
+from unpaired.inference.shards import Shard
+from unpaired.overrides import Changes
+from unpaired.report.viewer import VIEWER_MB
+from unpaired.runs.folder import PREPARED
+
+
+def study(
+    plan: Study | str,
+    data: Dataset | str | Path,
+    out: str | Path,
+    *,
+    size: Size = "small",
+    rows: Sequence[str] = (),
+    splits: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    split: Split | str | Path | Sequence[Split | str | Path] = (),
+    minutes: float | None = None,
+    changes: Changes = (),
+    estimate: bool = False,
+    hours: float | None = None,
+    run: bool = True,
+    jobs: int = 1,
+    threads: int | None = None,
+    shard: Shard | str | None = None,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    viewer_mb: float = VIEWER_MB,
+    trust: Trust = (),
+    worker: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> StudyResults:
+    """Make a table: train every row on every split with every seed, segment, score, compare; on one page in `out`.
+
+    plan: a study, the name of one that comes with unpaired (`list_studies`), or file.py:function of your own, in one of
+    its sizes.  data: a dataset or its manifest.  rows, splits, seeds: only these of the study's (seeds: in place of its
+    own).  split: splits or their files, in place of the study's.  minutes: the budget of each run, in place of the
+    study's; a row gets as many steps as fit, by the measured speed of its own.  changes: fields of every row's recipe.
+
+    What is there is not done again, by content: a cell whose recipe, sides, labels or scans changed is another one,
+    with a folder beside the old one's. Rows that prepare alike share `cache` (default: `prepared` in `out`). A cell
+    that fails is told, is tried again by the next call, and stops no other. Rows are compared on the repetitions that
+    all of them have finished.
+
+    estimate: time a few steps of every row and say how long all takes, and what fits into `hours`; nothing is run.
+    hours: no cell is begun after so many.  run: False compares what there is.  jobs: cells at a time, each in a process
+    of its own with so many `threads` (default: the cores divided by the jobs); several GPUs are dealt out.  shard:
+    "3/20" does the third of twenty parts of equal work, for other machines with the same folder; tables are made by a
+    last call without it.  workers: processes of each cell that cut batches.  viewer_mb: scans on the page.  trust:
+    modules of your own that `changes` may name.  worker: False does all in this process, one cell after the other.
+
+    Raises InputError for what fits no cell: a study, a row, a split, a folder of another study. Ctrl-C saves and stops
+    what is at work; the same call goes on.
+    """
+    chosen = _chosen(plan if isinstance(plan, Study) else find_study(plan, size), rows, seeds, split, minutes)
+    places = _places(jobs, threads, device, worker)
+    part = Shard.parse(shard) if isinstance(shard, str) else shard
+    load_trusted(trust)
+    dataset, folder = as_dataset(data), Path(out)
+    drawn = _only(chosen.splits(dataset), splits)
+    claim(folder, chosen)
+    prepared = Path(cache or folder / PREPARED)
+    speeds = Speeds(folder / SPEEDS, choose_device(device).type, Stopwatch(device, places, worker, folder, say))
+    planned = plan_cells(chosen, dataset, drawn, folder, prepared, speeds, changes)
+    failures = dict(planned.failures)
+    if estimate:
+        done = list(filter(is_done, planned.cells))
+        timed = estimate_study(chosen, planned, done, speeds, places.jobs, hours)
+        rows_now = tuple(row_statuses(chosen, planned, done, failures))
+        return StudyResults(folder, rows_now, (), None, list(failures.items()), timed)
+    if run:
+        presets = tuple(dict.fromkeys(paper_table(name).preset for name in chosen.papers))
+        work = Work(planned, prepared, device, workers, presets, hours, say)
+        failures |= work.do(part, places, worker)
+    done = list(filter(is_done, planned.cells))
+    failures |= _failed_before(planned, done, failures)
+    if part is not None:
+        rows_now = tuple(row_statuses(chosen, planned, done, failures))
+        note = f"Shard {part.number}/{part.count} is done; the tables are made by the same call without it."
+        return StudyResults(folder, rows_now, (note,), None, list(failures.items()))
+    return results_of(chosen, planned, done, failures, folder, viewer_mb)
+
+
+def _failed_before(planned: Planned, done: Sequence[Cell], failures: Mapping[str, str]) -> dict[str, str]:
+    """{cell's name: reason} of those that failed in another call and were not tried in this one."""
+    known = {cell.name for cell in done} | failures.keys()
+    records = {cell.name: cell.record() for cell in planned.cells if cell.name not in known}
+    return {name: record.reason for name, record in records.items() if record is not None and record.state == "failed"}
+
+
+def _chosen(
+    study: Study,
+    rows: Sequence[str],
+    seeds: Sequence[int],
+    split: Split | str | Path | Sequence[Split | str | Path],
+    minutes: float | None,
+) -> Study:
+    """The study as a person changed it. First stages of rows that are kept are kept too."""
+    if names := several(rows):
+        kept = {study.row(name).name for name in names}
+        kept |= {first for name in names if (first := study.row(name).begins_with) is not None}
+        baseline = study.baseline if study.baseline in kept else None
+        apart = tuple(name for name in study.apart if name in kept)
+        study = replace(
+            study, rows=tuple(row for row in study.rows if row.name in kept), baseline=baseline, apart=apart
+        )
+    given = [split] if isinstance(split, Split | str | Path) else list(split)
+    if given:
+        named = [
+            (each.stem if isinstance(each, Path) else f"split{number}", each)
+            for number, each in enumerate(Path(each) if isinstance(each, str) else each for each in given)
+        ]
+        study = replace(study, splits=TheseSplits(tuple((name, as_split(each)) for name, each in named)))
+    changes = {"seeds": tuple(seeds)} if seeds else {}
+    return replace(study, **changes, **({} if minutes is None else {"minutes": minutes}))
+
+
+def _only(splits: Mapping[str, Split], names: Sequence[str]) -> dict[str, Split]:
+    for name in several(names):
+        if name not in splits:
+            raise InputError(f"the study has no split {name!r}; {nearest(name, list(splits))}")
+    return {name: split for name, split in splits.items() if not names or name in several(names)}
+
+
+def _places(jobs: int, threads: int | None, device: str, worker: bool) -> Places:
+    for name, value in (("jobs", jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be 1 or more, got {value}")
+    if jobs > 1 and not worker:
+        raise InputError(f"{jobs} jobs at a time need processes of their own; leave worker=False out")
+    return Places(jobs, threads, _gpus() if choose_device(device).type == "cuda" else ())
+
+
+def _gpus() -> tuple[str, ...]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    named = [name.strip() for name in os.environ.get(GPUS, "").split(",") if name.strip()]
+    return tuple(named) or tuple(map(str, range(torch.cuda.device_count())))

@@ -1,0 +1,1 @@
+"""The studies that come with unpaired, one file a paper or question."""

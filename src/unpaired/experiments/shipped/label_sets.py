@@ -1,0 +1,76 @@
+"""Do labels that stand for several classes help, against leaving their cases out? On abdomens, CT and another modality.
+
+Of each modality's training patients only a few keep all labels. In the other CT cases nobody looked for the spleen; in
+the others both kidneys are one label. Test cases have all labels. Rows differ in nothing but their training labels.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.errors import InputError
+from unpaired.experiments.splits import Folds
+from unpaired.experiments.study import Row, Size, Study
+from unpaired.recipes.semi_supervised import small_abdomen_labeled_only
+from unpaired.recipes.structured_consistency import abdomen_v2, with_consistency
+
+KIDNEYS = ("left kidney", "right kidney")
+SPLEEN = "spleen"
+Kind = Literal["sets", "left out", "naive"]
+
+
+@dataclass(frozen=True)
+class IncompleteLabels:
+    """Labels as they are where nobody looked for the spleen in CT and kidneys were one structure elsewhere.
+
+    `kind`: "sets" says so (a label is the set of classes it may be), "left out" drops these cases, "naive" takes the
+    missing spleen for background and the merged kidneys for the left one. The first `complete` training cases of each
+    modality keep all labels.
+    """
+
+    kind: Kind
+    complete: int = 2
+
+    def __call__(self, dataset: Dataset, seed: int) -> Dataset:
+        """Raises InputError for a dataset without these organs. The seed plays no part."""
+        if missing := {SPLEEN, *KIDNEYS} - set(dataset.classes):
+            raise InputError(
+                f"dataset {dataset.name} has no class {', '.join(sorted(missing))}; these rows are on abdomens"
+            )
+        cases = {name: dataset.of(name, "train", labeled=True)[self.complete :] for name in dataset.modalities}
+        incomplete = {case.id for of_modality in cases.values() for case in of_modality}
+        maps = {**dataset.label_maps, **{_name(name): self._label_map(dataset, name) for name in dataset.modalities}}
+        changed = tuple(self._changed(case, dataset) if case.id in incomplete else case for case in dataset.cases)
+        return replace(dataset, label_maps=maps, cases=changed)
+
+    def _label_map(self, dataset: Dataset, modality: str) -> dict[int, tuple[str, ...]]:
+        table = dict(dataset.label_map_of(dataset.of(modality, labeled=True)[0]))
+        if modality == "ct":
+            return {value: ("background",) if names == (SPLEEN,) else names for value, names in table.items()}
+        kidneys = KIDNEYS if self.kind == "sets" else KIDNEYS[:1]
+        return {value: kidneys if set(names) & set(KIDNEYS) else names for value, names in table.items()}
+
+    def _changed(self, case: CaseEntry, dataset: Dataset) -> CaseEntry:
+        if self.kind == "left out":
+            return replace(case, split=None)
+        looked_for = tuple(name for name in dataset.classes[1:] if name != SPLEEN)
+        partial = looked_for if case.modality == "ct" and self.kind == "sets" else None
+        return replace(case, label_map=_name(case.modality), annotated=partial)
+
+
+def _name(modality: str) -> str:
+    return f"{modality}, incomplete"
+
+
+def label_sets(size: Size = "small", complete: int = 2) -> Study:
+    """Labels that stand for several classes, on abdomens: all labels, said so, left out, taken at face value."""
+    recipe = replace(
+        small_abdomen_labeled_only() if size == "small" else with_consistency(abdomen_v2()), paper_row=None
+    )
+    rows = (
+        Row("left out", recipe, IncompleteLabels("left out", complete)),
+        Row("naive", recipe, IncompleteLabels("naive", complete)),
+        Row("sets", recipe, IncompleteLabels("sets", complete)),
+        Row("complete", recipe),
+    )
+    return Study("Labels that stand for several classes", rows, Folds(), baseline="left out")

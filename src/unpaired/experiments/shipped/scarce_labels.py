@@ -1,0 +1,56 @@
+"""One modality has few labels, or none: what are its scans worth? Rows of `recipes.random_convolutions`.
+
+On MS-CMRSeg: labels of bSSFP, and of LGE none or few; LGE's validation labels are gone too, its test labels are kept.
+For scans of your own: a file with a function that returns `scarce_labels(size, scarce="t2", others=("ct",))`.
+"""
+
+from dataclasses import replace
+
+from unpaired.experiments.labels import ScarceLabels
+from unpaired.experiments.splits import Folds
+from unpaired.experiments.study import Row, Size, Study
+from unpaired.recipe import Recipe
+from unpaired.recipes import random_convolutions as random
+from unpaired.recipes.your_data import msbn_2d
+
+
+def scarce_labels(
+    size: Size = "small", scarce: str = "lge", others: tuple[str, ...] = ("bssfp",), patients: tuple[int, ...] = ()
+) -> Study:
+    """No label of LGE: bSSFP's network alone, with random convolutions, with borrowed slices, with all labels."""
+    plain, borrowed = (random.small_unet_plain(), random.small_unet_borrowed()) if size == "small" else _full()
+    own = replace(plain, randomization=random.small_unet_own().randomization)
+    taught = replace(borrowed, method=random.small_unet_borrowed_weak_to_strong().method)
+    taught = replace(taught, unlabeled_batch_size=taught.batch_size)
+    everything = random.small_unet_scarce() if size == "small" else random.unet_scarce()
+    none = ScarceLabels(scarce)
+    rows = [
+        Row("plain", _of(others, plain), none, norms_of=others[0]),
+        Row("own", _of(others, own), none, norms_of=others[0]),
+        Row("borrowed", borrowed, none),
+        Row("taught", taught, none),
+        Row("scarce", everything, none),
+    ]
+    for count in patients:
+        rows += [
+            Row(f"{scarce} alone, {count} labels", _of((scarce,), plain), ScarceLabels(scarce, count), None, scarce),
+            Row(f"few, {count} labels", plain, ScarceLabels(scarce, count)),
+            Row(f"scarce, {count} labels", everything, ScarceLabels(scarce, count)),
+        ]
+    rows += [Row("all", plain)]
+    return Study(f"No label of {scarce}" if not patients else f"Few labels of {scarce}", tuple(rows), Folds())
+
+
+def few_labels(size: Size = "small") -> Study:
+    """Dice by the number of LGE patients with labels (0, 1, 2, 4, 8): LGE alone, both modalities, borrowed slices."""
+    return scarce_labels(size, patients=(1, 2, 4, 8))
+
+
+def _full() -> tuple[Recipe, Recipe]:
+    """(plain, borrowed) on the strong CNN."""
+    return msbn_2d(), random.unet_borrowed()
+
+
+def _of(modalities: tuple[str, ...], recipe: Recipe) -> Recipe:
+    """The recipe on some modalities alone, with as many slices in a step as one on two modalities has."""
+    return replace(recipe, modalities=modalities, batch_size=recipe.batch_size * 2)

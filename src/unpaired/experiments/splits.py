@@ -1,0 +1,64 @@
+"""The splits of a study: each is a value that draws {name: split} for a dataset, the same ones every time."""
+
+from dataclasses import dataclass
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.split import Split
+from unpaired.data.splits import folds_by_patient, split_by_patient
+from unpaired.errors import InputError
+
+
+@dataclass(frozen=True)
+class OwnSides:
+    """The sides that the manifest itself has, called "own"."""
+
+    def __call__(self, dataset: Dataset) -> dict[str, Split]:
+        """Raises InputError for a dataset without training and test cases."""
+        for side in ("train", "test"):
+            if not dataset.of(split=side):
+                raise InputError(
+                    f"dataset {dataset.name} says of no case that it is for {side}; draw sides with `unpaired split` "
+                    "and name the file: --split"
+                )
+        return {"own": Split.of(dataset)}
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Cross-validation: "fold0", "fold1", ...; each patient with labels is tested in one (`unpaired split --folds`)."""
+
+    folds: int = 5
+    validation: float = 0.1
+    seed: int = 0
+
+    def __call__(self, dataset: Dataset) -> dict[str, Split]:
+        """Raises InputError for more folds than patients."""
+        drawn = folds_by_patient(dataset, folds=self.folds, validation=self.validation, seed=self.seed)
+        return {f"fold{number}": split for number, split in enumerate(drawn)}
+
+
+@dataclass(frozen=True)
+class RandomSplits:
+    """So many random splits by patient, "draw0", "draw1", ...; a patient may be tested in several."""
+
+    draws: int = 1
+    test: float = 0.2
+    validation: float = 0.1
+
+    def __call__(self, dataset: Dataset) -> dict[str, Split]:
+        """Draw n is `unpaired split --seed n`."""
+        return {
+            f"draw{seed}": split_by_patient(dataset, test=self.test, validation=self.validation, seed=seed)
+            for seed in range(self.draws)
+        }
+
+
+@dataclass(frozen=True)
+class TheseSplits:
+    """Splits that a person drew, by name: those of files given with --split are called as their files."""
+
+    splits: tuple[tuple[str, Split], ...]
+
+    def __call__(self, dataset: Dataset) -> dict[str, Split]:
+        """Those and no others."""
+        return dict(self.splits)

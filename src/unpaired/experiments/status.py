@@ -1,0 +1,72 @@
+"""What became of a study's rows, by the records and logs that lie there: read without torch's help."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from unpaired.experiments.cells import Cell, Planned
+from unpaired.experiments.study import Study
+from unpaired.runs.facts import read_run_facts
+
+VERSIONS = ("unpaired", "torch", "python", "platform", "gpu")
+"""What the page says of each run's versions, besides the git commit."""
+
+
+@dataclass(frozen=True)
+class RowStatus:
+    """A row's runs: how many are planned, done and failed; their steps; seconds that they took; the first failure."""
+
+    name: str
+    planned: int
+    done: int
+    failed: int
+    steps: tuple[int, ...]
+    training_seconds: float
+    other_seconds: float
+    note: str
+
+
+def row_statuses(
+    study: Study, planned: Planned, done: Sequence[Cell], failures: Mapping[str, str]
+) -> Iterator[RowStatus]:
+    """Each row in turn; `failures` are {cell's name: why}, those of cells that could not be planned too."""
+    complete = {cell.name for cell in done}
+    for row in study.rows:
+        cells = [cell for cell in planned.cells if cell.row.name == row.name]
+        unplanned = [name for name, _ in planned.failures if name.split(", ", 1)[1].startswith(f"{row.name}, seed ")]
+        failed = [name for name in (*unplanned, *(cell.name for cell in cells)) if name in failures]
+        other = [record.seconds for cell in cells if (record := cell.record()) is not None]
+        yield RowStatus(
+            row.name,
+            len(cells) + len(unplanned),
+            sum(cell.name in complete for cell in cells),
+            len(failed),
+            tuple(sorted({cell.recipe.steps for cell in cells})),
+            sum(map(training_seconds, cells)),
+            sum(sum(seconds.values()) for seconds in other),
+            f"{failed[0]}: {failures[failed[0]]}" if failed else "",
+        )
+
+
+def training_seconds(cell: Cell) -> float:
+    """What training took, by the log: a run that was stopped and goes on counts its seconds anew."""
+    if not cell.run.log_file.is_file():
+        return 0.0
+    logged = [row.get("seconds") or "" for row in read_run_facts(cell.run.folder).log]
+    seconds = [0.0, *(float(text) for text in logged if text.replace(".", "", 1).isdecimal())]
+    return sum(after - before if after >= before else after for before, after in pairwise(seconds))
+
+
+def versions_of(cells: Sequence[Cell]) -> list[str]:
+    """A line for each set of versions and hardware that runs were made with, with how many; one is as it should be."""
+    counts: dict[str, int] = {}
+    for cell in cells:
+        versions = read_run_facts(cell.run.folder).versions or {}
+        parts = [f"{name} {versions[name]}" for name in VERSIONS if versions.get(name)]
+        git = versions.get("git")
+        if isinstance(git, dict):
+            changed = " with changes" if git.get("changed") else ""
+            parts.append(f"git {str(git.get('commit'))[:12]}{changed}")
+        counts[", ".join(parts)] = counts.get(", ".join(parts), 0) + 1
+    lines = [f"{count} run{'s' if count > 1 else ''}: {text}" for text, count in counts.items()]
+    return [*lines, *(["Runs of one table were made with different versions."] if len(lines) > 1 else [])]

@@ -1,0 +1,103 @@
+"""Study: a table, of a paper or of your own, as a value: rows, splits, seeds, and what is compared with what.
+
+A study is a Python function that returns one, as a recipe is; an edited table is a `dataclasses.replace`. `unpaired
+study` does what it says (`experiments.run`).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from unpaired.comparison.comparison import DEFAULT_SCORES
+from unpaired.comparison.papers.tables import paper_table
+from unpaired.data.dataset import Dataset
+from unpaired.data.file_names import require_distinct, require_file_name
+from unpaired.data.split import Split
+from unpaired.errors import InputError, nearest
+from unpaired.experiments.splits import OwnSides
+from unpaired.recipe import Recipe
+
+Size = Literal["small", "full"]
+"""A study's form for two processor cores, or as the paper has it, for GPUs."""
+Labels = Callable[[Dataset, int], Dataset]
+"""What a row may see of a dataset with sides: other training labels, fewer patients; the number is the run's seed."""
+Splits = Callable[[Dataset], Mapping[str, Split]]
+"""{name: split}: who trains, validates and tests, for each repetition of the whole table."""
+
+
+OWN_SIDES = OwnSides()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of a table. Its `name` is what tables call it: that of the paper's row, where it has one.
+
+    `labels` are the labels it may see (None: all). `begins_with` names the row whose finished run, of the same split
+    and seed, its network begins with (`Recipe.init_from`). `norms_of` is the modality that stands for those that it
+    isn't trained on when it predicts.
+    """
+
+    name: str
+    recipe: Recipe
+    labels: Labels | None = None
+    begins_with: str | None = None
+    norms_of: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name as a folder's."""
+        return re.sub(r"[^\w.+-]+", "_", self.name).strip("_.").lower()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A table to be made: every row on every split with every seed.
+
+    `minutes` is how long each run may train (as many steps as fit, by the speed of its own steps); None: as many steps
+    as its recipe says. `baseline` is the row that the others are tested against (None: the first), `papers` the printed
+    tables that the result is laid beside (`comparison.papers.tables.PAPER_TABLES`), `apart` rows that are trained and
+    not compared: first stages. Raises InputError for rows without a name of their own, and names that aren't rows.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    splits: Splits = OWN_SIDES
+    seeds: tuple[int, ...] = (0,)
+    minutes: float | None = None
+    baseline: str | None = None
+    papers: tuple[str, ...] = ()
+    scores: tuple[str, ...] = DEFAULT_SCORES
+    apart: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rows or not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"study {self.title!r}: expected rows, and seeds that differ, got {self.seeds}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"study {self.title!r}: minutes must be above 0, got {self.minutes}")
+        require_distinct((row.name for row in self.rows), "row", "each row needs a name of its own")
+        require_distinct((row.folder for row in self.rows), "row's folder", "each row needs a folder of its own")
+        for row in self.rows:
+            if "=" in row.name:
+                raise InputError(f"row {row.name!r}: a name can't hold '='; say it in other words")
+            require_file_name(row.folder, f"row {row.name!r}: its folder")
+        named = [*self.apart, *(row.begins_with for row in self.rows if row.begins_with)]
+        for name in [*named, *([self.baseline] if self.baseline is not None else [])]:
+            self.row(name)
+        for position, row in enumerate(self.rows):
+            if row.begins_with is not None and row.begins_with not in [before.name for before in self.rows[:position]]:
+                raise InputError(f"row {row.name!r} begins with {row.begins_with!r}, which has to stand above it")
+        for name in self.papers:
+            paper_table(name)
+
+    def row(self, name: str) -> Row:
+        """The row called `name`. Raises InputError if there is none."""
+        names = [row.name for row in self.rows]
+        if name not in names:
+            raise InputError(f"study {self.title!r} has no row {name!r}; {nearest(name, names)}")
+        return self.rows[names.index(name)]
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The names of the rows that stand in the tables, in order."""
+        return tuple(row.name for row in self.rows if row.name not in self.apart)

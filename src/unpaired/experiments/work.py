@@ -1,0 +1,108 @@
+"""What a study has to do now: its missing cells, run in processes or here, each noted as it begins and ends."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from time import monotonic
+
+from unpaired.experiments.cells import Cell, Planned, chains, is_done
+from unpaired.experiments.processes import Answer, Places, in_process, in_processes
+from unpaired.experiments.tasks import RunCell, StoredRecipe, Task
+from unpaired.inference.shards import Shard, dealt
+from unpaired.recipe import Recipe
+from unpaired.runs.progress import duration
+
+
+@dataclass(frozen=True)
+class Work:
+    """The cells of a study that are to be run now, and how."""
+
+    planned: Planned
+    cache: Path
+    device: str
+    workers: int
+    presets: tuple[str, ...]
+    hours: float | None
+    say: Callable[[str], None]
+
+    def do(self, shard: Shard | None, places: Places, worker: bool) -> dict[str, str]:
+        """Run the cells that are missing; {cell's name: why it failed}."""
+        chosen = _of_shard(chains(self.planned.cells), shard)
+        missing = [[cell for cell in chain if not is_done(cell)] for chain in chosen]
+        missing = [chain for chain in missing if chain]
+        total, began = sum(map(len, missing)), monotonic()
+        skipped = sum(map(len, chosen)) - total
+        self.say(f"{total} runs to do" + (f", {skipped} are done" if skipped else ""))
+        failures: dict[str, str] = {}
+        numbers = iter(range(1, total + 1))
+
+        def begin(chain: int, position: int) -> bool:
+            if self.hours is not None and monotonic() - began > self.hours * 3600:
+                return False
+            cell = missing[chain][position]
+            cell.note("begun")
+            self.say(f"{cell.name}: begins ({next(numbers)} of {total})")
+            return True
+
+        def end(chain: int, position: int, answer: Answer) -> None:
+            cell = missing[chain][position]
+            if answer.result is not None:
+                cell.note("done", seconds=answer.result)
+                self.say(f"{cell.name}: done")
+            elif answer.failure is not None:
+                cell.note("failed", answer.failure)
+                failures[cell.name] = answer.failure
+                self.say(f"{cell.name}: failed: {answer.failure}")
+                for later in missing[chain][position + 1 :]:
+                    failures[later.name] = f"begins with {cell.name}, which failed"
+
+        work = [[(self._task(cell, worker), cell.log_file) for cell in chain] for chain in missing]
+        if worker:
+            in_processes(work, places, begin, end)
+        else:
+            _one_after_the_other(work, begin, end)
+        if monotonic() - began > 1:
+            self.say(f"{total} runs took {duration(monotonic() - began)}")
+        return failures
+
+    def _task(self, cell: Cell, worker: bool) -> RunCell:
+        return RunCell(
+            cell.row.name,
+            StoredRecipe.of(cell.recipe),
+            cell.dataset,
+            cell.run.folder,
+            self.cache,
+            self.device,
+            self.workers,
+            cell.row.norms_of,
+            self.presets,
+            worker,
+        )
+
+
+def _one_after_the_other(
+    chains: Sequence[Sequence[tuple[Task, Path]]],
+    begin: Callable[[int, int], bool],
+    end: Callable[[int, int, Answer], None],
+) -> None:
+    for number, chain in enumerate(chains):
+        for position, (task, _) in enumerate(chain):
+            if not begin(number, position):
+                break
+            answer = in_process(task)
+            end(number, position, answer)
+            if answer.result is None:
+                break
+
+
+def _of_shard(groups: list[list[Cell]], shard: Shard | None) -> list[list[Cell]]:
+    """The chains of one shard, dealt out by the voxels that they train on; which are done plays no part in it."""
+    if shard is None:
+        return groups
+    sizes = [sum(_voxels(cell.recipe) for cell in chain) for chain in groups]
+    return [groups[index] for index in dealt(sizes, [chain[0].name for chain in groups], shard)]
+
+
+def _voxels(recipe: Recipe) -> int:
+    return recipe.steps * (recipe.batch_size + recipe.unlabeled_batch_size) * prod(recipe.patch_size)

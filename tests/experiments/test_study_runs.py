@@ -1,0 +1,185 @@
+"""`study` end to end, on the phantom: what is run, what is skipped, what a failed or edited row does."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_study import hearts, tiny_recipe, tiny_study
+
+from unpaired.data.dataset import Dataset
+from unpaired.errors import InputError
+from unpaired.experiments import results, work
+from unpaired.experiments.labels import FewPatients
+from unpaired.experiments.results import StudyResults
+from unpaired.experiments.run import study
+from unpaired.experiments.study import Row, Study
+
+
+@pytest.fixture(scope="module")
+def made(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
+    """The tiny study, run."""
+    return in_folder(tiny_study(), phantom, tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def again(made: StudyResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what the tiny study left, to go on with; no page is drawn of it any more, which takes time."""
+    monkeypatch.setattr(results, "write_comparison_report", lambda *arguments: arguments[1])
+    return Path(shutil.copytree(made.folder, tmp_path / "study"))
+
+
+def in_folder(plan: Study, phantom: Dataset, out: Path, **options: Any) -> StudyResults:
+    return study(plan, hearts(phantom), out, device="cpu", viewer_mb=0, worker=False, **options)
+
+
+def tasks_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the rows that are run from now on, instead of being run."""
+    begun: list[str] = []
+
+    def noted(task: work.RunCell) -> work.Answer:
+        begun.append(task.name)
+        return work.Answer(failure="not run in this test")
+
+    monkeypatch.setattr(work, "in_process", noted)
+    return begun
+
+
+def test_every_row_is_trained_predicted_scored_and_compared(made: StudyResults) -> None:
+    assert made.compared is not None
+    assert made.compared.comparison.names == ["MSBN", "Joint"]
+    assert [(row.name, row.planned, row.done, row.failed, row.steps) for row in made.rows] == [
+        ("MSBN", 1, 1, 0, (2,)),
+        ("Joint", 1, 1, 0, (2,)),
+    ]
+    assert not made.failures
+    page = (made.folder / "study.html").read_text()
+    assert "<h1>tiny</h1>" in page
+    assert "2 runs: unpaired" in page
+    assert (made.folder / "comparison.md").is_file()
+    assert {path.name for path in (made.folder / "runs" / "own").iterdir()} == {"msbn", "joint"}
+    status = json.loads((made.folder / "study.json").read_text())
+    assert [row["done"] for row in status["rows"]] == [1, 1]
+
+
+def test_what_is_done_is_not_done_again_wherever_the_folder_is(
+    again: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tasks_of(monkeypatch)
+    made = in_folder(tiny_study(), phantom, again)
+    assert begun == []
+    assert made.compared is not None
+
+
+def test_an_edited_row_is_run_anew_beside_the_old_one(
+    again: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tasks_of(monkeypatch)
+    edited = replace(tiny_study(), rows=(tiny_study().rows[0], Row("Joint", tiny_recipe(steps=3))))
+    made = in_folder(edited, phantom, again)
+    assert begun == ["Joint"]
+    assert made.compared is None
+    assert dict(made.failures) == {"own, Joint, seed 0": "not run in this test"}
+    folder = again / "runs" / "own" / "joint"
+    assert json.loads((folder / "seed0.json").read_text())["state"] == "done"
+    assert json.loads((folder / "seed0-2.json").read_text())["state"] == "failed"
+
+
+def test_a_label_map_that_was_replaced_is_seen(again: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = tasks_of(monkeypatch)
+    maps = sorted((again / "runs" / "own" / "msbn" / "seed0" / "predictions").glob("*.nii.gz"))
+    shutil.copy(maps[0], maps[1])
+    in_folder(tiny_study(), phantom, again)
+    assert begun == ["MSBN"]
+
+
+def test_a_row_that_fails_is_listed_and_stops_no_other(phantom: Dataset, again: Path) -> None:
+    """One can't be planned for these patients, one can't be built; the finished ones are compared all the same."""
+    few = Row("few", tiny_recipe(), FewPatients("lge", 9))
+    wide = Row("wide", tiny_recipe(patch_size=(33, 33)))
+    made = in_folder(replace(tiny_study(), rows=(few, wide, *tiny_study().rows)), phantom, again)
+    failures = dict(made.failures)
+    assert "between 1 and 2 training patients of lge" in failures["own, few, seed 0"]
+    assert "sizes must be multiples of" in failures["own, wide, seed 0"]
+    assert made.compared is not None
+    assert made.compared.comparison.names == ["MSBN", "Joint"]
+    assert "few, wide" in " ".join(made.notes)
+
+
+def test_a_failure_is_told_by_a_later_call_that_only_compares(again: Path, phantom: Dataset) -> None:
+    plan = replace(tiny_study(), rows=(*tiny_study().rows, Row("wide", tiny_recipe(patch_size=(33, 33)))))
+    in_folder(plan, phantom, again)
+    made = in_folder(plan, phantom, again, run=False)
+    assert "sizes must be multiples of" in dict(made.failures)["own, wide, seed 0"]
+
+
+def test_a_shard_runs_its_part_and_leaves_the_tables_to_a_last_call(
+    tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tasks_of(monkeypatch)
+    parts = []
+    for number in (1, 2):
+        made = in_folder(tiny_study(), phantom, tmp_path / "out", shard=f"{number}/2")
+        assert made.compared is None
+        parts.append(list(begun))
+        begun.clear()
+    assert sorted(map(len, parts)) == [1, 1]
+    assert parts[0] != parts[1]
+
+
+def test_a_row_that_begins_with_another_one_waits_for_it(
+    tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tasks_of(monkeypatch)
+    plan = tiny_study(
+        rows=(Row("first", tiny_recipe()), Row("second", tiny_recipe(), begins_with="first")), apart=("first",)
+    )
+    made = in_folder(plan, phantom, tmp_path)
+    assert begun == ["first"]
+    assert dict(made.failures)["own, second, seed 0"] == "begins with own, first, seed 0, which failed"
+
+
+def test_a_budget_in_minutes_becomes_steps_once(
+    tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks_of(monkeypatch)
+    made = in_folder(tiny_study(), phantom, tmp_path, minutes=60)
+    speeds = [json.loads(file.read_text()) for file in (tmp_path / "speeds").iterdir()]
+    assert sorted(int(3600 / speed["seconds"]) for speed in speeds) == sorted(row.steps[0] for row in made.rows)
+    again = in_folder(tiny_study(), phantom, tmp_path, minutes=60)
+    assert [row.steps for row in again.rows] == [row.steps for row in made.rows]
+
+
+def test_an_estimate_runs_nothing(tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = tasks_of(monkeypatch)
+    made = in_folder(tiny_study(), phantom, tmp_path, estimate=True, hours=1.0)
+    assert begun == []
+    assert made.estimate is not None
+    assert [(row.left, row.fitting) for row in made.estimate.rows] == [(1, 1), (1, 1)]
+    assert all(row.speed is not None and row.seconds == 2 * row.speed.seconds for row in made.estimate.rows)
+    assert "fit into 1 h" in made.table().head
+    nothing = in_folder(tiny_study(), phantom, tmp_path, estimate=True, hours=1e-9)
+    assert nothing.estimate is not None
+    assert [row.fitting for row in nothing.estimate.rows] == [0, 0]
+
+
+def test_a_folder_of_another_study_is_refused(again: Path, phantom: Dataset) -> None:
+    with pytest.raises(InputError, match="holds what study made of"):
+        in_folder(replace(tiny_study(), title="another"), phantom, again)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rows": ["MSBM"]}, "has no row 'MSBM'; did you mean MSBN"),
+        ({"splits": ["fold7"]}, "has no split 'fold7'; known: own"),
+        ({"jobs": 0}, "jobs must be 1 or more, got 0"),
+        ({"jobs": 2}, "need processes of their own"),
+        ({"minutes": 0.0}, "minutes must be above 0"),
+    ],
+)
+def test_what_fits_no_cell_is_refused(options: dict[str, Any], message: str, tmp_path: Path, phantom: Dataset) -> None:
+    with pytest.raises(InputError, match=message):
+        in_folder(tiny_study(), phantom, tmp_path, **options)
