@@ -8,7 +8,7 @@ TORCH := torch==2.13.0
 # would compile torch anew, which takes longer than importing it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test campaign coverage install install-dev docs clean
+.PHONY: demo test campaign coverage results install install-dev docs clean
 
 demo: install
 	$(BIN)/unpaired demo demo
@@ -43,6 +43,10 @@ campaign: install-dev
 # Not part of `test`: nothing is decided by it, and it takes a third more time.
 coverage: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+
+# The tables of docs/results/ from the numbers stored there.
+results: install
+	$(BIN)/python studies/results_pages.py
 
 docs: install-dev
 	$(BIN)/zensical serve

@@ -1,0 +1,208 @@
+"""Write the tables of docs/results/ from the numbers stored beside them, so that none is typed.
+
+    python studies/results_pages.py                                     all pages (`make results`)
+    python studies/results_pages.py --add scarce few-labels "no label"  store a study's numbers first
+
+A page's tables stand between `<!-- numbers: TABLE -->` and `<!-- end of numbers -->`; they are in the JSON file that is
+called as the page. Each has its budget on top. `--add OUT PAGE TABLE` takes what `unpaired study` left in OUT: numbers
+alone, of no patient, with no path.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unpaired.documents import read
+from unpaired.errors import InputError
+from unpaired.files import write_json, write_text
+from unpaired.tables import DASH, Table, TableCell, markdown_text
+
+PAGES = Path(__file__).parent.parent / "docs" / "results"
+MARKED = re.compile(r"(<!-- numbers: (?P<name>[^>]+?) -->\n).*?(<!-- end of numbers -->)", re.S)
+ADVICE = "store numbers with --add"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Against the baseline, paired by patient, in percent of Dice; p after Holm's correction."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    better: int | None = None
+    worse: int | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """A row of a table: `dice` is {group of patients: {class or "mean": percent}}."""
+
+    name: str
+    dice: dict[str, dict[str, float]]
+    steps: str = ""
+    minutes: float | None = None
+    differences: dict[str, Difference] = field(default_factory=dict[str, Difference])
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Rows at one budget. `groups` are {group of patients: how many}, such as {"LGE": 8}, in the order of columns."""
+
+    budget: str
+    groups: dict[str, int]
+    rows: tuple[ResultRow, ...]
+    baseline: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a results page's file holds."""
+
+    tables: dict[str, ResultTable]
+
+
+def rendered(table: ResultTable) -> str:
+    """The budget as a line, the table and, where there are differences, a second one, as Markdown."""
+    parts = [f"Budget: {markdown_text(table.budget)}", "", scores(table).markdown().rstrip()]
+    if any(row.differences for row in table.rows):
+        parts += [
+            "",
+            f"Against {markdown_text(table.baseline)}, paired by patient:",
+            "",
+            tests(table).markdown().rstrip(),
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def scores(table: ResultTable) -> Table:
+    """Mean Dice of each row in each group, behind it those of the classes; the best mean is bold."""
+    best = {
+        group: max((row.dice[group]["mean"] for row in table.rows if group in row.dice), default=None)
+        for group in table.groups
+    }
+    rows: list[list[str | TableCell]] = []
+    for row in table.rows:
+        cells = [
+            TableCell(_dice(row.dice.get(group)), _mean(row.dice.get(group)) == best[group]) for group in table.groups
+        ]
+        rows.append([row.name, _effort(row), *cells])
+    head = ["row", "steps, minutes", *(f"{group} ({count})" for group, count in table.groups.items())]
+    return Table(head, rows, "lr", notes=table.notes)
+
+
+def tests(table: ResultTable) -> Table:
+    """The difference of each row to the baseline."""
+    rows = [
+        [
+            row.name,
+            group,
+            f"{difference.mean:+.2f}",
+            DASH if difference.low is None else f"{difference.low:+.2f} to {difference.high:+.2f}",
+            DASH if difference.better is None else f"{difference.better} / {difference.worse}",
+            DASH if difference.p is None else f"{difference.p:.2g}",
+        ]
+        for row in table.rows
+        for group, difference in row.differences.items()
+    ]
+    return Table(["row", "patients", "difference", "95 % interval", "better / worse", "p Holm"], rows, "llr")
+
+
+def _mean(dice: Mapping[str, float] | None) -> float | None:
+    return None if dice is None else dice["mean"]
+
+
+def _dice(dice: Mapping[str, float] | None) -> str:
+    """ "46.8 (61.2, 31.6, 47.6)": the mean, and the classes where they are known."""
+    if dice is None:
+        return DASH
+    classes = [f"{value:.1f}" for name, value in dice.items() if name != "mean"]
+    return f"{dice['mean']:.1f}" + (f" ({', '.join(classes)})" if classes else "")
+
+
+def _effort(row: ResultRow) -> str:
+    minutes = "" if row.minutes is None else f"{row.minutes:.1f}"
+    return ", ".join(filter(None, [row.steps, minutes])) or DASH
+
+
+def page_with_numbers(text: str, numbers: Numbers, where: str) -> str:
+    """A page's text with its tables as the numbers have them. InputError for a table that they lack."""
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in numbers.tables:
+            raise InputError(f"{where} wants a table {name!r}, and there are {', '.join(numbers.tables)}; {ADVICE}")
+        return f"{match[1]}{rendered(numbers.tables[name])}{match[3]}"
+
+    return MARKED.sub(replaced, text)
+
+
+def read_numbers(file: Path) -> Numbers:
+    """The numbers of a page; none where there is no file."""
+    return read(file, Numbers, ADVICE, schema=SCHEMA) if file.is_file() else Numbers({})
+
+
+def from_study(document: Mapping[str, Any]) -> ResultTable:
+    """What `unpaired study` left in study.json as a table: mean Dice by modality and class, and differences."""
+    if "comparison" not in document:
+        raise InputError("this study has compared nothing yet; go on with it first")
+    compared = document["comparison"]
+    cells = [cell for cell in compared["columns"] if cell["score"] == "dice"]
+    groups = {cell["modality"]: cell["patients"] for cell in cells if cell["class"] == "mean"}
+    rows = [_row_of(row, [cell for cell in cells if cell["method"] == row["row"]]) for row in document["rows"]]
+    return ResultTable(
+        " ".join(document["notes"]).removeprefix("Budget: "),
+        groups,
+        tuple(row for row in rows if row.dice),
+        compared["baseline"],
+    )
+
+
+def _row_of(row: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> ResultRow:
+    dice: dict[str, dict[str, float]] = {}
+    differences: dict[str, Difference] = {}
+    for cell in cells:
+        if cell["mean"] is not None:
+            dice.setdefault(cell["modality"], {})[cell["class"]] = round(100 * cell["mean"], 2)
+        if cell["class"] == "mean" and cell["difference"] is not None:
+            bounds = [
+                None if cell[name] is None else round(100 * cell[name], 2) for name in ("interval_low", "interval_high")
+            ]
+            differences[cell["modality"]] = Difference(
+                round(100 * cell["difference"], 2), bounds[0], bounds[1], cell["better"], cell["worse"], cell["p_holm"]
+            )
+    steps = ", ".join(f"{count:,}" for count in row["steps"])
+    minutes = round(row["training_seconds"] / 60 / max(row["done"], 1), 1)
+    return ResultRow(row["row"], dice, steps, minutes, differences)
+
+
+def add(study: Path, page: str, table: str) -> None:
+    """Store a study's numbers as a table of a page."""
+    file = PAGES / f"{page}.json"
+    document = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    numbers = read_numbers(file)
+    write_json(file, {"schema": SCHEMA, "tables": asdict(numbers)["tables"] | {table: asdict(from_study(document))}})
+
+
+def main() -> None:
+    """Store what is asked for, then write every page that has marks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--add", nargs=3, metavar=("OUT", "PAGE", "TABLE"))
+    arguments = parser.parse_args()
+    if arguments.add:
+        add(Path(arguments.add[0]), arguments.add[1], arguments.add[2])
+    for page in sorted(PAGES.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if MARKED.search(text):
+            write_text(page, page_with_numbers(text, read_numbers(page.with_suffix(".json")), page.name))
+            print(page.name)
+
+
+if __name__ == "__main__":
+    main()
