@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def test_every_row_is_trained_predicted_scored_and_compared(made: StudyResults) 
     assert not made.failures
     page = (made.folder / "study.html").read_text()
     assert "<h1>tiny</h1>" in page
-    assert "2 runs: unpaired" in page
+    assert "unpaired" in made.notes[1]
+    assert all(escape(note) in page for note in made.notes)
     assert (made.folder / "comparison.md").is_file()
     assert {path.name for path in (made.folder / "runs" / "own").iterdir()} == {"msbn", "joint"}
     status = json.loads((made.folder / "study.json").read_text())
