@@ -127,18 +127,18 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
 def _chosen(
     program: str, about: str, commands: Mapping[str, Callable[..., int]], words: Sequence[str]
 ) -> Callable[[], int]:
-    subcommands = {name: _later(command) for name, command in commands.items()}
+    subcommands = {name: _later(command, brief=words[:1] != [name]) for name, command in commands.items()}
     return tyro.extras.subcommand_cli_from_dict(subcommands, prog=program, description=about, args=words)
 
 
-def _later(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+def _later(command: Callable[..., int], brief: bool) -> Callable[..., Callable[[], int]]:
     """The same command line; but the command runs after all arguments were understood, so that what it prints and
     raises is never taken for what the parser says."""
 
     def parsed(*values: Any, **named: Any) -> Callable[[], int]:
         return functools.partial(command, *values, **named)
 
-    return with_readable_help(parsed, command)
+    return with_readable_help(parsed, command, brief)
 
 
 if __name__ == "__main__":

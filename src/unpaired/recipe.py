@@ -122,10 +122,9 @@ class Recipe(Config):
     window_overlap: BelowOne = 0.5
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     norm_batches: Whole = 0
-    """Before each validation batch norm's running statistics are taken anew over so many training batches, dropout off
-    (`networks.norm_statistics`), those of a modality without labels over its unlabeled images where there are any: with
-    dropout the trailing ones are those of another network. 0 keeps the trailing
-    ones, as the papers' code does."""
+    """Over so many training batches, dropout off, batch norm's running statistics are taken anew before each validation
+    (`networks.norm_statistics`): with dropout the trailing ones are those of another network. A modality without labels
+    has its unlabeled images for it. 0 keeps the trailing ones, as the papers' code does."""
     validate_every: Count = 1000
     save_every: Count = 500
     precision: Precision = "32-true"

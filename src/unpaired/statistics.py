@@ -20,14 +20,14 @@ from unpaired.errors import InputError
 Key = TypeVar("Key", bound=Hashable)
 ALPHA = 0.05
 EXACT_UP_TO = 500
-"""Up to so many differences other than zero p is counted out (0.4 s); beyond, the normal law is as good."""
+"""The most differences other than zero of which p is counted out (0.4 s); beyond, the normal law is as good."""
 NOISE = 1e-10
 """Differences closer than this share of the largest are equal: rounding of floats must not make ranks."""
 RESAMPLES = 10_000
 KEPT = 2_000_000
-"""Up to so many counts (16 MB) the drawn patients are kept for the next interval of as many patients."""
+"""The most counts (16 MB) that are kept of drawn patients, for the next interval of as many patients."""
 DIGITS = 10
-"""Differences are rounded to so many: sums in another order differ in the last digits, and such patients are equal."""
+"""The decimals that differences keep: sums in another order differ in the last digits, and such patients are equal."""
 FEWEST = 4
 """With fewer patients a correlation has no interval."""
 

@@ -75,3 +75,22 @@ def test_what_a_command_takes_stays_what_it_is() -> None:
         {"also": ("a", "b"), "steps": 3, "out": "x"},
     )
     assert "How many (as a number)." in (parsed.__doc__ or "")
+
+
+def test_the_list_of_commands_has_a_paragraph_for_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    listed = [match[1] for line in lines if (match := re.match(r"\W+[•*-] ([a-z-]+( [a-z]+)?) {2,}", line))]
+    assert listed == list(cli.COMMANDS), "\n".join(lines[:12])
+    assert len(lines) < 3 * len(cli.COMMANDS)
+
+
+def test_an_option_that_takes_a_number_or_nothing_asks_for_a_number(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in cli.COMMANDS:
+        assert "{None}" not in help_of(command, capsys, monkeypatch, 100), command

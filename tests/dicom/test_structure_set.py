@@ -172,7 +172,7 @@ def test_contours_of_another_direction_and_space_and_damaged_ones_are_refused(tm
     file.save_as(path)
     with pytest.raises(InputError, match="another frame of reference"):
         read_structure_set(path, series)
-    with pytest.raises(ImageError, match="expected an RTSTRUCT, got CT"):
+    with pytest.raises(ImageError, match="expected a DICOM RTSTRUCT object, got CT"):
         read_regions(series.frames[0].file)
 
 

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 import tyro
 
 import unpaired
-from unpaired.commands.arguments import AlsoRuns, Images, OptionalCount, OptionalText, Out, RunFolder, Trusted
+from unpaired.commands.arguments import (
+    AlsoRuns,
+    Images,
+    OptionalCount,
+    OptionalNumber,
+    OptionalText,
+    Out,
+    RunFolder,
+    Trusted,
+)
 
 Script = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCRIPT")]
 
@@ -23,7 +32,7 @@ def cluster_script(
     split: OptionalText = None,
     backend: Literal["torch", "onnxruntime", "openvino"] = "torch",
     precision: Literal["float32", "bf16"] = "float32",
-    overlap: float | None = None,
+    overlap: OptionalNumber = None,
     largest_component: OptionalText = None,
     mirror: bool = False,
     also: AlsoRuns = (),

@@ -22,6 +22,8 @@ Out = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
 Predictions = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PREDICTIONS")]
 RecipeName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
 Reference = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="REFERENCE")]
+ClassNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")]
+Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
 RunsFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUNS")]
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Source = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")]
@@ -56,9 +58,11 @@ Trusted = Annotated[
 Weights = Annotated[
     Literal["best", "last"], tyro.conf.arg(help="Weights of the best validation Dice, or of the last step.")
 ]
+Side = Literal["test", "validation", "train"]
 Device = Annotated[str, tyro.conf.arg(help="auto (a GPU where there is one), cpu, cuda or mps.")]
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 OptionalText = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
+OptionalNumber = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 OptionalCount = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 
 

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 import tyro
 
 import unpaired
-from unpaired.commands.arguments import OptionalPath, OptionalText, print_json, print_table
+from unpaired.commands.arguments import ClassNames, OptionalPath, OptionalText, print_json, print_table
 
 Methods = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="METHOD")]
-ClassNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
 Tables = Annotated[tuple[str, ...], tyro.conf.arg(metavar="TABLE")]
 

@@ -1,7 +1,16 @@
 """The command that asks what a method does: diagnose."""
 
 import unpaired
-from unpaired.commands.arguments import Device, OptionalPath, RunFolder, Trusted, print_json, print_lines, print_table
+from unpaired.commands.arguments import (
+    Device,
+    OptionalNumber,
+    OptionalPath,
+    RunFolder,
+    Trusted,
+    print_json,
+    print_lines,
+    print_table,
+)
 
 
 def diagnose(
@@ -10,7 +19,7 @@ def diagnose(
     *,
     batches: int = 4,
     fresh: bool = False,
-    progress: float | None = None,
+    progress: OptionalNumber = None,
     device: Device = "auto",
     cache: OptionalPath = None,
     trust: Trusted = (),

@@ -6,6 +6,7 @@ import tyro
 
 import unpaired
 from unpaired.commands.arguments import (
+    ClassNames,
     OptionalPath,
     OptionalText,
     Predictions,
@@ -19,7 +20,6 @@ from unpaired.commands.arguments import (
 from unpaired.commands.errors import report_error
 
 Tolerances = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MM|CLASS=MM")]
-ClassNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")]
 ScoreNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
 Presets = tuple[Literal["csa", "ssc", "transunet", "amos"], ...]
 

@@ -9,6 +9,8 @@ from unpaired.commands.arguments import (
     Device,
     OptionalPath,
     OptionalText,
+    Runs,
+    Side,
     Trusted,
     Weights,
     list_failures,
@@ -18,7 +20,6 @@ from unpaired.commands.arguments import (
     status,
 )
 
-Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
 Layers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER")]
 Pair = Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="LAYER LAYER")]
 
@@ -33,7 +34,7 @@ def features(
     pair: Pair = None,
     layer: OptionalText = None,
     baseline: OptionalText = None,
-    split: Literal["test", "validation", "train"] = "test",
+    split: Side = "test",
     choose_on: Literal["validation", "train"] | None = None,
     weights: Weights = "best",
     device: Device = "auto",

@@ -13,8 +13,13 @@ NOTHING = ("", "''", "None")
 """Defaults that say nothing; what an option does without a value stands in its own text."""
 
 
-def with_readable_help(parsed: Callable[..., Any], command: Callable[..., Any]) -> Callable[..., Any]:
-    """`parsed` with the name, parameters and docstring of a command, for tyro to make its arguments and help of."""
+def with_readable_help(
+    parsed: Callable[..., Any], command: Callable[..., Any], brief: bool = False
+) -> Callable[..., Any]:
+    """`parsed` with the name, parameters and docstring of a command, for tyro to make its arguments and help of.
+
+    `brief`: of the docstring the first paragraph alone, as it stands in a list of commands.
+    """
     hint = tyro.conf.arg(help_behavior_hint=_default)
     hints = get_type_hints(command, include_extras=True)
     annotations = {name: kind if _is_repeatable(kind) else Annotated[kind, hint] for name, kind in hints.items()}
@@ -22,7 +27,8 @@ def with_readable_help(parsed: Callable[..., Any], command: Callable[..., Any]) 
         parameter.replace(annotation=annotations[name]) for name, parameter in signature(command).parameters.items()
     ]
     parsed.__name__ = parsed.__qualname__ = command.__name__
-    parsed.__doc__ = CONTINUED.sub(" ", command.__doc__ or "")
+    said = command.__doc__ or ""
+    parsed.__doc__ = said.partition("\n\n")[0] if brief else CONTINUED.sub(" ", said)
     parsed.__annotations__ = annotations
     vars(parsed)["__signature__"] = signature(command).replace(parameters=parameters)
     vars(parsed).pop("__wrapped__", None)  # tyro would look behind a decorator's wrapper, and find none of this

@@ -11,6 +11,8 @@ from unpaired.commands.arguments import (
     OptionalPath,
     Out,
     RunFolder,
+    Runs,
+    Side,
     Trusted,
     Weights,
     list_failures,
@@ -20,7 +22,6 @@ from unpaired.commands.arguments import (
     status,
 )
 
-Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
 Amounts = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AMOUNT")]
 
 
@@ -30,7 +31,7 @@ def partners(
     out: Out,
     /,
     *,
-    split: Literal["test", "validation", "train"] = "test",
+    split: Side = "test",
     partners: int = 5,
     seed: int = 0,
     weights: Weights = "best",
@@ -84,7 +85,7 @@ def misalignment(
     rotations: Amounts = (0, 5, 10, 20, 40),
     missing: Amounts = (0, 25, 50, 75),
     fill: Literal["nearest", "blank"] = "nearest",
-    split: Literal["test", "validation", "train"] = "test",
+    split: Side = "test",
     seed: int = 0,
     weights: Weights = "best",
     device: Device = "auto",

@@ -136,8 +136,8 @@ def find_postprocessing(
     """Keep only the largest part of organs where that helps on validation cases; predict applies it from then on.
 
     As nnU-Net: first of all foreground together, then of each class, by Dice that rises for it and falls for nothing.
-    Test cases are not looked at. What is found holds for the weights it was found with. Predict says what it applies;
-    `--largest-component none` leaves it out.
+    Test cases are not looked at. What is found holds for the weights it was found with. Predict says what it applies,
+    and leaves it out with `--largest-component none`.
 
     Args:
         run: A run, or a folder of folds: each fold gets its own, and the folds together what the cases of all say.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unpaired.data.formats.dicom_file import DicomFile, one_line, read_elements
+from unpaired.data.formats.dicom_file import DicomFile, one_line
 from unpaired.data.formats.payload import require_affordable
 from unpaired.data.image import ImageError
 from unpaired.dicom.attributes import numbers, text, value, whole
@@ -18,7 +18,16 @@ from unpaired.dicom.codes import name_of
 from unpaired.dicom.index import Series
 from unpaired.dicom.placement import Plane, place_on
 from unpaired.dicom.segment_pixels import frames_of
-from unpaired.dicom.segments import LabelMap, Segment, Segmentation, code_in, items_in, paint, require_same_space
+from unpaired.dicom.segments import (
+    LabelMap,
+    Segment,
+    Segmentation,
+    code_in,
+    items_in,
+    open_object,
+    paint,
+    require_same_space,
+)
 from unpaired.errors import InputError
 
 TYPE = "SegmentedPropertyTypeCodeSequence"
@@ -47,7 +56,7 @@ TAGS = (
 
 def read_segments(path: str | Path) -> Segmentation:
     """The segments of a SEG object and what they were drawn on, without its pixels. Raises ImageError for others."""
-    return _described(_open(Path(path), pixels=False))
+    return _described(_open(path, pixels=False))
 
 
 def read_segmentation(path: str | Path, series: Series, wanted: Collection[int] | None = None) -> LabelMap:
@@ -56,7 +65,7 @@ def read_segmentation(path: str | Path, series: Series, wanted: Collection[int] 
     Raises InputError, with one line: where segments overlap (a voxel has one label), where frames lie beside the
     series' voxels or outside of it, and for another frame of reference; ImageError for damage.
     """
-    file = _open(Path(path), pixels=True)
+    file = _open(path, pixels=True)
     described = _described(file)
     require_same_space(described, series)
     segments = {segment.number: segment for segment in described.segments}
@@ -73,16 +82,8 @@ def read_segmentation(path: str | Path, series: Series, wanted: Collection[int] 
     return LabelMap(array)
 
 
-def _open(path: Path, pixels: bool) -> DicomFile:
-    from pydicom.datadict import tag_for_keyword
-
-    if not path.is_file():
-        raise ImageError(f"expected a DICOM SEG object, found none at {path}; check the path", "missing")
-    file = read_elements(path, tuple(tag_for_keyword(word) or 0 for word in TAGS), pixels=pixels)
-    if text(file.elements, "Modality") != "SEG" and "SegmentSequence" not in file.elements:
-        other = text(file.elements, "Modality") or "nothing"
-        raise ImageError(f"{path}: expected a DICOM SEG object, got {other}; name the segmentation's file")
-    return file
+def _open(path: str | Path, pixels: bool) -> DicomFile:
+    return open_object(Path(path), "SEG", "SegmentSequence", TAGS, pixels)
 
 
 def _described(file: DicomFile) -> Segmentation:

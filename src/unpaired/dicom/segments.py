@@ -1,5 +1,6 @@
 """What segmentations of any kind are read as: segments with names, and a label map on a series' grid."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from unpaired.data.class_codes import Code
+from unpaired.data.formats.dicom_file import DicomFile, read_elements
+from unpaired.data.image import ImageError
 from unpaired.dicom.attributes import text, value
 from unpaired.dicom.index import Index, Series
 from unpaired.errors import InputError
@@ -46,6 +49,19 @@ class LabelMap:
 
     array: np.ndarray
     notes: tuple[str, ...] = ()
+
+
+def open_object(path: Path, modality: str, sequence: str, tags: Sequence[str], pixels: bool = False) -> DicomFile:
+    """The elements `tags` of a DICOM object of a modality, which holds `sequence`; ImageError for any other file."""
+    from pydicom.datadict import tag_for_keyword
+
+    if not path.is_file():
+        raise ImageError(f"expected a DICOM {modality} object, found none at {path}; check the path", "missing")
+    file = read_elements(path, tuple(tag_for_keyword(word) or 0 for word in tags), pixels=pixels)
+    if text(file.elements, "Modality") != modality and sequence not in file.elements:
+        other = text(file.elements, "Modality") or "nothing"
+        raise ImageError(f"{path}: expected a DICOM {modality} object, got {other}; name the segmentation's file")
+    return file
 
 
 def segmented_series(segmentation: Segmentation, index: Index) -> Series:

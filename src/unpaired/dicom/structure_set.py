@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from unpaired.data.formats.dicom_file import DicomFile, one_line, read_elements
+from unpaired.data.formats.dicom_file import DicomFile, one_line
 from unpaired.data.formats.payload import require_affordable
 from unpaired.data.image import ImageError
 from unpaired.dicom.attributes import text, whole
@@ -21,7 +21,16 @@ from unpaired.dicom.codes import name_of
 from unpaired.dicom.index import Series
 from unpaired.dicom.placement import lps_grid
 from unpaired.dicom.rasterize import combine, fill
-from unpaired.dicom.segments import LabelMap, Segment, Segmentation, code_in, items_in, paint, require_same_space
+from unpaired.dicom.segments import (
+    LabelMap,
+    Segment,
+    Segmentation,
+    code_in,
+    items_in,
+    open_object,
+    paint,
+    require_same_space,
+)
 from unpaired.errors import InputError
 
 OFF_SLICE = 0.2
@@ -58,7 +67,7 @@ def read_regions(path: str | Path) -> Segmentation:
 
     Raises ImageError for other files.
     """
-    return _described(_open(Path(path)))
+    return _described(_open(path))
 
 
 def read_structure_set(path: str | Path, series: Series, wanted: Collection[int] | None = None) -> LabelMap:
@@ -68,7 +77,7 @@ def read_structure_set(path: str | Path, series: Series, wanted: Collection[int]
     line: where regions overlap (a voxel has one label), where contours lie beside the series' slices or beyond it, and
     for another frame of reference; ImageError for damage.
     """
-    file = _open(Path(path))
+    file = _open(path)
     described = _described(file)
     require_same_space(described, series)
     inverse = np.linalg.inv(lps_grid(series))
@@ -89,16 +98,8 @@ def read_structure_set(path: str | Path, series: Series, wanted: Collection[int]
     return LabelMap(array, tuple(notes))
 
 
-def _open(path: Path) -> DicomFile:
-    from pydicom.datadict import tag_for_keyword
-
-    if not path.is_file():
-        raise ImageError(f"expected an RTSTRUCT, found none at {path}; check the path", "missing")
-    file = read_elements(path, tuple(tag_for_keyword(word) or 0 for word in TAGS), pixels=False)
-    if text(file.elements, "Modality") != "RTSTRUCT" and "StructureSetROISequence" not in file.elements:
-        other = text(file.elements, "Modality") or "nothing"
-        raise ImageError(f"{path}: expected an RTSTRUCT, got {other}; name the file of the contours")
-    return file
+def _open(path: str | Path) -> DicomFile:
+    return open_object(Path(path), "RTSTRUCT", "StructureSetROISequence", TAGS)
 
 
 def _described(file: DicomFile) -> Segmentation:

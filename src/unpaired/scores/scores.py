@@ -158,9 +158,9 @@ class Evaluation:
         self.require_score(score)
         rows = list(self.rows(modality, class_name))
         count = {status: sum(row.status == status for row in rows) for status in STATUSES}
-        theirs = score not in SCORE_NAMES and score not in self.nsd_names
+        of_preset = score not in SCORE_NAMES and score not in self.nsd_names
         values = [value for row in rows if (value := row.value(score)) is not None]
-        value = sum(values) / len(values) if values and (theirs or count["scored"]) else None
+        value = sum(values) / len(values) if values and (of_preset or count["scored"]) else None
         n = len(rows) - count["not_applicable"]
         return Summary(value, n, count["scored"], count["missed"], count["false_positive"])
 
