@@ -29,14 +29,16 @@ from unpaired.dicom.segmentation_reader import read_segmentation
 from unpaired.dicom.structure_set import read_structure_set
 from unpaired.dicom.structure_set_writer import write_structure_set
 from unpaired.dicom.tree import list_dicom
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 from unpaired.networks.fcn import FCNConfig
+from unpaired.pacs import segment
 from unpaired.pacs.archive import Login, Query, RemoteSeries
+from unpaired.pacs.health import HealthPage
 from unpaired.pacs.receive import Receiver
 from unpaired.pacs.segment import RunSegmenter, SkippedError
 from unpaired.pacs.service import Polling, Service
 from unpaired.pacs.spool import Spool
-from unpaired.pacs.storage import Listening
+from unpaired.pacs.storage import LOOPBACK, Listening
 from unpaired.recipe import build_method
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
@@ -94,7 +96,7 @@ def receiving(spool: Spool, lines: list[str], **where: object) -> Iterator[str]:
     receiver = Receiver(spool, Login("WATCH"), Listening(port=0, **where), lines.append)  # type: ignore[arg-type]
     receiver.start()
     try:
-        yield f"dicom://WATCH@127.0.0.1:{receiver.port}"
+        yield f"dicom://WATCH@{receiver.server.server.socket.getsockname()[0]}:{receiver.port}"
     finally:
         receiver.stop()
 
@@ -128,6 +130,7 @@ def states(service: Service) -> dict[str, int]:
 def test_from_c_store_to_the_archive(service: Service, lines: list[str], tmp_path: Path) -> None:
     files = sent(tmp_path / "scans")
     with receiving(service.spool, lines) as address:
+        assert "@127.0.0.1:" in address
         assert unpaired.send_dicom(address, files).stored == 4
     steps(service)
     assert states(service) == {"done": 1}
@@ -226,6 +229,66 @@ def test_what_lies_in_the_spool_unnoticed_is_taken_up(service: Service, lines: l
     steps(service)
     assert states(service) == {"done": 1}
     assert any("taken up" in line for line in lines)
+
+
+def test_images_that_are_sent_again_count_once(service: Service, tmp_path: Path) -> None:
+    """Else the spool would be full after some weeks, of nothing."""
+    before = service.spool.used
+    files = sent(tmp_path / "scans")
+    for _ in range(2):
+        for file in files:
+            service.spool.take(file.read_bytes())
+    assert service.spool.used - before == sum(file.stat().st_size for file in files)
+    (entry,) = service.spool.queue.latest()
+    assert entry.images == 4
+
+
+def test_what_a_killed_service_had_not_deleted_yet_is_deleted(service: Service, tmp_path: Path) -> None:
+    """A series that is done is not predicted again, whatever lies there; one that failed is, as if it came again."""
+    content = sent(tmp_path / "scans")[0].read_bytes()
+    for uid, state in (("1.2", "done"), ("1.3", "failed")):
+        service.spool.queue.received(uid, "1")
+        service.spool.queue.next_to_predict(0)
+        service.spool.queue.end(uid, state)
+        for folder in (service.spool.scans(uid), service.spool.objects(uid)):
+            folder.mkdir(parents=True)
+            (folder / "1.dcm").write_bytes(content if uid == "1.2" else b"")  # as after a power cut
+    assert service.spool.adopt() == ["1.3"]
+    assert not service.spool.scans("1.2").exists()
+    assert not list((tmp_path / "spool" / "objects").iterdir())
+    steps(service)
+    assert states(service) == {"done": 1, "failed": 1}
+
+
+def test_a_disk_that_is_full_ends_no_service(
+    service: Service, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise UnwritableError("can't write: No space left on device")
+
+    files = sent(tmp_path / "scans")
+    with receiving(service.spool, lines) as address:
+        with monkeypatch.context() as patch:
+            patch.setattr("unpaired.pacs.spool.write_durably", full)
+            assert "A700H" in unpaired.send_dicom(address, files[0]).failures[0][1]
+        unpaired.send_dicom(address, files)
+    monkeypatch.setattr(service.segmenter, "segment", full)
+    steps(service)
+    assert states(service) == {"failed": 1}
+    assert sum("No space left" in line for line in lines) == 2
+
+
+def test_health_is_seen_on_this_machine_alone_and_says_when_it_is_ill() -> None:
+    told = {"status": "full", "latest": []}
+    page = HealthPage(LOOPBACK, 0, lambda: told)
+    page.start()
+    try:
+        assert page.server.server_address[0] == "127.0.0.1"
+        assert health(page.port) == told
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"http://127.0.0.1:{page.port}/", timeout=10)
+    finally:
+        page.stop()
 
 
 def test_a_poll_fetches_what_is_whole_once(service: Service, lines: list[str], tmp_path: Path) -> None:
@@ -348,17 +411,24 @@ def test_from_archive_to_archive_by_polling(server: Orthanc, run: Run, phantom: 
 
 
 @pytest.mark.slow
-def test_received_by_c_store_and_sent_back(server: Orthanc, run: Run, phantom: Dataset, tmp_path: Path) -> None:
-    files = write_case(phantom, tmp_path / "scans")
+def test_received_by_c_store_and_sent_back(
+    server: Orthanc, run: Run, phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two series, and the run is loaded once for both."""
+    loaded: list[object] = []
+    made = segment.Predictor
+    monkeypatch.setattr(segment, "Predictor", lambda *given, **named: loaded.append(given) or made(*given, **named))
+    files = [file for series in "12" for file in write_case(phantom, tmp_path / "scans", series=series)]
     port = free_port()
     with watching(run, server.dimse, tmp_path / "spool", port=port) as (lines, page):
         unpaired.send_dicom(f"dicom://UNPAIRED@127.0.0.1:{port}", files)
-        wait_for(lambda: any("objects sent" in line for line in lines))
+        wait_for(lambda: sum("objects sent" in line for line in lines) == 2)
         with urllib.request.urlopen(f"http://127.0.0.1:{page}/", timeout=10) as answer:
             shown = answer.read().decode()
     assert "unpaired dicom watch: ok" in shown
     modalities = {server.ask(f"series/{uid}")["MainDicomTags"]["Modality"] for uid in server.ask("series")}
     assert modalities == {"SEG"}
+    assert len(loaded) == 1
     log = (tmp_path / "spool" / "watch.log").read_text(encoding="utf-8")
     assert "stopped" in log
     for name in ("Doe", "Jane", "4711"):

@@ -10,6 +10,8 @@ from typing import Any
 
 from unpaired.errors import InputError
 
+POLL_SECONDS = 0.05
+"""How soon the page that is stopped ends."""
 Report = Callable[[], dict[str, Any]]
 
 
@@ -22,7 +24,7 @@ class HealthPage:
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"can't show health on {host}:{port}: {reason}; choose another --health-port") from error
-        self.thread = Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = Thread(target=self.server.serve_forever, args=(POLL_SECONDS,), daemon=True)
 
     @property
     def port(self) -> int:

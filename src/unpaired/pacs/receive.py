@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 from unpaired.failures import attempt
 from unpaired.pacs.archive import Login
 from unpaired.pacs.dimse import OUT_OF_RESOURCES, SUCCESS
@@ -28,11 +28,15 @@ class Receiver:
         return self.server.port
 
     def _stored(self, content: bytes, sender: str) -> int:
-        _, problem = attempt(lambda: self._take(content))
+        try:
+            _, problem = attempt(lambda: self._take(content))
+            status = OUT_OF_RESOURCES if self.spool.is_full(SLACK) else CANNOT_UNDERSTAND
+        except UnwritableError as error:
+            problem, status = str(error), OUT_OF_RESOURCES
         if problem is None:
             return SUCCESS
         self.tell(f"refused an image from {sender}: {problem}")
-        return OUT_OF_RESOURCES if self.spool.is_full(SLACK) else CANNOT_UNDERSTAND
+        return status
 
     def _take(self, content: bytes) -> None:
         try:

@@ -8,11 +8,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from unpaired.failures import attempt
 from unpaired.pacs.archive import Archive, Query, RemoteSeries
 from unpaired.pacs.queue import Entry
 from unpaired.pacs.segment import Segmenter, SkippedError
-from unpaired.pacs.spool import Spool
+from unpaired.pacs.spool import Spool, tried
 
 SCANS = ("CT", "MR", "PT")
 """Modalities that a poll fetches; the run decides of each series whether it fits."""
@@ -99,7 +98,7 @@ class Service:
         self.tell(f"series {uid}: {entry.images} images came, predicting")
         began, out = time.monotonic(), self.spool.objects(uid)
         self.spool.remove(out)
-        objects, problem = attempt(lambda: self._objects(uid, out))
+        objects, problem = tried(lambda: self._objects(uid, out))
         seconds = time.monotonic() - began
         if isinstance(objects, SkippedError):
             ended, told = queue.end(uid, "skipped", str(objects)), f"skipped, {objects}"
@@ -121,7 +120,7 @@ class Service:
     def _send(self, entry: Entry) -> None:
         uid, queue = entry.uid, self.spool.queue
         files = sorted(self.spool.objects(uid).glob("*.dcm"))
-        answers, problem = attempt(lambda: [reason for _, reason in self.destination.store(files)])
+        answers, problem = tried(lambda: [reason for _, reason in self.destination.store(files)])
         refused = [reason for reason in answers or [] if reason is not None]
         problem = problem or (refused[0] if refused else None)
         if problem is not None:
@@ -134,7 +133,7 @@ class Service:
 
     def _poll(self, polling: Polling) -> None:
         """Fetch the series that are new and that didn't grow since the poll before."""
-        listed, problem = attempt(lambda: polling.archive.find(polling.query()))
+        listed, problem = tried(lambda: polling.archive.find(polling.query()))
         if problem is not None:
             self.tell(f"can't ask the archive: {problem}")
         for remote in listed or []:
@@ -148,7 +147,7 @@ class Service:
             if self.spool.is_full():
                 self.tell("no room: the limit of disk is reached; nothing is fetched until series have ended")
                 return
-            _, problem = attempt(lambda remote=remote: self._fetch(polling.archive, remote))
+            _, problem = tried(lambda remote=remote: self._fetch(polling.archive, remote))
             if problem is not None:
                 self.tell(f"series {remote.uid}: can't be fetched, {problem}")
 
