@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from unpaired.data.images import read_label_map
+from unpaired.data.label_values import prediction_values, translate
 from unpaired.errors import InputError
 from unpaired.runs.run import Run
-from unpaired.scores.label_values import prediction_values, translate
 
 PARTS = ("base", "middle", "apex")
 

@@ -24,9 +24,9 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_label_map, write_image
+from unpaired.data.label_values import parse_classes, prediction_values
 from unpaired.data.manifest import read_dataset
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
-from unpaired.scores.label_values import parse_classes, prediction_values
 from unpaired.scores.pairs import label_files, one_file
 from unpaired.scores.scores import Evaluation
 

@@ -9,10 +9,10 @@ import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
+from unpaired.data.label_values import not_annotated, parse_classes, prediction_values, translate
 from unpaired.errors import InputError
 from unpaired.scores.case_scores import CaseInfo, evaluate_case
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
-from unpaired.scores.label_values import not_annotated, parse_classes, prediction_values, translate
 from unpaired.scores.scoring import Scoring
 
 CLASSES = ("background", "LV", "myo")

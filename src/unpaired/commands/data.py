@@ -92,8 +92,8 @@ def import_(
             segmentations these are kept.
         segmentations: Of a DICOM tree: label each series by the SEG and RTSTRUCT objects that name it.
     """
+    from unpaired.data.label_values import parse_classes
     from unpaired.data.store import stored_lines
-    from unpaired.scores.label_values import parse_classes
 
     imported = unpaired.import_dataset(
         source,

@@ -9,10 +9,10 @@ import numpy as np
 from unpaired.data.case import Geometry
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import Image, read_image, read_label_map
+from unpaired.data.label_values import prediction_values, translate
 from unpaired.data.prediction_record import read_record
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError
-from unpaired.scores.label_values import prediction_values, translate
 
 UNKNOWN = -1
 

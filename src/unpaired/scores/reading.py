@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from unpaired.data.images import Image
+from unpaired.data.label_values import parse_classes, recorded_values, translate
 from unpaired.data.prediction_record import Record, read_record, record_path
 from unpaired.errors import InputError, nearest
-from unpaired.scores.label_values import parse_classes, recorded_values, translate
 
 BACKGROUND = "background"
 IGNORE = "ignore"

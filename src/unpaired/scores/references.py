@@ -8,8 +8,8 @@ from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
+from unpaired.data.label_values import not_annotated, prediction_values, translate
 from unpaired.scores.case_scores import CaseInfo, evaluate_case
-from unpaired.scores.label_values import not_annotated, prediction_values, translate
 from unpaired.scores.pairs import one_file, require_one_grid
 from unpaired.scores.reading import BACKGROUND, IGNORE, Reading, foreground_classes, predicted_numbers
 from unpaired.scores.scores import Score

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
+from unpaired.data.label_values import parse_classes
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.data.out_of_fold import out_of_fold
 from unpaired.errors import InputError
 from unpaired.runs.folder import RunFolder, is_run, place_of
 from unpaired.runs.model_file import run_folders
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
-from unpaired.scores.label_values import parse_classes
 from unpaired.scores.reading import Reading
 from unpaired.scores.scores import Evaluation
 from unpaired.scores.scoring import Scoring

@@ -14,13 +14,13 @@ import numpy as np
 from unpaired.consent.modules import Trust
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_image, read_label_map, require_same_grid
+from unpaired.data.label_values import translate
 from unpaired.data.postprocess import Postprocessing, keep_largest_component, keep_largest_foreground
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.model_file import SUFFIX, run_folders
 from unpaired.runs.postprocessing import FoundPostprocessing, Trial, write_found
 from unpaired.runs.run import Run
-from unpaired.scores.label_values import translate
 from unpaired.scores.overlap import count_overlap, dice
 from unpaired.training.validate import mean_dice
 

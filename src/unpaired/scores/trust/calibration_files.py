@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
+from unpaired.data.label_values import translate
 from unpaired.data.prediction_record import read_record
 from unpaired.data.probability_maps import read_probabilities
 from unpaired.documents import read
@@ -16,7 +17,6 @@ from unpaired.failures import attempt
 from unpaired.files import write_json
 from unpaired.runs.folder import PROBABILITIES, probabilities_of
 from unpaired.scores.files import CALIBRATION
-from unpaired.scores.label_values import translate
 from unpaired.scores.pairs import require_one_grid
 from unpaired.scores.scores import Failure
 from unpaired.scores.trust.calibration import (

@@ -7,8 +7,8 @@ import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import Image, read_label_map, require_same_grid
+from unpaired.data.label_values import not_annotated, translate
 from unpaired.errors import InputError
-from unpaired.scores.label_values import not_annotated, translate
 from unpaired.scores.overlap import count_overlap, dice
 from unpaired.statistics import patient_values
 
