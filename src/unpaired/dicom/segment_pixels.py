@@ -12,8 +12,6 @@ from unpaired.data.image import ImageError
 
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 """Deflated Image Frame Compression, made for segmentations."""
-RUN_LENGTHS = "1.2.840.10008.1.2.5"
-"""RLE Lossless: decoded in Python, as GDCM fails on frames of an odd number of bytes."""
 
 
 def frames_of(file: DicomFile) -> Iterator[tuple[int, np.ndarray]]:
@@ -30,8 +28,6 @@ def frames_of(file: DicomFile) -> Iterator[tuple[int, np.ndarray]]:
             yield frame, _unpacked(packed, frame * columns * rows, columns, rows)
     elif file.syntax == DEFLATED_FRAMES and bits in (1, 8, 16):
         yield from enumerate(_inflated(file, content, bits))
-    elif file.syntax == RUN_LENGTHS and bits in (8, 16):
-        yield from enumerate(_run_lengths(file, content, bits))
     elif bits == 1:
         text = f"single bits in transfer syntax {file.syntax} aren't read"
         raise ImageError(f"{file.path}: {text}; export it uncompressed")
@@ -59,25 +55,3 @@ def _inflated(file: DicomFile, content: bytes, bits: int) -> Iterator[np.ndarray
                 yield _unpacked(np.frombuffer(raw, np.uint8), 0, columns, rows)
             else:
                 yield np.frombuffer(raw[:size], f"<u{bits // 8}").reshape(rows, columns).T
-
-
-def _run_lengths(file: DicomFile, content: bytes, bits: int) -> Iterator[np.ndarray]:
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import RLELossless
-
-    columns, rows = file.size
-    decoded = get_decoder(RLELossless).iter_array(
-        content,
-        rows=rows,
-        columns=columns,
-        number_of_frames=file.frames,
-        samples_per_pixel=1,
-        photometric_interpretation="MONOCHROME2",
-        pixel_representation=0,
-        bits_allocated=bits,
-        bits_stored=bits,
-        transfer_syntax_uid=RLELossless,
-        pixel_keyword="PixelData",
-    )
-    with one_line(file.path):
-        yield from (frame.T for frame, _ in decoded)

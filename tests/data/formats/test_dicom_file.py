@@ -27,7 +27,7 @@ from unpaired.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(-1000, 1000, (6, 7)).astype("<i2")
 LARGER = np.random.default_rng(0).integers(-1000, 1000, (20, 24)).astype("<i2")
-"""GDCM can't decode RLE of fewer bytes."""
+"""So many bytes that GDCM decodes their RLE."""
 SYNTAXES = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 
 
@@ -188,6 +188,15 @@ def compressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = dataset(LARGER)
     file.compress(RLELossless)
     return saved(tmp_path_factory.mktemp("rle") / "a.dcm", file)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 9), (15, 15)])
+@pytest.mark.parametrize("dtype", ["<u1", "<i2"])
+def test_run_lengths_of_a_few_bytes_are_read_too(tmp_path: Path, shape: tuple[int, int], dtype: str) -> None:
+    array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    file = dataset(array)
+    file.compress(RLELossless, encoding_plugin="pydicom")
+    np.testing.assert_array_equal(read(saved(tmp_path / "a.dcm", file)).T, array)
 
 
 def test_compressed_pixels_are_gdcms(compressed: Path, tmp_path: Path) -> None:

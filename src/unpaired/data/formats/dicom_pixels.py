@@ -5,6 +5,7 @@ compressed ones are decoded in a process of its own.
 """
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ UNCOMPRESSED = dict.fromkeys(("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DE
     "1.2.840.10008.1.2.2": ">"
 }
 """Transfer syntaxes whose pixels lie there as numbers, and their byte order."""
+RUN_LENGTHS = "1.2.840.10008.1.2.5"
+SHORTEST_RUN_LENGTHS = 64
+"""GDCM refuses frames in RLE of fewer bytes, so that pydicom decodes these."""
 
 
 def read_dicom(path: Path) -> DicomFile:
@@ -84,10 +88,12 @@ def stored_frames(file: DicomFile, numbers: Sequence[int]) -> Iterator[tuple[int
         return
     with one_line(file.path):
         packed = list(_packed(file, content))
+    few = math.prod(file.size) * file.whole("BitsAllocated") // 8 < SHORTEST_RUN_LENGTHS
     for number in sorted(numbers):
         with one_line(file.path):
             alone = _alone(file, packed[number])
-        yield number, DECODER.decode(alone, file.size, file.path)
+            decoded = _run_lengths(alone) if few and file.syntax == RUN_LENGTHS else None
+        yield number, DECODER.decode(alone, file.size, file.path) if decoded is None else decoded
 
 
 def _packed(file: DicomFile, content: bytes) -> Iterator[bytes]:
@@ -120,6 +126,13 @@ def _alone(file: DicomFile, frame: bytes) -> bytes:
     stream = io.BytesIO()
     dcmwrite(stream, alone, enforce_file_format=True)
     return stream.getvalue()
+
+
+def _run_lengths(content: bytes) -> np.ndarray:
+    """The pixels (columns, rows) of a DICOM file in RLE, decoded in Python."""
+    from pydicom import dcmread
+
+    return dcmread(io.BytesIO(content)).pixel_array.T
 
 
 def _stored(file: DicomFile, content: bytes) -> np.ndarray:
