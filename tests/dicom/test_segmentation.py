@@ -13,6 +13,8 @@ from synthetic_seg import by_a_plain_loop, placed
 from unpaired.data.class_codes import ClassCode, Code
 from unpaired.dicom.index import Series
 from unpaired.dicom.segmentation import Algorithm, Kind, write_segmentation
+from unpaired.dicom.segmentation_reader import read_segments
+from unpaired.dicom.segments import segmented_series
 from unpaired.dicom.tree import list_dicom
 from unpaired.dicom.volume import on_frames
 from unpaired.errors import InputError
@@ -130,6 +132,7 @@ def test_one_of_several_volumes_of_an_enhanced_file_refers_to_its_own_frames(tmp
         for reference in group.DerivationImageSequence[0].SourceImageSequence
     }
     assert named == {5.0: 5, 7.5: 6, 10.0: 7, 12.5: 8}
+    assert segmented_series(read_segments(tmp_path / "seg.dcm"), list_dicom(tmp_path / "in")) == second
 
 
 def test_segments_are_coded_colored_and_say_what_made_them(tmp_path: Path) -> None:

@@ -168,12 +168,26 @@ def test_contours_of_another_direction_and_space_and_damaged_ones_are_refused(tm
     file.save_as(path)
     with pytest.raises(ImageError, match="x, y, z of each point of a contour, got 2 values"):
         read_structure_set(path, series)
-    file.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = "1.2.3"
-    file.save_as(path)
-    with pytest.raises(InputError, match="another frame of reference"):
-        read_structure_set(path, series)
     with pytest.raises(ImageError, match="expected a DICOM RTSTRUCT object, got CT"):
         read_regions(series.frames[0].file)
+
+
+def test_another_space_is_refused_but_for_contours_that_name_their_images(tmp_path: Path, series: Series) -> None:
+    label_map = np.zeros(series.shape, np.uint8)
+    label_map[2:5, 1:4, 1] = 1
+    write_structure_set(tmp_path / "rt.dcm", label_map, series, {1: "A"})
+    file = dcmread(tmp_path / "rt.dcm")
+    (space,) = file.ReferencedFrameOfReferenceSequence
+    space.FrameOfReferenceUID = file.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2.3"
+    file.save_as(tmp_path / "rt.dcm")
+    read = read_structure_set(tmp_path / "rt.dcm", series)
+    assert np.array_equal(read.array, label_map)
+    assert read.notes == ("says another frame of reference than its images have; it is read on these",)
+    images = space.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].ContourImageSequence
+    images[0].ReferencedSOPInstanceUID = "1.2.3.4"
+    file.save_as(tmp_path / "rt.dcm")
+    with pytest.raises(InputError, match="another frame of reference"):
+        read_structure_set(tmp_path / "rt.dcm", series)
 
 
 def shapes(seed: int = 0) -> np.ndarray:

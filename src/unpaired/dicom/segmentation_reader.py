@@ -67,7 +67,7 @@ def read_segmentation(path: str | Path, series: Series, wanted: Collection[int] 
     """
     file = _open(path, pixels=True)
     described = _described(file)
-    require_same_space(described, series)
+    notes = require_same_space(described, series)
     segments = {segment.number: segment for segment in described.segments}
     array = np.zeros(series.shape, np.uint8 if max(segments, default=0) < 256 else np.uint16)
     require_affordable(array.nbytes, file.path)
@@ -79,7 +79,7 @@ def read_segmentation(path: str | Path, series: Series, wanted: Collection[int] 
                 raise ImageError(f"{file.path}: a frame shows segment {number}, which isn't described; export it again")
             if mask.any() and (wanted is None or number in wanted):
                 _paint(array, series, plane, mask, segments[number], described)
-    return LabelMap(array)
+    return LabelMap(array, notes)
 
 
 def _open(path: str | Path, pixels: bool) -> DicomFile:
@@ -92,6 +92,10 @@ def _described(file: DicomFile) -> Segmentation:
         segments = tuple(_segment(item) for item in value(file.elements, "SegmentSequence") or ())
         series = items_in(file.elements, "ReferencedSeriesSequence")
         instances = [each for item in series for each in items_in(item, "ReferencedInstanceSequence")]
+        groups = items_in(file.elements, "PerFrameFunctionalGroupsSequence")
+        derivations = [each for group in groups for each in items_in(group, "DerivationImageSequence")]
+        sources = [each for item in derivations for each in items_in(item, "SourceImageSequence")]
+        frames = {(text(item, "ReferencedSOPInstanceUID"), number) for item in sources for number in _frames(item)}
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise ImageError(f"{file.path}: expected a segmentation of binary, fractional or label map type, got {kind!r}")
     segments = tuple(segment for segment in segments if segment.number > 0)  # 0 is a label map's background
@@ -105,7 +109,14 @@ def _described(file: DicomFile) -> Segmentation:
         frozenset(text(item, "ReferencedSOPInstanceUID") for item in instances),
         text(file.elements, "FrameOfReferenceUID"),
         kind,
+        frozenset(frames),
     )
+
+
+def _frames(item: Any) -> list[int]:
+    """The numbers, from 1, of an image's frames that a reference names."""
+    content = value(item, "ReferencedFrameNumber")
+    return [int(number) for number in ([content] if isinstance(content, str | int) else content or ())]
 
 
 def _segment(item: Any) -> Segment:

@@ -31,7 +31,8 @@ class Segment:
 class Segmentation:
     """What a SEG object or an RTSTRUCT says of itself.
 
-    `series_uids` are the series that it was drawn on, `instance_uids` the images of these that it names.
+    `series_uids` are the series that it was drawn on, `instance_uids` the images of these that it names, `frames` the
+    frames of multi-frame ones that it names, each (image's UID, number from 1).
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Segmentation:
     frame_of_reference_uid: str
     kind: str
     """BINARY, FRACTIONAL or LABELMAP; RTSTRUCT for contours."""
+    frames: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ def open_object(path: Path, modality: str, sequence: str, tags: Sequence[str], p
 def segmented_series(segmentation: Segmentation, index: Index) -> Series:
     """The volume of an index that a segmentation was drawn on, by its references alone.
 
-    Of the volumes of one series UID that with the most of the images that it names. Raises InputError where the tree
-    has none of its series, or several volumes fit alike.
+    Of the volumes of one series UID that with the most of the images and frames that it names. Raises InputError where
+    the tree has none of its series, or several volumes fit alike.
     """
     volumes = [series for uid in segmentation.series_uids for series in index.of_uid(uid)]
     usable = [series for series in volumes if series.problem is None]
@@ -76,7 +78,7 @@ def segmented_series(segmentation: Segmentation, index: Index) -> Series:
         why = f"which is no volume: {volumes[0].problem}" if volumes else f"not in {index.root}; add that series"
         uids = " and ".join(segmentation.series_uids[:3]) or "no series"
         raise InputError(f"{segmentation.path}: was drawn on series {uids}, {why}")
-    named = {series: len({f.instance_uid for f in series.frames} & segmentation.instance_uids) for series in usable}
+    named = {series: _named(segmentation, series) for series in usable}
     best = [series for series, count in named.items() if count == max(named.values())]
     if len(best) > 1:
         names = ", ".join(series.name for series in best[:3])
@@ -84,14 +86,29 @@ def segmented_series(segmentation: Segmentation, index: Index) -> Series:
     return best[0]
 
 
-def require_same_space(segmentation: Segmentation, series: Series) -> None:
-    """Raise InputError where a segmentation says that it lies in another frame of reference than a series."""
+def _named(segmentation: Segmentation, series: Series) -> tuple[int, int]:
+    """How many of a volume's images, and of its frames, a segmentation names."""
+    images = {frame.instance_uid for frame in series.frames}
+    frames = {(frame.instance_uid, frame.number + 1) for frame in series.frames}
+    return len(images & segmentation.instance_uids), len(frames & segmentation.frames)
+
+
+def require_same_space(segmentation: Segmentation, series: Series) -> tuple[str, ...]:
+    """Raise InputError where a segmentation says that it lies in another frame of reference than a series.
+
+    Contours that name images of the series alone lie on these whatever they say: rt-utils wrote a random frame of
+    reference for years. That is a note, the only one.
+    """
     own, other = segmentation.frame_of_reference_uid, series.frame_of_reference_uid
-    if own and other and own != other:
-        raise InputError(
-            f"{segmentation.path}: lies in another frame of reference ({own}) than series {series.name} ({other}); "
-            "it was drawn on another scan"
-        )
+    if not own or not other or own == other:
+        return ()
+    images = {frame.instance_uid for frame in series.frames}
+    if segmentation.kind == "RTSTRUCT" and segmentation.instance_uids and segmentation.instance_uids <= images:
+        return ("says another frame of reference than its images have; it is read on these",)
+    raise InputError(
+        f"{segmentation.path}: lies in another frame of reference ({own}) than series {series.name} ({other}); "
+        "it was drawn on another scan"
+    )
 
 
 def paint(view: np.ndarray, mask: np.ndarray, segment: Segment, segmentation: Segmentation) -> None:

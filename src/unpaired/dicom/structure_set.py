@@ -73,17 +73,18 @@ def read_regions(path: str | Path) -> Segmentation:
 def read_structure_set(path: str | Path, series: Series, wanted: Collection[int] | None = None) -> LabelMap:
     """The label map of an RTSTRUCT on the grid of its series; `wanted` keeps these regions' numbers alone.
 
-    Its notes say which regions have no closed contours, and which miss slices in between. Raises InputError, with one
+    Its notes say which regions have no closed contours, which miss slices in between, and whether a frame of reference
+    was passed over. Raises InputError, with one
     line: where regions overlap (a voxel has one label), where contours lie beside the series' slices or beyond it, and
     for another frame of reference; ImageError for damage.
     """
     file = _open(path)
     described = _described(file)
-    require_same_space(described, series)
+    notes = list(require_same_space(described, series))
     inverse = np.linalg.inv(lps_grid(series))
     array = np.zeros(series.shape, np.uint8 if len(described.segments) < 256 else np.uint16)
     require_affordable(array.nbytes, file.path)
-    items, notes = _contour_items(file), []
+    items = _contour_items(file)
     for segment in described.segments:
         if wanted is not None and segment.number not in wanted:
             continue
