@@ -51,7 +51,7 @@ ALLOWED = {
     "overrides": {"configs"},
     "data": {"documents", "tables", "shapes", "configs", "dicom.importing"},
     "phantom": {"data"},
-    "dicom": {"data", "tables"},
+    "dicom": {"data", "tables", "figures.segmentation_page"},
     "pacs": {"consent", "data", "dicom", "inference", "runs"},
     "networks": {"shapes", "configs", "consent.factories"},
     "methods": {

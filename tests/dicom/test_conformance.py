@@ -1,7 +1,5 @@
 """What is written, judged by others: dciodvfy's rules of the standard, and how highdicom and ITK read SEG objects."""
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
 
+from dciodvfy import errors
 from synthetic_dicom import lps, oblique, volume, write_enhanced, write_series
 from synthetic_seg import placed
 from unpaired.dicom.index import Series
@@ -50,16 +49,6 @@ def only(tree: Path) -> Series:
 
 def labels(shape, classes: int = 4) -> np.ndarray:
     return np.random.default_rng(1).integers(0, classes, shape).astype(np.uint8)
-
-
-def errors(path: Path) -> list[str]:
-    """What dciodvfy (of dicom3tools) calls an error."""
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
-    said = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
-    lines = (said.stdout + said.stderr).splitlines()
-    assert lines, "dciodvfy says what an object is"
-    return [line for line in lines if line.startswith("Error")]
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -13,6 +13,7 @@ from synthetic_dicom import write_series
 from unpaired.data.dataset import Dataset
 from unpaired.data.image import TO_RAS
 from unpaired.data.images import read_image
+from unpaired.dicom.structure_set import read_structure_set
 from unpaired.dicom.tree import list_dicom
 from unpaired.dicom.volume import read_volume
 from unpaired.errors import InputError
@@ -169,3 +170,50 @@ def test_other_images_beside_dicom_are_no_silent_choice(
 def test_a_study_needs_a_folder_for_its_label_maps(run: Run, study: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name a folder instead of"):
         predicted(run, study, tmp_path / "out.nii.gz")
+
+
+def test_all_objects_stand_beside_the_label_map_and_old_ones_go_with_it(run: Run, study: Path, tmp_path: Path) -> None:
+    out, every = tmp_path / "out", ("seg", "rtstruct", "sc", "pdf")
+    first, _ = predicted(run, study, out, series=["1"], objects=every)
+    (name,) = first.written
+    label_map = read_image(out / f"{name}.nii.gz")
+    (series,) = (series for series in list_dicom(study).series if series.number == 1)
+    record = json.loads((out / f"{name}.prediction.json").read_text())
+    for number, value in enumerate(list(record["values"].values())[1:], start=1):
+        drawn = read_structure_set(out / f"{name}.rtstruct.dcm", series).array == number
+        assert np.array_equal(drawn, label_map.array == value)
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {f"{name}.sc"}
+    report = pydicom.dcmread(out / f"{name}.pdf.dcm")
+    assert (report.Modality, report.StudyInstanceUID) == ("DOC", series.study_uid)
+    skipped, _ = predicted(run, study, out, series=["1"], objects=every)
+    assert skipped.skipped == [name]
+    for options, why in (
+        ({"deidentify": True}, "is there with the patient's identity; --overwrite redoes it"),
+        ({"dicom_seg": "labelmap"}, "is there as binary, not labelmap; --overwrite redoes it"),
+    ):
+        refused, _ = predicted(run, study, out, series=["1"], objects=every, **options)
+        assert why in refused.failures[0][1]
+    again, _ = predicted(run, study, out, series=["1"], objects=(), overwrite=True)
+    assert again.written == [name]
+    assert sorted(path.name for path in out.iterdir()) == [f"{name}.nii.gz", f"{name}.prediction.json"]
+
+
+def test_a_list_of_paths_is_read_from_a_file(run: Run, study: Path, phantom: Dataset, tmp_path: Path) -> None:
+    scans = tmp_path / "scans.txt"
+    scans.write_text(f"# two of them\n{study.name}/1\n\n{study / '3'}\n")
+    outcome, said = predicted(run, scans, tmp_path / "out", objects=())
+    assert [name.rpartition("-")[0] for name in outcome.written] == ["ct-1"]
+    assert sum(line.startswith("note: series") for line in said) == 2
+    images = [case.image for case in phantom.of("ct")[:2]]
+    plain, _ = predicted(run, images, tmp_path / "plain", modality="ct")
+    assert plain.written == [image.name.removesuffix(".nii.gz") for image in images]
+    with pytest.raises(InputError, match=r"is DICOM, .* is not; name images of one kind"):
+        predicted(run, [study / "1", images[0]], tmp_path / "mixed", modality="ct")
+    with pytest.raises(InputError, match="several images need a folder for their label maps"):
+        predicted(run, images, tmp_path / "one.nii.gz", modality="ct")
+    scans.write_text("nowhere\n")
+    with pytest.raises(InputError, match=r"scans.txt: names .*nowhere, where nothing is"):
+        predicted(run, scans, tmp_path / "none")
+    scans.write_text("\n# nothing\n")
+    with pytest.raises(InputError, match="expected paths of images, found none"):
+        predicted(run, scans, tmp_path / "none")

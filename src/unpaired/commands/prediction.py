@@ -50,6 +50,7 @@ def predict(
     shard: Annotated[str | None, tyro.conf.arg(metavar="NUMBER/COUNT")] = None,
     series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SERIES")] = (),
     modality_from: OptionalText = None,
+    objects: tuple[Literal["seg", "rtstruct", "sc", "pdf"], ...] = ("seg",),
     dicom_seg: Literal["binary", "labelmap"] = "binary",
     deidentify: bool = False,
     trust: Trusted = (),
@@ -57,7 +58,7 @@ def predict(
 ) -> int:
     """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
 
-    Of a folder of DICOM files the series of the run's modalities are segmented; a DICOM SEG stands beside each label
+    Of a folder of DICOM files the series of the run's modalities are segmented; DICOM objects stand beside each label
     map (extra `dicom`).
 
     With --mirror or --also several predictions are averaged, and uncertainty.csv says how far they agree per case.
@@ -65,7 +66,7 @@ def predict(
     Args:
         run: A trained run.
         images: An image, a folder of images, a study (a folder of DICOM files), or a manifest (.json, .csv, .tsv, or a
-            folder with dataset.json).
+            folder with dataset.json), or a text file (.txt) with the path of an image or a DICOM folder on each line.
         out: Folder for the label maps (or, for one image, a file name).
         modality: What the images are; a manifest says so itself.
         split: Only this side of a manifest's cases; "test" uses the side stored in the run. Of a folder of folds:
@@ -100,8 +101,10 @@ def predict(
             shows them.
         modality_from: Of a study, a regular expression that finds the modality in a series' description, protocol or
             sequence name: the first group, or the match.
+        objects: What is written of each series of a study: seg (DICOM SEG), rtstruct (contours), sc (pictures of slices
+            with overlays, as secondary captures), pdf (a report with volumes); several, or none for NIfTI alone.
         dicom_seg: The kind of DICOM SEG: binary, which most viewers read, or labelmap, of the standard since 2024.
-        deidentify: Leave out of the DICOM SEG who the patient is, by the standard's basic profile (UIDs stay).
+        deidentify: Leave out of these objects who the patient is, by the standard's basic profile (UIDs stay).
         worker: Keep the networks in a process of their own: what kills it (memory, a crash) costs one case, not all.
             --no-worker does everything in this process, as debuggers and profilers want it.
     """
@@ -129,6 +132,7 @@ def predict(
         shard=shard,
         series=series,
         modality_from=modality_from,
+        objects=objects,
         dicom_seg=dicom_seg,
         deidentify=deidentify,
         trust=trust,

@@ -6,6 +6,8 @@ series. Dates go, as the profile asks.
 
 from typing import TYPE_CHECKING, Any
 
+from unpaired.dicom.attributes import value
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
@@ -38,6 +40,12 @@ METHODS = (
     ("113110", "Retain UIDs Option"),
 )
 """Descriptors are clean: names of classes, regions and the program are those of a run, not of a patient."""
+METHOD = "Basic profile, clean descriptors, UIDs retained"
+
+
+def is_deidentified(elements: Any) -> bool:
+    """Whether an object says that `deidentify` was done to it."""
+    return str(value(elements, "DeidentificationMethod") or "") == METHOD
 
 
 def deidentify(dataset: "Dataset") -> None:
@@ -69,11 +77,11 @@ def _say_so(dataset: Any) -> None:
     from pydicom.dataset import Dataset
 
     methods = []
-    for value, meaning in METHODS:
+    for code, meaning in METHODS:
         method = Dataset()
-        method.CodeValue, method.CodingSchemeDesignator, method.CodeMeaning = value, "DCM", meaning
+        method.CodeValue, method.CodingSchemeDesignator, method.CodeMeaning = code, "DCM", meaning
         methods.append(method)
     dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = "Basic profile, clean descriptors, UIDs retained"
+    dataset.DeidentificationMethod = METHOD
     dataset.DeidentificationMethodCodeSequence = methods
     dataset.LongitudinalTemporalInformationModified = "REMOVED"

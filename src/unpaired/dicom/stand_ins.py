@@ -46,7 +46,8 @@ def _stand_in(number: int, frame: Frame, series: Series, source: "Dataset") -> "
     directions, gap = (*(first.row or ()), *(first.column or ())), (series.spacing_mm or (1.0, 1.0, 1.0))[2]
     columns_mm, rows_mm = first.spacing_mm or (1.0, 1.0)
     image = Dataset()
-    image.update(dict.fromkeys(REQUIRED, ""))
+    for word in REQUIRED:
+        setattr(image, word, "")
     image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, f"{ROOT}{number}"
     image.StudyInstanceUID, image.SeriesInstanceUID = series.study_uid, series.uid
     image.FrameOfReferenceUID, image.Modality = frame_of_reference(series), series.modality

@@ -7,6 +7,7 @@ CLOSEDPLANAR_XOR.
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,10 @@ import numpy as np
 
 from unpaired.data.class_codes import ClassCode, Code
 from unpaired.dicom.codes import code_of
+from unpaired.dicom.deidentify import deidentify
 from unpaired.dicom.index import Frame, Series
 from unpaired.dicom.rasterize import keyhole, outlines
+from unpaired.dicom.segmentation import LONGEST, MANUFACTURER, Algorithm
 from unpaired.dicom.source import (
     derived_number,
     frame_of_reference,
@@ -41,13 +44,16 @@ def write_structure_set(
     *,
     label: str = "segmentation",
     holes: Holes = "keyhole",
+    algorithm: Algorithm | None = None,
+    anonymous: bool = False,
 ) -> None:
     """Write the regions of a label map as an RTSTRUCT of the series that it lies on, atomically.
 
     label_map: integers on the volume's grid (column, row, slice), as `read_volume` has it.  names: {value: class}; a
     class without voxels becomes a region without contours.  codes: a manifest's own coded terms.  label: the structure
-    set's, of at most 16 characters.  Raises InputError for a value without a name, and for a shape that isn't the
-    volume's.
+    set's, of at most 16 characters.  algorithm: what made the label map.  anonymous: without the patient's identity, by
+    the standard's basic profile (`deidentify`).  Equal label maps of equal sources and weights have equal UIDs.  Raises
+    InputError for a value without a name, and for a shape that isn't the volume's.
     """
     from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
@@ -55,7 +61,8 @@ def write_structure_set(
     if unnamed:
         raise InputError(f"{path}: expected a class for every value of the label map, got none for {unnamed[0]}")
     on_slices = on_frames(label_map, series)
-    file = _described(series, label, [label, *names.values(), repr(codes)])
+    algorithm = algorithm or Algorithm("unpaired", version("unpaired"))
+    file = _described(series, label, algorithm, [label, *names.values(), repr(codes)])
     file.ReferencedFrameOfReferenceSequence = [_references(series)]
     file.StructureSetROISequence, file.ROIContourSequence, file.RTROIObservationsSequence = [], [], []
     for number, (value, name) in enumerate(names.items(), start=1):
@@ -66,22 +73,28 @@ def write_structure_set(
         file.RTROIObservationsSequence.append(_observation(number, code))
     file.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian  # explicit, a contour may have 64 KB only
     file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = RTStructureSetStorage
-    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    digest = sha256(np.ascontiguousarray(label_map).tobytes()).hexdigest()
+    seeds = [series.name, label, holes, repr(dict(names)), repr(codes), *algorithm.weights, digest]
+    file.SeriesInstanceUID = generate_uid(entropy_srcs=["structures", *seeds])
+    file.SOPInstanceUID = generate_uid(entropy_srcs=["structure set", *seeds])
+    file.file_meta.MediaStorageSOPInstanceUID = file.SOPInstanceUID
+    if anonymous:
+        deidentify(file)
     save_object(file, path)
 
 
-def _described(series: Series, label: str, words: Iterable[str]) -> Any:
+def _described(series: Series, label: str, algorithm: Algorithm, words: Iterable[str]) -> Any:
     """Patient, study and series of the object."""
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import generate_uid
 
     file, now = Dataset(), datetime.now()
     file.file_meta = FileMetaDataset()
     share(file, read_source(series), series, words)
-    file.Modality, file.SeriesInstanceUID, file.SeriesNumber = "RTSTRUCT", generate_uid(), derived_number(series)
+    file.Modality, file.SeriesNumber = "RTSTRUCT", derived_number(series)
     file.SeriesDescription, file.OperatorsName, file.InstanceNumber = label[:64], "", 1
-    file.Manufacturer, file.ManufacturerModelName = "unpaired", "unpaired"
-    file.SoftwareVersions = version("unpaired")
+    file.Manufacturer, file.ManufacturerModelName = MANUFACTURER, algorithm.name[:LONGEST]
+    file.SoftwareVersions = algorithm.version[:LONGEST]
+    file.DeviceSerialNumber = ("".join(algorithm.weights) or "none")[:LONGEST]
     file.StructureSetLabel = label[:16]
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     file.StructureSetDate, file.StructureSetTime = date, time

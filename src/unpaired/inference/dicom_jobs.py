@@ -1,12 +1,9 @@
-"""Series of DICOM trees as jobs: which are segmented and why, how one is read, what is written beside its label map."""
+"""Series of DICOM trees as jobs: which are segmented and why, how one is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
 
 from unpaired.data.content import content_hash
 from unpaired.data.image import Image
@@ -14,23 +11,27 @@ from unpaired.data.images import image_files, image_suffix, read_image
 from unpaired.data.prediction_record import Source, record_path
 from unpaired.dicom.choice import Choice, choose
 from unpaired.dicom.index import Index
-from unpaired.dicom.segmentation import Algorithm, write_segmentation
 from unpaired.dicom.tree import holds_dicom, list_dicom
 from unpaired.dicom.volume import read_volume
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.inference.jobs import DicomScan, Job
 from unpaired.inference.modality_check import ModalityCheck
-from unpaired.inference.predictor import Ensemble
 from unpaired.inference.request import DicomWishes
 from unpaired.runs.run import Run
 
 
-def is_dicom(images: Path) -> bool:
-    """Whether what was named is DICOM: a file, a DICOMDIR, or a folder with such files somewhere below.
+def is_dicom(images: Path | Sequence[Path]) -> bool:
+    """Whether what was named is DICOM: files, a DICOMDIR, or folders with such files somewhere below.
 
-    Raises InputError for a folder that holds both DICOM files and volumes of other formats that no prediction wrote.
+    Raises InputError for a folder that holds both DICOM files and volumes of other formats that no prediction wrote,
+    and for several paths that are DICOM in part.
     """
+    if not isinstance(images, Path):
+        kinds = {is_dicom(path): path for path in images}
+        if len(kinds) > 1:
+            raise InputError(f"{kinds[True]} is DICOM, {kinds[False]} is not; name images of one kind")
+        return True in kinds
     if not images.exists() or not holds_dicom(images):
         return False
     files = image_files(images) if images.is_dir() else []
@@ -44,9 +45,14 @@ def is_dicom(images: Path) -> bool:
 
 
 def dicom_jobs(
-    run: Run, images: Path, out: Path, modality: str | None, wishes: DicomWishes, tell: Callable[[str], None]
+    run: Run,
+    images: Path | Sequence[Path],
+    out: Path,
+    modality: str | None,
+    wishes: DicomWishes,
+    tell: Callable[[str], None],
 ) -> list[Job]:
-    """A job for each series of a tree that fits the run; `tell` gets a line for each series, taken or not.
+    """A job for each series of a tree, or of several, that fits the run; `tell` gets a line for each, taken or not.
 
     Label maps are named after modality and series number with eight letters that no other series has: never after a
     patient. Raises InputError if no series fits.
@@ -61,8 +67,9 @@ def dicom_jobs(
         tell(choice.line())
     jobs = [_job(choice, out, wishes) for choice in choices if choice.modality is not None]
     if not jobs:
+        where = images if isinstance(images, Path) else f"{len(images)} paths"
         raise InputError(
-            f"{images}: expected a series of {', '.join(run.modalities)}, found none that fits among {len(choices)} "
+            f"{where}: expected a series of {', '.join(run.modalities)}, found none that fits among {len(choices)} "
             "(unpaired dicom list shows what is there); choose by --series, or say what they are by --modality"
         )
     return jobs
@@ -82,32 +89,10 @@ def source_of(job: Job) -> Source:
     return Source(f"series {series.name}", sha256(digests.encode()).hexdigest())
 
 
-def object_path(label_map: Path) -> Path:
-    """The DICOM SEG beside a label map."""
-    return label_map.with_name(label_map.name[: -len(image_suffix(label_map) or "")] + ".dcm")
-
-
-def write_objects(job: Job, ensemble: Ensemble, label_map: np.ndarray) -> None:
-    """Write the DICOM SEG of a label map in class numbers, where its scan is a series."""
-    if job.dicom is None:
-        return
-    weights = tuple(predictor.weights_hash for predictor in ensemble.predictors)
-    write_segmentation(
-        object_path(job.output),
-        label_map,
-        job.dicom.series,
-        ensemble.classes,
-        Algorithm("unpaired", version("unpaired"), weights),
-        codes=ensemble.predictors[0].run.dataset.codes,
-        kind=job.dicom.segmentation,
-        anonymous=job.dicom.deidentify,
-    )
-
-
 def _job(choice: Choice, out: Path, wishes: DicomWishes) -> Job:
     series, modality = choice.series, choice.modality or ""
     name = f"{modality}-{series.number}-{sha256(series.name.encode()).hexdigest()[:8]}"
-    scan = DicomScan(series, wishes.segmentation, wishes.deidentify)
+    scan = DicomScan(series, wishes.objects, wishes.segmentation, wishes.deidentify)
     return Job(name, series.files[0], modality, out / f"{name}.nii.gz", scan)
 
 

@@ -1,6 +1,6 @@
 """What is to be predicted, and what became of it: plain data, without torch, for whoever plans, does or watches it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DicomScan:
-    """A series to segment, and how its DICOM SEG is written."""
+    """A series to segment, which objects are written of it, and how."""
 
     series: "Series"
+    objects: tuple[Literal["seg", "rtstruct", "sc", "pdf"], ...] = ("seg",)
     segmentation: Literal["binary", "labelmap"] = "binary"
     deidentify: bool = False
 
@@ -125,9 +126,13 @@ class Outcome:
 
 
 def plan(
-    images: Path | str | Dataset, output: Path | str, modality: str | None = None, split: str | None = None
+    images: Path | str | Sequence[Path] | Dataset,
+    output: Path | str,
+    modality: str | None = None,
+    split: str | None = None,
 ) -> list[Job]:
-    """What is to be segmented: one file, every image of a folder, or the cases of a dataset (of one side, if named).
+    """What is to be segmented: one file, every image of a folder, those of several, or the cases of a dataset (of one
+    side, if named).
 
     Files and folders need a modality; a dataset knows its own (a modality given then chooses among its cases).
     A folder's images may lie in folders in it. Outputs are named `<case id or path in the folder>.nii.gz`. Raises
@@ -145,7 +150,9 @@ def plan(
     return jobs
 
 
-def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, split: str | None) -> list[Job]:
+def _jobs(
+    images: Path | str | Sequence[Path] | Dataset, output: Path, modality: str | None, split: str | None
+) -> list[Job]:
     if isinstance(images, Dataset):
         cases = images.of(modality, split)
         if not cases:
@@ -154,6 +161,10 @@ def _jobs(images: Path | str | Dataset, output: Path, modality: str | None, spli
             there = f"modalities: {', '.join(images.modalities)}; splits: {splits}"
             raise InputError(f"dataset {images.name} has no case{wanted}; {there}")
         return [Job(case.id, case.image, case.modality, output / f"{case.id}.nii.gz") for case in cases]
+    if not isinstance(images, str | Path):
+        if image_suffix(output) is not None:
+            raise InputError(f"several images need a folder for their label maps; name one instead of {output}")
+        return list(_distinct(job for path in images for job in _jobs(path, output, modality, split)))
     images = Path(images)
     if not images.exists():
         raise InputError(f"expected an image, a folder or a manifest, found nothing at {images}; check the path")

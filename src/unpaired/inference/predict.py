@@ -15,7 +15,8 @@ from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.files import clear_leftovers, resolved
-from unpaired.inference.dicom_jobs import object_path, read_scan, source_of, write_objects
+from unpaired.inference.dicom_jobs import read_scan, source_of
+from unpaired.inference.dicom_objects import objects_are_there, objects_difference, remove_objects, write_objects
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Job, Outcome
 from unpaired.inference.predictor import Ensemble, Predictor
 from unpaired.inference.record import make_record, probabilities_path, recorded_uncertainty, settings_of, values_of
@@ -208,8 +209,7 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
             segmentation.label_map, segmentation.members, voxel_ml, ensemble.classes, job.name, job.modality
         )
     job.output.unlink(missing_ok=True)  # an old one must not stand beside a new record if we are stopped in between
-    if job.dicom is not None:
-        object_path(job.output).unlink(missing_ok=True)
+    remove_objects(job.output)
     probabilities_path(job.output).unlink(missing_ok=True)  # nor old probabilities beside a new label map, ever
     if probabilities:
         write_probabilities(
@@ -219,7 +219,7 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
             image.affine,
             ensemble.classes,
         )
-    write_objects(job, ensemble, segmentation.label_map)
+    write_objects(job, ensemble, segmentation.label_map, image)
     write_record(make_record(ensemble, job.name, job.modality, source, uncertainty), job.output)
     write_image(job.output, ensemble.source_values(segmentation.label_map, job.modality), image.affine)
     return (*image.notes, *ensemble.remarks(image, job.modality))
@@ -232,9 +232,9 @@ def _is_done(job: Job, ensemble: Ensemble, probabilities: bool) -> bool:
     difference = _difference(job, ensemble)
     if difference is not None:
         raise InputError(f"{job.output} {difference}; --overwrite redoes it, or name another folder")
-    if job.dicom is not None and not object_path(job.output).is_file():
-        return False
-    return not probabilities or probabilities_path(job.output).is_file()
+    if (different := objects_difference(job)) is not None:
+        raise InputError(f"{different}; --overwrite redoes it, or name another folder")
+    return objects_are_there(job) and (not probabilities or probabilities_path(job.output).is_file())
 
 
 def _difference(job: Job, ensemble: Ensemble) -> str | None:

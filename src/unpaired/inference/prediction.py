@@ -9,7 +9,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing, parse_largest_component
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.jobs import Event, Outcome
-from unpaired.inference.request import Backend, DicomWishes, How, Request, SegKind, request_of
+from unpaired.inference.request import Backend, DicomWishes, How, ObjectKind, Request, SegKind, request_of
 from unpaired.inference.shards import Shard
 from unpaired.inference.watch import predict_watched
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def predict(
     run: "Run | str | Path",
-    images: Dataset | str | Path,
+    images: Dataset | str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     modality: str | None = None,
@@ -42,6 +42,7 @@ def predict(
     shard: Shard | str | None = None,
     series: str | Sequence[str] = (),
     modality_from: str | None = None,
+    objects: ObjectKind | Sequence[ObjectKind] = ("seg",),
     dicom_seg: SegKind = "binary",
     deidentify: bool = False,
     trust: Sequence[str | Path] = (),
@@ -51,10 +52,11 @@ def predict(
     """Segment an image, a folder of images, or a dataset's cases, into the folder (for one image also a file) `out`.
 
     A folder of DICOM files, nested or not, is a study: its series that are of the run's modalities are segmented
-    (`tell` gets the reason for each), and a DICOM SEG of the kind `dicom_seg` is written beside each label map
-    (`write_segmentation`), without the patient's identity with `deidentify`. `series` chooses by UID, its end or series
-    number; `modality` says what all are; `modality_from` is a regular expression that finds the modality in a series'
-    description (`dicom.choice.choose`).
+    (`tell` gets the reason for each), and `objects` are written beside each label map: "seg" (DICOM SEG of the kind
+    `dicom_seg`), "rtstruct", "sc" (secondary captures with overlays), "pdf" (a report); without the patient's identity
+    with `deidentify`. `series` chooses by UID, its end or series number; `modality` says what all are; `modality_from`
+    is a regular expression that finds the modality in a series' description (`dicom.choice.choose`). `images` may also
+    be several paths, or a text file (.txt) with one on each line: all DICOM, or none.
 
     `split` "test" uses the side stored in the run. Of a folder of folds "validation" is out-of-fold prediction, each
     case by the folds that were not trained with it, and "test" the cases kept out of all of them. `also` are further
@@ -90,7 +92,9 @@ def predict(
     )
     runs = run, *several(also)
     require_choice(dicom_seg, SegKind, "dicom_seg")
-    dicom = DicomWishes(tuple(several(series)), modality_from, dicom_seg, deidentify)
+    for kind in several(objects):
+        require_choice(kind, ObjectKind, "objects")
+    dicom = DicomWishes(tuple(several(series)), modality_from, tuple(several(objects)), dicom_seg, deidentify)
     request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard, dicom)
     return carry_out(request, tell, worker)
 

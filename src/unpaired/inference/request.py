@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
+from unpaired.errors import InputError
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.shards import Shard
 
@@ -37,6 +38,8 @@ class How:
 
 SegKind = Literal["binary", "labelmap"]
 """The kinds of DICOM SEG; as `dicom.segmentation` has them."""
+ObjectKind = Literal["seg", "rtstruct", "sc", "pdf"]
+"""What may be written of a series: DICOM SEG, RTSTRUCT, secondary captures with overlays, a report as PDF in DICOM."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class DicomWishes:
 
     series: tuple[str, ...] = ()
     modality_from: str | None = None
+    objects: tuple[ObjectKind, ...] = ("seg",)
     segmentation: SegKind = "binary"
     deidentify: bool = False
 
@@ -54,7 +58,7 @@ class Request:
     """The arguments of `prediction.predict`, which says what they mean; the first of `runs` decides label values."""
 
     runs: tuple[Path, ...]
-    images: Path | Dataset
+    images: Path | tuple[Path, ...] | Dataset
     out: Path
     modality: str | None = None
     split: str | None = None
@@ -66,9 +70,35 @@ class Request:
     dicom: DicomWishes = DicomWishes()
 
 
+def listed_images(images: str | Path | Sequence[str | Path]) -> Path | tuple[Path, ...]:
+    """The paths that are meant: several, or those in the lines of a text file (.txt), relative to its folder.
+
+    Empty lines and those that begin with # count for nothing. Raises InputError for a list without a path, for one that
+    is no text, and for a path of it that isn't there.
+    """
+    if not isinstance(images, str | Path):
+        paths, where = [Path(image) for image in images], "images"
+    elif Path(images).suffix.lower() == ".txt" and Path(images).is_file():
+        where = str(images)
+        try:
+            lines = Path(images).read_text("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{where}: expected a text file with a path on each line, got other bytes") from error
+        named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        paths = [Path(images).parent / Path(line).expanduser() for line in named]
+    else:
+        return Path(images)
+    if not paths:
+        raise InputError(f"{where}: expected paths of images, found none")
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{where}: names {path}, where nothing is; check the path")
+    return tuple(paths)
+
+
 def request_of(
     runs: "Sequence[Run | str | Path]",
-    images: Dataset | str | Path,
+    images: Dataset | str | Path | Sequence[str | Path],
     out: str | Path,
     modality: str | None,
     split: str | None,
@@ -82,6 +112,6 @@ def request_of(
     """A request for runs that may be open already; what they trust is trusted."""
     folders = tuple(Path(run) if isinstance(run, str | Path) else run.folder for run in runs)
     trusted = (*trust, *(word for run in runs if not isinstance(run, str | Path) for word in run.trust))
-    scans = images if isinstance(images, Dataset) else Path(images)
+    scans = images if isinstance(images, Dataset) else listed_images(images)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
     return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted, part, dicom)

@@ -28,7 +28,9 @@ def predict_requested(request: Request, tell: Tell, finished: Collection[Path] =
     members = [run_folders(path) for path in request.runs]
     runs = [Run.open(folder, request.trust) for folders in members for folder in folders]
     images = request.images
-    dataset = images if isinstance(images, Dataset) else read_dataset(images) if is_manifest(images) else None
+    dataset = images if isinstance(images, Dataset) else None
+    if isinstance(images, Path) and is_manifest(images):
+        dataset = read_dataset(images)
     judged = None
     if dataset is not None and request.split is not None and any(len(folders) > 1 for folders in members):
         judged = judged_by_folds(runs, dataset, request.split, lambda line: tell(Remark(f"note: {line}")))
