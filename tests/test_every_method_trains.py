@@ -51,6 +51,10 @@ TERMS = {
     "unlabeled_views": Term({"network"}, unlabeled=True),
     "cross_pseudo": Term({"network", "second"}, unlabeled=True),
     "second": Term({"second"}),
+    "translated_dice": Term({"network"}),
+    "translated_ce": Term({"network"}),
+    "consistency": Term({"network"}, unlabeled=True),
+    "co_training": Term({"network"}, unlabeled=True),
 }
 """By what stands before "/<modality>" in a term's name."""
 LOOKED_AT = {"class_distance"}
