@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -189,3 +191,19 @@ def test_images_that_do_not_fit(images: dict[str, Tensor], says: str) -> None:
 def test_fields_that_do_not_fit(dims: int, options: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):
         small(dims, **options)
+
+
+def test_a_stack_of_slices_is_brought_to_one_mean_and_deviation() -> None:
+    """Whatever linear normalization the volume had, the logits are those of the stack normalized by hand."""
+    torch.manual_seed(0)
+    config = FCNConfig(width=2, dropout=0.0, initialization="he", norm="instance")
+    plain = config.build(("ct",), 3, 3, 2)
+    network = replace(config, zscore_input=True).build(("ct",), 3, 3, 2)
+    network.load_state_dict(plain.state_dict())
+    images = 5 * torch.rand(2, 3, 16, 16) + torch.arange(3).view(1, 3, 1, 1)
+    by_hand = torch.stack([(image - image.mean()) / image.std(correction=0) for image in images])
+    expected = plain({"ct": by_hand})["ct"].logits
+    for given in (images, 40 * images - 100):
+        torch.testing.assert_close(network({"ct": given})["ct"].logits, expected, atol=2e-3, rtol=1e-3)
+    constant = network({"ct": torch.full((1, 3, 16, 16), 7.0)})["ct"].logits
+    assert torch.isfinite(constant).all()

@@ -79,6 +79,9 @@ class FCNConfig(NetworkConfig):
     """Channels that each class keeps after the shuffle; None is the rule in the module's docstring."""
     initialization: Initialization = "official"
     """ "official": normal(0, 0.01) truncated at two deviations, as released; "he": by fan-in (Kaiming, leaky 0.2)."""
+    zscore_input: bool = False
+    """Bring each image, its neighboring slices together, to mean 0 and deviation 1 first. Where patches are slices this
+    is one mean for a stack of them, whatever linear normalization the volume had."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
 
@@ -110,7 +113,7 @@ class FCN(SharedNetwork):
         self.channels = channels
         self.size_multiples = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
         self.feature_names = tuple(f"group{number}" for number in range(1, 10))
-        self.concatenate = config.concatenate
+        self.concatenate, self.zscore_input = config.concatenate, config.zscore_input
         layers = Layers(self.modalities, spatial_dims, config.norm, config.modality_norm)
         self.mixed = layers.mixed
 
@@ -135,7 +138,7 @@ class FCN(SharedNetwork):
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
         features: dict[str, Tensor] = {}
-        x = self.first(x)
+        x = self.first(zscored(x) if self.zscore_input else x)
         for number, group in enumerate(self.groups, start=1):
             x = group(x, groups)
             features[f"group{number}"] = x
@@ -220,6 +223,13 @@ class Group(nn.Module):
 def _unit(layers: Layers, before: int, after: int, dilation: int, dropout: float) -> Unit:
     convolution = layers.convolution(before, after, (3,) * layers.spatial_dims, dilation=dilation)
     return Unit(layers.norm(before), convolution, dropout)
+
+
+def zscored(images: Images) -> Images:
+    """Each image less its mean, over its deviation (at least 1e-6), both over all channels and positions together."""
+    x = images.to(torch.promote_types(images.dtype, torch.float32))
+    deviation, mean = torch.std_mean(x, dim=tuple(range(1, x.ndim)), correction=0, keepdim=True)
+    return ((x - mean) / deviation.clamp(min=1e-6)).to(images.dtype)
 
 
 def _group(layers: Layers, before: int, after: int, blocks: int, dilation: int, dropout: float) -> Group:

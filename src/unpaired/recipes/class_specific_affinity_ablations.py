@@ -96,6 +96,17 @@ def mmwhs_one_slice() -> Recipe:
     return replace(mmwhs_csa(), context_slices=1, paper_row="CSA (one slice)")
 
 
+def mmwhs_stack_normalized() -> Recipe:
+    """MM-WHS's three slices brought to mean 0 and deviation 1 together, instead of each alone."""
+    start = mmwhs_csa()
+    return replace(
+        start,
+        network=FCNConfig(zscore_input=True),
+        preprocessing=replace(start.preprocessing, normalization="zscore"),
+        paper_row="CSA (one mean for a stack)",
+    )
+
+
 def unclipped() -> Recipe:
     """The cross-entropy without UMMKD's clip: pixels whose class has a probability below 0.005 keep their gradient."""
     return _with_method(mscmrseg_csa(), "unclipped", clip=None)
