@@ -30,6 +30,7 @@ from unpaired.data.dataset import MANIFEST
 
 Manifests = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DATA")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
+PatientCounts = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY=COUNT")]
 
 
 def phantom(
@@ -158,6 +159,7 @@ def split(
     test: float = 0.2,
     validation: float = 0.1,
     folds: OptionalCount = None,
+    patients: PatientCounts = (),
     seed: int = 0,
 ) -> int:
     """Draw a split by patient, the same patient never on two sides, and store it in a file.
@@ -168,9 +170,12 @@ def split(
         test: Share of patients for testing (without --folds).
         validation: Share of patients for choosing the best weights.
         folds: Cross-validation: every patient is tested in exactly one of so many splits.
+        patients: Only so many patients of a modality take part, drawn by the seed: mr=9.
         seed: Other seeds draw other patients.
     """
-    unpaired.split(data, out, test=test, validation=validation, folds=folds, seed=seed, say=print, warn=warning)
+    unpaired.split(
+        data, out, test=test, validation=validation, folds=folds, patients=patients, seed=seed, say=print, warn=warning
+    )
     return 0
 
 

@@ -9,7 +9,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
 from unpaired.data.split import Split, as_split, write_split
-from unpaired.data.splits import groups_of_patients, shuffled_patients
+from unpaired.data.subsets import groups_of_patients, shuffled_patients
 from unpaired.errors import InputError, nearest
 
 

@@ -1,19 +1,24 @@
 """Splits are drawn by patient: one is on one side only, across all modalities and sequences."""
 
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import overload
 
-import numpy as np
-
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
 from unpaired.data.split import Split, write_split
+from unpaired.data.subsets import (
+    Patients,
+    groups_of_patients,
+    parse_patients,
+    shuffled_patients,
+    with_so_many_patients,
+)
 from unpaired.errors import InputError
 
 
@@ -25,6 +30,7 @@ def split(
     test: float = ...,
     validation: float = ...,
     folds: None = None,
+    patients: Patients = ...,
     seed: int = ...,
     say: Callable[[str], None] = ...,
     warn: Callable[[str], None] = ...,
@@ -37,6 +43,7 @@ def split(
     test: float = ...,
     validation: float = ...,
     folds: int,
+    patients: Patients = ...,
     seed: int = ...,
     say: Callable[[str], None] = ...,
     warn: Callable[[str], None] = ...,
@@ -48,6 +55,7 @@ def split(
     test: float = 0.2,
     validation: float = 0.1,
     folds: int | None = None,
+    patients: Patients = (),
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] = warnings.warn,
@@ -56,7 +64,8 @@ def split(
 
     data: a dataset or its manifest.  out: the split file (JSON); with `folds` a folder for fold0.json, fold1.json, ...
     test, validation: shares of patients (`test` without `folds`).  folds: cross-validation: so many splits come back
-    as a list, and every patient is tested in exactly one.  seed: other seeds draw other patients.
+    as a list, and every patient is tested in exactly one.  patients: {"mr": 9} or ["mr=9"]: only so many of that
+    modality take part, drawn too (`with_so_many_patients`).  seed: other seeds draw other patients.
 
     `say` gets a line of counts for each split, `warn` one for each modality or class without a labeled case. See
     `split_by_patient` and `folds_by_patient` for how patients are drawn. Raises InputError for impossible shares or
@@ -66,6 +75,7 @@ def split(
     place = None if out is None else Path(out)
     if place is not None:
         require_other_file(place, data)
+    dataset = with_so_many_patients(dataset, parse_patients(patients), seed)
     if folds is None:
         splits = {place: split_by_patient(dataset, test=test, validation=validation, seed=seed)}
     else:
@@ -263,23 +273,6 @@ def mend_folds(fold_of: dict[str, int], modalities: Mapping[str, set[str]], fold
                 fold_of.update(before)
             if improving:
                 break
-
-
-def groups_of_patients(dataset: Dataset) -> dict[tuple[str, ...], list[str]]:
-    """{set of modalities: patients who have exactly these}, both in a fixed order."""
-    modalities: dict[str, set[str]] = defaultdict(set)
-    for case in dataset.cases:
-        modalities[case.patient].add(case.modality)
-    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for patient in sorted(modalities):
-        groups[tuple(sorted(modalities[patient]))].append(patient)
-    return dict(sorted(groups.items()))
-
-
-def shuffled_patients(patients: list[str], group: tuple[str, ...], seed: int) -> list[str]:
-    """The patients of a group in an order that the seed and the group's modalities decide."""
-    rng = np.random.default_rng([seed, *(ord(letter) for letter in "+".join(group))])
-    return [patients[index] for index in rng.permutation(len(patients))]
 
 
 def _count(share: float, patients: int, spare: int) -> int:

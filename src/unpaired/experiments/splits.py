@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from unpaired.data.dataset import Dataset
 from unpaired.data.split import Split
 from unpaired.data.splits import folds_by_patient, split_by_patient
+from unpaired.data.subsets import with_so_many_patients
 from unpaired.errors import InputError
 
 
@@ -44,12 +45,16 @@ class RandomSplits:
     draws: int = 1
     test: float = 0.2
     validation: float = 0.1
+    patients: tuple[tuple[str, int], ...] = ()
+    """(modality, number): only so many of its patients take part in a draw, others in each, as in SSC's abdomen; see
+    `with_so_many_patients`."""
 
     def __call__(self, dataset: Dataset) -> dict[str, Split]:
-        """Draw n is `unpaired split --seed n`."""
+        """Draw n is `unpaired split --seed n`, with `--patients` where the study has some."""
+        parts = {seed: with_so_many_patients(dataset, dict(self.patients), seed) for seed in range(self.draws)}
         return {
-            f"draw{seed}": split_by_patient(dataset, test=self.test, validation=self.validation, seed=seed)
-            for seed in range(self.draws)
+            f"draw{seed}": split_by_patient(part, test=self.test, validation=self.validation, seed=seed)
+            for seed, part in parts.items()
         }
 
 
