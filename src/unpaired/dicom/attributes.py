@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -30,9 +31,15 @@ def value(elements: Any, word: str | int) -> Any:
 
 
 def text(elements: Any, word: str) -> str:
-    """An attribute as a short text that a terminal may show; "" where it is missing."""
+    """An attribute as a short text that a terminal may show, several ones with "/" between; "" where it is missing.
+
+    It holds no backslash, which no text of one value may: damage, or another character set than the file says.
+    """
     content = value(elements, word)
-    return "" if content is None else printable(str(content).strip())[:LONGEST_TEXT]
+    if content is None:
+        return ""
+    parts = [content] if isinstance(content, str | bytes) or not isinstance(content, Iterable) else content
+    return printable("/".join(str(part).strip() for part in parts)).replace("\\", "/")[:LONGEST_TEXT]
 
 
 def numbers(content: Any, count: int) -> tuple[float, ...] | None:

@@ -1,6 +1,7 @@
 """The voxels of a series: every frame's values in their place, on one right-angled grid."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -85,6 +86,7 @@ def _assembled(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[np.ndarr
     place = {(frame.file, frame.number): number for number, frame in enumerate(frames)}
     slices: list[np.ndarray | None] = [None] * len(frames)
     notes: dict[str, None] = {}
+    rescaled: dict[bool, Path] = {}
     for path in dict.fromkeys(frame.file for frame in frames):
         file = read_elements(path, _tags())
         require_gray(file)
@@ -94,8 +96,13 @@ def _assembled(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[np.ndarr
         if max(wanted) >= file.frames:
             raise ImageError(f"{path}: has {file.frames} frames, the index says more: it changed, index it again")
         for number, stored in stored_frames(file, wanted):
+            rescaled.setdefault(file.has("RescaleIntercept", number), path)
             slices[place[path, number]] = scaled(stored[..., np.newaxis], *_scaling(file, number))[..., 0]
         notes |= dict.fromkeys(_notes(file, frames))
+    if len(rescaled) == 2:
+        raise ImageError(
+            f"{rescaled[False]}: has no Rescale Intercept, though {rescaled[True].name} has; export it again"
+        )
     kind = np.result_type(*{slice_.dtype for slice_ in slices if slice_ is not None})
     volume = np.empty((*size, len(frames)), np.float32 if kind.kind == "f" else kind, order="F")
     for number, slice_ in enumerate(slices):
@@ -115,9 +122,10 @@ def _scaling(file: DicomFile, frame: int) -> tuple[float, float]:
 def _philips(file: DicomFile, frame: int) -> float | None:
     """Philips' private Scale Slope of an MR frame; None where there is none."""
     elements = file.elements
-    maker = str(value(elements, "Manufacturer") or "").upper()
-    if "PHILIPS" not in maker or value(elements, "Modality") != "MR":
-        return None
+    with one_line(file.path):
+        maker = str(value(elements, "Manufacturer") or "").upper()
+        if "PHILIPS" not in maker or value(elements, "Modality") != "MR":
+            return None
     per_frame = value(elements, "PerFrameFunctionalGroupsSequence") or ()
     own = [per_frame[frame]] if frame < len(per_frame) else []
     holders = [item for group in own for item in value(group, 0x2005140F) or ()]

@@ -104,6 +104,11 @@ class DicomFile:
                 raise ImageError(f"{self.path}: unreadable or truncated DICOM: no {name}; export it again")
             return int(value)
 
+    def has(self, name: str, frame: int = 0) -> bool:
+        """Whether a file, or its frame, has an element."""
+        with one_line(self.path):
+            return self._value(name, frame) is not None
+
     def _value(self, name: str, frame: int) -> Any:
         """An element at the file's top, else in the functional groups of a frame, or of all; None if it is missing."""
         value = self.elements.get(name)

@@ -119,7 +119,7 @@ def _alone(file: DicomFile, frame: bytes) -> bytes:
     bits = file.whole("BitsAllocated")
     stored = file.whole("BitsStored", bits)
     alone.BitsAllocated, alone.BitsStored, alone.HighBit = bits, stored, file.whole("HighBit", stored - 1)
-    alone.PixelRepresentation = file.whole("PixelRepresentation", 0)
+    alone.PixelRepresentation = file.whole("PixelRepresentation")
     alone.PixelData = encapsulate([frame])
     alone["PixelData"].VR = "OB"
     alone["PixelData"].is_undefined_length = True
@@ -138,7 +138,7 @@ def _run_lengths(content: bytes) -> np.ndarray:
 def _stored(file: DicomFile, content: bytes) -> np.ndarray:
     """(columns, rows, frames) as stored, without what the bits above High Bit hold (overlays, in old files)."""
     path = file.path
-    (columns, rows), allocated, signed = file.size, file.whole("BitsAllocated"), file.whole("PixelRepresentation", 0)
+    (columns, rows), allocated, signed = file.size, file.whole("BitsAllocated"), file.whole("PixelRepresentation")
     stored = file.whole("BitsStored", allocated)
     spare = allocated - 1 - file.whole("HighBit", stored - 1)
     if allocated not in (8, 16, 32) or signed > 1 or not 1 <= stored <= allocated - spare or spare < 0:
