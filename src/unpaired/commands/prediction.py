@@ -55,6 +55,8 @@ def predict(
     deidentify: bool = False,
     trust: Trusted = (),
     worker: bool = True,
+    on: Literal["here", "ray"] = "here",
+    actors: int | None = None,
 ) -> int:
     """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
 
@@ -107,6 +109,10 @@ def predict(
         deidentify: Leave out of these objects who the patient is, by the standard's basic profile (UIDs stay).
         worker: Keep the networks in a process of their own: what kills it (memory, a crash) costs one case, not all.
             --no-worker does everything in this process, as debuggers and profilers want it.
+        on: Where cases are done: here, one after the other, or by Ray, several at a time (extra `ray`), on this machine
+            or on the cluster that the variable RAY_ADDRESS names.
+        actors: How many processes Ray starts, each with the networks loaded once; by default one per GPU, or one per
+            four cores.
     """
     outcome = unpaired.predict(
         run,
@@ -137,6 +143,8 @@ def predict(
         deidentify=deidentify,
         trust=trust,
         worker=worker,
+        on=on,
+        actors=actors,
         tell=_print,
     )
     print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")

@@ -65,18 +65,31 @@ def predict_jobs(
     finished: Collection[Path] = (),
 ) -> None:
     """Do what `predict_files` does, told event by event; jobs whose output is `finished` are left as they are."""
-    if jobs and not any(ensemble.knows(job.modality) for job in jobs):
-        ensemble.check_modality(jobs[0].modality)
-    for folder in {job.output.parent for job in jobs}:
-        clear_leftovers(folder)
-    for folder in {probabilities_path(job.output).parent for job in jobs}:
-        clear_leftovers(folder)
+    require_known(ensemble, jobs)
+    clear_outputs(jobs)
     for job in jobs:
         if job.output not in finished:
             tell(Begun(job.name, job.output))
-            tell(_result(job, ensemble, probabilities, overwrite))
+            tell(predict_job(job, ensemble, probabilities=probabilities, overwrite=overwrite))
+    tell_agreement(jobs, ensemble.size > 1, tell)
+
+
+def require_known(ensemble: Ensemble, jobs: Sequence[Job]) -> None:
+    """Raise InputError if there are jobs, and the networks know the modality of none."""
+    if jobs and not any(ensemble.knows(job.modality) for job in jobs):
+        ensemble.check_modality(jobs[0].modality)
+
+
+def clear_outputs(jobs: Sequence[Job]) -> None:
+    """Delete what processes of this machine that were killed have left where the jobs' files go."""
+    for folder in {job.output.parent for job in jobs} | {probabilities_path(job.output).parent for job in jobs}:
+        clear_leftovers(folder)
+
+
+def tell_agreement(jobs: Sequence[Job], averaged: bool, tell: Callable[[Event], None]) -> None:
+    """Tables of how far predictions agree, in every folder of the jobs; where none are `averaged`, only of old ones."""
     for folder in dict.fromkeys(job.output.parent for job in jobs):
-        if ensemble.size > 1 or (folder / UNCERTAINTY).is_file():
+        if averaged or (folder / UNCERTAINTY).is_file():
             _tell_uncertainty(folder, tell)
 
 
@@ -90,7 +103,8 @@ def _tell_uncertainty(folder: Path, tell: Callable[[Event], None]) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _result(job: Job, ensemble: Ensemble, probabilities: bool, overwrite: bool) -> CaseResult:
+def predict_job(job: Job, ensemble: Ensemble, *, probabilities: bool, overwrite: bool) -> CaseResult:
+    """What became of one job, as `predict_files` does it. Raises `UnwritableError` when the disk is full."""
     notes, failure = attempt(partial(_predict_unless_done, job, ensemble, probabilities, overwrite))
     if failure is not None:
         return CaseResult(job.name, job.output, "failed", failure)

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Literal
 from unpaired.choices import require_choice, several
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing, parse_largest_component
+from unpaired.errors import InputError
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.jobs import Event, Outcome
-from unpaired.inference.request import Backend, DicomWishes, How, ObjectKind, Request, SegKind, request_of
+from unpaired.inference.request import (
+    Backend,
+    DicomWishes,
+    How,
+    ObjectKind,
+    Place,
+    RayWishes,
+    Request,
+    SegKind,
+    request_of,
+)
 from unpaired.inference.shards import Shard
 from unpaired.inference.watch import predict_watched
 
@@ -47,6 +58,8 @@ def predict(
     deidentify: bool = False,
     trust: Sequence[str | Path] = (),
     worker: bool = True,
+    on: Place = "here",
+    actors: int | None = None,
     tell: Callable[[Event], None] = lambda event: None,
 ) -> Outcome:
     """Segment an image, a folder of images, or a dataset's cases, into the folder (for one image also a file) `out`.
@@ -67,6 +80,9 @@ def predict(
 
     `shard` "3/20" does the third of twenty parts of equal work (`inference.shards`): start it once for each number, on
     as many machines as there are, with the same folder `out`.
+
+    `on` "ray" has the cases done by Ray's actors (`inference.on_ray`): `actors` processes on this machine, or on the
+    cluster that RAY_ADDRESS names, one per GPU or per four cores if no number is given.
 
     The networks live in a process of their own that may die: if the kernel kills it for want of memory, or a library
     crashes, that case alone is lost, after a second try; the process is started again for the next one. Without
@@ -95,7 +111,11 @@ def predict(
     for kind in several(objects):
         require_choice(kind, ObjectKind, "objects")
     dicom = DicomWishes(tuple(several(series)), modality_from, tuple(several(objects)), dicom_seg, deidentify)
-    request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard, dicom)
+    require_choice(on, Place, "on")
+    if actors is not None and on != "ray":
+        raise InputError("the number of actors is for --on ray; leave --actors out, or predict on Ray")
+    ray = RayWishes(actors) if on == "ray" else None
+    request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard, dicom, ray)
     return carry_out(request, tell, worker)
 
 

@@ -40,6 +40,8 @@ SegKind = Literal["binary", "labelmap"]
 """The kinds of DICOM SEG; as `dicom.segmentation` has them."""
 ObjectKind = Literal["seg", "rtstruct", "sc", "pdf"]
 """What may be written of a series: DICOM SEG, RTSTRUCT, secondary captures with overlays, a report as PDF in DICOM."""
+Place = Literal["here", "ray"]
+"""Where jobs are done: on this machine one after the other, or wherever Ray has room."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class DicomWishes:
     objects: tuple[ObjectKind, ...] = ("seg",)
     segmentation: SegKind = "binary"
     deidentify: bool = False
+
+
+@dataclass(frozen=True)
+class RayWishes:
+    """That Ray deals the jobs out, to so many actors; None lets `on_ray` choose by the cores and GPUs there are."""
+
+    actors: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Request:
     trust: tuple[str | Path, ...] = ()
     shard: Shard | None = None
     dicom: DicomWishes = DicomWishes()
+    ray: RayWishes | None = None
 
 
 def listed_images(images: str | Path | Sequence[str | Path]) -> Path | tuple[Path, ...]:
@@ -108,10 +118,11 @@ def request_of(
     trust: Sequence[str | Path],
     shard: Shard | str | None = None,
     dicom: DicomWishes = DicomWishes(),
+    ray: RayWishes | None = None,
 ) -> Request:
     """A request for runs that may be open already; what they trust is trusted."""
     folders = tuple(Path(run) if isinstance(run, str | Path) else run.folder for run in runs)
     trusted = (*trust, *(word for run in runs if not isinstance(run, str | Path) for word in run.trust))
     scans = images if isinstance(images, Dataset) else listed_images(images)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
-    return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted, part, dicom)
+    return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted, part, dicom, ray)

@@ -1,23 +1,12 @@
-"""A request carried out in this process: runs opened, networks loaded, every scan segmented."""
+"""A request carried out: in this process, one job after the other, or by Ray's, as the request says."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection
 from pathlib import Path
 
-from unpaired.data.dataset import Dataset
-from unpaired.data.manifest import is_manifest, read_dataset
-from unpaired.inference.dicom_jobs import dicom_jobs, is_dicom
-from unpaired.inference.folds import judged_by_folds
-from unpaired.inference.jobs import Event, Job, Remark, plan
-from unpaired.inference.predict import predict_jobs, remarks, seen_in_training, with_sides_of
-from unpaired.inference.predictor import Ensemble, Predictor
-from unpaired.inference.request import How, Request
-from unpaired.inference.shards import jobs_of_shard
-from unpaired.runs.model_file import run_folders
-from unpaired.runs.postprocessing import postprocessing_of
-from unpaired.runs.run import Run
-
-Tell = Callable[[Event], None]
+from unpaired.inference.on_ray import predict_on_ray, require_ray
+from unpaired.inference.opened import Group, Tell, loaded_ensemble, opened_request, tell_remarks
+from unpaired.inference.predict import predict_jobs
+from unpaired.inference.request import Request
 
 
 def predict_requested(request: Request, tell: Tell, finished: Collection[Path] = ()) -> None:
@@ -25,90 +14,23 @@ def predict_requested(request: Request, tell: Tell, finished: Collection[Path] =
 
     Raises InputError for what fits no case, as `prediction.predict` says.
     """
-    members = [run_folders(path) for path in request.runs]
-    runs = [Run.open(folder, request.trust) for folders in members for folder in folders]
-    images = request.images
-    dataset = images if isinstance(images, Dataset) else None
-    if isinstance(images, Path) and is_manifest(images):
-        dataset = read_dataset(images)
-    judged = None
-    if dataset is not None and request.split is not None and any(len(folders) > 1 for folders in members):
-        judged = judged_by_folds(runs, dataset, request.split, lambda line: tell(Remark(f"note: {line}")))
-        dataset = judged.dataset
-    elif dataset is not None:
-        dataset = with_sides_of(runs[0], dataset)
-    jobs = _jobs(runs[0], request, dataset, tell)
-    if request.shard is not None:
-        jobs = jobs_of_shard(jobs, request.shard)
-        tell(Remark(f"note: shard {request.shard.number}/{request.shard.count} has {len(jobs)} cases"))
-    groups = judged.groups(jobs) if judged is not None else {tuple(runs): jobs} if jobs else {}
-    for together, theirs in groups.items():
-        _predict_together(together, theirs, request, dataset, tell, finished)
+    if request.ray is not None:
+        require_ray()
+        predict_on_ray(request, opened_request(request, tell), request.ray, tell, finished)
+        return
+    for group in opened_request(request, tell):
+        _predict_together(request, group, tell, finished)
 
 
-def _predict_together(
-    runs: Sequence[Run],
-    jobs: Sequence[Job],
-    request: Request,
-    dataset: Dataset | None,
-    tell: Tell,
-    finished: Collection[Path],
-) -> None:
-    """Load the networks of some runs, and let them do some jobs."""
-    ensemble = _ensemble(runs, _with_postprocessing(request, runs, tell), tell)
-    for remark in remarks(ensemble, jobs, dataset):
-        tell(Remark(f"note: {remark}"))
-    for folder, names in seen_in_training(ensemble, jobs) if len(runs) > 1 else ():
-        listed = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-        tell(Remark(f"warning: {folder} was trained on {listed}: agreement and scores flatter there"))
+def _predict_together(request: Request, group: Group, tell: Tell, finished: Collection[Path]) -> None:
+    """Load the networks of some runs, and let them do their jobs."""
+    ensemble = loaded_ensemble(request, group.runs, tell)
+    tell_remarks(ensemble, group.jobs, group.dataset, tell)
     predict_jobs(
-        ensemble, jobs, tell, probabilities=request.probabilities, overwrite=request.overwrite, finished=finished
-    )
-
-
-def _jobs(run: Run, request: Request, dataset: Dataset | None, tell: Tell) -> list[Job]:
-    images = dataset or request.images
-    if not isinstance(images, Dataset) and is_dicom(images):
-
-        def note(line: str) -> None:
-            tell(Remark(f"note: {line}"))
-
-        return dicom_jobs(run, images, request.out, request.modality, request.dicom, note)
-    return plan(images, request.out, request.modality, request.split)
-
-
-def _with_postprocessing(request: Request, runs: Sequence[Run], tell: Tell) -> How:
-    """How the runs predict: several from one folder with what was found for them together, others by the recipe of the
-    first; a single run looks for what was found itself."""
-    if len(runs) == 1 or request.how.postprocessing is not None:
-        return request.how
-    chosen, said = runs[0].recipe.postprocessing, ""
-    if len(request.runs) == 1:
-        chosen, said = postprocessing_of(runs, request.how.weights)
-    if said:
-        tell(Remark(f"note: {said}"))
-    return replace(request.how, postprocessing=chosen)
-
-
-def _ensemble(runs: Sequence[Run], how: How, tell: Tell) -> Ensemble:
-    return Ensemble(
-        [
-            Predictor(
-                run,
-                how.weights,
-                how.device,
-                how.postprocessing,
-                how.mirror,
-                how.mirror_anyway,
-                backend=how.backend,
-                modality_anyway=how.modality_anyway,
-                norms_of=how.norms_of,
-                adaptive_norms=how.adaptive_norms,
-                precision=how.precision,
-                engine=how.engine,
-                overlap=how.overlap,
-                report=lambda line: tell(Remark(f"note: {line}")),
-            )
-            for run in runs
-        ]
+        ensemble,
+        group.jobs,
+        tell,
+        probabilities=request.probabilities,
+        overwrite=request.overwrite,
+        finished=finished,
     )

@@ -40,8 +40,18 @@ class Shard:
 
 def jobs_of_shard(jobs: Sequence[Job], shard: Shard) -> list[Job]:
     """The jobs of one shard, in the order of `jobs`; every job is in exactly one of the shards (`dealt`, by voxels)."""
-    sizes = [image_size(job.image) if job.dicom is None else prod(job.dicom.series.shape) for job in jobs]
-    return [jobs[index] for index in dealt(sizes, [str(job.output) for job in jobs], shard)]
+    return [jobs[index] for index in dealt([job_size(job) for job in jobs], [str(job.output) for job in jobs], shard)]
+
+
+def largest_first(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs in the order in which they are dealt out."""
+    sizes = [job_size(job) for job in jobs]
+    return [jobs[index] for index in _largest_first(sizes, [str(job.output) for job in jobs])]
+
+
+def job_size(job: Job) -> int:
+    """How much work a job is: the voxels of its image, as `image_size` has them, or of its series."""
+    return image_size(job.image) if job.dicom is None else prod(job.dicom.series.shape)
 
 
 def dealt(sizes: Sequence[int], names: Sequence[str], shard: Shard) -> list[int]:
@@ -53,12 +63,16 @@ def dealt(sizes: Sequence[int], names: Sequence[str], shard: Shard) -> list[int]
     loads = [(0, number) for number in range(1, shard.count + 1)]
     heapify(loads)
     chosen: list[int] = []
-    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], names[index])):
+    for index in _largest_first(sizes, names):
         load, number = loads[0]
         heapreplace(loads, (load + sizes[index], number))
         if number == shard.number:
             chosen.append(index)
     return sorted(chosen)
+
+
+def _largest_first(sizes: Sequence[int], names: Sequence[str]) -> list[int]:
+    return sorted(range(len(sizes)), key=lambda index: (-sizes[index], names[index]))
 
 
 def image_size(path: Path) -> int:

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from unpaired.errors import InputError
 
-EXTRAS = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
+EXTRAS = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino", "ray": "ray"}
 """Which extra of this package installs a package."""
 
 
