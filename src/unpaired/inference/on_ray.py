@@ -63,14 +63,15 @@ class Share:
 class Segments:
     """What an actor is: the networks of some runs, loaded once, and one job after the other."""
 
-    def __init__(self, request: Request, folders: Sequence[Path]) -> None:
-        self._request, self._folders = request, folders
+    def __init__(self, request: Request, folders: Sequence[Path], place: Path) -> None:
+        self._request, self._folders, self._place = request, folders, place
         self._ensemble: Ensemble | None = None
         self._said: list[Remark] = []
 
     def load(self, jobs: Sequence[Job], dataset: Dataset | None) -> tuple[Ready | Wrong, bool]:
         """Load the networks and look at all jobs; and whether predictions are averaged."""
         try:
+            os.chdir(self._place)  # paths may be relative to where the command was typed
             runs = [Run.open(folder, self._request.trust) for folder in self._folders]
             self._ensemble = loaded_ensemble(self._request, runs, self._note)
             tell_remarks(self._ensemble, jobs, dataset, self._note)
@@ -142,7 +143,7 @@ class Actors:
         """Whether label maps are averaged from several predictions; known once an actor is ready."""
         self._ray = ray
         self._kind = ray.remote(Segments).options(num_cpus=share.cores, num_gpus=share.gpus)
-        self._asked = [ray.put(part) for part in (request, [run.folder for run in group.runs])]
+        self._asked = [ray.put(part) for part in (request, [run.folder for run in group.runs], Path.cwd())]
         self._about = [ray.put(part) for part in (group.jobs, group.dataset)]
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, int] = {}
