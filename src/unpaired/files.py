@@ -10,10 +10,13 @@ from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 from zlib import crc32
 
 from unpaired.errors import InputError, UnwritableError
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
 
 _PREFIX = ".tmp-"
 DEEPEST = 50
@@ -40,6 +43,19 @@ def atomic(path: Path) -> Generator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+@contextmanager
+def transaction(database: "Connection") -> Generator[None]:
+    """All that the block writes into a SQLite database, or nothing of it."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if database.in_transaction:  # a full disk ends it by itself
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
 
 
 def files_below(folder: Path, but: Collection[str | Path] = ()) -> Iterator[Path]:

@@ -9,7 +9,9 @@ import unpaired
 from unpaired.commands.arguments import (
     Changes,
     Data,
+    Device,
     OptionalCount,
+    OptionalNumber,
     OptionalPath,
     OptionalText,
     Out,
@@ -24,7 +26,6 @@ StudyName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="STUDY")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT")]
 Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")]
-OptionalNumber = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 
 
 def studies() -> int:
@@ -53,7 +54,7 @@ def study(
     threads: OptionalCount = None,
     shard: OptionalText = None,
     cache: OptionalPath = None,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int = 0,
     viewer_mb: float = 20.0,
     trust: Trusted = (),
@@ -64,7 +65,7 @@ def study(
     beside the old one; a row that fails is listed and stops no other.
 
     Args:
-        plan: Its name (`unpaired studies`), or file.py:function for one of your own.
+        plan: Its name (`unpaired studies`), or file.py:function for one of your own (which needs no --trust).
         data: The manifest.
         out: Folder for the runs, the tables and the page study.html.
         size: Rows for two processor cores, or as the paper has them, for GPUs.
@@ -81,10 +82,8 @@ def study(
         threads: Of each process (default: the cores divided by the jobs).
         shard: Only part NUMBER/COUNT of equal work, such as 3/20; a last call without it makes the tables.
         cache: Folder for prepared volumes (default: `prepared` in OUT).
-        device: auto, cpu, cuda or mps.
         workers: Processes of each run that cut and augment batches.
         viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
-        trust: Modules or .py files of your own that --set names; the study's file needs no word.
     """
     with stopwatch() as say:
         made = unpaired.study(

@@ -21,7 +21,7 @@ import msgspec
 from unpaired.dicom.header import ImageHeader, Slice, tags
 from unpaired.dicom.index import Frame, Series, StoredObject
 from unpaired.errors import InputError, UnwritableError, printable
-from unpaired.files import input_error_if_unwritable
+from unpaired.files import input_error_if_unwritable, transaction
 
 Header = ImageHeader | StoredObject | None
 """What a file is; None for no DICOM."""
@@ -87,7 +87,7 @@ class KeptHeaders:
         if not tables:
             self.database.executescript(f"BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION}; {TABLES} COMMIT;")
         if self.database.execute("SELECT words FROM made_by").fetchall() != [(made_by(),)]:
-            with self._transaction():
+            with transaction(self.database):
                 self.database.execute("DELETE FROM made_by")
                 self.database.execute("DELETE FROM files")
                 self.database.execute("INSERT INTO made_by VALUES (?)", (made_by(),))
@@ -137,7 +137,7 @@ class KeptHeaders:
 
     def write(self) -> None:
         """Write what was noted, in one transaction."""
-        with self._one_line(), self._transaction():
+        with self._one_line(), transaction(self.database):
             self.database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", self.rows)
         self.rows = []
         self.written = time.monotonic()
@@ -146,21 +146,10 @@ class KeptHeaders:
         """Drop the files below these places that `known` wasn't asked for: they are gone."""
         there = {_key(path) for path in self.states}
         below = tuple(_key(place) + os.fsencode(os.sep) for place in places)
-        with self._one_line(), self._transaction():
+        with self._one_line(), transaction(self.database):
             kept = [key for (key,) in self.database.execute("SELECT path FROM files")]
             gone = [(key,) for key in kept if key not in there and isinstance(key, bytes) and key.startswith(below)]
             self.database.executemany("DELETE FROM files WHERE path=?", gone)
-
-    @contextmanager
-    def _transaction(self) -> Generator[None]:
-        self.database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self.database.in_transaction:  # a full disk ends it by itself
-                self.database.execute("ROLLBACK")
-            raise
-        self.database.execute("COMMIT")
 
     @contextmanager
     def _one_line(self) -> Generator[None]:

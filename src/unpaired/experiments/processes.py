@@ -18,12 +18,12 @@ from unpaired.errors import Stopped
 from unpaired.experiments.tasks import Task
 from unpaired.failures import attempt
 from unpaired.files import input_error_if_unwritable
+from unpaired.inference.worker import STOPPED
 
 BEGIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from unpaired.experiments.worker import serve; sys.exit(serve())"
 )
-STOPPED = 130
 LOOK_EVERY = 0.1
 """Seconds."""
 THREADS = "OMP_NUM_THREADS"

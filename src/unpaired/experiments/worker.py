@@ -2,14 +2,12 @@
 
 import json
 import os
-import pickle
 import signal
 import sys
-import threading
 import time
 from typing import BinaryIO
 
-from unpaired.inference.worker import STOP_SIGNALS, STOPPED, be_killed_first, on_stop
+from unpaired.inference.worker import STOPPED, answer_once
 
 SAVING_SECONDS = 300.0
 """How long a training may take to end its step and save, once nobody waits for it any more."""
@@ -17,21 +15,7 @@ SAVING_SECONDS = 300.0
 
 def serve() -> int:
     """Do the task on standard input; what comes of it is one line of JSON on what was standard output."""
-    with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # what libraries print is no answer
-        try:
-            on_stop(signal.default_int_handler)
-            if hasattr(signal, "pthread_sigmask"):  # held back until here: an import that is torn apart shows
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            be_killed_first()
-            with os.fdopen(0, "rb", closefd=False) as questions:
-                task = pickle.load(questions)
-            threading.Thread(target=_stop_with_parent, daemon=True).start()
-            return _answer(task, answers)
-        except KeyboardInterrupt:
-            return STOPPED
-        finally:
-            on_stop(signal.SIG_IGN)  # nothing is left to stop, and Python on its way out would show where it was
+    return answer_once(_answer, _stop_with_parent)
 
 
 def _answer(task: object, answers: BinaryIO) -> int:

@@ -20,6 +20,7 @@ from unpaired.errors import InputError, UnwritableError
 from unpaired.files import clear_leftovers
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Remark
 from unpaired.inference.request import Request
+from unpaired.inference.worker import STOPPED
 from unpaired.runs.folder import PROBABILITIES
 
 BEGIN = (
@@ -31,8 +32,6 @@ TRIES = 2
 """How often a case may kill the process before it is listed as failed."""
 STOP_SECONDS = 10.0
 """How long the process may take to end: its clean-up after Ctrl-C, libraries that close."""
-STOPPED = 130
-"""The exit code of a process that was told to stop."""
 KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Remark, Begun, CaseResult, Agreement)}
 
 

@@ -6,6 +6,7 @@ import pickle
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,11 +15,21 @@ from typing import Any, BinaryIO
 OUT_OF_MEMORY_SCORE = "500"
 """From -1000 to 1000: the kernel kills what has more, so that it takes this process and not the one that watches it."""
 STOPPED = 130
+"""The exit code of a process that was told to stop."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve() -> int:
     """Carry out the request on standard input; what becomes of it are lines of JSON on what was standard output."""
+    return answer_once(_answer, _end_with_parent)
+
+
+def answer_once(answer: Callable[[Any, BinaryIO], int], left_alone: Callable[[], None]) -> int:
+    """Read the question (pickled) from standard input, and return `answer` of it and of what was standard output.
+
+    What else is printed goes to standard error. `left_alone` waits in a thread for the end of standard input, which
+    says that nobody watches this process any more. `STOPPED` after Ctrl-C.
+    """
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what libraries print is no answer
         try:
@@ -27,9 +38,9 @@ def serve() -> int:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             be_killed_first()
             with os.fdopen(0, "rb", closefd=False) as questions:
-                request, finished = pickle.load(questions)
-            threading.Thread(target=_end_with_parent, daemon=True).start()
-            return _answer(request, finished, answers)
+                question = pickle.load(questions)
+            threading.Thread(target=left_alone, daemon=True).start()
+            return answer(question, answers)
         except KeyboardInterrupt:
             return STOPPED
         finally:
@@ -42,7 +53,7 @@ def on_stop(handler: Any) -> None:
         signal.signal(number, handler)
 
 
-def _answer(request: Any, finished: set[Path], answers: BinaryIO) -> int:
+def _answer(question: Any, answers: BinaryIO) -> int:
     from unpaired.errors import InputError, UnwritableError
     from unpaired.failures import reason_for
 
@@ -50,6 +61,7 @@ def _answer(request: Any, finished: set[Path], answers: BinaryIO) -> int:
         answers.write(json.dumps([kind, fields], default=str).encode() + b"\n")
         answers.flush()
 
+    request, finished = question
     try:
         from unpaired.inference.requested import predict_requested
 

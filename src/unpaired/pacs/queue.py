@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Lock
 
-from unpaired.files import input_error_if_unwritable
+from unpaired.files import input_error_if_unwritable, transaction
 
 TRIES = 2
 """So often may predicting a series end the process before it counts as failed."""
@@ -159,15 +159,8 @@ class SeriesQueue:
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
-        with self.lock:
-            self.database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self.database.in_transaction:  # a full disk ends it by itself
-                    self.database.execute("ROLLBACK")
-                raise
-            self.database.execute("COMMIT")
+        with self.lock, transaction(self.database):
+            yield
 
     def _set(self, uid: str, **values: str | int | float) -> None:
         names = ", ".join(f"{name}=?" for name in values)
