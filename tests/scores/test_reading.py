@@ -174,7 +174,7 @@ def test_values_that_nothing_names_are_what_was_said(tmp_path: Path, others: str
 
 
 def test_choices_that_there_are_not() -> None:
-    with pytest.raises(InputError, match="other values: expected one of refuse, background, ignore; got 'guess'"):
+    with pytest.raises(InputError, match="others: expected 'refuse', 'background' or 'ignore', got 'guess'"):
         Reading(others="guess")
     with pytest.raises(InputError, match="value 0 is background, and was said to be 'liver'"):
         foreground_classes({0: "liver", 1: "spleen"})

@@ -90,7 +90,7 @@ def test_an_evaluation_of_failures_only_can_be_written_and_printed(tmp_path):
         (
             '{"schema": 2, "scores": [], "failures": [], "policy": "zero", "surface": "voxel", "tolerances_mm": [], '
             '"class_tolerances_mm": {}, "presets": []}',
-            "policy, surface",
+            "policy: expected 'diagonal' or 'excluded', got 'zero'",
         ),
     ],
 )

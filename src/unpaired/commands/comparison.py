@@ -7,6 +7,7 @@ import tyro
 
 import unpaired
 from unpaired.commands.arguments import ClassNames, OptionalPath, OptionalText, print_json, print_table
+from unpaired.scores.scores import Others, Policy, Surface
 
 Methods = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="METHOD")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
@@ -24,10 +25,10 @@ def compare(
     classes: OptionalText = None,
     prediction_classes: OptionalText = None,
     only: ClassNames = (),
-    others: Literal["refuse", "background", "ignore"] = "refuse",
+    others: Others = "refuse",
     split: OptionalText = None,
-    policy: Literal["diagonal", "excluded"] = "diagonal",
-    surface: Literal["voxel", "area"] = "voxel",
+    policy: Policy = "diagonal",
+    surface: Surface = "voxel",
     common: bool = False,
     correct_over: Literal["methods", "table"] = "methods",
     group: bool = False,

@@ -18,6 +18,7 @@ from unpaired.commands.arguments import (
     print_whole_table,
 )
 from unpaired.commands.errors import report_error
+from unpaired.scores.scores import Others, Policy, Surface
 
 Tolerances = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MM|CLASS=MM")]
 ScoreNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE")]
@@ -33,10 +34,10 @@ def evaluate(
     classes: OptionalText = None,
     prediction_classes: OptionalText = None,
     only: ClassNames = (),
-    others: Literal["refuse", "background", "ignore"] = "refuse",
+    others: Others = "refuse",
     split: OptionalText = None,
-    policy: Literal["diagonal", "excluded"] = "diagonal",
-    surface: Literal["voxel", "area"] = "voxel",
+    policy: Policy = "diagonal",
+    surface: Surface = "voxel",
     tolerance: Tolerances = (),
     preset: Presets = (),
     show: ScoreNames = (),

@@ -17,6 +17,7 @@ from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.folder import RunFolder, place_of
 from unpaired.scores.reading import Reading
 from unpaired.scores.scorer import Scorer
+from unpaired.scores.scores import Others, Policy, Surface
 from unpaired.scores.scoring import Scoring
 
 
@@ -30,10 +31,10 @@ def compare(
     classes: str | None = None,
     prediction_classes: str | None = None,
     only: Sequence[str] = (),
-    others: Literal["refuse", "background", "ignore"] = "refuse",
+    others: Others = "refuse",
     split: str | None = None,
-    policy: Literal["diagonal", "excluded"] = "diagonal",
-    surface: Literal["voxel", "area"] = "voxel",
+    policy: Policy = "diagonal",
+    surface: Surface = "voxel",
     common: bool = False,
     correct_over: Literal["methods", "table"] = "methods",
     group: bool = False,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from unpaired.choices import several
 from unpaired.data.dataset import Dataset
@@ -13,7 +13,7 @@ from unpaired.scores.files import CASE_TABLE
 from unpaired.scores.places import evaluation_folder, require_free_place
 from unpaired.scores.reading import Reading
 from unpaired.scores.scorer import Scorer
-from unpaired.scores.scores import Evaluation, Failure
+from unpaired.scores.scores import Evaluation, Failure, Others, Policy, Surface
 from unpaired.scores.scoring import Scoring, parse_tolerances
 from unpaired.scores.tables import SHOWN, evaluation_to_json, score_table, write_evaluation
 from unpaired.scores.trust.trust import Trust, evaluate_trust
@@ -68,10 +68,10 @@ def evaluate(
     classes: str | None = None,
     prediction_classes: str | None = None,
     only: Sequence[str] = (),
-    others: Literal["refuse", "background", "ignore"] = "refuse",
+    others: Others = "refuse",
     split: str | None = None,
-    policy: Literal["diagonal", "excluded"] = "diagonal",
-    surface: Literal["voxel", "area"] = "voxel",
+    policy: Policy = "diagonal",
+    surface: Surface = "voxel",
     tolerance: Sequence[str | float] = (),
     preset: Sequence[str] = (),
     show: Sequence[str] = (),

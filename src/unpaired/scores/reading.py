@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from unpaired.choices import require_choice
 from unpaired.data.images import Image
 from unpaired.data.label_values import parse_classes, recorded_values, translate
 from unpaired.data.prediction_record import Record, read_record, record_path
 from unpaired.errors import InputError, nearest
+from unpaired.scores.scores import Others
 
 BACKGROUND = "background"
 IGNORE = "ignore"
 """The class name of what is not judged: voxels whose reference has its value are in no mask, neither hit nor miss."""
-OTHERS = ("refuse", "background", "ignore")
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,12 @@ class Reading:
     predictions: Mapping[int, str] | None = None
 
     @classmethod
-    def of(cls, only: Iterable[str], others: str, prediction_classes: str | None) -> "Reading":
+    def of(cls, only: Iterable[str], others: Others, prediction_classes: str | None) -> "Reading":
         """With the predictions' values as a person types them: "1:LV,2:myo"."""
         return cls(tuple(only), others, None if prediction_classes is None else parse_classes(prediction_classes))
 
     def __post_init__(self) -> None:
-        if self.others not in OTHERS:
-            raise InputError(f"other values: expected one of {', '.join(OTHERS)}; got {self.others!r}")
+        require_choice(self.others, Others, "others")
         if self.predictions is not None:
             foreground_classes(self.predictions)
 

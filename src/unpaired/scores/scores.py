@@ -3,12 +3,17 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Literal
 
 from unpaired.errors import InputError, nearest
 
 STATUSES = ("scored", "missed", "false_positive", "not_applicable")
-POLICIES = ("diagonal", "excluded")
-SURFACES = ("voxel", "area")
+Policy = Literal["diagonal", "excluded"]
+"""What a missed or false positive class gets as its distances: the image's diagonal, or none."""
+Surface = Literal["voxel", "area"]
+"""Between what distances run: surface voxels, or surface elements weighted by their area."""
+Others = Literal["refuse", "background", "ignore"]
+"""What a label value is that nothing names: a failure of its case, background, or, in references, ignored."""
 SCORE_NAMES = (
     "dice",
     "iou",
@@ -112,8 +117,8 @@ class Evaluation:
 
     scores: list[Score]
     failures: list[Failure]
-    policy: str = "diagonal"
-    surface: str = "voxel"
+    policy: Policy = "diagonal"
+    surface: Surface = "voxel"
     tolerances_mm: tuple[float, ...] = ()
     class_tolerances_mm: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
     presets: tuple[str, ...] = ()

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from unpaired.choices import require_choice
 from unpaired.errors import InputError, nearest
-from unpaired.scores.scores import OWN_TOLERANCE, POLICIES, PRESET_COLUMNS, SURFACES, nsd_name
+from unpaired.scores.scores import OWN_TOLERANCE, PRESET_COLUMNS, Policy, Surface, nsd_name
 
 
 @dataclass(frozen=True)
@@ -19,20 +20,18 @@ class Scoring:
     presets: names of `PRESET_COLUMNS`.
     """
 
-    policy: str = "diagonal"
-    surface: str = "voxel"
+    policy: Policy = "diagonal"
+    surface: Surface = "voxel"
     tolerances_mm: tuple[float, ...] = (1.0, 2.0)
     class_tolerances_mm: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
     presets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for what, name, known in (
-            ("policy for empty masks", self.policy, POLICIES),
-            ("surface", self.surface, SURFACES),
-            *(("preset", preset, tuple(PRESET_COLUMNS)) for preset in self.presets),
-        ):
-            if name not in known:
-                raise InputError(f"there is no {what} {name!r}; {nearest(name, list(known))}")
+        require_choice(self.policy, Policy, "policy")
+        require_choice(self.surface, Surface, "surface")
+        for preset in self.presets:
+            if preset not in PRESET_COLUMNS:
+                raise InputError(f"there is no preset {preset!r}; {nearest(preset, list(PRESET_COLUMNS))}")
         for tolerance in (*self.tolerances_mm, *self.class_tolerances_mm.values()):
             if not 0 <= tolerance < math.inf:
                 raise InputError(f"expected tolerances of 0 mm or more, got {tolerance:g}")

@@ -14,10 +14,8 @@ from unpaired.files import write_json, write_text
 from unpaired.scores.files import CASE_TABLE, PATIENT_TABLE, SCORES
 from unpaired.scores.presets import PRESETS
 from unpaired.scores.scores import (
-    POLICIES,
     SCORE_FIELDS,
     STATUSES,
-    SURFACES,
     Evaluation,
     Summary,
 )
@@ -149,11 +147,9 @@ def read_evaluation(folder: Path) -> Evaluation:
     if not path.is_file():
         raise InputError(f"expected scores at {path}, found no file; write them with `unpaired evaluate`")
     evaluation = read(path, Evaluation, "run `unpaired evaluate` again", schema=SCHEMA)
-    known = evaluation.policy in POLICIES and evaluation.surface in SURFACES and set(evaluation.presets) <= set(PRESETS)
+    known = set(evaluation.presets) <= set(PRESETS)
     if not known or any(score.status not in STATUSES for score in evaluation.scores):
-        raise InputError(
-            f"{path}: a policy, surface, preset or status is unknown to this version; run `unpaired evaluate` again"
-        )
+        raise InputError(f"{path}: a preset or status is unknown to this version; run `unpaired evaluate` again")
     return evaluation
 
 
