@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unpaired.experiments.run import study
     from unpaired.experiments.study import Study
     from unpaired.export.export import Exported, export_run
+    from unpaired.export.hub import PushedModel, push
     from unpaired.export.pack import PackedModel, pack
     from unpaired.inference.cluster import cluster_script
     from unpaired.inference.jobs import Outcome
@@ -84,6 +85,7 @@ __all__ = [
     "PartnerStudy",
     "PlannedTraining",
     "Predictor",
+    "PushedModel",
     "Recipe",
     "Run",
     "RunProgress",
@@ -117,6 +119,7 @@ __all__ = [
     "plan_training",
     "predict",
     "prepare",
+    "push",
     "read_dataset",
     "read_image",
     "read_series",
@@ -163,6 +166,7 @@ _HOMES = {
     "experiments.run": ("study",),
     "experiments.study": ("Study",),
     "export.export": ("Exported", "export_run"),
+    "export.hub": ("PushedModel", "push"),
     "export.pack": ("PackedModel", "pack"),
     "inference.cluster": ("cluster_script",),
     "inference.jobs": ("Outcome",),

@@ -26,7 +26,7 @@ from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.export import export
 from unpaired.commands.features import features
 from unpaired.commands.help import with_readable_help
-from unpaired.commands.packing import pack
+from unpaired.commands.packing import pack, push
 from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
@@ -64,6 +64,7 @@ COMMANDS = {
     "misalignment": misalignment,
     "report": report,
     "pack": pack,
+    "push": push,
     "export": export,
     "trust": trust,
     "dicom list": dicom_list,

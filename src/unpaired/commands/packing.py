@@ -1,4 +1,4 @@
-"""The command that makes one file of runs: pack."""
+"""The commands that make one file of runs, and give it to others: pack, push."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,8 @@ import tyro
 
 from unpaired.commands.arguments import OptionalText, Trusted, Weights
 
+Model = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
+Repository = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OWNER/NAME")]
 Runs = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")]
 
 
@@ -38,4 +40,22 @@ def pack(
         f"{packed.facts['runs']} run(s) for {', '.join(packed.facts['modalities'])}; Dice {scores or 'not evaluated'}"
     )
     print(f"wrote {packed.path} ({packed.path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def push(model: Model, repo: Repository, /, *, public: bool = False) -> int:
+    """Put a model file on the Hugging Face Hub, for others to use as hf://OWNER/NAME. Needs `unpaired[hub]`.
+
+    A new repository is private, and gets the model card as its README.md.
+
+    Args:
+        model: A file of `unpaired pack`.
+        repo: The repository, which is made if it isn't there.
+        public: Whether everybody may see a new repository.
+    """
+    import unpaired
+
+    pushed = unpaired.push(model, repo, public=public)
+    print(f"pushed to {pushed.url}" + ("" if pushed.card_written else "; its README.md was there, and is left alone"))
+    print(f"next: unpaired predict {pushed.address} scan.nii.gz out.nii.gz")
     return 0

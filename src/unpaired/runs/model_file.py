@@ -10,6 +10,7 @@ Everywhere a run is taken such a file is taken: it is unpacked once into a cache
 these names are unpacked, no larger than they say, and only if their hash is the one of model.json.
 """
 
+import errno
 import hashlib
 import re
 import shutil
@@ -22,8 +23,9 @@ from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import input_error_if_unwritable, is_object, temporary_beside, user_cache
 from unpaired.runs.folder import FINGERPRINT, FOLD, POSTPROCESSING, RECIPE, SPLIT, VERSIONS, is_run
+from unpaired.runs.hub import MODEL_SUFFIX, is_hub_address, pull
 
-SUFFIX = ".unpaired"
+SUFFIX = MODEL_SUFFIX
 MODEL = "model.json"
 CARD = "README.md"
 FILES = (RECIPE, MANIFEST, SPLIT, VERSIONS, FINGERPRINT, "weights_best.safetensors")
@@ -38,10 +40,10 @@ _DAMAGED = "it is damaged, or no model file of `unpaired pack`"
 def run_folders(path: str | Path) -> list[Path]:
     """The run folders that a path stands for: a run itself, the runs of a model file, or the folds in a folder.
 
-    Folds are the runs called fold0, fold1, ... directly in a folder that is no run. Raises InputError for a model file
-    that is damaged or isn't one.
+    `hf://owner/name` is a model file on the Hugging Face Hub (`runs.hub`). Folds are the runs called fold0, fold1, ...
+    directly in a folder that is no run. Raises InputError for a model file that is damaged or isn't one.
     """
-    path = Path(path)
+    path = pull(path) if is_hub_address(path) else Path(path)
     if path.suffix == SUFFIX and path.is_file():
         return unpack(path)
     if path.is_dir() and not is_run(path):
@@ -106,6 +108,12 @@ def _extract(path: Path, folder: Path) -> None:
                 raise InputError(f"{path}: {missing[0]} is missing; {_DAMAGED}")
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: expected a model file, but {error}; {_DAMAGED}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a place before the file's beginning, which a damaged one names
+            raise
+        raise InputError(
+            f"{path}: expected a model file, but its parts lie elsewhere than it says; {_DAMAGED}"
+        ) from error
 
 
 def _require_names(path: Path, entries: list[zipfile.ZipInfo]) -> None:
