@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 import unpaired
-from synthetic_dicom import lps, oblique, volume, write_series
+from synthetic_dicom import item, lps, oblique, volume, write_series
 from synthetic_seg import write_seg
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
@@ -151,3 +152,28 @@ def test_a_tree_without_volumes_is_refused(tmp_path: Path) -> None:
     write_series(tmp_path / "tree", volume((9, 7, 1)), lps())
     with pytest.raises(InputError, match="expected DICOM series that are volumes, found none"):
         imported(tmp_path / "tree", tmp_path / "data.json", segmentations=True)
+
+
+def test_references_are_found_by_images_and_wrong_ones_cost_a_line_each(tree: Path, tmp_path: Path) -> None:
+    """A SEG that names images alone labels its series; what names others, or lies elsewhere, is left out."""
+    seg, contours = dcmread(tree / "a" / "seg.dcm"), dcmread(tree / "rt.dcm")
+    del seg.ReferencedSeriesSequence
+    del contours.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+    seg.save_as(tree / "a" / "seg.dcm")
+    contours.save_as(tree / "rt.dcm")
+    space, elsewhere, nowhere = (dcmread(tree / "a" / "seg.dcm") for _ in range(3))
+    space.FrameOfReferenceUID = "1.2.3"
+    elsewhere.ReferencedSeriesSequence = [item(SeriesInstanceUID="1.2.3.4")]
+    del nowhere.SourceImageSequence
+    for group in nowhere.PerFrameFunctionalGroupsSequence:
+        del group.DerivationImageSequence
+    for number, file in enumerate((space, elsewhere, nowhere)):
+        file.SOPInstanceUID = f"1.2.{number}"
+        file.save_as(tree / f"{number}.dcm")
+    dataset, warnings = imported(tree, tmp_path / "data.json", segmentations=True)
+    assert sorted(case.modality for case in dataset.cases if case.label) == ["ct", "mr"]
+    assert [line.split(": ", 2)[2].split(" (")[0] for line in sorted(warnings)] == [
+        "lies in another frame of reference",
+        f"was drawn on series 1.2.3.4, not in {tree}; add that series",
+        "names neither a series nor images that it was drawn on",
+    ]

@@ -110,13 +110,37 @@ def test_what_is_there_is_skipped_and_a_missing_object_is_written_again(run: Run
     assert pydicom.dcmread(path).SOPInstanceUID == uid
 
 
+SECRETS = (
+    *("PatientName", "PatientID", "ReferringPhysicianName", "AccessionNumber", "StudyID", "PatientComments"),
+    *("OtherPatientNames", "PatientMotherBirthName", "InstitutionName", "InstitutionAddress"),
+    *("StationName", "OperatorsName", "PerformingPhysicianName", "StudyDescription", "ProtocolName", "ImageComments"),
+    *("AdmittingDiagnosesDescription", "RequestedProcedureDescription", "ClinicalTrialSponsorName"),
+    *("ClinicalTrialSubjectID", "DeviceSerialNumber", "ManufacturerModelName", "IssuerOfPatientID"),
+)
+"""Attributes of a scan, filled with a word that nothing may repeat."""
+
+
 def test_no_patient_is_named_where_nobody_asked(run: Run, study: Path, tmp_path: Path) -> None:
-    _, said = predicted(run, study, tmp_path / "out", series=["2"], deidentify=True)
-    written = [path for path in (tmp_path / "out").iterdir() if path.suffix in (".json", ".dcm")]
-    assert len(written) == 2
+    for path in (study / "2").iterdir():
+        file = pydicom.dcmread(path)
+        for word in SECRETS:
+            setattr(file, word, "Secret")
+        file.AcquisitionDate = file.SeriesDate = file.ContentDate = "20260101"
+        file.private_block(0x0011, "Secret", create=True).add_new(1, "LO", "Secret")
+        file.save_as(path)
+    every = ("seg", "rtstruct", "sc", "pdf")
+    outcome, said = predicted(run, study, tmp_path / "out", series=["2"], deidentify=True, objects=every)
+    assert len(outcome.written) == 1
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} == {".json", ".dcm", ".gz"}
+    objects = [path for path in written if path.suffix == ".dcm"]
+    assert len(objects) > len(every)
     for text in (*(path.read_bytes() for path in written), "\n".join(said).encode()):
-        assert b"Doe" not in text
-        assert b"4711" not in text
+        assert b"Secret" not in text
+        assert b"19700101" not in text
+    for path in objects:
+        assert b"20260101" not in path.read_bytes()
+        assert pydicom.dcmread(path).PatientIdentityRemoved == "YES"
 
 
 @pytest.mark.slow

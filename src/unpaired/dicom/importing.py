@@ -20,7 +20,7 @@ from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.data.manifest_json import RESERVED
 from unpaired.dicom.index import Index, Series, StoredObject
 from unpaired.dicom.segmentation_reader import read_segmentation, read_segments
-from unpaired.dicom.segments import LabelMap, Segment, Segmentation, segmented_series
+from unpaired.dicom.segments import LabelMap, Segment, Segmentation, require_same_space, segmented_series
 from unpaired.dicom.structure_set import read_regions, read_structure_set
 from unpaired.dicom.tree import list_dicom, looks_like_dicom
 from unpaired.dicom.volume import read_volume
@@ -82,7 +82,9 @@ def _drawings(index: Index, options: ImportOptions) -> Iterator[Drawing]:
         if stored.modality in ("SEG", "RTSTRUCT"):
             try:
                 described = _describe(stored)
-                yield Drawing(described, segmented_series(described, index))
+                series = segmented_series(described, index)
+                require_same_space(described, series)
+                yield Drawing(described, series)
             except InputError as error:
                 options.warn(f"left out: {error}")
 

@@ -39,6 +39,7 @@ TAGS = (
     "SegmentSequence",
     "MaximumFractionalValue",
     "ReferencedSeriesSequence",
+    "SourceImageSequence",
     "FrameOfReferenceUID",
     "NumberOfFrames",
     "Rows",
@@ -94,7 +95,7 @@ def _described(file: DicomFile) -> Segmentation:
         instances = [each for item in series for each in items_in(item, "ReferencedInstanceSequence")]
         groups = items_in(file.elements, "PerFrameFunctionalGroupsSequence")
         derivations = [each for group in groups for each in items_in(group, "DerivationImageSequence")]
-        sources = [each for item in derivations for each in items_in(item, "SourceImageSequence")]
+        sources = [each for item in (file.elements, *derivations) for each in items_in(item, "SourceImageSequence")]
         frames = {(text(item, "ReferencedSOPInstanceUID"), number) for item in sources for number in _frames(item)}
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise ImageError(f"{file.path}: expected a segmentation of binary, fractional or label map type, got {kind!r}")
@@ -106,7 +107,7 @@ def _described(file: DicomFile) -> Segmentation:
         file.path,
         segments,
         tuple(dict.fromkeys(text(item, "SeriesInstanceUID") for item in series)),
-        frozenset(text(item, "ReferencedSOPInstanceUID") for item in instances),
+        frozenset(text(item, "ReferencedSOPInstanceUID") for item in (*instances, *sources)),
         text(file.elements, "FrameOfReferenceUID"),
         kind,
         frozenset(frames),

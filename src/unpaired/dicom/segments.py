@@ -69,14 +69,18 @@ def open_object(path: Path, modality: str, sequence: str, tags: Sequence[str], p
 def segmented_series(segmentation: Segmentation, index: Index) -> Series:
     """The volume of an index that a segmentation was drawn on, by its references alone.
 
-    Of the volumes of one series UID that with the most of the images and frames that it names. Raises InputError where
-    the tree has none of its series, or several volumes fit alike.
+    Of the volumes of the series that it names, or else of those whose images it names, that with the most of these
+    images and frames. Raises InputError where the tree has none of them, or several volumes fit alike.
     """
     volumes = [series for uid in segmentation.series_uids for series in index.of_uid(uid)]
+    if not segmentation.series_uids:
+        volumes = [series for series in index.series if any(_named(segmentation, series))]
     usable = [series for series in volumes if series.problem is None]
     if not usable:
+        if not segmentation.series_uids and not segmentation.instance_uids:
+            raise InputError(f"{segmentation.path}: names neither a series nor images that it was drawn on")
+        uids = " and ".join(segmentation.series_uids[:3]) or "of images that it names"
         why = f"which is no volume: {volumes[0].problem}" if volumes else f"not in {index.root}; add that series"
-        uids = " and ".join(segmentation.series_uids[:3]) or "no series"
         raise InputError(f"{segmentation.path}: was drawn on series {uids}, {why}")
     named = {series: _named(segmentation, series) for series in usable}
     best = [series for series, count in named.items() if count == max(named.values())]

@@ -74,9 +74,8 @@ def read_structure_set(path: str | Path, series: Series, wanted: Collection[int]
     """The label map of an RTSTRUCT on the grid of its series; `wanted` keeps these regions' numbers alone.
 
     Its notes say which regions have no closed contours, which miss slices in between, and whether a frame of reference
-    was passed over. Raises InputError, with one
-    line: where regions overlap (a voxel has one label), where contours lie beside the series' slices or beyond it, and
-    for another frame of reference; ImageError for damage.
+    was passed over. Raises InputError, with one line: where regions overlap (a voxel has one label), where contours lie
+    beside the series' slices or beyond it, and for another frame of reference; ImageError for damage.
     """
     file = _open(path)
     described = _described(file)
@@ -111,7 +110,8 @@ def _described(file: DicomFile) -> Segmentation:
         frames = items_in(file.elements, "ReferencedFrameOfReferenceSequence")
         studies = [study for frame in frames for study in items_in(frame, "RTReferencedStudySequence")]
         series = [item for study in studies for item in items_in(study, "RTReferencedSeriesSequence")]
-        instances = [each for item in series for each in items_in(item, "ContourImageSequence")]
+        contours = [] if series else [each for items in _contour_items(file) for each in items]
+        instances = [each for item in (*series, *contours) for each in items_in(item, "ContourImageSequence")]
         spaces = {text(item, "FrameOfReferenceUID") for item in frames}
         spaces |= {text(roi, "ReferencedFrameOfReferenceUID") for roi in rois}
     spaces = {space for space in spaces if space} or {text(file.elements, "FrameOfReferenceUID")}
