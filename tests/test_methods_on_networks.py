@@ -25,6 +25,7 @@ from unpaired.networks.multiresunet import MultiResUNetConfig
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.sam_med3d import SAMMed3DConfig
+from unpaired.networks.spatial_configuration import SpatialConfigurationConfig
 from unpaired.networks.specific_unets import SpecificUNetsConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.ummkd_unet import UMMKDUNetConfig
@@ -62,6 +63,7 @@ class Yours(nn.Module):
 NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
     "fcn": (FCNConfig(width=2, dropout=0.0, initialization="he"), ("group4", "group5")),
     "UMMKD's U-Net": (UMMKDUNetConfig(width=2, initialization="he"), ("encoder3", "encoder4")),
+    "SCN": (SpatialConfigurationConfig(width=2, levels=2, spatial_width=3, downsampling=2), ("encoder1", "encoder2")),
     "MultiResUNet": (MultiResUNetConfig(width=2, stages=3, norm="instance"), ("encoder2", "encoder3")),
     "unet": (UNET, UNET_LAYERS),
     "unet, batch norm": (replace(UNET, norm="batch"), UNET_LAYERS),

@@ -17,6 +17,7 @@ from unpaired.networks.network import Network, NetworkConfig
 from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.one_modality import one_modality, trace
 from unpaired.networks.sam_med3d import SAMMed3DConfig
+from unpaired.networks.spatial_configuration import SpatialConfigurationConfig
 from unpaired.networks.specific_unets import SpecificUNetsConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.ummkd_unet import UMMKDUNetConfig
@@ -29,6 +30,7 @@ TINY: dict[str, tuple[NetworkConfig, int]] = {
     "FCN": (FCNConfig(width=1), 2),
     "UMMKD": (UMMKDUNetConfig(width=1, initialization="he"), 3),
     "U-Net": (UNET, 3),
+    "SCN": (SpatialConfigurationConfig(width=2, levels=2, spatial_width=2, norm="instance"), 2),
     "MultiResUNet": (MultiResUNetConfig(width=2, stages=2), 3),
     "fused": (replace(UNET, fusion="paired"), 2),
     "Swin-Unet": (SwinUNetConfig(width=4, depths=(1, 2), heads=(1, 2), window=2, patch=2, modality_scale=True), 2),
