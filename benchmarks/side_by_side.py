@@ -1,11 +1,21 @@
 """How the benchmarks measure: runs in turn, so that a busy machine is as unkind to each, and the memory of a step."""
 
+import datetime
+import importlib.metadata
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+
+
+def print_versions(*packages: str) -> None:
+    """Date, machine, threads, and the versions of what is compared."""
+    print(f"{datetime.date.today()}  {platform.platform()}  {platform.processor() or platform.machine()}")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("unpaired", "torch", *packages))
+    print(f"Python {platform.python_version()}, {versions}, {torch.get_num_threads()} threads")
 
 
 def in_turns(

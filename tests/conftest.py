@@ -1,6 +1,9 @@
 """Check the shapes in every signature while tests run (jaxtyping + beartype); a tiny phantom for all tests."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import typecheck
 
@@ -9,6 +12,9 @@ import typecheck
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What a machine measures must not decide what a test sees.
 os.environ["UNPAIRED_ENGINE"] = "plain"
+# Nor may what lies in the user's cache; and nothing is left there.
+os.environ["UNPAIRED_CACHE"] = tempfile.mkdtemp(prefix="unpaired-tests-")
+atexit.register(shutil.rmtree, os.environ["UNPAIRED_CACHE"], ignore_errors=True)
 typecheck.install()
 
 import locale  # noqa: E402 (the hook has to come before any import of unpaired)

@@ -65,9 +65,9 @@ def test_the_command_takes_overlap_and_precision_and_the_record_says_them(
     assert "was made in another way (preparation" in capsys.readouterr().err
 
 
-def test_a_backend_computes_float32(run: Run) -> None:
-    with pytest.raises(InputError, match="precision bf16 is computed by torch, backend openvino computes float32"):
-        Predictor(run, backend="openvino", precision="bf16")
+def test_onnxruntime_computes_float32(run: Run) -> None:
+    with pytest.raises(InputError, match="backend onnxruntime computes in float32; precision bf16 is for torch and"):
+        Predictor(run, backend="onnxruntime", precision="bf16")
 
 
 def test_a_slurm_script_says_both(run: Run, phantom: Dataset, tmp_path: Path) -> None:

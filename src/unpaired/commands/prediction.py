@@ -76,7 +76,7 @@ def predict(
         backend: What computes the network: torch, or on a processor onnxruntime or openvino (extras `onnx`,
             `openvino`). Where one of these doesn't say the same as torch on the first window, torch goes on.
         precision: bf16 computes in bfloat16 where that is measured to be faster (processors with avx512_bf16 or AMX,
-            GPUs); some voxels at edges change class.
+            GPUs), by openvino where the processor has it; some voxels at edges change class.
         engine: How windows go through torch: auto measures once what is fastest on this machine and keeps it in the
             cache folder (same labels up to rounding); plain measures nothing.
         overlap: The share that neighboring windows have in common; the recipe says 0.5 if it says nothing else. 0.25

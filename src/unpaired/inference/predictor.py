@@ -189,11 +189,12 @@ class Predictor:
         used = isinstance(segmenter, BackendSegmenter)
         return segmenter.used(self.norms.modality(modality)) if used else "torch"
 
-    @property
-    def precision(self) -> Precision:
-        """What the network is computed in: known once an image has been segmented."""
+    def precision(self, modality: str) -> Precision:
+        """What images of a modality are computed in: known once one of them has been segmented."""
         segmenter = self.segmenter
-        return segmenter.chosen_precision if isinstance(segmenter, WindowEngine) else "float32"
+        if isinstance(segmenter, WindowEngine):
+            return segmenter.chosen_precision
+        return segmenter.chosen_precision(self.norms.modality(modality))
 
     def check_modality(self, modality: str) -> None:
         """Raise InputError if the run's network doesn't know the modality and no other is to stand for it."""

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from unpaired.data.restore import Box
-from unpaired.errors import InputError
 from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
 from unpaired.inference.engine.engine import WindowEngine
@@ -36,11 +35,7 @@ def segmenter_of(
     if backend == "torch":
         named = "plain" if os.environ.get("UNPAIRED_ENGINE") == "plain" else engine
         return WindowEngine(method, device, named, precision, report)
-    if precision != "float32":
-        raise InputError(
-            f"precision {precision} is computed by torch, backend {backend} computes float32; leave one of them out"
-        )
-    return BackendSegmenter(method, backend, recipe.patch_size, report)
+    return BackendSegmenter(method, backend, recipe.patch_size, report, precision)
 
 
 def segment_prepared(

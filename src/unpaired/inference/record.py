@@ -57,7 +57,7 @@ def make_record(
                 "folder": str(each.run.folder),
                 "weights": each.weights,
                 "backend": each.backend(modality),
-                "precision": each.precision,
+                "precision": each.precision(modality),
             }
             for each in ensemble.predictors
         ],

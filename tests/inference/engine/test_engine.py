@@ -316,7 +316,7 @@ def test_a_network_that_mixes_images_is_computed_as_it_is(tmp_path: Path, monkey
         assert not torch.allclose(together[:1], alone, atol=1e-3)
         assert torch.equal(WindowEngine(method, CPU).predict(images[:2], "ct"), together)
     lines: list[str] = []
-    monkeypatch.setattr(segmenter, "require_backend", lambda name: None)
+    monkeypatch.setattr(segmenter, "require_backend", lambda name, precision: None)
     backend = BackendSegmenter(method, "openvino", images.shape[2:], lines.append)
     with torch.inference_mode():
         assert torch.equal(backend.predict(images[:2], "ct"), together)

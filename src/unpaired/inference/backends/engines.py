@@ -1,4 +1,4 @@
-"""Programs that compute an ONNX graph: ONNX Runtime and OpenVINO, on the processor and in float32."""
+"""Programs that compute an ONNX graph on the processor: ONNX Runtime in float32, OpenVINO in bfloat16 too."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -7,7 +7,10 @@ import numpy as np
 import torch
 
 from unpaired.choices import require_choice
+from unpaired.errors import InputError
+from unpaired.inference.backends.kept import compiled_folder
 from unpaired.inference.backends.packages import require_packages
+from unpaired.inference.engine.plans import Precision
 from unpaired.networks.one_modality import IMAGES
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
@@ -18,19 +21,25 @@ PACKAGES = {
     "onnxruntime": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "openvino"),
 }
+HINTS: dict[Precision, str] = {"float32": "f32", "bf16": "bf16"}
 ERRORS_ONLY = 3
 """ONNX Runtime's level of what it prints."""
 
 
-def require_backend(name: Backend) -> None:
-    """Raise InputError if a package that the backend needs is missing."""
+def require_backend(name: Backend, precision: Precision = "float32") -> None:
+    """Raise InputError if a package that the backend needs is missing, or if it can't compute in this precision."""
     require_choice(name, Backend, "backend")
+    if precision != "float32" and name == "onnxruntime":
+        raise InputError(f"backend {name} computes in float32; precision {precision} is for torch and openvino")
     require_packages(f"backend {name}", *PACKAGES[name])
 
 
-def open_engine(name: Backend, model: bytes | str) -> Engine:
-    """What computes a graph, with as many threads as torch uses: ONNX in memory, or the file of one."""
-    return {"onnxruntime": onnxruntime_engine, "openvino": openvino_engine}[name](model)
+def open_engine(name: Backend, model: bytes | str, precision: Precision = "float32", keep: bool = False) -> Engine:
+    """What computes a graph, with as many threads as torch uses: ONNX in memory, or the file of one.
+
+    With `keep` what OpenVINO compiles of it is kept for the next time.
+    """
+    return onnxruntime_engine(model) if name == "onnxruntime" else openvino_engine(model, precision, keep)
 
 
 def onnxruntime_engine(model: bytes | str) -> Engine:
@@ -44,7 +53,7 @@ def onnxruntime_engine(model: bytes | str) -> Engine:
     return lambda images: np.asarray(session.run(None, {IMAGES: images})[0])
 
 
-def openvino_engine(model: bytes | str) -> Engine:
+def openvino_engine(model: bytes | str, precision: Precision = "float32", keep: bool = False) -> Engine:
     """Through OpenVINO, which also reads files of its own (.xml).
 
     Read by its core: its converter, which would do the same, reports its use to the vendor.
@@ -52,10 +61,12 @@ def openvino_engine(model: bytes | str) -> Engine:
     import openvino
 
     core = openvino.Core()
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the processor has it, with other labels
+    settings: dict[str, str | int] = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],  # unasked it is bfloat16 where the processor has it
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
+    folder = compiled_folder() if keep else None
+    settings |= {} if folder is None else {"CACHE_DIR": str(folder)}
     compiled = core.compile_model(core.read_model(model), "CPU", settings)
     return lambda images: np.array(compiled({0: images})[0])
