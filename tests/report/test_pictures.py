@@ -1,4 +1,4 @@
-"""Every structure that is empty in one map has its own picture, however many there are."""
+"""Every structure that is empty in one map has its own picture, or is named where there are very many."""
 
 import io
 from base64 import b64decode
@@ -9,6 +9,7 @@ from PIL import Image
 from unpaired.data.images import read_image, write_image
 from unpaired.report import pictures
 from unpaired.report.pictures import empty_masks
+from unpaired.report.template import render
 from unpaired.scores.evaluate import evaluate_dataset
 
 
@@ -71,6 +72,27 @@ def test_of_many_each_is_smaller_and_none_is_left_out(worse, monkeypatch):
     many = list(empty_masks(*worse))
     assert [(item.case, item.class_name) for item in many] == [(item.case, item.class_name) for item in few]
     assert size(many[0].picture)[0] < size(few[0].picture)[0]
+
+
+def test_of_very_many_the_largest_are_drawn_and_all_are_named(worse, monkeypatch):
+    all_drawn = list(empty_masks(*worse))
+    sizes = sorted((item.milliliters for item in all_drawn), reverse=True)
+    monkeypatch.setattr(pictures, "DRAWN", 2)
+    shown = list(empty_masks(*worse))
+    assert [(item.case, item.class_name) for item in shown] == [(item.case, item.class_name) for item in all_drawn]
+    drawn = [item.milliliters for item in shown if item.picture is not None]
+    assert sorted(drawn, reverse=True) == sizes[:2]
+    assert [item.problem for item in shown] == [""] * 4, "what is not drawn is no problem"
+    page = render_section(shown)
+    assert page.count("<figure>") == 2
+    assert page.count("<li>") == 2
+    assert "All 4 structures" in page
+    assert "the others are named below" in page
+    assert "<li>" not in render_section(all_drawn)
+
+
+def render_section(shown):
+    return render("sections/empty_masks.html.jinja", empty_masks=shown)
 
 
 def test_without_the_prediction_the_structure_is_still_named(worse, tmp_path):

@@ -27,6 +27,8 @@ from unpaired.scores.scores import higher_is_better
 from unpaired.scores.summaries import case_means
 
 WORST_PER_MODALITY = 2
+DRAWN = 60
+"""Of more missed or invented structures the largest are drawn; the page's table names them all."""
 MANY = 24
 """Up to so many missed or invented structures are drawn on three slices each, more of them on one, so that a page with
 all of them still opens."""
@@ -121,8 +123,8 @@ def worst_cases(comparison: Comparison) -> list[CaseLoss]:
 def methods_pictures(
     comparison: Comparison, dataset: Dataset | None, predictions: Mapping[str, Sequence[Path]]
 ) -> Iterator[MethodsPicture]:
-    """The largest losses of each modality, its hardest, median and easiest case, and every structure that a method
-    missed or invented.
+    """The largest losses of each modality, its hardest, median and easiest case, and the structures that a method
+    missed or invented, the `DRAWN` largest of them.
 
     `predictions` {method: a folder for each seed}; of several seeds the one with the worst value in the case is drawn.
     A case or file that can't be read becomes a picture's `problem`.
@@ -137,7 +139,7 @@ def methods_pictures(
         if case not in drawn:
             shown = Shown(case, hardest_method(comparison, case))
             yield _methods_picture(comparison, dataset, predictions, shown, f"{rank} for all methods together")
-    structures = troubled_structures(comparison)
+    structures = largest_structures(comparison, troubled_structures(comparison))
     for (case, name), methods in structures.items():
         shown = Shown(case, methods[0], name, 3 if len(structures) <= MANY else 1)
         yield _methods_picture(
@@ -186,6 +188,20 @@ def troubled_structures(comparison: Comparison) -> dict[tuple[str, str], list[st
                         methods.append(method.name)
     structures = dict.fromkeys((row.case, row.class_name) for row in comparison.reference.scores)
     return {structure: methods_by_structure[structure] for structure in structures if structure in methods_by_structure}
+
+
+def largest_structures(
+    comparison: Comparison, structures: Mapping[tuple[str, str], list[str]]
+) -> dict[tuple[str, str], list[str]]:
+    """The `DRAWN` of some structures {(case, class): methods} that are largest in a label map, in their order."""
+    sizes: dict[tuple[str, str], float] = {}
+    for method in comparison.contenders if len(structures) > DRAWN else ():
+        for evaluation in method.seeds:
+            for row in evaluation.scores:
+                key = row.case, row.class_name
+                sizes[key] = max(sizes.get(key, 0.0), row.reference_ml or 0.0, row.prediction_ml or 0.0)
+    largest = set(sorted(structures, key=lambda key: -sizes.get(key, 0.0))[:DRAWN])
+    return {structure: methods for structure, methods in structures.items() if structure in largest}
 
 
 def _methods_picture(

@@ -19,6 +19,8 @@ from unpaired.scores.scores import Evaluation, Score
 
 EMPTY = {"missed": "missed", "false_positive": "false positive"}
 MANY = 40
+DRAWN = 100
+"""Of more missed and invented structures the largest are drawn, so that a page with thousands still opens."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ class CasePicture:
 
 @dataclass(frozen=True)
 class EmptyMask:
-    """The overlay of one structure that was missed or invented, or why it can't be drawn."""
+    """The overlay of one structure that was missed or invented, or why it can't be drawn.
+
+    Without a picture and without a problem it is one of many that are smaller than those that are drawn.
+    """
 
     case: str
     modality: str
@@ -76,17 +81,31 @@ def overlays(dataset: Dataset, predictions: Path, evaluation: Evaluation, modali
 def empty_masks(dataset: Dataset, predictions: Path, evaluation: Evaluation) -> Iterator[EmptyMask]:
     """Every missed and every false positive structure, in the order of the cases; an empty iterator if there is none.
 
-    Each is drawn on up to three slices, on one where there are more than `MANY` of them, so that the page stays small
-    enough to open.
+    Each is drawn on up to three slices, on one where there are more than `MANY` of them; of more than `DRAWN` the
+    largest alone are drawn, so that the page stays small enough to open, and the others are named.
     """
     rows = [row for row in evaluation.scores if row.status in EMPTY]
     columns = 3 if len(rows) <= MANY else 1
+    largest = sorted(rows, key=_milliliters, reverse=True)[:DRAWN]
+    drawn = {(row.case, row.class_name) for row in largest}
     for case, group in groupby(rows, key=lambda row: row.case):
-        view, problem = attempt(partial(_view, dataset, predictions, case))
-        for row in group:
-            there = row.reference_ml if row.status == "missed" else row.prediction_ml
-            picture = None if view is None else _empty_mask_picture(view, row, columns)
-            yield EmptyMask(case, row.modality, row.class_name, row.status, there, picture, problem or "")
+        of_case = list(group)
+        shown = any((case, row.class_name) in drawn for row in of_case)
+        view, problem = attempt(partial(_view, dataset, predictions, case)) if shown else (None, None)
+        for row in of_case:
+            is_drawn = (case, row.class_name) in drawn
+            picture = None if view is None or not is_drawn else _empty_mask_picture(view, row, columns)
+            said = (problem or "") if is_drawn else ""
+            yield EmptyMask(case, row.modality, row.class_name, row.status, _there(row), picture, said)
+
+
+def _there(row: Score) -> float | None:
+    """The milliliters of a structure in the label map that has it."""
+    return row.reference_ml if row.status == "missed" else row.prediction_ml
+
+
+def _milliliters(row: Score) -> float:
+    return _there(row) or 0.0
 
 
 def _view(dataset: Dataset, predictions: Path, case: str) -> CaseView:

@@ -7,6 +7,8 @@ from unpaired.figures.style import LIGHT, Theme, plain
 from unpaired.scores.scores import Evaluation
 
 MARKERS = ("o", "s", "D", "^", "v", "P")
+MANY_DOTS = 5000
+"""More dots are drawn as pixels, not as shapes: a page would hold a hundred bytes of each, twice."""
 
 
 def draw_dice_strips(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
@@ -20,6 +22,7 @@ def draw_dice_strips(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
     figure = Figure(figsize=(max(4.6, 1.6 * columns), 3.3), facecolor=theme.paper, layout="constrained")
     axes = figure.add_subplot(facecolor=theme.paper)
     lane = 0.8 / max(len(modalities), 1)
+    as_pixels = len(evaluation.scores) > MANY_DOTS
     for place, modality in enumerate(modalities):
         color, marker = theme.series[place % len(theme.series)], MARKERS[place % len(MARKERS)]
         for column, name in enumerate(names):
@@ -28,9 +31,10 @@ def draw_dice_strips(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
             scored = sorted(row.dice for row in rows if row.status == "scored" and row.dice is not None)
             # Neighbors in rank stand side by side, so that equal scores don't hide each other.
             offsets = (np.arange(len(scored)) % 5 - 2) * lane / 8
-            axes.scatter(center + offsets, scored, s=20, color=color, alpha=0.75, linewidths=0, marker=marker)
+            style = {"color": color, "rasterized": as_pixels}
+            axes.scatter(center + offsets, scored, s=20, alpha=0.75, linewidths=0, marker=marker, **style)
             empty = len(rows) - len(scored)
-            axes.scatter(center + (np.arange(empty) % 5 - 2) * lane / 8, [0.0] * empty, s=28, color=color, marker="x")
+            axes.scatter(center + (np.arange(empty) % 5 - 2) * lane / 8, [0.0] * empty, s=28, marker="x", **style)
             mean = evaluation.mean("dice", modality, name).value
             if mean is not None:
                 axes.plot([center - lane * 0.38, center + lane * 0.38], [mean, mean], color=color, linewidth=2.2)
