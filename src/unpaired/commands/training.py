@@ -97,7 +97,7 @@ def train(
         changes: Change fields of the recipe, such as steps=500 network.width=8.
         cache: Folder for prepared volumes (default: `prepared` beside the run folder).
         devices: Processes on this node, one device each (DDP).
-        nodes: Nodes, when Slurm or torchrun starts them.
+        nodes: Nodes; Slurm, torchrun or you start the command on each (MASTER_ADDR, MASTER_PORT, NODE_RANK).
         workers: Processes per device that cut and augment batches.
         hours: Of auto: how long training may take, each fold.
         folds: Cross-validation: runs RUN/fold0, RUN/fold1, ..., every patient tested in one; predict averages them.

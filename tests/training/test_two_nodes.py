@@ -1,0 +1,44 @@
+"""Two nodes on loopback, a process of each, train one run: what `--nodes` does where nobody starts the processes."""
+
+import os
+import socket
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_runs import command, stored_recipe, tiny
+
+from unpaired.networks.fcn import FCNConfig
+from unpaired.runs.run import Run
+
+
+def free_port() -> int:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_nodes_train_one_run(manifest: Path, tmp_path: Path) -> None:
+    """Both import torch and Lightning, which takes most of the time; the first one alone writes and speaks."""
+    recipe = tiny(network=FCNConfig(width=2, dropout=0.0, initialization="he"), steps=2, validate_every=2)
+    file = stored_recipe(tmp_path, replace(recipe, batch_size=1))
+    run, cache, port = tmp_path / "run", tmp_path / "cache", free_port()
+    words = command(file, manifest, run, cache, "--nodes", "2", "--devices", "1", "--workers", "0")
+    nodes: list[subprocess.Popen[str]] = []
+    for rank in range(2):
+        environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(rank)}
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
+        nodes.append(
+            subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+    said = [node.communicate(timeout=300) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    assert said[1][0] == "", "the second node writes nothing on standard output"
+    trained = Run.open(run)
+    assert len(trained.rows("log")) == 2
+    weights = load_file(trained.weights("last"))
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
