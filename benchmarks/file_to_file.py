@@ -160,7 +160,7 @@ def write_run(folder: Path, given: argparse.Namespace) -> None:
     names = ("background", *(f"organ{number}" for number in range(1, given.classes)))
     case = CaseEntry("train", "train", "ct", file, file, split="train")  # a run has one; it is not looked at
     dataset = Dataset("benchmark", names, {"ct": Modality(clip=WINDOW)}, (case,))
-    patch = (32, 32, 32) if given.small else (64, 96, 96)
+    patch = (32, 64, 64) if given.small else (64, 96, 96)
     recipe = Recipe(
         UNetConfig(width=given.width),
         SupervisedConfig(),

@@ -63,13 +63,13 @@ def compiled_folder() -> Path | None:
 
 def keep_newest(folder: Path, most: int = KEPT_BYTES) -> None:
     """Delete the files of a folder that were used last before the newest ones, which take up to `most` bytes."""
-    found: list[tuple[float, int, Path]] = []
+    files: list[tuple[float, int, Path]] = []
     for path in folder.iterdir():
         with suppress(FileNotFoundError):  # another process makes room too
             state = path.stat()
-            found.append((state.st_mtime, state.st_size, path))
+            files.append((state.st_mtime, state.st_size, path))
     total = 0
-    for _, size, path in sorted(found, reverse=True):
+    for _, size, path in sorted(files, reverse=True):
         total += size
         if total > most:
             path.unlink(missing_ok=True)
