@@ -336,7 +336,7 @@ def wrong_arguments(data: Path, trained: Path, tmp: Path) -> dict[str, tuple[tup
         "run folder of something else": (("train", RECIPE, data, tmp / "same", *TRAIN), "is not a run folder"),
         "no run": (("predict", tmp / "empty", scan, new, "--modality", "ct"), "found no recipe.json"),
         "no images": (("predict", trained, tmp / "empty", new, "--modality", "ct"), "found none"),
-        "no such image": (("predict", trained, tmp / "gone.nii.gz", new, "--modality", "ct"), "found no image"),
+        "no such image": (("predict", trained, tmp / "gone.nii.gz", new, "--modality", "ct"), "found nothing at"),
         "modality not said": (("predict", trained, scan, new), "--modality"),
         "unknown modality": (("predict", trained, scan, new, "--modality", "lgee"), "known: ct, bssfp, lge"),
         "unknown side": (("predict", trained, data, new, "--split", "tset"), "split 'tset'"),

@@ -1,7 +1,6 @@
 """Run: the folder of one training run, with what it holds read and written."""
 
 import io
-import json
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from unpaired.choices import several
-from unpaired.configs import code_of, dumps
+from unpaired.configs import code_of, to_json
 from unpaired.consent.modules import ConsentError, Trust
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
@@ -68,14 +67,14 @@ class Run(RunFolder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} exists and is not a run folder; choose a new folder for this run")
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-        if place_new_run(folder, json.loads(dumps(recipe)), _split_document(dataset), dataset, name, gpu):
+        if place_new_run(folder, to_json(recipe), _split_document(dataset), dataset, name, gpu):
             return cls(folder, code_of(recipe))
         return cls.create(folder, recipe, dataset, name)  # of two that began at once, the other was faster
 
     def _if_it_trains(self, recipe: Recipe, dataset: Dataset) -> "Run":
         """This run. Raises InputError if it was begun with another recipe, split or data."""
         # What a paper calls a recipe changes nothing that is trained, and older runs don't say it.
-        stored, wanted = ({**document, "paper_row": None} for document in (self._stored(), json.loads(dumps(recipe))))
+        stored, wanted = ({**document, "paper_row": None} for document in (self._stored(), to_json(recipe)))
         difference = first_difference(stored, wanted, "recipe")
         if difference:
             raise InputError(
@@ -116,7 +115,7 @@ class Run(RunFolder):
     def _stored(self) -> Any:
         """The stored recipe as JSON, read back so that a field that is newer than the run has its default."""
         try:
-            return json.loads(dumps(self.recipe))
+            return to_json(self.recipe)
         except ConsentError:  # code that the recipe wanted here doesn't use: it is another
             return read_json(self.recipe_file, DAMAGED)
 
