@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import torch
 
 from unpaired.comparison.papers.layout import row_of
 from unpaired.comparison.papers.tables import paper_table
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.errors import InputError
 from unpaired.experiments.find import all_studies, find_study, list_studies
 from unpaired.experiments.study import Size, Study
+from unpaired.recipe import Recipe, build_method, dumps
+from unpaired.recipes import all_recipes
+from unpaired.runs.run import training_modalities
 
 STUDIES = sorted(all_studies())
 SIZES = get_args(Size)
@@ -37,6 +42,71 @@ def test_both_sizes_have_the_same_rows(name: str) -> None:
     small, full = (shipped(name, size) for size in SIZES)
     assert [row.name for row in small.rows] == [row.name for row in full.rows]
     assert (small.title, small.papers, small.apart) == (full.title, full.papers, full.apart)
+
+
+def scans(modalities: tuple[str, ...], classes: tuple[str, ...]) -> Dataset:
+    """Twenty patients of each modality, other ones in each, all labeled; there are no files."""
+    cases = tuple(
+        CaseEntry(
+            f"{name}{number}", f"{name}{number}", name, Path(f"{name}{number}.nii"), Path(f"{name}{number}_l.nii")
+        )
+        for name in modalities
+        for number in range(20)
+    )
+    return Dataset("scans", ("background", *classes), {name: Modality() for name in modalities}, cases)
+
+
+HEART_MR = scans(("lge", "bssfp"), ("LV", "myo", "RV"))
+HEART = scans(("ct", "mr"), ("myo", "LA", "LV", "AA"))
+ABDOMEN = scans(("ct", "t2"), ("liver", "spleen", "right kidney", "left kidney"))
+DATA = {
+    **dict.fromkeys(
+        ("csa_table1", "csa_ablations", "scarce_labels", "few_labels", "cmc_heart", "cmc_ablations"), HEART_MR
+    ),
+    **dict.fromkeys(("csa_tables23", "csa_ablations_mmwhs", "ssc_tables15", "ssc_table4", "ummkd_heart"), HEART),
+    **dict.fromkeys(("ssc_tables267", "ummkd_abdomen", "cmc_abdomen", "label_sets"), ABDOMEN),
+}
+"""What each study is for."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_its_splits_are_drawn_and_each_row_has_something_to_learn(name: str) -> None:
+    study, dataset = shipped(name, "small"), DATA[name]
+    splits = study.splits(dataset)
+    assert len(splits) in (1, 5)
+    sided = next(iter(splits.values())).apply(dataset)
+    tested = [case.id for case in sided.of(split="test")]
+    assert {case.modality for case in sided.of(split="test")} == set(dataset.modalities)
+    for row in study.rows:
+        seen = sided if row.labels is None else row.labels(sided, 0)
+        trained = training_modalities(row.recipe, seen)
+        assert all(name in trained or row.norms_of is not None for name in dataset.modalities), row.name
+        assert [case.id for case in seen.of(split="test", labeled=True)] == tested
+        if row.recipe.unlabeled_batch_size:
+            assert seen.of(split="train", labeled=False), f"{row.name} learns from unlabeled scans, and there are none"
+
+
+def built(recipe: Recipe) -> tuple[str, ...]:
+    """What decides whether a recipe's network and method can be built."""
+    return dumps(recipe.network), dumps(recipe.method), str(recipe.patch_size), str(recipe.context_slices)
+
+
+@cache
+def built_elsewhere() -> set[tuple[str, ...]]:
+    """The recipes of the package, which `test_every_recipe` builds and trains."""
+    return {built(recipe()) for recipe in all_recipes().values()}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", STUDIES)
+def test_its_rows_build(name: str, size: Size) -> None:
+    """On torch's device without memory: networks, patches, layers and methods fit each other."""
+    dataset = DATA[name]
+    for recipe in (row.recipe for row in shipped(name, size).rows):
+        if built(recipe) not in built_elsewhere():
+            with torch.device("meta"):
+                build_method(recipe, tuple(dataset.modalities), len(dataset.classes))
+            built_elsewhere().add(built(recipe))
 
 
 def test_each_is_described_in_one_line() -> None:

@@ -10,15 +10,17 @@ from unpaired.recipe import Recipe, override
 LEAST_STEPS = 10
 
 
-def with_budget(recipe: Recipe, minutes: float | None, dataset: Dataset, changes: Changes, speeds: Speeds) -> Recipe:
-    """The recipe with the steps that fit `minutes` (None: its own); `changes` that name steps win.
+def with_budget(
+    row: str, recipe: Recipe, minutes: float | None, dataset: Dataset, changes: Changes, speeds: Speeds
+) -> Recipe:
+    """A row's recipe with the steps that fit `minutes` (None: its own); `changes` that name steps win.
 
     The speed is that of the recipe as it is changed: a wider network gets fewer steps.
     """
     named = {text.partition("=")[0].strip() for text in assignments(changes)}
     if minutes is None or "steps" in named:
         return recipe
-    seconds = speeds.of(override(recipe, changes), dataset).seconds
+    seconds = speeds.of(row, override(recipe, changes), dataset).seconds
     return with_steps(recipe, max(int(minutes * 60 / seconds), LEAST_STEPS))
 
 

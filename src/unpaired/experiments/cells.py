@@ -162,7 +162,7 @@ def _cell(
     changes: Changes,
 ) -> Cell:
     seen = row.labels(sided, seed) if row.labels is not None else sided
-    recipe = with_budget(replace(row.recipe, seed=seed), study.minutes, seen, changes, speeds)
+    recipe = with_budget(row.name, replace(row.recipe, seed=seed), study.minutes, seen, changes, speeds)
     recipe = override(recipe, changes)
     key = _key(row, recipe, seen, before, hashes)
     folder = _place(out / RUNS / split / row.folder / f"seed{seed}", key)

@@ -86,7 +86,7 @@ def estimate_study(
 
 def _speed(cell: Cell, speeds: Speeds) -> tuple[Speed | None, str]:
     def timed() -> Speed:
-        return speeds.of(cell.recipe, cell.dataset)
+        return speeds.of(cell.row.name, cell.recipe, cell.dataset)
 
     speed, failure = attempt(timed)
     return speed, failure or ""

@@ -97,7 +97,7 @@ def results_of(
             compared.predictions,
             viewer_mb,
             compared.layouts,
-            AboutStudy(study.title, results.table()),
+            AboutStudy(study.title, results.table(), results.failures),
         )
     write_json(out / STATUS, {"schema": 1, "study": study.title, **results.to_json()})
     return results

@@ -31,8 +31,8 @@ class Speed:
     device: str
 
 
-Measure = Callable[[Recipe, tuple[str, ...], int], Speed]
-"""(recipe, modalities, classes) -> its speed, measured now."""
+Measure = Callable[[str, Recipe, tuple[str, ...], int], Speed]
+"""(row, recipe, modalities, classes) -> its speed, measured now."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,18 @@ class Speeds:
     device: str
     measure: Measure
 
-    def of(self, recipe: Recipe, dataset: Dataset) -> Speed:
-        """The cost of a step. Raises InputError where the recipe doesn't fit the dataset, or can't be computed here."""
+    def of(self, row: str, recipe: Recipe, dataset: Dataset) -> Speed:
+        """The cost of a step of a row's recipe.
+
+        Raises InputError where it doesn't fit the dataset, or can't be computed here.
+        """
         modalities, classes = training_modalities(recipe, dataset), len(dataset.classes)
         fields = {name: value for name, value in json.loads(dumps(recipe)).items() if name not in NOT_A_STEP}
         key = sha256(json.dumps([fields, modalities, classes, self.device], sort_keys=True).encode()).hexdigest()[:16]
         file = self.folder / f"{key}.json"
         if not file.is_file():
             fresh = replace(recipe, init_from=None, begin_as=None, trained="all")
-            _keep_first(file, self.measure(fresh, modalities, classes))
+            _keep_first(file, self.measure(row, fresh, modalities, classes))
         return read(file, Speed, "delete it: the step is timed anew")
 
 

@@ -14,7 +14,7 @@ VERSIONS = ("unpaired", "torch", "python", "platform", "gpu")
 
 @dataclass(frozen=True)
 class RowStatus:
-    """A row's runs: how many are planned, done and failed; their steps; seconds that they took; the first failure."""
+    """A row's runs: how many are planned, done and failed; their steps; seconds that they took."""
 
     name: str
     planned: int
@@ -23,7 +23,6 @@ class RowStatus:
     steps: tuple[int, ...]
     training_seconds: float
     other_seconds: float
-    note: str
 
 
 def row_statuses(
@@ -44,7 +43,6 @@ def row_statuses(
             tuple(sorted({cell.recipe.steps for cell in cells})),
             sum(map(training_seconds, cells)),
             sum(sum(seconds.values()) for seconds in other),
-            f"{failed[0]}: {failures[failed[0]]}" if failed else "",
         )
 
 

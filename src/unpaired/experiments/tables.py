@@ -9,7 +9,7 @@ from unpaired.tables import DASH, Table
 
 
 def status_table(rows: Sequence[RowStatus], notes: Sequence[str]) -> Table:
-    """A row for each of the study's: runs done of those planned, steps, hours of training, why others are missing."""
+    """A row for each of the study's: runs done of those planned and failed, steps, hours."""
     cells = [
         [
             row.name,
@@ -18,12 +18,11 @@ def status_table(rows: Sequence[RowStatus], notes: Sequence[str]) -> Table:
             ", ".join(map(str, row.steps)) or DASH,
             duration(row.training_seconds),
             duration(row.other_seconds),
-            row.note,
         ]
         for row in rows
     ]
-    head = ["row", "runs done", "failed", "steps", "training", "predicting, scoring", "remarks"]
-    return Table(head, cells, "lrrrrrl", title="Rows", notes=notes)
+    head = ["row", "runs done", "failed", "steps", "training", "predicting, scoring"]
+    return Table(head, cells, "lr", title="Rows", notes=notes)
 
 
 def estimate_table(estimate: Estimate) -> Table:

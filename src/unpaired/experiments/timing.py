@@ -25,9 +25,9 @@ class Stopwatch:
     out: Path
     say: Callable[[str], None]
 
-    def __call__(self, recipe: Recipe, modalities: tuple[str, ...], classes: int) -> Speed:
+    def __call__(self, row: str, recipe: Recipe, modalities: tuple[str, ...], classes: int) -> Speed:
         """The cost of a step. Raises InputError where it can't be computed here."""
-        self.say(f"timing a step of {recipe.paper_row or type(recipe.method).__name__}")
+        self.say(f"timing a step of {row}")
         task = TimeStep(StoredRecipe.of(recipe), modalities, classes, self.device)
         answer = self._timed(task)
         if answer.failure is not None:

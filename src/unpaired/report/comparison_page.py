@@ -43,10 +43,11 @@ WORST_LISTED = 20
 
 @dataclass(frozen=True)
 class AboutStudy:
-    """What a comparison is the result of: a study's title, and what became of its rows."""
+    """What a comparison is the result of: a study's title, what became of its rows, and (run, why it failed)."""
 
     title: str
     rows: Table
+    failures: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
