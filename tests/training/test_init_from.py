@@ -165,5 +165,5 @@ def test_what_cannot_join_is_one_line(
 
 
 def test_joining_is_about_a_run_that_was_before() -> None:
-    with pytest.raises(InputError, match=r"set recipe\.init_from"):
+    with pytest.raises(InputError, match=r"name it in recipe\.init_from"):
         replace(recipe(UNET), trained="new_modalities")
