@@ -1,8 +1,8 @@
-"""Reading a CT series of one file a slice: here against SimpleITK, and against dcm2niix with nibabel; and its index.
+"""Reading a CT of one file a slice: here, by SimpleITK, pydicom with highdicom, and dcm2niix with nibabel.
 
-All give the same voxels, which is checked before anything is timed. dcm2niix (pip install dcm2niix) writes a NIfTI file
-first, which is part of its road; it is left out where it isn't installed. Processor time, that of processes that were
-started included; runs in turn, warm page cache.
+All give the same voxels, which is checked. dcm2niix (pip install dcm2niix) writes a NIfTI file first, which is part of
+its road; it is left out where it isn't installed. Each way runs in a process of its own, in turn: its processor time
+without imports, and the peak of its memory with them. Warm page cache.
 
     python benchmarks/dicom.py [--small] [--repeats 3]
 """
@@ -10,23 +10,20 @@ started included; runs in turn, warm page cache.
 import argparse
 import datetime
 import importlib.metadata
+import multiprocessing
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
-import nibabel as nib
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-
-from unpaired.dicom.tree import list_dicom
-from unpaired.dicom.volume import read_volume
 
 
 def write_series(folder: Path, volume: np.ndarray) -> None:
@@ -53,24 +50,57 @@ def write_series(folder: Path, volume: np.ndarray) -> None:
 
 def by_unpaired(folder: Path) -> np.ndarray:
     """Index and voxels, as a prediction has them."""
+    from unpaired.dicom.tree import list_dicom
+    from unpaired.dicom.volume import read_volume
+
     (series,) = list_dicom(folder).series
     return read_volume(series).array
 
 
 def by_simpleitk(folder: Path) -> np.ndarray:
     """GDCM's sorting of names, then its voxels."""
+    import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
+
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     return sitk.GetArrayFromImage(reader.Execute()).T
 
 
+def by_highdicom(folder: Path) -> np.ndarray:
+    """pydicom's files, highdicom's volume of them (16 bits are refused for an intercept)."""
+    from highdicom import get_volume_from_series
+    from pydicom import dcmread
+
+    volume = get_volume_from_series([dcmread(path) for path in sorted(folder.iterdir())], dtype=np.int32)
+    return volume.array.T[..., :: 1 if volume.affine[2, 0] > 0 else -1]
+
+
 def by_dcm2niix(folder: Path) -> np.ndarray:
     """An uncompressed NIfTI file, read with nibabel, rows turned back."""
+    import nibabel as nib
+
     with tempfile.TemporaryDirectory() as out:
         subprocess.run(["dcm2niix", "-z", "n", "-f", "x", "-o", out, folder], check=True, capture_output=True)
         nifti = nib.load(Path(out) / "x.nii")
         assert isinstance(nifti, nib.Nifti1Image)
         return np.asanyarray(nifti.dataobj)[:, ::-1]
+
+
+def index_alone(folder: Path) -> np.ndarray:
+    """The headers of all files, without a voxel."""
+    from unpaired.dicom.tree import list_dicom
+
+    list_dicom(folder)
+    return np.empty(0)
+
+
+WAYS = {
+    "unpaired": by_unpaired,
+    "SimpleITK": by_simpleitk,
+    "pydicom + highdicom": by_highdicom,
+    "dcm2niix + nibabel": by_dcm2niix,
+    "the index alone": index_alone,
+}
 
 
 def processor_seconds() -> float:
@@ -79,35 +109,55 @@ def processor_seconds() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
+def checksum(voxels: np.ndarray) -> int:
+    """Of the values of a volume, slice after slice, whatever their order in memory."""
+    value = 0
+    for number in range(voxels.shape[-1] if voxels.ndim == 3 else 0):
+        value = crc32(np.ascontiguousarray(voxels[..., number], np.int16), value)
+    return value
+
+
+def measured(way: str, folder: Path, warm: Path) -> tuple[float, float, int]:
+    """(processor seconds, peak MB, checksum of the voxels); a small series before it imports what it needs."""
+    WAYS[way](warm)
+    began = processor_seconds()
+    voxels = WAYS[way](folder)
+    seconds = processor_seconds() - began
+    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return seconds, max(peaks) / 1024, checksum(voxels)
+
+
 def main() -> None:
-    """Parse the command line, write a series, compare voxels, time each way."""
+    """Parse the command line, write a series, measure each way, compare voxels."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--small", action="store_true", help="64 x 64 x 20, for a smoke run: its ratios mean little")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    shape = (64, 64, 20) if arguments.small else (512, 512, 100)
-    names = ("unpaired", "pydicom", "SimpleITK", "numpy")
+    shape = (64, 64, 20) if arguments.small else (512, 512, 600)
+    names = ("unpaired", "pydicom", "highdicom", "SimpleITK", "numpy")
     print(f"{datetime.date.today()}  {platform.platform()}  {platform.processor() or platform.machine()}")
     print(f"Python {platform.python_version()}, {', '.join(f'{n} {importlib.metadata.version(n)}' for n in names)}")
-    volume = np.random.default_rng(0).integers(-1000, 2000, shape).astype(np.int16)
-    ways: dict[str, Callable[[Path], np.ndarray]] = {"unpaired": by_unpaired, "SimpleITK": by_simpleitk}
-    if shutil.which("dcm2niix"):
-        ways["dcm2niix"] = by_dcm2niix
+    ways = [way for way in WAYS if "dcm2niix" not in way or shutil.which("dcm2niix")]
+    results: dict[str, list[tuple[float, float, int]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder, warm = Path(name) / "series", Path(name) / "warm"
+        folder.mkdir()
+        warm.mkdir()
+        volume = np.random.default_rng(0).integers(-1000, 2000, shape).astype(np.int16)
         write_series(folder, volume)
-        for way, read in ways.items():
-            assert np.array_equal(read(folder), volume - 24), f"{way} reads other voxels"
-        seconds: dict[str, list[float]] = {way: [] for way in [*ways, "the index alone"]}
+        write_series(warm, volume[:8, :8, :3])
+        expected = checksum(volume - 24)
+        del volume
         for _ in range(arguments.repeats):
-            for way, read in {**ways, "the index alone": list_dicom}.items():
-                began = processor_seconds()
-                read(folder)
-                seconds[way].append(processor_seconds() - began)
-    medians = {way: statistics.median(values) for way, values in seconds.items()}
-    print(f"{' x '.join(map(str, shape))}, equal voxels; medians of {arguments.repeats}, and of SimpleITK's time")
-    for way, median in medians.items():
-        print(f"{way:16} {median * 1000:9.1f} ms  {median / medians['SimpleITK']:6.2f}")
+            for way in ways:
+                with multiprocessing.get_context("spawn").Pool(1) as alone:
+                    results[way].append(alone.apply(measured, (way, folder, warm)))
+    assert all(result[2] in (expected, 0) for each in results.values() for result in each), "other voxels"
+    seconds = {way: statistics.median(result[0] for result in each) for way, each in results.items()}
+    print(f"{' x '.join(map(str, shape))}, equal voxels; medians of {arguments.repeats}; load {os.getloadavg()[0]:.1f}")
+    for way, took in seconds.items():
+        peak = max(result[1] for result in results[way])
+        print(f"{way:20} {took:7.2f} s  {took / seconds['SimpleITK']:6.2f} of SimpleITK's  {peak:6.0f} MB")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 
 from unpaired.data.formats.payload import read_file
 from unpaired.data.image import ImageError
+from unpaired.errors import printable
 
 TAGS = [
     "TransferSyntaxUID",
@@ -206,5 +207,5 @@ def one_line(path: Path) -> Generator[None]:
     except ImageError:
         raise
     except Exception as error:  # of elements that anybody may have written, pydicom raises whatever its parts do
-        reason = (str(error).splitlines() or [""])[0][:100] or type(error).__name__
+        reason = printable((str(error).splitlines() or [""])[0])[:100] or type(error).__name__
         raise ImageError(f"{path}: unreadable or truncated DICOM ({reason}); export it again") from error
