@@ -156,7 +156,8 @@ def write_run(folder: Path, given: argparse.Namespace) -> None:
     coarse = np.random.default_rng(0).normal(50, 150, [size // 8 + 1 for size in given.shape])
     scan = zoom(coarse, [size / coarse.shape[axis] for axis, size in enumerate(given.shape)], order=1)
     file = folder / f"{CASE}_0000.nii.gz"
-    write_image(file, scan.round().astype(np.int16), np.diag([*FILE_MM, 1.0]))
+    lps = np.diag([-FILE_MM[0], -FILE_MM[1], FILE_MM[2], 1.0])  # as each tool has it in memory: none turns it round
+    write_image(file, scan.round().astype(np.int16), lps)
     names = ("background", *(f"organ{number}" for number in range(1, given.classes)))
     case = CaseEntry("train", "train", "ct", file, file, split="train")  # a run has one; it is not looked at
     dataset = Dataset("benchmark", names, {"ct": Modality(clip=WINDOW)}, (case,))
@@ -218,7 +219,7 @@ def by_monai(network: Any, recipe: Any, folder: Path, dims: int) -> None:
     low, high = WINDOW
     ready = Compose(
         [
-            Orientation("RAS", labels=None),
+            Orientation("LPS", labels=None),
             Spacing(pixdim, mode="bilinear"),
             ScaleIntensityRange(low, high, low, high, clip=True),
             NormalizeIntensity(),

@@ -10,6 +10,7 @@ from unpaired.commands.arguments import (
     AlsoRuns,
     Device,
     Images,
+    OptionalCount,
     OptionalNumber,
     OptionalText,
     Out,
@@ -56,7 +57,7 @@ def predict(
     trust: Trusted = (),
     worker: bool = True,
     on: Literal["here", "ray"] = "here",
-    actors: int | None = None,
+    actors: OptionalCount = None,
 ) -> int:
     """Segment images: label maps with the source's own label values, on each image's own grid. Skips what is done.
 

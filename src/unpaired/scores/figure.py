@@ -31,10 +31,12 @@ def draw_dice_strips(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
             scored = sorted(row.dice for row in rows if row.status == "scored" and row.dice is not None)
             # Neighbors in rank stand side by side, so that equal scores don't hide each other.
             offsets = (np.arange(len(scored)) % 5 - 2) * lane / 8
-            style = {"color": color, "rasterized": as_pixels}
-            axes.scatter(center + offsets, scored, s=20, alpha=0.75, linewidths=0, marker=marker, **style)
+            dots = axes.scatter(center + offsets, scored, s=20, color=color, alpha=0.75, linewidths=0, marker=marker)
             empty = len(rows) - len(scored)
-            axes.scatter(center + (np.arange(empty) % 5 - 2) * lane / 8, [0.0] * empty, s=28, marker="x", **style)
+            beside = center + (np.arange(empty) % 5 - 2) * lane / 8
+            crosses = axes.scatter(beside, [0.0] * empty, s=28, color=color, marker="x")
+            for drawn in (dots, crosses):
+                drawn.set_rasterized(as_pixels)
             mean = evaluation.mean("dice", modality, name).value
             if mean is not None:
                 axes.plot([center - lane * 0.38, center + lane * 0.38], [mean, mean], color=color, linewidth=2.2)
