@@ -13,9 +13,14 @@ from torch.nn import functional as F
 from unpaired.cli import main
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
+from unpaired.methods.anatomical_consistency import AnatomicalConsistency, AnatomicalConsistencyConfig
+from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.class_specific_affinity import CSAConfig
-from unpaired.methods.method import Method, Objective
+from unpaired.methods.method import Method, MethodConfig, Objective
+from unpaired.methods.norm_shrinkage import NormShrinkageConfig
+from unpaired.methods.pseudo_correlation import PseudoCorrelationConfig
 from unpaired.methods.supervised import SupervisedConfig, labeled_outputs, supervised_terms
+from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.network import Network
 from unpaired.networks.unet import UNetConfig
@@ -167,6 +172,47 @@ def test_layers_of_one_modality_make_the_modalities_one() -> None:
 def test_verdicts(fields: dict, expected: str) -> None:
     term = TermDiagnosis(**{"name": "csa", "value": 1.0, "weight": 0.1, "cosine": 0.0, "noise": None} | fields)
     assert verdict(term) == expected
+
+
+def diagnosed(config: MethodConfig, seen: int = 0) -> dict[str, str]:
+    """{term: verdict} of a method on a small U-Net after so many steps, late in training."""
+    torch.manual_seed(0)
+    method = config.build(UNetConfig(width=2, widest=4, blocks=(1, 1)).build(NAMES, 1, 3, 2), 3)
+    data = [{name: b._replace(unlabeled=b.images.flip(0)) for name, b in step.items()} for step in steps(2)]
+    for _ in range(seen):
+        method(data[0], 0.9)
+        method.after_step()
+        with torch.no_grad():
+            for parameter in method.network.parameters():
+                parameter += 0.05 * torch.randn_like(parameter)
+    return {term.name: verdict(term) for term in diagnose_terms(method, data, 0.9)}
+
+
+def test_terms_that_have_nothing_to_say_yet_are_silent() -> None:
+    """A teacher that is never so sure, norms that begin alike; norms that differ are no affair of shared weights."""
+    unsure = diagnosed(WeakToStrongConfig(SupervisedConfig(), confidence=1.0))
+    assert unsure == {"dice": "supervised", "ce": "supervised", "weak_to_strong": "silent"}
+    assert diagnosed(WeakToStrongConfig(SupervisedConfig(), confidence=0.0), 1)["weak_to_strong"] != "silent"
+    shrinkage = NormShrinkageConfig(SupervisedConfig())
+    assert diagnosed(shrinkage)["norms"] == "silent"
+    assert diagnosed(shrinkage, 1)["norms"] == "elsewhere"
+    said = diagnosed(PseudoCorrelationConfig(spacing=4, views=2))
+    assert set(said) == {"dice", "ce", "views", "unlabeled_views"}
+    assert said["views"] not in ("silent", "elsewhere", "off")
+
+
+def test_what_running_maps_remember_is_one_modalitys_where_modalities_are_to_be_one() -> None:
+    torch.manual_seed(0)
+    config = AnatomicalConsistencyConfig(SupervisedConfig(), anatomy=AnatomyConfig(momentum=0.9))
+    method = config.build(UNET.build(NAMES, 1, 3, 2), 3)
+    assert isinstance(method, AnatomicalConsistency)
+    assert method.running is not None
+    method.running.maps = {"ct": torch.zeros(2, 8, 8), "mr": torch.ones(2, 8, 8)}
+    alike = with_layers_of(method, "mr")
+    assert isinstance(alike, AnatomicalConsistency)
+    assert alike.running is not None
+    assert all(maps.eq(1).all() for maps in alike.running.maps.values())
+    assert method.running.maps["ct"].eq(0).all()
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,11 @@ class Around(Method):
         """Networks besides `network` that the other method trains from the same pre-trained weights."""
         return self.method.further_networks
 
+    @property
+    def sums(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the other method."""
+        return self.method.sums
+
     def after_step(self) -> None:
         """Let the other method do what it does after an optimizer step."""
         self.method.after_step()

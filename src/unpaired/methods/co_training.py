@@ -76,6 +76,7 @@ class CoTraining(Method):
 
     needs_unlabeled = True
     takes_unlabeled = True
+    sums = ("translated_dice", "translated_ce", "co_training")
 
     def __init__(self, network: Network, config: CoTrainingConfig) -> None:
         super().__init__()

@@ -37,6 +37,9 @@ class Method(nn.Module, ABC):
     takes_unlabeled: bool = False
     """Whether it uses `Batch.unlabeled`: training refuses a recipe that gives unlabeled images to one that doesn't."""
 
+    sums: tuple[str, ...] = ()
+    """Terms without a modality in their names that compare none: sums over modalities (`studies.diagnosis`)."""
+
     @property
     def further_networks(self) -> tuple[Network, ...]:
         """Networks besides `network` that training begins with the same pre-trained weights; none here."""

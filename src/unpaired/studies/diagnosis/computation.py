@@ -19,6 +19,7 @@ from torch import Tensor
 
 from unpaired.data.batch import Batch
 from unpaired.methods.method import Method
+from unpaired.methods.running_maps import RunningMaps
 
 SUPERVISED = ("dice", "ce")
 """What stands before "/<modality>" in the names of the supervised terms of every method."""
@@ -40,6 +41,8 @@ class TermDiagnosis:
     """The cosine between both gradients; None where one of them is 0."""
     noise: float | None
     """The share of its value that two batches of one modality have as well; None where it compares no modalities."""
+    silent: bool = False
+    """Whether it has no gradient on any weight in any of the steps, those of one modality or of the method included."""
 
 
 def diagnose_terms(method: Method, steps: Sequence[Batches], progress: float, seed: int = 0) -> list[TermDiagnosis]:
@@ -63,6 +66,7 @@ class _OfStep:
     weight: float
     strength: float
     cosine: float | None
+    silent: bool
 
 
 def shared_weights(method: Method) -> Sequence[Tensor]:
@@ -82,7 +86,7 @@ def _gradients(method: Method, batches: Batches, progress: float) -> dict[str, _
     groups: dict[str, list[str]] = {}
     for name in live:
         groups.setdefault(_group(name), []).append(name)
-    shared = shared_weights(method)
+    shared, trained = shared_weights(method), [p for p in method.parameters() if p.requires_grad]
     gradients = {
         group: _flat_gradient([factors[name] * live[name] for name in members], shared)
         for group, members in groups.items()
@@ -98,6 +102,7 @@ def _gradients(method: Method, batches: Batches, progress: float) -> dict[str, _
             weight=sum(factors[name] for name in members) / len(members),
             strength=length / of_supervised if of_supervised else 0.0,
             cosine=(gradients[group] @ supervised).item() / product if product else None,
+            silent=not length and not _flat_gradient([live[name] for name in members], trained).any(),
         )
     return result
 
@@ -120,7 +125,7 @@ def _mean_values(method: Method, steps: Sequence[Batches], progress: float) -> d
         with torch.no_grad():
             terms = copy.deepcopy(method).train()(batches, progress).terms
         for name, term in terms.items():
-            if "/" not in name:
+            if "/" not in name and name not in method.sums:
                 values.setdefault(name, []).append(term.item())
     return {name: sum(of_term) / len(of_term) for name, of_term in values.items()}
 
@@ -144,7 +149,8 @@ def _of_one_modality(steps: Sequence[Batches], modality: str) -> Iterator[Batche
 def with_layers_of(method: Method, modality: str) -> Method:
     """A copy whose layers of every modality hold the weights and statistics of one; norms, heads, whole networks.
 
-    A weight belongs to a modality if a part of its dotted name is the modality's.
+    A weight belongs to a modality if a part of its dotted name is the modality's. What running maps remember becomes
+    that modality's too; so what is left between two of them is one step's sampling noise.
     """
     copied = copy.deepcopy(method)
     state = copied.state_dict()
@@ -153,6 +159,9 @@ def with_layers_of(method: Method, modality: str) -> Method:
         source = ".".join(modality if part in others else part for part in name.split("."))
         if source != name and source in state and isinstance(value, Tensor):
             value.copy_(state[source])
+    for module in copied.modules():
+        if isinstance(module, RunningMaps) and modality in module.maps:
+            module.maps = {name: module.maps[modality].clone() for name in module.maps}
     return copied
 
 
@@ -169,4 +178,5 @@ def _summed_up(
         strength=strength,
         cosine=sum(cosines) / len(cosines) if cosines else None,
         noise=alike[name] / apart[name] if compares else None,
+        silent=all(step.silent for step in steps),
     )

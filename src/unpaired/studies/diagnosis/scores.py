@@ -13,13 +13,14 @@ NOISE = 0.75
 
 
 def verdict(term: TermDiagnosis) -> str:
-    """ "supervised", "off", "elsewhere", "inert", "fights supervision", "noise" or "useful"; the first that is true."""
+    """The first that is true: "supervised", "off", "silent", "elsewhere", "inert", "fights supervision", "noise",
+    "useful"."""
     if term.name in SUPERVISED:
         return "supervised"
     if term.weight == 0:
         return "off"
     if term.strength == 0:
-        return "elsewhere"
+        return "silent" if term.silent else "elsewhere"
     if term.strength < INERT:
         return "inert"
     if term.cosine is not None and term.cosine < AGAINST and term.strength >= LOUD:
@@ -38,6 +39,8 @@ def advice(term: TermDiagnosis) -> str:
             return "what the others are measured against"
         case "off":
             return "it has no weight in the loss at this point of training: a ramp that has not begun, or a weight of 0"
+        case "silent":
+            return "it trains nothing on these batches: a teacher is sure of nothing yet, or what it compares is alike"
         case "elsewhere":
             return "it reaches no weight that the modalities share: it trains parts of a modality, or of the method"
         case "inert":
