@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image as Picture
 from pydicom.dataelem import RawDataElement
+from pydicom.encaps import encapsulate
 from pydicom.tag import BaseTag
+from pydicom.uid import JPEGBaseline8Bit
 
 from synthetic_dicom import lps, volume, write_series
 from tree_fuzz import DAMAGES, damaged, outcome, write_tree
@@ -16,6 +19,7 @@ from unpaired.dicom.attributes import text
 from unpaired.dicom.tree import list_dicom
 from unpaired.dicom.volume import read_volume
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 
 SHAPE = (6, 5, 5)
 NEEDED = {
@@ -94,6 +98,41 @@ def test_a_text_holds_no_backslash() -> None:
     content = b"a\\\x07b"
     elements[0x0008103E] = RawDataElement(BaseTag(0x0008103E), "LO", len(content), content, 0, False, True, True)
     assert text(elements, "SeriesDescription") == "a//x07b"
+
+
+BOMBS = {
+    "a picture of 65535 x 65535": lambda jpeg, size: encapsulate([jpeg.replace(size, b"\xff" * 4)]),
+    "pieces without end": lambda jpeg, size: encapsulate([jpeg])[:-8] + b"\xfe\xff\x00\xe0\0\0\0\0" * 100_000,
+    "a piece longer than the file": lambda jpeg, size: encapsulate([jpeg]).replace(
+        len(jpeg).to_bytes(4, "little"), b"\xff\xff\xff\x7f"
+    ),
+    "a table of places longer than the file": lambda jpeg, size: (
+        b"\xfe\xff\x00\xe0\xf0\xff\xff\0" + encapsulate([jpeg])[8:]
+    ),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_an_encapsulated_bomb_costs_its_series(tmp_path: Path, bomb: str) -> None:
+    """A JPEG of 16 x 12 pixels that says something else, in a series of its own beside a sound one."""
+    stream = io.BytesIO()
+    Picture.fromarray(np.arange(192, dtype=np.uint8).reshape(12, 16)).save(stream, "jpeg")
+    jpeg = stream.getvalue() + b"\0" * (len(stream.getvalue()) % 2)
+    for path in write_series(tmp_path, volume((16, 12, 2), np.uint8), lps()):
+        file = pydicom.dcmread(path)
+        file.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        file.PixelData = BOMBS[bomb](jpeg, b"\0\x0c\0\x10")
+        file["PixelData"].VR, file["PixelData"].is_undefined_length = "OB", True
+        file.save_as(path)
+    write_series(tmp_path, volume(SHAPE), lps(), series="2")
+    index = list_dicom(tmp_path)
+    outcomes = {series.number: attempt(lambda series=series: read_volume(series)) for series in index.volumes()}
+    assert np.array_equal(outcomes[2][0].array, volume(SHAPE))
+    hostile, problem = outcomes.get(1, (None, ""))
+    assert problem is None or "\n" not in problem
+    if problem is None:  # the pieces without end are empty, and what they follow is whole
+        assert hostile.array.shape == (16, 12, 2)
+    assert "fault of unpaired" not in str(problem)
 
 
 def test_the_command_tells_the_damaged_file_and_lists_the_others(
