@@ -78,6 +78,12 @@ def native_probabilities(run: Run) -> np.ndarray:
     return result
 
 
+def test_it_says_what_it_segments(runs: list[Run]) -> None:
+    predictor = Predictor(runs[0], device="cpu")
+    assert predictor.classes == runs[0].classes == runs[0].dataset.classes
+    assert predictor.modalities == runs[0].modalities
+
+
 def test_runs_are_averaged_on_the_images_own_grid(runs: list[Run]) -> None:
     ensemble = Ensemble([Predictor(run, device="cpu") for run in runs])
     found = ensemble.segment_case(SCAN, "ct")

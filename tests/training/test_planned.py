@@ -124,7 +124,10 @@ def test_folds_of_a_planned_recipe(
     arguments = ["train", "auto", str(manifest), str(tmp_path / "runs"), "--folds", "2", "--hours", "0.0001"]
     options = ["--device", "cpu", "--workers", "0", "--set", "network.width=2", "patch_size=[8,32,32]"]
     assert main([*arguments, *options]) == 0
-    assert "note: 3 patients that the manifest keeps for testing are in no fold" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "note: 3 patients that the manifest keeps for testing are in no fold" in said
+    assert said.count("planning for 0.0001 hours: reading 12 cases, then timing a step") == 1
+    assert "1 steps of 1.00 s: 0.00028 hours" in said
     runs = [Run.open(tmp_path / "runs" / name) for name in ("fold0", "fold1")]
     assert runs[0].recipe == runs[1].recipe
     tested = [{case.patient for case in run.dataset.of(split="test")} for run in runs]

@@ -70,12 +70,7 @@ def plan(
         split=split,
         workers=workers,
     )
-    recipe = planned.plan.recipe
-    print(planned.plan.summary)
-    print(
-        f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {planned.step.seconds:.2f} s: "
-        f"{planned.hours:.2g} hours; about {planned.step.gigabytes:.1f} GB"
-    )
+    print_lines(planned.lines())
     sides = "" if split is None else f" --split {split}"
     print(f"wrote {out}; next: unpaired train {out}:planned {data} RUN{sides}")
     return 0

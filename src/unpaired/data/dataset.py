@@ -77,12 +77,17 @@ class Dataset:
 
     def __str__(self) -> str:
         """What it holds, on one line: cases, patients, labels by modality, classes."""
-        patients = len({case.patient for case in self.cases})
+        patients = len(self.patients)
         counts = [
             f"{name} {len(self.of(name))} ({len(self.of(name, labeled=True))} labeled)" for name in self.modalities
         ]
         classes = ", ".join(self.classes[1:])
         return f"{self.name}: {len(self.cases)} cases of {patients} patients; {', '.join(counts)}; {classes}"
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Everybody who has a case, in manifest order."""
+        return tuple(dict.fromkeys(case.patient for case in self.cases))
 
     def of(self, modality: str | None = None, split: str | None = None, labeled: bool | None = None) -> list[CaseEntry]:
         """The cases of a modality and split, labeled or not (None: any), in manifest order."""

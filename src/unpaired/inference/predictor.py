@@ -90,6 +90,7 @@ class Predictor:
         recipe = self.run.recipe
         self.recipe = recipe if overlap is None else replace(recipe, window_overlap=overlap)
         self.weights = weights
+        self.classes, self.modalities = self.run.dataset.classes, self.run.modalities
         self.check = ModalityCheck(self.run)
         self.modality_anyway = modality_anyway
         self.norms = NormChoice(self.run, norms_of, adaptive_norms)

@@ -130,6 +130,11 @@ class Run(RunFolder):
         write_json(self.versions_file, versions | {name: value})
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that it segments, background first."""
+        return self.dataset.classes
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities the network knows."""
         return training_modalities(self.recipe, self.dataset)

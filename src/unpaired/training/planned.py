@@ -36,6 +36,15 @@ class PlannedTraining:
     hours: float
     """What training will take, validation aside."""
 
+    def lines(self) -> tuple[str, str]:
+        """What a person is told: what is trained, and in which steps."""
+        recipe = self.plan.recipe
+        return (
+            self.plan.summary,
+            f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {self.step.seconds:.2f} s: "
+            f"{self.hours:.2g} hours; about {self.step.gigabytes:.1f} GB",
+        )
+
 
 def plan_training(
     data: Dataset | str | Path,

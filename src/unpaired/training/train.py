@@ -57,8 +57,8 @@ def train(
     if recipe == AUTO:
         dataset, said = with_sides(dataset)
         if said:
-            Console(stderr=True, quiet=not show).print(said, highlight=False, soft_wrap=True)
-        recipe = _planned_recipe(dataset, Path(run), hours, hardware)
+            _say(said, show)
+        recipe = _planned_recipe(dataset, Path(run), hours, hardware, show)
     return _train(recipe, dataset, Path(run), changes, hardware, cache, trust, show)
 
 
@@ -78,7 +78,7 @@ def _train(
     return train_recipe(chosen, dataset, run, name=name, hardware=hardware, cache=cache, show=show)
 
 
-def _planned_recipe(dataset: Dataset, run: Path, hours: float, hardware: Hardware) -> Recipe | str:
+def _planned_recipe(dataset: Dataset, run: Path, hours: float, hardware: Hardware, show: bool) -> Recipe | str:
     """The recipe that a run began with (its folder), or one planned now. Processes that don't know of each other would
     each time a step, and plan something else: they need a plan that is written down."""
     if is_run(run):
@@ -88,7 +88,15 @@ def _planned_recipe(dataset: Dataset, run: Path, hours: float, hardware: Hardwar
             f"the recipe auto is planned by one process, got {processes} (devices times nodes); write the plan down "
             "with `unpaired plan` and train that file"
         )
-    return plan_training(dataset, hours=hours, device=hardware.device, workers=hardware.workers).plan.recipe
+    _say(f"planning for {hours:g} hours: reading {len(dataset.cases)} cases, then timing a step", show)
+    planned = plan_training(dataset, hours=hours, device=hardware.device, workers=hardware.workers)
+    for line in planned.lines():
+        _say(line, show)
+    return planned.plan.recipe
+
+
+def _say(text: str, show: bool) -> None:
+    Console(stderr=True, quiet=not show).print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def train_folds(
@@ -119,14 +127,14 @@ def train_folds(
     load_trusted(trust)
     dataset, folder, hardware = as_dataset(data), Path(runs), Hardware(device, devices, nodes, workers)
     if split is None:
-        drawn = _drawn_folds(dataset, folds, Console(stderr=True, quiet=not show))
+        drawn = _drawn_folds(dataset, folds, show)
     else:
         drawn = read_folds(split)
         if len(drawn) != folds:
             raise InputError(f"{split} holds {len(drawn)} folds, but {folds} are asked for")
     given = [recipe] * folds
     if recipe == AUTO:
-        given = [_planned_recipe(dataset, folder / f"{FOLD}0", hours, hardware)] * folds
+        given = [_planned_recipe(dataset, folder / f"{FOLD}0", hours, hardware, show)] * folds
     return [
         _train(
             chosen,
@@ -142,15 +150,14 @@ def train_folds(
     ]
 
 
-def _drawn_folds(dataset: Dataset, folds: int, console: Console) -> list[Split]:
+def _drawn_folds(dataset: Dataset, folds: int, show: bool) -> list[Split]:
     """Folds of all patients but those that the manifest keeps for testing: these are in none."""
     kept = {case.patient for case in dataset.of(split="test")}
     free = replace(dataset, cases=tuple(case for case in dataset.cases if case.patient not in kept))
     if kept:
-        console.print(
+        _say(
             f"note: {len(kept)} patients that the manifest keeps for testing are in no fold; predict them by all folds "
             "with --split test",
-            highlight=False,
-            soft_wrap=True,
+            show,
         )
     return folds_by_patient(free, folds=folds)
