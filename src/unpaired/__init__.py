@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unpaired.dicom.tree import list_dicom
     from unpaired.dicom.volume import read_volume
     from unpaired.errors import InputError
+    from unpaired.experiments.cluster import study_script
     from unpaired.experiments.find import list_studies
     from unpaired.experiments.results import StudyResults
     from unpaired.experiments.run import study
@@ -130,6 +131,7 @@ __all__ = [
     "send_dicom",
     "split",
     "study",
+    "study_script",
     "train",
     "train_folds",
     "trust",
@@ -161,6 +163,7 @@ _HOMES = {
     "dicom.tree": ("list_dicom",),
     "dicom.volume": ("read_volume",),
     "errors": ("InputError",),
+    "experiments.cluster": ("study_script",),
     "experiments.find": ("list_studies",),
     "experiments.results": ("StudyResults",),
     "experiments.run": ("study",),

@@ -30,7 +30,7 @@ from unpaired.commands.packing import pack, push
 from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
-from unpaired.commands.study import studies, study
+from unpaired.commands.study import studies, study, study_script
 from unpaired.commands.training import demo, find_postprocessing, recipes, self_train, train, watch
 from unpaired.errors import InputError, Stopped
 from unpaired.failures import reason_for
@@ -54,6 +54,7 @@ COMMANDS = {
     "find-postprocessing": find_postprocessing,
     "studies": studies,
     "study": study,
+    "study-script": study_script,
     "predict": predict,
     "cluster-script": cluster_script,
     "evaluate": evaluate,

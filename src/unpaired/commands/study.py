@@ -1,4 +1,4 @@
-"""The command that makes a whole table: study."""
+"""The commands that make whole tables: studies, study, study-script."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,6 +23,7 @@ from unpaired.commands.arguments import (
 )
 
 StudyName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="STUDY")]
+Script = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCRIPT")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT")]
 Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")]
@@ -113,3 +114,82 @@ def study(
         print_table(*made.tables())
     print(made.told())
     return list_failures(made.failures)
+
+
+def study_script(
+    plan: StudyName,
+    data: Data,
+    out: Out,
+    script: Script = Path("study.sbatch"),
+    /,
+    *,
+    shards: int = 20,
+    size: Literal["small", "full"] = "small",
+    rows: Names = (),
+    splits: Names = (),
+    seeds: Numbers = (),
+    split: Files = (),
+    minutes: OptionalNumber = None,
+    changes: Changes = (),
+    cache: OptionalPath = None,
+    workers: int = 0,
+    trust: Trusted = (),
+    cpus: int = 4,
+    memory: str = "16G",
+    time: str = "24:00:00",
+    gpus: int = 0,
+    partition: OptionalText = None,
+    at_once: OptionalCount = None,
+) -> int:
+    """Write a Slurm script that makes a paper's table: an array of tasks, each of which runs a part of the rows.
+
+    Submit it with `sbatch`; submitted again it goes on. Then `unpaired study ... --no-run` makes the tables.
+
+    Args:
+        plan: As of `unpaired study`, which each task runs; so are data, out and the options up to trust.
+        data: The manifest.
+        out: Folder for the runs; all tasks write there.
+        script: The file to write.
+        shards: How many tasks; each gets about as much work as the others.
+        size: Rows for two processor cores, or as the paper has them, for GPUs.
+        rows: Only these rows, by name.
+        splits: Only these of the study's splits.
+        seeds: Seeds of the runs, in place of the study's.
+        split: Split files, in place of the study's splits.
+        minutes: As many steps as fit so many minutes, for every run.
+        changes: Change fields of all rows' recipes, such as steps=500.
+        cache: Folder for prepared volumes (default: `prepared` in OUT).
+        workers: Processes of each run that cut and augment batches.
+        trust: Modules or .py files of your own that --set names.
+        cpus: Cores of each task.
+        memory: Memory of each task.
+        time: Time limit of each task.
+        gpus: GPUs of each task.
+        partition: Slurm's partition; without it the cluster's own choice.
+        at_once: How many tasks may run together.
+    """
+    written = unpaired.study_script(
+        plan,
+        data,
+        out,
+        script,
+        shards=shards,
+        size=size,
+        rows=rows,
+        splits=splits,
+        seeds=seeds,
+        split=split,
+        minutes=minutes,
+        changes=changes,
+        cache=cache,
+        workers=workers,
+        trust=trust,
+        cpus=cpus,
+        memory=memory,
+        time=time,
+        gpus=gpus,
+        partition=partition,
+        at_once=at_once,
+    )
+    print(f"submit it: sbatch {written}; then the tables: unpaired study {plan} {data} {out} --size {size} --no-run")
+    return 0

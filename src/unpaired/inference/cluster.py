@@ -1,4 +1,4 @@
-"""A script for Slurm that segments an archive: an array of tasks, each of which takes one shard. Imports no torch."""
+"""Scripts for Slurm: an array of tasks, each of which takes one shard; one that segments an archive. No torch."""
 
 import re
 import shlex
@@ -95,7 +95,6 @@ def cluster_script(
     if not Path(images).exists():
         raise InputError(f"expected an image, a folder or a manifest, found nothing at {images}; check the path")
     require_choice(backend, Backend, "backend")
-    Shard(1, shards)
     resources = Resources(cpus, memory, time, gpus, partition, at_once)
     named = {"--modality": modality, "--split": split, "--backend": backend, "--largest-component": largest_component}
     named |= {
@@ -104,19 +103,28 @@ def cluster_script(
     }
     options = [word for name, value in named.items() if value is not None for word in (name, value)]
     options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
-    options += [word for other in several(also) for word in ("--also", _absolute(other))]
-    trusted = [_absolute(word) if str(word).endswith(".py") else str(word) for word in several(trust)]
+    options += [word for other in several(also) for word in ("--also", absolute(other))]
+    trusted = [absolute(word) if str(word).endswith(".py") else str(word) for word in several(trust)]
     options += ["--trust", *trusted] if trusted else []
-    words = [_absolute(run), _absolute(images), _absolute(out), *options]
+    words = [absolute(run), absolute(images), absolute(out), *options]
+    return write_array(script, ["predict", *words], resources, shards)
+
+
+def write_array(script: str | Path, words: Sequence[str], resources: Resources, shards: int) -> Path:
+    """Write a script whose tasks run the command `words`, each with its --shard; returns its path.
+
+    Raises InputError if there are no shards, and where another file of the script's name is there.
+    """
+    Shard(1, shards)
     text, path = _script(words, resources, shards), Path(script)
     if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
         raise InputError(f"{path} is there already, and differs; name another file, or delete it")
     write_text(path, text)
-    return Path(script)
+    return path
 
 
 def _script(words: Sequence[str], resources: Resources, shards: int) -> str:
-    command = shlex.join([sys.executable, "-m", "unpaired.cli", "predict", *words])
+    command = shlex.join([sys.executable, "-m", "unpaired.cli", *words])
     lines = [
         "#!/bin/bash",
         *(f"#SBATCH --{option}" for option in resources.directives(shards)),
@@ -129,5 +137,6 @@ def _script(words: Sequence[str], resources: Resources, shards: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _absolute(path: str | Path) -> str:
+def absolute(path: str | Path) -> str:
+    """A path that means the same in every folder."""
     return str(Path(path).resolve())

@@ -1,0 +1,62 @@
+"""The Slurm script of a study: what its tasks run, and what is refused."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import unpaired
+from unpaired.cli import main
+from unpaired.errors import InputError
+from unpaired.experiments.cluster import study_script
+
+
+def test_its_tasks_run_the_study_with_their_shard(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a task would run is taken by the command line, which then asks for what was asked for."""
+    monkeypatch.chdir(tmp_path)
+    asked = {"size": "full", "rows": ("MSBN", "CSA"), "seeds": (0, 1), "minutes": 5.0}
+    script = study_script("csa_table1", manifest, "out", shards=30, changes={"steps": 20}, gpus=1, **asked)
+    text = script.read_text()
+    assert "#SBATCH --array=1-30\n" in text
+    assert "#SBATCH --gpus-per-task=1\n" in text
+    words = shlex.split(text.splitlines()[-1].replace("$SLURM_ARRAY_TASK_ID", "7"))
+    seen: dict[str, Any] = {}
+
+    def study(*values: object, **named: object) -> None:
+        seen.update(named, positional=values)
+        raise InputError("no more is wanted")
+
+    monkeypatch.setattr(unpaired, "study", study)
+    assert main(words[words.index("study") :]) == 2
+    assert seen["positional"] == ("csa_table1", manifest, tmp_path / "out")
+    assert (seen["shard"], seen["changes"]) == ("7/30", ("steps=20",))
+    assert {name: seen[name] for name in asked} == asked
+
+
+def test_a_study_of_ones_own_is_found_from_any_folder(manifest: Path, tmp_path: Path) -> None:
+    file = tmp_path / "my study file.py"
+    file.write_text(
+        "from unpaired.experiments.study import Row, Study\nfrom unpaired.recipes.phantom import csa, msbn\n"
+        "def mine() -> Study:\n    return Study('mine', (Row('MSBN', msbn()), Row('CSA', csa())))\n"
+    )
+    script = study_script(f"{file}:mine", manifest, tmp_path / "out", tmp_path / "x.sbatch")
+    assert shlex.quote(f"{file}:mine") in script.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rows": ["MSBM"]}, "has no row 'MSBM'; did you mean MSBN"),
+        ({"shards": 0}, "shard 1/0: expected a number from 1"),
+        ({"time": "soon"}, "time 'soon': expected something like"),
+        ({"data": "nowhere.json"}, "expected a manifest, found nothing at nowhere.json"),
+    ],
+)
+def test_what_can_not_run_is_refused(options: dict[str, Any], message: str, manifest: Path, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"data": manifest} | options
+    with pytest.raises(InputError, match=message):
+        study_script("csa_table1", out=tmp_path / "out", script=tmp_path / "x.sbatch", **arguments)
+    assert not (tmp_path / "x.sbatch").exists()
