@@ -1,5 +1,6 @@
 """Secondary captures and reports: what is drawn where in which color, whose it is, and the standard's rules."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,9 +104,9 @@ def test_a_report_is_a_document_of_the_study(segmented: Segmented, tmp_path: Pat
 
 
 def test_a_long_table_and_formulas_go_on_further_pages(segmented: Segmented) -> None:
-    names = ("background", *(f"a$x^{number}$ 肝" for number in range(150)))
+    names = ("background", *(f"a$x^{number}$ 肝" for number in range(40)))
     many = Segmented(segmented.series, segmented.volume, segmented.label_map, names, segmented.algorithm)
-    assert report_of(many).count(b"/Type /Page\n") + report_of(many).count(b"/Type /Page ") == 2
+    assert len(re.findall(rb"/Type /Page\s", report_of(many))) == 2
 
 
 @pytest.mark.parametrize("kind", ["sc", "pdf"])
