@@ -63,8 +63,7 @@ def test_slices_are_those_that_show_something_or_the_middle_one(segmented: Segme
 
 
 def test_captures_are_a_series_of_the_study_that_names_its_slices(segmented: Segmented, tmp_path: Path) -> None:
-    (tmp_path / "sc").mkdir()
-    (tmp_path / "sc" / "0001.dcm").write_bytes(b"of an earlier label map")
+    write_captures(tmp_path / "sc", replace(segmented, label_map=segmented.label_map[..., ::-1] * 0))
     paths = write_captures(tmp_path / "sc", segmented)
     assert [path.name for path in paths] == ["0002.dcm", "0003.dcm", "0004.dcm"]
     assert sorted((tmp_path / "sc").iterdir()) == paths
@@ -82,6 +81,15 @@ def test_captures_are_a_series_of_the_study_that_names_its_slices(segmented: Seg
     assert picture.shape == drawn.shape
     assert np.abs(picture[100:180, 200:400].astype(int) - drawn[100:180, 200:400]).mean() < 8  # JPEG
     assert errors(paths[0]) == []
+
+
+def test_a_folder_with_other_files_is_left_alone(segmented: Segmented, tmp_path: Path) -> None:
+    (tmp_path / "1.dcm").write_bytes(segmented.series.files[0].read_bytes())
+    for name in ("1.dcm", "notes.txt"):
+        (tmp_path / name).touch()
+        with pytest.raises(InputError, match=r"expected a folder for captures, got one with (1.dcm|notes.txt)"):
+            write_captures(tmp_path, segmented)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_strip_names_what_a_slice_shows(segmented: Segmented) -> None:

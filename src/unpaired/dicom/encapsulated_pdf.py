@@ -10,8 +10,8 @@ import numpy as np
 
 from unpaired.dicom.deidentify import deidentify
 from unpaired.dicom.overlays import Segmented, overlays
-from unpaired.dicom.segmentation import LONGEST, MANUFACTURER
-from unpaired.dicom.source import derived_number, image_references, read_source, save_object, share
+from unpaired.dicom.segmentation import LONGEST
+from unpaired.dicom.source import MANUFACTURER, derived_number, image_references, read_source, save_object, share
 
 PANELS = 12
 NUMBER_OFFSET = 2000

@@ -4,7 +4,6 @@ One image for each slice from the first to the last that shows a class, with the
 (baseline) of high quality: 600 slices take some 50 MB, not 500.
 """
 
-import shutil
 import warnings
 from hashlib import sha256
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy as np
 
 from unpaired.dicom.deidentify import deidentify
 from unpaired.dicom.overlays import Segmented, enlargement, overlays
-from unpaired.dicom.segmentation import LONGEST, MANUFACTURER, require_highdicom
-from unpaired.dicom.source import derived_number, image_reference, read_source, save_object, share
+from unpaired.dicom.segmentation import LONGEST, require_highdicom
+from unpaired.dicom.source import MANUFACTURER, derived_number, image_reference, is_own, read_source, save_object, share
+from unpaired.errors import InputError
 
 NUMBER_OFFSET = 1000
 """Added to the number of a segmentation's series."""
@@ -29,12 +29,14 @@ INK = (230, 237, 243)
 def write_captures(folder: str | Path, segmented: Segmented, *, anonymous: bool = False) -> list[Path]:
     """Write an image for each slice that shows something into a folder (slice number.dcm), and return the files.
 
-    What the folder held is removed. Colors are those that the DICOM SEG of the series recommends. Equal pictures have
-    equal UIDs. Raises InputError without the extra `dicom`, and for a series that objects can't refer to.
+    Captures that it held are removed. Colors are those that the DICOM SEG of the series recommends. Equal pictures have
+    equal UIDs. Raises InputError for a folder that holds something else, without the extra `dicom`, and for a series
+    that objects can't refer to.
     """
     folder, levels = Path(folder), segmented.shown()
     source = read_source(segmented.series)
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        remove_captures(folder)
     folder.mkdir(parents=True)
     written = []
     for number, (level, picture) in enumerate(zip(levels, overlays(segmented, levels), strict=True), start=1):
@@ -46,6 +48,17 @@ def write_captures(folder: str | Path, segmented: Segmented, *, anonymous: bool 
         written.append(folder / f"{level + 1:04}.dcm")
         save_object(file, written[-1])
     return written
+
+
+def remove_captures(folder: Path) -> None:
+    """Remove a folder of captures. Raises InputError, and removes nothing, if it holds anything else."""
+    files = list(folder.iterdir()) if folder.is_dir() else [folder]
+    for file in files:
+        if file.suffix != ".dcm" or not is_own(file):
+            raise InputError(f"{folder}: expected a folder for captures, got one with {file.name}; name another folder")
+    for file in files:
+        file.unlink()
+    folder.rmdir()
 
 
 def with_names(picture: np.ndarray, segmented: Segmented, level: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from unpaired.data.class_codes import ClassCode, Code
 from unpaired.dicom.codes import code_of, display_color
 from unpaired.dicom.deidentify import deidentify
 from unpaired.dicom.index import Series
-from unpaired.dicom.source import derived_number, read_source, save_object, share
+from unpaired.dicom.source import MANUFACTURER, derived_number, read_source, save_object, share
 from unpaired.dicom.stand_ins import refer_to_images, stand_ins
 from unpaired.dicom.volume import on_frames
 from unpaired.errors import InputError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 Kind = Literal["binary", "labelmap"]
-MANUFACTURER = "unpaired"
 LONGEST = 64
 """Characters of a label or description in DICOM."""
 

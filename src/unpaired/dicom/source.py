@@ -70,6 +70,8 @@ MULTI_FRAME = (
     "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET
     "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET
 )
+MANUFACTURER = "unpaired"
+"""Of all objects that are written here."""
 NUMBER_OFFSET = 1000
 """Added to the number of a series: that of the series that is derived from it."""
 LARGEST_NUMBER = 2**31 - 1
@@ -118,6 +120,14 @@ def save_object(dataset: "Dataset", path: str | Path) -> None:
         warnings.simplefilter("ignore")  # pydicom's warnings quote values, such as a patient's name
         with atomic(Path(path)) as temporary:
             dataset.save_as(temporary, enforce_file_format=True)
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file is an object that was written here."""
+    if not file.is_file():
+        return False
+    elements = read_elements(file, [tag_of("Manufacturer"), tag_of("SpecificCharacterSet")], pixels=False).elements
+    return str(value(elements, "Manufacturer") or "") == MANUFACTURER
 
 
 def require_uids(series: Series) -> None:

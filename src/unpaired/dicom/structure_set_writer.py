@@ -19,8 +19,9 @@ from unpaired.dicom.codes import code_of
 from unpaired.dicom.deidentify import deidentify
 from unpaired.dicom.index import Frame, Series
 from unpaired.dicom.rasterize import keyhole, outlines
-from unpaired.dicom.segmentation import LONGEST, MANUFACTURER, Algorithm
+from unpaired.dicom.segmentation import LONGEST, Algorithm
 from unpaired.dicom.source import (
+    MANUFACTURER,
     derived_number,
     frame_of_reference,
     image_reference,

@@ -1,6 +1,5 @@
 """What stands beside the label map of a DICOM series: SEG, RTSTRUCT, secondary captures, a report; which are there."""
 
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,9 @@ from unpaired.dicom.attributes import tag_of, text
 from unpaired.dicom.deidentify import is_deidentified
 from unpaired.dicom.encapsulated_pdf import write_report
 from unpaired.dicom.overlays import Segmented
-from unpaired.dicom.secondary_capture import write_captures
-from unpaired.dicom.segmentation import MANUFACTURER, Algorithm, write_segmentation
+from unpaired.dicom.secondary_capture import remove_captures, write_captures
+from unpaired.dicom.segmentation import Algorithm, write_segmentation
+from unpaired.dicom.source import is_own
 from unpaired.dicom.structure_set_writer import write_structure_set
 from unpaired.inference.jobs import DicomScan, Job
 
@@ -73,9 +73,9 @@ def remove_objects(label_map: Path) -> None:
     """Remove what was written of an earlier label map of this name, so that it never stands beside a new one."""
     for kind in ENDINGS:
         path = object_path(label_map, kind)
-        if path.is_dir() and _is_own(next(path.iterdir(), path / "none")):
-            shutil.rmtree(path)
-        elif path.is_file() and _is_own(path):
+        if path.is_dir():
+            remove_captures(path)
+        elif is_own(path):
             path.unlink()
 
 
@@ -103,14 +103,6 @@ def _paths(job: Job, scan: DicomScan) -> dict[str, Path]:
     return {kind: object_path(job.output, kind) for kind in scan.objects}
 
 
-def _is_own(file: Path) -> bool:
-    """Whether a file is an object that was written here."""
-    if not file.is_file():
-        return False
-    elements = read_elements(file, _tags(), pixels=False).elements
-    return text(elements, "Manufacturer") == MANUFACTURER
-
-
 def _tags() -> list[int]:
-    words = ("SegmentationType", "DeidentificationMethod", "Manufacturer", "SpecificCharacterSet")
+    words = ("SegmentationType", "DeidentificationMethod", "SpecificCharacterSet")
     return [tag_of(word) for word in words]
