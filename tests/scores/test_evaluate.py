@@ -250,7 +250,7 @@ def test_nothing_to_score_is_an_error(tmp_path):
         evaluate_folders(tmp_path / "empty", tmp_path / "labels", {500: "LV"})
     wrong = Scoring()
     object.__setattr__(wrong, "policy", "exclude")  # behind the types that tests hold a call to
-    with pytest.raises(InputError, match="did you mean excluded"):
+    with pytest.raises(InputError, match="expected 'diagonal' or 'excluded', got 'exclude'"):
         wrong.__post_init__()
     with pytest.raises(InputError, match="workers"):
         evaluate_dataset(dataset, predict(tmp_path, "a", heart()), workers=-1)
