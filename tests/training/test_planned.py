@@ -126,7 +126,7 @@ def test_folds_of_a_planned_recipe(
     assert main([*arguments, *options]) == 0
     said = capsys.readouterr().err
     assert "note: 3 patients that the manifest keeps for testing are in no fold" in said
-    assert said.count("planning for 0.0001 hours: reading 12 cases, then timing a step") == 1
+    assert said.count("planning for 0.0001 hours: reading 9 cases, then timing a step") == 1
     assert "1 steps of 1.00 s: 0.00028 hours" in said
     runs = [Run.open(tmp_path / "runs" / name) for name in ("fold0", "fold1")]
     assert runs[0].recipe == runs[1].recipe

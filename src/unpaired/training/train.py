@@ -88,7 +88,8 @@ def _planned_recipe(dataset: Dataset, run: Path, hours: float, hardware: Hardwar
             f"the recipe auto is planned by one process, got {processes} (devices times nodes); write the plan down "
             "with `unpaired plan` and train that file"
         )
-    _say(f"planning for {hours:g} hours: reading {len(dataset.cases)} cases, then timing a step", show)
+    cases = sum(case.split != "test" for case in dataset.cases)
+    _say(f"planning for {hours:g} hours: reading {cases} cases, then timing a step", show)
     planned = plan_training(dataset, hours=hours, device=hardware.device, workers=hardware.workers)
     for line in planned.lines():
         _say(line, show)
