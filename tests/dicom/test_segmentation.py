@@ -184,6 +184,10 @@ def test_a_deidentified_object_says_nobodys_name_and_keeps_its_references(tmp_pa
     assert (file.PatientIdentityRemoved, file.PatientName) == ("YES", "")
     assert [method.CodeValue for method in file.DeidentificationMethodCodeSequence] == ["113100", "113105", "113110"]
     assert file.ReferencedSeriesSequence[0].SeriesInstanceUID == series.uid
+    write_segmentation(tmp_path / "named.dcm", labels((9, 7, 5)), series, CLASSES, ALGORITHM)
+    named = pydicom.dcmread(tmp_path / "named.dcm")
+    assert file.file_meta.MediaStorageSOPInstanceUID == file.SOPInstanceUID != named.SOPInstanceUID
+    assert file.SeriesInstanceUID != named.SeriesInstanceUID
 
 
 def test_wrong_label_maps_are_one_line(tmp_path: Path) -> None:

@@ -49,8 +49,13 @@ def is_deidentified(elements: Any) -> bool:
 
 
 def deidentify(dataset: "Dataset") -> None:
-    """Empty or remove what the basic profile names, at every depth, and say in the object that it was done."""
+    """Empty or remove what the basic profile names, at every depth, and say in the object that it was done.
+
+    The object and its series get UIDs of their own, so that no archive takes it for the one with the identity; all that
+    it refers to keeps its UIDs.
+    """
     from pydicom.datadict import tag_for_keyword
+    from pydicom.uid import generate_uid
 
     emptied = {tag_for_keyword(word) for word in EMPTIED.split()}
     removed = {tag_for_keyword(word) for word in REMOVED.split()}
@@ -71,6 +76,9 @@ def deidentify(dataset: "Dataset") -> None:
 
     clean(dataset)
     _say_so(dataset)
+    for word in ("SOPInstanceUID", "SeriesInstanceUID"):
+        setattr(dataset, word, generate_uid(entropy_srcs=["without identity", str(dataset[word].value)]))
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
 
 
 def _say_so(dataset: Any) -> None:
