@@ -160,3 +160,10 @@ def test_precision_and_memory_format_are_those_of_the_fastest_step(
     assert made.step.seconds == pytest.approx(0.56 if has else 0.7)
     assert made.plan.reasons["memory_format"] == f"{made.step.seconds:.2f} s a step on this machine, 1.00 without"
     assert ("precision" in made.plan.reasons) == has
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "text"), [(2.0, "2.0 GB"), (0.1, "0.1 GB"), (0.035, "35 MB"), (0.001, "1 MB"), (0, "0 MB")]
+)
+def test_memory_is_said_in_a_unit_that_shows_it(gigabytes: float, text: str) -> None:
+    assert planned.memory_text(gigabytes) == text

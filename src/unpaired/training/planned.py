@@ -26,6 +26,11 @@ LEAST, MOST = 200, 100_000
 """Steps that a plan has at least and at most, whatever the time."""
 
 
+def memory_text(gigabytes: float) -> str:
+    """An amount of memory for a person, such as "2.0 GB" or "35 MB"."""
+    return f"{gigabytes:.1f} GB" if gigabytes >= 0.1 else f"{1000 * gigabytes:.2g} MB"
+
+
 @dataclass(frozen=True)
 class PlannedTraining:
     """A plan with the fingerprint that it comes from, and what a step costs on the machine that it was made on."""
@@ -42,7 +47,7 @@ class PlannedTraining:
         return (
             self.plan.summary,
             f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {self.step.seconds:.2f} s: "
-            f"{self.hours:.2g} hours; about {self.step.gigabytes:.1f} GB",
+            f"{self.hours:.2g} hours; about {memory_text(self.step.gigabytes)}",
         )
 
 
@@ -132,11 +137,11 @@ def _that_fits(plan: Plan, known: Fingerprint, limit: float, device: Device) -> 
         if cost.gigabytes <= limit or size == 1:
             if cost.gigabytes > limit:
                 raise InputError(
-                    f"one image of each modality takes {cost.gigabytes:.1f} GB, more than the {limit:.1f} GB allowed; "
-                    "plan with more memory or with --dimensions 2"
+                    f"one image of each modality takes {memory_text(cost.gigabytes)}, more than the "
+                    f"{memory_text(limit)} allowed; plan with more memory or with --dimensions 2"
                 )
             return plan, cost
-        plan = plan.with_batch(size // 2, f"{size} images of each modality took {cost.gigabytes:.1f} GB")
+        plan = plan.with_batch(size // 2, f"{size} images of each modality took {memory_text(cost.gigabytes)}")
 
 
 def _trained(plan: Plan, known: Fingerprint) -> list[str]:
