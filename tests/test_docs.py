@@ -337,6 +337,17 @@ def test_the_api_page_is_a_script_that_runs(tmp_path: Path, monkeypatch: pytest.
     assert names["page"].is_file()
 
 
+def test_lists_are_set_off() -> None:
+    """A list that follows text or code without an empty line is shown as one paragraph, its dashes in the middle."""
+    for page in PAGES:
+        before, in_code = "", False
+        for number, line in enumerate(page.read_text("utf-8").splitlines(), start=1):
+            begins = re.match(r"(-|\d+\.) ", line) and not re.match(r"\s|-|\d+\.|#|$", before)
+            assert in_code or not begins, f"{page}:{number}: an empty line is missing before the list"
+            in_code ^= line.startswith("```")
+            before = line
+
+
 def test_the_manifest_reference_names_every_field() -> None:
     page = text_of("docs/how-to/import.md")
     for name in (*CASE_FIELDS, *(field.name for field in fields(Modality)), *(f.name for f in fields(Dataset))):
