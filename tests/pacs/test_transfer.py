@@ -148,7 +148,7 @@ def test_a_file_that_the_archive_refuses_costs_itself_alone(archive: str, scans:
 def test_a_wrong_title_is_said(server: Orthanc, scans: list[Path]) -> None:
     address = server.dimse.replace("ORTHANC", "OTHER")
     sent = unpaired.send_dicom(address, scans[:1])
-    assert "refused this connection; check host, port and AE titles" in sent.failures[0][1]
+    assert "connection; check host, port and AE titles" in sent.failures[0][1]  # refused, or closed before it is said
     with pytest.raises(InputError, match="AE titles: the archive has to know 'UNPAIRED'"):
         unpaired.fetch_dicom(address, Path(), study=STUDY)
 

@@ -459,13 +459,13 @@ KILLED = """
 import sys, os, signal
 import unpaired
 from unpaired.pacs import segment
-class Deadly(segment.RunSegmenter):
+class Deadly(segment.RunSegmenter):  # begun two seconds after the last image: one that came later would begin it anew
     def segment(self, scans, out):
         os.kill(os.getpid(), signal.SIGKILL)
 import unpaired.pacs.watch as watch
 watch.RunSegmenter = Deadly
 run, archive, spool, port = sys.argv[1:5]
-unpaired.watch_dicom(run, archive, spool, port=int(port), quiet=0.2, health_port=0, device="cpu")
+unpaired.watch_dicom(run, archive, spool, port=int(port), quiet=2.0, health_port=0, device="cpu")
 """
 
 
