@@ -1,7 +1,9 @@
 """Series out of a real archive and into it, over DICOMweb and DIMSE: byte for byte what matters, resumed, refused."""
 
 import socket
+import socketserver
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -148,9 +150,17 @@ def test_a_file_that_the_archive_refuses_costs_itself_alone(archive: str, scans:
 def test_a_wrong_title_is_said(server: Orthanc, scans: list[Path]) -> None:
     address = server.dimse.replace("ORTHANC", "OTHER")
     sent = unpaired.send_dicom(address, scans[:1])
-    assert "connection; check host, port and AE titles" in sent.failures[0][1]  # refused, or closed before it is said
+    assert "refused this connection; check host, port and AE titles" in sent.failures[0][1]
     with pytest.raises(InputError, match="AE titles: the archive has to know 'UNPAIRED'"):
         unpaired.fetch_dicom(address, Path(), study=STUDY)
+
+
+def test_an_archive_that_closes_without_a_word_has_refused_too(scans: list[Path]) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as closing:
+        Thread(target=closing.serve_forever, daemon=True).start()
+        sent = unpaired.send_dicom(f"dicom://OTHER@127.0.0.1:{closing.server_address[1]}", scans[:1])
+        closing.shutdown()
+    assert "refused this connection; check host, port and AE titles" in sent.failures[0][1]
 
 
 @pytest.mark.parametrize("scheme", ["http://127.0.0.1:{}/dicom-web", "dicom://NOBODY@127.0.0.1:{}"])

@@ -248,10 +248,11 @@ def test_nothing_to_score_is_an_error(tmp_path):
         evaluate_dataset(dataset, tmp_path / "empty")
     with pytest.raises(InputError, match="found none"):
         evaluate_folders(tmp_path / "empty", tmp_path / "labels", {500: "LV"})
-    wrong = Scoring()
-    object.__setattr__(wrong, "policy", "exclude")  # behind the types that tests hold a call to
-    with pytest.raises(InputError, match="expected 'diagonal' or 'excluded', got 'exclude'"):
-        wrong.__post_init__()
+    for word in ("exclude", "zero"):
+        wrong = Scoring()
+        object.__setattr__(wrong, "policy", word)  # behind the types that tests hold a call to
+        with pytest.raises(InputError, match=f"policy: expected 'diagonal' or 'excluded', got '{word}'"):
+            wrong.__post_init__()
     with pytest.raises(InputError, match="workers"):
         evaluate_dataset(dataset, predict(tmp_path, "a", heart()), workers=-1)
 

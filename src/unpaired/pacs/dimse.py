@@ -175,7 +175,7 @@ class DimseArchive:
         self, contexts: Iterable[tuple[str, Iterable[str] | None]], roles: Any = (), handlers: Any = ()
     ) -> Generator[Any]:
         """A connection for these classes, (UID, transfer syntaxes). Raises InputError where there is none."""
-        from pynetdicom import AE
+        from pynetdicom import AE, evt
 
         self._require_reachable()
         entity = AE(ae_title=self.login.title)
@@ -184,16 +184,21 @@ class DimseArchive:
         for class_uid, syntaxes in contexts:
             entity.add_requested_context(class_uid, None if syntaxes is None else list(syntaxes))
         tls = (client_context(self.login), self.address.host) if self.address.tls else None
+        connections: list[Any] = []
         association = entity.associate(
             self.address.host,
             self.address.port,
             ae_title=self.address.title,
             ext_neg=list(roles) or None,
-            evt_handlers=list(handlers) or None,
+            evt_handlers=[(evt.EVT_CONN_OPEN, connections.append), *handlers],
             tls_args=tls,
         )
         if not association.is_established:
-            why = "it refused this connection" if association.is_rejected else "no connection"
+            connection = association.dul.socket and association.dul.socket.socket
+            if connection is not None:
+                connection.close()  # which pynetdicom leaves open where the other side has closed
+            # One that says no may close before its answer is read: to have been connected tells as much.
+            why = "it refused this connection" if connections else "no connection"
             raise InputError(
                 f"{self.address}: {why}; check host, port and AE titles: the archive has to know {self.login.title!r}"
             )
