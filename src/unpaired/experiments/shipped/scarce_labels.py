@@ -32,12 +32,16 @@ def scarce_labels(
         Row("scarce", everything, none),
     ]
     for count in patients:
+        said = f"{count} label" if count == 1 else f"{count} labels"
         rows += [
-            Row(f"{scarce} alone, {count} labels", _of((scarce,), plain), ScarceLabels(scarce, count), None, scarce),
-            Row(f"few, {count} labels", plain, ScarceLabels(scarce, count)),
-            Row(f"scarce, {count} labels", everything, ScarceLabels(scarce, count)),
+            Row(f"{scarce} alone, {said}", _of((scarce,), plain), ScarceLabels(scarce, count), None, scarce),
+            Row(f"few, {said}", plain, ScarceLabels(scarce, count)),
+            Row(f"borrowed, {said}", borrowed, ScarceLabels(scarce, count)),
+            Row(f"scarce, {said}", everything, ScarceLabels(scarce, count)),
         ]
     rows += [Row("all", plain)]
+    if patients:
+        rows += [Row(f"{scarce} alone, all", _of((scarce,), plain), norms_of=scarce)]
     return Study(f"No label of {scarce}" if not patients else f"Few labels of {scarce}", tuple(rows), Folds())
 
 
