@@ -1,5 +1,6 @@
 """Plan and train in one: the phantom's own recipe, timed, written, trained, gone on with."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,29 @@ def test_plan_as_command_and_function(
     assert again.plan.recipe.steps == 3600
     assert main(["plan", str(manifest), str(out)]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("hours", "steps", "limited"),
+    [
+        (1.0, 1800, ""),
+        (0.01, 200, r"0\.01 hours are enough for 18 steps; a plan has at least 200, .*: 0\.11 hours"),
+        (100.0, 100_000, r"a plan has at most 100,000 steps: 56 of the 100 hours"),
+    ],
+)
+def test_a_plan_says_where_it_takes_other_hours_than_those_given(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float, steps: int, limited: str
+) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(2.0, 0.1))
+    made = plan_training(phantom, tmp_path / "heart.py", hours=hours, device="cpu")
+    assert made.plan.recipe.steps == steps
+    assert made.hours == pytest.approx(steps / 1800)
+    said = made.lines()[2:]
+    assert len(said) == (1 if limited else 0)
+    assert re.fullmatch(limited, made.limited)
+    comments = " ".join(line.strip(" #") for line in (tmp_path / "heart.py").read_text().splitlines())
+    assert f"2.00 s a step on this machine, {hours:g} hours{'; ' if limited else ''}{made.limited}" in comments
+    assert all(f"note: {made.limited}" == line for line in said)
 
 
 def test_a_place_that_is_taken_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -27,3 +27,10 @@ def keep_pages() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, NEVER), (M_TOP_PAD, AHEAD_BYTES))
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def give_back_pages() -> None:
+    """Give the memory that this process has freed back to the system, kept pages too: what it holds from now on, it
+    uses. Nothing happens on systems without glibc."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

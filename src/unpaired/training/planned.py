@@ -40,14 +40,17 @@ class PlannedTraining:
     step: StepCost
     hours: float
     """What training will take, validation aside."""
+    limited: str = ""
+    """Where that isn't what was asked for: why."""
 
-    def lines(self) -> tuple[str, str]:
-        """What a person is told: what is trained, and in which steps."""
+    def lines(self) -> tuple[str, ...]:
+        """What a person is told: what is trained, in which steps, and why that takes other hours than those given."""
         recipe = self.plan.recipe
         return (
             self.plan.summary,
             f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {self.step.seconds:.2f} s: "
-            f"{self.hours:.2g} hours; about {memory_text(self.step.gigabytes)}",
+            f"{self.hours:.2g} hours, validation on top; about {memory_text(self.step.gigabytes)}",
+            *((f"note: {self.limited}",) if self.limited else ()),
         )
 
 
@@ -69,9 +72,9 @@ def plan_training(
     The recipe goes to the Python file `out` (None: nowhere), to be read, changed and trained. `memory_gb` is what
     training may take (None: four fifths of what is free), `device` "cpu", "cuda" or "auto". `dimensions` "2" or "3"
     asks for slices or volumes whatever the rule says. Test cases, by the manifest or by `split`, are not looked at.
-    `fingerprint` is one of the dataset
-    (or the file of `unpaired inspect`), which spares reading the scans. A step is timed on this machine; one that takes
-    too much memory halves the batch.
+    `fingerprint` is one of the dataset (or the file of `unpaired inspect`), which spares reading the scans. A step is
+    timed on this machine; one that takes too much memory halves the batch. A plan has `LEAST` to `MOST` steps; where
+    these take other hours than those given, its file, `limited` and `lines` say so.
 
     Raises InputError for a dataset without labels, hours or memory that aren't above 0, and a device that isn't there.
     """
@@ -88,11 +91,27 @@ def plan_training(
     known = _fingerprint(dataset, fingerprint, workers, progress)
     plan = plan_recipe(known, kind, limit, hours, dimensions)
     plan, step = _with_the_fastest_step(*_that_fits(plan, known, limit, kind), known, kind)
-    steps = min(max(int(hours * 3600 / step.seconds), LEAST), MOST)
-    plan = plan.with_steps(steps, f"{step.seconds:.2f} s a step on this machine, {hours:g} hours")
+    steps, limited = _steps(hours, step.seconds)
+    took = f"{step.seconds:.2f} s a step on this machine, {hours:g} hours"
+    plan = plan.with_steps(steps, "; ".join(filter(None, (took, limited))))
     if out is not None:
         write_recipe(plan, out, dataset.name, version("unpaired"))
-    return PlannedTraining(plan, known, step, steps * step.seconds / 3600)
+    return PlannedTraining(plan, known, step, steps * step.seconds / 3600, limited)
+
+
+def _steps(hours: float, seconds: float) -> tuple[int, str]:
+    """How many steps of so many seconds a plan has, and "" where they take the hours given, else why they don't."""
+    fitting = int(hours * 3600 / seconds)
+    steps = min(max(fitting, LEAST), MOST)
+    takes = steps * seconds / 3600
+    if fitting < LEAST:
+        return steps, (
+            f"{hours:g} hours are enough for {fitting} steps; a plan has at least {LEAST}, since fewer teach a "
+            f"network little: {takes:.2g} hours"
+        )
+    if fitting > MOST:
+        return steps, f"a plan has at most {MOST:,} steps: {takes:.2g} of the {hours:g} hours"
+    return steps, ""
 
 
 def _device(device: str) -> Device:

@@ -1,6 +1,5 @@
 """What one training step of a recipe costs on this machine: seconds and memory, measured on random images."""
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -10,8 +9,9 @@ from pathlib import Path
 import torch
 
 from unpaired.data.batch import Batch
+from unpaired.data.free_memory import free_memory
 from unpaired.inference.engine.small_maps import right_in_bfloat16
-from unpaired.inference.pages import keep_pages
+from unpaired.inference.pages import give_back_pages, keep_pages
 from unpaired.recipe import Recipe, build_method
 from unpaired.training.layout import laid_out, lay_out
 from unpaired.training.optimization import build_optimizer
@@ -21,6 +21,8 @@ STEPS = 3
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 LOADING = 1.15
 """Reading and augmenting take about so much on top, where no worker does it beside."""
+WITHOUT_KNOWN_MEMORY_GB = 8.0
+"""What is taken to be free where the system doesn't say (Windows)."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,8 @@ def free_memory_gb(device: str) -> float:
     """What a device has free, in gigabytes: of a GPU its own memory, of a processor the machine's."""
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(torch.device(device))[0] / 1e9
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS not this number
-        return 8.0
+    free = free_memory()
+    return WITHOUT_KNOWN_MEMORY_GB if free is None else free / 1e9
 
 
 def _forget_peak(device: torch.device) -> float:
@@ -96,6 +96,7 @@ def _forget_peak(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device) / 1e9
+    give_back_pages()  # or a step would seem to take nothing after a larger one, whose pages it uses again
     with suppress(OSError):  # Linux alone has it; elsewhere the peak of the whole process has to do
         Path("/proc/self/clear_refs").write_text("5")
     return _peak(device)

@@ -3,12 +3,12 @@
 import math
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from unpaired.data.free_memory import free_memory
 from unpaired.data.image import ImageError
 from unpaired.errors import InputError
 
@@ -31,7 +31,7 @@ def byte_limit() -> int:
     """
     chosen = os.environ.get(LIMIT_VARIABLE)
     if chosen is None:
-        return (_free_memory() or 2 * WITHOUT_KNOWN_MEMORY) // 2
+        return (free_memory() or 2 * WITHOUT_KNOWN_MEMORY) // 2
     try:
         gigabytes = float(chosen)
     except ValueError:
@@ -188,36 +188,3 @@ def scaled(raw: np.ndarray, slope: float, intercept: float) -> np.ndarray:
         for index in range(raw.shape[-1]):  # slice by slice: rounds once, without a float64 copy of the volume
             values[..., index] = raw[..., index] * np.float64(slope) + np.float64(intercept)
     return values
-
-
-CONTROL_GROUPS = (
-    ("memory.max", "memory.stat", "anon "),
-    ("memory/memory.limit_in_bytes", "memory/memory.stat", "rss "),
-)
-"""Of version 2 and 1: the file with a container's limit, and where and as what it says how much is held."""
-
-
-def _free_memory() -> int | None:
-    """Bytes that could be had now, within a container's limit; None where the system doesn't say."""
-    candidates: list[int] = []
-    for read in (_available, *(partial(_left_in_group, *group) for group in CONTROL_GROUPS)):
-        try:
-            candidates.append(read())
-        except (OSError, ValueError, AttributeError, StopIteration):
-            continue
-    return min(candidates) if candidates else None
-
-
-def _available() -> int:
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
-        return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _left_in_group(limit: str, statistics: str, key: str) -> int:
-    group = Path("/sys/fs/cgroup")
-    most = int((group / limit).read_text())  # "max" without a limit: a ValueError
-    line = next(line for line in (group / statistics).read_text().splitlines() if line.startswith(key))
-    return max(most - int(line.split()[1]), 0)
