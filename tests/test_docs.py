@@ -27,6 +27,7 @@ from unpaired.data.image import Rule
 from unpaired.data.images import read_image, write_image
 from unpaired.errors import InputError
 from unpaired.networks.fcn import FCNConfig
+from unpaired.networks.pretrained import read_checkpoint
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
 from unpaired.training.planned import AUTO
@@ -78,7 +79,7 @@ def test_the_readmes_python_runs(manifest: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_the_networks_of_the_how_to_are_built() -> None:
-    recipe, folding, loading, monai, mine, nnunets = blocks(text_of("docs/how-to/networks.md"), "python")
+    recipe, _, folding, loading, monai, mine, nnunets = blocks(text_of("docs/how-to/networks.md"), "python")
     for needs_files in (folding, loading):
         compile(needs_files, "networks.md", "exec")
         exec("\n".join(line for line in needs_files.splitlines() if line.startswith("from ")), {})
@@ -92,6 +93,19 @@ def test_the_networks_of_the_how_to_are_built() -> None:
     pytest.importorskip("monai")
     exec(compile(monai, "networks.md", "exec"), names)
     assert names["network"].build(["ct", "mr"], 1, 3, 2).size_multiples == (8, 8)
+
+
+def test_weights_are_taken_out_of_a_file_that_needs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, kernel = "encoder.stages.0.blocks.0.conv1.conv.weight", torch.ones(2, 2, 3, 3)
+    weights = {name: kernel, f"decoder.{name}": kernel, name.replace("conv.", "all_modules.0."): kernel}
+    torch.save({"network_weights": weights, "_best_ema": np.float64(0.5)}, "checkpoint_final.pth")
+    with pytest.raises(InputError, match="more than tensors"):
+        read_checkpoint("checkpoint_final.pth")
+    exec(compile(blocks(text_of("docs/how-to/networks.md"), "python")[1], "networks.md", "exec"), {})
+    tensors, _ = read_checkpoint("resenc.safetensors")
+    assert list(tensors) == [name]
+    assert torch.equal(tensors[name], kernel)
 
 
 @pytest.fixture

@@ -62,6 +62,27 @@ def swin_unet_names(stages: int) -> Rename:
     return (*SWIN_ENCODER, *decoder, (r"^norm_up\.", "decoder.norm."), (r"^up\.", "decoder.expand."))
 
 
+def residual_encoder_names(stages: int) -> Rename:
+    """nnU-Net's names of a residual-encoder U-Net of so many stages. It counts the decoder from the deep end."""
+    decoder: list[tuple[str, str]] = []
+    for number in range(stages - 1):
+        here = stages - 2 - number
+        decoder += [
+            (rf"^decoder\.stages\.{number}\.convs\.0\.", f"decoder.{here}."),
+            (rf"^decoder\.transpconvs\.{number}\.", f"up.{here}."),
+        ]
+    return (
+        (r"^encoder\.", ""),
+        (r"^stem\.convs\.0\.", "stem."),
+        (r"^stages\.(\d+)\.", r"encoder.\1."),
+        (r"\.conv1\.", ".first."),
+        (r"\.conv2\.", ".second."),
+        (r"\.skip\.\d+\.", ".project."),
+        *decoder,
+        (r"\.conv\.(weight|bias)$", r".convolution.\1"),
+    )
+
+
 def renamed(name: str, table: Rename) -> str:
     """A checkpoint's name in our words; unchanged where the table has none."""
     for pattern, replacement in table:

@@ -1,4 +1,4 @@
-"""Weights that others trained, into the Transformer backbones: ImageNet's Swin, and the released networks.
+"""Weights that others trained: how a checkpoint is read and reported, and what of it goes into our Transformers.
 
 A checkpoint is read with `weights_only=True` (or from safetensors): tensors, never code. Its keys are renamed to ours
 by the tables of `checkpoint_names`; what has no counterpart, or another shape, is left out and said so in the report.
@@ -10,6 +10,7 @@ by the tables of `checkpoint_names`; what has no counterpart, or another shape, 
   has keys and values only: they learned to answer projected queries, and there is no projection.
 - A released Swin-Unet or nnFormer into the same network of ours, whole.
 - A released SAM-Med3D: its image encoder. Prompt encoder and mask decoder stay out, there are no clicks here.
+- Residual-encoder U-Nets of nnU-Net and nnssl: `networks.residual_encoder_weights`.
 
 Bias tables of another 2D window are interpolated (bicubic, per head), and so are SAM-Med3D's positions (linear).
 Index and mask tables follow from the window and are never loaded. An image channel's weights are the sum over the
@@ -22,7 +23,7 @@ import hashlib
 import math
 import pickle
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,12 @@ from unpaired.networks.sam_med3d_encoder import resized_positions
 from unpaired.networks.window_attention import WindowAttention
 
 WRAPPERS = ("model", "state_dict", "network_weights", "model_state_dict")
-PREFIXES = re.compile(r"^(module\.|swin_unet\.|backbone\.)+")
+PREFIXES = re.compile(r"^(module\.|_orig_mod\.|swin_unet\.|backbone\.)+")
+RESIDUAL_BLOCK = re.compile(r"^(encoder\.)?stages\.\d+\.blocks\.\d+\.conv1\.conv\.weight$")
 DERIVED = ("relative_position_index", "attn_mask", "relative_coords_table")
+
+Fit = Callable[[Tensor, torch.Size, str, Sequence[int]], Tensor | None]
+"""(checkpoint's tensor, shape here, name here, window of a bias table) -> the tensor in that shape, or None."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def read_checkpoint(path: str | Path, sha256: str | None = None) -> tuple[dict[s
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds more than tensors, and reading that would run its code; on a machine where you trust it, "
-            'save its "model" or "state_dict" alone, as safetensors'
+            'save its "model", "state_dict" or "network_weights" alone, as safetensors'
         ) from error
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -145,7 +150,7 @@ def load_into_swin_unet(network: nn.Module, stages: int, path: str | Path, sha25
         tables = [SWIN_ENCODER, SWIN_DECODER_BLOCKS]
     else:
         raise InputError(f"{path} is not a checkpoint of Swin or Swin-Unet (it looks like {kind or 'nothing known'})")
-    return _load(network, tensors, tables, str(path), digest)
+    return fill(network, tensors, tables, str(path), digest, _fitted)
 
 
 def load_into_nnformer(
@@ -170,7 +175,7 @@ def load_into_nnformer(
         tables = [(*SWIN_NNFORMER, *last_norm), SWIN_DECODER_BLOCKS]
     else:
         raise InputError(f"{path} is not a checkpoint of Swin or nnFormer (it looks like {kind or 'nothing known'})")
-    return _load(network, tensors, tables, str(path), digest)
+    return fill(network, tensors, tables, str(path), digest, _fitted)
 
 
 def load_into_sam_med3d(
@@ -191,22 +196,28 @@ def load_into_sam_med3d(
             f"{path} holds weights of the released SAM-Med3D, which were trained with its own relative positions; set "
             'network.relative_positions to "released"'
         )
-    return _load(network, tensors, [SAM_MED3D], str(path), digest)
+    return fill(network, tensors, [SAM_MED3D], str(path), digest, _fitted)
 
 
 def checkpoint_kind(tensors: Mapping[str, Tensor]) -> str | None:
-    """Which layout the names have: "swin", "swin-unet", "nnformer", "sam-med3d", or None."""
+    """Which layout the names have: "swin", "swin-unet", "nnformer", "sam-med3d", "residual-encoder", or None."""
     if any(name.endswith(".attn.rel_pos_d") for name in tensors):  # SAM, in 2D, has h and w only
         return "sam-med3d"
+    if any(RESIDUAL_BLOCK.search(name) for name in tensors):
+        return "residual-encoder"
     for start, kind in (("model_down.", "nnformer"), ("layers_up.", "swin-unet"), ("layers.0.blocks.0.attn.", "swin")):
         if any(name.startswith(start) for name in tensors):
             return kind
     return None
 
 
-def _load(
-    network: nn.Module, tensors: Mapping[str, Tensor], tables: Sequence[Rename], file: str, digest: str
+def fill(
+    network: nn.Module, tensors: Mapping[str, Tensor], tables: Sequence[Rename], file: str, digest: str, fit: Fit
 ) -> PretrainedReport:
+    """Fill a network, in place, with the tensors whose name in one of the tables and shape by `fit` it has.
+
+    Raises InputError if there is none.
+    """
     targets: dict[str, list[str]] = {}
     state = network.state_dict()
     windows = {
@@ -223,7 +234,7 @@ def _load(
         for source, tensor in tensors.items():
             reasons: list[str] = []
             for name in _targets(source, tables, targets):
-                fitted = _fitted(tensor, state[name].shape, name, windows.get(name, ()))
+                fitted = fit(tensor, state[name].shape, name, windows.get(name, ()))
                 if fitted is None:
                     reasons.append(f"shape {tuple(tensor.shape)} in the checkpoint, {tuple(state[name].shape)} here")
                 else:

@@ -6,6 +6,7 @@ the same U-Net is a first stage for it: its weights fit, the fusion begins fresh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from unpaired.errors import InputError
 from unpaired.networks.fusion import Fusion, Partners
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.modality_layers import Groups, modality_modules
-from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
 from unpaired.networks.shared_network import SharedNetwork
 from unpaired.networks.unet import UNet, UNetConfig, feature_names
 from unpaired.shapes import Images
@@ -24,7 +25,7 @@ class SpecificUNetsConfig(NetworkConfig):
     """A copy of `network` for each modality, with a fusion between their encoders and decoders."""
 
     network: UNetConfig
-    """The U-Net that every modality has a copy of; it may not have a fusion of its own."""
+    """The U-Net that every modality has a copy of, with what it begins with; it may not have a fusion of its own."""
     fusion: Partners | None = "paired"
     """What lies between encoders and decoders: "paired", "alone" or None, as in `UNetConfig.fusion`."""
 
@@ -41,6 +42,10 @@ class SpecificUNetsConfig(NetworkConfig):
         copies = IndependentNetworksConfig(self.network).build(modalities, channels, classes, spatial_dims)
         networks = {name: copies.alone(name) for name in copies.modalities}
         return SpecificUNets({name: net for name, net in networks.items() if isinstance(net, UNet)}, self.fusion)
+
+    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
+        """Into each modality's copy, from what the inner config names."""
+        return self.network.load_pretrained(network)
 
 
 class SpecificUNets(SharedNetwork):

@@ -13,14 +13,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpaired.configs import Axes, Depth, Width
+from unpaired.configs import Axes, Depth, Digest, Name, Width
 from unpaired.errors import InputError, nearest
 from unpaired.networks.blocks import (
     AVERAGE_POOLINGS,
@@ -35,7 +35,8 @@ from unpaired.networks.blocks import (
 )
 from unpaired.networks.fusion import Fusion, Partners
 from unpaired.networks.modality_layers import Groups, NormKind, Own
-from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.residual_encoder_weights import load_into_unet
 from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Images, Logits
 
@@ -67,6 +68,12 @@ class UNetConfig(NetworkConfig):
     fusion: Partners | None = None
     """CMC's awareness and fusion of what the deepest stage returns. "paired": of all modalities in one pass, a lone one
     with itself; "alone": each with itself, in training too. None: the decoder gets what the encoder returns."""
+    pretrained: Name | None = None
+    """A checkpoint of nnU-Net or nnssl to start from: see `networks.residual_encoder_weights`."""
+    pretrained_sha256: Digest | None = None
+    """SHA-256 that the file must have."""
+    pretrained_decoder: bool = False
+    """Whether its decoder is loaded too: for checkpoints that learned to segment."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
 
@@ -90,6 +97,12 @@ class UNetConfig(NetworkConfig):
         if any(len(stride) != spatial_dims for stride in strides):
             raise InputError(f"strides: expected {spatial_dims} numbers for each stage, got {strides}")
         return UNet(self, modalities, channels, classes, strides)
+
+    def load_pretrained(self, network: Network) -> dict[str, Any] | None:
+        """Fill the network from the file that `pretrained` names, if any. Raises what `load_into_unet` raises."""
+        if self.pretrained is None:
+            return None
+        return load_into_unet(network, self.pretrained_decoder, self.pretrained, self.pretrained_sha256).as_json()
 
 
 class UNet(SharedNetwork):

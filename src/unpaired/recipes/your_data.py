@@ -11,6 +11,10 @@ groups 4 and 5 are) and at a sixteenth. This is work for a GPU; on a CPU take le
 2D is for thick slices (cardiac short axis, 5-13 mm); 3D for volumes whose slices are close (CT, isotropic MR).
 The `fcn_` recipes are the same with the network of the CSA paper, without its dropout: batch norm's running statistics,
 taken while it drops, don't fit the network that predicts. The paper's rate is 0.25: --set network.dropout=0.25.
+
+`resenc_3d` begins with self-supervised weights (docs/how-to/networks.md says where to get them, and their license):
+
+    unpaired train your_data/resenc_3d DATA RUN --set network.pretrained=checkpoint_final.pth
 """
 
 from dataclasses import replace
@@ -70,6 +74,44 @@ def csa_3d_thick() -> Recipe:
         network=UNetConfig(widest=320, strides=(in_plane, in_plane, everywhere, in_plane, in_plane)),
         augmentation=Augmentation(in_plane_only=True),
         patch_size=(8, 160, 160),
+    )
+
+
+def resenc_3d() -> Recipe:
+    """3D from the self-supervised ResEnc-L of nnssl, fine-tuned as its authors do: 1 mm, patches of 160, warm-up.
+
+    Stated (trainer "PretrainedTrainer_150ep"): the network, 150 epochs of 250 steps of which 15 warm up, SGD from 1e-3,
+    decoder and output drawn anew. Chosen: one patch of each modality a step, a norm per modality that begins as the
+    checkpoint's. Without `network.pretrained` everything begins at random numbers: then the rate should be 1e-2.
+    """
+    start = csa_2d()
+    return replace(
+        start,
+        network=UNetConfig(widest=320),
+        method=SupervisedConfig(),
+        preprocessing=Preprocessing(plane="axial", spacing_mm=(1.0, 1.0, 1.0), normalization="zscore", roi="body"),
+        optimization=replace(start.optimization, learning_rate=1e-3, warmup_steps=3750),
+        patch_size=(160, 160, 160),
+        batch_size=1,
+        steps=37_500,
+        validate_every=2500,
+    )
+
+
+def small_resenc_3d() -> Recipe:
+    """The same for a CPU: the checkpoint's first four stages, patches of 48 at 3 mm, half an hour of one core.
+
+    A step takes 5.5 seconds of one core for two modalities. An adaptation to the machine, not the authors' setting.
+    """
+    start = resenc_3d()
+    return replace(
+        start,
+        network=UNetConfig(widest=320, blocks=(1, 3, 4, 6)),
+        preprocessing=replace(start.preprocessing, spacing_mm=(3.0, 3.0, 3.0)),
+        optimization=replace(start.optimization, warmup_steps=30),
+        patch_size=(48, 48, 48),
+        steps=300,
+        validate_every=100,
     )
 
 
