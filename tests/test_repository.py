@@ -17,9 +17,11 @@ ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = [file for file in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")) if file.stem != "config"]
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
-SCRIPTS = [file for folder in ("benchmarks", "studies") for file in sorted((ROOT / folder).glob("*.py"))]
-IMPORTED = {"side_by_side"}
-"""Not a script: what several of them measure with."""
+SCRIPTS = [
+    file for folder in ("benchmarks", "studies", "studies/peers") for file in sorted((ROOT / folder).glob("*.py"))
+]
+IMPORTED = {"side_by_side", "peer_run"}
+"""Not scripts: what several of them measure with, and what all peers share."""
 
 
 def read(file: Path) -> Any:
@@ -93,7 +95,7 @@ def test_a_script_says_its_command_and_stands_in_the_list(script: Path) -> None:
     assert re.search(rf"^\| \[`{script.stem}`\]\({script.name}\) \|", page, re.M) or script.stem in IMPORTED
     if script.stem not in IMPORTED:
         docstring = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
-        assert f"python {script.parent.name}/{script.name}" in docstring
+        assert f"python {script.relative_to(ROOT).as_posix()}" in docstring
 
 
 @pytest.mark.parametrize(

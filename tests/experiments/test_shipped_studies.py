@@ -12,6 +12,7 @@ from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.errors import InputError
 from unpaired.experiments.find import all_studies, find_study, list_studies
+from unpaired.experiments.program import Program
 from unpaired.experiments.study import Size, Study
 from unpaired.recipe import Recipe, build_method, dumps
 from unpaired.recipes import all_recipes
@@ -61,7 +62,8 @@ HEART = scans(("ct", "mr"), ("myo", "LA", "LV", "AA"))
 ABDOMEN = scans(("ct", "t2"), ("liver", "spleen", "right kidney", "left kidney"))
 DATA = {
     **dict.fromkeys(
-        ("csa_table1", "csa_ablations", "scarce_labels", "few_labels", "cmc_heart", "cmc_ablations"), HEART_MR
+        ("against_nnunet", "csa_table1", "csa_ablations", "scarce_labels", "few_labels", "cmc_heart", "cmc_ablations"),
+        HEART_MR,
     ),
     **dict.fromkeys(("csa_tables23", "csa_ablations_mmwhs", "ssc_tables15", "ssc_table4", "ummkd_heart"), HEART),
     **dict.fromkeys(("ssc_tables267", "ummkd_abdomen", "cmc_abdomen", "label_sets"), ABDOMEN),
@@ -79,6 +81,8 @@ def test_its_splits_are_drawn_and_each_row_has_something_to_learn(name: str) -> 
     assert {case.modality for case in sided.of(split="test")} == set(dataset.modalities)
     for row in study.rows:
         seen = sided if row.labels is None else row.labels(sided, 0)
+        if isinstance(row.recipe, Program):
+            continue
         trained = training_modalities(row.recipe, seen)
         assert all(name in trained or row.norms_of is not None for name in dataset.modalities), row.name
         assert [case.id for case in seen.of(split="test", labeled=True)] == tested
@@ -102,11 +106,20 @@ def built_elsewhere() -> set[tuple[str, ...]]:
 def test_its_rows_build(name: str, size: Size) -> None:
     """On torch's device without memory: networks, patches, layers and methods fit each other."""
     dataset = DATA[name]
-    for recipe in (row.recipe for row in shipped(name, size).rows):
+    for recipe in (row.recipe for row in shipped(name, size).rows if isinstance(row.recipe, Recipe)):
         if built(recipe) not in built_elsewhere():
             with torch.device("meta"):
                 build_method(recipe, tuple(dataset.modalities), len(dataset.classes))
             built_elsewhere().add(built(recipe))
+
+
+def test_the_peers_are_scripts_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = [row.recipe for row in shipped("against_nnunet", "small").rows if isinstance(row.recipe, Program)]
+    assert len(programs) == 7
+    assert all(Path(program.command[1]).is_file() for program in programs)
+    monkeypatch.setenv("UNPAIRED_PEERS", str(tmp_path))
+    with pytest.raises(InputError, match="name that folder, UNPAIRED_PEERS=FOLDER"):
+        find_study("against_nnunet")
 
 
 def test_each_is_described_in_one_line() -> None:

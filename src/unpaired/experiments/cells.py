@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from unpaired.configs import dumps
 from unpaired.data.dataset import Dataset
@@ -21,6 +21,7 @@ from unpaired.data.split import Split
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.experiments.budget import with_budget
+from unpaired.experiments.program import Program
 from unpaired.experiments.speeds import Speeds
 from unpaired.experiments.study import Row, Study
 from unpaired.failures import attempt
@@ -57,7 +58,7 @@ class Cell:
     row: Row
     split: str
     seed: int
-    recipe: Recipe
+    recipe: Recipe | Program
     dataset: Dataset
     key: str
     run: RunFolder
@@ -162,27 +163,34 @@ def _cell(
     changes: Changes,
 ) -> Cell:
     seen = row.labels(sided, seed) if row.labels is not None else sided
-    recipe = with_budget(row.name, replace(row.recipe, seed=seed), study.minutes, seen, changes, speeds)
-    recipe = override(recipe, changes)
+    if isinstance(row.recipe, Program):
+        recipe = replace(row.recipe, seed=seed, minutes=study.minutes)
+    else:
+        recipe = with_budget(row.name, replace(row.recipe, seed=seed), study.minutes, seen, changes, speeds)
+        recipe = override(recipe, changes)
     key = _key(row, recipe, seen, before, hashes)
     folder = _place(out / RUNS / split / row.folder / f"seed{seed}", key)
-    if before is not None:
+    if before is not None and isinstance(recipe, Recipe):
         recipe = replace(recipe, init_from=str(resolved(before.run.folder)))
     return Cell(row, split, seed, recipe, seen, key, RunFolder(folder), before and before.name)
 
 
-def _key(row: Row, recipe: Recipe, dataset: Dataset, before: Cell | None, hashes: "_Hashes") -> str:
+def _key(row: Row, recipe: Recipe | Program, dataset: Dataset, before: Cell | None, hashes: "_Hashes") -> str:
     """A hash of all that decides what a cell's scores are; of no path, so that folders may move."""
     sides = {case.id: [case.split, *hashes.of(case.image, case.label)] for case in dataset.cases if case.split}
     document = {
-        # What a paper calls a recipe changes nothing that is trained.
-        "recipe": json.loads(dumps(replace(recipe, paper_row=None))) | ({"init_from": None} if before else {}),
+        "recipe": recipe.content() if isinstance(recipe, Program) else _content(recipe, before),
         "data": data_document(dataset),
         "sides": sides,
         "norms_of": row.norms_of,
         "begins_with": before and before.key,
     }
     return content_key(document)
+
+
+def _content(recipe: Recipe, before: Cell | None) -> dict[str, Any]:
+    """A recipe as JSON, without what a paper calls it, which changes nothing that is trained."""
+    return json.loads(dumps(replace(recipe, paper_row=None))) | ({"init_from": None} if before else {})
 
 
 def content_key(document: object) -> str:
@@ -249,4 +257,4 @@ def is_done(cell: Cell) -> bool:
         require_fresh(evaluation, cell.run.evaluation, cell.run.predictions, references)
     except InputError:
         return False
-    return cell.run.weights("last").is_file()
+    return isinstance(cell.recipe, Program) or cell.run.weights("last").is_file()

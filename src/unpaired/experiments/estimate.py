@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from unpaired.errors import InputError
 from unpaired.experiments.cells import Cell, Planned
+from unpaired.experiments.program import Program
 from unpaired.experiments.speeds import Speed, Speeds
 from unpaired.experiments.study import Study
 from unpaired.failures import attempt
+from unpaired.recipe import Recipe
 from unpaired.runs.progress import duration, read_progress
 
 
@@ -40,7 +42,7 @@ class Estimate:
 
     def notes(self) -> Iterator[str]:
         """What the numbers are, and what they add up to."""
-        left = sum(row.left for row in self.rows if row.speed is not None)
+        left = sum(row.left for row in self.rows if row.seconds)
         side_by_side = f", {self.jobs} at a time" if self.jobs > 1 else ""
         yield f"All {left} runs that are left: {duration(self.seconds)}{side_by_side}."
         if self.hours is not None:
@@ -74,7 +76,7 @@ def estimate_study(
             RowEstimate(
                 row.name,
                 speed,
-                tuple(sorted({cell.recipe.steps for cell in own})),
+                tuple(sorted({cell.recipe.steps for cell in own if isinstance(cell.recipe, Recipe)})),
                 len(own),
                 sum(seconds[cell.name] for cell in own),
                 sum(cell.name in fits for cell in own),
@@ -85,14 +87,16 @@ def estimate_study(
 
 
 def _speed(cell: Cell, speeds: Speeds) -> tuple[Speed | None, str]:
-    def timed() -> Speed:
-        return speeds.of(cell.row.name, cell.recipe, cell.dataset)
-
-    speed, failure = attempt(timed)
+    recipe = cell.recipe
+    if isinstance(recipe, Program):
+        return None, "a program" if recipe.minutes else "a program, without a budget in minutes"
+    speed, failure = attempt(lambda: speeds.of(cell.row.name, recipe, cell.dataset))
     return speed, failure or ""
 
 
 def _seconds_left(cell: Cell, known: Mapping[str, tuple[Speed | None, str]]) -> float:
+    if isinstance(cell.recipe, Program):
+        return 60 * (cell.recipe.minutes or 0.0)
     speed, _ = known[cell.row.name]
     try:
         done = read_progress(cell.run.folder).step

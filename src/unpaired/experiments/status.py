@@ -6,10 +6,11 @@ from itertools import pairwise
 
 from unpaired.experiments.cells import Cell, Planned
 from unpaired.experiments.study import Study
+from unpaired.recipe import Recipe
 from unpaired.runs.facts import read_run_facts
 
-VERSIONS = ("unpaired", "torch", "python", "platform", "gpu")
-"""What the page says of each run's versions, besides the git commit."""
+VERSIONS = ("program", "unpaired", "torch", "python", "platform", "gpu")
+"""What the page says of each run's versions, besides the git commit; "program" is what made it in a recipe's place."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ def row_statuses(
             len(cells) + len(unplanned),
             sum(cell.name in complete for cell in cells),
             len(failed),
-            tuple(sorted({cell.recipe.steps for cell in cells})),
-            sum(map(training_seconds, cells)),
-            sum(sum(seconds.values()) for seconds in other),
+            tuple(sorted({cell.recipe.steps for cell in cells if isinstance(cell.recipe, Recipe)})),
+            sum(map(training_seconds, cells)) + sum(seconds.get("train", 0.0) for seconds in other),
+            sum(sum(seconds.values()) - seconds.get("train", 0.0) for seconds in other),
         )
 
 

@@ -15,6 +15,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.file_names import require_distinct, require_file_name
 from unpaired.data.split import Split
 from unpaired.errors import InputError, nearest
+from unpaired.experiments.program import Program
 from unpaired.experiments.splits import OwnSides
 from unpaired.recipe import Recipe
 
@@ -33,13 +34,14 @@ OWN_SIDES = OwnSides()
 class Row:
     """One method of a table. Its `name` is what tables call it: that of the paper's row, where it has one.
 
+    In a recipe's place there may be a program that trains and predicts by itself (`experiments.program`).
     `labels` are the labels it may see (None: all). `begins_with` names the row whose finished run, of the same split
     and seed, its network begins with (`Recipe.init_from`). `norms_of` is the modality that stands for those that it
     isn't trained on when it predicts.
     """
 
     name: str
-    recipe: Recipe
+    recipe: Recipe | Program
     labels: Labels | None = None
     begins_with: str | None = None
     norms_of: str | None = None
@@ -81,6 +83,8 @@ class Study:
             if "=" in row.name:
                 raise InputError(f"row {row.name!r}: a name can't hold '='; say it in other words")
             require_file_name(row.folder, f"row {row.name!r}: its folder")
+            if isinstance(row.recipe, Program) and (row.begins_with or row.norms_of):
+                raise InputError(f"row {row.name!r} is a program's, which begins with no run and has no norms")
         named = [*self.apart, *(row.begins_with for row in self.rows if row.begins_with)]
         for name in [*named, *([self.baseline] if self.baseline is not None else [])]:
             self.row(name)

@@ -34,7 +34,7 @@ def estimate_table(estimate: Estimate) -> Table:
             DASH if row.speed is None else f"{row.speed.gigabytes:.1f}",
             ", ".join(map(str, row.steps)) or DASH,
             str(row.left),
-            DASH if row.speed is None else duration(row.seconds),
+            duration(row.seconds) if row.seconds else DASH,
             *([] if estimate.hours is None else [f"{row.fitting} of {row.left}"]),
             row.note,
         ]

@@ -8,6 +8,7 @@ from time import monotonic
 
 from unpaired.experiments.cells import Cell, Planned, chains, is_done
 from unpaired.experiments.processes import Answer, Places, in_process, in_processes
+from unpaired.experiments.program import Program, RunProgram
 from unpaired.experiments.tasks import RunCell, StoredRecipe, Task
 from unpaired.inference.shards import Shard, dealt
 from unpaired.recipe import Recipe
@@ -66,7 +67,10 @@ class Work:
             self.say(f"{total} runs took {duration(monotonic() - began)}")
         return failures
 
-    def _task(self, cell: Cell, worker: bool) -> RunCell:
+    def _task(self, cell: Cell, worker: bool) -> Task:
+        if isinstance(cell.recipe, Program):
+            folder = cell.run.folder
+            return RunProgram(cell.row.name, cell.recipe, cell.dataset, folder, self.device, self.presets, self.workers)
         return RunCell(
             cell.row.name,
             StoredRecipe.of(cell.recipe),
@@ -97,10 +101,15 @@ def _one_after_the_other(
 
 
 def _of_shard(groups: list[list[Cell]], shard: Shard | None) -> list[list[Cell]]:
-    """The chains of one shard, dealt out by the voxels that they train on; which are done plays no part in it."""
+    """The chains of one shard, dealt out by the voxels that they train on; which are done plays no part in it.
+
+    A program counts as much as the largest recipe.
+    """
     if shard is None:
         return groups
-    sizes = [sum(_voxels(cell.recipe) for cell in chain) for chain in groups]
+    recipes = [[cell.recipe for cell in chain if isinstance(cell.recipe, Recipe)] for chain in groups]
+    sizes = [sum(map(_voxels, of_chain)) for of_chain in recipes]
+    sizes = [size or max(*sizes, 1) for size in sizes]
     return [groups[index] for index in dealt(sizes, [chain[0].name for chain in groups], shard)]
 
 

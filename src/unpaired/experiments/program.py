@@ -1,0 +1,113 @@
+"""A program in a recipe's place: a peer, or your own code, that trains and predicts for a row of a study.
+
+It is called as `COMMAND DATA OUT --seed N --device cpu` (or cuda) and, where the study has a budget, `--minutes M`; its
+threads are OMP_NUM_THREADS. DATA is a manifest with the sides and labels that the row may see; test cases have their
+labels, to be scored with and nothing else. It trains on side "train", may choose by "validation", and writes
+OUT/predictions/CASE.nii.gz on the scan's own grid for each test case: with the values of the modality's label files, or
+with a record beside it that says what its values mean. What it prints goes to the run's log. It may be killed and
+called again in the same folder. Exit code 0: done.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import write_dataset
+from unpaired.data.split import Split, write_split
+from unpaired.errors import InputError
+from unpaired.inference.devices import choose_device
+from unpaired.runs.folder import RunFolder
+from unpaired.runs.lock import only_one
+from unpaired.scores.evaluate_predictions import evaluate
+
+
+@dataclass(frozen=True)
+class Program:
+    """The words of a command, and what the study decides: the seed, and the minutes (None: the program decides)."""
+
+    command: tuple[str, ...]
+    seed: int = 0
+    minutes: float | None = None
+
+    def content(self) -> dict[str, Any]:
+        """What decides its predictions: words, files of the command by what they hold, seed and minutes; no path."""
+        words = [_content(word) for word in self.command[1:]]
+        return {"program": [Path(self.command[0]).name, *words], "seed": self.seed, "minutes": self.minutes}
+
+    def words(self, data: Path, out: Path, device: str) -> list[str]:
+        """The whole command."""
+        budget = [] if self.minutes is None else ["--minutes", f"{self.minutes:g}"]
+        return [*self.command, str(data), str(out), "--seed", str(self.seed), "--device", device, *budget]
+
+
+def _content(word: str) -> str:
+    """A word; in a script's place the hash of what it and the scripts beside it hold."""
+    file = Path(word)
+    if not file.is_file():
+        return word
+    beside = sorted(file.parent.glob("*.py")) if file.suffix == ".py" else [file]
+    return f"{file.name} " + sha256(b"".join(sha256(each.read_bytes()).digest() for each in beside)).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class RunProgram:
+    """Call a program for a cell of a study, and score what it predicted."""
+
+    name: str
+    program: Program
+    dataset: Dataset
+    folder: Path
+    device: str
+    presets: tuple[str, ...]
+    workers: int
+
+    def __call__(self) -> dict[str, float]:
+        """{"train" (with the prediction) | "evaluate": seconds}.
+
+        Raises InputError where the program fails, predicts not all test cases or what can't be scored; Ctrl-C ends it.
+        """
+        run = RunFolder(self.folder)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(self.folder.with_name(f"{self.folder.name}.lock"), "at work on this run"):
+            self.folder.mkdir(exist_ok=True)
+            write_dataset(self.dataset, run.dataset_file)
+            write_split(Split.of(self.dataset), run.split_file)
+            began = time.monotonic()
+            _call(self.program.words(run.dataset_file, self.folder, choose_device(self.device).type))
+            predicted = time.monotonic()
+            if not run.predictions.is_dir():
+                raise InputError(f"{self.name}: its program ended and wrote no folder {run.predictions}")
+            reference = run.dataset_file
+            scored = evaluate(
+                run.predictions, reference, split="test", preset=self.presets, workers=max(self.workers, 1)
+            )
+            if scored.failures:
+                case, reason = scored.failures[0]
+                raise InputError(f"{len(scored.failures)} cases could not be scored: {case}: {reason}")
+            return {"train": predicted - began, "evaluate": time.monotonic() - predicted}
+
+
+def _call(words: list[str]) -> None:
+    """Run a command to its end, its output in ours. Raises InputError where it can't be started, or fails."""
+    try:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=2, env=os.environ)
+    except OSError as error:
+        raise InputError(f"{words[0]}: can't be started ({error.strerror}); check the row's command") from error
+    try:
+        code = process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGINT if sys.platform != "win32" else signal.SIGTERM)
+        process.wait()
+        raise
+    if code:
+        what = f"signal {-code}" if code < 0 else f"exit code {code}"
+        raise InputError(
+            f"`{' '.join(words[:2])} ...` failed ({what}); what it said is in the log beside the run folder"
+        )

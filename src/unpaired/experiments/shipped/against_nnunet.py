@@ -1,0 +1,56 @@
+"""nnU-Net v2 and a plain MONAI loop beside two rows of ours, each for as many minutes, on the same patients.
+
+The peers are programs (`experiments.program`): the scripts of the repository's studies/peers, which need nnU-Net and
+MONAI and don't come with the package. "our size" cuts the network that nnU-Net plans to the width of ours, and its
+batch to the slices that a step of ours has.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from unpaired.errors import InputError
+from unpaired.experiments.program import Program
+from unpaired.experiments.splits import Folds
+from unpaired.experiments.study import Row, Size, Study
+from unpaired.recipes import class_specific_affinity as csa
+
+PEERS = "UNPAIRED_PEERS"
+"""The variable that names the folder of the peers' scripts, where they aren't in the checkout that runs."""
+MINUTES = {"small": 10.0, "full": 720.0}
+OUR_SIZE = {"small": ("--width", "12", "--batch", "8"), "full": ("--width", "32", "--batch", "16")}
+NNUNET: dict[str, tuple[str, ...]] = {
+    "nnU-Net": (),
+    "nnU-Net, residual encoder": ("--preset", "M"),
+    "nnU-Net 3D": ("--configuration", "3d_fullres"),
+}
+CUT: dict[str, tuple[str, ...]] = {
+    "nnU-Net, our size": (),
+    "nnU-Net each, our size": ("--each",),
+    "nnU-Net 3D, our size": ("--configuration", "3d_fullres"),
+}
+
+
+def against_nnunet(size: Size = "small") -> Study:
+    """MSBN and CSA beside nnU-Net v2 (planned and cut to our size, 2D and 3D) and MONAI, equal minutes, five folds."""
+    ours = (csa.small_unet_msbn, csa.small_unet_csa) if size == "small" else (csa.unet_msbn, csa.unet_csa)
+    width = OUR_SIZE[size][:2]
+    rows = (
+        *(Row(name, recipe()) for name, recipe in zip(("MSBN", "CSA"), ours, strict=True)),
+        *(Row(name, _script("nnunet.py", *words, *OUR_SIZE[size])) for name, words in CUT.items()),
+        *(Row(name, _script("nnunet.py", *words)) for name, words in NNUNET.items()),
+        Row("MONAI", _script("monai_loop.py", *width)),
+    )
+    return Study("Against nnU-Net, equal minutes", rows, Folds(), minutes=MINUTES[size], baseline="MSBN")
+
+
+def _script(name: str, *words: str) -> Program:
+    """A peer's script. Raises InputError where it isn't."""
+    named = os.environ.get(PEERS)
+    folder = Path(named) if named else Path(__file__).resolve().parents[4] / "studies" / "peers"
+    if not (folder / name).is_file():
+        raise InputError(
+            f"expected the peers' script {folder / name}, found none; it comes with the repository (studies/peers): "
+            f"name that folder, {PEERS}=FOLDER"
+        )
+    return Program((sys.executable, str(folder / name), *words))
