@@ -5,14 +5,14 @@
 
 A page's tables stand between `<!-- numbers: TABLE -->` and `<!-- end of numbers -->`; they are in the JSON file that is
 called as the page. Each has its budget on top. `--add OUT PAGE TABLE` takes what `unpaired study` left in OUT: numbers
-alone, of no patient, with no path.
+alone, of no patient, with no path. Tables of another form are kept cell by cell ("plain"), with where they are from.
 """
 
 import argparse
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,77 @@ class ResultTable:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What a results page's file holds."""
+class PlainTable:
+    """A table cell by cell, as a command printed it or a page showed it before its numbers were kept.
 
-    tables: dict[str, ResultTable]
+    `best` says of each column which of its numbers is bold: "max", "min" or "" for none.
+    """
+
+    budget: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    align: str = "lr"
+    best: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class About:
+    """Where the numbers of plain tables are from. `source` says whether a program wrote them, or they were copied."""
+
+    version: str
+    date: str
+    hardware: str
+    commands: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a results page's file holds: tables of studies, and plain ones, by their names on the page."""
+
+    tables: dict[str, ResultTable] = field(default_factory=dict[str, ResultTable])
+    plain: dict[str, PlainTable] = field(default_factory=dict[str, PlainTable])
+    about: About | None = None
+
+    def __post_init__(self) -> None:
+        if self.plain and self.about is None:
+            raise InputError("plain tables need to say where their numbers are from, under 'about'")
+
+    def text(self, name: str) -> str:
+        """A table as Markdown. Raises KeyError for a name that is none."""
+        return rendered(self.tables[name]) if name in self.tables else rendered_plain(self.plain[name])
+
+    @property
+    def names(self) -> list[str]:
+        """What tables there are."""
+        return [*self.tables, *self.plain]
+
+
+def rendered_plain(table: PlainTable) -> str:
+    """The budget as a line, and the table with the best numbers bold, as Markdown."""
+    best = [_best([row[column] for row in table.rows], which) for column, which in enumerate(table.best)]
+    best += [None] * (len(table.head) - len(best))
+    rows = [[_cell(text, wanted) for text, wanted in zip(row, best, strict=True)] for row in table.rows]
+    text = Table(table.head, rows, table.align).markdown()
+    return f"Budget: {markdown_text(table.budget)}\n\n{text}"
+
+
+def _cell(text: str, wanted: float | None) -> TableCell:
+    """A cell, bold where its number is the one that is wanted; the mark of a test behind it is not."""
+    bare = text.rstrip("*†")
+    return TableCell(bare, wanted is not None and _number(bare) == wanted, text[len(bare) :])
+
+
+def _best(texts: Sequence[str], which: str) -> float | None:
+    """The largest or smallest number with which cells begin; None where none is looked for, or there is none."""
+    numbers = [number for text in texts if (number := _number(text)) is not None]
+    return {"max": max, "min": min}[which](numbers) if which and numbers else None
+
+
+def _number(text: str) -> float | None:
+    """The number with which a cell begins: 93.35 of "93.35 ± 3.23"."""
+    match = re.match(r"[-+]?\d+(\.\d+)?", text)
+    return None if match is None else float(match[0])
 
 
 def rendered(table: ResultTable) -> str:
@@ -136,16 +203,16 @@ def page_with_numbers(text: str, numbers: Numbers, where: str) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         name = match["name"]
-        if name not in numbers.tables:
-            raise InputError(f"{where} wants a table {name!r}, and there are {', '.join(numbers.tables)}; {ADVICE}")
-        return f"{match[1]}{rendered(numbers.tables[name])}{match[3]}"
+        if name not in numbers.names:
+            raise InputError(f"{where} wants a table {name!r}, and there are {', '.join(numbers.names)}; {ADVICE}")
+        return f"{match[1]}{numbers.text(name)}{match[3]}"
 
     return MARKED.sub(replaced, text)
 
 
 def read_numbers(file: Path) -> Numbers:
     """The numbers of a page; none where there is no file."""
-    return read(file, Numbers, ADVICE, schema=SCHEMA) if file.is_file() else Numbers({})
+    return read(file, Numbers, ADVICE, schema=SCHEMA) if file.is_file() else Numbers()
 
 
 def from_study(document: Mapping[str, Any]) -> ResultTable:
@@ -187,7 +254,8 @@ def add(study: Path, page: str, table: str) -> None:
     file = PAGES / f"{page}.json"
     document = json.loads((study / "study.json").read_text(encoding="utf-8"))
     numbers = read_numbers(file)
-    write_json(file, {"schema": SCHEMA, "tables": asdict(numbers)["tables"] | {table: asdict(from_study(document))}})
+    stored = replace(numbers, tables=numbers.tables | {table: from_study(document)})
+    write_json(file, {"schema": SCHEMA, **asdict(stored)})
 
 
 def main() -> None:

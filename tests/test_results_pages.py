@@ -1,6 +1,7 @@
 """The tables of docs/results/ are those that the stored numbers give; a study's numbers become such a table."""
 
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +33,31 @@ def test_every_page_says_what_its_numbers_say(script: ModuleType) -> None:
         text, numbers = page.read_text(encoding="utf-8"), script.read_numbers(page.with_suffix(".json"))
         assert script.page_with_numbers(text, numbers, page.name) == text, f"run `make results`: {page.name} differs"
         marked = [match["name"] for match in script.MARKED.finditer(text)]
-        assert sorted(marked) == sorted(numbers.tables)
+        assert sorted(marked) == sorted(numbers.names)
+
+
+def test_no_table_of_numbers_is_typed(script: ModuleType) -> None:
+    """Tables outside the marks say what was done, in two columns; what came of it stands between marks."""
+    for page in script.PAGES.glob("*.md"):
+        typed = script.MARKED.sub("", page.read_text(encoding="utf-8"))
+        heads = [line for line, rule in itertools.pairwise(typed.splitlines()) if rule.startswith("|---|")]
+        assert set(heads) <= {"| what | value |", "| | |"}, page.name
+
+
+def test_a_plain_table_shows_its_best_numbers_and_its_marks(script: ModuleType) -> None:
+    rows = (("a_b", "90.5 ± 1.0*", "3.1"), ("c", "91.0 ± 2.0†", "2.4"), ("d", "–", "2.4"))
+    table = script.PlainTable("ten minutes.", ("row", "Dice", "HD95"), rows, "lr", ("", "max", "min"))
+    assert script.rendered_plain(table).splitlines() == [
+        "Budget: ten minutes.",
+        "",
+        "| row | Dice | HD95 |",
+        "|---|---:|---:|",
+        r"| a\_b | 90.5 ± 1.0\* | 3.1 |",
+        "| c | **91.0 ± 2.0**† | **2.4** |",
+        "| d | – | **2.4** |",
+    ]
+    with pytest.raises(InputError, match="where their numbers are from"):
+        script.Numbers({}, {"a": table})
 
 
 def test_every_file_of_numbers_is_of_a_page(script: ModuleType) -> None:

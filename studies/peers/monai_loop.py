@@ -157,10 +157,8 @@ def predict(
     from monai.inferers import SliceInferer, SlidingWindowInferer
     from monai.metrics import DiceMetric
 
-    windows = {"overlap": 0.5, "mode": "gaussian", "sw_batch_size": 4}
-    inferer = (
-        SlidingWindowInferer(patch, **windows) if len(patch) == 3 else SliceInferer(patch, spatial_dim=2, **windows)
-    )
+    windows: dict[str, Any] = {"roi_size": patch, "overlap": 0.5, "mode": "gaussian", "sw_batch_size": 4}
+    inferer = SlidingWindowInferer(**windows) if len(patch) == 3 else SliceInferer(spatial_dim=2, **windows)
     back = of.Invertd("pred", once, orig_keys="image", nearest_interp=False, to_tensor=True)
     save = of.SaveImage(out, output_postfix="", separate_folder=False, print_log=False, output_dtype=np.uint8)
     load, scores = of.Compose([of.LoadImage(image_only=True), of.EnsureChannelFirst()]), {}
