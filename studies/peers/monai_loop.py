@@ -12,6 +12,7 @@ The same command goes on after kill -9 from what was saved in the last half minu
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -131,7 +132,7 @@ def train(network: Any, scans: list[Any], sample: Any, given: argparse.Namespace
     while budget.progress < 1:
         with budget.running():
             for group in optimizer.param_groups:
-                group["lr"] = given.rate * 0.5 * (1 + np.cos(np.pi * min(budget.progress, 1)))
+                group["lr"] = given.rate * 0.5 * (1 + math.cos(math.pi * min(budget.progress, 1)))
             chosen = generator.integers(len(scans), size=given.scans)
             patches = [patch for index in chosen for patch in sample(scans[index])]
             images = torch.stack([patch["image"].as_tensor() for patch in patches]).to(given.device)
