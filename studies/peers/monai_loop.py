@@ -210,8 +210,8 @@ def main() -> None:
         budget = budgets[key] = Budget.of(given, 1 / len(dataset.modalities) if given.each else 1.0)
         train(network, [once(file) for file in files["train"]], sample, given, budget, folder / "checkpoint.pt")
         print(f"{key}: {budget.steps} steps in {budget.seconds:.0f} s of the {budget.clock}", flush=True)
-        found = predict(network, files["test"], once, patch, given, folder / "predicted")
-        scores |= {case: dict(zip(dataset.classes[1:], dice, strict=True)) for case, dice in found.items()}
+        dice_of = predict(network, files["test"], once, patch, given, folder / "predicted")
+        scores |= {case: dict(zip(dataset.classes[1:], dice, strict=True)) for case, dice in dice_of.items()}
         keep_predictions(dataset, cases["test"], folder / "predicted", given.out, f"{TOOL} {version_of(TOOL)}")
         networks[key] = {"network": "DynUNet", "weights": weights, "patch_size": list(patch), "spacing": list(spacing)}
     facts = {**budget_facts(given, budgets), "networks": networks, "own_dice": own_means(scores, dataset)}

@@ -191,7 +191,7 @@ def own_means(scores: Mapping[str, Mapping[str, float]], dataset: Dataset) -> di
     for modality in dataset.modalities:
         of_cases = [scores[case.id] for case in dataset.of(modality, "test", labeled=True) if case.id in scores]
         for name in dataset.classes[1:]:
-            values = [found[name] for found in of_cases if np.isfinite(found.get(name, np.nan))]
+            values = [dice[name] for dice in of_cases if np.isfinite(dice.get(name, np.nan))]
             if values:
                 means.setdefault(modality, {})[name] = round(fmean(values), 4)
     return means

@@ -33,10 +33,10 @@ CUT: dict[str, tuple[str, ...]] = {
 
 def against_nnunet(size: Size = "small") -> Study:
     """MSBN and CSA beside nnU-Net v2 (planned and cut to our size, 2D and 3D) and MONAI, equal minutes, five folds."""
-    ours = (csa.small_unet_msbn, csa.small_unet_csa) if size == "small" else (csa.unet_msbn, csa.unet_csa)
+    recipes = (csa.small_unet_msbn, csa.small_unet_csa) if size == "small" else (csa.unet_msbn, csa.unet_csa)
     width = OUR_SIZE[size][:2]
     rows = (
-        *(Row(name, recipe()) for name, recipe in zip(("MSBN", "CSA"), ours, strict=True)),
+        *(Row(name, recipe()) for name, recipe in zip(("MSBN", "CSA"), recipes, strict=True)),
         *(Row(name, _script("nnunet.py", *words, *OUR_SIZE[size])) for name, words in CUT.items()),
         *(Row(name, _script("nnunet.py", *words)) for name, words in NNUNET.items()),
         Row("MONAI", _script("monai_loop.py", *width)),
