@@ -98,6 +98,14 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def placed(file: Path) -> Path:
+    """A file's path with its own name, absolute, in a folder without links and "..".
+
+    A link keeps its name: what it points at may be called anything (git-annex, DVC, a folder of links per study).
+    """
+    return resolved(file.parent) / file.name if file.name not in ("", "..") else resolved(file)
+
+
 def clear_leftovers(folder: Path) -> None:
     """Delete the temporary files and folders that processes of this machine left in `folder` when they were killed.
 

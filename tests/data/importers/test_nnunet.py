@@ -1,6 +1,7 @@
 """What nnU-Net's dataset.json says against what its folder holds, and what a person hears of names and channels."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,19 @@ def test_a_person_hears_of_channels_and_of_names_spelled_twice(
         "all patients have all of them, a network that sees them together, such as nnU-Net, is better)",
     ]
     assert "classes: liver, Liver" in printed.out
+
+
+def test_links_keep_their_names(tmp_path: Path) -> None:
+    """As git-annex, DVC and folders of links have them; nnU-Net's splits name scans by their files."""
+    folder = raw(tmp_path / "d", "a")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "MD5E-s1.nii.gz").touch()
+    (folder / "imagesTr" / "b_0000.nii.gz").symlink_to(tmp_path / "store" / "MD5E-s1.nii.gz")
+    (folder / "labelsTr" / "b.nii.gz").symlink_to(tmp_path / "store" / "MD5E-s1.nii.gz")
+    (tmp_path / "link").symlink_to(folder)
+    unpaired.import_dataset(tmp_path / "link", tmp_path / "m.json")
+    dataset = unpaired.read_dataset(tmp_path / "m.json")
+    assert dataset.case("b").image == tmp_path.resolve() / "d" / "imagesTr" / "b_0000.nii.gz"
+    assert dataset.case("b").label == tmp_path.resolve() / "d" / "labelsTr" / "b.nii.gz"
+    renamed = replace(dataset, cases=tuple(replace(case, id=f"d_{case.id}") for case in dataset.cases))
+    assert unpaired.Split(("a",), ("b",)).apply(renamed).case("d_b").split == "validation"

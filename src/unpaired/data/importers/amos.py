@@ -23,7 +23,7 @@ from unpaired.data.importers.chaos import ORGANS
 from unpaired.data.importers.listing import walk_files
 from unpaired.data.importers.named_files import NamedFiles, find_named_files
 from unpaired.errors import InputError
-from unpaired.files import resolved
+from unpaired.files import placed
 
 Organs = Literal["four", "thirteen", "all"]
 VALUES = {
@@ -151,8 +151,8 @@ def _entry(key: Key, image: Path, label: Path | None, copied: bool, annotated: t
         id=name,
         patient=name,
         modality=modality,
-        image=resolved(image),
-        label=None if label is None else resolved(label),
+        image=placed(image),
+        label=None if label is None else placed(label),
         label_map="amos",
         annotated=annotated,
         split=side if label is not None or side == "train" else None,

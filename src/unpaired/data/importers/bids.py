@@ -20,7 +20,7 @@ from unpaired.data.importers.label_names import classes_by_value
 from unpaired.data.importers.listing import Listing, about, list_files, make_dataset, read_description, stem
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.errors import InputError
-from unpaired.files import resolved
+from unpaired.files import placed, resolved
 
 LABEL_SUFFIXES = ("dseg", "seg", "mask")
 NOT_ANATOMY = {"bold", "sbref", "dwi", "events", "physio", "epi", "m0scan", "asl", "defacemask", "probseg"}
@@ -118,8 +118,8 @@ def _case(listing: Listing, scan: _Name, label: str | None, sides: dict[str, str
         id=stem(scan.file) or scan.file,
         patient=patient,
         modality=options.modality_of(scan.file, modality_name(scan.suffix + contrast)),
-        image=resolved(listing.source / scan.file),
-        label=None if label is None else resolved(listing.source / label),
+        image=placed(listing.source / scan.file),
+        label=None if label is None else placed(listing.source / label),
         label_map="bids",
         split=sides.get(subject),
     )

@@ -15,7 +15,7 @@ from typing import Literal
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.importers.chaos import ORGANS
 from unpaired.data.importers.named_files import find_named_files
-from unpaired.files import resolved
+from unpaired.files import placed
 
 Organs = Literal["four", "thirteen"]
 VALUES = {
@@ -78,8 +78,8 @@ def _entry(key: tuple[bool, int], image: Path, label: Path | None) -> CaseEntry:
         id=f"btcv{number}",
         patient=f"btcv{number}",
         modality="ct",
-        image=resolved(image),
-        label=None if label is None else resolved(label),
+        image=placed(image),
+        label=None if label is None else placed(label),
         label_map="btcv",
         split=split,
     )

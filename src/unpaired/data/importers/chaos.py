@@ -25,7 +25,7 @@ from unpaired.data.importers.converted import convert
 from unpaired.data.importers.listing import walk_files
 from unpaired.data.importers.named_files import find_named_files
 from unpaired.errors import InputError, nearest
-from unpaired.files import resolved
+from unpaired.files import placed
 
 ORGANS = ("liver", "spleen", "right kidney", "left kidney")
 """The four that CHAOS and BTCV share, in the order of SSC's tables."""
@@ -153,8 +153,8 @@ def _entry(scanner: str, number: str, modality: str, image: Path, label: Path | 
         id=f"{scanner}{number}" if scanner == "ct" else f"{scanner}{number}_{modality}",
         patient=f"{scanner}{number}",
         modality=modality,
-        image=resolved(image),
-        label=None if label is None else resolved(label),
+        image=placed(image),
+        label=None if label is None else placed(label),
         label_map="chaos",
         annotated=("liver",) if scanner == "ct" else None,
         split=split,

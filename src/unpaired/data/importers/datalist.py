@@ -22,7 +22,7 @@ from unpaired.data.importers.label_names import read_labels
 from unpaired.data.importers.listing import DESCRIPTION, Listing, about, make_dataset, read_description, stem
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.errors import InputError
-from unpaired.files import resolved
+from unpaired.files import placed, resolved
 
 SIDES = {"training": None, "train": None, "validation": "validation", "testing": "test", "test": "test"}
 """The lists that are read, and the side of their labeled scans; `unpaired split` draws the other sides."""
@@ -140,7 +140,7 @@ def _file(entry: Mapping[str, Any], key: str, path: Path, where: str) -> Path:
         value = value[0]
     if not isinstance(value, str) or not value:
         raise InputError(f"{where}: expected {key!r} to be the path of one file, got {value!r}")
-    return resolved(path.parent / value)
+    return placed(path.parent / value)
 
 
 def _channel_files(file: Path, name: str, modalities: list[str], folder: Path) -> list[Path]:

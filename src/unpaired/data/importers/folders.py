@@ -20,7 +20,7 @@ from unpaired.data.importers.label_names import classes_by_value
 from unpaired.data.importers.listing import Listing, list_files, make_dataset, stem
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.errors import InputError
-from unpaired.files import resolved
+from unpaired.files import placed, resolved
 
 MODALITY_WORDS = {
     "ct",
@@ -90,8 +90,8 @@ def import_folders(folder: str | Path, options: ImportOptions) -> Dataset:
                 id=f"{name}_{modality}" if name in twice else name,
                 patient=options.patient_of(file, name),
                 modality=modality,
-                image=resolved(listing.source / file),
-                label=None if label is None else resolved(listing.source / label),
+                image=placed(listing.source / file),
+                label=None if label is None else placed(listing.source / label),
                 label_map="folders",
             )
         )

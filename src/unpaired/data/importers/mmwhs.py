@@ -16,7 +16,7 @@ from typing import Literal
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.importers.named_files import find_named_files
-from unpaired.files import resolved
+from unpaired.files import placed
 
 Structures = Literal["four", "seven"]
 VALUES = {500: "LV", 205: "myo", 420: "LA", 820: "AA", 600: "RV", 550: "RA", 850: "PA"}
@@ -71,8 +71,8 @@ def _entry(key: tuple[str, str, int], image: Path, label: Path | None) -> CaseEn
         id=f"{modality}{number}",
         patient=f"{modality}{number}",
         modality=modality,
-        image=resolved(image),
-        label=None if label is None else resolved(label),
+        image=placed(image),
+        label=None if label is None else placed(label),
         label_map="mmwhs",
         split=split,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.importers.named_files import find_named_files
-from unpaired.files import resolved
+from unpaired.files import placed
 
 MODALITIES = {"C0": "bssfp", "LGE": "lge", "T2": "t2"}
 LABEL_MAP = {0: ("background",), 500: ("LV",), 200: ("myo",), 600: ("RV",)}
@@ -53,7 +53,7 @@ def _entry(key: tuple[int, str], image: Path, label: Path | None) -> CaseEntry:
         id=f"patient{number}_{MODALITIES[sequence]}",
         patient=f"patient{number}",
         modality=MODALITIES[sequence],
-        image=resolved(image),
-        label=None if label is None else resolved(label),
+        image=placed(image),
+        label=None if label is None else placed(label),
         label_map="mscmrseg",
     )

@@ -29,7 +29,7 @@ from unpaired.data.importers.listing import (
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.data.join import join_datasets
 from unpaired.errors import InputError
-from unpaired.files import resolved
+from unpaired.files import placed, resolved
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 Scan = tuple[str, dict[int, str], str | None, str | None]
@@ -99,8 +99,8 @@ def _import(listing: Listing, place: str, options: ImportOptions) -> Dataset:
                     id=name if len(files) == 1 else f"{name}_{modality}",
                     patient=options.patient_of(file, name),
                     modality=modality,
-                    image=resolved(listing.source / file),
-                    label=None if label is None else resolved(listing.source / label),
+                    image=placed(listing.source / file),
+                    label=None if label is None else placed(listing.source / label),
                     label_map="nnunet",
                     split=side,
                 )

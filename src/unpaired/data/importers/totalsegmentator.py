@@ -20,7 +20,7 @@ from unpaired.data.importers.converted import convert
 from unpaired.data.importers.listing import Listing, list_files, make_dataset, stem
 from unpaired.data.importers.options import ImportOptions
 from unpaired.errors import InputError, nearest
-from unpaired.files import resolved
+from unpaired.files import placed, resolved
 
 _SCAN = re.compile(r"(?:(.*)/)?(ct|mri?)\.(nii|nii\.gz|nrrd|mha)", re.IGNORECASE)
 _MODALITY = {"ct": "ct", "mr": "mr", "mri": "mr"}
@@ -91,7 +91,7 @@ def _case(
         id=name,
         patient=options.patient_of(scan, name),
         modality=options.modality_of(scan, _MODALITY[(stem(scan) or "").lower()]),
-        image=resolved(folder / scan),
+        image=placed(folder / scan),
         label=label,
         label_map="merged",
         annotated=None if len(files) == len(classes) else looked_for,
