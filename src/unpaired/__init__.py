@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from unpaired.export.hub import PushedModel, push
     from unpaired.export.pack import PackedModel, pack
     from unpaired.inference.cluster import cluster_script
+    from unpaired.inference.ensemble import Ensemble
     from unpaired.inference.jobs import Outcome
     from unpaired.inference.prediction import predict
-    from unpaired.inference.predictor import Ensemble, Predictor
+    from unpaired.inference.predictor import Predictor
     from unpaired.pacs.transfer import Fetched, Sent, fetch_dicom, send_dicom
     from unpaired.pacs.watch import watch_dicom
     from unpaired.phantom.write import write_phantom
@@ -172,9 +173,10 @@ _HOMES = {
     "export.hub": ("PushedModel", "push"),
     "export.pack": ("PackedModel", "pack"),
     "inference.cluster": ("cluster_script",),
+    "inference.ensemble": ("Ensemble",),
     "inference.jobs": ("Outcome",),
     "inference.prediction": ("predict",),
-    "inference.predictor": ("Ensemble", "Predictor"),
+    "inference.predictor": ("Predictor",),
     "pacs.transfer": ("Fetched", "Sent", "fetch_dicom", "send_dicom"),
     "pacs.watch": ("watch_dicom",),
     "phantom.write": ("write_phantom",),

@@ -22,7 +22,8 @@ from unpaired.errors import InputError
 from unpaired.export import export
 from unpaired.export.export import export_run
 from unpaired.export.formats import PACKAGES
-from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.ensemble import Ensemble
+from unpaired.inference.predictor import Predictor
 from unpaired.runs.run import Run
 
 BLOCKED = """

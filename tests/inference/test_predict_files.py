@@ -20,6 +20,7 @@ from unpaired.data.images import image_files, name_below, read_image, write_imag
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.prediction_record import Source, read_record, record_path, write_record
 from unpaired.errors import InputError
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Job, plan
 from unpaired.inference.predict import (
     predict_files,
@@ -27,7 +28,7 @@ from unpaired.inference.predict import (
     value_remarks,
     with_sides_of,
 )
-from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.predictor import Predictor
 from unpaired.inference.record import probabilities_path
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import build_method

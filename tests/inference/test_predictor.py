@@ -15,14 +15,16 @@ from unpaired.data.postprocess import Postprocessing
 from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_probabilities
 from unpaired.errors import InputError
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.mirroring import mirroring_of
-from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.predictor import Predictor
 from unpaired.inference.prepared import segment_prepared
 from unpaired.inference.segmentation import averaged
 from unpaired.inference.windows import whole
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import csa
+from unpaired.runs.postprocessing import FoundPostprocessing, weights_hash, write_found
 from unpaired.runs.run import Run
 
 RECIPE = replace(
@@ -82,6 +84,45 @@ def test_it_says_what_it_segments(runs: list[Run]) -> None:
     predictor = Predictor(runs[0], device="cpu")
     assert predictor.classes == runs[0].classes == runs[0].dataset.classes
     assert predictor.modalities == runs[0].modalities
+
+
+def test_an_ensemble_answers_to_what_a_predictor_does(runs: list[Run], phantom: Dataset, tmp_path: Path) -> None:
+    predictor = Predictor(runs[0], device="cpu")
+    alone = Ensemble(predictor)
+    public = {name for name in dir(predictor) if not name.startswith("_")}
+    of_each_run = {"run", "recipe", "weights", "weights_hash", "device", "method", "segmenter", "check", "norms"}
+    of_each_run |= {"modality_anyway", "mirroring", "mirrored", "views", "prepared", "backend", "precision"}
+    assert public - of_each_run <= set(dir(alone))
+    assert of_each_run <= public
+    for name in ("classes", "modalities", "postprocessing"):
+        assert getattr(alone, name) == getattr(predictor, name)
+    assert alone.runs == (runs[0],)
+    assert (alone.knows("ct"), predictor.knows("ct"), alone.knows("pet"), predictor.knows("pet")) == (1, 1, 0, 0)
+    np.testing.assert_array_equal(alone.label_map(SCAN, "ct"), predictor.label_map(SCAN, "ct"))
+    np.testing.assert_array_equal(alone.probabilities(SCAN, "ct")[0], predictor.probabilities(SCAN, "ct")[0])
+
+    ct_only = new_run(phantom, tmp_path / "ct_only", replace(RECIPE, modalities=("ct",)))
+    assert Ensemble([predictor, Predictor(ct_only, device="cpu")]).modalities == ("ct",)
+    pair = Ensemble([predictor, Predictor(runs[1], device="cpu")])
+    values, geometry = pair.probabilities(SCAN, "ct")
+    expected = sum(probabilities for probabilities, _ in pair.members(SCAN, "ct")) / 2
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+    np.testing.assert_array_equal(pair.label_map(SCAN, "ct"), restore_probabilities(values, geometry))
+    with pytest.raises(InputError, match=r"on 2 different grids; take segment_case\(image, modality\)\.probabilities"):
+        Ensemble([predictor, Predictor(runs[2], device="cpu")]).probabilities(SCAN, "ct")
+
+
+def test_an_ensemble_is_made_of_whatever_stands_for_runs(phantom: Dataset, tmp_path: Path) -> None:
+    folds = [new_run(phantom, tmp_path / f"fold{number}", replace(RECIPE, seed=number)) for number in (0, 1)]
+    found = FoundPostprocessing(True, (), tuple(weights_hash(fold.weights("best")) for fold in folds), 2, ())
+    write_found(found, tmp_path)
+    for given in (tmp_path, [str(tmp_path)]):
+        ensemble = Ensemble(given)
+        assert ensemble.runs == tuple(folds)
+        assert ensemble.postprocessing.largest_foreground
+    apart = Ensemble(folds)
+    assert apart.runs == tuple(folds)
+    assert not apart.postprocessing.largest_foreground, "it was found for the folds together"
 
 
 def test_runs_are_averaged_on_the_images_own_grid(runs: list[Run]) -> None:

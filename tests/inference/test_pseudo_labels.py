@@ -10,7 +10,7 @@ import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import read_label_map, write_image
-from unpaired.inference.predictor import Ensemble
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.pseudo_labels import partial_labels, value_table, write_pseudo_labels
 from unpaired.inference.segmentation import Segmentation
 

@@ -20,7 +20,7 @@ from unpaired.dicom.structure_set_writer import write_structure_set
 from unpaired.inference.jobs import DicomScan, Job
 
 if TYPE_CHECKING:
-    from unpaired.inference.predictor import Ensemble
+    from unpaired.inference.ensemble import Ensemble
 
 ENDINGS = {"seg": ".dcm", "rtstruct": ".rtstruct.dcm", "sc": ".sc", "pdf": ".pdf.dcm"}
 """What the names of objects end with, after the label map's; secondary captures are a folder of files."""

@@ -20,10 +20,10 @@ from unpaired.errors import InputError, UnwritableError
 from unpaired.failures import reason_for
 from unpaired.inference.backends.packages import require_packages
 from unpaired.inference.dispatch import Answer, Died, Ready, Said, Wrong, dispatch
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Event, Job, Remark
 from unpaired.inference.opened import Group, Tell, loaded_ensemble, tell_remarks
 from unpaired.inference.predict import clear_outputs, predict_job, require_known, tell_agreement
-from unpaired.inference.predictor import Ensemble
 from unpaired.inference.request import How, RayWishes, Request
 from unpaired.inference.shards import largest_first
 from unpaired.runs.run import Run

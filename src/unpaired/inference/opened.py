@@ -7,10 +7,11 @@ from pathlib import Path
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.inference.dicom_jobs import dicom_jobs, is_dicom
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.folds import judged_by_folds
 from unpaired.inference.jobs import Event, Job, Remark, plan
 from unpaired.inference.predict import remarks, seen_in_training, with_sides_of
-from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.predictor import Predictor
 from unpaired.inference.request import How, Request
 from unpaired.inference.shards import jobs_of_shard
 from unpaired.runs.model_file import run_folders

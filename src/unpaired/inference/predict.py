@@ -17,8 +17,9 @@ from unpaired.failures import attempt
 from unpaired.files import clear_leftovers, resolved
 from unpaired.inference.dicom_jobs import read_scan, source_of
 from unpaired.inference.dicom_objects import objects_are_there, objects_difference, remove_objects, write_objects
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Job, Outcome
-from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.predictor import Predictor
 from unpaired.inference.record import make_record, probabilities_path, recorded_uncertainty, settings_of, values_of
 from unpaired.runs.folder import UNCERTAINTY, UNCERTAINTY_TABLE
 from unpaired.runs.run import Run

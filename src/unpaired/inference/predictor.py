@@ -1,11 +1,6 @@
-"""From an image to its label map: one trained run (`Predictor`), or several of them together (`Ensemble`).
+"""From an image to its label map by one trained run; `inference.ensemble` has several of them segment together."""
 
-With mirroring, or with several runs, the same scan is segmented several times. Their class probabilities are averaged,
-every run counting alike, and each single prediction (a *member*) is kept, because what they disagree on is where to
-look (see `scores.trust.uncertainty`).
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +12,7 @@ from unpaired.data.case import Geometry
 from unpaired.data.image import Image, require_image
 from unpaired.data.postprocess import Postprocessing, postprocess
 from unpaired.data.preprocess import apply
-from unpaired.data.restore import Box, restore_boxes, restore_probabilities
+from unpaired.data.restore import Box, restore_boxes
 from unpaired.errors import InputError
 from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
@@ -29,7 +24,7 @@ from unpaired.inference.modality_check import ModalityCheck
 from unpaired.inference.norms import NormChoice
 from unpaired.inference.pages import keep_pages
 from unpaired.inference.prepared import Segmenter, segment_prepared, segmenter_of
-from unpaired.inference.segmentation import Part, Segmentation, likeliest
+from unpaired.inference.segmentation import Part, gathered, likeliest
 from unpaired.inference.windows import leanest_order, whole
 from unpaired.runs.postprocessing import postprocessing_of, weights_hash
 from unpaired.runs.run import Run
@@ -167,7 +162,7 @@ class Predictor:
 
     def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
         """Class probabilities on the prepared grid, averaged over mirrored forms, and the geometry that leads back."""
-        (part,) = Ensemble([self]).parts(image, modality)
+        part = self._averaged(image, modality)
         return part.probabilities, part.geometry
 
     def segment(self, image: Image, modality: str) -> np.ndarray:
@@ -176,7 +171,15 @@ class Predictor:
         Raises InputError for a bare array: without an affine nothing says how large its voxels are, nor where the
         patient's left is. `Image(array, affine)` says both; `numpy.eye(4)` means 1 mm, axes to right, front and top.
         """
-        return Ensemble([self]).segment(image, modality)
+        require_image(image)
+        alone = len(self.views) == 1
+        labels = self.label_map(image, modality) if alone else likeliest([self._averaged(image, modality)])
+        return postprocess(labels, self.postprocessing, self.classes)
+
+    def _averaged(self, image: Image, modality: str) -> Part:
+        share = 1 / len(self.views)
+        (part,) = gathered((values, geometry, share) for values, geometry in self.members(image, modality))
+        return part
 
     def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
         """Class numbers as the values that the training files of this modality use (500 for LV, say)."""
@@ -197,100 +200,13 @@ class Predictor:
             return segmenter.chosen_precision
         return segmenter.chosen_precision(self.norms.modality(modality))
 
+    def knows(self, modality: str) -> bool:
+        """Whether the network was trained on this modality, or another one stands for it."""
+        return self.norms.knows(modality)
+
     def check_modality(self, modality: str) -> None:
         """Raise InputError if the run's network doesn't know the modality and no other is to stand for it."""
         self.norms.modality(modality)
-
-
-class Ensemble:
-    """Several runs that segment together: their probabilities are averaged on the image's own grid.
-
-    Networks, methods and preparation may differ; classes and their order may not. Values and post-processing are those
-    of the first run. Raises InputError if classes differ.
-    """
-
-    def __init__(self, predictors: Sequence[Predictor]) -> None:
-        if not predictors:
-            raise InputError("expected at least one run to predict with, got none")
-        self.predictors = list(predictors)
-        first = self.predictors[0].run
-        for other in self.predictors[1:]:
-            if other.run.dataset.classes != first.dataset.classes:
-                raise InputError(
-                    f"run {other.run.folder} has the classes {', '.join(other.run.dataset.classes)}, run "
-                    f"{first.folder} has {', '.join(first.dataset.classes)}; runs are averaged class by class"
-                )
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes of every run."""
-        return self.predictors[0].run.dataset.classes
-
-    @property
-    def size(self) -> int:
-        """How many single predictions a label map is averaged from: mirrored forms of all runs."""
-        return sum(len(predictor.views) for predictor in self.predictors)
-
-    def knows(self, modality: str) -> bool:
-        """Whether every network was trained on this modality, or on one that stands for it."""
-        return all(predictor.norms.knows(modality) for predictor in self.predictors)
-
-    def check_modality(self, modality: str) -> None:
-        """Raise InputError if one of the networks doesn't know the modality."""
-        for predictor in self.predictors:
-            predictor.check_modality(modality)
-
-    def segment(self, image: Image, modality: str) -> np.ndarray:
-        """Segment as `Predictor.segment` does, by all runs together."""
-        return self.segment_case(image, modality, keep_members=False, keep_probabilities=False).label_map
-
-    def segment_case(
-        self, image: Image, modality: str, keep_members: bool = True, keep_probabilities: bool = True
-    ) -> Segmentation:
-        """Label map, members' label maps and class probabilities of an image.
-
-        Memory: a float32 volume per class and distinct prepared grid, and a byte per voxel and member. A single
-        prediction of which no probabilities are kept holds one window's depth of them at a time. Raises InputError for
-        what `read_image` refuses in a file (an affine that places no scan, NaN), and for a bare array.
-        """
-        require_image(image)
-        if self.size == 1 and not keep_probabilities:
-            return Segmentation(self._finished(self.predictors[0].label_map(image, modality)), (), ())
-        members: list[np.ndarray] = []
-        keep = members if keep_members and self.size > 1 else None
-        parts = self.parts(image, modality, keep)
-        return Segmentation(self._finished(likeliest(parts)), tuple(members), parts)
-
-    def parts(self, image: Image, modality: str, members: list[np.ndarray] | None = None) -> tuple[Part, ...]:
-        """The averaged probabilities, a part per distinct prepared grid; each single label map goes into `members`."""
-        self.check_modality(modality)
-        sums: dict[Geometry, np.ndarray] = {}
-        shares: dict[Geometry, float] = {}
-        for predictor in self.predictors:
-            share = 1 / (len(self.predictors) * len(predictor.views))
-            for probabilities, geometry in predictor.members(image, modality):
-                if members is not None:
-                    members.append(self._finished(restore_probabilities(probabilities, geometry)))
-                weighted = probabilities if share == 1 else probabilities * np.float32(share)
-                if geometry in sums:  # resampling is linear, so what shares a grid can be averaged before it
-                    sums[geometry] += weighted
-                else:
-                    sums[geometry] = weighted
-                shares[geometry] = shares.get(geometry, 0.0) + share
-        return tuple(Part(sums[geometry], geometry, shares[geometry]) for geometry in sums)
-
-    def remarks(self, image: Image, modality: str) -> tuple[str, ...]:
-        """What is unusual about an image that is given as this modality, without being a reason to refuse it."""
-        trained = [predictor for predictor in self.predictors if modality in predictor.run.modalities]
-        said = [remark for predictor in trained for remark in predictor.check.remarks(image, modality)]
-        return tuple(dict.fromkeys(said))
-
-    def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
-        """A label map's values as `Predictor.source_values` of the first run has them."""
-        return self.predictors[0].source_values(labels, modality)
-
-    def _finished(self, label_map: np.ndarray) -> np.ndarray:
-        return postprocess(label_map, self.predictors[0].postprocessing, self.classes)
 
 
 def _holds(kind: type[np.integer], values: np.ndarray) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image, read_label_map, write_image
-from unpaired.inference.predictor import Ensemble
+from unpaired.inference.ensemble import Ensemble
 
 PSEUDO = "pseudo"
 """What label maps of pseudo-labels are called in a manifest, with the modality behind it."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from unpaired.data.images import image_suffix
 from unpaired.data.prediction_record import SUFFIX, Record, Source, read_record
-from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.ensemble import Ensemble
+from unpaired.inference.predictor import Predictor
 from unpaired.runs.folder import probabilities_of
 from unpaired.scores.trust.uncertainty import CaseUncertainty, uncertainty_from_json, uncertainty_to_json
 

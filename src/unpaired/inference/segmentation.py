@@ -1,6 +1,6 @@
 """One segmented case, and how the probabilities that several runs gave it are averaged, class by class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,23 @@ class Segmentation:
     def probabilities(self) -> Iterator[np.ndarray]:
         """The probability of each class in turn (x, y, z), float32; outside of what was looked at it is background."""
         return averaged(self.parts)
+
+
+def gathered(predictions: Iterable[tuple[np.ndarray, Geometry, float]]) -> tuple[Part, ...]:
+    """Predictions (class probabilities, geometry, share) averaged by their shares: a part per distinct prepared grid.
+
+    One prediction is held at a time, beside a sum for each grid.
+    """
+    sums: dict[Geometry, np.ndarray] = {}
+    shares: dict[Geometry, float] = {}
+    for probabilities, geometry, share in predictions:
+        weighted = probabilities if share == 1 else probabilities * np.float32(share)
+        if geometry in sums:  # resampling is linear, so what shares a grid can be averaged before it
+            sums[geometry] += weighted
+        else:
+            sums[geometry] = weighted
+        shares[geometry] = shares.get(geometry, 0.0) + share
+    return tuple(Part(sums[geometry], geometry, shares[geometry]) for geometry in sums)
 
 
 def averaged(parts: Sequence[Part]) -> Iterator[np.ndarray]:

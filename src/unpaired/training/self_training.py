@@ -20,7 +20,8 @@ from unpaired.data.overwriting import Subject, require_own_folder, write_about
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError
 from unpaired.files import write_json
-from unpaired.inference.predictor import Ensemble, Predictor
+from unpaired.inference.ensemble import Ensemble
+from unpaired.inference.predictor import Predictor
 from unpaired.inference.pseudo_labels import PseudoLabeled, write_pseudo_labels
 from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
