@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from unpaired.experiments.study import Study
     from unpaired.export.export import Exported, export_run
     from unpaired.export.hub import PushedModel, push
+    from unpaired.export.nnunet_splits import nnunet_splits
     from unpaired.export.pack import PackedModel, pack
     from unpaired.inference.cluster import cluster_script
     from unpaired.inference.ensemble import Ensemble
@@ -116,6 +117,7 @@ __all__ = [
     "list_recipes",
     "list_studies",
     "misalignment",
+    "nnunet_splits",
     "pack",
     "partners",
     "plan_training",
@@ -171,6 +173,7 @@ _HOMES = {
     "experiments.study": ("Study",),
     "export.export": ("Exported", "export_run"),
     "export.hub": ("PushedModel", "push"),
+    "export.nnunet_splits": ("nnunet_splits",),
     "export.pack": ("PackedModel", "pack"),
     "inference.cluster": ("cluster_script",),
     "inference.ensemble": ("Ensemble",),

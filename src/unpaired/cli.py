@@ -23,7 +23,7 @@ from unpaired.commands.diagnosis import diagnose
 from unpaired.commands.dicom import dicom_fetch, dicom_list, dicom_send, dicom_watch
 from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
 from unpaired.commands.evaluation import evaluate, report
-from unpaired.commands.export import export
+from unpaired.commands.export import export, nnunet_splits
 from unpaired.commands.features import features
 from unpaired.commands.help import with_readable_help
 from unpaired.commands.packing import pack, push
@@ -67,6 +67,7 @@ COMMANDS = {
     "pack": pack,
     "push": push,
     "export": export,
+    "nnunet-splits": nnunet_splits,
     "trust": trust,
     "dicom list": dicom_list,
     "dicom fetch": dicom_fetch,

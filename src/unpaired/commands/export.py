@@ -1,12 +1,14 @@
-"""The command that writes a run's network for other programs: export."""
+"""The commands that write for other programs: export, nnunet-splits."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 import unpaired
-from unpaired.commands.arguments import Out, RunFolder, Trusted, Weights, print_lines
+from unpaired.commands.arguments import Data, Out, RunFolder, Trusted, Weights, print_lines
 
+Folds = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDS")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
 
 
@@ -38,4 +40,20 @@ def export(
     )
     print_lines(f"{modality}: {graph}" for modality, graph in written.graphs.items())
     print(f"what is in {written.folder}: {written.folder / 'README.txt'}")
+    return 0
+
+
+def nnunet_splits(data: Data, folds: Folds, out: Out, /, *, with_validation: bool = False) -> int:
+    """Write folds for nnU-Net: OUT/DatasetXXX_NAME/splits_final.json, for a comparison on the same patients.
+
+    A fold's val cases are those that it tests (of nnU-Net's own folds those that it validates); train cases are the
+    labeled ones that it trains.
+
+    Args:
+        data: The manifest that `unpaired import` wrote of nnU-Net's folders.
+        folds: A folder of folds (`unpaired split --folds`), of runs (`unpaired train --folds`), a run or a split file.
+        out: nnUNet_preprocessed. A file with other folds is never replaced.
+        with_validation: Let nnU-Net train with the cases that choose the weights here.
+    """
+    unpaired.nnunet_splits(data, folds, out, with_validation=with_validation, say=print)
     return 0

@@ -71,7 +71,7 @@ class Split:
         """
         scans: dict[str, list[str]] = {}
         for case in dataset.cases:
-            scans.setdefault(_scan_name(case.image.name), []).append(case.id)
+            scans.setdefault(scan_name(case.image.name), []).append(case.id)
         ids = {case.id for case in dataset.cases}
 
         def cases_of(name: str) -> list[str]:
@@ -126,7 +126,7 @@ class Split:
         return lines
 
 
-def _scan_name(file: str) -> str:
+def scan_name(file: str) -> str:
     """A scan's name as nnU-Net has it in its splits: "p1" of "p1_0000.nii.gz"."""
     return re.sub(r"_\d{4}$", "", re.sub(r"(\.nii|\.mha|\.mhd|\.nrrd|\.nhdr|\.png)?(\.gz)?$", "", file))
 
