@@ -8,6 +8,16 @@ then predicts the test patients, who are scored on their scans' own grid with de
     unpaired split data/mscmrseg.json data/folds --folds 5 --validation 0.1 --seed 0
     python studies/planned.py data/mscmrseg.json data/folds/fold0.json planned --hours 0.5
 
+Which grid should thick MR and thin CT share? `--plans 2 3` trains the plan for slices (2D, pixels shared, each scan's
+own distance across slices) and the plan for volumes (3D, the medians along all axes) in the same way, such as on CHAOS
+and simulated CT (`studies/ct_on_labels.py`):
+
+    unpaired import btcv data/simulated_ct data/ct.json
+    unpaired import chaos CHAOS data/mr.json --modalities t2
+    unpaired join data/ct.json data/mr.json --out data/abdomen.json
+    unpaired split data/abdomen.json data/abdomen_split.json
+    python studies/planned.py data/abdomen.json data/abdomen_split.json grids --hours 0.5 --plans 2 3 --recipes
+
 The rows go to OUT/results.json, one after the other; a row that is there is not trained again, and a stopped run goes
 on. The last thing printed is the table of docs/results/planned.md.
 """
@@ -25,11 +35,12 @@ import torch
 import unpaired
 from unpaired import Dataset, Evaluation, Recipe
 from unpaired.files import atomic
+from unpaired.planning.plan import Dimensions
 from unpaired.runs.folder import is_run
 from unpaired.tables import DASH, Table
 from unpaired.training.probe import time_step
 
-PLAN = "plan"
+PLANS: Mapping[str, Dimensions] = {"auto": "auto", "2": "2", "3": "3"}
 ROUNDS = 5
 BY_HAND = ("class_specific_affinity/small_msbn", "class_specific_affinity/small_unet_msbn")
 """The rows of docs/results/ms-cmrseg.md that the plan should not be below."""
@@ -58,9 +69,11 @@ class Row:
 def timed(recipes: Mapping[str, Recipe], dataset: Dataset, file: Path) -> dict[str, float]:
     """The seconds of a step of each recipe, written to `file`, where they are read from later.
 
-    Other work on the machine slows a step, so they take turns, and the fastest of all rounds counts.
+    Other work on the machine slows a step, so they take turns, and the fastest of all rounds counts. What the file has
+    already stays.
     """
-    if not file.is_file():
+    known: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
+    if not set(recipes) <= set(known):
         rounds = [
             {
                 name: time_step(recipe, list(dataset.modalities), len(dataset.classes)).seconds
@@ -69,7 +82,8 @@ def timed(recipes: Mapping[str, Recipe], dataset: Dataset, file: Path) -> dict[s
             for _ in range(ROUNDS)
         ]
         with atomic(file) as temporary:
-            temporary.write_text(json.dumps({name: min(each[name] for each in rounds) for name in recipes}) + "\n")
+            fastest = {name: min(each[name] for each in rounds) for name in recipes}
+            temporary.write_text(json.dumps(fastest | known) + "\n")
     return json.loads(file.read_text())
 
 
@@ -147,6 +161,15 @@ def _dice(row: Row, modality: str) -> str:
     return f"{DASH if value is None else f'{value:.1f}'} ({', '.join(texts)})"
 
 
+def planned(dataset: Dataset, out: Path, dimensions: Dimensions, hours: float) -> tuple[str, str]:
+    """A plan's name, and the recipe's place; it is made where none is there yet."""
+    name = "plan" if dimensions == "auto" else f"plan_{dimensions}d"
+    file = out / f"{name.replace('plan', 'planned')}.py"
+    if not file.exists():
+        unpaired.plan_training(dataset, file, hours=hours, device="cpu", dimensions=dimensions)
+    return name, f"{file}:planned"
+
+
 def main() -> None:
     """Do the rows that OUT/results.json lacks, write each down, and print all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,6 +177,7 @@ def main() -> None:
     parser.add_argument("split", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--hours", type=float, default=0.5, help="of training for each row, validation aside")
+    parser.add_argument("--plans", nargs="*", choices=list(PLANS), default=["auto"], help="their dimensions")
     parser.add_argument("--recipes", nargs="*", default=list(BY_HAND), help="the hand-made ones")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -161,10 +185,8 @@ def main() -> None:
     dataset = unpaired.read_split(asked.split).apply(unpaired.read_dataset(asked.data))
     results = asked.out / "results.json"
     rows = [Row(**row) for row in json.loads(results.read_text())] if results.is_file() else []
-    planned = asked.out / "planned.py"
-    if not planned.exists():
-        unpaired.plan_training(dataset, planned, hours=asked.hours, device="cpu")
-    names = {PLAN: f"{planned}:planned", **{name: name for name in asked.recipes}}
+    plans = dict(planned(dataset, asked.out, PLANS[dimensions], asked.hours) for dimensions in asked.plans)
+    names = {**plans, **{name: name for name in asked.recipes}}
     recipes = {name: unpaired.find_recipe(place) for name, place in names.items()}
     seconds = timed(recipes, dataset, asked.out / "seconds_a_step.json")
     for name in [name for name in recipes if name not in {row.recipe for row in rows}]:
