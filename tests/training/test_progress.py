@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from unpaired.training import progress
-from unpaired.training.progress import TrainingProgress
+from unpaired.training.progress import TrainingProgress, case_progress, tell
 
 SCORES = {("ct", "LV"): 0.8, ("ct", "RV"): 0.9, ("lge", "LV"): 0.5}
 
@@ -42,6 +42,7 @@ def test_lines_in_a_log_file(clock: Clock) -> None:
         assert shown.update(1000, {"loss": 0.5})
     lines = stream.getvalue().splitlines()
     assert lines == [
+        "step 100/1000 · saved before, going on",
         "step 120/1000 · loss 1.25 dice/ct 0.75 · 0:44:00 left",  # 20 steps a minute, 880 to go
         "step 150/1000 · loss 1 · Dice ct 0.850 lge 0.500 · 0:17:17 left",
         "step 1000/1000 · loss 0.5 · Dice ct 0.850 lge 0.500 · 0:00:00 left",
@@ -79,8 +80,44 @@ def test_what_a_person_should_look_at_is_told_once(clock: Clock) -> None:
     assert notes[1].startswith("note: 40% of the time goes into waiting for batches; cut them in more processes")
 
 
+def test_a_run_that_is_finished_says_so(clock: Clock) -> None:
+    stream = io.StringIO()
+    with TrainingProgress(1000, 1000, Console(file=stream, width=80)):
+        pass
+    assert stream.getvalue() == "step 1000/1000 · saved before, all steps are done\n"
+
+
+def test_cases_are_counted_in_a_log_file_once_a_minute(clock: Clock) -> None:
+    stream = io.StringIO()
+    with case_progress("preparing", Console(file=stream, width=20)) as moved:
+        for done in range(1, 101):
+            clock.now += 30
+            moved(done, 100, f"p{done}")
+    lines = stream.getvalue().splitlines()
+    assert lines == [f"preparing: {done} of 100 cases" for done in range(2, 100, 2)]
+
+
+def test_cases_are_a_bar_on_a_terminal(clock: Clock) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=120, force_terminal=True, _environ={"TERM": "xterm-256color"})
+    with case_progress("preparing", console) as moved:
+        moved(25, 100, "p1")
+    assert "25%" in stream.getvalue()
+
+
+def test_names_are_shown_as_they_are(clock: Clock) -> None:
+    """Rich would take what stands in brackets for a style, and refuse one that closes nothing."""
+    stream = io.StringIO()
+    tell(Console(file=stream, width=20), "warning: [bold]p1[/left]: no lesion [core] in it")
+    assert stream.getvalue() == "warning: [bold]p1[/left]: no lesion [core] in it\n"
+
+
 def test_nothing_when_quiet(clock: Clock) -> None:
     stream = io.StringIO()
-    with TrainingProgress(10, 0, Console(file=stream, quiet=True)) as shown:
+    console = Console(file=stream, quiet=True)
+    with TrainingProgress(10, 5, console) as shown:
         shown.update(10, {"loss": 1.0})
+    with case_progress("reading", console) as moved:
+        clock.now += 100
+        moved(1, 10, "p1")
     assert stream.getvalue() == ""

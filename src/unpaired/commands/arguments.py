@@ -72,18 +72,20 @@ def stopwatch() -> Generator[Callable[[str], None]]:
     from time import monotonic
 
     from rich.console import Console
+    from rich.markup import escape
 
     began, console = monotonic(), Console(highlight=False)
-    yield lambda text: console.print(f"[dim]{monotonic() - began:5.0f} s[/dim]  {text}")
+    yield lambda text: console.print(f"[dim]{monotonic() - began:5.0f} s[/dim]  {escape(text)}")
 
 
 @contextmanager
 def status(what: str) -> Generator[Callable[[str], None]]:
     """A line on standard error that says what is being done; nothing where that is no terminal."""
     from rich.console import Console
+    from rich.markup import escape
 
     with Console(stderr=True).status(what) as line:
-        yield line.update
+        yield lambda text: line.update(escape(text))
 
 
 @contextmanager

@@ -228,7 +228,8 @@ def prepare(
         changes: Change fields of the recipe, such as preprocessing.plane=axial.
         workers: Processes.
     """
-    prepared = unpaired.prepare(recipe, data, out, changes=changes, workers=workers)
+    with progress_bar("prepare") as progress:
+        prepared = unpaired.prepare(recipe, data, out, changes=changes, workers=workers, progress=progress)
     print(f"{len(prepared.cases)} prepared cases in {out}")
     list_warnings(prepared.warnings)
     return list_failures(prepared.failures)

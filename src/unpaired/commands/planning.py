@@ -59,17 +59,20 @@ def plan(
         split: A split file; its test cases are not looked at.
         workers: Processes that read scans.
     """
-    planned = unpaired.plan_training(
-        data,
-        out,
-        hours=hours,
-        memory_gb=_gigabytes(memory),
-        device=device,
-        dimensions=dimensions,
-        fingerprint=fingerprint,
-        split=split,
-        workers=workers,
-    )
+    memory_gb = _gigabytes(memory)
+    with progress_bar("plan") as progress:
+        planned = unpaired.plan_training(
+            data,
+            out,
+            hours=hours,
+            memory_gb=memory_gb,
+            device=device,
+            dimensions=dimensions,
+            fingerprint=fingerprint,
+            split=split,
+            workers=workers,
+            progress=progress,
+        )
     print_lines(planned.lines())
     sides = "" if split is None else f" --split {split}"
     print(f"wrote {out}; next: unpaired train {out}:planned {data} RUN{sides}")

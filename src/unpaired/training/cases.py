@@ -16,6 +16,7 @@ from unpaired.runs.fingerprint import note_new_cases, require_same_files
 from unpaired.runs.run import Run
 from unpaired.training.modalities import left_out, not_taught
 from unpaired.training.processes import by_the_first
+from unpaired.training.progress import case_progress, tell
 
 WARNINGS_SHOWN = 3
 
@@ -70,7 +71,8 @@ def prepared_cases(
     def prepared_here() -> Prepared:
         if run.fingerprint_file.is_file():
             require_same_files(run, file_hashes(wanted, cache))
-        prepared = prepare(run.dataset, run.recipe.preprocessing, cache, only=set(entries), workers=workers)
+        with case_progress("preparing", console) as progress:
+            prepared = prepare(run.dataset, run.recipe.preprocessing, cache, workers, progress, only=set(entries))
         if prepared.failures:
             lines = "; ".join(message for _, message in prepared.failures[:3])
             raise InputError(
@@ -80,15 +82,15 @@ def prepared_cases(
         return prepared
 
     prepared = by_the_first(fabric, prepared_here) or prepared_here()
-    console.print(f"{len(entries)} prepared cases in {cache}")
+    tell(console, f"{len(entries)} prepared cases in {cache}")
     for line in _remarks(run, modalities):
-        console.print(line, highlight=False, soft_wrap=True)
+        tell(console, line)
     for line in not_taught(run.dataset, modalities, prepared):
-        console.print(f"warning: {line}", highlight=False, soft_wrap=True)
+        tell(console, f"warning: {line}")
     for case, message in prepared.warnings[:WARNINGS_SHOWN]:
-        console.print(f"warning: {case}: {message}", highlight=False, soft_wrap=True)
+        tell(console, f"warning: {case}: {message}")
     if len(prepared.warnings) > WARNINGS_SHOWN:
-        console.print(f"and {len(prepared.warnings) - WARNINGS_SHOWN} more such warnings: {prepared.report}")
+        tell(console, f"and {len(prepared.warnings) - WARNINGS_SHOWN} more such warnings: {prepared.report}")
     return {
         side: {
             modality: [prepared.cases[c.id] for c in wanted if c.split == side and c.modality == modality]

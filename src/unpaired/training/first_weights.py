@@ -13,6 +13,7 @@ from unpaired.recipe import DAMAGED, Recipe
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.run import Run
 from unpaired.training.optimization import parameter_counts
+from unpaired.training.progress import tell
 
 
 def load_first_weights(recipe: Recipe, method: Method, folder: str | Path) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def record_first_weights(run: Run, method: Method, began_with: dict[str, Any], c
         else:
             text = f"all weights from {record['run']}" + "".join(f", {part} begins fresh" for part in record["fresh"])
             text += "".join(f", {name} begins as {like}" for name, like in record["new_modalities"].items())
-        console.print(text, highlight=False, soft_wrap=True)
+        tell(console, text)
     counts = parameter_counts(method)
     run.record("parameters", counts)
-    console.print(f"{counts['trained']:,} of {sum(counts.values()):,} parameters are trained", highlight=False)
+    tell(console, f"{counts['trained']:,} of {sum(counts.values()):,} parameters are trained")

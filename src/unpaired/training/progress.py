@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from statistics import fmean
 from types import FrameType
@@ -51,6 +51,29 @@ WAITING_SHARE = 0.25
 """The share of time spent waiting for batches from which on it is worth a word."""
 
 
+def tell(console: Console, text: str) -> None:
+    """Print a line as it is: names of cases, classes and folders may hold brackets, and paths may be long."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def case_progress(what: str, console: Console) -> Generator[Callable[[int, int, str], None]]:
+    """What is called with (cases done, cases in all, case id): a bar on a terminal, a line a minute in a log file."""
+    last = time.monotonic()
+    bar = Progress(console=console, transient=True, disable=console.quiet or not console.is_terminal)
+    task = bar.add_task(what, total=None)
+
+    def moved(done: int, total: int, case: str) -> None:
+        nonlocal last
+        bar.update(task, completed=done, total=total)
+        if not console.is_terminal and time.monotonic() - last >= EVERY_SECONDS and done < total:
+            last = time.monotonic()
+            tell(console, f"{what}: {done} of {total} cases")
+
+    with bar:
+        yield moved
+
+
 class TrainingProgress:
     """What a person sees of the steps: a bar on a terminal, lines in a log file; loss, validation Dice, time left.
 
@@ -75,6 +98,9 @@ class TrainingProgress:
         self._task = self._bar.add_task("train", total=total, completed=start, numbers="", left="")
 
     def __enter__(self) -> "TrainingProgress":
+        if self.start:
+            done = "all steps are done" if self.start >= self.total else "going on"
+            tell(self.console, f"step {self.start}/{self.total} · saved before, {done}")
         self._bar.start()
         return self
 
@@ -120,13 +146,11 @@ class TrainingProgress:
         if not self.console.is_terminal:
             shown = " ".join(f"{name.removeprefix('term/')} {value:.4g}" for name, value in terms.items())
             parts = (f"step {done}/{self.total}", shown, validation, f"{duration(left)} left")
-            self.console.print(
-                " · ".join(part for part in parts if part), markup=False, highlight=False, soft_wrap=True
-            )
+            tell(self.console, " · ".join(part for part in parts if part))
         return True
 
     def note(self, key: str, text: str) -> None:
         """Say something that a person should look at; of each `key` once."""
         if key not in self._told:
             self._told.add(key)
-            self.console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
+            tell(self.console, f"note: {text}")

@@ -19,6 +19,7 @@ from unpaired.runs.run import Run
 from unpaired.training.loop import Hardware
 from unpaired.training.loop import train as train_recipe
 from unpaired.training.planned import AUTO, plan_training
+from unpaired.training.progress import case_progress, tell
 
 
 def train(
@@ -90,14 +91,17 @@ def _planned_recipe(dataset: Dataset, run: Path, hours: float, hardware: Hardwar
         )
     cases = sum(case.split != "test" for case in dataset.cases)
     _say(f"planning for {hours:g} hours: reading {cases} cases, then timing a step", show)
-    planned = plan_training(dataset, hours=hours, device=hardware.device, workers=hardware.workers)
+    with case_progress("reading", Console(stderr=True, quiet=not show)) as progress:
+        planned = plan_training(
+            dataset, hours=hours, device=hardware.device, workers=hardware.workers, progress=progress
+        )
     for line in planned.lines():
         _say(line, show)
     return planned.plan.recipe
 
 
 def _say(text: str, show: bool) -> None:
-    Console(stderr=True, quiet=not show).print(text, highlight=False, soft_wrap=True, markup=False)
+    tell(Console(stderr=True, quiet=not show), text)
 
 
 def train_folds(
