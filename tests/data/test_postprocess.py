@@ -1,5 +1,6 @@
-"""Largest connected part: against a flood fill in plain loops, by hand, and what it must never touch."""
+"""Smoothing and the largest connected part: against plain loops, by hand, and what they must never touch."""
 
+import math
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -14,12 +15,18 @@ from unpaired.data.postprocess import (
     keep_largest_component,
     parse_largest_component,
     postprocess,
+    smoothed,
 )
+from unpaired.data.prepare import prepare
 from unpaired.errors import InputError
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.predictor import Predictor
+from unpaired.inference.prepared import segment_prepared
+from unpaired.inference.windows import whole
 from unpaired.recipe import build_method, from_json, override, to_json
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
+from unpaired.training.validate import validate
 
 
 def largest_by_flood_fill(label_map: np.ndarray, number: int) -> np.ndarray:
@@ -44,6 +51,53 @@ def largest_by_flood_fill(label_map: np.ndarray, number: int) -> np.ndarray:
     for place in best:
         mask[place] = True
     return mask
+
+
+def smoothed_by_loops(values: np.ndarray, deviation: float, axis: int) -> np.ndarray:
+    """Along one axis: each voxel the weighted mean of those up to three deviations away; the outermost go on."""
+    result = np.zeros(values.shape)
+    length, reach = values.shape[axis], math.floor(3 * deviation + 0.5)
+    weights = {step: math.exp(-(step**2) / (2 * deviation**2)) for step in range(-reach, reach + 1)}
+    for place in np.ndindex(*values.shape):
+        for step, weight in weights.items():
+            near = list(place)
+            near[axis] = min(max(place[axis] + step, 0), length - 1)
+            result[place] += weight * values[tuple(near)]
+    return result / sum(weights.values())
+
+
+def test_smoothing_is_a_gaussian_in_millimeters() -> None:
+    probabilities = np.random.default_rng(0).dirichlet((1, 1, 1), size=(3, 6, 4)).transpose(3, 0, 1, 2)
+    before = probabilities.copy()
+    result = smoothed(probabilities, (10.0, 1.5, 2.0), 3.0)
+    for number in range(3):
+        expected = probabilities[number]
+        for axis, spacing in enumerate((10.0, 1.5, 2.0)):
+            expected = smoothed_by_loops(expected, 3.0 / spacing, axis)
+        np.testing.assert_allclose(result[number], expected, atol=1e-6)
+    np.testing.assert_allclose(result.sum(0), 1, atol=1e-6)
+    np.testing.assert_array_equal(probabilities, before)
+    assert smoothed(probabilities, (10.0, 1.5, 2.0), 0) is probabilities
+    with pytest.raises(InputError, match="smoothing_mm"):
+        Postprocessing(smoothing_mm=-1)
+
+
+def test_the_predictor_smooths_before_it_chooses_alone_and_with_others(phantom: Dataset, tmp_path: Path) -> None:
+    recipe = replace(csa(), patch_size=(32, 32), postprocessing=Postprocessing(smoothing_mm=2.0))
+    run = Run.create(tmp_path / "run", recipe, phantom)
+    run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
+    scan = Image(np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32), np.diag([1.0, 1, 4, 1]))
+    plain, predictor = Predictor(run, device="cpu", postprocessing=Postprocessing()), Predictor(run, device="cpu")
+    raw, geometry = plain.probabilities(scan, "ct")
+    expected = np.zeros(raw.shape[1:], np.uint8)
+    expected[...] = smoothed(raw, geometry.spacing_mm, 2.0).argmax(0)
+    segmented = predictor.segment(scan, "ct")
+    assert (segmented != plain.segment(scan, "ct")).any(), "nothing changed: the comparison below would say nothing"
+    assert sorted(segmented.ravel()) == sorted(expected.ravel())
+    together = Ensemble([predictor, predictor]).segment_case(scan, "ct")
+    for label_map in (together.label_map, *together.members):
+        np.testing.assert_array_equal(label_map, segmented)
+    np.testing.assert_array_equal(np.stack(list(together.probabilities())).argmax(0), segmented)
 
 
 @pytest.mark.parametrize("shape", [(9, 8), (6, 7, 5), (30,)])
@@ -152,3 +206,18 @@ def test_the_predictor_applies_the_recipes_or_what_it_is_told(phantom: Dataset, 
     np.testing.assert_array_equal(Predictor(run, device="cpu").segment(scan, "ct"), expected)
     with pytest.raises(InputError, match="names 'liver'"):
         Predictor(run, device="cpu", postprocessing=Postprocessing(("liver",)))
+
+
+def test_validation_smooths_as_the_predictor_does(phantom: Dataset, tmp_path: Path) -> None:
+    recipe = replace(csa(), patch_size=(32, 32), postprocessing=Postprocessing(smoothing_mm=4.0))
+    method = build_method(recipe, tuple(phantom.modalities), len(phantom.classes))
+    (first,) = phantom.of("ct", labeled=True)[:1]
+    case = prepare(phantom, recipe.preprocessing, tmp_path, only=[first.id]).cases[first.id]
+    seen: list[np.ndarray] = []
+    for asked in (recipe, replace(recipe, postprocessing=Postprocessing())):
+        scores = validate(method, asked, phantom, {case.modality: [case]}, "cpu", lambda _, labels: seen.append(labels))
+        assert scores
+    boxes = segment_prepared(method.eval(), recipe, np.array(case.volume()), case.modality, "cpu")
+    expected = smoothed(whole(boxes, case.shape).numpy(), case.spacing_mm, 4.0).argmax(0)
+    np.testing.assert_array_equal(seen[0], expected)
+    assert (seen[0] != seen[1]).any(), "nothing changed: the comparison above would say nothing"

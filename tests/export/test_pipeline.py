@@ -14,7 +14,7 @@ import torch
 
 from unpaired.data.dataset import NORMALIZATIONS, Modality
 from unpaired.data.images import Image
-from unpaired.data.postprocess import keep_largest_component
+from unpaired.data.postprocess import keep_largest_component, smoothed
 from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_slabs
 from unpaired.export.export import STANDALONE
@@ -127,6 +127,17 @@ def test_parts(pipeline: ModuleType) -> None:
     assert not pipeline.keep_largest(np.zeros((2, 2, 2), np.uint8), [1]).any()
 
 
+def test_smoothing_is_that_of_the_package(pipeline: ModuleType) -> None:
+    image = next(scans())
+    settings = Preprocessing(plane="coronal", spacing_mm=(3.0, 1.1, None))
+    volume, geometry = pipeline.prepare(image.array, image.affine, asdict(settings), facts_of(Modality()))
+    _, ours = apply(image, settings, Modality())
+    values = np.random.default_rng(0).random((3, *volume.shape), np.float32)
+    (slab,) = pipeline.smoothed(np.array_split(values, 2, axis=1), image.affine, geometry, 2.5)
+    np.testing.assert_allclose(slab, smoothed(values, ours.spacing_mm, 2.5), atol=1e-6)
+    assert pipeline.smoothed([values], image.affine, geometry, 0.0)[0] is values
+
+
 def test_label_values_and_refusals(pipeline: ModuleType) -> None:
     image = next(scans())
     model = {
@@ -135,6 +146,7 @@ def test_label_values_and_refusals(pipeline: ModuleType) -> None:
         "patch_size": [8, 8],
         "context_slices": 1,
         "overlap": 0.0,
+        "smoothing_mm": 0.0,
         "largest_component": [],
     }
 

@@ -19,7 +19,7 @@ from unpaired.inference.predictor import Predictor
 from unpaired.recipe import build_method
 from unpaired.runs.postprocessing import FoundPostprocessing, postprocessing_of, read_found, write_found
 from unpaired.runs.run import Run
-from unpaired.training.postprocessing import decide, try_case
+from unpaired.training.postprocessing import WIDTHS_MM, TriedCase, decide, decide_smoothing, try_case
 
 CLASSES = ("background", "a", "b", "c")
 SETS = ((0,), (1,), (2,), (3,))
@@ -154,6 +154,30 @@ def test_a_class_that_falls_in_one_modality_is_left_alone() -> None:
         assert trials[0].after > trials[0].before
 
 
+@pytest.mark.parametrize(
+    ("ct", "mr", "expected"),
+    [
+        ((0.7, 0.8, 0.9, 0.85), (0.7, 0.7, 0.7, 0.9), 4.0),  # the highest mean
+        ((0.7, 0.8, 0.9, 0.9), (0.7, 0.8, 0.8, 0.6), 3.0),  # a higher mean, but MR falls
+        ((0.7, 0.8, 0.8, 0.8), (0.7, 0.8, 0.8, 0.8), 2.0),  # of equals the narrowest
+        ((0.7, 0.7, 0.7, 0.7), (0.7, 0.7, 0.7, 0.7), 0.0),  # nothing is won
+        ((0.7, 0.9, 0.9, 0.9), (0.7, 0.6, 0.6, 0.6), 0.0),  # CT wins, MR falls
+    ],
+)
+def test_the_smoothing_that_helps_most_and_harms_nothing(
+    ct: tuple[float, ...], mr: tuple[float, ...], expected: float
+) -> None:
+    cases = [
+        {width: TriedCase(name, {"a": dice}, {}, {}, {}) for width, dice in zip((0.0, *WIDTHS_MM), values, strict=True)}
+        for name, values in (("ct", ct), ("mr", mr))
+    ]
+    width, trials = decide_smoothing(cases, ("a",))
+    assert width == expected
+    assert [trial.what for trial in trials if trial.kept] == ([f"{expected:g} mm"] if expected else [])
+    assert trials[0].before == pytest.approx(0.7)
+    assert [trial.after for trial in trials] == pytest.approx(np.mean([ct, mr], 0)[1:])
+
+
 # ---- runs
 
 
@@ -186,7 +210,8 @@ def test_it_is_found_on_validation_cases_alone(runs: list[Run], monkeypatch: pyt
     assert own is not None
     assert own.validation_cases == len(validation)
     assert own.weights == found.weights[:1]
-    assert [trial.what for trial in found.trials] == ["all foreground", *runs[0].dataset.classes[1:]]
+    tried = [*(f"{width:g} mm" for width in WIDTHS_MM), "all foreground", *runs[0].dataset.classes[1:]]
+    assert [trial.what for trial in found.trials] == tried
     assert "none of a test case" in found.table().markdown()
 
 
@@ -196,13 +221,15 @@ def test_predict_applies_what_was_found_and_says_so(
     run, name = runs[0], runs[0].dataset.classes[1]
     scan = Image(np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32), np.eye(4))
     raw = Predictor(run, device="cpu").segment(scan, "ct")
-    write_found(found_for([run], name, foreground=True), run.folder)
+    write_found(replace(found_for([run], name, foreground=True), smoothing_mm=2.0), run.folder)
     said: list[str] = []
     asked = Postprocessing((name,), largest_foreground=True)
-    expected = postprocess(raw, asked, run.dataset.classes)
-    assert (expected != raw).any(), "nothing to remove: the comparison below would say nothing"
+    smooth = Predictor(run, device="cpu", postprocessing=Postprocessing(smoothing_mm=2.0)).segment(scan, "ct")
+    expected = postprocess(smooth, asked, run.dataset.classes)
+    assert (smooth != raw).any(), "nothing to smooth: the comparison below would say nothing"
+    assert (expected != smooth).any(), "nothing to remove: the comparison below would say nothing"
     np.testing.assert_array_equal(Predictor(run, device="cpu", report=said.append).segment(scan, "ct"), expected)
-    assert "keeps the largest part of all foreground, " + name in said[0]
+    assert "smooths probabilities by 2 mm and keeps the largest part of all foreground, " + name in said[0]
     image = str(run.dataset.cases[0].image)
     arguments = ["predict", str(run.folder), image, str(tmp_path / "out.nii.gz"), "--modality", "ct", "--no-worker"]
     assert main([*arguments, "--device", "cpu"]) == 0
@@ -210,8 +237,10 @@ def test_predict_applies_what_was_found_and_says_so(
     record = read_record(tmp_path / "out.nii.gz")
     assert record is not None
     assert (record.settings["largest_component"], record.settings["largest_foreground"]) == ([name], True)
-    assert main([*arguments, "--device", "cpu", "--largest-component", "none"]) == 1
-    assert "made in another way" in capsys.readouterr().out
+    assert record.settings["smoothing_mm"] == 2
+    for other in (("--largest-component", "none"), ("--smoothing-mm", "3")):
+        assert main([*arguments, "--device", "cpu", *other]) == 1
+        assert "made in another way" in capsys.readouterr().out
 
 
 def test_folds_together_take_what_was_found_for_them(runs: list[Run], tmp_path: Path) -> None:

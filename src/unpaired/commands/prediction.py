@@ -40,6 +40,7 @@ def predict(
     engine: Literal["auto", "plain"] = "auto",
     overlap: OptionalNumber = None,
     largest_component: OptionalText = None,
+    smoothing_mm: OptionalNumber = None,
     mirror: bool = False,
     mirror_anyway: bool = False,
     modality_anyway: bool = False,
@@ -85,6 +86,8 @@ def predict(
         largest_component: Keep only the largest connected part of "all" classes, of some ("LV,myo") or of "none";
             without it what find-postprocessing found decides, or else the recipe. Removes islands, but also the
             second of two parts that belong there.
+        smoothing_mm: Smooth probabilities by a Gaussian of so many mm before the likeliest class is taken; 0 for none.
+            This and --largest-component take the place of all that was found or stands in the recipe.
         mirror: Average the predictions of all mirrored forms, along the axes that training mirrored
             (augmentation.mirror). Takes two to eight times as long. Refused for a run that never saw mirrored scans.
         mirror_anyway: Mirror along height and width although a run was trained without: as a rule that costs many
@@ -128,6 +131,7 @@ def predict(
         engine=engine,
         overlap=overlap,
         postprocessing=largest_component,
+        smoothing_mm=smoothing_mm,
         mirror=mirror,
         mirror_anyway=mirror_anyway,
         modality_anyway=modality_anyway,

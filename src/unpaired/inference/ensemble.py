@@ -121,7 +121,8 @@ class Ensemble:
     ) -> Iterator[tuple[np.ndarray, Geometry, float]]:
         for predictor in self.predictors:
             share = 1 / (len(self.predictors) * len(predictor.views))
-            for probabilities, geometry in predictor.members(image, modality):
+            for raw, geometry in predictor.members(image, modality):
+                probabilities = self.predictors[0].smoothed(raw, geometry)
                 if members is not None:
                     members.append(self._finished(restore_probabilities(probabilities, geometry)))
                 yield probabilities, geometry, share

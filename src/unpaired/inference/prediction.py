@@ -1,6 +1,7 @@
 """`predict`: scans to label maps, as the command does it, from Python. Imports no torch: the worker does."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -39,6 +40,7 @@ def predict(
     device: str = "auto",
     backend: Backend = "torch",
     postprocessing: Postprocessing | str | None = None,
+    smoothing_mm: float | None = None,
     mirror: bool = False,
     mirror_anyway: bool = False,
     modality_anyway: bool = False,
@@ -74,7 +76,8 @@ def predict(
     `split` "test" uses the side stored in the run. Of a folder of folds "validation" is out-of-fold prediction, each
     case by the folds that were not trained with it, and "test" the cases kept out of all of them. `also` are further
     runs whose probabilities are averaged with the first one's; a model file, or a folder of folds (fold0, fold1, ...),
-    stands for all its runs. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo"). See
+    stands for all its runs. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo");
+    `smoothing_mm` is put into it, or alone takes the place of what was found. See
     `Predictor` for weights, device, backend, precision, engine, overlap, mirror, the two "anyway"s, norms and trust,
     `plan` for modality and the files' names, `predict_files` for probabilities, overwrite and what is left as it is.
 
@@ -96,7 +99,7 @@ def predict(
         weights,
         device,
         backend,
-        parse_largest_component(postprocessing) if isinstance(postprocessing, str) else postprocessing,
+        _asked(postprocessing, smoothing_mm),
         mirror,
         mirror_anyway,
         modality_anyway,
@@ -117,6 +120,12 @@ def predict(
     ray = RayWishes(actors) if on == "ray" else None
     request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard, dicom, ray)
     return carry_out(request, tell, worker)
+
+
+def _asked(postprocessing: Postprocessing | str | None, smoothing_mm: float | None) -> Postprocessing | None:
+    """The post-processing in place of what was found; None: that, or the recipe's."""
+    asked = parse_largest_component(postprocessing) if isinstance(postprocessing, str) else postprocessing
+    return asked if smoothing_mm is None else replace(asked or Postprocessing(), smoothing_mm=smoothing_mm)
 
 
 def carry_out(request: Request, tell: Callable[[Event], None], worker: bool = True) -> Outcome:

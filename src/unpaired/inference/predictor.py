@@ -10,9 +10,9 @@ import numpy as np
 from unpaired.consent.modules import Trust
 from unpaired.data.case import Geometry
 from unpaired.data.image import Image, require_image
-from unpaired.data.postprocess import Postprocessing, postprocess
+from unpaired.data.postprocess import Postprocessing, postprocess, smoothed
 from unpaired.data.preprocess import apply
-from unpaired.data.restore import Box, restore_boxes
+from unpaired.data.restore import Box, restore_boxes, restore_probabilities
 from unpaired.errors import InputError
 from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
@@ -151,17 +151,24 @@ class Predictor:
             yield self.mirroring.undone(probabilities, axes), geometry
 
     def label_map(self, image: Image, modality: str) -> np.ndarray:
-        """The likeliest class of each voxel of an image as it is, not mirrored, before post-processing.
+        """The likeliest class of each voxel of an image as it is, not mirrored, smoothed but not yet post-processed.
 
-        What is held per class is what neighboring windows share, however deep the scan is.
+        What is held per class is what neighboring windows share, however deep the scan is; with smoothing a volume.
         """
         volume, geometry = self.prepared(image, modality)
+        if self.postprocessing.smoothing_mm:
+            probabilities = whole(self._boxes(volume, modality), volume.shape).numpy()
+            return restore_probabilities(self.smoothed(probabilities, geometry), geometry)
         lean = leanest_order(volume.shape, self.recipe.patch_size)
         order = (0, 1, 2) if self.method.network.mixes_images else lean
         return restore_boxes(self._boxes(volume, modality, order), geometry.transposed(order))
 
+    def smoothed(self, probabilities: np.ndarray, geometry: Geometry) -> np.ndarray:
+        """Class probabilities on the prepared grid as post-processing smooths them."""
+        return smoothed(probabilities, geometry.spacing_mm, self.postprocessing.smoothing_mm)
+
     def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
-        """Class probabilities on the prepared grid, averaged over mirrored forms, and the geometry that leads back."""
+        """Class probabilities on the prepared grid, averaged over mirrored forms and smoothed, and the way back."""
         part = self._averaged(image, modality)
         return part.probabilities, part.geometry
 
@@ -179,7 +186,7 @@ class Predictor:
     def _averaged(self, image: Image, modality: str) -> Part:
         share = 1 / len(self.views)
         (part,) = gathered((values, geometry, share) for values, geometry in self.members(image, modality))
-        return part
+        return replace(part, probabilities=self.smoothed(part.probabilities, part.geometry))
 
     def source_values(self, labels: np.ndarray, modality: str) -> np.ndarray:
         """Class numbers as the values that the training files of this modality use (500 for LV, say)."""

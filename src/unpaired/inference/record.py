@@ -34,6 +34,7 @@ def settings_of(ensemble: Ensemble, modality: str) -> dict[str, Any]:
         "mirrored": [list(predictor.mirrored) for predictor in ensemble.predictors],
         "swapped": [each.mirroring.swap.numbers for each in ensemble.predictors if each.mirroring.swap] or None,
         "norms": norms if any(norms) else None,
+        "smoothing_mm": ensemble.predictors[0].postprocessing.smoothing_mm or None,
         "largest_foreground": ensemble.predictors[0].postprocessing.largest_foreground or None,
         "largest_component": [ensemble.classes[number] for number in kept],
     }

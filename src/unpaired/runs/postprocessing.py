@@ -24,8 +24,8 @@ _ADVICE = "find it anew with `unpaired find-postprocessing`, or delete it"
 
 @dataclass(frozen=True)
 class Trial:
-    """Something that was tried: of `what` (a class, or all foreground) the largest part; Dice 0 to 1 over validation
-    cases, the mean over modalities; None where no case shows it."""
+    """Something that was tried: smoothing by so many mm, or of `what` (a class, or all foreground) the largest part;
+    Dice 0 to 1 over validation cases, the mean over modalities; None where no case shows it."""
 
     what: str
     before: float | None
@@ -42,11 +42,12 @@ class FoundPostprocessing:
     weights: tuple[str, ...]
     validation_cases: int
     trials: tuple[Trial, ...]
+    smoothing_mm: float = 0.0
 
     @property
     def postprocessing(self) -> Postprocessing:
         """What was chosen, in the form that recipes have."""
-        return Postprocessing(self.largest_component, self.largest_foreground)
+        return Postprocessing(self.largest_component, self.largest_foreground, self.smoothing_mm)
 
     def table(self) -> Table:
         """A row for each thing that was tried."""
@@ -55,13 +56,15 @@ class FoundPostprocessing:
             for trial in self.trials
         ]
         notes = [f"Dice in percent over {self.validation_cases} predictions of validation cases, none of a test case."]
-        return Table(["largest part of", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
+        return Table(["smoothing, or largest part of", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
 
     def said(self) -> str:
-        """What is done to label maps, in a line."""
+        """What is done to the network's answers, in a line."""
         parts = [*(["all foreground"] if self.largest_foreground else []), *self.largest_component]
-        kept = f"keeps the largest part of {', '.join(parts)}" if parts else "leaves label maps as they are"
-        return f"post-processing found on {self.validation_cases} validation cases {kept}"
+        done = [f"smooths probabilities by {self.smoothing_mm:g} mm"] if self.smoothing_mm else []
+        done += [f"keeps the largest part of {', '.join(parts)}"] if parts else []
+        told = " and ".join(done) or "leaves label maps as they are"
+        return f"post-processing found on {self.validation_cases} validation cases {told}"
 
 
 def weights_hash(file: Path) -> str:

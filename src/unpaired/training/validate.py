@@ -6,10 +6,11 @@ import numpy as np
 import torch
 
 from unpaired.data.dataset import Dataset
-from unpaired.data.postprocess import postprocess
+from unpaired.data.postprocess import postprocess, smoothed
 from unpaired.data.prepared import PreparedCase
-from unpaired.data.restore import prepared_label_map
+from unpaired.data.restore import Box, prepared_label_map
 from unpaired.inference.prepared import segment_prepared
+from unpaired.inference.windows import whole
 from unpaired.methods.method import Method
 from unpaired.recipe import Recipe
 from unpaired.scores.overlap import count_overlap, dice
@@ -39,6 +40,9 @@ def validate(
                 if reference is None:
                     continue
                 boxes = segment_prepared(method, recipe, case.volume(), modality, device)
+                if width := recipe.postprocessing.smoothing_mm:
+                    probabilities = whole(boxes, reference.shape).numpy()
+                    boxes = iter([Box((0, 0, 0), smoothed(probabilities, case.spacing_mm, width))])
                 likeliest = prepared_label_map(boxes, reference.shape)
                 labels = postprocess(likeliest, recipe.postprocessing, dataset.classes)
                 look(case, labels)

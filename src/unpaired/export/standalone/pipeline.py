@@ -23,7 +23,8 @@ def segment(array, affine, modality, model, compute):
     """
     facts = model["modalities"][modality]
     volume, geometry = prepare(array, affine, model["preprocessing"], facts)
-    labels = restore(probability_slabs(volume, model, compute), geometry)
+    slabs = smoothed(probability_slabs(volume, model, compute), affine, geometry, model["smoothing_mm"])
+    labels = restore(slabs, geometry)
     return label_values(labels, model["largest_component"], facts["label_values"])
 
 
@@ -256,6 +257,26 @@ def window(volume, start, size, context):
         planes = np.arange(inside[0].start, inside[0].stop) + channel - context // 2
         result[(channel, *part)] = volume[planes.clip(0, len(volume) - 1)][(slice(None), *inside[1:])]
     return result
+
+
+def smoothed(slabs, affine, geometry, smoothing_mm):
+    """The slabs, or with smoothing one of all planes: Gaussian along every axis, to 3 deviations."""
+    if not smoothing_mm:
+        return slabs
+    _, axes, _, crop, grid = geometry
+    sizes = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)[list(axes)]
+    values = np.concatenate(list(slabs), axis=1)
+    for axis, (size, (start, stop), count) in enumerate(zip(sizes, crop, grid, strict=True)):
+        deviation = smoothing_mm / (size * (stop - start) / count)
+        reach = int(3 * deviation + 0.5)
+        offsets = np.arange(-reach, reach + 1)
+        weights = np.exp(-0.5 * (offsets / deviation) ** 2)
+        places = np.arange(count)  # beyond the volume its outermost planes go on
+        values = sum(
+            np.take(values, (places + offset).clip(0, count - 1), axis + 1) * np.float32(weight)
+            for offset, weight in zip(offsets, weights / weights.sum(), strict=True)
+        )
+    return [values]
 
 
 def restore(slabs, geometry):

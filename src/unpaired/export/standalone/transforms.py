@@ -75,7 +75,9 @@ class RestoreLabelsd(MapTransform):
         data = dict(data)
         geometry, affine, name = json.loads(data[self.source + GEOMETRY])
         for key in self.keys:
-            labels = pipeline.restore([np.asarray(data[key])], geometry)
+            slabs = [np.asarray(data[key])]
+            slabs = pipeline.smoothed(slabs, affine, geometry, self.model["smoothing_mm"])
+            labels = pipeline.restore(slabs, geometry)
             values = pipeline.label_values(labels, self.model["largest_component"], self.facts["label_values"])
             affine = torch.tensor(affine, dtype=torch.float64)
             data[key] = MetaTensor(torch.from_numpy(values)[None], affine, {"filename_or_obj": name})
