@@ -1,6 +1,7 @@
 """Check the shapes in every signature while tests run (jaxtyping + beartype); a tiny phantom for all tests."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -31,6 +32,29 @@ from unpaired.data.manifest import read_dataset  # noqa: E402
 settings.register_profile("anywhere", deadline=None, print_blob=True)
 settings.register_profile("ci", settings.get_profile("anywhere"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "anywhere")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest-xdist keeps the order of files, instead of beginning with those that have the most tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collectstart() -> None:
+    """The garbage collector rests while tests are collected: what that makes stays."""
+    gc.disable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, files with slow ones go first: the last one leaves the others idle."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests are there to the end: no collection of garbage needs to look through them."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -56,31 +56,40 @@ def by_shape_or_type(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]
 
 
 def _checked_once_a_shape(function: Callable[..., Any], typechecker: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, checked where it takes or returns shapes and types that it has not been seen with."""
-    fully_checked = _with_shapes(function, typechecker=typechecker)
+    """The function, checked where it takes or returns shapes and types that it has not been seen with.
+
+    jaxtyping takes milliseconds to wrap a function, so that it does so where the function is first called.
+    """
     returned: list[Any] = []
 
     @functools.wraps(function)
     def replayed(*_: Any, **__: Any) -> Any:
         return returned.pop()
 
-    return_checked = _with_shapes(replayed, typechecker=typechecker)
+    @functools.cache
+    def fully_checked() -> Callable[..., Any]:
+        return _with_shapes(function, typechecker=typechecker)
+
+    @functools.cache
+    def return_checked() -> Callable[..., Any]:
+        return _with_shapes(replayed, typechecker=typechecker)
+
     passed: dict[Any, set[Any]] = {}
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **keywords: Any) -> Any:
         if torch.compiler.is_compiling():  # a graph for any size has sizes that are no numbers
-            return fully_checked(*arguments, **keywords)
+            return fully_checked()(*arguments, **keywords)
         taken = shapes(arguments), shapes(keywords)
         if taken not in passed:
-            value = fully_checked(*arguments, **keywords)
+            value = fully_checked()(*arguments, **keywords)
             passed[taken] = {shapes(value)}
             return value
         value = function(*arguments, **keywords)
         given = shapes(value)
         if given not in passed[taken]:
             returned.append(value)
-            return_checked(*arguments, **keywords)
+            return_checked()(*arguments, **keywords)
             passed[taken].add(given)
         return value
 
