@@ -15,7 +15,7 @@ from typing import Any
 PROGRAM = which("Orthanc")
 PLUGIN = next(Path("/usr/share/orthanc/plugins").glob("libOrthancDicomWeb.so*"), None)
 INSTALLED = PROGRAM is not None and PLUGIN is not None
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def test_a_wrong_title_is_said(server: Orthanc, scans: list[Path]) -> None:
 
 def test_an_archive_that_closes_without_a_word_has_refused_too(scans: list[Path]) -> None:
     with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as closing:
-        Thread(target=closing.serve_forever, daemon=True).start()
+        Thread(target=closing.serve_forever, args=(0.02,), daemon=True).start()
         sent = unpaired.send_dicom(f"dicom://OTHER@127.0.0.1:{closing.server_address[1]}", scans[:1])
         closing.shutdown()
     assert "refused this connection; check host, port and AE titles" in sent.failures[0][1]

@@ -32,6 +32,7 @@ from unpaired.dicom.tree import list_dicom
 from unpaired.errors import InputError, UnwritableError
 from unpaired.networks.fcn import FCNConfig
 from unpaired.pacs import segment
+from unpaired.pacs import service as pacs_service
 from unpaired.pacs.archive import Login, Query, RemoteSeries
 from unpaired.pacs.health import HealthPage
 from unpaired.pacs.receive import Receiver
@@ -286,7 +287,7 @@ def test_health_is_seen_on_this_machine_alone_and_says_when_it_is_ill() -> None:
         assert page.server.server_address[0] == "127.0.0.1"
         assert health(page.port) == told
         with pytest.raises(urllib.error.HTTPError, match="503"):
-            urllib.request.urlopen(f"http://127.0.0.1:{page.port}/", timeout=10)
+            urllib.request.urlopen(f"http://127.0.0.1:{page.port}/", timeout=60)
     finally:
         page.stop()
 
@@ -343,7 +344,7 @@ def write_case(dataset: Dataset, folder: Path, modality: str = "ct", kind: str =
 
 def health(port: int) -> dict[str, object]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         return json.load(error)
@@ -359,7 +360,10 @@ def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
 
 @contextmanager
 def watching(run: Run, archive: str, spool: Path, **options: object) -> Iterator[tuple[list[str], int]]:
-    """The whole service in a thread: its lines and the port of its health page."""
+    """The whole service in a thread: its lines and the port of its health page.
+
+    It waits for no quiet: on a busy machine images of one series come seconds apart. See `held`.
+    """
     lines: list[str] = []
     stopped, failure = threading.Event(), []
 
@@ -369,7 +373,7 @@ def watching(run: Run, archive: str, spool: Path, **options: object) -> Iterator
                 run,
                 archive,
                 spool,
-                quiet=0.3,
+                quiet=0.0,
                 device="cpu",
                 health_port=0,
                 tell=lines.append,
@@ -389,6 +393,19 @@ def watching(run: Run, archive: str, spool: Path, **options: object) -> Iterator
         stopped.set()
         thread.join(60)
     assert not failure
+
+
+def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let a service only receive until this is set: a series that is begun between two of its images begins anew."""
+    came, step = threading.Event(), Service.step
+    monkeypatch.setattr(Service, "step", lambda self: came.is_set() and step(self))
+    return came
+
+
+@pytest.fixture(autouse=True)
+def restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service looks often whether there is something to do."""
+    monkeypatch.setattr(pacs_service, "IDLE_SECONDS", 0.05)
 
 
 @pytest.mark.slow
@@ -419,11 +436,12 @@ def test_received_by_c_store_and_sent_back(
     made = segment.Predictor
     monkeypatch.setattr(segment, "Predictor", lambda *given, **named: loaded.append(given) or made(*given, **named))
     files = [file for series in "12" for file in write_case(phantom, tmp_path / "scans", series=series)]
-    port = free_port()
+    port, came = free_port(), held(monkeypatch)
     with watching(run, server.dimse, tmp_path / "spool", port=port) as (lines, page):
         unpaired.send_dicom(f"dicom://UNPAIRED@127.0.0.1:{port}", files)
+        came.set()
         wait_for(lambda: sum("objects sent" in line for line in lines) == 2)
-        with urllib.request.urlopen(f"http://127.0.0.1:{page}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{page}/", timeout=60) as answer:
             shown = answer.read().decode()
     assert "unpaired dicom watch: ok" in shown
     modalities = {server.ask(f"series/{uid}")["MainDicomTags"]["Modality"] for uid in server.ask("series")}
@@ -457,15 +475,19 @@ def test_a_run_writes_the_kinds_of_objects_that_are_asked_for(
 
 KILLED = """
 import sys, os, signal
+from pathlib import Path
 import unpaired
-from unpaired.pacs import segment
-class Deadly(segment.RunSegmenter):  # begun two seconds after the last image: one that came later would begin it anew
+from unpaired.pacs import segment, service
+class Deadly(segment.RunSegmenter):
     def segment(self, scans, out):
         os.kill(os.getpid(), signal.SIGKILL)
 import unpaired.pacs.watch as watch
 watch.RunSegmenter = Deadly
-run, archive, spool, port = sys.argv[1:5]
-unpaired.watch_dicom(run, archive, spool, port=int(port), quiet=2.0, health_port=0, device="cpu")
+run, archive, spool, port, came = sys.argv[1:6]
+step = service.Service.step
+service.Service.step = lambda self: Path(came).exists() and step(self)  # an image that came later would begin it anew
+service.IDLE_SECONDS = 0.05
+unpaired.watch_dicom(run, archive, spool, port=int(port), quiet=0.0, health_port=0, device="cpu")
 """
 
 
@@ -476,14 +498,16 @@ def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Da
 
     While it lives nobody else works in its spool.
     """
-    port = free_port()
+    port, came = free_port(), tmp_path / "came"
     command = [sys.executable, "-c", KILLED, str(run.folder), server.dimse, str(tmp_path / "spool"), str(port)]
+    command += [str(came)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "receiving as UNPAIRED on 127.0.0.1" in process.stdout.readline()
     with pytest.raises(InputError, match="is in use"):
         unpaired.watch_dicom(run, server.dimse, tmp_path / "spool", port=0, health_port=0)
     unpaired.send_dicom(f"dicom://UNPAIRED@127.0.0.1:{port}", write_case(phantom, tmp_path / "scans"))
+    came.touch()
     assert process.wait(60) == -signal.SIGKILL
     process.stdout.close()
     assert server.ask("series") == []

@@ -13,6 +13,8 @@ from unpaired.pacs.queue import Entry
 from unpaired.pacs.segment import Segmenter, SkippedError
 from unpaired.pacs.spool import Spool, tried
 
+IDLE_SECONDS = 1.0
+"""How long the service rests where there is nothing to do."""
 SCANS = ("CT", "MR", "PT")
 """Modalities that a poll fetches; the run decides of each series whether it fits."""
 
@@ -60,11 +62,11 @@ class Service:
             self.tell(f"series {entry.uid}: was being predicted when the service ended; {again}")
             self._clear(entry)
 
-    def run(self, stopped: Event, idle_seconds: float = 1.0) -> None:
+    def run(self, stopped: Event) -> None:
         """Work until `stopped` is set."""
         while not stopped.is_set():
             if not self.step():
-                stopped.wait(idle_seconds)
+                stopped.wait(IDLE_SECONDS)
 
     def step(self) -> bool:
         """Send one series, or predict one, or ask an archive; whether there was anything to do."""
