@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -21,6 +22,7 @@ import torch
 
 import unpaired
 from test_architecture import ALLOWED, EVERYBODY
+from undrawn import undrawn
 from unpaired import cli
 from unpaired.data.dataset import CASE_FIELDS, Dataset, Modality
 from unpaired.data.image import Rule
@@ -71,6 +73,9 @@ def test_the_readmes_python_runs(manifest: Path, tmp_path: Path, monkeypatch: py
     (tmp_path / "data" / "phantom").symlink_to(manifest.parent)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(unpaired, "find_recipe", lambda name: small(find_recipe(name)))
+    # In this process: starting others, which `inference/test_watch.py` and `training/` do, takes longer than the rest.
+    monkeypatch.setattr(unpaired, "train", partial(unpaired.train, workers=0))
+    monkeypatch.setattr(unpaired, "predict", partial(unpaired.predict, worker=False))
     names: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["label_map"].shape == names["image"].array.shape
@@ -341,8 +346,9 @@ def test_the_api_page_is_a_script_that_runs(tmp_path: Path, monkeypatch: pytest.
     """Its examples, in order, in an empty folder; what they leave there is what the commands would."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    for code in blocks(text_of("docs/reference/api.md"), "python"):
-        exec(compile(code, "api.md", "exec"), names)
+    with undrawn():
+        for code in blocks(text_of("docs/reference/api.md"), "python"):
+            exec(compile(code, "api.md", "exec"), names)
     assert names["label_map"].shape == names["image"].array.shape
     assert np.array_equal(read_image(Path("copy.nii.gz")).array, names["image"].array)
     assert names["dataset"].of(split="test")

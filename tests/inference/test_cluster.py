@@ -11,8 +11,11 @@ import pytest
 from export.runs import fresh_run
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
+from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
 from unpaired.inference.cluster import Resources, cluster_script
+from unpaired.inference.jobs import plan
+from unpaired.inference.shards import Shard, jobs_of_shard
 from unpaired.runs.run import Run
 
 
@@ -22,16 +25,23 @@ def run(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fresh_run(tmp_path_factory.mktemp("runs") / "a 'run' $HOME", phantom)
 
 
-def test_every_task_segments_its_shard(run: Run, manifest: Path, tmp_path: Path) -> None:
+def test_a_task_segments_its_shard(run: Run, phantom: Dataset, manifest: Path, tmp_path: Path) -> None:
+    """The second of two, which is the first with another number."""
     script, out = tmp_path / "predict.sbatch", tmp_path / "label maps"
     arguments = ["cluster-script", str(run.folder), str(manifest), str(out), str(script), "--shards", "2"]
     assert main([*arguments, "--modality", "ct", "--largest-component", "LV,myo"]) == 0
-    for number in (1, 2):
-        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(number), "SLURM_CPUS_PER_TASK": "1"}
-        done = subprocess.run(["bash", str(script)], capture_output=True, text=True, env=environment, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert "2 written, 0 skipped, 0 failed" in done.stdout
-    assert len(list(out.glob("*.nii.gz"))) == 4
+    shards = [names_of_shard(manifest, out, number) for number in (1, 2)]
+    assert sorted([*shards[0], *shards[1]]) == sorted(case.id for case in phantom.of("ct"))
+    environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "2", "SLURM_CPUS_PER_TASK": "1"}
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 written, 0 skipped, 0 failed" in done.stdout
+    assert sorted(file.name for file in out.glob("*.nii.gz")) == sorted(f"{name}.nii.gz" for name in shards[1])
+
+
+def names_of_shard(manifest: Path, out: Path, number: int) -> list[str]:
+    """The CT cases that task `number` of 2 has to segment."""
+    return [job.name for job in jobs_of_shard(plan(read_dataset(manifest), out, "ct"), Shard(number, 2))]
 
 
 def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Where the page of a run goes: its own page in the run, those of other predictions beside them, over no other."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from undrawn import undrawn
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import write_dataset
 from unpaired.errors import InputError
@@ -12,6 +14,12 @@ from unpaired.report.report import write_report
 from unpaired.scores.evaluate import evaluate_dataset
 from unpaired.scores.places import evaluation_folder
 from unpaired.scores.tables import write_evaluation
+
+
+@pytest.fixture(autouse=True)
+def pixels() -> Iterator[None]:
+    with undrawn():
+        yield
 
 
 @pytest.fixture

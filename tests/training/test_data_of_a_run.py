@@ -62,7 +62,7 @@ def test_a_scan_of_another_modality_is_a_failed_case_and_stops_no_other(
         assert "(the run knows ct, bssfp, lge)" in message
         assert "--modality-anyway" in message
         assert "\n" not in message
-    options = ["--modality", "lge", "--modality-anyway", "--device", "cpu"]
+    options = ["--modality", "lge", "--modality-anyway", "--device", "cpu", "--no-worker"]
     assert cli.main(["predict", str(straight.folder), str(scans), str(tmp_path / "lge"), *options]) == 0
     assert "ct: note: segmented as lge although" in capsys.readouterr().out
 

@@ -224,7 +224,7 @@ def test_a_decoder_that_dies_or_hangs_costs_its_file(
     """It is replaced for the next file."""
     process = decoder.decoder_process.__file__
     (tmp_path / "bad.py").write_text(f"import os, sys, time\nsys.stdin.readline()\n{behavior}\n")
-    monkeypatch.setattr(decoder, "SECONDS", 1.0 if "sleep" in behavior else 60.0)
+    monkeypatch.setattr(decoder, "SECONDS", 0.1 if "sleep" in behavior else 60.0)
     monkeypatch.setattr(decoder.decoder_process, "__file__", str(tmp_path / "bad.py"))
     worker = decoder.Decoder()
     with pytest.raises(InputError, match=r"a\.dcm: its pixels killed the decoder, or kept it busy"):

@@ -1,0 +1,24 @@
+"""Figures that are made and not drawn, for tests of what is around them: drawing is most of the time of a page."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Inside, every figure is saved as a picture of one pixel, or an empty SVG."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save_a_pixel)
+        yield
+
+
+def save_a_pixel(figure: Figure, file: BinaryIO, *, format: str, **_: Any) -> None:
+    if format == "svg":
+        file.write(b'<svg xmlns="http://www.w3.org/2000/svg"/>')
+    else:
+        Image.new("RGB", (1, 1)).save(file, format)
