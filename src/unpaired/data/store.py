@@ -1,5 +1,6 @@
 """A manifest is written, and a person hears what is in it and what to do next."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,10 +17,23 @@ def store_dataset(dataset: Dataset, out: str | Path, say: Callable[[str], None])
 
 
 def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
-    """A line that counts the cases of each modality, one of the classes, and what was written and what to do next."""
+    """A line that counts the cases of each modality, one of the patients who have several, one of the classes, and what
+    was written and what to do next."""
     for modality in dataset.modalities:
         cases = dataset.of(modality)
         labeled = sum(case.label is not None for case in cases)
         yield f"{modality}: {len(cases)} cases, {labeled} labeled, {len({case.patient for case in cases})} patients"
+    shared = [patient for patient, count in Counter(_patients_by_modality(dataset)).items() if count > 1]
+    if shared:
+        yield (
+            f"{len(shared)} patient{'' if len(shared) == 1 else 's'} in several modalities ({', '.join(shared[:3])}): "
+            "scans of one name are one person's"
+        )
     yield f"classes: {', '.join(dataset.classes[1:])}"
     yield f"wrote {path}; check it with: unpaired verify {path}"
+
+
+def _patients_by_modality(dataset: Dataset) -> Iterator[str]:
+    """Each patient once for each modality."""
+    for modality in dataset.modalities:
+        yield from dict.fromkeys(case.patient for case in dataset.of(modality))

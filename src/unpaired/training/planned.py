@@ -155,9 +155,10 @@ def _that_fits(plan: Plan, known: Fingerprint, limit: float, device: Device) -> 
         size = plan.recipe.batch_size
         if cost.gigabytes <= limit or size == 1:
             if cost.gigabytes > limit:
+                smaller = " or with --dimensions 2" if len(plan.recipe.patch_size) == 3 else ""
                 raise InputError(
                     f"one image of each modality takes {memory_text(cost.gigabytes)}, more than the "
-                    f"{memory_text(limit)} allowed; plan with more memory or with --dimensions 2"
+                    f"{memory_text(limit)} allowed; plan with more memory{smaller}"
                 )
             return plan, cost
         plan = plan.with_batch(size // 2, f"{size} images of each modality took {memory_text(cost.gigabytes)}")

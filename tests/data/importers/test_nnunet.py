@@ -99,3 +99,15 @@ def test_links_keep_their_names(tmp_path: Path) -> None:
     assert dataset.case("b").label == tmp_path.resolve() / "d" / "labelsTr" / "b.nii.gz"
     renamed = replace(dataset, cases=tuple(replace(case, id=f"d_{case.id}") for case in dataset.cases))
     assert unpaired.Split(("a",), ("b",)).apply(renamed).case("d_b").split == "validation"
+
+
+def test_equal_names_in_two_datasets_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are taken for one person, which keeps a split honest; who numbers each set from 1 has to know."""
+    raw(tmp_path / "raw" / "Dataset001_A", "case_1", "case_2", "case_3")
+    raw(tmp_path / "raw" / "Dataset002_B", "case_2", "case_3", "case_4", channel_names={"0": "T2"})
+    assert main(["import", "auto", str(tmp_path / "raw"), str(tmp_path / "m.json")]) == 0
+    assert "2 patients in several modalities (case_2, case_3): scans of one name are one person's" in (
+        capsys.readouterr().out
+    )
+    assert main(["import", "auto", str(tmp_path / "raw" / "Dataset001_A"), str(tmp_path / "m.json")]) == 0
+    assert "several modalities" not in capsys.readouterr().out

@@ -50,7 +50,8 @@ def _named(pattern: str) -> Callable[[Listing], str | None]:
 
 
 def _table(listing: Listing) -> str | None:
-    return "a table" if listing.source.is_file() and listing.source.suffix.lower() in TABLES else None
+    suffix = listing.source.suffix.lower()
+    return f"a {suffix} file, a row for each case" if listing.source.is_file() and suffix in TABLES else None
 
 
 def _load_amos(folder: Path, options: ImportOptions) -> Dataset:
