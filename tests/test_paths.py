@@ -128,3 +128,6 @@ def test_the_five_commands_of_a_page(
         evaluation = read_evaluation(Path("runs/study/evaluation"))
         assert sorted(evaluation.modalities) == sorted(run.modalities)
         assert not evaluation.failures
+    if page == "from-nnunet.md":
+        assert main(["nnunet-splits", "data/study.json", "runs/study", "nnUNet_preprocessed"]) == 0
+        assert len(list(Path("nnUNet_preprocessed").glob("Dataset00*/splits_final.json"))) == 2

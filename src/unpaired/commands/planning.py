@@ -28,6 +28,7 @@ def inspect(data: Data, /, *, page: OptionalPath = None, json: OptionalPath = No
     with progress_bar("inspect") as progress:
         fingerprint = unpaired.inspect_dataset(data, page=page, json=json, workers=workers, progress=progress)
     print_table(modality_table(fingerprint), organ_table(fingerprint))
+    print_lines(f"warning: {line}" for line in fingerprint.warnings())
     print_lines(f"wrote {path}" for path in (page, json) if path is not None)
     print_lines(f"not read: {case}: {reason}" for case, reason in fingerprint.failures)
     return 1 if fingerprint.failures else 0

@@ -19,6 +19,8 @@ VALUES = 4096
 """How many values of a scan, evenly spread over organs or body, are kept for histograms while a page is drawn."""
 THUMBNAIL = 112
 """Pixels of the longer side of a case's picture."""
+BLOCKS = (8, 16, 16)
+"""Into so many blocks a volume is cut at most, along each axis, to be compared with others."""
 PLANES = ("sagittal", "coronal", "axial")
 """The plane across each axis of the body (left-right, front-back, head-feet)."""
 OBLIQUE = 0.9
@@ -52,11 +54,13 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class CasePicture:
-    """For the page alone: a slice as gray values of 8 bits (rows, columns), its organs' outline, and some values."""
+    """A slice as gray values of 8 bits (rows, columns), its organs' outline, and some values, for the page; and the
+    means of at most `BLOCKS` blocks of the volume, float32, to find scans that look alike."""
 
     gray: np.ndarray
     outline: np.ndarray
     values: np.ndarray = field(repr=False)
+    blocks: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,19 @@ def _picture(
     edge = np.pad(inside, 1)
     core = edge[1:-1, 1:-1] & edge[:-2, 1:-1] & edge[2:, 1:-1] & edge[1:-1, :-2] & edge[1:-1, 2:]
     some = values[:: max(len(values) // VALUES, 1)][:VALUES].astype(np.float32)
-    return CasePicture(gray[np.ix_(rows, columns)], inside & ~core, some)
+    return CasePicture(gray[np.ix_(rows, columns)], inside & ~core, some, block_means(volume))
+
+
+def block_means(volume: np.ndarray) -> np.ndarray:
+    """The means of at most `BLOCKS` blocks of a volume (depth, height, width), of equal size but for rounding."""
+    means = volume
+    for axis, most in enumerate(BLOCKS):
+        count, size = min(most, volume.shape[axis]), volume.shape[axis]
+        starts = np.arange(count) * size // count
+        sizes = np.diff(starts, append=size).astype(np.float32)
+        sums = np.add.reduceat(means, starts, axis=axis, dtype=np.float32)
+        means = sums / sizes.reshape([-1 if place == axis else 1 for place in range(3)])
+    return means
 
 
 def _slices(box: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:

@@ -15,6 +15,7 @@ from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import write_json
 from unpaired.planning.case_facts import PERCENTILES, CaseFacts, CaseJob, CasePicture, look_at
+from unpaired.planning.near_duplicates import Alike, near_duplicates
 
 Triple = tuple[float, float, float]
 SCHEMA = 1
@@ -55,10 +56,21 @@ class Fingerprint:
     modalities: tuple[ModalityFacts, ...]
     cases: tuple[CaseFacts, ...]
     failures: tuple[tuple[str, str], ...] = ()
+    alike: tuple[Alike, ...] = ()
+    """Cases of different patients that look like one scan."""
 
     def of(self, modality: str) -> ModalityFacts:
         """The facts of one modality."""
         return next(facts for facts in self.modalities if facts.name == modality)
+
+    def warnings(self) -> list[str]:
+        """A line for each pair of cases that look like one scan."""
+        patients = {case.id: case.patient for case in self.cases}
+        return [
+            f"{pair.first} (patient {patients[pair.first]}) and {pair.second} (patient {patients[pair.second]}) look "
+            f"like one scan (correlation {pair.correlation:.3f}); if they are, drop one or give both the same patient"
+            for pair in self.alike
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -96,7 +108,8 @@ def take_fingerprint(
         if any(case.modality == name for case in ordered)
     )
     failed = tuple((entry.id, failures[entry.id]) for entry in dataset.cases if entry.id in failures)
-    return Fingerprint(dataset.name, dataset.classes, modalities, ordered, failed), pictures
+    alike = near_duplicates(ordered, pictures)
+    return Fingerprint(dataset.name, dataset.classes, modalities, ordered, failed, alike), pictures
 
 
 def write_fingerprint(fingerprint: Fingerprint, path: str | Path, mark: str = "") -> None:

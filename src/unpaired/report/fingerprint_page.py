@@ -76,6 +76,7 @@ def write_page(fingerprint: Fingerprint, pictures: Mapping[str, CasePicture], pa
         classes=fingerprint.classes[1:],
         modalities=fingerprint.modalities,
         failures=fingerprint.failures,
+        warnings=fingerprint.warnings(),
         table=modality_table(fingerprint),
         organs=organ_table(fingerprint),
         histograms={name: _histogram(name, [pictures[case.id].values for case in own]) for name, own in cases.items()},
