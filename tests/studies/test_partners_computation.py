@@ -8,6 +8,7 @@ import torch
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import Image
+from unpaired.data.postprocess import Postprocessing
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.windows import probability_boxes, whole
@@ -76,7 +77,8 @@ def test_the_network_gets_the_partners_windows_at_the_same_places(phantom, tmp_p
 @pytest.mark.parametrize("patch", [(16, 16), (2, 16, 16)])
 def test_only_a_fusion_listens_to_partners(phantom, tmp_path, patch) -> None:
     for fusion in ("paired", "alone", None):
-        predictor = Predictor(new_run(tmp_path / str(fusion), phantom, fusion, patch), device="cpu")
+        smooth = Postprocessing(smoothing_mm=1.5 if fusion == "alone" else 0.0)
+        predictor = Predictor(new_run(tmp_path / str(fusion), phantom, fusion, patch), "best", "cpu", smooth)
         case = prepare_image(predictor, scan(0, (18, 16, 2)), "ct", "a", "a")
         assert np.array_equal(
             segment_with_partners(predictor, case), predictor.segment(scan(0, (18, 16, 2)), "ct")

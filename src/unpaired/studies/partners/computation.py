@@ -11,10 +11,11 @@ import numpy as np
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.images import Image
 from unpaired.data.postprocess import postprocess
-from unpaired.data.restore import restore_boxes
+from unpaired.data.restore import restore_boxes, restore_probabilities
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.prepared import segment_prepared
+from unpaired.inference.windows import whole
 from unpaired.studies.partners.alignment import ALIGNED, Misalignment, place
 
 
@@ -64,7 +65,11 @@ def segment_with_partners(
     boxes = segment_prepared(
         predictor.method, recipe, case.volume, case.modality, predictor.device, dict(partners) if partners else None
     )
-    label_map = restore_boxes(boxes, case.geometry)
+    if predictor.postprocessing.smoothing_mm:
+        probabilities = whole(boxes, case.geometry.grid).numpy()
+        label_map = restore_probabilities(predictor.smoothed(probabilities, case.geometry), case.geometry)
+    else:
+        label_map = restore_boxes(boxes, case.geometry)
     return postprocess(label_map, predictor.postprocessing, predictor.run.dataset.classes)
 
 
