@@ -159,6 +159,7 @@ def test_a_class_that_falls_in_one_modality_is_left_alone() -> None:
     [
         ((0.7, 0.8, 0.9, 0.85), (0.7, 0.7, 0.7, 0.9), 4.0),  # the highest mean
         ((0.7, 0.8, 0.9, 0.9), (0.7, 0.8, 0.8, 0.6), 3.0),  # a higher mean, but MR falls
+        ((0.7, 0.8, 0.9, 0.9), (0.7, 0.7, 0.696, 0.694), 3.0),  # MR falls by less than half a point
         ((0.7, 0.8, 0.8, 0.8), (0.7, 0.8, 0.8, 0.8), 2.0),  # of equals the narrowest
         ((0.7, 0.7, 0.7, 0.7), (0.7, 0.7, 0.7, 0.7), 0.0),  # nothing is won
         ((0.7, 0.9, 0.9, 0.9), (0.7, 0.6, 0.6, 0.6), 0.0),  # CT wins, MR falls

@@ -135,8 +135,8 @@ def find_postprocessing(
 ) -> int:
     """Smooth, and keep the largest part of organs, where that helps on validation cases; predict applies it then.
 
-    First smoothing by 2, 3 or 4 mm, whichever is best and lets no class fall. Then as nnU-Net: first of all foreground
-    together, then of each class, by Dice that rises for it and falls for nothing.
+    First smoothing by 2, 3 or 4 mm, whichever is best and lets no class fall by half a point. Then as nnU-Net:
+    first of all foreground together, then of each class, by Dice that rises for it and falls for nothing.
     Test cases are not looked at. What is found holds for the weights it was found with. Predict says what it applies,
     and leaves it out with `--largest-component none`.
 

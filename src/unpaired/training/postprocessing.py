@@ -1,10 +1,10 @@
 """Post-processing that is kept only where it helps on validation cases, as nnU-Net determines it (Isensee et al. 2021).
 
 First, which is ours, probabilities are smoothed: by the width of those tried that has the highest mean Dice, if that is
-above that of none and no class of any modality falls. Then the largest part of all foreground together: kept if the
-mean Dice rises and no class of any modality falls. Then, on what that left, the largest part of each class alone: kept
-if the class's Dice rises and falls in no modality. A case in which neither mask shows a class doesn't count for it.
-Test cases are never looked at.
+above that of none and no class of any modality falls by more than half a point, as it does by chance. Then the largest
+part of all foreground together: kept if the mean Dice rises and no class of any modality falls. Then, on what that
+left, the largest part of each class alone: kept if the class's Dice rises and falls in no modality. A case in which
+neither mask shows a class doesn't count for it. Test cases are never looked at.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,8 @@ from unpaired.training.validate import mean_dice
 FOREGROUND = "all foreground"
 WIDTHS_MM = (2.0, 3.0, 4.0)
 """The smoothings that are tried: standard deviations."""
+FALL = 0.005
+"""How far a class may fall where smoothing lifts the mean: it takes no organ away, as keeping one part alone may."""
 Means = Mapping[tuple[str, str], float]
 """{(modality, class): mean Dice}"""
 
@@ -104,7 +106,7 @@ def decide_smoothing(
 ) -> tuple[float, tuple[Trial, ...]]:
     """The smoothing in mm that helps most, 0 for none, and what was tried; each case by width, that of 0 among them."""
     means = {width: _means([case[width] for case in cases], "raw", classes) for width in (0.0, *WIDTHS_MM)}
-    harmless = [width for width in WIDTHS_MM if not _falls(means[0.0], means[width])]
+    harmless = [width for width in WIDTHS_MM if not _falls(means[0.0], means[width], FALL)]
     best = max((0.0, *harmless), key=lambda width: mean_dice(means[width]))  # of equals the narrowest
     before = mean_dice(means[0.0])
     return best, tuple(Trial(f"{width:g} mm", before, mean_dice(means[width]), width == best) for width in WIDTHS_MM)
@@ -176,5 +178,5 @@ def _means(cases: Sequence[TriedCase], form: str, classes: Sequence[str]) -> dic
     return {key: float(np.mean(scores)) for key, scores in values.items()}
 
 
-def _falls(before: Means, after: Means) -> bool:
-    return any(after[key] < value for key, value in before.items() if key in after)
+def _falls(before: Means, after: Means, by: float = 0.0) -> bool:
+    return any(after[key] < value - by for key, value in before.items() if key in after)
