@@ -1,5 +1,6 @@
 """The fingerprint of small written scans, by hand; of the phantom, in full; what can't be read, in one line."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from unpaired.data.images import write_image
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError
 from unpaired.planning.fingerprint import read_fingerprint, take_fingerprint
+from unpaired.planning.tables import organ_table
 
 
 @pytest.fixture
@@ -60,6 +62,19 @@ def test_facts_of_a_modality(study: Dataset) -> None:
     assert facts.planes == {"axial": 2}
 
 
+def test_large_volumes_have_no_exponent(study: Dataset) -> None:
+    fingerprint = take_fingerprint(study)[0]
+    facts = fingerprint.of("mr")
+    for volume, text in (
+        (0.16, "1 · 0.16 ml"),
+        (41.27, "1 · 41.3 ml"),
+        (999.4, "1 · 999 ml"),
+        (1763.2, "1 · 1,760 ml"),
+    ):
+        large = replace(fingerprint, modalities=(replace(facts, volumes_ml={"organ": volume}),))
+        assert organ_table(large).rows[0][1] == text
+
+
 def test_it_comes_back_from_its_file(study: Dataset, tmp_path: Path) -> None:
     fingerprint = inspect_dataset(study, json=tmp_path / "f.json")
     assert read_fingerprint(tmp_path / "f.json") == fingerprint
@@ -94,6 +109,15 @@ def test_a_scan_that_can_t_be_read_stops_no_other(study: Dataset, tmp_path: Path
     broken = replace(study, cases=study.cases[1:])
     with pytest.raises(InputError, match="no scan can be read; b: "):
         inspect_dataset(broken)
+
+
+def test_cases_of_the_page_are_in_the_order_in_which_people_count(study: Dataset, tmp_path: Path) -> None:
+    scan = study.cases[1]
+    names = ("p10_x", "p2_x", "p1_x", "p2", "10")
+    cases = tuple(replace(scan, id=name, patient="p") for name in names)
+    inspect_dataset(replace(study, cases=cases), page=tmp_path / "page.html")
+    shown = re.findall(r"<figcaption><b>(.+?)</b>", (tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert shown == ["10", "p1_x", "p2", "p2_x", "p10_x"]
 
 
 def test_the_page_and_the_command(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

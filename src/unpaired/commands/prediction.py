@@ -72,7 +72,8 @@ def predict(
         images: An image, a folder of images, a study (a folder of DICOM files), or a manifest (.json, .csv, .tsv, or a
             folder with dataset.json), or a text file (.txt) with the path of an image or a DICOM folder on each line.
         out: Folder for the label maps (or, for one image, a file name).
-        modality: What the images are; a manifest says so itself.
+        modality: What the images are. A manifest says so itself; without either, values and voxel sizes decide where
+            they allow one modality of the run alone.
         split: Only this side of a manifest's cases; "test" uses the side stored in the run. Of a folder of folds:
             "validation" predicts each case by the fold that was not trained with it, "test" those kept out of all.
         backend: What computes the network: torch, or on a processor onnxruntime or openvino (extras `onnx`,

@@ -10,6 +10,7 @@ from unpaired.inference.dicom_jobs import dicom_jobs, is_dicom
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.folds import judged_by_folds
 from unpaired.inference.jobs import Event, Job, Remark, plan
+from unpaired.inference.modality_guess import with_modalities
 from unpaired.inference.predict import remarks, seen_in_training, with_sides_of
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.request import How, Request
@@ -51,6 +52,8 @@ def opened_request(request: Request, tell: Tell) -> list[Group]:
     if request.shard is not None:
         jobs = jobs_of_shard(jobs, request.shard)
         tell(Remark(f"note: shard {request.shard.number}/{request.shard.count} has {len(jobs)} cases"))
+    if dataset is None and request.modality is None and all(job.dicom is None for job in jobs):
+        jobs = with_modalities(runs[0], jobs, lambda line: tell(Remark(f"note: {line}")))
     groups = judged.groups(jobs) if judged is not None else {tuple(runs): jobs} if jobs else {}
     return [Group(together, theirs, dataset) for together, theirs in groups.items()]
 
@@ -77,7 +80,8 @@ def _jobs(run: Run, request: Request, dataset: Dataset | None, tell: Tell) -> li
             tell(Remark(f"note: {line}"))
 
         return dicom_jobs(run, images, request.out, request.modality, request.dicom, note)
-    return plan(images, request.out, request.modality, request.split)
+    modality = request.modality or (None if isinstance(images, Dataset) else run.modalities[0])  # to be decided yet
+    return plan(images, request.out, modality, request.split)
 
 
 def _with_postprocessing(request: Request, runs: Sequence[Run], tell: Tell) -> How:

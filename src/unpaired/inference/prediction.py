@@ -73,6 +73,9 @@ def predict(
     is a regular expression that finds the modality in a series' description (`dicom.choice.choose`). `images` may also
     be several paths, or a text file (.txt) with one on each line: all DICOM, or none.
 
+    Without `modality`, images that no dataset lists are of the only modality of the run that their values and voxel
+    sizes allow (`inference.modality_guess`); where these leave doubt, InputError asks.
+
     `split` "test" uses the side stored in the run. Of a folder of folds "validation" is out-of-fold prediction, each
     case by the folds that were not trained with it, and "test" the cases kept out of all of them. `also` are further
     runs whose probabilities are averaged with the first one's; a model file, or a folder of folds (fold0, fold1, ...),

@@ -38,7 +38,13 @@ def organ_table(fingerprint: Fingerprint) -> Table:
 
 def _organ(facts: ModalityFacts, name: str) -> str:
     count = facts.labeled_with.get(name, 0)
-    return f"{count} · {facts.volumes_ml[name]:.3g} ml" if count else DASH
+    return f"{count} · {_milliliters(facts.volumes_ml[name])}" if count else DASH
+
+
+def _milliliters(volume: float) -> str:
+    """Three digits of a volume, and never an exponent: 1,760 ml, 41.3 ml."""
+    digits = f"{volume:.3g}"
+    return f"{float(digits):,.0f} ml" if "e+" in digits else f"{digits} ml"
 
 
 def _range(facts: ModalityFacts) -> str:

@@ -1,6 +1,7 @@
 """What a dataset looks like, on one page: a slice of every case, histograms, sizes, and who labeled what."""
 
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def inspect_dataset(
 def write_page(fingerprint: Fingerprint, pictures: Mapping[str, CasePicture], path: Path, about: Subject) -> None:
     """Write the page of a fingerprint, one file that opens offline; its head says what it is about."""
     cases = {
-        facts.name: [case for case in fingerprint.cases if case.modality == facts.name]
+        facts.name: sorted((case for case in fingerprint.cases if case.modality == facts.name), key=_as_people_count)
         for facts in fingerprint.modalities
     }
     text = render(
@@ -83,6 +84,11 @@ def write_page(fingerprint: Fingerprint, pictures: Mapping[str, CasePicture], pa
         thumbnails={name: [_thumbnail(case, pictures[case.id]) for case in own] for name, own in cases.items()},
     )
     write_text(path, text)
+
+
+def _as_people_count(case: CaseFacts) -> list[tuple[int, str]]:
+    """A key that sorts p2 before p10."""
+    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"([0-9]+)", case.id)]
 
 
 def _histogram(name: str, values: Sequence[np.ndarray]) -> Picture:
