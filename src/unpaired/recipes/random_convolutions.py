@@ -12,6 +12,7 @@ What is randomized, and what is borrowed: `data.randomization` and docs/methods/
 
 from dataclasses import replace
 
+from unpaired.data.postprocess import Postprocessing
 from unpaired.data.randomization import Randomization
 from unpaired.methods.norm_shrinkage import NormShrinkageConfig
 from unpaired.methods.pseudo_correlation import PseudoCorrelationConfig
@@ -63,9 +64,10 @@ def small_unet_scarce() -> Recipe:
     """To begin with where labels are scarce: borrowed slices, altered tissue, a teacher's labels, norms that all share.
 
     A modality without labels learns from borrowed slices, and from what a teacher is sure of in its own unlabeled ones.
-    Elastic deformation makes up for what altered tissue costs the modality that has labels (docs/results).
+    Elastic deformation makes up for what altered tissue costs the modality that has labels, and minutes of training
+    leave answers that smoothing mends (docs/results).
     """
-    return _scarce(small_unet_borrowed())
+    return replace(_scarce(small_unet_borrowed()), postprocessing=Postprocessing(smoothing_mm=3.0))
 
 
 def unet_borrowed() -> Recipe:
