@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from unpaired.data.case import Case, Geometry, UnlabeledCase
 from unpaired.data.fingerprint import CaseFingerprint
+from unpaired.data.memory_maps import KeptMaps
 from unpaired.data.scan_values import ScanValues
 from unpaired.documents import decode
 from unpaired.errors import InputError
@@ -18,6 +19,7 @@ from unpaired.files import read_json
 
 RECORD = "case.json"
 """The file, in the folder of a prepared case, that says what it is."""
+_MAPS = KeptMaps()
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,11 @@ class PreparedCase:
 
     def volume(self) -> np.memmap:
         """The volume (depth, height, width), float32, as a read-only memory map."""
-        return np.load(self.volume_file, mmap_mode="r")
+        return _MAPS.open(self.volume_file)
 
     def label_map(self) -> np.memmap | None:
         """Indices into the dataset's `label_sets`, uint8, as a read-only memory map; None for an unlabeled case."""
-        return None if self.label_file is None else np.load(self.label_file, mmap_mode="r")
+        return None if self.label_file is None else _MAPS.open(self.label_file)
 
     @cached_property
     def foreground(self) -> dict[int, np.ndarray]:

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment, augment_image
 from unpaired.data.batch import Batch
+from unpaired.data.memory_maps import ask_for
 from unpaired.data.prepared import PreparedCase
 from unpaired.data.randomization import AS_IT_IS, NO_RANDOMIZATION, Randomization
 from unpaired.data.sides import MirrorSwap
@@ -219,8 +220,11 @@ def cut(volume: np.ndarray, start: np.ndarray, size: np.ndarray, context_slices:
     if np.any(inside >= stop):
         return result
     target = (slice(inside[1] - start[1], stop[1] - start[1]), slice(inside[2] - start[2], stop[2] - start[2]))
+    rows, columns = (slice(int(inside[axis]), int(stop[axis])) for axis in (1, 2))
+    first, last = max(0, int(inside[0]) - reach), min(volume.shape[0], int(stop[0]) + reach)
+    ask_for(volume, (slice(first, last), rows, columns))
     for channel in range(context_slices):
         depths = np.clip(np.arange(inside[0], stop[0]) + channel - reach, 0, volume.shape[0] - 1)
-        block = volume[depths.min() : depths.max() + 1, inside[1] : stop[1], inside[2] : stop[2]]
+        block = volume[depths.min() : depths.max() + 1, rows, columns]
         result[channel, inside[0] - start[0] : stop[0] - start[0], target[0], target[1]] = block[depths - depths.min()]
     return result
