@@ -24,6 +24,7 @@ from unpaired.data.batch import Batch
 from unpaired.inference.engine.small_maps import right_in_bfloat16
 from unpaired.inference.pages import keep_pages
 from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.norm_kernels import use_group_kernels
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Optimization
 from unpaired.training.layout import MemoryFormat, laid_out, lay_out
@@ -72,6 +73,7 @@ def our_step(images: torch.Tensor, labels: torch.Tensor, width: int, precision: 
     config = UNetConfig(width=width, widest=320, blocks=(1,) * STAGES)
     method = SupervisedConfig().build(config.build(("ct",), 1, CLASSES, images.ndim - 2), CLASSES)
     lay_out(method, layout)
+    use_group_kernels(method)
     optimizer = build_optimizer(method, SGD)
     batches = laid_out({"ct": Batch(images, labels, torch.eye(CLASSES, dtype=torch.bool))}, layout)
 

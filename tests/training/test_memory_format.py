@@ -11,6 +11,7 @@ from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.supervised import Supervised, SupervisedConfig
+from unpaired.networks.norm_kernels import GROUP_KERNELS, use_group_kernels
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe
 from unpaired.training import memory_format, probe
@@ -24,6 +25,7 @@ UNET = UNetConfig(width=4, widest=8, blocks=(1, 1))
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_step_has_the_same_loss_and_gradients(dims: int) -> None:
+    """Laid out as it comes, and with channels last and the norms' other kernel, as a run on a processor trains."""
     torch.manual_seed(0)
     size = (8, 12, 16)[:dims]
     images = torch.randn(2, 1, *size, dtype=torch.float64)
@@ -34,6 +36,9 @@ def test_a_step_has_the_same_loss_and_gradients(dims: int) -> None:
         torch.manual_seed(1)
         method = SupervisedConfig().build(UNET.build(("ct",), 1, 3, dims), 3).double()
         lay_out(method, layout)
+        if layout == "channels_last":
+            use_group_kernels(method)
+            assert not any(type(module) in GROUP_KERNELS for module in method.modules())
         given = laid_out(batches, layout)
         objective = method(given, 0.0)
         objective.loss.backward()

@@ -26,6 +26,7 @@ from unpaired.files import clear_leftovers
 from unpaired.inference.engine.small_maps import right_in_bfloat16
 from unpaired.inference.pages import keep_pages
 from unpaired.methods.method import Method, Objective
+from unpaired.networks.norm_kernels import use_group_kernels
 from unpaired.networks.norm_statistics import refresh_norms
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.folder import PREPARED
@@ -143,6 +144,8 @@ def _train_steps(
     recipe = run.recipe
     memory_format = memory_format_of(run, fabric)
     lay_out(method, memory_format)
+    if fabric.device.type == "cpu":
+        use_group_kernels(method)
     optimizer = build_optimizer(method, recipe.optimization)
     model, optimizer = fabric.setup(method, optimizer)
     state = TrainingState(run, method, optimizer, fabric, memory_format)

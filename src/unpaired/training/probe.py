@@ -12,6 +12,7 @@ from unpaired.data.batch import Batch
 from unpaired.data.free_memory import free_memory
 from unpaired.inference.engine.small_maps import right_in_bfloat16
 from unpaired.inference.pages import give_back_pages, keep_pages
+from unpaired.networks.norm_kernels import use_group_kernels
 from unpaired.recipe import Recipe, build_method
 from unpaired.training.layout import laid_out, lay_out
 from unpaired.training.optimization import build_optimizer
@@ -46,6 +47,8 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
     method = build_method(recipe, modalities, classes).to(place).train()
     memory_format = "channels_last" if recipe.memory_format == "channels_last" else "contiguous"
     lay_out(method, memory_format)
+    if place.type == "cpu":
+        use_group_kernels(method)
     optimizer = build_optimizer(method, recipe.optimization)
     batches = laid_out(_random_batches(recipe, modalities, classes, place), memory_format)
     reduced = AUTOCAST.get(recipe.precision)

@@ -89,7 +89,7 @@ def test_other_kernels_share_the_weights_and_are_taken() -> None:
     network, images = built(UNET, 3)
     other = prepared_network(network, WindowPlan(1, kernels="onednn"))
     kinds = {type(module).__name__ for module in other.modules()}
-    assert {"_OneDNNConvolution3d", "_GroupInstanceNorm3d"} <= kinds
+    assert {"_OneDNNConvolution3d", "GroupInstanceNorm3d"} <= kinds
     assert not {"Conv3d", "InstanceNorm3d"} & kinds
     with torch.no_grad():
         next(network.parameters()).mul_(2)
@@ -117,6 +117,23 @@ def test_layers_that_other_kernels_lack_are_computed_as_they_are() -> None:
     with torch.no_grad():
         other = prepared_network(network, WindowPlan(1, kernels="onednn"))
         torch.testing.assert_close(other({"ct": image})["ct"], network({"ct": image})["ct"])
+
+
+def test_half_the_threads_are_a_candidate_and_only_for_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert {plan.threads for plan in candidates(WindowPlan(2), "bf16")} == {None}
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    fewer = [plan for plan in candidates(WindowPlan(2), "bf16") if plan.threads is not None]
+    assert {(plan.kernels, plan.precision) for plan in fewer} == {("onednn", "float32"), ("torch", "bf16")}
+    assert {plan.threads for plan in fewer} == {4}
+    assert str(fewer[0]).endswith(", 4 threads")
+    set_to: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    with pytest.raises(ZeroDivisionError), fewer[0].its_threads():
+        _ = 1 / 0
+    with WindowPlan(2).its_threads():
+        pass
+    assert set_to == [4, 8]
 
 
 def clocked(seconds: dict[WindowPlan, float], refused: tuple[WindowPlan, ...] = ()) -> tuple[Callable, Callable, list]:

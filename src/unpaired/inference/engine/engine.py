@@ -125,7 +125,7 @@ class WindowEngine:
             self._networks[plan] = prepared_network(self.method.network, plan)
         network = self._networks[plan]
         less = torch.autocast(self.device.type, torch.bfloat16) if plan.precision == "bf16" else nullcontext()
-        with right_in_bfloat16(self.device.type, plan.precision == "bf16"), less:
+        with plan.its_threads(), right_in_bfloat16(self.device.type, plan.precision == "bf16"), less:
             groups = (laid_out(group, plan) for group in images.split(plan.at_once))
             parts = [network({modality: group})[modality].logits.float() for group in groups]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

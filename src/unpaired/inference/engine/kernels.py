@@ -1,17 +1,17 @@
 """A trained network made ready for a plan: the same weights and answer, by other kernels or in another layout.
 
 For one image torch computes many 3D convolutions by an own, slower kernel where oneDNN has a faster one, and instance
-norm by that of batch norm, which reads a map more often than the group norm of one channel a group.
+norm by that of batch norm (`networks.norm_kernels`).
 """
 
 import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unpaired.inference.engine.plans import WindowPlan
 from unpaired.networks.network import CHANNELS_LAST, Network, to_channels_last
+from unpaired.networks.norm_kernels import GROUP_KERNELS, use_group_kernels
 
 
 def prepared_network(network: Network, plan: WindowPlan) -> Network:
@@ -21,6 +21,7 @@ def prepared_network(network: Network, plan: WindowPlan) -> Network:
     """
     if plan.layout == "channels last":
         copied = copy.deepcopy(network).eval()
+        use_group_kernels(copied)
         to_channels_last(copied, len(network.size_multiples))
         return copied
     if plan.kernels == "torch":
@@ -55,26 +56,9 @@ def _by_onednn(layer: nn.Conv2d | nn.Conv3d, input: Tensor, weight: Tensor, bias
     return torch.mkldnn_convolution(input, weight, bias, layer.padding, layer.stride, layer.dilation, layer.groups)
 
 
-class _GroupInstanceNorm2d(nn.InstanceNorm2d):
-    def forward(self, input: Tensor) -> Tensor:
-        return _by_group_norm(self, input)
-
-
-class _GroupInstanceNorm3d(nn.InstanceNorm3d):
-    def forward(self, input: Tensor) -> Tensor:
-        return _by_group_norm(self, input)
-
-
-def _by_group_norm(norm: nn.InstanceNorm2d | nn.InstanceNorm3d, input: Tensor) -> Tensor:
-    if norm.track_running_stats:
-        return F.instance_norm(input, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
-    return F.group_norm(input, norm.num_features, norm.weight, norm.bias, norm.eps)
-
-
 OTHER_KERNELS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv2d: _OneDNNConvolution2d,
     nn.Conv3d: _OneDNNConvolution3d,
-    nn.InstanceNorm2d: _GroupInstanceNorm2d,
-    nn.InstanceNorm3d: _GroupInstanceNorm3d,
+    **GROUP_KERNELS,
 }
 """Exactly these classes: what is derived from one may compute something else."""
