@@ -31,7 +31,7 @@ def test_values_and_gradients_are_those_of_torch(norm: type[nn.Module], size, tr
     torch.testing.assert_close(results[0], results[1])
 
 
-def test_channels_stay_last_and_other_classes_stay_what_they_are() -> None:
+def test_other_classes_stay_what_they_are() -> None:
     class Derived(nn.InstanceNorm2d):
         def forward(self, input: Tensor) -> Tensor:
             return super().forward(input) + 1
@@ -39,5 +39,18 @@ def test_channels_stay_last_and_other_classes_stay_what_they_are() -> None:
     stack = nn.Sequential(nn.InstanceNorm2d(4), Derived(4), nn.BatchNorm2d(4))
     use_group_kernels(stack)
     assert [type(layer) for layer in stack] == [GROUP_KERNELS[nn.InstanceNorm2d], Derived, nn.BatchNorm2d]
-    maps = torch.randn(2, 4, 5, 6).contiguous(memory_format=torch.channels_last)
-    assert stack[0](maps).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("training", [True, False])
+def test_channels_stay_last(dtype: torch.dtype, training: bool) -> None:
+    norm = nn.InstanceNorm3d(4, affine=True)
+    use_group_kernels(norm)
+    torch.manual_seed(0)
+    maps = torch.randn(2, 4, 3, 5, 6).to(dtype)
+    with torch.set_grad_enabled(training):
+        last = norm(maps.contiguous(memory_format=torch.channels_last_3d))
+        usual = norm(maps)
+    assert last.is_contiguous(memory_format=torch.channels_last_3d)
+    assert usual.is_contiguous()
+    torch.testing.assert_close(last, usual)
