@@ -117,6 +117,7 @@ ALLOWED = {
         "scores.trust",
         "networks.network",
         "networks.one_modality",
+        "networks.norm_kernels",
         "networks.norm_statistics",
     },
     "export": {
@@ -149,6 +150,7 @@ ALLOWED = {
         "scores",
         "planning",
         "networks.network",
+        "networks.norm_kernels",
         "networks.norm_statistics",
         "networks.weights",
         "tables",
