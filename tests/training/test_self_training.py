@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import tiny
 
 from unpaired.data.dataset import Dataset, encode_values, without_labels
-from unpaired.data.images import read_label_map
+from unpaired.data.images import read_image, read_label_map
 from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
@@ -52,6 +52,29 @@ def test_a_round_learns_from_the_labels_of_the_one_before(phantom: Dataset, tmp_
     assert Run.open(second.run).weights("last").stat().st_mtime_ns == weights
     with pytest.raises(InputError, match=r"labels1 holds what self-train made of confidence 0\.51, weights"):
         self_train(RECIPE, scarce(phantom), tmp_path, rounds=1, confidence=0.6, device="cpu", workers=0, show=False)
+
+
+def test_a_teacher_that_never_saw_a_modality_labels_it_with_the_norms_of_another(
+    phantom: Dataset, tmp_path: Path
+) -> None:
+    given = scarce(phantom)
+    teacher = self_training.train(tiny(steps=1, modalities=("ct",)), given, tmp_path / "ct", show=False)
+    whole: dict[str, Any] = {"rounds": 1, "confidence": 0.51, "device": "cpu", "workers": 0, "show": False}
+    with pytest.raises(InputError, match=r"no unlabeled training case of ct, the modalities.*--norms-of"):
+        self_train(RECIPE, given, tmp_path / "self", teacher=teacher, **whole)
+    begin = [f"init_from={teacher.folder}", "begin_as=ct"]
+    trained = self_train(RECIPE, given, tmp_path / "self", teacher=teacher, norms_of="ct", changes=begin, **whole)
+    first, second = trained.rounds
+    assert first.run == str(teacher.folder)
+    for done in (first, second):
+        assert (set(done.dice), set(done.stability)) == ({"ct"}, {"lge"})
+    assert Run.open(second.run).modalities == ("ct", "lge")
+    case = given.of("lge", "train")[0]
+    expected = Predictor(teacher, device="cpu", norms_of="ct").segment(read_image(case.image), "lge")
+    values = np.asarray(read_label_map(tmp_path / "self" / "labels1" / f"{case.id}.nii.gz").array)
+    sure = np.isin(values, given.source_values("lge"))
+    assert sure.any()
+    np.testing.assert_array_equal(values[sure], np.array(given.source_values("lge"))[expected][sure])
 
 
 def test_rounds_end_with_the_first_that_is_no_better(

@@ -10,6 +10,7 @@ from unpaired.commands.arguments import (
     Device,
     OptionalCount,
     OptionalPath,
+    OptionalText,
     Out,
     RecipeName,
     RunFolder,
@@ -158,6 +159,7 @@ def self_train(
     rounds: int = 2,
     confidence: float = 0.9,
     teacher: OptionalPath = None,
+    norms_of: OptionalText = None,
     split: OptionalPath = None,
     changes: Changes = (),
     device: Device = "auto",
@@ -173,6 +175,7 @@ def self_train(
         rounds: Rounds on pseudo-labels, at most; the first that is no better than the best so far is the last.
         confidence: Probability from which on a voxel gets its class; of less than that either of two, or nothing.
         teacher: A finished run in place of round 0.
+        norms_of: Label scans of a modality that round 0 was not trained on with the norms of this one.
         split: A split file (`unpaired split`); without it the manifest's own split is used.
         changes: Change fields of the recipe, such as steps=500 network.width=8.
         workers: Processes that cut and augment batches.
@@ -185,6 +188,7 @@ def self_train(
             rounds=rounds,
             confidence=confidence,
             teacher=teacher,
+            norms_of=norms_of,
             split=split,
             changes=changes,
             device=device,

@@ -7,7 +7,7 @@ without test labels: a modality with labeled validation cases by its Dice there,
 maps depend on contrast (`training.stability`), which is a hint, not a measurement.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -97,6 +97,7 @@ def self_train(
     rounds: int = 2,
     confidence: float = 0.9,
     teacher: Run | str | Path | None = None,
+    norms_of: str | None = None,
     split: Split | str | Path | None = None,
     changes: Changes = (),
     device: str = "auto",
@@ -108,12 +109,14 @@ def self_train(
     """Train on the labels that there are, then in up to so many rounds on the network's own labels besides.
 
     Round k is the run `runs`/round<k> and learned from the label maps in `runs`/labels<k>. `teacher` is a finished run
-    that stands for round 0. Voxels are labeled from a probability of `confidence` on. Rounds begin with fresh weights.
-    The same call goes on where it was stopped. Other arguments are those of `train`.
+    that stands for round 0. Voxels are labeled from a probability of `confidence` on. Rounds begin with fresh weights,
+    or with those of the recipe's `init_from`, which may be the teacher. Scans of a modality that round 0 was not
+    trained on are labeled with the norms of `norms_of`, as `Predictor` does. The same call goes on where it was
+    stopped. Other arguments are those of `train`.
 
     Raises InputError for labels there that another teacher or confidence made, if there is no unlabeled training case
-    of a modality that round 0 knows, for a recipe that takes unlabeled images itself (train it first, and give its run
-    as `teacher`), and for numbers that make no sense.
+    of a modality that round 0 knows or `norms_of` stands for, for a recipe that takes unlabeled images itself (train it
+    first, and give its run as `teacher`), and for numbers that make no sense.
     """
     if rounds < 1 or not 0.5 < confidence <= 1:
         raise InputError(f"expected 1 round or more and a confidence above 0.5 up to 1, got {rounds} and {confidence}")
@@ -131,10 +134,12 @@ def self_train(
         best = train(chosen, dataset, folder / "round0", hardware=hardware, cache=folder / "prepared", show=show)
     else:
         best = teacher if isinstance(teacher, Run) else Run.open(teacher, trust)
-    unlabeled = _unlabeled(dataset, best)
-    done = [_judged(best, dataset, device, {}, {})]
+    names = chosen.modalities or tuple(dataset.modalities)
+    predictor = Predictor(best, device=device, norms_of=norms_of)
+    unlabeled = _unlabeled(dataset, predictor, names)
+    done = [_judged(predictor, dataset, names, {}, {})]
     for number in range(1, rounds + 1):
-        told = _labeled(Predictor(best, device=device), dataset, unlabeled, folder / f"labels{number}", confidence, say)
+        told = _labeled(predictor, dataset, unlabeled, folder / f"labels{number}", confidence, say)
         run = train(
             chosen,
             told.dataset,
@@ -143,11 +148,11 @@ def self_train(
             cache=folder / "prepared",
             show=show,
         )
-        done.append(_judged(run, dataset, device, told.sure, told.either, done[-1]))
+        predictor = Predictor(run, device=device, norms_of=norms_of)
+        done.append(_judged(predictor, dataset, names, told.sure, told.either, done[-1]))
         write_json(folder / ROUNDS, [asdict(of) | {"score": of.score} for of in done])
         if not done[-1].kept:
             break
-        best = run
     return SelfTraining(tuple(done))
 
 
@@ -166,27 +171,33 @@ def _labeled(
     return write_pseudo_labels(Ensemble([teacher]), dataset, cases, place, confidence, say)
 
 
-def _unlabeled(dataset: Dataset, run: Run) -> list[CaseEntry]:
-    cases = [case for case in dataset.of(split="train", labeled=False) if case.modality in run.modalities]
+def _unlabeled(dataset: Dataset, teacher: Predictor, names: Sequence[str]) -> list[CaseEntry]:
+    known = [name for name in names if teacher.knows(name)]
+    cases = [case for case in dataset.of(split="train", labeled=False) if case.modality in known]
     if not cases:
         raise InputError(
-            f"self-training: dataset {dataset.name} has no unlabeled training case of {', '.join(run.modalities)}, the "
-            "modalities that the first run knows; let a modality without labels borrow (randomization.borrowed=0.75)"
+            f"self-training: dataset {dataset.name} has no unlabeled training case of {', '.join(known)}, the "
+            "modalities that the first run knows; let a modality without labels borrow (randomization.borrowed=0.75), "
+            "or name one whose norms are to label it (--norms-of)"
         )
     return cases
 
 
 def _judged(
-    run: Run, dataset: Dataset, device: str, sure: dict[str, float], either: dict[str, float], best: Round | None = None
+    predictor: Predictor,
+    dataset: Dataset,
+    names: Sequence[str],
+    sure: dict[str, float],
+    either: dict[str, float],
+    best: Round | None = None,
 ) -> Round:
     """A round by what can be seen without test labels; kept if it is the first, or better than the best so far."""
-    predictor = Predictor(run, device=device)
     validated: dict[str, float] = {}
     stability: dict[str, float] = {}
-    for modality in run.modalities:
+    for modality in (name for name in names if predictor.knows(name)):
         if labeled := dataset.of(modality, "validation", labeled=True):
             validated[modality] = validation_dice(predictor, dataset, labeled)
         elif scans := [case for case in dataset.of(modality, labeled=False) if case.split in ("train", "validation")]:
             stability[modality] = contrast_stability(predictor, scans[:SCANS_LOOKED_AT])
-    judged = Round(str(run.folder), True, validated, stability, sure, either)
+    judged = Round(str(predictor.run.folder), True, validated, stability, sure, either)
     return judged if best is None else replace(judged, kept=judged.score > best.score)
