@@ -15,26 +15,41 @@ already is not done again. The dataset's classes have to be called as the phanto
 """
 
 import argparse
+import csv
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from scarce_labels import append as append_lines
-from scarce_labels import read_lines, scores
-from unpaired.data.dataset import MANIFEST, Dataset
+from unpaired.data.dataset import MANIFEST, Dataset, encode_values
 from unpaired.data.fewer_labels import labeled_fraction
+from unpaired.data.images import read_image
 from unpaired.data.manifest import read_dataset
 from unpaired.data.split import read_split
 from unpaired.errors import InputError
+from unpaired.inference.predictor import Predictor
 from unpaired.phantom.write import write_phantom
 from unpaired.recipe import Recipe, override
 from unpaired.recipes.random_convolutions import small_unet_borrowed, small_unet_own, small_unet_plain
 from unpaired.runs.run import Run
+from unpaired.scores.overlap import count_overlap, dice
 from unpaired.training.loop import Hardware, train
 
+FIELDS: tuple[str, ...] = (
+    "row",
+    "scarce",
+    "labels",
+    "split",
+    "seed",
+    "modality",
+    "patient",
+    "class",
+    "dice",
+    "minutes",
+)
 ROWS = {"plain": small_unet_plain, "borrowed": small_unet_borrowed}
 STARTS = ("random", "phantom")
 ON_ONE_CORE = Hardware("cpu", workers=0)
@@ -61,6 +76,24 @@ def row_recipe(row: str, start: str, phantom_run: Run, changes: list[str], seed:
     """A row's recipe from random weights, or from the phantom's best ones."""
     recipe = override(replace(ROWS[row](), seed=seed), changes)
     return replace(recipe, init_from=str(phantom_run.folder)) if start == "phantom" else recipe
+
+
+def scores(run: Run, dataset: Dataset) -> Iterator[dict[str, str]]:
+    """The Dice of each class of each test case; a modality that the run doesn't know is segmented as its first one."""
+    predictor = Predictor(run, device="cpu")
+    for case in dataset.of(split="test", labeled=True):
+        assert case.label is not None
+        known = case.modality if case.modality in run.modalities else run.modalities[0]
+        predicted = predictor.segment(read_image(case.image), known)
+        values = np.asarray(read_image(case.label).array)
+        reference = np.zeros(values.shape, np.uint8)
+        for value, members in encode_values(dataset, case).items():
+            reference[values == value] = members[0]
+        overlap = count_overlap(predicted, reference, dataset.label_sets())
+        for number, name in enumerate(dataset.classes[1:], start=1):
+            score = dice(int(overlap.both[number]), int(overlap.predicted[number]), int(overlap.reference[number]))
+            if score is not None:
+                yield {"modality": case.modality, "patient": case.patient, "class": name, "dice": f"{100 * score:.2f}"}
 
 
 def main() -> None:
@@ -95,13 +128,31 @@ def main() -> None:
                 run = train(recipe, dataset, asked.out / "_".join(about.values()), hardware=ON_ONE_CORE, show=False)
                 minutes = f"{(time.monotonic() - began) / 60:.1f}"
                 lines = [{**about, **line, "minutes": minutes} for line in scores(run, full)]
-                append_lines(results, lines)
+                append(results, lines)
                 means = {
                     name: np.mean([float(line["dice"]) for line in lines if line["modality"] == name])
                     for name in full.modalities
                 }
                 said = (f"{name} {mean:.1f}" for name, mean in means.items())
                 print(*about.values(), *said, f"{minutes} min", flush=True)
+
+
+def read_lines(file: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file; none where there is no file."""
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def append(file: Path, lines: list[dict[str, str]]) -> None:
+    """Add lines to a CSV file, below its head."""
+    fresh = not file.is_file()
+    with file.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, FIELDS)
+        if fresh:
+            writer.writeheader()
+        writer.writerows(lines)
 
 
 if __name__ == "__main__":

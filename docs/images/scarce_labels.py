@@ -1,6 +1,6 @@
-"""Draw docs/images/scarce_labels.webp: Dice of patients kept aside, as `studies/scarce_labels.py` wrote it. No scans.
+"""Draw docs/images/scarce_labels.webp: Dice of patients kept aside, from what `unpaired study scarce_labels` wrote.
 
-    .venv/bin/python docs/images/scarce_labels.py scarce/results.csv lge plain own_2000 scarce_annealed
+    .venv/bin/python docs/images/scarce_labels.py scarce/differences.csv lge plain own scarce
 
 One panel for each modality, one line for each row of the study: every patient's mean over classes, and their mean.
 """
@@ -19,17 +19,18 @@ from unpaired.files import write_bytes
 OUT = Path(__file__).with_suffix(".webp")
 SAID = {
     "plain": "labels of the other modality alone",
-    "own_2000": "+ random convolutions",
-    "scarce_annealed": "small_unet_scarce, cut short",
+    "own": "+ random convolutions",
+    "scarce": "small_unet_scarce",
     "all": "all labels of both",
 }
 
 
-def patients(lines: list[dict[str, str]], row: str, scarce: str, modality: str) -> list[float]:
-    """Each test patient's mean Dice over classes, in one row of the study."""
-    wanted = [of for of in lines if (of["row"], of["scarce"], of["modality"]) == (row, scarce, modality)]
-    names = dict.fromkeys(of["patient"] for of in wanted)
-    return [float(np.mean([float(of["dice"]) for of in wanted if of["patient"] == name])) for name in names]
+def patients(lines: list[dict[str, str]], row: str, modality: str) -> list[float]:
+    """Each test patient's mean Dice % over classes, in one row; the baseline's stand beside the others'."""
+    wanted = [of for of in lines if (of["score"], of["class"], of["modality"]) == ("dice", "mean", modality)]
+    own = [of["value"] for of in wanted if of["method"] == row]
+    first = [of for of in wanted if of["method"] == wanted[0]["method"]]
+    return [100 * float(value) for value in own or [of["baseline_value"] for of in first] if value]
 
 
 def panel(axes: Axes, values: dict[str, list[float]], title: str) -> None:
@@ -55,7 +56,7 @@ def main(results: str, scarce: str, *rows: str) -> None:
     for number, name in enumerate(modalities, start=1):
         axes = figure.add_subplot(1, len(modalities), number)
         title = f"{name}: no label in training" if name == scarce else f"{name}: all labels"
-        panel(axes, {row: patients(lines, row, scarce, name) for row in rows}, f"{title} (Dice, %)")
+        panel(axes, {row: patients(lines, row, name) for row in rows}, f"{title} (Dice, %)")
         axes.tick_params(labelleft=number == 1)
     write_bytes(OUT, webp(figure, 110))
     print(f"{OUT}: {OUT.stat().st_size // 1000} kB")

@@ -2,19 +2,25 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from tiny_study import hearts
 
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.experiments import results
+from unpaired.experiments import budgets, results
+from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.program import Program
 from unpaired.experiments.results import StudyResults
 from unpaired.experiments.run import study
 from unpaired.experiments.study import Row, Study
+from unpaired.experiments.tables import curve_table
+from unpaired.experiments.work import ELSEWHERE
 
 COPIES = """
 import json, pathlib, shutil, sys
@@ -84,12 +90,95 @@ def test_what_a_program_fails_at_is_told_and_stops_no_other(tmp_path: Path, phan
     assert {row.name: row.done for row in made.rows}["good"] == 1
 
 
+WAITS = """
+import os, pathlib, sys, time
+out = pathlib.Path(sys.argv[2])
+(out / "began").touch()
+while not (out / "go").exists():
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no lock that ends with its process")
+def test_a_second_call_leaves_alone_what_the_first_is_at_work_on(tmp_path: Path, phantom: Dataset) -> None:
+    """The first call's process waits until it is told to go on; the second does the other row meanwhile."""
+    rows, out = programs(tmp_path, slow=WAITS + COPIES, quick=COPIES), tmp_path / "out"
+    plan = Study("programs", rows, scores=("dice",))
+    folder = out / "runs" / "own"
+    first = Thread(target=study, args=(plan, hearts(phantom), out), kwargs={"device": "cpu", "viewer_mb": 0, "jobs": 1})
+    first.start()
+    try:
+        wait_for(folder / "slow" / "seed0" / "began")
+        second = run(rows, phantom, out)
+    finally:
+        (folder / "slow" / "seed0" / "go").touch()
+        first.join()
+    assert dict(second.failures) == {"own, slow, seed 0": ELSEWHERE}
+    assert {row.name: row.done for row in second.rows} == {"slow": 0, "quick": 1}
+    states = [json.loads((folder / name / "seed0.json").read_text())["state"] for name in ("slow", "quick")]
+    assert states == ["done", "done"]
+    assert not run(rows, phantom, out).failures
+
+
+def wait_for(file: Path) -> None:
+    """Until it is there; a minute is for ever."""
+    end = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
 def test_its_minutes_are_its_estimate(tmp_path: Path, phantom: Dataset) -> None:
     plan = Study("programs", programs(tmp_path, one=COPIES), scores=("dice",), minutes=5)
     made = study(plan, hearts(phantom), tmp_path / "out", device="cpu", worker=False, estimate=True, hours=1)
     assert made.estimate is not None
     assert [(row.seconds, row.fitting, row.note) for row in made.estimate.rows] == [(300.0, 1, "a program")]
     assert "5:00" in made.table().markdown()
+
+
+def test_several_budgets_are_a_table_each_and_a_curve(
+    tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's figure is drawn, which takes a second."""
+    monkeypatch.setattr(budgets, "write_figure", lambda *arguments: None)
+    plan, out = Study("programs", programs(tmp_path, one=COPIES, two=COPIES), scores=("dice",)), tmp_path / "out"
+    options = {"device": "cpu", "viewer_mb": 0, "worker": False, "minutes": (10, 5)}
+    made = study(plan, hearts(phantom), out, **options)
+    assert made.curve is not None
+    assert made.curve.minutes == [5, 10]
+    assert {(point.row, point.modality) for point in made.curve.points} == {
+        (row, modality) for row in ("one", "two") for modality in ("bssfp", "lge")
+    }
+    assert [row.name for row in made.rows] == ["one, 5 min", "two, 5 min", "one, 10 min", "two, 10 min"]
+    called = out / "10min" / "runs" / "own" / "two" / "seed0" / "called.json"
+    assert json.loads(called.read_text())[-1] == "10"
+    page = (out / "study.html").read_text()
+    assert 'href="5min/study.html"' in page
+    assert "| bssfp | one | **100.00** | **100.00** |" in (out / "curve.md").read_text()
+    assert len((out / "curve.csv").read_text().splitlines()) == 1 + len(made.curve.points)
+    assert json.loads((out / "study.json").read_text())["curve"]["baseline"] == "one"
+    estimate = study(plan, hearts(phantom), out, **options, estimate=True)
+    assert len(estimate.tables()) == 2
+
+
+def test_a_curve_says_where_rows_differ_and_what_is_missing() -> None:
+    def cell(method: str, mean: float | None, p: float | None) -> dict[str, Any]:
+        own = {"method": method, "mean": mean, "difference": None, "p_holm": p, "patients": 8}
+        return {"score": "dice", "class": "mean", "modality": "lge", **own}
+
+    early = {"baseline": "a", "columns": [cell("a", 0.8, None), cell("b", 0.9, 0.01), cell("c", None, None)]}
+    late = {
+        "baseline": "a",
+        "columns": [cell("a", 0.95, None), cell("b", 0.9, 0.2), {**cell("c", 1, 0), "class": "LV"}],
+    }
+    curve = StudyCurve.of({5.0: early, 10.0: late})
+    assert curve is not None
+    assert curve_table(curve).markdown().splitlines()[:4] == [
+        "| modality | row | 5 min | 10 min |",
+        "|---|---|---:|---:|",
+        "| lge | a | 80.00 | **95.00** |",
+        r"| lge | b | **90.00**\* | 90.00 |",
+    ]
+    assert StudyCurve.of({}) is None
 
 
 def test_a_program_begins_with_no_run() -> None:

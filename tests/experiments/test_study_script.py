@@ -17,7 +17,7 @@ def test_its_tasks_run_the_study_with_their_shard(
 ) -> None:
     """What a task would run is taken by the command line, which then asks for what was asked for."""
     monkeypatch.chdir(tmp_path)
-    asked = {"size": "full", "rows": ("MSBN", "CSA"), "seeds": (0, 1), "minutes": 5.0}
+    asked = {"size": "full", "rows": ("MSBN", "CSA"), "seeds": (0, 1), "minutes": (5.0, 10.0)}
     script = study_script("csa_table1", manifest, "out", shards=30, changes={"steps": 20}, gpus=1, **asked)
     text = script.read_text()
     assert "#SBATCH --array=1-30\n" in text

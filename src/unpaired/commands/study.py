@@ -26,6 +26,7 @@ StudyName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="STUDY")]
 Script = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCRIPT")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT")]
+Minutes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="FLOAT")]
 Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")]
 
 
@@ -46,7 +47,7 @@ def study(
     splits: Names = (),
     seeds: Numbers = (),
     split: Files = (),
-    minutes: OptionalNumber = None,
+    minutes: Minutes = (),
     changes: Changes = (),
     estimate: bool = False,
     hours: OptionalNumber = None,
@@ -74,7 +75,8 @@ def study(
         splits: Only these of the study's splits, such as fold0 fold1.
         seeds: Seeds of the runs, in place of the study's.
         split: Split files (`unpaired split`), in place of the study's splits.
-        minutes: As many steps as fit so many minutes, for every run, by the measured speed of its own steps.
+        minutes: As many steps as fit so many minutes, for every run, by the measured speed of its own steps. Several
+            budgets: a table each, and a curve of all.
         changes: Change fields of all rows' recipes, such as steps=500.
         estimate: Time a few steps of every row, say how long all takes, and run nothing.
         hours: Begin no run after so many; of an estimate: say what fits.
@@ -129,7 +131,7 @@ def study_script(
     splits: Names = (),
     seeds: Numbers = (),
     split: Files = (),
-    minutes: OptionalNumber = None,
+    minutes: Minutes = (),
     changes: Changes = (),
     cache: OptionalPath = None,
     workers: int = 0,
@@ -156,7 +158,7 @@ def study_script(
         splits: Only these of the study's splits.
         seeds: Seeds of the runs, in place of the study's.
         split: Split files, in place of the study's splits.
-        minutes: As many steps as fit so many minutes, for every run.
+        minutes: As many steps as fit so many minutes, for every run; several budgets make a curve.
         changes: Change fields of all rows' recipes, such as steps=500.
         cache: Folder for prepared volumes (default: `prepared` in OUT).
         workers: Processes of each run that cut and augment batches.

@@ -79,6 +79,11 @@ class Cell:
         """What the cell's process says while it works."""
         return _beside(self.run.folder, ".log")
 
+    @property
+    def lock_file(self) -> Path:
+        """The file that whoever works on the cell locks."""
+        return _beside(self.run.folder, ".lock")
+
     def record(self) -> Record | None:
         """What became of it; None if it was never begun."""
         return read_record(self.record_file)

@@ -10,11 +10,13 @@ from unpaired.comparison.methods import ComparedMethods, compare_methods
 from unpaired.comparison.run_groups import RunGroup
 from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.experiments.cells import Cell, Planned
+from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.estimate import Estimate
 from unpaired.experiments.grid import comparable
+from unpaired.experiments.misalignments import pooled_misalignment
 from unpaired.experiments.status import RowStatus, row_statuses, versions_of
 from unpaired.experiments.study import Study
-from unpaired.experiments.tables import estimate_table, status_table
+from unpaired.experiments.tables import curve_table, estimate_table, status_table
 from unpaired.files import write_json
 from unpaired.report.comparison_page import AboutStudy, write_comparison_report
 from unpaired.tables import Table
@@ -36,19 +38,27 @@ class StudyResults:
     compared: ComparedMethods | None
     failures: list[tuple[str, str]]
     estimate: Estimate | None = None
+    curve: StudyCurve | None = None
+    """Of several budgets: each score against the minutes (None: of one budget, or nothing is compared yet)."""
+    budgets: "tuple[StudyResults, ...]" = ()
+    """Of several budgets: what became of each."""
 
     @property
     def page(self) -> Path | None:
         """The page, once there is something to compare."""
-        return self.folder / PAGE if self.compared is not None else None
+        return self.folder / PAGE if self.compared is not None or self.curve is not None else None
 
     def table(self) -> Table:
         """What an estimate says, or what became of each row."""
         return estimate_table(self.estimate) if self.estimate is not None else status_table(self.rows, self.notes)
 
     def tables(self) -> "tuple[RenderableType, ...]":
-        """What a terminal shows: the comparison with its tests and notes, the papers' tables, the rows."""
-        return (*(() if self.compared is None else self.compared.tables()), self.table())
+        """What a terminal shows: the comparison with its tests and notes, the papers' tables, the rows; of several
+        budgets the curve and the rows, or each one's estimate."""
+        if any(of_budget.estimate is not None for of_budget in self.budgets):
+            return tuple(of_budget.table() for of_budget in self.budgets)
+        curve = () if self.curve is None else (curve_table(self.curve),)
+        return (*curve, *(() if self.compared is None else self.compared.tables()), self.table())
 
     def told(self) -> str:
         """Where to look, in a line."""
@@ -62,6 +72,7 @@ class StudyResults:
             for row in self.rows
         ]
         compared = {} if self.compared is None else {"comparison": self.compared.to_json()}
+        compared |= {} if self.curve is None else {"curve": self.curve.to_json()}
         return {"rows": rows, "notes": list(self.notes), "failures": dict(self.failures), **compared}
 
 
@@ -82,7 +93,7 @@ def results_of(
     }
     names, places = comparable(by_row)
     compared = None
-    notes = [*_notes(study, names, places, planned), *versions_of(done)]
+    notes = [*_notes(study, names, places, planned), *pooled_misalignment(study, done, out), *versions_of(done)]
     if len(names) > 1:
         groups = [RunGroup(name, tuple(by_row[name][place].run.folder for place in places)) for name in names]
         baseline = study.baseline if study.baseline in names else None

@@ -6,23 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from unpaired.choices import several
-from unpaired.comparison.papers.tables import paper_table
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError, nearest
-from unpaired.experiments.cells import Cell, Planned, is_done, plan_cells
-from unpaired.experiments.estimate import estimate_study
+from unpaired.experiments.budgets import made_by_budget
 from unpaired.experiments.find import find_study
 from unpaired.experiments.processes import GPUS, Places
-from unpaired.experiments.results import StudyResults, claim, results_of
+from unpaired.experiments.results import StudyResults, claim
 from unpaired.experiments.speeds import SPEEDS, Speeds
 from unpaired.experiments.splits import TheseSplits
-from unpaired.experiments.status import row_statuses
 from unpaired.experiments.study import Size, Study
+from unpaired.experiments.table_run import TableRun
 from unpaired.experiments.timing import Stopwatch
-from unpaired.experiments.work import Work
 from unpaired.inference.devices import choose_device
 from unpaired.inference.shards import Shard
 from unpaired.overrides import Changes
@@ -40,7 +37,7 @@ def study(
     splits: Sequence[str] = (),
     seeds: Sequence[int] = (),
     split: Split | str | Path | Sequence[Split | str | Path] = (),
-    minutes: float | None = None,
+    minutes: float | Sequence[float] | None = None,
     changes: Changes = (),
     estimate: bool = False,
     hours: float | None = None,
@@ -61,7 +58,8 @@ def study(
     plan: a study, the name of one that comes with unpaired (`list_studies`), or file.py:function of your own, in one of
     its sizes.  data: a dataset or its manifest.  rows, splits, seeds: only these of the study's (seeds: in place of its
     own).  split: splits or their files, in place of the study's.  minutes: the budget of each run, in place of the
-    study's; a row gets as many steps as fit, by the measured speed of its own.  changes: fields of every row's recipe.
+    study's; a row gets as many steps as fit, by the measured speed of its own; several budgets make a table each and
+    a curve of all.  changes: fields of every row's recipe.
 
     What is there is not done again, by content: a cell whose recipe, sides, labels or scans changed is another one,
     with a folder beside the old one's. Rows that prepare alike share `cache` (default: `prepared` in `out`). A cell
@@ -78,40 +76,25 @@ def study(
     Raises InputError for what fits no cell: a study, a row, a split, a folder of another study. Ctrl-C saves and stops
     what is at work; the same call goes on.
     """
-    chosen = _chosen(plan if isinstance(plan, Study) else find_study(plan, size), rows, seeds, split, minutes)
+    budgets = [minutes] if minutes is None or isinstance(minutes, float | int) else list(dict.fromkeys(minutes))
+    named = plan if isinstance(plan, Study) else find_study(plan, size)
+    studies = [_chosen(named, rows, seeds, split, each) for each in budgets or [None]]
     places = _places(jobs, threads, device, worker)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
     load_trusted(trust)
     dataset, folder = as_dataset(data), Path(out)
-    drawn = _only(chosen.splits(dataset), splits)
-    claim(folder, chosen)
+    drawn = _only(studies[0].splits(dataset), splits)
+    claim(folder, studies[0])
     prepared = Path(cache or folder / PREPARED)
     speeds = Speeds(folder / SPEEDS, choose_device(device).type, Stopwatch(device, places, worker, folder, say))
-    planned = plan_cells(chosen, dataset, drawn, folder, prepared, speeds, changes)
-    failures = dict(planned.failures)
-    if estimate:
-        done = list(filter(is_done, planned.cells))
-        timed = estimate_study(chosen, planned, done, speeds, places.jobs, hours)
-        rows_now = tuple(row_statuses(chosen, planned, done, failures))
-        return StudyResults(folder, rows_now, (), None, list(failures.items()), timed)
-    if run:
-        presets = tuple(dict.fromkeys(paper_table(name).preset for name in chosen.papers))
-        work = Work(planned, prepared, device, workers, presets, hours, say)
-        failures |= work.do(part, places, worker)
-    done = list(filter(is_done, planned.cells))
-    failures |= _failed_before(planned, done, failures)
-    if part is not None:
-        rows_now = tuple(row_statuses(chosen, planned, done, failures))
-        note = f"Shard {part.number}/{part.count} is done; the tables are made by the same call without it."
-        return StudyResults(folder, rows_now, (note,), None, list(failures.items()))
-    return results_of(chosen, planned, done, failures, folder, viewer_mb)
+    table = TableRun(
+        dataset, drawn, prepared, speeds, changes, places, part, device, workers, hours, viewer_mb, worker, say
+    )
 
+    def made(chosen: Study, place: Path) -> StudyResults:
+        return table.estimated(chosen, place) if estimate else table.made(chosen, place, run)
 
-def _failed_before(planned: Planned, done: Sequence[Cell], failures: Mapping[str, str]) -> dict[str, str]:
-    """{cell's name: reason} of those that failed in another call and were not tried in this one."""
-    known = {cell.name for cell in done} | failures.keys()
-    records = {cell.name: cell.record() for cell in planned.cells if cell.name not in known}
-    return {name: record.reason for name, record in records.items() if record is not None and record.state == "failed"}
+    return made(studies[0], folder) if len(studies) == 1 else made_by_budget(studies, folder, made, say)
 
 
 def _chosen(
@@ -126,9 +109,12 @@ def _chosen(
         kept = {study.row(name).name for name in names}
         kept |= {first for name in names if (first := study.row(name).begins_with) is not None}
         baseline = study.baseline if study.baseline in kept else None
-        apart = tuple(name for name in study.apart if name in kept)
         study = replace(
-            study, rows=tuple(row for row in study.rows if row.name in kept), baseline=baseline, apart=apart
+            study,
+            rows=tuple(row for row in study.rows if row.name in kept),
+            baseline=baseline,
+            apart=tuple(name for name in study.apart if name in kept),
+            misaligned=tuple(name for name in study.misaligned if name in kept),
         )
     given = [split] if isinstance(split, Split | str | Path) else list(split)
     if given:

@@ -59,7 +59,8 @@ class Study:
     `minutes` is how long each run may train (as many steps as fit, by the speed of its own steps); None: as many steps
     as its recipe says. `baseline` is the row that the others are tested against (None: the first), `papers` the printed
     tables that the result is laid beside (`comparison.papers.tables.PAPER_TABLES`), `apart` rows that are trained and
-    not compared: first stages. Raises InputError for rows without a name of their own, and names that aren't rows.
+    not compared: first stages. `misaligned` are rows whose runs are also predicted beside misaligned partners
+    (`experiments.misalignments`). Raises InputError for rows without a name of their own, and names that aren't rows.
     """
 
     title: str
@@ -71,6 +72,7 @@ class Study:
     papers: tuple[str, ...] = ()
     scores: tuple[str, ...] = DEFAULT_SCORES
     apart: tuple[str, ...] = ()
+    misaligned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.rows or not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -85,7 +87,7 @@ class Study:
             require_file_name(row.folder, f"row {row.name!r}: its folder")
             if isinstance(row.recipe, Program) and (row.begins_with or row.norms_of):
                 raise InputError(f"row {row.name!r} is a program's, which begins with no run and has no norms")
-        named = [*self.apart, *(row.begins_with for row in self.rows if row.begins_with)]
+        named = [*self.apart, *self.misaligned, *(row.begins_with for row in self.rows if row.begins_with)]
         for name in [*named, *([self.baseline] if self.baseline is not None else [])]:
             self.row(name)
         for position, row in enumerate(self.rows):

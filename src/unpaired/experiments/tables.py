@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.estimate import Estimate
 from unpaired.experiments.status import RowStatus
 from unpaired.runs.progress import duration
-from unpaired.tables import DASH, Table
+from unpaired.tables import DASH, Table, TableCell
 
 
 def status_table(rows: Sequence[RowStatus], notes: Sequence[str]) -> Table:
@@ -26,7 +27,7 @@ def status_table(rows: Sequence[RowStatus], notes: Sequence[str]) -> Table:
 
 
 def estimate_table(estimate: Estimate) -> Table:
-    """A row for each of the study's: what a step takes, and how long its runs do that are left."""
+    """A row for each of the study's: what a step takes, and how long its runs do that are left; remarks stand below."""
     cells = [
         [
             row.name,
@@ -36,12 +37,26 @@ def estimate_table(estimate: Estimate) -> Table:
             str(row.left),
             duration(row.seconds) if row.seconds else DASH,
             *([] if estimate.hours is None else [f"{row.fitting} of {row.left}"]),
-            row.note,
         ]
         for row in estimate.rows
     ]
     head = ["row", "s / step", "GB", "steps", "runs left", "h:mm:ss"]
     head += [] if estimate.hours is None else [f"fit into {estimate.hours:g} h"]
-    return Table(
-        [*head, "remarks"], cells, "l" + "r" * (len(head) - 1) + "l", title="Estimate", notes=[*estimate.notes()]
-    )
+    remarks = [f"{row.name}: {row.note}." for row in estimate.rows if row.note]
+    return Table(head, cells, "lr", title="Estimate", notes=[*remarks, *estimate.notes()])
+
+
+def curve_table(curve: StudyCurve) -> Table:
+    """A line for each row and modality, a column for each budget; the best of each modality and budget is bold."""
+    rows: list[list[str | TableCell]] = []
+    for modality in curve.modalities:
+        for name in curve.rows:
+            cells: list[TableCell] = []
+            for minutes in curve.minutes:
+                point, best = curve.point(name, modality, minutes), curve.best(modality, minutes)
+                text = DASH if point is None else f"{100 * point.mean:.2f}"
+                mark = "*" if point is not None and point.significant else ""
+                cells.append(TableCell(text, point is not None and point.mean == best, mark))
+            rows.append([modality, name, *cells])
+    head = ["modality", "row", *(f"{minutes:g} min" for minutes in curve.minutes)]
+    return Table(head, rows, "llr", title="Mean Dice % by minutes", notes=curve.notes())

@@ -12,7 +12,10 @@ from unpaired.experiments.program import Program, RunProgram
 from unpaired.experiments.tasks import RunCell, StoredRecipe, Task
 from unpaired.inference.shards import Shard, dealt
 from unpaired.recipe import Recipe
+from unpaired.runs.lock import is_held
 from unpaired.runs.progress import duration
+
+ELSEWHERE = "another call is at work on it; call again when that has ended"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class Work:
             if self.hours is not None and monotonic() - began > self.hours * 3600:
                 return False
             cell = missing[chain][position]
+            if is_held(cell.lock_file):
+                failures[cell.name] = ELSEWHERE
+                self.say(f"{cell.name}: {ELSEWHERE}")
+                return False
             cell.note("begun")
             self.say(f"{cell.name}: begins ({next(numbers)} of {total})")
             return True
@@ -51,6 +58,8 @@ class Work:
             if answer.result is not None:
                 cell.note("done", seconds=answer.result)
                 self.say(f"{cell.name}: done")
+            elif answer.failure is not None and is_held(cell.lock_file):  # both calls began it at one moment
+                failures[cell.name] = ELSEWHERE
             elif answer.failure is not None:
                 cell.note("failed", answer.failure)
                 failures[cell.name] = answer.failure

@@ -7,7 +7,7 @@ All small rows have one network, optimizer and number of steps: the small U-Net 
 for 12, which a step in bf16 costs nothing (0.24 against 0.23 s for 8 slices on one core), and an instance norm per
 modality; in `small_unet_scarce`, which did best on the fold that it was chosen by, one for all.
 What is randomized, and what is borrowed: `data.randomization` and docs/methods/random_convolutions.md. The script
-`studies/scarce_labels.py` takes the labels away and scores these rows.
+`unpaired study scarce_labels` takes the labels away and scores these rows.
 """
 
 from dataclasses import replace

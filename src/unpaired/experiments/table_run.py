@@ -1,0 +1,79 @@
+"""How a study is made at one budget, into one folder: timed, or its missing cells run, and what there is compared."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unpaired.comparison.papers.tables import paper_table
+from unpaired.data.dataset import Dataset
+from unpaired.data.split import Split
+from unpaired.experiments.cells import Cell, Planned, is_done, plan_cells
+from unpaired.experiments.estimate import estimate_study
+from unpaired.experiments.misalignments import look_at_misalignment
+from unpaired.experiments.processes import Places
+from unpaired.experiments.results import StudyResults, results_of
+from unpaired.experiments.speeds import Speeds
+from unpaired.experiments.status import row_statuses
+from unpaired.experiments.study import Study
+from unpaired.experiments.work import Work
+from unpaired.inference.shards import Shard
+from unpaired.overrides import Changes
+
+
+@dataclass(frozen=True)
+class TableRun:
+    """What all budgets of a study share: data, splits, prepared volumes, speeds, and how work is done.
+
+    The fields are what `unpaired.study` was asked for.
+    """
+
+    dataset: Dataset
+    splits: Mapping[str, Split]
+    prepared: Path
+    speeds: Speeds
+    changes: Changes
+    places: Places
+    part: Shard | None
+    device: str
+    workers: int
+    hours: float | None
+    viewer_mb: float
+    worker: bool
+    say: Callable[[str], None]
+
+    def planned(self, study: Study, folder: Path) -> Planned:
+        """The cells of a study in a folder."""
+        return plan_cells(study, self.dataset, self.splits, folder, self.prepared, self.speeds, self.changes)
+
+    def estimated(self, study: Study, folder: Path) -> StudyResults:
+        """How long the study takes."""
+        planned = self.planned(study, folder)
+        done = list(filter(is_done, planned.cells))
+        timed = estimate_study(study, planned, done, self.speeds, self.places.jobs, self.hours)
+        rows = tuple(row_statuses(study, planned, done, dict(planned.failures)))
+        return StudyResults(folder, rows, (), None, list(planned.failures), timed)
+
+    def made(self, study: Study, folder: Path, run: bool) -> StudyResults:
+        """Run what is missing, if that is asked for, and compare what there is; of a shard nothing is compared."""
+        planned = self.planned(study, folder)
+        failures = dict(planned.failures)
+        if run:
+            presets = tuple(dict.fromkeys(paper_table(name).preset for name in study.papers))
+            work = Work(planned, self.prepared, self.device, self.workers, presets, self.hours, self.say)
+            failures |= work.do(self.part, self.places, self.worker)
+        done = list(filter(is_done, planned.cells))
+        failures |= _failed_before(planned, done, failures)
+        if run and self.part is None:
+            failures |= look_at_misalignment(study, done, self.device, self.say)
+        if self.part is None:
+            return results_of(study, planned, done, failures, folder, self.viewer_mb)
+        rows = tuple(row_statuses(study, planned, done, failures))
+        note = f"Shard {self.part.number}/{self.part.count} is done; the tables are made by the same call without it."
+        return StudyResults(folder, rows, (note,), None, list(failures.items()))
+
+
+def _failed_before(planned: Planned, done: Sequence[Cell], failures: Mapping[str, str]) -> dict[str, str]:
+    """{cell's name: reason} of those that failed in another call and were not tried in this one."""
+    known = {cell.name for cell in done} | failures.keys()
+    records = {cell.name: cell.record() for cell in planned.cells if cell.name not in known}
+    return {name: record.reason for name, record in records.items() if record is not None and record.state == "failed"}
