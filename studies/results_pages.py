@@ -109,7 +109,9 @@ class Numbers:
 
 
 def rendered_plain(table: PlainTable) -> str:
-    """The budget as a line, and the table with the best numbers bold, as Markdown."""
+    """The budget as a line, and the table with the best numbers bold, as Markdown; without rows a word instead."""
+    if not table.rows:
+        return "Nothing is measured yet.\n"
     best = [_best([row[column] for row in table.rows], which) for column, which in enumerate(table.best)]
     best += [None] * (len(table.head) - len(best))
     rows = [[_cell(text, wanted) for text, wanted in zip(row, best, strict=True)] for row in table.rows]

@@ -11,6 +11,7 @@ from unpaired.comparison.run_groups import RunGroup
 from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.experiments.cells import Cell, Planned
 from unpaired.experiments.curve import StudyCurve
+from unpaired.experiments.energy import read_energy
 from unpaired.experiments.estimate import Estimate
 from unpaired.experiments.grid import comparable
 from unpaired.experiments.misalignments import pooled_misalignment
@@ -93,7 +94,9 @@ def results_of(
     }
     names, places = comparable(by_row)
     compared = None
-    notes = [*_notes(study, names, places, planned), *pooled_misalignment(study, done, out), *versions_of(done)]
+    energy = read_energy(out)
+    notes = [*_notes(study, names, places, planned), *pooled_misalignment(study, done, out)]
+    notes += [*([] if energy is None else [energy.note()]), *versions_of(done)]
     if len(names) > 1:
         groups = [RunGroup(name, tuple(by_row[name][place].run.folder for place in places)) for name in names]
         baseline = study.baseline if study.baseline in names else None

@@ -8,6 +8,7 @@ from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.dataset import Dataset
 from unpaired.data.split import Split
 from unpaired.experiments.cells import Cell, Planned, is_done, plan_cells
+from unpaired.experiments.energy import energy_noted
 from unpaired.experiments.estimate import estimate_study
 from unpaired.experiments.misalignments import look_at_misalignment
 from unpaired.experiments.processes import Places
@@ -60,7 +61,8 @@ class TableRun:
         if run:
             presets = tuple(dict.fromkeys(paper_table(name).preset for name in study.papers))
             work = Work(planned, self.prepared, self.device, self.workers, presets, self.hours, self.say)
-            failures |= work.do(self.part, self.places, self.worker)
+            with energy_noted(folder):
+                failures |= work.do(self.part, self.places, self.worker)
         done = list(filter(is_done, planned.cells))
         failures |= _failed_before(planned, done, failures)
         if run and self.part is None:
