@@ -50,7 +50,11 @@ from unpaired.errors import InputError
 TOOL = "nnunetv2"
 SAVE_SECONDS = 30.0
 FINAL, LATEST, PROGRESS = "checkpoint_final.pth", "checkpoint_latest.pth", "progress.json"
-PRESETS = {"M": "nnUNetPlannerResEncM", "L": "nnUNetPlannerResEncL", "XL": "nnUNetPlannerResEncXL"}
+PLANNERS = {None: ("ExperimentPlanner", "nnUNetPlans")}
+PLANNERS |= {size: (f"nnUNetPlannerResEnc{size}", f"nnUNetResEncUNet{size}Plans") for size in ("M", "L", "XL")}
+"""{preset: nnU-Net's planner, and what it calls its plans}."""
+PREPROCESSED = "preprocessed.json"
+"""Beside the plans, once the cases are preprocessed."""
 AUGMENTING = "nnUNet_n_proc_DA"
 """The variable that says how many processes nnU-Net's augmentation has."""
 PREDICTED = "predicted"
@@ -98,9 +102,8 @@ def planned(part: Part, given: argparse.Namespace, preprocessed: Path) -> dict[s
     api = import_module("nnunetv2.experiment_planning.plan_and_preprocess_api")
     threads = torch.get_num_threads()
     folder = preprocessed / part.name
-    planner = PRESETS[given.preset] if given.preset else "ExperimentPlanner"
-    name = planner.replace("Planner", "").replace("Experiment", "nnUNet") + "Plans"
-    file = folder / f"{name if given.preset else 'nnUNetPlans'}.json"
+    planner, name = PLANNERS[given.preset]
+    file = folder / f"{name}.json"
     if not file.is_file():
         api.extract_fingerprints([part.number], num_processes=1)
         os.environ[AUGMENTING] = str(threads)  # the planner takes it for a number of threads
@@ -113,9 +116,9 @@ def planned(part: Part, given: argparse.Namespace, preprocessed: Path) -> dict[s
         raise InputError(f"nnU-Net plans no {given.configuration} for these scans: {', '.join(configurations)}")
     cut(configurations[given.configuration], given.width, given.batch)
     file.write_text(json.dumps(plans, indent=1), encoding="utf-8")
-    if not (folder / PROGRESS).is_file():
-        api.preprocess([part.number], file.stem, [given.configuration], [1])
-        (folder / PROGRESS).write_text("{}", encoding="utf-8")
+    if not (folder / PREPROCESSED).is_file():
+        api.preprocess([part.number], name, [given.configuration], [1])
+        (folder / PREPROCESSED).write_text("{}", encoding="utf-8")
     sides = {side: [case.id for case in part.of(side)] for side in ("train", "validation")}
     split = [{"train": sides["train"], "val": sides["validation"] or sides["train"]}]
     (folder / "splits_final.json").write_text(json.dumps(split), encoding="utf-8")
@@ -250,7 +253,7 @@ def asked() -> argparse.Namespace:
     """The command line."""
     parser = options(__doc__)
     parser.add_argument("--configuration", default="2d", choices=("2d", "3d_fullres"))
-    parser.add_argument("--preset", choices=sorted(PRESETS), help="of the residual encoder; without: the plain U-Net")
+    parser.add_argument("--preset", choices=("M", "L", "XL"), help="of the residual encoder; without: the plain U-Net")
     parser.add_argument("--width", type=int, help="feature maps of the first stage, in place of the plan's")
     parser.add_argument("--batch", type=int, help="at most so many patches a step")
     parser.add_argument("--each", action="store_true", help="a dataset and a network for each modality")
