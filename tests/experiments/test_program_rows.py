@@ -1,11 +1,10 @@
 """Rows of a study that a program makes in a recipe's place: how it is called, when it is done, how it fails."""
 
 import json
+import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -90,41 +89,32 @@ def test_what_a_program_fails_at_is_told_and_stops_no_other(tmp_path: Path, phan
     assert {row.name: row.done for row in made.rows}["good"] == 1
 
 
-WAITS = """
-import os, pathlib, sys, time
-out = pathlib.Path(sys.argv[2])
-(out / "began").touch()
-while not (out / "go").exists():
-    time.sleep(0.02)
+HOLDS = """
+import fcntl, pathlib, sys
+file = pathlib.Path(sys.argv[1]).open("a+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
 """
+"""Locks a file until its standard input ends."""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no lock that ends with its process")
-def test_a_second_call_leaves_alone_what_the_first_is_at_work_on(tmp_path: Path, phantom: Dataset) -> None:
-    """The first call's process waits until it is told to go on; the second does the other row meanwhile."""
-    rows, out = programs(tmp_path, slow=WAITS + COPIES, quick=COPIES), tmp_path / "out"
-    plan = Study("programs", rows, scores=("dice",))
-    folder = out / "runs" / "own"
-    first = Thread(target=study, args=(plan, hearts(phantom), out), kwargs={"device": "cpu", "viewer_mb": 0, "jobs": 1})
-    first.start()
-    try:
-        wait_for(folder / "slow" / "seed0" / "began")
-        second = run(rows, phantom, out)
-    finally:
-        (folder / "slow" / "seed0" / "go").touch()
-        first.join()
-    assert dict(second.failures) == {"own, slow, seed 0": ELSEWHERE}
-    assert {row.name: row.done for row in second.rows} == {"slow": 0, "quick": 1}
-    states = [json.loads((folder / name / "seed0.json").read_text())["state"] for name in ("slow", "quick")]
-    assert states == ["done", "done"]
+def test_a_call_leaves_alone_what_another_is_at_work_on(tmp_path: Path, phantom: Dataset) -> None:
+    """The other call is a small process that holds the lock of a run."""
+    rows, out = programs(tmp_path, slow=COPIES, quick=COPIES), tmp_path / "out"
+    lock = out / "runs" / "own" / "slow" / "seed0.lock"
+    lock.parent.mkdir(parents=True)
+    command = [sys.executable, "-c", HOLDS, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        made = run(rows, phantom, out)
+        assert dict(made.failures) == {"own, slow, seed 0": ELSEWHERE}
+        assert {row.name: row.done for row in made.rows} == {"slow": 0, "quick": 1}
+        assert not lock.with_suffix(".json").exists()  # it is the other's to note what becomes of it
+        other.communicate()
     assert not run(rows, phantom, out).failures
-
-
-def wait_for(file: Path) -> None:
-    """Until it is there; a minute is for ever."""
-    end = time.monotonic() + 60
-    while not file.exists() and time.monotonic() < end:
-        time.sleep(0.02)
 
 
 def test_its_minutes_are_its_estimate(tmp_path: Path, phantom: Dataset) -> None:

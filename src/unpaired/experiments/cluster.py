@@ -23,7 +23,7 @@ def study_script(
     splits: Sequence[str] = (),
     seeds: Sequence[int] = (),
     split: str | Path | Sequence[str | Path] = (),
-    minutes: float | Sequence[float] | None = None,
+    minutes: float | Sequence[float] | None = (),
     changes: Changes = (),
     cache: str | Path | None = None,
     workers: int = 0,

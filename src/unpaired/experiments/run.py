@@ -37,7 +37,7 @@ def study(
     splits: Sequence[str] = (),
     seeds: Sequence[int] = (),
     split: Split | str | Path | Sequence[Split | str | Path] = (),
-    minutes: float | Sequence[float] | None = None,
+    minutes: float | Sequence[float] | None = (),
     changes: Changes = (),
     estimate: bool = False,
     hours: float | None = None,
