@@ -45,9 +45,7 @@ class Work:
             if self.hours is not None and monotonic() - began > self.hours * 3600:
                 return False
             cell = missing[chain][position]
-            if is_held(cell.lock_file):
-                failures[cell.name] = ELSEWHERE
-                self.say(f"{cell.name}: {ELSEWHERE}")
+            if self._elsewhere(cell, failures):
                 return False
             cell.note("begun")
             self.say(f"{cell.name}: begins ({next(numbers)} of {total})")
@@ -58,9 +56,7 @@ class Work:
             if answer.result is not None:
                 cell.note("done", seconds=answer.result)
                 self.say(f"{cell.name}: done")
-            elif answer.failure is not None and is_held(cell.lock_file):  # both calls began it at one moment
-                failures[cell.name] = ELSEWHERE
-            elif answer.failure is not None:
+            elif answer.failure is not None and not self._elsewhere(cell, failures):
                 cell.note("failed", answer.failure)
                 failures[cell.name] = answer.failure
                 self.say(f"{cell.name}: failed: {answer.failure}")
@@ -75,6 +71,14 @@ class Work:
         if monotonic() - began > 1:
             self.say(f"{total} runs took {duration(monotonic() - began)}")
         return failures
+
+    def _elsewhere(self, cell: Cell, failures: dict[str, str]) -> bool:
+        """Whether another call is at work on a cell; then that is its failure here, and nothing is noted of it."""
+        if not is_held(cell.lock_file):
+            return False
+        failures[cell.name] = ELSEWHERE
+        self.say(f"{cell.name}: {ELSEWHERE}")
+        return True
 
     def _task(self, cell: Cell, worker: bool) -> Task:
         if isinstance(cell.recipe, Program):
