@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from unpaired.consent.factories import NamesCode, require_factory, split_name
 from unpaired.consent.modules import Trust, trusted_module
-from unpaired.documents import UnfitError, fitted, hints_of, options, shown, words
+from unpaired.documents import UnfitError, fitted, hints_of, holds_objects, options, shown, words
 from unpaired.errors import InputError, nearest
 from unpaired.files import json_text
 
@@ -153,7 +153,7 @@ def code_of(config: Any) -> tuple[str, ...]:
 
 def checked(config_class: type[Config], name: str, value: Any) -> Any:
     """A field's value as its type has it. Raises InputError, which names class and field, for one that doesn't fit."""
-    configs, kind = _kinds(config_class)[name]
+    configs, kind, plain = _kinds(config_class)[name]
     if configs and isinstance(value, configs):
         return value
     where = f"{config_class.__name__}.{name}"
@@ -161,7 +161,7 @@ def checked(config_class: type[Config], name: str, value: Any) -> Any:
         expected = [*(f"a {each.__name__}" for each in configs), *([] if kind is None else [words(kind)])]
         raise InputError(f"{where}: expected {' or '.join(expected)}, got {shown(value)}")
     try:
-        value = fitted(value, kind)
+        value = fitted(value, kind, others=plain)
     except UnfitError as error:
         raise InputError(f"{where}{error.place}: {error.problem}") from None
     except TypeError as error:  # a person's own config
@@ -183,13 +183,15 @@ def named(where: str) -> Generator[None]:
 
 
 @cache
-def _kinds(config_class: type[Config]) -> dict[str, tuple[tuple[type[Config], ...], Any]]:
-    """{field: (the config classes that it may hold, the type of what else it may hold, None for nothing)}."""
-    kinds: dict[str, tuple[tuple[type[Config], ...], Any]] = {}
+def _kinds(config_class: type[Config]) -> dict[str, tuple[tuple[type[Config], ...], Any, bool]]:
+    """{field: (the config classes that it may hold, the type of what else it may hold, None for nothing, and whether
+    that is plain: it has no objects whose fields have to be looked at)}."""
+    kinds: dict[str, tuple[tuple[type[Config], ...], Any, bool]] = {}
     for name, hint in hints_of(config_class).items():
         configs = tuple(option for option in options(hint) if _is_config(option))
         others = [option for option in options(hint) if not _is_config(option)]
-        kinds[name] = configs, hint if not configs else Union[tuple(others)] if others else None  # noqa: UP007
+        kind = hint if not configs else Union[tuple(others)] if others else None  # noqa: UP007
+        kinds[name] = configs, kind, not holds_objects(kind)
     return kinds
 
 

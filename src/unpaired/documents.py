@@ -162,11 +162,12 @@ def _step(key: Any) -> str:
 @cache
 def _object_fields(dataclass: Any) -> dict[str, Any]:
     """The fields of `hints_of` whose types hold dataclasses."""
-    return {name: hint for name, hint in hints_of(dataclass).items() if _holds_objects(hint)}
+    return {name: hint for name, hint in hints_of(dataclass).items() if holds_objects(hint)}
 
 
-def _holds_objects(kind: Any) -> bool:
-    return any(is_dataclass(option) or any(map(_holds_objects, get_args(option))) for option in options(kind))
+def holds_objects(kind: Any) -> bool:
+    """Whether a value of a type may hold an object that is a dataclass, however deep."""
+    return any(is_dataclass(option) or any(map(holds_objects, get_args(option))) for option in options(kind))
 
 
 def words(kind: Any) -> str:
