@@ -19,8 +19,9 @@ atexit.register(shutil.rmtree, os.environ["UNPAIRED_CACHE"], ignore_errors=True)
 typecheck.install()
 
 import locale  # noqa: E402 (the hook has to come before any import of unpaired)
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Iterator, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -71,6 +72,26 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def manifest(phantom: Dataset) -> Path:
     """The tiny phantom's manifest file."""
     return phantom.cases[0].image.parent.parent / "dataset.json"
+
+
+@pytest.fixture(scope="module")
+def probed_once() -> Iterator[None]:
+    """A network is asked for its feature maps once for all of its architecture: that takes longer than a step of it."""
+    from unpaired.networks.network import Network
+
+    channels: dict[Any, list[int]] = {}
+    probe = Network.feature_channels
+
+    def looked_up(network: Network, names: Sequence[str]) -> list[int]:
+        shapes = tuple((name, weights.shape) for name, weights in network.named_parameters())
+        key = type(network), shapes, tuple(names)
+        if key not in channels:
+            channels[key] = probe(network, names)
+        return channels[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Network, "feature_channels", looked_up)
+        yield
 
 
 @pytest.fixture(autouse=True)

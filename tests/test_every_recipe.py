@@ -21,10 +21,13 @@ from unpaired.recipe import Recipe, build_method
 from unpaired.recipes import all_recipes
 from unpaired.training.loop import Hardware, train
 
+pytestmark = pytest.mark.usefixtures("probed_once")
 SIDE = {2: 32, 3: 16}
 """Pixels of a patch by spatial axes."""
-RECIPES = sorted(all_recipes())
-MODALITIES = ("ct", "bssfp", "lge")
+ALL = all_recipes()
+RECIPES = sorted(ALL)
+MODALITIES = ("ct", "lge")
+"""Two are enough to be consistent with each other; `test_methods_on_networks.py` has three."""
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +85,8 @@ def shrunk(recipe: Recipe) -> Recipe:
         patch_size=tuple(patch),
         batch_size=1,
         unlabeled_batch_size=min(recipe.unlabeled_batch_size, 1),
-        steps=2,
-        validate_every=2,
-        save_every=2,
+        steps=1,
+        modalities=MODALITIES,
         window_overlap=0.0,
         init_from=None,
         begin_as=None,
@@ -111,13 +113,13 @@ def road(recipe: Recipe) -> tuple[Any, ...]:
     return types(recipe.network), fitted(recipe.preprocessing), recipe.spatial_dims, recipe.context_slices
 
 
-WHOLE = sorted({road(all_recipes()[name]()): name for name in reversed(RECIPES)}.values())
+WHOLE = sorted({road(ALL[name]()): name for name in reversed(RECIPES)}.values())
 """The first recipe of each kind goes the whole road; the others, such as a paper's other rows, take one step."""
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_it_trains_and_segments(name: str, phantom: Dataset, cache: Path, tmp_path: Path) -> None:
-    whole = all_recipes()[name]()
+    whole = ALL[name]()
     recipe = shrunk(whole)
     assert max(widths(recipe.network)) <= 4, "the shrinking has to reach every width, or this test gets slow"
     assert type(recipe.method) is type(whole.method)
@@ -140,14 +142,14 @@ def test_it_trains_and_segments(name: str, phantom: Dataset, cache: Path, tmp_pa
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in WHOLE])
 def test_its_objective_trains_every_modality(name: str) -> None:
     """What is left to try of a recipe that goes another's road."""
-    recipe = shrunk(all_recipes()[name]())
+    recipe = shrunk(ALL[name]())
     assert max(widths(recipe.network)) <= 4, "the shrinking has to reach every width, or this test gets slow"
     method = build_method(recipe, MODALITIES, 4)
     generator = torch.Generator().manual_seed(0)
     batches = {
         modality: Batch(
-            torch.randn(2, recipe.channels, *recipe.patch_size, generator=generator),
-            torch.randint(0, 4, (2, *recipe.patch_size), generator=generator),
+            torch.randn(1, recipe.channels, *recipe.patch_size, generator=generator),
+            torch.randint(0, 4, (1, *recipe.patch_size), generator=generator),
             torch.eye(4, dtype=torch.bool),
             torch.randn(1, recipe.channels, *recipe.patch_size, generator=generator)
             if recipe.unlabeled_batch_size
@@ -165,7 +167,7 @@ def test_its_objective_trains_every_modality(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_it_says_what_it_is_in_one_line(name: str) -> None:
-    lines = (all_recipes()[name].__doc__ or "").strip().splitlines()
+    lines = (ALL[name].__doc__ or "").strip().splitlines()
     assert lines, f"{name} needs a docstring: `unpaired recipes` prints its first line"
     assert len(lines[0]) > 10
     assert lines[0].endswith((".", ":", "`")), f"the first line of {name} stands alone in `unpaired recipes`"
@@ -174,14 +176,14 @@ def test_it_says_what_it_is_in_one_line(name: str) -> None:
 def test_recipes_differ() -> None:
     """Two names for one recipe would be a row of a table that is compared with itself."""
     seen: dict[Recipe, str] = {}
-    for name, function in all_recipes().items():
+    for name, function in ALL.items():
         recipe = function()
         assert recipe not in seen, f"{name} is the same as {seen[recipe]}"
         seen[recipe] = name
 
 
 def test_recipes_draw_no_randomness_while_they_are_made() -> None:
-    made: Mapping[str, Recipe] = {name: function() for name, function in all_recipes().items()}
+    made: Mapping[str, Recipe] = {name: function() for name, function in ALL.items()}
     before = torch.get_rng_state()
-    assert made == {name: function() for name, function in all_recipes().items()}
+    assert made == {name: function() for name, function in ALL.items()}
     assert torch.equal(torch.get_rng_state(), before)
