@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from unpaired import plan_training, read_dataset, split, train
+from unpaired import plan_training, read_dataset, split, train, train_folds
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.recipes import find_recipe
+from unpaired.runs.lock import InUseError
 from unpaired.runs.run import Run
 from unpaired.training import planned
+from unpaired.training import train as train_module
 from unpaired.training.probe import StepCost, time_step
 
 
@@ -191,3 +193,35 @@ def test_precision_and_memory_format_are_those_of_the_fastest_step(
 )
 def test_memory_is_said_in_a_unit_that_shows_it(gigabytes: float, text: str) -> None:
     assert planned.memory_text(gigabytes) == text
+
+
+def test_folds_of_another_process_are_left_to_it(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = find_recipe("phantom/msbn")
+
+    def trained(_: object, dataset: Dataset, run: Path, *__: object) -> Run:
+        if run.name == "fold1":
+            raise InUseError("fold1 is in use")
+        return Run.create(run, recipe, dataset)
+
+    monkeypatch.setattr(train_module, "_train", trained)
+    runs = train_folds(recipe, manifest, tmp_path, folds=3)
+    assert [run.folder.name for run in runs] == ["fold0", "fold2"]
+    assert "fold1: another process trains it; left to that one" in capsys.readouterr().err
+    with pytest.raises(InUseError):
+        train_folds(recipe, manifest, tmp_path, folds=3, devices=2)
+    assert main(["train", "phantom/msbn", str(manifest), str(tmp_path), "--folds", "3"]) == 0
+    assert "trained 2 of 3 folds; next: " in capsys.readouterr().out
+
+
+def test_a_plan_of_another_process_that_was_faster_counts(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(*_: object, **__: object) -> object:
+        Run.create(tmp_path / "fold0", find_recipe("phantom/msbn"), phantom)
+        return None
+
+    monkeypatch.setattr(train_module, "plan_training", meanwhile)
+    hardware = train_module.Hardware("cpu", workers=0)
+    assert train_module._planned_recipe(phantom, tmp_path / "fold0", 1.0, hardware, False) == str(tmp_path / "fold0")

@@ -101,7 +101,8 @@ def train(
         nodes: Nodes; Slurm, torchrun or you start the command on each (MASTER_ADDR, MASTER_PORT, NODE_RANK).
         workers: Processes per device that cut and augment batches.
         hours: Of auto: how long training may take, each fold.
-        folds: Cross-validation: runs RUN/fold0, RUN/fold1, ..., every patient tested in one; predict averages them.
+        folds: Cross-validation: runs RUN/fold0, RUN/fold1, ..., every patient tested in one; predict averages them. The
+            same command, started for a second GPU, trains the folds that the first one does not.
     """
     from unpaired.training.processes import is_first_process
 
@@ -116,11 +117,12 @@ def train(
         "hours": hours,
     }
     if folds is not None:
-        unpaired.train_folds(recipe, data, run, folds=folds, split=split, **options)
-        told = f"trained {folds} folds; next: unpaired predict {run} {data} {run / 'predictions'} --split validation"
+        done = len(unpaired.train_folds(recipe, data, run, folds=folds, split=split, **options))
+        trained = f"{done} folds" if done == folds else f"{done} of {folds} folds"
+        told = f"trained {trained}; next: unpaired predict {run} {data} {run / 'predictions'} --split validation"
     else:
-        trained = unpaired.train(recipe, data, run, split=split, **options)
-        told = f"trained: {trained.folder}; next: unpaired predict {trained.folder} {data} {trained.predictions}"
+        single = unpaired.train(recipe, data, run, split=split, **options)
+        told = f"trained: {single.folder}; next: unpaired predict {single.folder} {data} {single.predictions}"
     if is_first_process():
         print(told)
     return 0

@@ -11,9 +11,13 @@ from unpaired.errors import InputError
 from unpaired.files import input_error_if_unwritable
 
 
+class InUseError(InputError):
+    """Another process works in a folder in which one alone may."""
+
+
 @contextmanager
 def only_one(path: Path, work: str) -> Generator[None]:
-    """Hold the lock file `path` while the block runs. Raises InputError if another process holds it.
+    """Hold the lock file `path` while the block runs. Raises InUseError if another process holds it.
 
     The file says who holds it and stays behind: what counts is the system's lock on it, which ends with its process
     (kill -9 too) and, unlike `flock`, isn't passed on to forked workers that outlive it by a moment. Windows has no
@@ -32,7 +36,7 @@ def only_one(path: Path, work: str) -> Generator[None]:
         except (BlockingIOError, PermissionError) as error:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise InputError(
+            raise InUseError(
                 f"{path.parent} is in use: {holder} is {work}; wait for it, stop it, or choose another folder"
             ) from error
         with input_error_if_unwritable(path):

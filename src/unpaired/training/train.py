@@ -15,6 +15,7 @@ from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
 from unpaired.runs.folder import FOLD, is_run
+from unpaired.runs.lock import InUseError
 from unpaired.runs.run import Run
 from unpaired.training.loop import Hardware
 from unpaired.training.loop import train as train_recipe
@@ -95,6 +96,8 @@ def _planned_recipe(dataset: Dataset, run: Path, hours: float, hardware: Hardwar
         planned = plan_training(
             dataset, hours=hours, device=hardware.device, workers=hardware.workers, progress=progress
         )
+    if is_run(run):  # of several processes that share the folds, another was faster
+        return str(run)
     for line in planned.lines():
         _say(line, show)
     return planned.plan.recipe
@@ -126,8 +129,9 @@ def train_folds(
     The folds are those of `split(data, folds=folds)` with seed 0, or those of `split`: a folder of split files, or
     nnU-Net's splits_final.json (`data.split.read_folds`). Patients that the manifest keeps for testing stay out of the
     folds that are drawn, which is told. Runs that are finished are left as they are, and one that was stopped goes on.
-    A recipe "auto" is planned once, for `hours` in each fold. `predict` averages the folds where it is given the
-    folder. The other arguments are those of `train`. Raises what `train` and `split` raise.
+    A recipe "auto" is planned once, for `hours` in each fold. Folds that another process trains are left to it, and out
+    of what is returned: so the same call, started once for each GPU, shares them out. `predict` averages the folds
+    where it is given the folder. The other arguments are those of `train`. Raises what `train` and `split` raise.
     """
     load_trusted(trust)
     dataset, folder, hardware = as_dataset(data), Path(runs), Hardware(device, devices, nodes, workers)
@@ -140,19 +144,17 @@ def train_folds(
     given = [recipe] * folds
     if recipe == AUTO:
         given = [_planned_recipe(dataset, folder / f"{FOLD}0", hours, hardware, show)] * folds
-    return [
-        _train(
-            chosen,
-            side.apply(dataset),
-            folder / f"{FOLD}{number}",
-            () if recipe == AUTO and isinstance(chosen, str) else changes,
-            hardware,
-            cache,
-            trust,
-            show,
-        )
-        for number, (chosen, side) in enumerate(zip(given, drawn, strict=True))
-    ]
+    runs_here: list[Run] = []
+    for number, (chosen, side) in enumerate(zip(given, drawn, strict=True)):
+        run = folder / f"{FOLD}{number}"
+        kept = () if recipe == AUTO and isinstance(chosen, str) else changes
+        try:
+            runs_here.append(_train(chosen, side.apply(dataset), run, kept, hardware, cache, trust, show))
+        except InUseError:
+            if hardware.devices * hardware.nodes > 1:
+                raise
+            _say(f"{run}: another process trains it; left to that one", show)
+    return runs_here
 
 
 def _drawn_folds(dataset: Dataset, folds: int, show: bool) -> list[Split]:
