@@ -17,6 +17,7 @@ from public_fingerprints import (
 )
 from unpaired.data.augment import Augmentation
 from unpaired.errors import InputError
+from unpaired.planning.case_facts import CaseFacts
 from unpaired.planning.plan import plan_recipe
 from unpaired.planning.topology import multiples
 from unpaired.recipe import build_method
@@ -133,3 +134,15 @@ def test_any_dataset_has_a_plan(
     strides = recipe.network.strides or ((2,) * recipe.spatial_dims,) * (len(recipe.network.blocks) - 1)  # type: ignore[attr-defined]
     steps = multiples(strides, recipe.spatial_dims)
     assert all(size % step == 0 for size, step in zip(recipe.patch_size, steps, strict=True))
+
+
+def test_scans_without_labels_are_said_to_be_left_out() -> None:
+    facts = CaseFacts(
+        "a", "p", "ct", True, (8, 64, 64), (3, 1, 1), "axial", "LPS", (0.0,) * 7, 0, 1, 1, (24, 64, 64), {}
+    )
+    given = replace(HEART_SHORT_AXIS, cases=(facts,))
+    assert "unlabeled" not in plan_recipe(given).reasons["method"]
+    name = given.modalities[0].name
+    more = [replace(facts, id=number, modality=name, labeled=False) for number in "bc"]
+    reason = plan_recipe(replace(given, cases=(facts, *more))).reasons["method"]
+    assert f"; unlabeled scans (2 of {name}) are not used: semi-supervision took longer" in reason

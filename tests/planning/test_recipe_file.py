@@ -1,6 +1,7 @@
 """The file of a plan: Python that gives the same recipe back, whatever the dataset is called."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def test_the_file_gives_the_plan_s_recipe(name: str, tmp_path: Path) -> None:
         words = " ".join(line.strip().removeprefix("# ") for line in text.splitlines())
         assert " ".join(reason.split()) in words
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_many_classes_make_no_long_line() -> None:
+    organs = tuple(f"organ {number}" for number in range(100))
+    facts = replace(fingerprint(modality("ct", (9, 64, 64), (5, 1, 1))), classes=("background", *organs))
+    text = recipe_code(plan_recipe(facts), "many", "1.0")
+    assert max(map(len, text.splitlines())) <= 120
+    assert '"""One network for slices of ct."""' in text
+    assert "organ 99" in text
 
 
 def test_names_can_t_become_code(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from unpaired.choices import require_choice
 from unpaired.data.augment import Augmentation
 from unpaired.data.orientation import Plane
 from unpaired.data.preprocess import Preprocessing
-from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
+from unpaired.planning.labels import borrowing, method_reason
 from unpaired.planning.topology import patch_within
 from unpaired.recipe import MemoryFormat, Optimization, Precision, Recipe
 
@@ -76,7 +76,7 @@ class Plan:
             save_every=max(min(every, 500), 1),
             optimization=replace(self.recipe.optimization, warmup_steps=min(50, steps // 10)),
         )
-        reasons = {**self.reasons, "steps": reason, "validate_every": "a tenth of the steps"}
+        reasons = {**self.reasons, "steps": reason, "validate_every": "a tenth of the steps, but not below 50"}
         return Plan(recipe, reasons, self.summary)
 
     def with_step(self, precision: Precision, memory_format: MemoryFormat, reason: str) -> "Plan":
@@ -129,11 +129,11 @@ def plan_recipe(
         augmentation=_augmentation(spacing, volumes, reasons),
         optimization=_optimization(device, reasons),
         batch_size=2 if volumes else budget.batch_2d,
-        randomization=_randomization(fingerprint, reasons),
+        randomization=borrowing(fingerprint, reasons),
     )
     kind = "volumes" if volumes else "slices"
     reasons["batch_size"] = f"{kind} of each modality in every step, on {device}"
-    reasons["method"] = "shared kernels, a norm for each modality: no term beats it beyond noise where all are labeled"
+    reasons["method"] = method_reason(fingerprint)
     names = ", ".join(facts.name for facts in fingerprint.modalities)
     return Plan(recipe, reasons, f"One network for {kind} of {names}: {', '.join(fingerprint.classes[1:])}.")
 
@@ -269,17 +269,6 @@ def _optimization(device: Device, reasons: dict[str, str]) -> Optimization:
         weight_decay=3e-5,
         gradient_clip=12.0,
     )
-
-
-def _randomization(fingerprint: Fingerprint, reasons: dict[str, str]) -> Randomization:
-    """Modalities with few labels or none borrow from those with more."""
-    labeled = {facts.name: facts.labeled_patients for facts in fingerprint.modalities}
-    enough = min(max(labeled.values()), Randomization().enough)
-    few = [f"{name} has {count} labeled patient(s)" for name, count in labeled.items() if count < enough]
-    if not few:
-        return Randomization()
-    reasons["randomization.borrowed"] = f"{'; '.join(few)}: borrows labeled samples of the others, randomized"
-    return Randomization(borrowed=0.75)
 
 
 def _are_equal(facts: tuple[ModalityFacts, ...], axis: int, target: float) -> bool:

@@ -26,7 +26,7 @@ def recipe_code(plan: Plan, dataset: str, version: str) -> str:
         "decided a\nnumber; `unpaired recipes FILE.py:planned` shows all numbers, those left at their defaults too.\n"
         '"""\n\n'
         + "\n".join(lines)
-        + f'\n\n\ndef {FUNCTION}() -> Recipe:\n    """{_one_line(plan.summary)}"""\n'
+        + f'\n\n\ndef {FUNCTION}() -> Recipe:\n    """{_one_line(plan.summary.split(":")[0])}."""\n'
         + textwrap.indent(dimensions, "    ")
         + f"\n    return {body}\n"
     )

@@ -1,0 +1,34 @@
+"""What a plan makes of who is labeled: modalities with few labels borrow, scans without any are left out."""
+
+from unpaired.data.randomization import Randomization
+from unpaired.planning.fingerprint import Fingerprint
+
+
+def borrowing(fingerprint: Fingerprint, reasons: dict[str, str]) -> Randomization:
+    """Modalities with few labels or none borrow from those with more; `reasons` gets the fact that decided it."""
+    labeled = {facts.name: facts.labeled_patients for facts in fingerprint.modalities}
+    enough = min(max(labeled.values()), Randomization().enough)
+    few = [f"{name} has {count} labeled patient(s)" for name, count in labeled.items() if count < enough]
+    if not few:
+        return Randomization()
+    reasons["randomization.borrowed"] = f"{'; '.join(few)}: borrows labeled samples of the others, randomized"
+    return Randomization(borrowed=0.75)
+
+
+def method_reason(fingerprint: Fingerprint) -> str:
+    """Why a plan trains on labeled scans alone, with shared kernels and a norm for each modality.
+
+    Scans without labels wait for a recipe of semi-supervision: with a tenth of the labels these gained on one modality
+    what they lost on the other, in two to five times the time (docs/results/semi-supervised.md).
+    """
+    reason = "shared kernels, a norm for each modality: no term beats it beyond noise where all are labeled"
+    unlabeled = {
+        facts.name: sum(case.modality == facts.name and not case.labeled for case in fingerprint.cases)
+        for facts in fingerprint.modalities
+    }
+    counts = ", ".join(f"{count} of {name}" for name, count in unlabeled.items() if count)
+    if counts:
+        reason += (
+            f"; unlabeled scans ({counts}) are not used: semi-supervision took longer, for gains on one modality alone"
+        )
+    return reason
