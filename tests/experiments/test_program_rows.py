@@ -146,6 +146,8 @@ def test_several_budgets_are_a_table_each_and_a_curve(
     assert "| bssfp | one | **100.00** | **100.00** |" in (out / "curve.md").read_text()
     assert len((out / "curve.csv").read_text().splitlines()) == 1 + len(made.curve.points)
     assert json.loads((out / "study.json").read_text())["curve"]["baseline"] == "one"
+    later = study(plan, hearts(phantom), tmp_path / "later", **options, hours=1e-9)
+    assert sum(row.done for row in later.rows) == 0
     estimate = study(plan, hearts(phantom), out, **options, estimate=True)
     assert len(estimate.tables()) == 2
 

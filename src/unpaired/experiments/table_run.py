@@ -1,8 +1,9 @@
 """How a study is made at one budget, into one folder: timed, or its missing cells run, and what there is compared."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.dataset import Dataset
@@ -41,6 +42,8 @@ class TableRun:
     viewer_mb: float
     worker: bool
     say: Callable[[str], None]
+    began: float = field(default_factory=monotonic)
+    """The hours are those of all budgets together."""
 
     def planned(self, study: Study, folder: Path) -> Planned:
         """The cells of a study in a folder."""
@@ -60,7 +63,8 @@ class TableRun:
         failures = dict(planned.failures)
         if run:
             presets = tuple(dict.fromkeys(paper_table(name).preset for name in study.papers))
-            work = Work(planned, self.prepared, self.device, self.workers, presets, self.hours, self.say)
+            left = None if self.hours is None else self.hours - (monotonic() - self.began) / 3600
+            work = Work(planned, self.prepared, self.device, self.workers, presets, left, self.say)
             with energy_noted(folder):
                 failures |= work.do(self.part, self.places, self.worker)
         done = list(filter(is_done, planned.cells))
