@@ -101,6 +101,14 @@ def test_a_modality_with_few_labels_borrows() -> None:
     assert "mr has 1 labeled patient(s)" in plan.reasons["randomization.borrowed"]
 
 
+@pytest.mark.parametrize(("shown", "rare"), [(9, True), (10, False), (0, False), (20, False)])
+def test_cases_of_a_class_that_few_label_are_drawn_more_often(shown: int, rare: bool) -> None:
+    facts = replace(modality("mr", (9, 64, 64), (5, 1, 1)), labeled_with={"liver": 20, "spleen": shown})
+    plan = plan_recipe(fingerprint(modality("ct", (9, 64, 64), (5, 1, 1)), facts))
+    assert plan.recipe.rare_classes == (0.5 if rare else 0)
+    assert (plan.reasons.get("rare_classes", "").startswith("spleen in 9 of 20 labeled patients of mr")) == rare
+
+
 def test_nothing_labeled_and_too_small_get_one_line() -> None:
     with pytest.raises(InputError, match="nothing to train on"):
         plan_recipe(fingerprint(modality("ct", (9, 64, 64), (5, 1, 1), labeled=0)))

@@ -32,3 +32,20 @@ def method_reason(fingerprint: Fingerprint) -> str:
             f"; unlabeled scans ({counts}) are not used: semi-supervision took longer, for gains on one modality alone"
         )
     return reason
+
+
+def rare_classes(fingerprint: Fingerprint, reasons: dict[str, str]) -> float:
+    """How much more often cases of rare classes are drawn; why, into `reasons`.
+
+    Half-way to equally often where less than half of a modality's labeled patients have a class, else not at all.
+    """
+    rare = [
+        f"{name} in {count} of {facts.labeled_patients} labeled patients of {facts.name}"
+        for facts in fingerprint.modalities
+        for name, count in facts.labeled_with.items()
+        if 0 < 2 * count < facts.labeled_patients
+    ]
+    if not rare:
+        return 0.0
+    reasons["rare_classes"] = f"{'; '.join(rare)}: their cases are drawn more often"
+    return 0.5
