@@ -77,6 +77,8 @@ def test_an_ablation_changes_one_field(name: str) -> None:
         base = csa.mmwhs_csa
     elif short.startswith("ummkd_"):
         base = csa.mscmrseg_ummkd
+    elif short.startswith("small_unet_"):
+        base = csa.small_unet_csa
     of_stacks = [".network.zscore_input", ".preprocessing.normalization"]  # one choice: by the stack, not by the slice
     changed = differences(base(), getattr(ablations, short)())
     assert len(changed) == 1 or (short, changed) == ("mmwhs_stack_normalized", of_stacks)

@@ -13,7 +13,7 @@ from typing import Any
 
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe
-from unpaired.recipes.class_specific_affinity import mmwhs_csa, mscmrseg_csa, mscmrseg_ummkd
+from unpaired.recipes.class_specific_affinity import mmwhs_csa, mscmrseg_csa, mscmrseg_ummkd, small_unet_csa
 
 
 def _with_method(recipe: Recipe, what: str, **fields: Any) -> Recipe:
@@ -115,3 +115,18 @@ def unclipped() -> Recipe:
 def ummkd_absent_skipped() -> Recipe:
     """Row UMMKD with absent classes left out, instead of pulling the other modality toward a uniform row."""
     return _with_method(mscmrseg_ummkd(), "absent skipped", absent="skip")
+
+
+def small_unet_finer_layers() -> Recipe:
+    """On the small U-Net the third and fourth stage, with cells of 5 and 10 mm; the default has 10 and 21."""
+    return _with_method(small_unet_csa(), "layers 3-4", layer_pairs=(("encoder3", "encoder4"),))
+
+
+def small_unet_center_masks() -> Recipe:
+    """On the small U-Net M^c from the pixel in the middle of each block, instead of its first."""
+    return _with_method(small_unet_csa(), "center masks", mask_resizing="center")
+
+
+def small_unet_cross_fitted() -> Recipe:
+    """On the small U-Net an estimate of Eq. 4 whose mean is 0 where the modalities agree, instead of the plain form."""
+    return _with_method(small_unet_csa(), "cross-fitted", estimate="cross_fitted")
