@@ -26,7 +26,13 @@ from unpaired.networks.network import Network
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
-from unpaired.studies.diagnosis.computation import TermDiagnosis, diagnose_terms, shared_weights, with_layers_of
+from unpaired.studies.diagnosis.computation import (
+    TermDiagnosis,
+    diagnose_terms,
+    noise_share,
+    shared_weights,
+    with_layers_of,
+)
 from unpaired.studies.diagnosis.scores import advice, verdict
 from unpaired.studies.diagnosis.tables import diagnosis_table
 from unpaired.training.loop import Hardware, train
@@ -42,6 +48,7 @@ class Made(Method):
         super().__init__()
         self.network = network
         self.own = torch.nn.Parameter(torch.ones(()))
+        self.sign = 1.0
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         outputs = labeled_outputs(self.network, batches)
@@ -53,8 +60,10 @@ class Made(Method):
             .plus("tiny", 1e-9, 1.0 * again.loss)
             .plus("off", 0.0, 2.0 * again.loss)
             .plus("own", 1.0, self.own.square())
-            .plus("drawn", 1.0, sum(output.logits.square().mean() for output in outputs.values()))
-            .plus("modalities", 1.0, (brightness[0] - brightness[1]).square() * means[0].square().sum())
+            .plus("drawn", 0.1, sum(output.logits.square().mean() for output in outputs.values()))
+            .plus("modalities", 0.01, (brightness[0] - brightness[1]).square() * means[0].square().sum())
+            .plus("around_0", 1.0, self.sign * (brightness[0] + brightness[1]) * means[0].square().sum())
+            .plus("below_0", 0.01, -(brightness[0] - brightness[1]).square() * means[0].square().sum())
             .plus("looked_at", 0.0, supervised.loss.detach())
         )
 
@@ -84,6 +93,9 @@ def method() -> Made:
 
 
 def test_every_term_gets_the_verdict_it_was_made_for(method: Made) -> None:
+    levels = [sum(batch.images.mean().item() for batch in step.values()) for step in steps()]
+    assert min(levels) < 0 < max(levels)
+    method.sign = -1.0 if sum(levels) > 0 else 1.0  # "around_0" is not above 0 in the mean
     found = {term.name: term for term in diagnose_terms(method, steps(), 0.5)}
     assert {name: verdict(term) for name, term in found.items()} == {
         "dice": "supervised",
@@ -94,6 +106,8 @@ def test_every_term_gets_the_verdict_it_was_made_for(method: Made) -> None:
         "own": "elsewhere",
         "drawn": "noise",
         "modalities": "useful",
+        "around_0": "noise",
+        "below_0": "useful",
     }
     assert found["against"].cosine == pytest.approx(-1, abs=1e-4)
     assert found["against"].strength == pytest.approx(0.5, rel=1e-4)
@@ -101,6 +115,7 @@ def test_every_term_gets_the_verdict_it_was_made_for(method: Made) -> None:
     assert found["tiny"].cosine == pytest.approx(1, abs=1e-4)
     assert found["drawn"].noise == pytest.approx(1, abs=0.3)
     assert found["modalities"].noise == pytest.approx(0, abs=0.05)
+    assert (found["around_0"].noise, found["below_0"].noise) == (1.0, None)
     assert all("\n" not in advice(term) for term in found.values())
     assert len(diagnosis_table(list(found.values())).rows) == len(found)
 
@@ -158,10 +173,28 @@ def test_layers_of_one_modality_make_the_modalities_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("apart", "alike", "expected"),
+    [
+        ([2.0, 4.0], [1.0, 2.0, 3.0], 2 / 3),
+        ([0.5, -0.1], [-0.2, 0.0], 0.5),  # an estimate around 0: the size of what one modality has
+        ([0.2, -0.4], [0.1], 1.0),
+        ([-0.2, -0.4], [0.1], None),
+        ([0.0, 0.0], [0.0], None),
+    ],
+)
+def test_the_share_of_noise(apart: list[float], alike: list[float], expected: float | None) -> None:
+    share = noise_share(apart, alike)
+    assert share == expected if expected is None else share == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({"strength": 0.5, "cosine": -0.9}, "fights supervision"),
         ({"strength": 0.05, "cosine": -0.9}, "useful"),
+        ({"strength": 1.5}, "outweighs supervision"),
+        ({"strength": 1.5, "cosine": 0.6, "noise": 0.1}, "useful"),
+        ({"strength": 1.5, "cosine": -0.4}, "fights supervision"),
         ({"strength": 0.005, "noise": 1.0}, "inert"),
         ({"strength": 0.2, "noise": 0.9}, "noise"),
         ({"strength": 0.2, "noise": 0.3}, "useful"),

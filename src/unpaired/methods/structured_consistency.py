@@ -64,7 +64,8 @@ class SSCConfig(SegmentationTerms):
     """The feature maps that the EAM reads, from the coarsest to the finest: the paper's are those of Swin-Unet's
     decoder at H/16, H/8 and H/4. Any network's names will do; so will any number of them."""
     auxiliary_weight: NotNegative = 1.0
-    """The factor of L_aux of every modality."""
+    """The factor of L_aux of every modality. At 1 its six losses (two at each of three scales) have 3 to 4 times the
+    gradient of the supervised terms while the EAM is young: `unpaired diagnose` says how it is in a run."""
     modality_weight: NotNegative = 1.0
     """lambda_1 of SSC Eq. 12, the weight of L_mod."""
     image_weight: NotNegative = 1.0

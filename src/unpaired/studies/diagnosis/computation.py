@@ -4,14 +4,15 @@ For a term t of weight w, with g_t its gradient on the shared weights and g_s th
 
     strength  = |w g_t| / |g_s|
     cosine    = <w g_t, g_s> / (|w g_t| |g_s|)
-    noise     = t(two samples of one modality) / t(samples of different modalities)
+    noise     = |t(two samples of one modality)| / t(samples of different modalities)
 
 The last one is for terms that compare modalities: what they say of two batches of *one* modality, through one
-modality's own layers, is what sampling alone makes of them. Near 1 such a term says nothing of modalities.
+modality's own layers, is what sampling alone makes of them. Near 1 such a term says nothing of modalities. An estimate
+that may fall below 0 (CSA's, cross-fitted) has less of it the more batches are looked at, if modalities do differ.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +41,8 @@ class TermDiagnosis:
     cosine: float | None
     """The cosine between both gradients; None where one of them is 0."""
     noise: float | None
-    """The share of its value that two batches of one modality have as well; None where it compares no modalities."""
+    """The share of its value that two batches of one modality have as well; None where it compares no modalities, or is
+    never above 0. 1 where it is now above and now below 0, and not above in the mean: an estimate of no difference."""
     silent: bool = False
     """Whether it has no gradient on any weight in any of the steps, those of one modality or of the method included."""
 
@@ -54,8 +56,8 @@ def diagnose_terms(method: Method, steps: Sequence[Batches], progress: float, se
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         seen = [_gradients(copy.deepcopy(method).train(), batches, progress) for batches in steps]
-        apart = _mean_values(method, steps, progress)
-        alike = _mean_values_of_one_modality(method, steps, progress)
+        apart = _values(method, steps, progress)
+        alike = _values_of_one_modality(method, steps, progress)
     names = list(dict.fromkeys(name for of_step in seen for name in of_step))
     return [_summed_up(name, [of_step[name] for of_step in seen if name in of_step], apart, alike) for name in names]
 
@@ -118,8 +120,8 @@ def _flat_gradient(terms: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor
     return torch.cat([gradient.float().flatten() for gradient in flat])
 
 
-def _mean_values(method: Method, steps: Sequence[Batches], progress: float) -> dict[str, float]:
-    """{term that compares modalities: its mean value over the steps}; such a term's name has no modality in it."""
+def _values(method: Method, steps: Iterable[Batches], progress: float) -> dict[str, list[float]]:
+    """{term that compares modalities: its value in each step}; such a term's name has no modality in it."""
     values: dict[str, list[float]] = {}
     for batches in steps:
         with torch.no_grad():
@@ -127,17 +129,17 @@ def _mean_values(method: Method, steps: Sequence[Batches], progress: float) -> d
         for name, term in terms.items():
             if "/" not in name and name not in method.sums:
                 values.setdefault(name, []).append(term.item())
-    return {name: sum(of_term) / len(of_term) for name, of_term in values.items()}
+    return values
 
 
-def _mean_values_of_one_modality(method: Method, steps: Sequence[Batches], progress: float) -> dict[str, float]:
-    """What `_mean_values` computes, of one modality alone: its batches of different steps, through its own layers."""
-    values_by_term: dict[str, list[float]] = {}
+def _values_of_one_modality(method: Method, steps: Sequence[Batches], progress: float) -> dict[str, list[float]]:
+    """What `_values` computes, of one modality alone: its batches of different steps, through its own layers."""
+    values: dict[str, list[float]] = {}
     for modality in steps[0]:
         alike = with_layers_of(method, modality)
-        for name, value in _mean_values(alike, list(_of_one_modality(steps, modality)), progress).items():
-            values_by_term.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in values_by_term.items()}
+        for name, of_modality in _values(alike, _of_one_modality(steps, modality), progress).items():
+            values.setdefault(name, []).extend(of_modality)
+    return values
 
 
 def _of_one_modality(steps: Sequence[Batches], modality: str) -> Iterator[Batches]:
@@ -166,17 +168,25 @@ def with_layers_of(method: Method, modality: str) -> Method:
 
 
 def _summed_up(
-    name: str, steps: Sequence[_OfStep], apart: Mapping[str, float], alike: Mapping[str, float]
+    name: str, steps: Sequence[_OfStep], apart: Mapping[str, Sequence[float]], alike: Mapping[str, Sequence[float]]
 ) -> TermDiagnosis:
     cosines = [step.cosine for step in steps if step.cosine is not None]
     strength = sum(step.strength for step in steps) / len(steps)
-    compares = strength > 0 and name in apart and name in alike and apart[name] > 0
+    compares = strength > 0 and name in apart and name in alike
     return TermDiagnosis(
         name=name,
         value=sum(step.value for step in steps) / len(steps),
         weight=sum(step.weight for step in steps) / len(steps),
         strength=strength,
         cosine=sum(cosines) / len(cosines) if cosines else None,
-        noise=alike[name] / apart[name] if compares else None,
+        noise=noise_share(apart[name], alike[name]) if compares else None,
         silent=all(step.silent for step in steps),
     )
+
+
+def noise_share(apart: Sequence[float], alike: Sequence[float]) -> float | None:
+    """`TermDiagnosis.noise` from a term's values between modalities (`apart`) and within one (`alike`)."""
+    mean = sum(apart) / len(apart)
+    if mean > 0:
+        return abs(sum(alike)) / len(alike) / mean
+    return 1.0 if max(apart) > 0 else None

@@ -38,6 +38,8 @@ class Diagnosis:
     def conclusions(self) -> list[str]:
         """A sentence on each term that is not a supervised one: what it does, and what to do about it."""
         others = [term for term in self.terms if verdict(term) != "supervised"]
+        if not others:
+            return ["the labels alone train this run: there is no other term to diagnose"]
         return [f"{term.name}: {verdict(term)}. {advice(term)}" for term in others]
 
     def to_json(self) -> dict[str, Any]:
