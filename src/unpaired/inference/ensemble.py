@@ -122,10 +122,14 @@ class Ensemble:
         for predictor in self.predictors:
             share = 1 / (len(self.predictors) * len(predictor.views))
             for raw, geometry in predictor.members(image, modality):
-                probabilities = self.predictors[0].smoothed(raw, geometry)
+                probabilities = self.smoothed(raw, geometry)
                 if members is not None:
                     members.append(self._finished(restore_probabilities(probabilities, geometry)))
                 yield probabilities, geometry, share
+
+    def smoothed(self, probabilities: np.ndarray, geometry: Geometry) -> np.ndarray:
+        """Class probabilities on a prepared grid as post-processing smooths them."""
+        return self.predictors[0].smoothed(probabilities, geometry)
 
     def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
         """Averaged class probabilities on the prepared grid, and the geometry that leads back, as a `Predictor`'s.
@@ -133,13 +137,13 @@ class Ensemble:
         Raises InputError where the runs prepare images on different grids: `segment_case` averages them on the image's
         own.
         """
-        parts = self.parts(image, modality)
-        if len(parts) > 1:
+        first, *others = self.parts(image, modality)
+        if others:
             raise InputError(
-                f"the runs prepare images on {len(parts)} different grids; take segment_case(image, modality)."
+                f"the runs prepare images on {1 + len(others)} different grids; take segment_case(image, modality)."
                 "probabilities(), which are on the image's own"
             )
-        return parts[0].probabilities, parts[0].geometry
+        return first.probabilities, first.geometry
 
     def remarks(self, image: Image, modality: str) -> tuple[str, ...]:
         """What is unusual about an image that is given as this modality, without being a reason to refuse it."""
