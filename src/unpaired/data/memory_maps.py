@@ -54,7 +54,9 @@ def ask_for(volume: np.ndarray, box: Sequence[slice]) -> None:
     `box` has a slice for each axis, with a start and a stop inside the volume.
     """
     memory = getattr(volume, "_mmap", None)
-    if not isinstance(volume, np.memmap) or volume.base is not memory or not hasattr(mmap, "MADV_WILLNEED"):
+    if memory is None or not isinstance(volume, np.memmap) or volume.base is not memory:
+        return
+    if not hasattr(mmap, "MADV_WILLNEED"):
         return
     begins = volume.offset % mmap.ALLOCATIONGRANULARITY  # of the array in the map, which begins at a page
     with suppress(OSError):  # it is advice, and not every file system takes it

@@ -137,13 +137,13 @@ class Ensemble:
         Raises InputError where the runs prepare images on different grids: `segment_case` averages them on the image's
         own.
         """
-        first, *others = self.parts(image, modality)
-        if others:
+        parts = self.parts(image, modality)
+        if len(parts) != 1:
             raise InputError(
-                f"the runs prepare images on {1 + len(others)} different grids; take segment_case(image, modality)."
+                f"the runs prepare images on {len(parts)} different grids; take segment_case(image, modality)."
                 "probabilities(), which are on the image's own"
             )
-        return first.probabilities, first.geometry
+        return parts[0].probabilities, parts[0].geometry
 
     def remarks(self, image: Image, modality: str) -> tuple[str, ...]:
         """What is unusual about an image that is given as this modality, without being a reason to refuse it."""
