@@ -337,7 +337,7 @@ def wrong_arguments(data: Path, trained: Path, tmp: Path) -> dict[str, tuple[tup
         "no run": (("predict", tmp / "empty", scan, new, "--modality", "ct"), "found no recipe.json"),
         "no images": (("predict", trained, tmp / "empty", new, "--modality", "ct"), "found none"),
         "no such image": (("predict", trained, tmp / "gone.nii.gz", new, "--modality", "ct"), "found nothing at"),
-        "modality not said": (("predict", trained, scan, new), "--modality"),
+        "modality not said": (("predict", trained, data / "lge" / "lge012.nii.gz", new), "may be bssfp or lge"),
         "unknown modality": (("predict", trained, scan, new, "--modality", "lgee"), "known: ct, bssfp, lge"),
         "unknown side": (("predict", trained, data, new, "--split", "tset"), "split 'tset'"),
         "side of a folder": (
