@@ -1,0 +1,93 @@
+"""Draw docs/images/few_labels.webp: Dice by the number of labeled patients of a scarce modality, from stored numbers.
+
+    .venv/bin/python docs/images/few_labels.py "by labels" LGE bSSFP
+
+The table is one of docs/results/scarce-labels.json, which `studies/results_pages.py --add` fills from the study
+`few_labels`. Left panel: the scarce modality; right: the other one, all of whose labels are used.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from unpaired.figures.style import LIGHT, legend_above, plain, webp
+from unpaired.files import write_bytes
+
+OUT = Path(__file__).with_suffix(".webp")
+NUMBERS = Path(__file__).parents[1] / "results" / "scarce-labels.json"
+LINES = {
+    "a network of its own": ("alone", "s", LIGHT.ink),
+    "one network for both": ("few", "o", LIGHT.series[0]),
+    "+ random convolutions, borrowed slices": ("borrowed", "D", LIGHT.series[1]),
+}
+AT_ZERO = {"plain": "few", "borrowed": "borrowed"}
+AT_ALL = {"all": "few"}
+
+
+def points(rows: list[dict[str, object]], scarce: str, group: str) -> dict[str, dict[str, float]]:
+    """{line: {"0", "1", ..., "all": mean Dice}} of one modality."""
+    lines: dict[str, dict[str, float]] = {name: {} for name, _, _ in LINES.values()}
+    for row in rows:
+        line, labels = place(str(row["name"]), scarce)
+        dice = row["dice"]
+        if line is not None and isinstance(dice, dict) and group in dice:
+            lines[line][labels] = float(dice[group]["mean"])
+    return lines
+
+
+def place(name: str, scarce: str) -> tuple[str | None, str]:
+    """(line, labels) of a row of the study: ("few", "4") of "few, 4 labels"; (None, "") of a row that is not drawn."""
+    if name in AT_ZERO:
+        return AT_ZERO[name], "0"
+    if name in AT_ALL:
+        return AT_ALL[name], "all"
+    match = re.fullmatch(rf"({re.escape(scarce.lower())} alone|few|borrowed), (\d+|all)( labels?)?", name)
+    return (match[1].split()[-1], match[2]) if match else (None, "")
+
+
+def panel(axes: Axes, lines: dict[str, dict[str, float]], ticks: list[str], title: str) -> None:
+    """One line for each way of training; its values beside the first and the last point."""
+    for name, marker, color in LINES.values():
+        drawn = [(ticks.index(labels), dice) for labels, dice in lines[name].items()]
+        drawn.sort()
+        axes.plot(*zip(*drawn, strict=True) if drawn else ([], []), marker=marker, color=color, markersize=5)
+        for place_of, dice in drawn:
+            axes.annotate(
+                f"{dice:.0f}",
+                (place_of, dice),
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+                color=color,
+                fontsize=8,
+            )
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_ylim(0, 100)
+    axes.set_title(title, loc="left", color=LIGHT.ink, fontsize=10)
+    plain(axes, LIGHT, 9)
+
+
+def main(table: str, scarce: str, other: str) -> None:
+    """Write the picture beside this file."""
+    rows = json.loads(NUMBERS.read_text(encoding="utf-8"))["tables"][table]["rows"]
+    places = [place(row["name"], scarce) for row in rows]
+    counts = sorted({int(labels) for line, labels in places if line and labels.isdecimal()})
+    ticks = [*map(str, counts), "all"]
+    figure = Figure(figsize=(8.4, 3.4), facecolor=LIGHT.paper, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    panel(left, points(rows, scarce, scarce), ticks, f"Dice on {scarce} (%)")
+    rest = points(rows, scarce, other) | {"alone": {}}
+    panel(right, rest, ticks, f"Dice on {other}, all labeled (%)")
+    left.set_xlabel(f"{scarce} patients with labels", color=LIGHT.ink, fontsize=9)
+    right.set_xlabel(f"{scarce} patients with labels", color=LIGHT.ink, fontsize=9)
+    legend_above(figure, dict(zip(LINES, left.lines, strict=True)), LIGHT, len(LINES))
+    write_bytes(OUT, webp(figure, 110))
+    print(f"{OUT}: {OUT.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
