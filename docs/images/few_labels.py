@@ -55,18 +55,14 @@ def panel(axes: Axes, lines: dict[str, dict[str, float]], ticks: list[str], titl
         drawn = [(ticks.index(labels), dice) for labels, dice in lines[name].items()]
         drawn.sort()
         axes.plot(*zip(*drawn, strict=True) if drawn else ([], []), marker=marker, color=color, markersize=5)
-        for place_of, dice in drawn:
+        for tick, dice in drawn:
+            higher = sum(of.get(ticks[tick], 0) > dice for of in lines.values())
+            offset = ((0, 7), (13, -11), (0, -15))[higher]
             axes.annotate(
-                f"{dice:.0f}",
-                (place_of, dice),
-                (0, 6),
-                textcoords="offset points",
-                ha="center",
-                color=color,
-                fontsize=8,
+                f"{dice:.0f}", (tick, dice), offset, textcoords="offset points", ha="center", color=color, fontsize=9
             )
     axes.set_xticks(range(len(ticks)), ticks)
-    axes.set_ylim(0, 100)
+    axes.set_ylim(40, 95)
     axes.set_title(title, loc="left", color=LIGHT.ink, fontsize=10)
     plain(axes, LIGHT, 9)
 
