@@ -76,7 +76,7 @@ ALLOWED = {
         "methods.method",
         *NETWORK_PARTS,
     },
-    "recipes": {"consent", "recipe", "data", "networks", "methods", "runs.folder"},
+    "recipes": {"consent", "recipe", "data", "networks", "methods", "runs.folder", "runs.model_file"},
     "planning": {"configs", "documents", "data", "recipe", "methods.supervised", "networks.unet", "tables"},
     "runs": {
         "documents",

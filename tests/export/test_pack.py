@@ -18,6 +18,7 @@ from unpaired.recipes import find_recipe
 from unpaired.runs.fingerprint import read_fingerprint
 from unpaired.runs.model_file import run_folders
 from unpaired.runs.run import Run
+from unpaired.studies.plan import read_members
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,29 @@ def test_it_predicts_as_its_run_does(folds: Path, phantom: Dataset, tmp_path: Pa
     )
     assert not whole.failures
     np.testing.assert_array_equal(read_image(out).array, read_image(tmp_path / "own.nii.gz").array)
+
+
+def test_wherever_a_run_is_named_it_may_be_a_model_file(
+    folds: Path, phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = unpaired.pack(folds / "fold0", tmp_path / "m.unpaired").path
+    recipe = find_recipe(str(folds / "fold0"))
+    assert find_recipe(str(packed)) == recipe
+    assert main(["recipes", str(packed)]) == 0
+    (member,) = read_members([f"MSBN={packed}"])
+    assert member.name == "MSBN"
+    assert member.run is not None
+    assert member.run.recipe == recipe
+    script = unpaired.cluster_script(
+        packed, phantom.cases[0].image, tmp_path / "out", tmp_path / "script", modality="ct"
+    )
+    assert f"predict {packed} " in script.read_text()
+    with pytest.raises(InputError, match="holds 2 runs, which were trained by different recipes; name one of them"):
+        find_recipe(str(folds))
+    monkeypatch.setattr("unpaired.runs.model_file.pull", lambda address: packed)
+    assert find_recipe("hf://someone/hearts") == recipe
+    on_the_hub = unpaired.cluster_script("hf://someone/hearts@v1", phantom.cases[0].image, "out", tmp_path / "second")
+    assert "predict hf://someone/hearts@v1 " in on_the_hub.read_text()
 
 
 def test_folds_predict_together(folds: Path, phantom: Dataset, tmp_path: Path) -> None:

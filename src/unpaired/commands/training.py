@@ -58,7 +58,8 @@ def recipes(name: RecipeName = "", /) -> int:
     """List the recipes, or print one with every setting.
 
     Args:
-        name: The recipe to print as JSON: its name, file.py:function, or a run's folder or recipe.json.
+        name: The recipe to print as JSON: its name, file.py:function, a model file, or a run's folder or
+            recipe.json.
     """
     from unpaired.recipe import to_json
 

@@ -13,7 +13,8 @@ from unpaired.files import write_text
 from unpaired.inference.engine.plans import Precision
 from unpaired.inference.request import Backend
 from unpaired.inference.shards import Shard
-from unpaired.runs.folder import is_run
+from unpaired.runs.hub import HubAddress, is_hub_address
+from unpaired.runs.model_file import holds_runs
 
 PATTERNS = {
     "time": (r"([0-9]+-)?[0-9]{1,2}(:[0-9]{2}){0,2}", "04:00:00 or 1-12:00:00"),
@@ -86,12 +87,12 @@ def cluster_script(
 
     From `modality` to `trust` the arguments are those of `unpaired.predict`, the others what each task gets; `at_once`
     is how many may run together. Paths become absolute, and the tasks use the Python that runs now. A task that is
-    killed or started again goes on where it was: what is done is skipped. Raises InputError if `run` is no run folder,
-    if there is nothing at `images`, if there are no shards, for what Slurm would not understand, and where another
+    killed or started again goes on where it was: what is done is skipped. Raises InputError if `run` holds no run, if
+    there is nothing at `images`, if there are no shards, for what Slurm would not understand, and where another
     file of the script's name is there.
     """
-    if not is_run(Path(run)):
-        raise InputError(f"expected a run folder (written by `unpaired train`), found none at {run}")
+    if not holds_runs(run):
+        raise InputError(f"expected a run folder (written by `unpaired train`) or a model file, found none at {run}")
     if not Path(images).exists():
         raise InputError(f"expected an image, a folder or a manifest, found nothing at {images}; check the path")
     require_choice(backend, Backend, "backend")
@@ -138,5 +139,5 @@ def _script(words: Sequence[str], resources: Resources, shards: int) -> str:
 
 
 def absolute(path: str | Path) -> str:
-    """A path that means the same in every folder."""
-    return str(Path(path).resolve())
+    """A path that means the same in every folder; addresses on the Hub do."""
+    return str(HubAddress.parse(path) if is_hub_address(path) else Path(path).resolve())

@@ -10,7 +10,8 @@ from types import ModuleType
 from unpaired.consent.modules import Trust, load_file, one_line
 from unpaired.errors import InputError, nearest
 from unpaired.recipe import Recipe, read_recipe
-from unpaired.runs.folder import RunFolder, is_run
+from unpaired.runs.folder import RunFolder
+from unpaired.runs.model_file import holds_runs, run_folders
 
 
 def all_recipes() -> dict[str, Callable[[], Recipe]]:
@@ -31,15 +32,16 @@ def list_recipes() -> dict[str, str]:
 def find_recipe(name: str, trust: Trust = ()) -> Recipe:
     """The recipe called "module/function", "path/to/file.py:function" for one of your own, or that of a run.
 
-    A run is named by its folder or its recipe.json; `trust` are modules outside the package that it may use. A folder
-    that is called like a recipe of the package doesn't hide it: write "./phantom/csa" for the folder. Raises
-    InputError naming the near ones if there is no such recipe, `ConsentError` for a run with code not in `trust`.
+    A run is named by its folder, its recipe.json, or a model file that it was packed into; `trust` are modules outside
+    the package that it may use. A folder that is called like a recipe of the package doesn't hide it: write
+    "./phantom/csa" for the folder. Raises InputError naming the near ones if there is no such recipe, and where runs
+    that a path holds have different ones, `ConsentError` for a run with code not in `trust`.
     """
     recipes = all_recipes()
     if name in recipes:
         return recipes[name]()
-    if is_run(Path(name)):
-        return read_recipe(RunFolder(Path(name)).recipe_file, trust)
+    if holds_runs(name):
+        return _recipe_of_runs(name, trust)
     if name.endswith(".json"):
         if not Path(name).is_file():
             raise InputError(f"expected the recipe.json of a run at {name}, found no file; correct the path")
@@ -49,6 +51,14 @@ def find_recipe(name: str, trust: Trust = ()) -> Recipe:
     called = [full for full in recipes if full.rpartition("/")[2] == name]
     hint = f"did you mean {' or '.join(called)}?" if called else nearest(name, list(recipes))
     raise InputError(f"there is no recipe {name!r}; {hint} (`unpaired recipes` lists all)")
+
+
+def _recipe_of_runs(path: str, trust: Trust) -> Recipe:
+    """What all runs that a path stands for were trained by. Raises InputError where they differ."""
+    recipes = [read_recipe(RunFolder(folder).recipe_file, trust) for folder in run_folders(path)]
+    if any(recipe != recipes[0] for recipe in recipes):
+        raise InputError(f"{path} holds {len(recipes)} runs, which were trained by different recipes; name one of them")
+    return recipes[0]
 
 
 def _recipe_from_file(name: str) -> Recipe:

@@ -40,8 +40,9 @@ class HubAddress:
     file: str | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "HubAddress":
+    def parse(cls, path: str | Path) -> "HubAddress":
         """The address in "hf://owner/name@revision/file.unpaired". Raises InputError for another form."""
+        text = _text(path)
         match = _ADDRESS.fullmatch(text)
         if match is None:
             raise InputError(f"expected hf://owner/name, hf://owner/name@revision/file{MODEL_SUFFIX}, got {text!r}")
@@ -63,7 +64,7 @@ def pull(address: str | Path) -> Path:
     Raises InputError for an address of another form, a repository or file that isn't there or can't be read, none or
     several model files where none is named, and where the library is missing.
     """
-    asked = HubAddress.parse(_text(address))
+    asked = HubAddress.parse(address)
     api = hub_api()
     with hub_errors(asked):
         name = asked.file or _only_model(api, asked)

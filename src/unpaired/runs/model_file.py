@@ -54,6 +54,14 @@ def run_folders(path: str | Path) -> list[Path]:
     return [path]
 
 
+def holds_runs(path: str | Path) -> bool:
+    """Whether a path stands for runs: a run folder, a folder of folds, a model file, or one on the Hub.
+
+    Raises what `run_folders` raises.
+    """
+    return all(is_run(folder) for folder in run_folders(path))
+
+
 def single_run(path: str | Path) -> Path:
     """The one run folder that a path stands for. Raises InputError where there are several."""
     folders = run_folders(path)

@@ -13,7 +13,7 @@ from unpaired.failures import attempt
 from unpaired.inference.predict import with_sides_of
 from unpaired.networks.network import Network
 from unpaired.recipe import build_method
-from unpaired.runs.folder import is_run
+from unpaired.runs.model_file import holds_runs
 from unpaired.runs.run import Run
 from unpaired.studies.cases import read_case
 from unpaired.studies.feature_maps import require_layers
@@ -57,9 +57,10 @@ def read_members(texts: Sequence[str], trust: Trust = ()) -> list[Member]:
         name, (path, *more) = parse_contender(text)
         if more:
             raise InputError(f"{name}: expected one run, got {1 + len(more)}; name each seed's run apart: NAME=PATH")
-        if not path.is_dir():
-            raise InputError(f"expected a run folder or a folder of predictions, found none at {path}")
-        run = Run.open(path, trust) if is_run(path) else None
+        holds = holds_runs(path)
+        if not (holds or path.is_dir()):
+            raise InputError(f"expected a run folder, a model file or a folder of predictions, found none at {path}")
+        run = Run.open(path, trust) if holds else None
         members.append(Member(name, run, predictions_of(path)))
     names = [member.name for member in members]
     for name in names:
