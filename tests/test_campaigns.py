@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("resource", reason="campaigns fork and limit processes, which Windows can't")
 
-from campaigns import fuzz, hostile_text, kills, orientation, thousand_cases, workspace
+from campaigns import fuzz, hostile_text, kills, orientation, received, thousand_cases, workspace
 from campaigns.commands import Ended, content, difference, leftovers, snapshot, start
 from campaigns.tally import Tally, report
 from unpaired import cli
@@ -53,7 +53,8 @@ def test_a_hostile_document_is_another_one_and_comes_back_from_its_seed() -> Non
     assert len(documents) > 40
     assert hostile_text.mutated(sound, ".json", np.random.default_rng(3)) in documents
     rows = b"patient,modality\np1,ct\np2,mr\n"
-    assert len({hostile_text.mutated(rows, ".csv", np.random.default_rng(number)) for number in range(50)}) > 30
+    for suffix, table in ((".csv", rows), (".tsv", rows.replace(b",", b"\t"))):
+        assert len({hostile_text.mutated(table, suffix, np.random.default_rng(number)) for number in range(50)}) > 30
 
 
 def _talks(arguments) -> int:
@@ -113,7 +114,7 @@ def test_leftovers_are_found(tmp_path: Path) -> None:
 def test_the_campaigns_commands_are_understood() -> None:
     """None is run here: that their words are those of today's command line."""
     steps = [step.arguments for step in workspace.STEPS.values()]
-    documents = [document.command for document in fuzz.DOCUMENTS]
+    documents = [document.command for document in (*fuzz.DOCUMENTS, *received.DOCUMENTS)]
     thousand = [arguments for _, arguments in thousand_cases.COMMANDS]
     for arguments in dict.fromkeys([*steps, *workspace.others(), *documents, *thousand]):
         assert callable(cli._parse(arguments))

@@ -9,7 +9,7 @@ import argparse
 import subprocess
 import sys
 
-CAMPAIGNS = ("orientation", "fuzz", "kills", "disk_full", "together", "thousand_cases")
+CAMPAIGNS = ("orientation", "fuzz", "received", "kills", "disk_full", "together", "thousand_cases")
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,24 +180,39 @@ DOCUMENTS = (
 
 def documents(seed: int, count: int, folder: Path, tally: Tally) -> None:
     """Every document and command in turn."""
+    quick = [document for document in DOCUMENTS if document.command[0] not in ("report", "predict")]
+    try_documents([*quick, *DOCUMENTS, *quick], study, seed, count, folder, tally)
+
+
+def try_documents(
+    order: Sequence[Document], study: Callable[[Path, Path], None], seed: int, count: int, folder: Path, tally: Tally
+) -> None:
+    """Damage one document after another of the study that `study(place, said)` makes, and give it to its command."""
     warm_up()
     template, place = folder / "template", folder / "study"
     study(template, folder / "said")
-    quick = [document for document in DOCUMENTS if document.command[0] not in ("report", "predict")]
-    order = [*quick, *DOCUMENTS, *quick]
+    for document in dict.fromkeys(order):
+        ended = _given(document, (template / document.path).read_bytes(), template, place, folder / "said")
+        if ended.code:
+            tally.fault(f"{document.path} -> {document.command[0]}", f"undamaged: {ended.last_line}")
     for number in range(count):
         document = order[number % len(order)]
         what = f"{document.path} -> {document.command[0]}"
         source = (template / document.path).read_bytes()
         content = hostile_text.mutated(source, Path(document.path).suffix, np.random.default_rng((seed, number)))
-        copy(template, place)
-        (place / document.path).write_bytes(content)
-        ended = run([part.replace("OUT", "made/here") for part in document.command], place, folder / "said")
+        ended = _given(document, content, template, place, folder / "said")
         problem = ended.problem() or _careless(ended)
         if problem is None:
             tally.add(what, "accepted" if ended.code == 0 else "refused or listed")
         else:
             tally.fault(what, f"{problem}, seed {seed}, number {number}")
+
+
+def _given(document: Document, content: bytes, template: Path, place: Path, said: Path) -> Ended:
+    """How the command of a document ends in a copy of the study in which the document has this content."""
+    copy(template, place)
+    (place / document.path).write_bytes(content)
+    return run([part.replace("OUT", "made/here") for part in document.command], place, said)
 
 
 def _careless(ended: Ended) -> str | None:

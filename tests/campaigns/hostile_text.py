@@ -80,7 +80,7 @@ def mutated(content: bytes, suffix: str, rng: np.random.Generator) -> bytes:
     if suffix == ".json" and structured:
         return _json(content, rng)
     if suffix in (".csv", ".tsv") and structured:
-        return _csv(content, rng)
+        return _table(content, "," if suffix == ".csv" else "\t", rng)
     return _bytes(content, rng)
 
 
@@ -132,8 +132,8 @@ def _changed(document: Any, rng: np.random.Generator) -> Any:
     return document
 
 
-def _csv(content: bytes, rng: np.random.Generator) -> bytes:
-    rows = [line.split(",") for line in content.decode().splitlines()]
+def _table(content: bytes, between: str, rng: np.random.Generator) -> bytes:
+    rows = [line.split(between) for line in content.decode().splitlines()]
     for _ in range(rng.integers(1, 4)):
         if not rows:
             break
@@ -149,7 +149,7 @@ def _csv(content: bytes, rng: np.random.Generator) -> bytes:
             rows[row].append(CELLS[rng.integers(len(CELLS))])
         else:
             rows.append(list(rows[row]))
-    return "\n".join(",".join(row) for row in rows).encode() + b"\n"
+    return "\n".join(between.join(row) for row in rows).encode() + b"\n"
 
 
 def _bytes(content: bytes, rng: np.random.Generator) -> bytes:
