@@ -36,6 +36,7 @@ from unpaired.errors import InputError, UnwritableError
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Remark
 
 def predict_requested(request, tell, finished=()):
+    assert "torch" not in sys.modules, "asking and telling take no second"
     out = request.out
     here = out / "worked"
     here.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,12 @@
-"""How windows go through a network in torch: the ways that a machine may be fastest at, all with the same answer."""
+"""How windows go through a network in torch: the ways that a machine may be fastest at, all with the same answer.
+
+torch is imported where it computes, so that a process that only asks for a prediction starts without it.
+"""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
-
-import torch
 
 Precision = Literal["float32", "bf16"]
 EngineName = Literal["auto", "plain"]
@@ -38,6 +39,8 @@ class WindowPlan:
     @contextmanager
     def its_threads(self) -> Generator[None]:
         """Within, torch computes with the plan's threads; afterwards with as many as before."""
+        import torch
+
         before = torch.get_num_threads()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -53,6 +56,8 @@ def candidates(plain: WindowPlan, precision: Precision) -> list[WindowPlan]:
 
     With half of torch's threads as well, which is one a core where it counts a core twice.
     """
+    import torch
+
     batches = sorted({1, plain.at_once}, reverse=True)
     plans = [WindowPlan(count, kernels=kernels) for kernels in ("torch", "onednn") for count in batches]
     plans.append(WindowPlan(plain.at_once, "channels last"))
