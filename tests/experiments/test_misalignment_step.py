@@ -11,6 +11,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.experiments import misalignments
 from unpaired.experiments.cells import Cell
+from unpaired.experiments.content import Content
 from unpaired.experiments.misalignments import look_at_misalignment, pooled_misalignment
 from unpaired.experiments.study import Row
 from unpaired.runs.folder import RunFolder
@@ -22,9 +23,8 @@ PLAN = tiny_study(misaligned=("MSBN",))
 
 
 def cell(folder: Path, split: str, row: Row = PLAN.rows[0], key: str = "k") -> Cell:
-    return Cell(
-        row, split, 0, tiny_recipe(), Dataset("d", ("background", "LV"), {}, ()), key, RunFolder(folder / split)
-    )
+    dataset = Dataset("d", ("background", "LV"), {}, ())
+    return Cell(row, split, 0, tiny_recipe(), dataset, Content({}, key), RunFolder(folder / split))
 
 
 def rows_of(patient: str, dice: float) -> list[MisalignmentRow]:

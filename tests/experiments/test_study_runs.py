@@ -167,6 +167,20 @@ def test_an_estimate_runs_nothing(tmp_path: Path, phantom: Dataset, monkeypatch:
     assert [row.fitting for row in nothing.estimate.rows] == [0, 0]
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_a_study_goes_on_from_whatever_folder_it_is_called_in(
+    early: bool, again: Path, tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Early versions noted the title as a path below the folder that they were called in."""
+    if early:
+        about = {"schema": 1, "command": "study", "of": [str(tmp_path.resolve() / "tiny")]}
+        (again / "study.about.json").write_text(json.dumps(about))
+    monkeypatch.chdir(tmp_path)
+    assert not in_folder(tiny_study(), phantom, again, run=False).failures
+    monkeypatch.chdir(again)
+    assert not in_folder(tiny_study(), phantom, again, run=False).failures
+
+
 def test_a_folder_of_another_study_is_refused(again: Path, phantom: Dataset) -> None:
     with pytest.raises(InputError, match="holds what study made of"):
         in_folder(replace(tiny_study(), title="another"), phantom, again)

@@ -11,6 +11,7 @@ from unpaired.data.content import content_hash
 from unpaired.data.dataset import Dataset, Modality
 from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.data.images import read_image
+from unpaired.data.manifest_json import dataset_from_json
 from unpaired.data.scan_values import scan_values
 from unpaired.errors import InputError
 from unpaired.runs.fingerprint import data_hash, note_new_cases, read_fingerprint, require_same_files
@@ -69,6 +70,16 @@ def test_what_does_not_touch_training_is_nobodys_business(phantom: Dataset, tmp_
     more = replace(phantom, cases=(*phantom.cases, replace(first, id="new", patient="new", split=None)))
     for given in (phantom, renamed, more, changed(phantom, 0, image=copy)):
         require_same_data(HERE, phantom, given)
+
+
+@pytest.mark.parametrize("options", [{}, {"normalization": "zscore"}, {"clip": None}])
+def test_what_a_manifest_does_not_spell_out_is_the_default(options: dict[str, Any], tmp_path: Path) -> None:
+    """A run's own manifest spells out more than the one that it was made of."""
+    case = {"id": "a", "patient": "a", "modality": "ct", "image": "a.nii.gz", "split": "train"}
+    document = {"classes": ["background", "LV"], "modalities": {"ct": options}, "cases": [case]}
+    given = dataset_from_json(document, tmp_path / "dataset.json")
+    require_same_data(HERE, replace(given, modalities={"ct": Modality()}), given)
+    require_same_data(HERE, given, replace(given, modalities={"ct": Modality()}))
 
 
 def fingerprint_of(dataset: Dataset) -> dict[str, CaseFingerprint]:

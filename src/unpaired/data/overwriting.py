@@ -12,6 +12,8 @@ from unpaired.errors import InputError
 from unpaired.files import resolved, write_json
 
 SCHEMA = 1
+ADVICE = "delete this folder, or name another one (--out)"
+"""What to do about a folder whose word on what it is about can't be read."""
 HEAD_BYTES = 4096
 """A file that is about something says so in its first bytes (`Subject.mark`)."""
 
@@ -60,7 +62,7 @@ def require_own_folder(folder: Path, main: str, about: Subject) -> None:
     """
     file = about.about_file(folder)
     if file.is_file():
-        there = read(file, Subject, "delete this folder, or name another one (--out)", schema=SCHEMA)
+        there = read(file, Subject, ADVICE, schema=SCHEMA)
         if there != about:
             raise InputError(
                 f"{folder} holds what {about.command} made of {_listed(there.of)}; name another folder for "

@@ -1,26 +1,23 @@
 """Cells of a study, one for each row, split and seed: what is trained in each, where, and whether that is done.
 
-A cell is known by its content, not by its name: by a hash over recipe, sides, labels and the scans' files. A cell whose
-recipe was edited is another one: its run goes to a folder beside the old one ("csa-2"), which stays.
+A cell is known by its content, not by its name: recipe, sides, labels and the scans' files (`experiments.content`). A
+cell whose recipe was edited is another one: its run goes to a folder beside the old one ("seed0-2"), which stays.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from unpaired.configs import dumps
+from unpaired.configs import code_of
 from unpaired.data.dataset import Dataset
-from unpaired.data.known_content import Hashed, hashed, read_hashes, remember_hashes
-from unpaired.data.prepare import HASHES
 from unpaired.data.split import Split
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.experiments.budget import with_budget
+from unpaired.experiments.content import Content, FileHashes
 from unpaired.experiments.program import Program
 from unpaired.experiments.speeds import Speeds
 from unpaired.experiments.study import Row, Study
@@ -29,7 +26,7 @@ from unpaired.files import resolved, write_json
 from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.runs.folder import RunFolder
-from unpaired.runs.same_data import data_document
+from unpaired.runs.run import Run
 from unpaired.scores.freshness import require_fresh
 from unpaired.scores.tables import read_evaluation
 
@@ -40,12 +37,16 @@ State = Literal["begun", "done", "failed"]
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a cell, stored beside its run folder; `key` says of which content. Seconds, by their purpose."""
+    """What became of a cell, stored beside its run folder; of which content, and its `key`. Seconds, by their purpose.
+
+    Records of early versions have the key alone.
+    """
 
     key: str
     state: State
     reason: str = ""
     seconds: dict[str, float] = field(default_factory=dict[str, float])
+    content: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,14 @@ class Cell:
     seed: int
     recipe: Recipe | Program
     dataset: Dataset
-    key: str
+    content: Content
     run: RunFolder
     first: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The hash of its content."""
+        return self.content.key
 
     @property
     def name(self) -> str:
@@ -94,7 +100,16 @@ class Cell:
         spent = dict(before.seconds if before is not None and before.key == self.key else {})
         for what, more in (seconds or {}).items():
             spent[what] = round(spent.get(what, 0.0) + more, 1)
-        write_json(self.record_file, {"schema": SCHEMA, **asdict(Record(self.key, state, reason, spent))})
+        self._write(Record(self.key, state, reason, spent, dict(self.content.document)))
+
+    def note_content(self) -> None:
+        """Store of which content it is, where an early version left that out."""
+        record = self.record()
+        if record is not None and record.key == self.key and record.content is None:
+            self._write(replace(record, content=dict(self.content.document)))
+
+    def _write(self, record: Record) -> None:
+        write_json(self.record_file, {"schema": SCHEMA, **asdict(record)})
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,7 @@ def plan_cells(
 
     A row that doesn't fit the dataset (a modality or patients that it lacks) is a failure of its cells.
     """
-    hashes = _Hashes(dataset, cache)
+    hashes = FileHashes(cache)
     cells: dict[str, Cell] = {}
     failures: dict[str, str] = {}
     for seed in study.seeds:
@@ -163,7 +178,7 @@ def _cell(
     sided: Dataset,
     before: Cell | None,
     out: Path,
-    hashes: "_Hashes",
+    hashes: FileHashes,
     speeds: Speeds,
     changes: Changes,
 ) -> Cell:
@@ -173,72 +188,39 @@ def _cell(
     else:
         recipe = with_budget(row.name, replace(row.recipe, seed=seed), study.minutes, seen, changes, speeds)
         recipe = override(recipe, changes)
-    key = _key(row, recipe, seen, before, hashes)
-    folder = _place(out / RUNS / split / row.folder / f"seed{seed}", key)
+    content = Content.of(recipe, seen, row.norms_of, before and before.key, hashes)
     if before is not None and isinstance(recipe, Recipe):
         recipe = replace(recipe, init_from=str(resolved(before.run.folder)))
-    return Cell(row, split, seed, recipe, seen, key, RunFolder(folder), before and before.name)
+    folder, known = _place(out / RUNS / split / row.folder / f"seed{seed}", content, recipe, seen)
+    return Cell(row, split, seed, recipe, seen, known, RunFolder(folder), before and before.name)
 
 
-def _key(row: Row, recipe: Recipe | Program, dataset: Dataset, before: Cell | None, hashes: "_Hashes") -> str:
-    """A hash of all that decides what a cell's scores are; of no path, so that folders may move."""
-    sides = {case.id: [case.split, *hashes.of(case.image, case.label)] for case in dataset.cases if case.split}
-    document = {
-        "recipe": recipe.content() if isinstance(recipe, Program) else _content(recipe, before),
-        "data": data_document(dataset),
-        "sides": sides,
-        "norms_of": row.norms_of,
-        "begins_with": before and before.key,
-    }
-    return content_key(document)
-
-
-def _content(recipe: Recipe, before: Cell | None) -> dict[str, Any]:
-    """A recipe as JSON, without what a paper calls it, which changes nothing that is trained."""
-    return json.loads(dumps(replace(recipe, paper_row=None))) | ({"init_from": None} if before else {})
-
-
-def content_key(document: object) -> str:
-    """Sixteen hexadecimal digits of a JSON value."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _place(folder: Path, key: str) -> Path:
-    """The folder of the content `key`: the first of FOLDER, FOLDER-2, ... that holds it, or that nothing has yet."""
+def _place(folder: Path, content: Content, recipe: Recipe | Program, dataset: Dataset) -> tuple[Path, Content]:
+    """The folder of a content, and how the record there has it: the first of FOLDER, FOLDER-2, ... that holds it, or
+    that nothing has yet."""
     for number in count(1):
         place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         record = read_record(_beside(place, ".json"))
-        if (record is None and not place.exists()) or (record is not None and record.key == key):
-            return place
+        if record is not None:
+            known = content.stored_as(record.key, record.content, RunFolder(place))
+            if known is not None:
+                return place, known
+        elif not place.exists() or (isinstance(recipe, Recipe) and _is_run_of(place, recipe, dataset)):
+            return place, content
     raise AssertionError  # there is no end of numbers
+
+
+def _is_run_of(place: Path, recipe: Recipe, dataset: Dataset) -> bool:
+    """Whether a folder that lost its record holds the run of this recipe on this dataset."""
+    try:
+        Run(place, code_of(recipe)).require_same(recipe, dataset)
+    except InputError:
+        return False
+    return True
 
 
 def _beside(folder: Path, suffix: str) -> Path:
     return folder.with_name(folder.name + suffix)
-
-
-class _Hashes:
-    """Hashes of the dataset's files, remembered with those of prepared volumes."""
-
-    def __init__(self, dataset: Dataset, cache: Path) -> None:
-        self.store = cache / HASHES
-        self.known = read_hashes(self.store)
-        self.new: dict[str, Hashed] = {}
-
-    def of(self, *files: Path | None) -> Iterator[str | None]:
-        """The hash of each file; None for none. Raises InputError for a file that isn't there."""
-        for file in files:
-            if file is None:
-                yield None
-                continue
-            name = str(resolved(file))
-            if name not in self.new:
-                self.new[name] = hashed(file, self.known.get(name))
-            yield self.new[name].sha256
-
-    def remember(self) -> None:
-        """Write down what was hashed."""
-        remember_hashes(self.store, self.known, self.new.values())
 
 
 def chains(cells: Sequence[Cell]) -> list[list[Cell]]:

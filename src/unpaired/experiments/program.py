@@ -29,6 +29,15 @@ from unpaired.scores.evaluate_predictions import evaluate
 
 
 @dataclass(frozen=True)
+class ProgramContent:
+    """What `Program.content` says, as a record is read that another version wrote."""
+
+    program: tuple[str, ...]
+    seed: int = 0
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
 class Program:
     """The words of a command, and what the study decides: the seed, and the minutes (None: the program decides)."""
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from unpaired.comparison.files import FILES, write_comparison
 from unpaired.comparison.methods import ComparedMethods, compare_methods
 from unpaired.comparison.run_groups import RunGroup
-from unpaired.data.overwriting import require_own_folder, subject, write_about
+from unpaired.data.overwriting import ADVICE, SCHEMA, Subject, require_own_folder, write_about
+from unpaired.documents import read
 from unpaired.experiments.cells import Cell, Planned
 from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.energy import read_energy
@@ -79,9 +80,16 @@ class StudyResults:
 
 def claim(out: Path, study: Study) -> None:
     """Make `out` the folder of a study. Raises InputError if it is another one's, or holds a comparison."""
-    about = subject("study", Path(study.title))
-    require_own_folder(out, FILES[0], about)
+    about = Subject("study", (study.title,))
+    if not _is_an_early_claim(about.about_file(out), study):
+        require_own_folder(out, FILES[0], about)
     write_about(out, about)
+
+
+def _is_an_early_claim(file: Path, study: Study) -> bool:
+    """Whether a folder is this study's by an early version, which took the title for a path in the current folder."""
+    of = read(file, Subject, ADVICE, schema=SCHEMA).of if file.is_file() else ()
+    return len(of) == 1 and of[0].endswith(str(Path("/", study.title)))
 
 
 def results_of(

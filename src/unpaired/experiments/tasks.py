@@ -12,9 +12,10 @@ from unpaired.configs import code_of, dumps, from_json
 from unpaired.consent.modules import load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
+from unpaired.files import is_object, read_json, write_json
 from unpaired.inference.devices import choose_device
 from unpaired.inference.prediction import predict
-from unpaired.recipe import Recipe
+from unpaired.recipe import DAMAGED, Recipe
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.lock import only_one
 from unpaired.scores.evaluate_predictions import evaluate
@@ -74,6 +75,7 @@ class RunCell:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with only_one(self.folder.with_name(f"{self.folder.name}.lock"), "at work on this run"):
             hardware = Hardware(self.device, workers=self.workers)
+            follow_first_stage(recipe, RunFolder(self.folder))
             run = train(
                 recipe, self.dataset, self.folder, name=self.name, hardware=hardware, cache=self.cache, show=self.show
             )
@@ -95,6 +97,15 @@ class RunCell:
             )
             _require_none("scored", scored.failures)
             return {"predict": segmented - began, "evaluate": time.monotonic() - segmented}
+
+
+def follow_first_stage(recipe: Recipe, run: RunFolder) -> None:
+    """Let the run of a recipe say where the run that it begins with is now: a study's folder may have moved."""
+    if recipe.init_from is None or not run.recipe_file.is_file():
+        return
+    stored = read_json(run.recipe_file, DAMAGED)
+    if is_object(stored) and stored.get("init_from") != recipe.init_from:
+        write_json(run.recipe_file, stored | {"init_from": recipe.init_from})
 
 
 def _require_none(what: str, failures: list[tuple[str, str]]) -> None:

@@ -33,8 +33,7 @@ class Work:
     def do(self, shard: Shard | None, places: Places, worker: bool) -> dict[str, str]:
         """Run the cells that are missing; {cell's name: why it failed}."""
         chosen = _of_shard(chains(self.planned.cells), shard)
-        missing = [[cell for cell in chain if not is_done(cell)] for chain in chosen]
-        missing = [chain for chain in missing if chain]
+        missing = [left for chain in chosen if (left := [cell for cell in chain if not _was_done(cell)])]
         total, began = sum(map(len, missing)), monotonic()
         skipped = sum(map(len, chosen)) - total
         self.say(f"{total} runs to do" + (f", {skipped} are done" if skipped else ""))
@@ -96,6 +95,14 @@ class Work:
             self.presets,
             worker,
         )
+
+
+def _was_done(cell: Cell) -> bool:
+    """Whether a cell is done; then its record says of which content, for versions to come."""
+    done = is_done(cell)
+    if done:
+        cell.note_content()
+    return done
 
 
 def _one_after_the_other(

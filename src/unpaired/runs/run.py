@@ -72,7 +72,16 @@ class Run(RunFolder):
         return cls.create(folder, recipe, dataset, name)  # of two that began at once, the other was faster
 
     def _if_it_trains(self, recipe: Recipe, dataset: Dataset) -> "Run":
-        """This run. Raises InputError if it was begun with another recipe, split or data."""
+        """This run, its manifest with the places where files are now. Raises InputError as `require_same` does."""
+        self.require_same(recipe, dataset)
+        moved = with_files_that_moved(self.dataset, dataset)
+        if moved is None:
+            return self
+        write_dataset(moved, self.dataset_file)
+        return Run(self.folder, self.trust)
+
+    def require_same(self, recipe: Recipe, dataset: Dataset) -> None:
+        """Raise InputError, with the first difference, if this run was begun with another recipe, split or data."""
         # What a paper calls a recipe changes nothing that is trained, and older runs don't say it.
         stored, wanted = ({**document, "paper_row": None} for document in (self._stored(), to_json(recipe)))
         difference = first_difference(stored, wanted, "recipe")
@@ -85,11 +94,6 @@ class Run(RunFolder):
         if {**_split_document(self.dataset), **stored} != _split_document(dataset):
             raise InputError(f"{self.folder} is a run on another split; choose a new folder for this run")
         require_same_data(self.folder, self.dataset, dataset, read_fingerprint(self))
-        moved = with_files_that_moved(self.dataset, dataset)
-        if moved is None:
-            return self
-        write_dataset(moved, self.dataset_file)
-        return Run(self.folder, self.trust)
 
     @classmethod
     def open(cls, folder: str | Path, trust: Trust = ()) -> "Run":

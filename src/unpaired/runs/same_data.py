@@ -1,7 +1,7 @@
 """Whether a run goes on with the data it began with: what label values mean, how values are scaled, which files."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -42,7 +42,7 @@ def data_document(dataset: Dataset) -> dict[str, Any]:
     cases = [case for case in dataset.cases if case.split is not None]
     return {
         "classes": list(dataset.classes),
-        "modalities": {name: vars(dataset.modalities[name]) for name in {case.modality for case in cases}},
+        "modalities": {name: asdict(dataset.modalities[name]) for name in {case.modality for case in cases}},
         "cases": {case.id: _case_document(dataset, case) for case in cases},
     }
 
