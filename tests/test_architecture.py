@@ -124,6 +124,7 @@ ALLOWED = {
         "configs",
         "consent",
         "data.dataset",
+        "data.demographics",
         "data.fingerprint",
         "data.manifest",
         "data.manifest_json",
@@ -135,6 +136,7 @@ ALLOWED = {
         "methods",
         "networks.one_modality",
         "scores.tables",
+        "tables",
     },
     "training": {
         "configs",

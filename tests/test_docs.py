@@ -24,7 +24,7 @@ import unpaired
 from test_architecture import ALLOWED, EVERYBODY
 from undrawn import undrawn
 from unpaired import cli
-from unpaired.data.dataset import CASE_FIELDS, Dataset, Modality
+from unpaired.data.dataset import COLUMNS, Dataset, Modality
 from unpaired.data.image import Rule
 from unpaired.data.images import read_image, write_image
 from unpaired.errors import InputError
@@ -370,7 +370,7 @@ def test_lists_are_set_off() -> None:
 
 def test_the_manifest_reference_names_every_field() -> None:
     page = text_of("docs/how-to/import.md")
-    for name in (*CASE_FIELDS, *(field.name for field in fields(Modality)), *(f.name for f in fields(Dataset))):
+    for name in (*COLUMNS, *(field.name for field in fields(Modality)), *(f.name for f in fields(Dataset))):
         assert f"| `{name}` |" in page, name
 
 

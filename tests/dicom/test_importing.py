@@ -11,6 +11,7 @@ from synthetic_dicom import item, lps, oblique, volume, write_series
 from synthetic_seg import write_seg
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
+from unpaired.data.demographics import Demographics
 from unpaired.data.images import read_image, read_label_map
 from unpaired.data.importers.catalog import recognize_layout
 from unpaired.dicom.index import Series
@@ -36,7 +37,8 @@ def tree(tmp_path: Path) -> Path:
     """A CT with a SEG of liver and spleen, an MR with contours of the liver, an MR with nothing; two patients."""
     tree = tmp_path / "tree"
     write_series(tree / "a", volume(SHAPE), lps(turn=oblique()), series="1")
-    write_series(tree / "b" / "deep", volume(SHAPE, seed=1), lps(), "MR", series="2", PatientID="0815")
+    who = {"PatientID": "0815", "PatientAge": "063Y", "PatientSex": "F", "ManufacturerModelName": "Avanto"}
+    write_series(tree / "b" / "deep", volume(SHAPE, seed=1), lps(), "MR", series="2", **who)
     write_series(tree / "c", volume(SHAPE, seed=2), lps(), "MR", series="3", PatientID="0815")
     ct, mr = (of_number(tree, number) for number in (1, 2))
     write_seg(tree / "a" / "seg.dcm", ct.files, masks_of(labels(1)))
@@ -65,6 +67,8 @@ def test_series_and_segmentations_become_a_dataset(tree: Path, tmp_path: Path) -
     assert (ct.annotated, mr.annotated, unlabeled.label) == (("liver", "spleen"), ("liver",), None)
     assert mr.patient == unlabeled.patient != ct.patient
     assert "Doe" not in (tmp_path / "data.json").read_text()
+    assert mr.demographics == Demographics(63, "F", scanner="ACME Avanto")
+    assert unlabeled.demographics.age is None
     for case, number, expected in ((ct, 1, labels(1)), (mr, 2, labels(2) // 2)):
         image, scan = read_image(case.image), read_volume(of_number(tree, number))
         assert np.array_equal(image.array, scan.array)

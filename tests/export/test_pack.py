@@ -1,6 +1,7 @@
 """A model file: predicts as its run does, holds nobody's name, and opens without harm whatever is inside of it."""
 
 import json
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import unpaired
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
+from unpaired.data.demographics import UNSTATED, Demographics
 from unpaired.data.images import read_image
+from unpaired.data.manifest import write_dataset
 from unpaired.errors import InputError
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes import find_recipe
@@ -116,12 +119,36 @@ def test_nobody_s_name_is_in_it(folds: Path, phantom: Dataset, tmp_path: Path) -
         assert case["image_sha256"] not in text
     card = text[text.index("# LV") :]
     assert "Licence: CC BY 4.0." in card
+    assert "manifest says nothing of its patients' age" in card
     assert "without scores" in card
     (folder,) = run_folders(tmp_path / "m.unpaired")
     values = [case.values for case in read_fingerprint(Run.open(folder)).values()]
     assert values == [case.values for case in read_fingerprint(Run.open(folds / "fold0")).values()]
     assert values
     assert Run.open(folder).modalities == Run.open(folds / "fold0").modalities
+
+
+def test_age_and_sex_are_told_of_groups_alone(folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.open(folds / "fold0")
+    first = run.dataset.of("ct", "train")[0]
+    cases = tuple(
+        replace(first, id=f"c{number}", patient=f"p{number}", demographics=Demographics(40.25 + number, "F"))
+        for number in range(5)
+    )
+    copy = tmp_path / "run"
+    shutil.copytree(run.folder, copy)
+    write_dataset(replace(run.dataset, cases=(*run.dataset.cases, *cases)), copy / "dataset.json")
+    assert main(["pack", str(copy), "--out", str(tmp_path / "m.unpaired")]) == 0
+    assert "tells of groups of patients: age, sex (not with --no-demographics)" in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "m.unpaired") as archive:
+        assert "| 42 (40 to 44), known of 5 | F 5, not stated" in archive.read("README.md").decode()
+        assert '"age"' not in archive.read("0/dataset.json").decode()
+    (folder,) = run_folders(tmp_path / "m.unpaired")
+    assert all(case.demographics == UNSTATED for case in Run.open(folder).dataset.cases)
+    assert main(["pack", str(copy), "--out", str(tmp_path / "n.unpaired"), "--no-demographics"]) == 0
+    assert "groups" not in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "n.unpaired") as archive:
+        assert "age" not in archive.read("README.md").decode()
 
 
 def test_the_command(folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,7 @@ def import_(
     patient_from: OptionalText = None,
     classes: OptionalText = None,
     segmentations: bool = False,
+    participants: OptionalPath = None,
 ) -> int:
     """Write a manifest for a dataset that you have. Files stay where they are.
 
@@ -92,6 +93,8 @@ def import_(
         classes: Names of the label maps' values where no file says them: 1:liver,2:spleen. Of a DICOM tree's
             segmentations these are kept.
         segmentations: Of a DICOM tree: label each series by the SEG and RTSTRUCT objects that name it.
+        participants: A CSV or TSV table of patients (a column patient or participant_id) with age, sex, site or
+            scanner, for the model card. BIDS's participants.tsv is read unasked.
     """
     from unpaired.data.label_values import parse_classes
     from unpaired.data.store import stored_lines
@@ -107,6 +110,7 @@ def import_(
         patient_from=patient_from,
         classes=None if classes is None else parse_classes(classes),
         segmentations=segmentations,
+        participants=participants,
         warn=warning,
     )
     if layout == "auto":

@@ -20,6 +20,7 @@ def pack(
     weights: Weights = "best",
     licence: OptionalText = None,
     about: OptionalText = None,
+    demographics: bool = True,
     trust: Trusted = (),
 ) -> int:
     """Make one file of a run, or of several that predict together, to give away: no patients, no paths, no code.
@@ -31,14 +32,22 @@ def pack(
         out: The file to write, such as heart.unpaired.
         licence: What others may do with it; stands in the model card.
         about: What it is for, and for what it isn't.
+        demographics: Tell the patients' age, sex, site and scanner on the model card, as far as the manifest says them:
+            in groups of five and more.
     """
     import unpaired
 
-    packed = unpaired.pack(runs, out, weights=weights, licence=licence, about=about, trust=trust)
+    packed = unpaired.pack(
+        runs, out, weights=weights, licence=licence, about=about, demographics=demographics, trust=trust
+    )
     scores = ", ".join(f"{name} {row['dice']:.3f}" for name, row in packed.facts["scores"].items())
     print(
         f"{packed.facts['runs']} run(s) for {', '.join(packed.facts['modalities'])}; Dice {scores or 'not evaluated'}"
     )
+    if packed.demographics:
+        print(
+            f"its model card tells of groups of patients: {', '.join(packed.demographics)} (not with --no-demographics)"
+        )
     print(f"wrote {packed.path} ({packed.path.stat().st_size / 1e6:.1f} MB)")
     return 0
 

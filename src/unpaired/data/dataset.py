@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from unpaired.data.class_codes import ClassCode
+from unpaired.data.demographics import DEMOGRAPHIC_FIELDS, UNSTATED, Demographics
 from unpaired.errors import InputError, nearest
 
 MANIFEST = "dataset.json"
@@ -53,10 +54,12 @@ class CaseEntry:
     """The classes that were looked for in this case; None means all."""
     split: str | None = None
     fold: int | None = None
+    demographics: Demographics = UNSTATED
 
 
-CASE_FIELDS = tuple(attribute.name for attribute in fields(CaseEntry))
-"""What a manifest's case entry and a table's header may name."""
+CASE_FIELDS = tuple(attribute.name for attribute in fields(CaseEntry) if attribute.name != "demographics")
+"""What a manifest's case entry and a table's header may name, besides `DEMOGRAPHIC_FIELDS`."""
+COLUMNS = (*CASE_FIELDS, *DEMOGRAPHIC_FIELDS)
 
 
 @dataclass(frozen=True)

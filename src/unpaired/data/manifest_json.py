@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from unpaired.data.class_codes import ClassCode
-from unpaired.data.dataset import CASE_FIELDS, SPLITS, CaseEntry, Dataset, Modality, Side
+from unpaired.data.dataset import CASE_FIELDS, COLUMNS, SPLITS, CaseEntry, Dataset, Modality, Side
+from unpaired.data.demographics import demographics_to_json, read_demographics
 from unpaired.data.file_names import require_distinct, require_file_name
 from unpaired.documents import decode, shown
 from unpaired.errors import InputError, known, nearest, require_name
@@ -144,7 +145,7 @@ def _case_to_json(case: CaseEntry, folder: Path) -> dict[str, Any]:
     }
     document |= {"split": case.split} if case.split is not None else {}
     document |= {"fold": case.fold} if case.fold is not None else {}
-    return document
+    return document | demographics_to_json(case.demographics)
 
 
 def _relative(file: Path, folder: Path) -> str:
@@ -257,6 +258,7 @@ def _case(
         annotated=annotated,
         split=case.split,
         fold=case.fold,
+        demographics=read_demographics(entry, where),
     )
 
 
@@ -276,5 +278,5 @@ def _file(name: str, key: str, where: str) -> str:
 def _refuse_misspelled(entry: Mapping[str, Any], where: str) -> None:
     """A datalist may carry fields of its own, but "lable" would silently make a labeled case an unlabeled one."""
     for key in entry:
-        if key not in CASE_FIELDS and (close := get_close_matches(str(key), CASE_FIELDS, n=1, cutoff=0.75)):
+        if key not in COLUMNS and (close := get_close_matches(str(key), CASE_FIELDS, n=1, cutoff=0.75)):
             raise InputError(f"{where} has an unknown field {key!r}; did you mean {close[0]!r}?")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
+from unpaired.data.demographics import DEMOGRAPHIC_FIELDS
 from unpaired.data.manifest import write_dataset
 
 
@@ -17,8 +18,8 @@ def store_dataset(dataset: Dataset, out: str | Path, say: Callable[[str], None])
 
 
 def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
-    """A line that counts the cases of each modality, one of the patients who have several, one of the classes, and what
-    was written and what to do next."""
+    """A line that counts the cases of each modality, one of the patients who have several, one of what else is known of
+    them, one of the classes, and what was written and what to do next."""
     for modality in dataset.modalities:
         cases = dataset.of(modality)
         labeled = sum(case.label is not None for case in cases)
@@ -29,6 +30,10 @@ def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
             f"{len(shared)} patient{'' if len(shared) == 1 else 's'} in several modalities ({', '.join(shared[:3])}): "
             "scans of one name are one person's"
         )
+    known = {name: len(_patients_who_say(dataset, name)) for name in DEMOGRAPHIC_FIELDS}
+    if any(known.values()):
+        counts = ", ".join(f"{name} of {count}" for name, count in known.items() if count)
+        yield f"known of {len(dataset.patients)} patients: {counts}"
     yield f"classes: {', '.join(dataset.classes[1:])}"
     yield f"wrote {path}; check it with: unpaired verify {path}"
 
@@ -37,3 +42,8 @@ def _patients_by_modality(dataset: Dataset) -> Iterator[str]:
     """Each patient once for each modality."""
     for modality in dataset.modalities:
         yield from dict.fromkeys(case.patient for case in dataset.of(modality))
+
+
+def _patients_who_say(dataset: Dataset, name: str) -> set[str]:
+    """The patients of whom a field of the demographics is known."""
+    return {case.patient for case in dataset.cases if getattr(case.demographics, name) is not None}

@@ -1,7 +1,8 @@
 """A tree of DICOM files as a dataset: a case for every volume, labeled by the SEG and RTSTRUCT objects that name it.
 
 Scans and label maps are written as NIfTI beside the manifest, on the scan's own grid. What can't be read is said and
-costs no other case. Nobody's name is kept: a patient is called by a hash of the Patient ID.
+costs no other case. Nobody's name is kept: a patient is called by a hash of the Patient ID. Age, sex and the scanner's
+model are kept, as far as the files say them.
 """
 
 from collections import defaultdict
@@ -13,11 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.data.demographics import UNSTATED, Demographics, readable_demographics
+from unpaired.data.formats.dicom_file import read_elements
 from unpaired.data.images import write_image
 from unpaired.data.importers.converted import convert
 from unpaired.data.importers.listing import Listing, make_dataset
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.data.manifest_json import RESERVED
+from unpaired.dicom.attributes import tag_of, text
 from unpaired.dicom.index import Index, Series, StoredObject
 from unpaired.dicom.segmentation_reader import read_segmentation, read_segments
 from unpaired.dicom.segments import LabelMap, Segment, Segmentation, require_same_space, segmented_series
@@ -150,7 +154,20 @@ def _case(
         label=label.resolve() if labeled else None,
         label_map="dicom",
         annotated=tuple(class_ for class_ in classes.values() if class_ in shown) if labeled else None,
+        demographics=_demographics(series),
     )
+
+
+def _demographics(series: Series) -> Demographics:
+    """Age, sex and scanner by the series' first file; what it doesn't say, or not as DICOM has it, stays open."""
+    words = ("PatientAge", "PatientSex", "ManufacturerModelName")
+    try:
+        elements = read_elements(series.files[0], [tag_of(word) for word in words], pixels=False).elements
+    except InputError:
+        return UNSTATED
+    age, sex, model = (text(elements, word) for word in words)
+    maker = "" if model.lower().startswith(series.manufacturer.lower()) else series.manufacturer
+    return readable_demographics({"age": age, "sex": sex, "scanner": f"{maker} {model}".strip()})[0]
 
 
 def _write_scan(series: Series, out: Path) -> None:

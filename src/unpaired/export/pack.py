@@ -13,10 +13,13 @@ from typing import Any
 from unpaired.configs import to_json
 from unpaired.consent.modules import Trust
 from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset
+from unpaired.data.demographics import UNSTATED
 from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.data.manifest_json import dataset_to_json
 from unpaired.documents import read
 from unpaired.errors import InputError
+from unpaired.export.model_card import model_card
+from unpaired.export.patient_groups import patient_groups, told_fields
 from unpaired.files import atomic, json_text
 from unpaired.recipe import DAMAGED
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
@@ -38,6 +41,11 @@ class PackedModel:
     path: Path
     facts: Mapping[str, Any]
 
+    @property
+    def demographics(self) -> list[str]:
+        """What its card tells of groups of patients: "age", "sex", "site", "scanner"."""
+        return told_fields(self.facts.get("demographics", {}))
+
 
 def pack(
     runs: Run | str | Path | Sequence[Run | str | Path],
@@ -46,15 +54,17 @@ def pack(
     weights: str = "best",
     licence: str | None = None,
     about: str | None = None,
+    demographics: bool = True,
     trust: Trust = (),
 ) -> PackedModel:
     """Put a run, or several that predict together (folds), into one model file `out` (.unpaired).
 
     `runs` are runs, their folders, or a folder of folds. The file holds weights ("best" or "last"), recipes, classes
     and values of label maps, counts of patients, and the scores of the runs' own evaluations, where there are any; a
-    model card is made of these, of `licence` and of `about`. Case ids, patients, paths and command lines stay out:
-    cases have numbers in it. Raises InputError for an `out` that is there or has another suffix, runs without weights,
-    and runs whose classes or modalities differ.
+    model card is made of these, of `licence` and of `about`. With `demographics` it also tells the patients' age, sex,
+    site and scanner as far as the manifest does, of groups alone (`export.patient_groups`). Case ids, patients, paths
+    and command lines stay out: cases have numbers in it, and nothing is said of any one of them. Raises InputError for
+    an `out` that is there or has another suffix, runs without weights, and runs whose classes or modalities differ.
     """
     out = Path(out)
     if out.suffix != SUFFIX:
@@ -67,6 +77,8 @@ def pack(
         files |= {f"{number}/{name}": content for name, content in _files(run, weights).items()}
     files |= _found_postprocessing(opened, weights)
     facts = _facts(opened, weights, licence or "", about or "")
+    if demographics:
+        facts["demographics"] = patient_groups([run.dataset for run in opened], opened[0].modalities)
     files[CARD] = model_card(facts).encode()
     facts["sha256"] = {name: _hash(content) for name, content in files.items()}
     files = {MODEL: json_text(facts).encode(), **files}
@@ -75,36 +87,6 @@ def pack(
             data = content.read_bytes() if isinstance(content, Path) else content
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
     return PackedModel(out, facts)
-
-
-def model_card(facts: Mapping[str, Any]) -> str:
-    """The facts of a model as Markdown for people."""
-    lines = [f"# {', '.join(facts['classes'][1:])} in {', '.join(facts['modalities'])}", ""]
-    lines += [facts["about"], ""] if facts["about"] else []
-    lines += [f"One network for every modality ({facts['network']}, {facts['method']}), {facts['runs']} run(s).", ""]
-    lines += ["| modality | training patients | labeled | validation patients |", "|---|---:|---:|---:|"]
-    for name, count in facts["patients"].items():
-        lines.append(f"| {name} | {count['train']} | {count['labeled']} | {count['validation']} |")
-    if facts["scores"]:
-        lines += [
-            "",
-            "Dice on test patients of the same data set:",
-            "",
-            "| modality | mean Dice | cases |",
-            "|---|---:|---:|",
-        ]
-        lines += [f"| {name} | {row['dice']:.3f} | {row['cases']} |" for name, row in facts["scores"].items()]
-    else:
-        lines += ["", "It comes without scores: the runs were not evaluated when it was packed."]
-    lines += [
-        "",
-        f"Licence: {facts['licence'] or 'not stated; ask whoever gave it to you before you use it'}.",
-        "",
-        f"Written by unpaired {facts['unpaired']} on {facts['packed']}. It is used by `unpaired predict FILE{SUFFIX} "
-        f"scan.nii.gz out.nii.gz --modality {next(iter(facts['modalities']))}`.",
-        "Research software, not a medical device.",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _opened(runs: Run | str | Path | Sequence[Run | str | Path], trust: Trust) -> list[Run]:
@@ -164,7 +146,7 @@ def _without_hashes(run: Run, numbered: Dataset) -> dict[str, CaseFingerprint]:
 
 
 def anonymous(dataset: Dataset) -> Dataset:
-    """The dataset with numbers for case ids and patients and without files; which cases have labels stays."""
+    """The dataset with numbers for case ids and patients; which cases have labels stays, all else of them doesn't."""
     patients = {
         name: f"p{number}" for number, name in enumerate(dict.fromkeys(case.patient for case in dataset.cases), 1)
     }
@@ -179,6 +161,7 @@ def anonymous(dataset: Dataset) -> Dataset:
                 patient=patients[case.patient],
                 image=Path.cwd() / NO_FILE,
                 label=None if case.label is None else Path.cwd() / NO_FILE,
+                demographics=UNSTATED,
             )
         )
     return replace(dataset, cases=tuple(cases))

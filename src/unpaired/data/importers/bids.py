@@ -7,18 +7,20 @@
     BIDS/derivatives/manual/dseg.tsv                           index and name of the label maps' values
 
 A scan's suffix is its modality ("t1w"; "bold" and the like are left out), with `-ce` where a contrast agent is named.
-Its subject is the patient, in every session.
+Its subject is the patient, in every session. Age, sex, site and scanner are those of participants.tsv.
 References: Gorgolewski et al. 2016 (Scientific Data 3:160044); BIDS derivatives, imaging.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unpaired.data.dataset import SPLITS, CaseEntry, Dataset
+from unpaired.data.demographics import UNSTATED, Demographics
 from unpaired.data.importers.label_names import classes_by_value
 from unpaired.data.importers.listing import Listing, about, list_files, make_dataset, read_description, stem
 from unpaired.data.importers.options import ImportOptions, modality_name
+from unpaired.data.importers.participants import participants_beside
 from unpaired.errors import InputError
 from unpaired.files import placed, resolved
 
@@ -71,8 +73,12 @@ def import_bids(folder: str | Path, options: ImportOptions) -> Dataset:
                 "keep one of the derivatives in the folder that is imported"
             )
         labels[scan] = label.file
-    sides = _sides(listing)
+    sides, people = _sides(listing), _people(listing, options)
     cases = [_case(listing, scan, labels.get(scan.file), sides, options) for scan in scans]
+    cases = [
+        replace(case, demographics=people.get(f"sub-{scan.entities.get('sub')}", UNSTATED))
+        for case, scan in zip(cases, scans, strict=True)
+    ]
     classes, table = _classes(listing, bool(labels), options)
     told = listing.source / "dataset_description.json"
     description = read_description(told) if told.is_file() else {}
@@ -157,6 +163,10 @@ def _sides(listing: Listing) -> dict[str, str]:
         for row in rows
         if (side := row.get("split", row.get("group", ""))) in SPLITS and row.get("participant_id")
     }
+
+
+def _people(listing: Listing, options: ImportOptions) -> dict[str, Demographics]:
+    return participants_beside(listing.source / "participants.tsv", options.warn)
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ from unpaired.data.importers.listing import MOST, Listing, list_files
 from unpaired.data.importers.mmwhs import import_mmwhs
 from unpaired.data.importers.mscmrseg import import_mscmrseg
 from unpaired.data.importers.options import PATIENT_RULE, ImportOptions, Structures
+from unpaired.data.importers.participants import with_participants
 from unpaired.data.manifest import TABLES, read_dataset, write_dataset
 from unpaired.data.overwriting import require_other_file
 from unpaired.errors import InputError, nearest
@@ -160,6 +161,7 @@ def import_dataset(
     patient_from: str | None = None,
     classes: Mapping[int, str] | None = None,
     segmentations: bool = False,
+    participants: str | Path | None = None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> ImportedDataset:
     """Write a manifest for a dataset that you have, in one of the layouts of `LAYOUTS`. Files stay where they are.
@@ -169,7 +171,8 @@ def import_dataset(
     choices of the challenges' importers. `modality_from` and `patient_from` are regular expressions, searched in each
     scan's path below the folder: the first group (or the match) is its modality or patient. `classes` are {value: name}
     of label maps that nothing names, or {value: class} to keep of a DICOM tree's segmentations. `segmentations` labels
-    the series of a DICOM tree by its SEG and RTSTRUCT objects. Scans that must be written anew (DICOM series, channels
+    the series of a DICOM tree by its SEG and RTSTRUCT objects. `participants` is a table that says of patients their
+    age, sex, site and scanner (`importers.participants`). Scans that must be written anew (DICOM series, channels
     of a 4D file, structures of one file each) go to a folder of the manifest's name beside it. `warn` gets a line for
     what is left out of a DICOM tree, for names that differ in spelling alone, and for channels of one scan.
 
@@ -194,6 +197,8 @@ def import_dataset(
         warn,
     )
     dataset = _only(chosen.load(source, options), modalities, source)
+    if participants is not None:
+        dataset = with_participants(dataset, Path(participants), warn)
     for line in (*similar_names(dataset), *_aligned(dataset)):
         warn(line)
     rule = PATIENT_RULE if chosen.name in NAMED_PATIENTS and patient_from is None else None

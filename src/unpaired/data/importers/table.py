@@ -10,10 +10,11 @@
          "modalities": {"ct": {"clip": [-175, 250]}, "mr": {}}}
 
 Columns: patient, modality, image; and if wanted id, label, label_map, annotated (class names with `;` between them, or
-"all"), split, fold; in capitals or not. Further columns, such as age or scanner, are passed over, unless their name
-looks like a misspelled one. A CSV may have semicolons for commas, as spreadsheets of some languages write. A modality
-is taken in small letters. An empty cell is an absent value, so a case without a label is unlabeled. Paths are relative
-to the table. Only `classes` is required in the JSON file; without `label_maps`, label value i is class i.
+"all"), split, fold, and what is known of the patient: age, sex, site, scanner; in capitals or not. Further columns are
+passed over, unless their name looks like a misspelled one. A CSV may have semicolons for commas, as spreadsheets of
+some languages write. A modality is taken in small letters. An empty cell is an absent value, so a case without a label
+is unlabeled. Paths are relative to the table. Only `classes` is required in the JSON file; without `label_maps`, label
+value i is class i.
 """
 
 import csv
@@ -23,7 +24,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from unpaired.data.dataset import CASE_FIELDS
+from unpaired.data.dataset import CASE_FIELDS, COLUMNS
 from unpaired.documents import read
 from unpaired.errors import InputError, nearest
 
@@ -74,9 +75,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 f"{path}: row {number} has {len(cells)} cells under {len(columns)} columns; give it as many"
             )
         entry: dict[str, Any] = {
-            name: cell.strip()
-            for name, cell in zip(columns, cells, strict=False)
-            if name in CASE_FIELDS and cell.strip()
+            name: cell.strip() for name, cell in zip(columns, cells, strict=False) if name in COLUMNS and cell.strip()
         }
         for name in ("patient", "modality", "image"):
             if name not in entry:
@@ -101,9 +100,9 @@ def _delimiter(path: Path, text: str) -> str:
 def _check_columns(columns: list[str], path: Path) -> None:
     for name in columns:
         meant = get_close_matches(name, CASE_FIELDS, n=1, cutoff=MISSPELLED)
-        if name not in CASE_FIELDS and meant and meant[0] not in columns:
+        if name not in COLUMNS and meant and meant[0] not in columns:
             raise InputError(f"{path}: unknown column {name!r}; did you mean {meant[0]}? Else give it another name")
-        if name in CASE_FIELDS and columns.count(name) > 1:
+        if name in COLUMNS and columns.count(name) > 1:
             raise InputError(f"{path}: column {name!r} appears twice; rename or remove one")
     missing = [name for name in ("patient", "modality", "image") if name not in columns]
     if missing:

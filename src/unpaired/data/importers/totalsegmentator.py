@@ -1,6 +1,6 @@
 """TotalSegmentator's folders: a subject each, with one file per structure (Wasserthal et al. 2023, Radiology: AI).
 
-    FOLDER/meta.csv                               "image_id;age;gender;...;split", if it is there
+    FOLDER/meta.csv                               "image_id;age;gender;institute;...;split", if it is there
     FOLDER/s0001/ct.nii.gz, or mri.nii.gz
     FOLDER/s0001/segmentations/liver.nii.gz, spleen.nii.gz, ...
 
@@ -9,16 +9,19 @@ The structures of a subject are written as one label map; a structure without a 
 
 import csv
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from unpaired.data.dataset import SPLITS, CaseEntry, Dataset
+from unpaired.data.demographics import UNSTATED
 from unpaired.data.images import read_label_map, write_image
 from unpaired.data.importers.converted import convert
 from unpaired.data.importers.listing import Listing, list_files, make_dataset, stem
 from unpaired.data.importers.options import ImportOptions
+from unpaired.data.importers.participants import participants_beside
 from unpaired.errors import InputError, nearest
 from unpaired.files import placed, resolved
 
@@ -57,16 +60,18 @@ def import_totalsegmentator(folder: str | Path, options: ImportOptions) -> Datas
         if name not in present and name != "background":
             raise InputError(f"{folder}: no subject has a structure {name!r}; {nearest(name, present)}")
     classes.pop(0, None)
-    sides = _sides(listing.source / "meta.csv")
+    table = listing.source / "meta.csv"
+    sides, people = _sides(table), participants_beside(table, options.warn)
     cases: list[CaseEntry] = []
     for subject, scan in scans:
         own = structures[subject]
         files = {value: listing.source / own[name] for value, name in classes.items() if name in own}
-        cases.append(_case(listing.source, subject, scan, files, classes, sides, options))
-    table = {0: ("background",)} | {value: (name,) for value, name in classes.items()}
+        case = _case(listing.source, subject, scan, files, classes, sides, options)
+        cases.append(replace(case, demographics=people.get(case.id, UNSTATED)))
+    label_map = {0: ("background",)} | {value: (name,) for value, name in classes.items()}
     about = "TotalSegmentator. Read the terms of your copy (the data set: CC BY 4.0)."
     return make_dataset(
-        resolved(listing.source).name, ("background", *classes.values()), {"merged": table}, cases, about
+        resolved(listing.source).name, ("background", *classes.values()), {"merged": label_map}, cases, about
     )
 
 
