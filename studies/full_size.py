@@ -26,11 +26,11 @@ from typing import Any
 
 from results_pages import PAGES, SCHEMA, About, Numbers, PlainTable
 from unpaired import __version__
-from unpaired.configs import dumps
+from unpaired.configs import to_json
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.experiments.find import all_studies, find_study
-from unpaired.experiments.speeds import NOT_A_STEP
+from unpaired.experiments.speeds import Step
 from unpaired.files import write_json
 from unpaired.recipe import Recipe
 from unpaired.tables import DASH
@@ -43,6 +43,8 @@ DATA = {
 }
 """{study: (modalities, classes with background)}; the others are on MS-CMRSeg."""
 PAGE = "full-size"
+ANY = "that of FILE"
+"""The device of a step: a file is of one."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Tried:
     patch: tuple[int, ...]
     batch: int
     steps: int
+    step: Step | None = None
+    """Of which recipe; files of early versions have the key alone."""
     seconds: float | None = None
     gigabytes: float | None = None
     reason: str = ""
@@ -79,13 +83,19 @@ def recipes(names: list[str]) -> Iterator[tuple[Tried, Recipe]]:
             if isinstance(row.recipe, Recipe):
                 recipe = replace(row.recipe, init_from=None, begin_as=None, trained="all")
                 trained = recipe.modalities or modalities
-                fields = {field: value for field, value in json.loads(dumps(recipe)).items() if field not in NOT_A_STEP}
-                key = sha256(json.dumps([fields, trained, classes], sort_keys=True).encode()).hexdigest()[:16]
+                step = Step(to_json(recipe), tuple(trained), classes, ANY)
+                key = sha256(json.dumps([step.fields, trained, classes], sort_keys=True).encode()).hexdigest()[:16]
                 batch = recipe.batch_size + recipe.unlabeled_batch_size
-                first = Tried(key, name, (), recipe.patch_size, batch * len(trained), recipe.steps)
+                first = Tried(key, name, (), recipe.patch_size, batch * len(trained), recipe.steps, step)
                 item = known.setdefault(key, (first, recipe))[0]
                 known[key] = replace(item, rows=tuple(dict.fromkeys((*item.rows, row.name)))), recipe
     yield from known.values()
+
+
+def is_of(tried: Tried, item: Tried) -> bool:
+    """Whether a recipe that was tried is this one, whichever version of the package wrote it down."""
+    known = tried.step is not None and item.step is not None and item.step.equals(tried.step, ())
+    return tried.key == item.key or known
 
 
 def take_step(
@@ -168,7 +178,7 @@ def main() -> None:
 
     done = list(record.tried) if record is not None else []
     for item, recipe in recipes(given.studies):
-        if item.key not in [each.key for each in done]:
+        if not any(is_of(each, item) for each in done):
             done.append(tried(item, recipe, given))
             now = Record(done, platform.platform(), time.strftime("%Y-%m-%d"), torch.__version__)
             write_json(given.file, asdict(now))

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from unpaired.data import label_map as label_map_module
 from unpaired.data import prepare as module
 from unpaired.data.case import Case, UnlabeledCase
 from unpaired.data.content import content_hash
-from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import read_image, write_image
 from unpaired.data.prepare import prepare
+from unpaired.data.prepared_ways import Way
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.data.scan_values import scan_values
 from unpaired.errors import InputError
@@ -127,6 +128,35 @@ def test_cache_is_used_until_something_changes(dataset: Dataset, tmp_path: Path)
     os.utime(scan, ns=(status.st_atime_ns, status.st_mtime_ns))
     prepare(dataset, RECIPE, out)
     assert len(stamps(out)) == 9
+
+
+@pytest.mark.parametrize("lacking", ["windows", "spacing_mm"])
+def test_what_another_version_prepared_is_used_if_it_is_the_same(
+    lacking: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    """That version didn't have this field: the row's own value is the default of the one, and not of the other."""
+    out = tmp_path / "out"
+    prepared = prepare(dataset, RECIPE, out)
+    report = json.loads(prepared.report.read_text())
+    del report["preprocessing"][lacking]
+    prepared.report.write_text(json.dumps(report))
+    foreground = tuple(n for n, members in enumerate(dataset.label_sets()) if 0 not in members)
+    for entry in dataset.cases:
+        way = Way(report["preprocessing"], asdict(dataset.modalities[entry.modality]))
+        source = prepared.sources[entry.id]
+        key = way.key([source.image_sha256, source.label_sha256], encode_values_of(dataset, entry), foreground)
+        folder = prepared.cases[entry.id].volume_file.parent
+        folder.rename(folder.with_name(f"{entry.id}-{key}"))
+    before = stamps(out)
+    again = prepare(dataset, RECIPE, out)
+    assert (stamps(out) == before) is (lacking == "windows")
+    assert not again.failures
+
+
+def encode_values_of(dataset: Dataset, entry: CaseEntry) -> dict[int, int]:
+    """{value of the label file: label set}, as prepared label maps have it."""
+    number = {members: index for index, members in enumerate(dataset.label_sets())}
+    return {value: number[members] for value, members in encode_values(dataset, entry).items()}
 
 
 def test_moved_files_are_found_prepared_and_another_scan_of_the_name_is_not(dataset: Dataset, tmp_path: Path) -> None:

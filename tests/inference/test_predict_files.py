@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,56 @@ def test_what_was_prepared_or_numbered_in_another_way_is_not_taken_for_done(
         run.weights("best").write_bytes(runs[0].weights("best").read_bytes())
         (failure,) = predict_files(Predictor(run, device="cpu"), jobs).failures
         assert f"was made in another way ({part} " in failure[1]
+
+
+def stored_preparation(label_map: Path, value: object) -> None:
+    """The record of a label map with this in the place of its preparation."""
+    record = read_record(label_map)
+    assert record is not None
+    write_record(replace(record, settings={**record.settings, "preparation": [value]}), label_map)
+
+
+def test_what_another_version_predicted_is_done(runs: list[Run], phantom: Dataset, scans: Path, tmp_path: Path) -> None:
+    """Of a version without these fields, or of one that kept a hash of those that it had."""
+    jobs = plan(scans / "a.nii.gz", tmp_path, "ct")
+    predictor = Predictor(runs[0], device="cpu")
+    predict_files(predictor, jobs)
+    written = read_record(jobs[0].output)
+    assert written is not None
+    (now,) = written.settings["preparation"]
+
+    older = {**now, **{part: defaults_left_out(now[part]) for part in ("preprocessing", "modality")}}
+    stored_preparation(jobs[0].output, older)
+    done = predict_files(predictor, jobs)
+    assert (done.skipped, done.failures) == (["a"], [])
+    stored_preparation(jobs[0].output, {**older, "preprocessing": {**older["preprocessing"], "plane": "coronal"}})
+    (failure,) = predict_files(predictor, jobs).failures
+    assert "in another way (preparation preprocessing.plane is 'coronal' there and " in failure[1]
+    stored_preparation(jobs[0].output, {**older, "of_a_later_version": 1})
+    (failure,) = predict_files(predictor, jobs).failures
+    assert "unknown field 'of_a_later_version'" in failure[1]
+
+    stored_preparation(jobs[0].output, hashed(now))
+    assert predict_files(predictor, jobs).skipped == ["a"]
+    early = Run.create(tmp_path / "early", replace(RECIPE, seed=0), phantom)
+    shutil.copy(runs[0].weights("best"), early.weights("best"))
+    recipe = json.loads(early.recipe_file.read_text())
+    del recipe["preprocessing"]["windows"]
+    early.recipe_file.write_text(json.dumps(recipe))
+    fields = {name: value for name, value in recipe["preprocessing"].items() if name != "type"}
+    stored_preparation(jobs[0].output, hashed({**now, "preprocessing": fields}))
+    assert predict_files(Predictor(early, device="cpu"), jobs).skipped == ["a"]
+    assert predict_files(predictor, jobs).failures
+
+
+def defaults_left_out(document: dict[str, Any]) -> dict[str, Any]:
+    """As a version has it that lacks what is None or empty."""
+    return {name: value for name, value in document.items() if value not in (None, [])}
+
+
+def hashed(document: dict[str, Any]) -> str:
+    """As early versions kept a preparation."""
+    return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def test_a_record_that_does_not_say_of_which_image_is_no_proof(runs: list[Run], scans: Path, tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ key is of what the files hold (`data.known_content`), not of where they lie: wha
 was moved is not.
 """
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,14 +24,12 @@ from unpaired.data.known_content import Hashed, hashed, read_hashes, remember_ha
 from unpaired.data.label_map import UNKNOWN, cut_labels, encode_label_map, foreground_sample, present_labels
 from unpaired.data.parallel import for_each
 from unpaired.data.prepared import RECORD, Prepared, PreparedCase, whole_record
+from unpaired.data.prepared_ways import REPORTS, Way, short_hash, ways
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_part, with_windows
 from unpaired.data.scan_values import scan_values
 from unpaired.documents import fitted
 from unpaired.errors import InputError
 from unpaired.files import clear_leftovers, input_error_if_unwritable, resolved, temporary_beside, write_json
-
-FORMAT = 3
-"""Raised when prepared arrays or what is recorded of them change their meaning, so that old caches aren't used."""
 
 HASHES = "hashes.json"
 """The file, in the folder of prepared cases, that holds the hashes of what they were made of."""
@@ -47,6 +43,8 @@ class _Job:
     entry: CaseEntry
     modality: Modality
     preprocessing: Preprocessing
+    ways: Sequence[Way]
+    """Both as this version writes them, and as others did."""
     encoding: Mapping[int, int]
     foreground: tuple[int, ...]
     folder: Path
@@ -98,8 +96,9 @@ def prepare(
         for case_id in cases
         if records[case_id].get("cut_label_voxels")
     ]
-    asked = {"dataset": dataset.name, "preprocessing": asdict(preprocessing), "label_sets": sets}
-    report = folder / f"report-{_short_hash([asked, sorted({*cases, *reasons})])}.json"
+    options = {name: asdict(modality) for name, modality in dataset.modalities.items()}
+    asked = {"dataset": dataset.name, "preprocessing": asdict(preprocessing), "label_sets": sets, "modalities": options}
+    report = folder / REPORTS.format(short_hash([asked, sorted({*cases, *reasons})]))
     about = {
         **asked,
         "cases": {case_id: {**records[case_id], "folder": Path(records[case_id]["folder"]).name} for case_id in cases},
@@ -155,6 +154,7 @@ def _jobs(
     sets = dataset.label_sets()
     number = {members: index for index, members in enumerate(sets)}
     foreground = tuple(index for index, members in enumerate(sets) if 0 not in members)
+    known_ways = ways(folder, preprocessing, dataset.modalities)
     for entry in dataset.cases:
         if only is None or entry.id in only:
             files = (entry.image,) if entry.label is None else (entry.image, entry.label)
@@ -162,6 +162,7 @@ def _jobs(
                 entry,
                 dataset.modalities[entry.modality],
                 preprocessing,
+                known_ways[entry.modality],
                 {value: number[members] for value, members in encode_values(dataset, entry).items()},
                 foreground,
                 folder,
@@ -190,8 +191,13 @@ def _prepare_case(job: _Job) -> _Made:
     """One case: from the cache, if it is whole, else made now."""
     hashes = [hashed(file, known) for file, known in job.files]
     image_sha256, label_sha256 = hashes[0].sha256, hashes[1].sha256 if len(hashes) > 1 else None
-    final = job.folder / f"{job.entry.id}-{_key(job, image_sha256, label_sha256)}"
+    keys = (way.key([image_sha256, label_sha256], job.encoding, job.foreground) for way in job.ways)
+    final, *others = [job.folder / f"{job.entry.id}-{key}" for key in keys]
     record = whole_record(final)
+    for other in others if record is None else ():
+        if (record := whole_record(other)) is not None:
+            final = other
+            break
     if record is None:
         temporary = temporary_beside(final)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -278,22 +284,3 @@ def _write_case(job: _Job, folder: Path) -> dict[str, Any]:
 def _background(job: _Job) -> int:
     """The label that what lies beyond a file gets: that of the values which may be background, whatever they are."""
     return next((index for index in job.encoding.values() if index not in job.foreground), 0)
-
-
-def _key(job: _Job, image_sha256: str, label_sha256: str | None) -> str:
-    """Changes whenever the prepared arrays would."""
-    identity = {
-        "format": FORMAT,
-        "image": image_sha256,
-        "label": label_sha256,
-        "preprocessing": asdict(job.preprocessing),
-        "modality": asdict(job.modality),
-        "encoding": sorted(job.encoding.items()),
-        "foreground": job.foreground,
-    }
-    return _short_hash(identity)
-
-
-def _short_hash(value: Any) -> str:
-    """Sixteen hexadecimal digits of a JSON value."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -20,6 +20,7 @@ from unpaired.inference.dicom_objects import objects_are_there, objects_differen
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Agreement, Begun, CaseResult, Event, Job, Outcome
 from unpaired.inference.predictor import Predictor
+from unpaired.inference.preparation import PREPARATION, preparation_difference
 from unpaired.inference.record import make_record, probabilities_path, recorded_uncertainty, settings_of, values_of
 from unpaired.runs.folder import UNCERTAINTY, UNCERTAINTY_TABLE
 from unpaired.runs.run import Run
@@ -269,6 +270,9 @@ def _difference(job: Job, ensemble: Ensemble) -> str | None:
         "label values": values_of(ensemble, job.modality),
     }
     for name, value in wanted.items():
-        if made.get(name) != value:
+        if name == PREPARATION:
+            if (other := preparation_difference(made.get(name), ensemble.predictors, job.modality)) is not None:
+                return f"was made in another way ({name} {other})"
+        elif made.get(name) != value:
             return f"was made in another way ({name} {made.get(name)} there, {value} here)"
     return None

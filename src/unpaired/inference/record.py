@@ -1,16 +1,13 @@
 """The record of what an ensemble predicts (`data.prediction_record`): which networks, mirroring and post-processing."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from unpaired.data.images import image_suffix
 from unpaired.data.prediction_record import SUFFIX, Record, Source, read_record
 from unpaired.inference.ensemble import Ensemble
-from unpaired.inference.predictor import Predictor
+from unpaired.inference.preparation import PREPARATION, Preparation
 from unpaired.runs.folder import probabilities_of
 from unpaired.scores.trust.uncertainty import CaseUncertainty, uncertainty_from_json, uncertainty_to_json
 
@@ -30,7 +27,7 @@ def settings_of(ensemble: Ensemble, modality: str) -> dict[str, Any]:
     kept = ensemble.predictors[0].postprocessing.class_numbers(ensemble.classes)
     return {
         "weights": [predictor.weights_hash for predictor in ensemble.predictors],
-        "preparation": [_preparation_hash(predictor, modality) for predictor in ensemble.predictors],
+        PREPARATION: [Preparation.of(predictor, modality).to_json() for predictor in ensemble.predictors],
         "mirrored": [list(predictor.mirrored) for predictor in ensemble.predictors],
         "swapped": [each.mirroring.swap.numbers for each in ensemble.predictors if each.mirroring.swap] or None,
         "norms": norms if any(norms) else None,
@@ -75,16 +72,3 @@ def recorded_uncertainty(folder: Path) -> Iterable[CaseUncertainty]:
         record = read_record(path.with_name(path.name.removesuffix(SUFFIX) + ".nii.gz"))
         if record is not None and record.uncertainty is not None:
             yield uncertainty_from_json(record.uncertainty, f"{path}: uncertainty")
-
-
-def _preparation_hash(predictor: Predictor, modality: str) -> str:
-    """Sixteen hexadecimal digits that change with how a run prepares a scan and lays windows over it."""
-    recipe = predictor.run.recipe
-    prepared = {
-        "preprocessing": asdict(recipe.preprocessing),
-        "modality": asdict(predictor.norms.options(modality)),
-        "patch_size": recipe.patch_size,
-        "context_slices": recipe.context_slices,
-        "window_overlap": predictor.recipe.window_overlap,
-    }
-    return sha256(json.dumps(prepared, sort_keys=True).encode()).hexdigest()[:16]
