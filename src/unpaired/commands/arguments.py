@@ -34,6 +34,7 @@ Layout = tyro.conf.Positional[
         "datalist",
         "bids",
         "totalsegmentator",
+        "patients",
         "folders",
         "table",
         "dicom",

@@ -103,6 +103,7 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "datalist": decathlon,
     "bids": bids,
     "totalsegmentator": structures,
+    "patients": lambda folder: touch(folder, "p1/ct.nii.gz", "p1/ct_seg.nii.gz", "p2/mr.nii.gz"),
     "folders": modality_folders,
     "table": table,
     "mscmrseg": lambda folder: touch(folder, "a/patient1_C0.nii.gz", "a/patient1_C0_manual.nii.gz"),

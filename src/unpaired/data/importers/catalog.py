@@ -8,7 +8,7 @@ from pathlib import Path
 from unpaired.choices import require_choice, several
 from unpaired.data.checks.spelling import similar_names
 from unpaired.data.dataset import Dataset
-from unpaired.data.importers import bids, datalist, folders, nnunet, totalsegmentator
+from unpaired.data.importers import bids, datalist, folders, nnunet, patients, totalsegmentator
 from unpaired.data.importers.amos import import_amos
 from unpaired.data.importers.btcv import import_btcv
 from unpaired.data.importers.chaos import import_chaos
@@ -22,8 +22,11 @@ from unpaired.data.overwriting import require_other_file
 from unpaired.errors import InputError, nearest
 
 AUTO = "auto"
-NAMED_PATIENTS = ("nnunet", "datalist", "totalsegmentator", "folders")
-"""Layouts that don't say who a patient is but by the scans' names."""
+PATIENT_RULES = {
+    **dict.fromkeys(("nnunet", "datalist", "totalsegmentator", "folders"), PATIENT_RULE),
+    "patients": patients.RULE,
+}
+"""{layout: who a patient is}, of layouts that don't say it but by names."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,12 @@ LAYOUTS = (
     ),
     Layout("bids", "BIDS: sub-01/anat/sub-01_T1w.nii.gz, derivatives", bids.recognize, bids.import_bids),
     Layout(
+        "patients",
+        "a folder a patient: p01/ct.nii.gz, p01/ct_seg.nii.gz",
+        patients.recognize,
+        patients.import_patients,
+    ),
+    Layout(
         "folders",
         "a folder a modality: ct/p01.nii.gz, ct/p01_seg.nii.gz",
         folders.recognize,
@@ -201,7 +210,7 @@ def import_dataset(
         dataset = with_participants(dataset, Path(participants), warn)
     for line in (*similar_names(dataset), *_aligned(dataset)):
         warn(line)
-    rule = PATIENT_RULE if chosen.name in NAMED_PATIENTS and patient_from is None else None
+    rule = PATIENT_RULES.get(chosen.name) if patient_from is None else None
     return ImportedDataset(dataset, write_dataset(dataset, out), chosen.name, reason, rule)
 
 
