@@ -1,6 +1,7 @@
 """nnU-Net v2 on the same cases for the same minutes: its own plan, training, predictor and scores, beside ours.
 
     python studies/peers/nnunet.py DATA OUT --split fold0.json --minutes 5 --width 12 --batch 8
+    python studies/peers/nnunet.py DATA OUT --split fold0.json --minutes 5 --width 12 --batch 8 --spacing 1 --patch 96
     python studies/peers/nnunet.py DATA OUT --split fold0.json --minutes 5                        as it plans, in 2D
     python studies/peers/nnunet.py DATA OUT --split fold0.json --minutes 5 --configuration 3d_fullres
     python studies/peers/nnunet.py DATA OUT --split fold0.json --minutes 5 --preset M             its residual encoder
@@ -11,7 +12,8 @@ plan and preprocessing are nnU-Net's, and so are loss, augmentation, optimizer, 
 half-overlapping windows) and its Dice. Two things differ from `nnUNetv2_train`, which trains 1,000 epochs: the learning
 rate falls, by the same polynomial, over the budget; and no time of it goes to validation. `--width` and `--batch` cut
 the plan's network to so many feature maps in the first stage (doubling, up to 16 times as many) and its batch; patch,
-spacing and stages stay. Plan and preprocessing are not counted, as they are not for ours.
+spacing and stages stay, unless `--spacing` (mm) and `--patch` (pixels) give its slices another grid: then the deepest
+stages go that can't halve such a patch. Plan and preprocessing are not counted, as they are not for ours.
 
 The same command goes on after Ctrl-C or kill -9, from what was saved in the last half minute. nnU-Net asks for a torch
 of its own, which it doesn't need: studies/peers/README.md has the way to install it.
@@ -19,6 +21,7 @@ of its own, which it doesn't need: studies/peers/README.md has the way to instal
 
 import argparse
 import json
+import math
 import os
 import random
 import sys
@@ -114,7 +117,9 @@ def planned(part: Part, given: argparse.Namespace, preprocessed: Path) -> dict[s
     configurations = plans["configurations"]
     if given.configuration not in configurations:
         raise InputError(f"nnU-Net plans no {given.configuration} for these scans: {', '.join(configurations)}")
-    cut(configurations[given.configuration], given.width, given.batch)
+    configuration = configurations[given.configuration]
+    regrid(configuration, given.spacing, given.patch)
+    cut(configuration, given.width, given.batch)
     file.write_text(json.dumps(plans, indent=1), encoding="utf-8")
     if not (folder / PREPROCESSED).is_file():
         api.preprocess([part.number], name, [given.configuration], [1])
@@ -123,6 +128,28 @@ def planned(part: Part, given: argparse.Namespace, preprocessed: Path) -> dict[s
     split = [{"train": sides["train"], "val": sides["validation"] or sides["train"]}]
     (folder / "splits_final.json").write_text(json.dumps(split), encoding="utf-8")
     return plans
+
+
+def regrid(configuration: dict[str, Any], spacing: float | None, patch: int | None) -> None:
+    """Give a plan's slices other pixels (mm) and its network a patch of `patch` x `patch` of them; None: as planned.
+
+    Stages whose map would have no whole or less than four pixels go, nnU-Net's own limit.
+    """
+    axes = len(configuration["spacing"])
+    if spacing is not None:
+        configuration["spacing"][axes - 2 :] = [spacing, spacing]
+    if patch is not None:
+        configuration["patch_size"][axes - 2 :] = [patch, patch]
+        network = configuration["architecture"]["arch_kwargs"]
+        halvings = [
+            math.prod(strides[-1] for strides in network["strides"][: n + 1]) for n in range(network["n_stages"])
+        ]
+        stages = sum(patch % factor == 0 and patch // factor >= 4 for factor in halvings)
+        network["n_stages"] = stages
+        for name in ("features_per_stage", "kernel_sizes", "strides", "n_conv_per_stage", "n_blocks_per_stage"):
+            if name in network:
+                network[name] = network[name][:stages]
+        network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: stages - 1]
 
 
 def cut(configuration: dict[str, Any], width: int | None, batch: int | None) -> None:
@@ -256,6 +283,8 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--preset", choices=("M", "L", "XL"), help="of the residual encoder; without: the plain U-Net")
     parser.add_argument("--width", type=int, help="feature maps of the first stage, in place of the plan's")
     parser.add_argument("--batch", type=int, help="at most so many patches a step")
+    parser.add_argument("--spacing", type=float, help="pixels in mm, in place of the plan's")
+    parser.add_argument("--patch", type=int, help="pixels along each side of a slice, in place of the plan's")
     parser.add_argument("--each", action="store_true", help="a dataset and a network for each modality")
     return parser.parse_args()
 

@@ -2,7 +2,7 @@
 
 The peers are programs (`experiments.program`): the scripts of the repository's studies/peers, which need nnU-Net and
 MONAI and don't come with the package. "our size" cuts the network that nnU-Net plans to the width of ours, and its
-batch to the slices that a step of ours has.
+batch to the slices that a step of ours has; "our grid" also gives it the pixels and the patch of ours.
 """
 
 import os
@@ -19,6 +19,7 @@ PEERS = "UNPAIRED_PEERS"
 """The variable that names the folder of the peers' scripts, where they aren't in the checkout that runs."""
 MINUTES = {"small": 10.0, "full": 720.0}
 OUR_SIZE = {"small": ("--width", "12", "--batch", "8"), "full": ("--width", "32", "--batch", "16")}
+OUR_GRID = {"small": ("--spacing", "1.3", "--patch", "112"), "full": ("--spacing", "1", "--patch", "160")}
 NNUNET: dict[str, tuple[str, ...]] = {
     "nnU-Net": (),
     "nnU-Net, residual encoder": ("--preset", "M"),
@@ -38,6 +39,7 @@ def against_nnunet(size: Size = "small") -> Study:
     rows = (
         *(Row(name, recipe()) for name, recipe in zip(("MSBN", "CSA"), recipes, strict=True)),
         *(Row(name, _script("nnunet.py", *words, *OUR_SIZE[size])) for name, words in CUT.items()),
+        Row("nnU-Net, our size and grid", _script("nnunet.py", *OUR_SIZE[size], *OUR_GRID[size])),
         *(Row(name, _script("nnunet.py", *words)) for name, words in NNUNET.items()),
         Row("MONAI", _script("monai_loop.py", *width)),
     )

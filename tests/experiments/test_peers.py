@@ -1,0 +1,50 @@
+"""What the peers' scripts change of a tool's plan. The tools themselves are not installed where tests run."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "studies" / "peers"))
+
+from nnunet import cut, regrid  # pyright: ignore[reportMissingImports]
+
+
+def _plan(blocks: str, patch: list[int], spacing: list[float]) -> dict[str, object]:
+    strides = [[1] * len(patch), *([[1] * (len(patch) - 2) + [2, 2]] * 5)]
+    network = {"n_stages": 6, "features_per_stage": [32, 64, 128, 256, 512, 512], "strides": strides}
+    network |= {"kernel_sizes": [[3] * len(patch)] * 6, blocks: [2] * 6, "n_conv_per_stage_decoder": [2] * 5}
+    return {
+        "architecture": {"arch_kwargs": network},
+        "patch_size": list(patch),
+        "spacing": list(spacing),
+        "batch_size": 49,
+    }
+
+
+def test_a_network_on_another_grid_keeps_the_stages_that_its_patch_can_halve() -> None:
+    plan = _plan("n_conv_per_stage", [192, 192], [0.73, 0.73])
+    regrid(plan, 1.3, 112)  # 112 = 16 * 7: four halvings
+    cut(plan, 12, 8)
+    network = plan["architecture"]["arch_kwargs"]  # pyright: ignore[reportIndexIssue]
+    assert plan["spacing"] == [1.3, 1.3]
+    assert plan["patch_size"] == [112, 112]
+    assert plan["batch_size"] == 8
+    assert network["n_stages"] == 5
+    assert network["features_per_stage"] == [12, 24, 48, 96, 192]
+    assert [len(network[name]) for name in ("strides", "kernel_sizes", "n_conv_per_stage")] == [5, 5, 5]
+    assert network["n_conv_per_stage_decoder"] == [2] * 4
+
+
+def test_slices_of_volumes_get_the_grid_and_planes_keep_their_distance() -> None:
+    plan = _plan("n_blocks_per_stage", [12, 192, 192], [7.0, 0.73, 0.73])
+    regrid(plan, 1.0, 64)  # 64 / 32 is a map of two pixels: too small
+    assert plan["spacing"] == [7.0, 1.0, 1.0]
+    assert plan["patch_size"] == [12, 64, 64]
+    assert plan["architecture"]["arch_kwargs"]["n_stages"] == 5  # pyright: ignore[reportIndexIssue]
+    assert len(plan["architecture"]["arch_kwargs"]["n_blocks_per_stage"]) == 5  # pyright: ignore[reportIndexIssue]
+
+
+def test_without_a_wish_the_plan_stays() -> None:
+    plan = _plan("n_conv_per_stage", [192, 192], [0.73, 0.73])
+    regrid(plan, None, None)
+    cut(plan, None, None)
+    assert plan == _plan("n_conv_per_stage", [192, 192], [0.73, 0.73])
