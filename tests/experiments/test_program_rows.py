@@ -45,7 +45,9 @@ def programs(folder: Path, **texts: str) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def run(rows: tuple[Row, ...], phantom: Dataset, out: Path, minutes: float | None = None) -> StudyResults:
+def run(
+    rows: tuple[Row, ...], phantom: Dataset, out: Path, minutes: float | tuple[float, ...] | None = None
+) -> StudyResults:
     plan = Study("programs", rows, scores=("dice",))
     return study(plan, hearts(phantom), out, device="cpu", viewer_mb=0, worker=False, minutes=minutes)
 
@@ -150,6 +152,23 @@ def test_several_budgets_are_a_table_each_and_a_curve(
     assert sum(row.done for row in later.rows) == 0
     estimate = study(plan, hearts(phantom), out, **options, estimate=True)
     assert len(estimate.tables()) == 2
+
+
+COUNTS = COPIES + "(pathlib.Path(sys.argv[0]).parent / 'calls').open('a').write(sys.argv[-1] + ' ')\n"
+"""Notes the minutes of each of its calls."""
+
+
+def test_more_budgets_keep_what_is_done(tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what was made when there was one budget, which lies in no folder of its own; and one of several alone."""
+    monkeypatch.setattr(results, "comparable", lambda done: ([], []))  # which takes time
+    rows, out = programs(tmp_path, peer=COUNTS), tmp_path / "out"
+    calls: list[list[str]] = []
+    for minutes, done in ((5, 1), ((5, 10), 2), ((5, 10, 20), 3), (10, 1), ((20, 5), 2)):
+        made = run(rows, phantom, out, minutes)
+        assert not made.failures
+        assert sum(row.done for row in made.rows) == done
+        calls.append((tmp_path / "peer" / "calls").read_text().split())
+    assert calls == [["5"], ["5", "10"], *[["5", "10", "20"]] * 3]
 
 
 def test_a_curve_says_where_rows_differ_and_what_is_missing() -> None:

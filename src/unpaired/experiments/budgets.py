@@ -23,6 +23,11 @@ def budget_folder(minutes: float) -> str:
     return f"{minutes:g}min"
 
 
+def is_one_of_several(study: Study, folder: Path) -> bool:
+    """Whether a folder has one for this study's budget, since it was made at several."""
+    return study.minutes is not None and (folder / budget_folder(study.minutes)).is_dir()
+
+
 def made_by_budget(
     studies: Sequence[Study],
     folder: Path,

@@ -4,10 +4,10 @@ A cell is known by its content, not by its name: recipe, sides, labels and the s
 cell whose recipe was edited is another one: its run goes to a folder beside the old one ("seed0-2"), which stays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import count
+from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,9 +140,11 @@ def plan_cells(
     cache: Path,
     speeds: Speeds,
     changes: Changes,
+    also: Sequence[Path] = (),
 ) -> Planned:
     """All cells, seeds in the outer loop, then splits, then rows: so early ones can be compared.
 
+    Runs lie in `out`; those that one of the folders `also` has are taken up there.
     A row that doesn't fit the dataset (a modality or patients that it lacks) is a failure of its cells.
     """
     hashes = FileHashes(cache)
@@ -160,7 +162,7 @@ def plan_cells(
                 before = cells[first] if first else None
 
                 cell, failure = attempt(
-                    partial(_cell, study, row, split, seed, sided, before, out, hashes, speeds, changes)
+                    partial(_cell, study, row, split, seed, sided, before, (out, *also), hashes, speeds, changes)
                 )
                 if cell is not None:
                     cells[name] = cell
@@ -177,7 +179,7 @@ def _cell(
     seed: int,
     sided: Dataset,
     before: Cell | None,
-    out: Path,
+    folders: Sequence[Path],
     hashes: FileHashes,
     speeds: Speeds,
     changes: Changes,
@@ -191,23 +193,37 @@ def _cell(
     content = Content.of(recipe, seen, row.norms_of, before and before.key, hashes)
     if before is not None and isinstance(recipe, Recipe):
         recipe = replace(recipe, init_from=str(resolved(before.run.folder)))
-    folder, known = _place(out / RUNS / split / row.folder / f"seed{seed}", content, recipe, seen)
+    places = [folder / RUNS / split / row.folder / f"seed{seed}" for folder in folders]
+    folder, known = _place(places, content, recipe, seen)
     return Cell(row, split, seed, recipe, seen, known, RunFolder(folder), before and before.name)
 
 
-def _place(folder: Path, content: Content, recipe: Recipe | Program, dataset: Dataset) -> tuple[Path, Content]:
-    """The folder of a content, and how the record there has it: the first of FOLDER, FOLDER-2, ... that holds it, or
-    that nothing has yet."""
-    for number in count(1):
-        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        record = read_record(_beside(place, ".json"))
-        if record is not None:
-            known = content.stored_as(record.key, record.content, RunFolder(place))
+def _place(
+    folders: Sequence[Path], content: Content, recipe: Recipe | Program, dataset: Dataset
+) -> tuple[Path, Content]:
+    """The folder of a content, and how the record there has it: the first FOLDER, FOLDER-2, ... of any that holds it,
+    else the next of the first folder that nothing has yet."""
+    for folder in folders:
+        for place in _taken(folder):
+            record = read_record(_beside(place, ".json"))
+            if record is not None:
+                known = content.stored_as(record.key, record.content, RunFolder(place))
+            else:
+                known = content if isinstance(recipe, Recipe) and _is_run_of(place, recipe, dataset) else None
             if known is not None:
                 return place, known
-        elif not place.exists() or (isinstance(recipe, Recipe) and _is_run_of(place, recipe, dataset)):
-            return place, content
-    raise AssertionError  # there is no end of numbers
+    return next(islice(_numbered(folders[0]), len(list(_taken(folders[0]))), None)), content
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    """FOLDER, FOLDER-2, FOLDER-3, ..."""
+    yield folder
+    yield from (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+
+
+def _taken(folder: Path) -> Iterator[Path]:
+    """Those that are there, or were begun."""
+    return takewhile(lambda place: place.exists() or _beside(place, ".json").exists(), _numbered(folder))
 
 
 def _is_run_of(place: Path, recipe: Recipe, dataset: Dataset) -> bool:

@@ -11,7 +11,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError, nearest
-from unpaired.experiments.budgets import made_by_budget
+from unpaired.experiments.budgets import is_one_of_several, made_by_budget
 from unpaired.experiments.find import find_study
 from unpaired.experiments.processes import GPUS, Places
 from unpaired.experiments.results import StudyResults, claim
@@ -59,7 +59,7 @@ def study(
     its sizes.  data: a dataset or its manifest.  rows, splits, seeds: only these of the study's (seeds: in place of its
     own).  split: splits or their files, in place of the study's.  minutes: the budget of each run, in place of the
     study's; a row gets as many steps as fit, by the measured speed of its own; several budgets make a table each and
-    a curve of all.  changes: fields of every row's recipe.
+    a curve of all, and runs that are there of one of them are taken up.  changes: fields of every row's recipe.
 
     What is there is not done again, by content: a cell whose recipe, sides, labels or scans changed is another one,
     with a folder beside the old one's. Rows that prepare alike share `cache` (default: `prepared` in `out`). A cell
@@ -88,13 +88,15 @@ def study(
     prepared = Path(cache or folder / PREPARED)
     speeds = Speeds(folder / SPEEDS, choose_device(device).type, Stopwatch(device, places, worker, folder, say))
     table = TableRun(
-        dataset, drawn, prepared, speeds, changes, places, part, device, workers, hours, viewer_mb, worker, say
+        folder, dataset, drawn, prepared, speeds, changes, places, part, device, workers, hours, viewer_mb, worker, say
     )
 
     def made(chosen: Study, place: Path) -> StudyResults:
         return table.estimated(chosen, place) if estimate else table.made(chosen, place, run)
 
-    return made(studies[0], folder) if len(studies) == 1 else made_by_budget(studies, folder, made, say)
+    if len(studies) == 1 and not is_one_of_several(studies[0], folder):
+        return made(studies[0], folder)
+    return made_by_budget(studies, folder, made, say)
 
 
 def _chosen(

@@ -29,6 +29,7 @@ class TableRun:
     The fields are what `unpaired.study` was asked for.
     """
 
+    folder: Path
     dataset: Dataset
     splits: Mapping[str, Split]
     prepared: Path
@@ -46,8 +47,9 @@ class TableRun:
     """The hours are those of all budgets together."""
 
     def planned(self, study: Study, folder: Path) -> Planned:
-        """The cells of a study in a folder."""
-        return plan_cells(study, self.dataset, self.splits, folder, self.prepared, self.speeds, self.changes)
+        """The cells of a study in a folder; a budget's takes up what was run when it was the only one."""
+        also = () if folder == self.folder else (self.folder,)
+        return plan_cells(study, self.dataset, self.splits, folder, self.prepared, self.speeds, self.changes, also)
 
     def estimated(self, study: Study, folder: Path) -> StudyResults:
         """How long the study takes."""
