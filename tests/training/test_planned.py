@@ -1,5 +1,6 @@
 """Plan and train in one: the phantom's own recipe, timed, written, trained, gone on with."""
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ from unpaired.recipe import Recipe
 from unpaired.recipes import find_recipe
 from unpaired.runs.lock import InUseError
 from unpaired.runs.run import Run
-from unpaired.training import planned
+from unpaired.training import planned, probe
 from unpaired.training import train as train_module
-from unpaired.training.probe import StepCost, time_step
+from unpaired.training.probe import Clock, StepCost, time_step
 
 
 def test_a_step_is_timed_and_leaves_random_numbers_alone(phantom: Dataset) -> None:
@@ -30,6 +31,18 @@ def test_a_step_is_timed_and_leaves_random_numbers_alone(phantom: Dataset) -> No
     after = torch.rand(1)
     torch.manual_seed(0)
     assert torch.equal(after, torch.rand(1))
+
+
+@pytest.mark.parametrize(("clock", "each"), [("wall", 10.0), ("processor", 3.0 / 2)])
+def test_other_programs_have_no_part_in_seconds_of_the_processor(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch, clock: Clock, each: float
+) -> None:
+    monkeypatch.setattr(probe.torch, "get_num_threads", lambda: 2)
+    for name, seconds in (("perf_counter", 10.0), ("process_time", 3.0)):
+        moments = itertools.count(step=seconds)
+        monkeypatch.setattr(probe.time, name, lambda moments=moments: next(moments))
+    cost = time_step(find_recipe("phantom/msbn"), ["ct"], len(phantom.classes), clock=clock)
+    assert cost.seconds == pytest.approx(each * probe.LOADING)
 
 
 def test_plan_as_command_and_function(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -19,6 +20,7 @@ from unpaired.training.optimization import build_optimizer
 
 STEPS = 3
 """How many steps are timed, after one that isn't; the fastest counts, as other work only slows it."""
+Clock = Literal["wall", "processor"]
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 LOADING = 1.15
 """Reading and augmenting take about so much on top, where no worker does it beside."""
@@ -34,13 +36,17 @@ class StepCost:
     gigabytes: float
 
 
-def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: str = "cpu") -> StepCost:
+def time_step(
+    recipe: Recipe, modalities: Sequence[str], classes: int, device: str = "cpu", clock: Clock = "wall"
+) -> StepCost:
     """Take a few real steps of a recipe: forward, backward, optimizer, on random images and label maps.
 
     In the recipe's precision and memory format ("auto" is timed as contiguous). `classes` counts background. torch's
-    global random state is left as it was. Where the loss ends as NaN the cost is infinite.
+    global random state is left as it was. Where the loss ends as NaN the cost is infinite. `clock`: "wall", or on a
+    processor "processor", its seconds for each thread, in which other programs have no part.
     """
     place = torch.device(device)
+    threads = torch.get_num_threads() if place.type == "cpu" and clock == "processor" else None
     if place.type == "cpu":
         keep_pages()
     before = _forget_peak(place)
@@ -56,7 +62,7 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
     seconds, loss = list[float](), torch.zeros(())
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         for _ in range(STEPS + 1):
-            start = time.perf_counter()
+            start = _now(threads)
             optimizer.zero_grad()
             with right_in_bfloat16(place.type, reduced == torch.bfloat16), less:
                 loss = method(batches, 0.5).loss
@@ -64,10 +70,15 @@ def time_step(recipe: Recipe, modalities: Sequence[str], classes: int, device: s
             optimizer.step()
             if place.type == "cuda":
                 torch.cuda.synchronize(place)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(_now(threads) - start)
     if not torch.isfinite(loss):  # what gives no answer is no way to compute it
         return StepCost(float("inf"), 0.0)
     return StepCost(min(seconds[1:]) * LOADING, max(_peak(place) - before, 0.0))
+
+
+def _now(threads: int | None) -> float:
+    """Seconds since some moment: of the processor for each of so many threads, else of the clock."""
+    return time.perf_counter() if threads is None else time.process_time() / threads
 
 
 def _random_batches(recipe: Recipe, modalities: Sequence[str], classes: int, place: torch.device) -> dict[str, Batch]:
