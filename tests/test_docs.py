@@ -27,6 +27,7 @@ from unpaired import cli
 from unpaired.data.dataset import COLUMNS, Dataset, Modality
 from unpaired.data.image import Rule
 from unpaired.data.images import read_image, write_image
+from unpaired.data.importers.catalog import LAYOUTS
 from unpaired.errors import InputError
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.pretrained import read_checkpoint
@@ -372,6 +373,12 @@ def test_the_manifest_reference_names_every_field() -> None:
     page = text_of("docs/how-to/import.md")
     for name in (*COLUMNS, *(field.name for field in fields(Modality)), *(f.name for f in fields(Dataset))):
         assert f"| `{name}` |" in page, name
+
+
+def test_the_manual_of_import_names_every_layout() -> None:
+    page = text_of("docs/how-to/import.md")
+    rows = {name for row in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, re.M) for name in re.findall(r"\w+", row)}
+    assert {layout.name for layout in LAYOUTS} <= rows
 
 
 def test_the_manual_of_verify_names_its_rules() -> None:

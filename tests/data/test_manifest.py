@@ -222,6 +222,14 @@ def test_with_splits_changes_the_named_cases_only(tmp_path: Path) -> None:
     assert [case.split for case in dataset.cases] == ["train", "validation", "test", None]
 
 
+def test_modalities_in_capitals_are_read_in_small_letters(tmp_path: Path) -> None:
+    cases = [{"patient": "a", "modality": "CT", "image": "a.nii"}, {"patient": "b", "modality": "Mr", "image": "b.nii"}]
+    for modalities in ({"CT": {"clip": [0, 1]}, "MR": {}}, ["CT", "mr"], None):
+        dataset = parsed(tmp_path, modalities=modalities, cases=cases)
+        assert [case.modality for case in dataset.cases] == list(dataset.modalities) == ["ct", "mr"]
+    assert parsed(tmp_path, modalities={"CT": {"clip": [0, 1]}, "MR": {}}, cases=cases).modalities["ct"].clip == (0, 1)
+
+
 def case_with(**changes: Any) -> dict[str, Any]:
     return {"cases": [document()["cases"][0] | changes]}
 
@@ -236,8 +244,8 @@ def case_with(**changes: Any) -> dict[str, Any]:
         ({"classes": "liver"}, "classes: expected a list of background and"),
         ({"classes": {"background": 0, "liver": 1}}, "classes: expected a list of background and"),
         ({"classes": ["background", 1]}, r"classes\[1\]: expected text that isn't empty, got 1"),
-        ({"modalities": {"CT": {}}}, "lower-case"),
-        ({"modalities": {"c t": {}}}, "lower-case"),
+        ({"modalities": {"CT": {}, "ct": {}}}, "modality 'CT' comes again as 'ct'"),
+        ({"modalities": {"c t": {}}}, "modality 'c t' must be a word"),
         ({"modalities": "ct"}, r"modalities: expected a JSON object .* or \[text, \.\.\.\], got 'ct'"),
         ({"modalities": [1, 2]}, r"modalities\[0\]: expected text, got 1"),
         ({"modalities": {"ct": "zscore"}}, "modalities.ct: expected a JSON object, got 'zscore'"),

@@ -102,6 +102,8 @@ def test_a_step_too_large_for_the_memory_halves_the_batch(phantom: Dataset, monk
     ("options", "message"),
     [
         ({"hours": 0}, "hours must be above 0"),
+        ({"hours": float("inf")}, "hours must be above 0 and finite, got inf"),
+        ({"hours": float("nan")}, "got nan"),
         ({"memory_gb": -1}, "memory_gb must"),
         ({"device": "tpu"}, "cpu or cuda"),
     ],

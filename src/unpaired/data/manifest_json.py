@@ -94,7 +94,7 @@ def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
     if not entries:
         raise InputError(f"{path}: the manifest lists no cases; add some")
     _check_classes(stored.classes, path)
-    named = stored.modalities or sorted({str(entry.get("modality")) for entry in entries})
+    named = stored.modalities or sorted({str(entry.get("modality")).lower() for entry in entries})
     modalities = _modalities(named if isinstance(named, Mapping) else {name: {} for name in named}, path)
     for name in stored.label_maps:
         require_name(name, f"{path}: 'label_maps'")
@@ -186,12 +186,12 @@ def _check_classes(classes: tuple[str, ...], path: Path) -> None:
 
 
 def _modalities(options: Mapping[str, Mapping[str, Any]], path: Path) -> dict[str, Modality]:
+    """{name in small letters: its options}."""
+    require_distinct(options, f"{path}: 'modalities': modality", "list each one once")
     for name in options:
-        if name != name.lower() or not name.replace("-", "").replace("_", "").isalnum():
-            raise InputError(
-                f"{path}: modality {name!r} must be a lower-case word (letters, digits, - and _), such as ct"
-            )
-    return {name: decode(of, Modality, f"{path}: modalities.{name}", CORRECT) for name, of in options.items()}
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise InputError(f"{path}: modality {name!r} must be a word (letters, digits, - and _), such as ct")
+    return {name.lower(): decode(of, Modality, f"{path}: modalities.{name}", CORRECT) for name, of in options.items()}
 
 
 def _label_map(
@@ -229,7 +229,7 @@ def _case(
     _refuse_misspelled(entry, where)
     given = {key: value for key, value in entry.items() if value is not None and (value != "" or key == "annotated")}
     case = decode(given, _Case, where, CORRECT, others=True)
-    modality, map_name = str(case.modality), str(case.label_map)
+    modality, map_name = str(case.modality).lower(), str(case.label_map)
     if modality not in modalities:
         raise InputError(
             f"{where} has modality {modality!r}, which 'modalities' does not list; {known(list(modalities))}"

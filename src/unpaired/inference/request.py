@@ -125,4 +125,5 @@ def request_of(
     trusted = (*trust, *(word for run in runs if not isinstance(run, str | Path) for word in run.trust))
     scans = images if isinstance(images, Dataset) else listed_images(images)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
-    return Request(folders, scans, Path(out), modality, split, how, probabilities, overwrite, trusted, part, dicom, ray)
+    name = None if modality is None else modality.lower()  # as manifests have them, whatever a person types
+    return Request(folders, scans, Path(out), name, split, how, probabilities, overwrite, trusted, part, dicom, ray)

@@ -1,5 +1,6 @@
 """A dataset's own recipe: its fingerprint, the rules, and what a step takes on this very machine."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -76,11 +77,12 @@ def plan_training(
     timed on this machine; one that takes too much memory halves the batch. A plan has `LEAST` to `MOST` steps; where
     these take other hours than those given, its file, `limited` and `lines` say so.
 
-    Raises InputError for a dataset without labels, hours or memory that aren't above 0, and a device that isn't there.
+    Raises InputError for a dataset without labels, hours or memory that aren't above 0 or finite, and a device that
+    isn't there.
     """
     for name, value in (("hours", hours), ("memory_gb", memory_gb)):
-        if value is not None and not value > 0:
-            raise InputError(f"{name} must be above 0, got {value}")
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{name} must be above 0 and finite, got {value}")
     if out is not None:
         require_new_file(out)  # before the scans are read and a step is timed
     kind = _device(device)

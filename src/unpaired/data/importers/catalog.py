@@ -192,7 +192,7 @@ def import_dataset(
     require_other_file(out, source)
     chosen, reason = _chosen(source, layout)
     converted = out.with_suffix("") if out.suffix == ".json" else out / chosen.name
-    modalities = several(modalities)
+    modalities = [name.lower() for name in several(modalities)]
     require_choice(structures, Structures, "structures")
     options = ImportOptions(
         converted,
