@@ -1,5 +1,6 @@
 """Every recipe that comes with unpaired, shrunk until a test can pay for it: it trains and its network segments."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from few_slices import few_slices
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.data.images import read_image
 from unpaired.data.preprocess import Preprocessing
 from unpaired.inference.predictor import Predictor
+from unpaired.networks.network import NetworkConfig
 from unpaired.networks.nnformer import NNFormerConfig
 from unpaired.networks.sam_med3d import SAMMed3DConfig
 from unpaired.recipe import Recipe, build_method
@@ -28,6 +31,12 @@ ALL = all_recipes()
 RECIPES = sorted(ALL)
 MODALITIES = ("ct", "lge")
 """Two are enough to be consistent with each other; `test_methods_on_networks.py` has three."""
+
+
+@pytest.fixture(scope="module")
+def phantom(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The tiny phantom, four slices of each scan."""
+    return few_slices(phantom, tmp_path_factory.mktemp("few"))
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +78,19 @@ def fitted(preprocessing: Preprocessing) -> Preprocessing:
     return replace(preprocessing, size=size, spacing_mm=spacing)
 
 
+@functools.cache
+def size_multiples(network: NetworkConfig, channels: int, spatial_dims: int) -> tuple[int, ...]:
+    return tuple(network.build(["any"], channels, 2, spatial_dims).size_multiples)
+
+
 def shrunk(recipe: Recipe) -> Recipe:
     network = narrowed(recipe.network)
-    multiples = network.build(["any"], recipe.channels, 2, recipe.spatial_dims).size_multiples
+    multiples = size_multiples(network, recipe.channels, recipe.spatial_dims)
     patch = [
         max(multiple, min(size, SIDE[recipe.spatial_dims]) // multiple * multiple)
         for size, multiple in zip(recipe.patch_size, multiples, strict=True)
     ]
-    if patch == list(multiples):
+    if tuple(patch) == multiples:
         patch[-1] *= 2  # an instance norm needs two voxels at the bottom of the network
     return replace(
         recipe,
