@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -229,11 +229,25 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@lru_cache(maxsize=1)
+def tree_of(path: Path) -> ast.Module:
+    """A file's syntax tree, kept until another file's is asked for."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def facts() -> None:
+    """All that tests here ask about a file, of one file after the other, so that each is parsed once."""
+    for path in FILES:
+        for ask in (imports_of, lengths_of_functions, classes_of, texts_in, returned_by_public_functions, writes_json):
+            ask(path)
+
+
 @cache
 def imports_of(path: Path) -> set[str]:
     """Every module of the package that a file imports, at the top or inside functions."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "unpaired":
             inside = node.module.removeprefix("unpaired").removeprefix(".")
             names = [alias.name for alias in node.names]
@@ -312,6 +326,12 @@ def test_no_file_is_a_drawer_without_a_name() -> None:
     assert not [path for path in FILES if path.stem in FORBIDDEN_NAMES or path.stem.endswith("_3d")]
 
 
+@cache
+def lengths_of_functions(path: Path) -> dict[str, int]:
+    """{name: lines of code} of each function of a file; of several of one name, the longest."""
+    return dict(sorted(functions_of(tree_of(path)), key=lambda function: function[1]))
+
+
 def functions_of(tree: ast.AST, above: str = "") -> Iterator[tuple[str, int]]:
     """(name with its classes and functions around it, lines of its code) of each function in a tree."""
     for node in ast.iter_child_nodes(tree):
@@ -335,7 +355,7 @@ def test_functions_are_read_at_a_glance() -> None:
     long = {
         f"{module_name(path)}.{name}": lines
         for path in FILES
-        for name, lines in functions_of(ast.parse(path.read_text(encoding="utf-8")))
+        for name, lines in lengths_of_functions(path).items()
         if lines > FUNCTION_LINES
     }
     check_budget(long, LONG_FUNCTIONS, FUNCTION_LINES)
@@ -437,10 +457,12 @@ def test_studies_are_laid_out_alike() -> None:
         assert names >= {"computation", "figure"} or folder.name in ("diagnosis", "misalignment")
 
 
+@cache
 def returned_by_public_functions(path: Path) -> set[str]:
     """The names of what the functions of a module, but for private ones, return."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    functions = [
+        node for node in tree_of(path).body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    ]
     return {ast.unparse(function.returns) for function in functions if function.returns is not None}
 
 
@@ -456,17 +478,29 @@ def test_tables_and_figures_stand_where_one_looks_for_them() -> None:
     assert not [name for name in drawn if not name.endswith(("figure", "figures"))]
 
 
+@cache
+def writes_json(path: Path) -> bool:
+    """Whether a file turns a value into a JSON file."""
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name | ast.Attribute)
+        and (node.func.id if isinstance(node.func, ast.Name) else node.func.attr)
+        in ("write_text", "write_bytes", "dump")
+        and any(word in ast.unparse(node) for word in ("dumps(", "json.dump("))
+        for node in ast.walk(tree_of(path))
+    )
+
+
 def test_documents_are_written_by_one_writer() -> None:
     """`files.write_json` alone turns a value into a JSON file; but for a bundle's, which is as MONAI writes it."""
-    writers = {
-        module_name(path)
-        for path in FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func).split(".")[-1] in ("write_text", "write_bytes", "dump")
-        and any(word in ast.unparse(node) for word in ("dumps(", "json.dump("))
-    }
-    assert writers == {"export.bundle"}
+    assert {module_name(path) for path in FILES if writes_json(path)} == {"export.bundle"}
+
+
+@cache
+def classes_of(path: Path) -> dict[str, set[str]]:
+    """{name: its bases} of a file's classes."""
+    nodes = [node for node in tree_of(path).body if isinstance(node, ast.ClassDef)]
+    return {node.name: {ast.unparse(base) for base in node.bases} for node in nodes}
 
 
 CONFIG_BASES = {"MethodConfig", "NetworkConfig", "SegmentationTerms", "TransformerConfig"}
@@ -475,13 +509,9 @@ CONFIG_BASES = {"MethodConfig", "NetworkConfig", "SegmentationTerms", "Transform
 
 def test_a_stored_recipe_names_every_config_class() -> None:
     """Whoever moves a class learns by `tests/runs/test_stored_recipes.py` that runs name it where it was."""
-    classes: dict[str, tuple[str, set[str]]] = {}
-    for path in FILES:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef):
-                classes[node.name] = module_name(path), {ast.unparse(base) for base in node.bases}
+    classes = {name: bases for path in FILES for name, bases in classes_of(path).items()}
     configs = {"Config"}
-    while more := {name for name, (_, bases) in classes.items() if bases & configs} - configs:
+    while more := {name for name, bases in classes.items() if bases & configs} - configs:
         configs |= more
     stored = (ROOT / "tests" / "golden" / "stored_recipes.json").read_text(encoding="utf-8")
     missing = {name for name in configs - {"Config"} - CONFIG_BASES if f':{name}"' not in stored}
@@ -492,9 +522,10 @@ def source_of(module: str) -> Path:
     return SOURCE.joinpath(*module.split(".")).with_suffix(".py")
 
 
+@cache
 def texts_in(path: Path) -> set[str]:
     """The string constants of a file without its docstrings and messages: those that are one word."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    nodes = ast.walk(tree_of(path))
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return {text for text in texts if text and not any(letter.isspace() for letter in text)}
 
