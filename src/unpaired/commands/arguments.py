@@ -32,6 +32,8 @@ Layout = tyro.conf.Positional[
         "auto",
         "nnunet",
         "datalist",
+        "msd",
+        "monai",
         "bids",
         "totalsegmentator",
         "patients",

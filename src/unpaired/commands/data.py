@@ -73,9 +73,9 @@ def import_(
 ) -> int:
     """Write a manifest for a dataset that you have. Files stay where they are.
 
-    Layouts: auto (what it looks like), nnunet (nnU-Net's raw folders, one dataset or all), datalist (Medical
-    Segmentation Decathlon, MONAI), bids, totalsegmentator (a file a structure), patients and folders (one a patient, or
-    a modality; label maps beside the scans), table (a CSV with patient, modality, image, label), dicom (a tree of DICOM
+    Layouts: auto (what it looks like), nnunet (nnU-Net's raw folders, one dataset or all), datalist (or msd, monai: a
+    JSON file that lists scans), bids, totalsegmentator (a file a structure), patients and folders (one a patient, or a
+    modality; label maps beside the scans), table (a CSV with patient, modality, image, label), dicom (a tree of DICOM
     files, with SEG and RTSTRUCT objects), and the challenges' own: amos, btcv, chaos, mmwhs, mscmrseg.
 
     Args:

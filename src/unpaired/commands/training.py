@@ -123,7 +123,8 @@ def train(
         told = f"trained {trained}; next: unpaired predict {run} {data} {run / 'predictions'} --split validation"
     else:
         single = unpaired.train(recipe, data, run, split=split, **options)
-        told = f"trained: {single.folder}; next: unpaired predict {single.folder} {data} {single.predictions}"
+        tested = " --split test" if single.dataset.of(split="test") else ""
+        told = f"trained: {single.folder}; next: unpaired predict {single.folder} {data} {single.predictions}{tested}"
     if is_first_process():
         print(told)
     return 0

@@ -245,7 +245,8 @@ def training_modalities(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
             )
     if not labeled:
         raise InputError(
-            f'dataset {dataset.name} has no labeled training cases (split "train"); assign sides with `unpaired split`'
+            f'dataset {dataset.name} has no labeled training cases (split "train"); draw sides with `unpaired split` '
+            "and name the file by --split FILE (that of another run is its split.json)"
         )
     trained = recipe.modalities or trainable
     if not set(trained) & set(labeled):

@@ -16,7 +16,7 @@ from unpaired.commands.arguments import Layout
 from unpaired.data.dataset import Modality
 from unpaired.data.images import read_image, write_image
 from unpaired.data.importers import catalog
-from unpaired.data.importers.catalog import AUTO, LAYOUTS, import_dataset, recognize_layout
+from unpaired.data.importers.catalog import AUTO, LAYOUTS, OTHER_NAMES, import_dataset, recognize_layout
 from unpaired.data.importers.listing import list_files
 from unpaired.errors import InputError
 
@@ -124,7 +124,13 @@ def test_every_layout_is_recognized(tmp_path: Path) -> None:
 
 
 def test_the_command_offers_every_layout() -> None:
-    assert set(get_args(get_args(Layout)[0])) == {AUTO, *(layout.name for layout in LAYOUTS)}
+    assert set(get_args(get_args(Layout)[0])) == {AUTO, *(layout.name for layout in LAYOUTS), *OTHER_NAMES}
+
+
+def test_layouts_have_the_names_that_people_give_them(tmp_path: Path) -> None:
+    folder = decathlon(tmp_path / "d")
+    for name in OTHER_NAMES:
+        assert import_dataset(folder, tmp_path / "m.json", name).layout == "datalist"
 
 
 def test_nnunet(tmp_path: Path) -> None:

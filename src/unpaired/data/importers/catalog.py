@@ -144,6 +144,8 @@ LAYOUTS = (
     Layout("dicom", "DICOM files in folders of any kind, with SEG and RTSTRUCT objects", _dicom, _load_dicom),
 )
 """What is recognized first stands first: a layout above is also one below it, never the reverse."""
+OTHER_NAMES = {"msd": "datalist", "monai": "datalist"}
+"""{what people call a layout: its name}."""
 
 
 @dataclass(frozen=True)
@@ -176,14 +178,15 @@ def import_dataset(
     """Write a manifest for a dataset that you have, in one of the layouts of `LAYOUTS`. Files stay where they are.
 
     `source` is its folder or file, `out` the manifest to write (.json, or a folder that gets dataset.json); `layout` is
-    a name of `LAYOUTS`, or "auto": what it looks like. `modalities` keeps only these. `structures` and `mr_pelvis` are
-    choices of the challenges' importers. `modality_from` and `patient_from` are regular expressions, searched in each
-    scan's path below the folder: the first group (or the match) is its modality or patient. `classes` are {value: name}
-    of label maps that nothing names, or {value: class} to keep of a DICOM tree's segmentations. `segmentations` labels
-    the series of a DICOM tree by its SEG and RTSTRUCT objects. `participants` is a table that says of patients their
-    age, sex, site and scanner (`importers.participants`). Scans that must be written anew (DICOM series, channels
-    of a 4D file, structures of one file each) go to a folder of the manifest's name beside it. `warn` gets a line for
-    what is left out of a DICOM tree, for names that differ in spelling alone, and for channels of one scan.
+    a name of `LAYOUTS` or `OTHER_NAMES`, or "auto": what it looks like. `modalities` keeps only these. `structures` and
+    `mr_pelvis` are choices of the challenges' importers. `modality_from` and `patient_from` are regular expressions,
+    searched in each scan's path below the folder: the first group (or the match) is its modality or patient. `classes`
+    are {value: name} of label maps that nothing names, or {value: class} to keep of a DICOM tree's segmentations.
+    `segmentations` labels the series of a DICOM tree by its SEG and RTSTRUCT objects. `participants` is a table that
+    says of patients their age, sex, site and scanner (`importers.participants`). Scans that must be written anew (DICOM
+    series, channels of a 4D file, structures of one file each) go to a folder of the manifest's name beside it. `warn`
+    gets a line for what is left out of a DICOM tree, for names that differ in spelling alone, and for channels of one
+    scan.
 
     Raises InputError if the source isn't laid out so, for a modality that it hasn't, for classes that nothing names,
     and for an `out` that would replace the source.
@@ -232,9 +235,10 @@ def _chosen(source: Path, name: str) -> tuple[Layout, str]:
     if name == AUTO:
         return recognize_layout(source)
     names = [layout.name for layout in LAYOUTS]
-    if name not in names:
-        raise InputError(f"unknown layout {name!r}; {nearest(name, [AUTO, *names])}")
-    return LAYOUTS[names.index(name)], "as you say"
+    meant = OTHER_NAMES.get(name, name)
+    if meant not in names:
+        raise InputError(f"unknown layout {name!r}; {nearest(name, [AUTO, *names, *OTHER_NAMES])}")
+    return LAYOUTS[names.index(meant)], "as you say"
 
 
 def _aligned(dataset: Dataset) -> Iterator[str]:
