@@ -26,9 +26,11 @@ from unpaired.networks.network import Network
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
+from unpaired.statistics import Interval
 from unpaired.studies.diagnosis.computation import (
     TermDiagnosis,
     diagnose_terms,
+    mean_interval,
     noise_share,
     shared_weights,
     with_layers_of,
@@ -61,9 +63,9 @@ class Made(Method):
             .plus("off", 0.0, 2.0 * again.loss)
             .plus("own", 1.0, self.own.square())
             .plus("drawn", 0.1, sum(output.logits.square().mean() for output in outputs.values()))
-            .plus("modalities", 0.01, (brightness[0] - brightness[1]).square() * means[0].square().sum())
+            .plus("modalities", 0.01, (brightness[0] - brightness[1]).square() * again.loss)
             .plus("around_0", 1.0, self.sign * (brightness[0] + brightness[1]) * means[0].square().sum())
-            .plus("below_0", 0.01, -(brightness[0] - brightness[1]).square() * means[0].square().sum())
+            .plus("below_0", 0.002, -(brightness[0] - brightness[1]).square() * again.loss)
             .plus("looked_at", 0.0, supervised.loss.detach())
         )
 
@@ -107,7 +109,7 @@ def test_every_term_gets_the_verdict_it_was_made_for(method: Made) -> None:
         "drawn": "noise",
         "modalities": "useful",
         "around_0": "noise",
-        "below_0": "useful",
+        "below_0": "against the labels",
     }
     assert found["against"].cosine == pytest.approx(-1, abs=1e-4)
     assert found["against"].strength == pytest.approx(0.5, rel=1e-4)
@@ -191,20 +193,64 @@ def test_the_share_of_noise(apart: list[float], alike: list[float], expected: fl
     ("fields", "expected"),
     [
         ({"strength": 0.5, "cosine": -0.9}, "fights supervision"),
-        ({"strength": 0.05, "cosine": -0.9}, "useful"),
+        ({"strength": 0.05, "cosine": -0.9}, "against the labels"),
         ({"strength": 1.5}, "outweighs supervision"),
         ({"strength": 1.5, "cosine": 0.6, "noise": 0.1}, "useful"),
         ({"strength": 1.5, "cosine": -0.4}, "fights supervision"),
         ({"strength": 0.005, "noise": 1.0}, "inert"),
         ({"strength": 0.2, "noise": 0.9}, "noise"),
-        ({"strength": 0.2, "noise": 0.3}, "useful"),
+        ({"strength": 0.2, "noise": 0.3}, "beside the labels"),
+        ({"strength": 0.2, "noise": 0.3, "cosine": 0.2}, "useful"),
+        ({"strength": 0.2, "noise": 0.3, "cosine": -0.18}, "against the labels"),
+        ({"cosine": -0.18, "cosines": Interval(-1.0, 0.6)}, "unclear"),
+        ({"cosine": 0.3, "cosines": Interval(0.05, 0.55)}, "unclear"),
+        ({"cosine": 0.3, "cosines": Interval(0.15, 0.45)}, "useful"),
+        ({"cosine": -0.18, "cosines": Interval(-0.25, -0.11)}, "against the labels"),
+        ({"cosine": -0.05, "cosines": Interval(-0.08, -0.02)}, "beside the labels"),
+        ({"strength": 0.012, "strengths": Interval(0.0, 0.03), "cosine": 0.9}, "unclear"),
+        ({"strength": 0.004, "strengths": Interval(0.001, 0.008), "cosines": Interval(-1.0, 1.0)}, "inert"),
+        ({"strength": 0.012, "strengths": Interval(0.0, 0.03), "noise": 0.9}, "noise"),
+        ({"strength": 1.5, "cosine": -0.6, "cosines": Interval(-0.9, -0.2)}, "fights supervision"),
         ({"strength": 0.2, "weight": 0.0}, "off"),
     ],
     ids=str,
 )
 def test_verdicts(fields: dict, expected: str) -> None:
-    term = TermDiagnosis(**{"name": "csa", "value": 1.0, "weight": 0.1, "cosine": 0.0, "noise": None} | fields)
+    numbers = {"strength": 0.2, "cosine": 0.0, "noise": None} | fields
+    term = TermDiagnosis(**{"name": "csa", "value": 1.0, "weight": 0.1} | numbers)
     assert verdict(term) == expected
+    assert "{" not in advice(term)
+
+
+@pytest.mark.parametrize("cosine", [-1.0, -0.5, -0.18, -0.01, 0.0])
+def test_what_does_not_go_with_the_labels_is_never_useful(cosine: float) -> None:
+    for strength in (0.0, 0.005, 0.05, 0.5, 5.0):
+        for noise in (None, 0.1, 0.9):
+            for cosines in (None, Interval(cosine, cosine), Interval(-1.0, 1.0)):
+                term = TermDiagnosis("csa", 1.0, 0.1, strength, cosine, noise, cosines=cosines)
+                assert verdict(term) != "useful"
+
+
+def test_two_batches_that_differ_decide_nothing(method: Made) -> None:
+    """Student's interval of two values reaches 6.3 standard errors, and says so; one value has none."""
+    (term,) = (term for term in diagnose_terms(method, steps(2), 0.5) if term.name == "drawn")
+    assert term.batches == 2
+    assert term.strengths is not None
+    assert term.cosines is not None
+    assert term.cosines.low <= (term.cosine or 0.0) <= term.cosines.high
+    strengths = [0.05, 0.07]
+    interval = mean_interval(strengths)
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((0.06 - 6.3138 * 0.01, 0.06 + 6.3138 * 0.01), abs=1e-5)
+    unsure = TermDiagnosis(
+        "csa", 1.0, 0.1, 0.06, -0.18, None, strengths=interval, cosines=Interval(-1.0, 1.0), batches=2
+    )
+    assert verdict(unsure) == "unclear"
+    said = advice(unsure)
+    assert "its gradient is 0.06 (-0.0031 to 0.12) of the supervised one, cosine -0.18 (-1.00 to +1.00)" in said
+    assert "2 batches leave open whether it is 'against the labels' or " in said
+    assert mean_interval([1.0]) is None
+    assert mean_interval([2.0, 2.0, 2.0]) == Interval(2.0, 2.0)
 
 
 def diagnosed(config: MethodConfig, seen: int = 0) -> dict[str, str]:

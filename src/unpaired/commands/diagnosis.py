@@ -17,7 +17,7 @@ def diagnose(
     run: RunFolder,
     /,
     *,
-    batches: int = 4,
+    batches: int = 8,
     fresh: bool = False,
     progress: OptionalNumber = None,
     device: Device = "auto",
@@ -27,11 +27,12 @@ def diagnose(
 ) -> int:
     """Ask each term of a run's objective what it does: its size, its sampling noise, its gradient beside the labels'.
 
-    Says in a line which terms are inert, measure noise, fight the supervised ones, or may help. Takes seconds.
+    Says in a line which terms are inert, measure noise, go against the labels, or may help. Takes seconds.
 
     Args:
         run: A run in training, stopped or finished; its saved state is looked at.
-        batches: Batches of its training to look at, spread over it; at least 2.
+        batches: Batches of its training to look at, spread over it; at least 2. More make intervals narrower, and fewer
+            verdicts unclear.
         fresh: Look at untrained weights instead, as training begins with.
         progress: The share of training that ramps go by, from 0 to below 1 (default: where the weights are).
         cache: Folder of prepared volumes (default: `prepared` beside the run).

@@ -9,21 +9,28 @@ For a term t of weight w, with g_t its gradient on the shared weights and g_s th
 The last one is for terms that compare modalities: what they say of two batches of *one* modality, through one
 modality's own layers, is what sampling alone makes of them. Near 1 such a term says nothing of modalities. An estimate
 that may fall below 0 (CSA's, cross-fitted) has less of it the more batches are looked at, if modalities do differ.
+Strength and cosine differ from batch to batch; how far their means are known is said by an interval.
 """
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from unpaired.data.batch import Batch
 from unpaired.methods.method import Method
 from unpaired.methods.running_maps import RunningMaps
+from unpaired.statistics import Interval
 
 SUPERVISED = ("dice", "ce")
 """What stands before "/<modality>" in the names of the supervised terms of every method."""
+LEVEL = 0.9
+"""An interval holds the mean over many batches with this probability."""
 Batches = Mapping[str, Batch]
 
 
@@ -45,6 +52,11 @@ class TermDiagnosis:
     never above 0. 1 where it is now above and now below 0, and not above in the mean: an estimate of no difference."""
     silent: bool = False
     """Whether it has no gradient on any weight in any of the steps, those of one modality or of the method included."""
+    strengths: Interval | None = None
+    cosines: Interval | None = None
+    """Where the means over many batches lie (`LEVEL`), by how these differ; None: as they are."""
+    batches: int = 0
+    """The steps that were looked at."""
 
 
 def diagnose_terms(method: Method, steps: Sequence[Batches], progress: float, seed: int = 0) -> list[TermDiagnosis]:
@@ -181,6 +193,9 @@ def _summed_up(
         cosine=sum(cosines) / len(cosines) if cosines else None,
         noise=noise_share(apart[name], alike[name]) if compares else None,
         silent=all(step.silent for step in steps),
+        strengths=mean_interval([step.strength for step in steps], 0.0),
+        cosines=mean_interval(cosines, -1.0, 1.0) or (Interval(-1.0, 1.0) if cosines else None),
+        batches=len(steps),
     )
 
 
@@ -190,3 +205,14 @@ def noise_share(apart: Sequence[float], alike: Sequence[float]) -> float | None:
     if mean > 0:
         return abs(sum(alike)) / len(alike) / mean
     return 1.0 if max(apart) > 0 else None
+
+
+def mean_interval(values: Sequence[float], lowest: float = -math.inf, highest: float = math.inf) -> Interval | None:
+    """Student's interval of the mean of independent values that can't leave `lowest` to `highest`; None below two."""
+    n = len(values)
+    if n < 2:
+        return None
+    mean = fmean(values)
+    error = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
+    reach = -float(stdtrit(n - 1, (1 - LEVEL) / 2)) * error
+    return Interval(max(mean - reach, lowest), min(mean + reach, highest))

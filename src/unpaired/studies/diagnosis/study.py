@@ -51,7 +51,7 @@ class Diagnosis:
 def diagnose(
     run: Run | str | Path,
     *,
-    batches: int = 4,
+    batches: int = 8,
     fresh: bool = False,
     progress: float | None = None,
     device: str = "auto",

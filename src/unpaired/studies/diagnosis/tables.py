@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from unpaired.studies.diagnosis.computation import TermDiagnosis
-from unpaired.studies.diagnosis.scores import advice, verdict
+from unpaired.studies.diagnosis.scores import advice, cosine_text, strength_text, verdict, verdicts
 from unpaired.tables import Table
 
 SCHEMA = 1
@@ -18,18 +18,22 @@ def diagnosis_table(terms: Sequence[TermDiagnosis]) -> Table:
             term.name,
             f"{term.value:.3g}",
             f"{term.weight:.3g}",
-            f"{term.strength:.3f}",
-            "" if term.cosine is None else f"{term.cosine:+.2f}",
+            strength_text(term),
+            cosine_text(term),
             "" if term.noise is None else f"{term.noise:.0%}",
             verdict(term),
         ]
         for term in terms
     ]
     head = ["term", "value", "weight", "gradient", "cosine", "noise", "verdict"]
-    return Table(head, rows, "lrrrrrl", "gradients on the shared weights, relative to the supervised terms'")
+    return Table(
+        head, rows, "lrrrrrl", "gradients on the shared weights, relative to the supervised terms' (90 % intervals)"
+    )
 
 
 def to_json(terms: Sequence[TermDiagnosis], settings: dict[str, Any]) -> dict[str, Any]:
     """The diagnosis as JSON values."""
-    rows = [{**asdict(term), "verdict": verdict(term), "advice": advice(term)} for term in terms]
+    rows = [
+        {**asdict(term), "verdict": verdict(term), "verdicts": verdicts(term), "advice": advice(term)} for term in terms
+    ]
     return {"schema": SCHEMA, **settings, "terms": rows}
