@@ -4,17 +4,19 @@ jaxtyping binds every call's arguments and checks them twice, which costs more t
 whose signature states no shape gets beartype's check alone, which refuses the same types at a fraction of the time; and
 one that states shapes is checked once for each set of shapes and types that it takes and returns. A function inside
 another one is made anew at every call of the outer one; unless it states shapes it is left to pyright.
+
+torch is not imported here: the process that shares out the tests among others, and runs none, does without it.
 """
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, get_args
 
 import jaxtyping
 import numpy as np
-import torch
 from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray
 
@@ -78,7 +80,7 @@ def _checked_once_a_shape(function: Callable[..., Any], typechecker: Callable[..
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **keywords: Any) -> Any:
-        if torch.compiler.is_compiling():  # a graph for any size has sizes that are no numbers
+        if is_compiling():  # a graph for any size has sizes that are no numbers
             return fully_checked()(*arguments, **keywords)
         taken = shapes(arguments), shapes(keywords)
         if taken not in passed:
@@ -96,10 +98,23 @@ def _checked_once_a_shape(function: Callable[..., Any], typechecker: Callable[..
     return wrapped
 
 
+def is_compiling() -> bool:
+    """Whether torch is drawing up a graph of what runs."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.compiler.is_compiling()
+
+
+@functools.cache
+def is_array(kind: type) -> bool:
+    """Whether a type is numpy's array or a tensor."""
+    torch = sys.modules.get("torch")  # whose types are not asked about before it is there
+    return kind is np.ndarray or (torch is not None and issubclass(kind, torch.Tensor))
+
+
 def shapes(value: Any) -> Any:
     """What a check of shapes sees: shape and dtype of arrays, also in containers, whole numbers, types of the rest."""
     kind = type(value)
-    if kind is torch.Tensor or kind is np.ndarray or isinstance(value, torch.Tensor):
+    if is_array(kind):
         return kind, value.shape, value.dtype
     if kind is dict:
         return kind, *((shapes(key), shapes(inner)) for key, inner in value.items())
