@@ -11,6 +11,7 @@ alone, of no patient, with no path. Tables of another form are kept cell by cell
 import argparse
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -156,10 +157,15 @@ def scores(table: ResultTable) -> Table:
         group: max((row.dice[group]["mean"] for row in table.rows if group in row.dice), default=None)
         for group in table.groups
     }
+    classes = {
+        group: list(dict.fromkeys(name for row in table.rows for name in row.dice.get(group, {}) if name != "mean"))
+        for group in table.groups
+    }
     rows: list[list[str | TableCell]] = []
     for row in table.rows:
         cells = [
-            TableCell(_dice(row.dice.get(group)), _mean(row.dice.get(group)) == best[group]) for group in table.groups
+            TableCell(_dice(row.dice.get(group), classes[group]), _mean(row.dice.get(group)) == best[group])
+            for group in table.groups
         ]
         rows.append([row.name, _effort(row), *cells])
     head = ["row", "steps, minutes", *(f"{group} ({count})" for group, count in table.groups.items())]
@@ -187,12 +193,12 @@ def _mean(dice: Mapping[str, float] | None) -> float | None:
     return None if dice is None else dice["mean"]
 
 
-def _dice(dice: Mapping[str, float] | None) -> str:
-    """ "46.8 (61.2, 31.6, 47.6)": the mean, and the classes where they are known."""
+def _dice(dice: Mapping[str, float] | None, classes: Sequence[str]) -> str:
+    """ "46.8 (61.2, -, 47.6)": the mean, and the classes where they are known; a dash for one that was never met."""
     if dice is None:
         return DASH
-    classes = [f"{value:.1f}" for name, value in dice.items() if name != "mean"]
-    return f"{dice['mean']:.1f}" + (f" ({', '.join(classes)})" if classes else "")
+    values = [f"{dice[name]:.1f}" if name in dice else DASH for name in classes]
+    return f"{dice['mean']:.1f}" + (f" ({', '.join(values)})" if len(dice) > 1 else "")
 
 
 def _effort(row: ResultRow) -> str:
@@ -275,4 +281,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
