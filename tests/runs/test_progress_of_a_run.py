@@ -44,6 +44,13 @@ def test_a_stopped_run(run: RunFolder) -> None:
     assert notice.startswith("ct: RV is not found (Dice 0.001 in the validations of steps 10 to 30)")
 
 
+def test_a_run_whose_last_step_was_validated_but_not_logged_is_finished(run: RunFolder) -> None:
+    run.recipe_file.write_text(json.dumps({"steps": 30}))
+    run.log_file.write_text("step,loss,seconds\n10,2,5\n20,1.5,10\n")
+    progress = read_progress(run.folder)
+    assert (progress.state, progress.step, progress.terms) == ("finished", 30, {"loss": 1.5})
+
+
 def test_a_run_that_has_not_logged_anything(run: RunFolder) -> None:
     run.log_file.unlink()
     run.validation_file.unlink()

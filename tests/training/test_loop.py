@@ -18,6 +18,7 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Optimization, build_method
 from unpaired.recipes.phantom import csa
+from unpaired.runs.progress import read_progress
 from unpaired.runs.run import Run
 from unpaired.training.loop import train
 
@@ -33,7 +34,8 @@ def test_a_run_folder_holds_what_its_readme_says(straight: Run) -> None:
     validation = straight.rows("validation")
     assert {row["step"] for row in validation} == {"3", "6"}
     assert {row["modality"] for row in validation} == {"ct", "bssfp", "lge"}
-    assert [row["step"] for row in straight.rows("log")] == ["1"]
+    assert [row["step"] for row in straight.rows("log")] == ["1", "6"]
+    assert read_progress(straight.folder).state == "finished"
     assert list((straight.folder / "tensorboard").glob("events*"))
 
 

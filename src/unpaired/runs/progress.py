@@ -23,7 +23,7 @@ class RunProgress:
     """Where a run stands.
 
     dice: {(modality, class): [(step, validation Dice), ...]}, in the order of the steps.
-    terms: loss and its terms at `step`, the last step that was logged.
+    step: the last one that was logged or validated.  terms: loss and its terms when they were logged last.
     seconds_left: what the steps that are left take at the last steps' speed; None where that can't be told.
     notices: what a person should look at, a sentence each.
     """
@@ -58,8 +58,9 @@ def read_progress(folder: str | Path) -> RunProgress:
     facts = read_run_facts(run.folder)
     steps = (facts.recipe or {}).get("steps")
     logged = [row for row in facts.log if (row.get("step") or "").isdecimal()]
-    step = int(logged[-1]["step"]) if logged else 0
     dice = _dice_by_place(facts)
+    validated = [step for points in dice.values() for step, _ in points]
+    step = max([int(logged[-1]["step"]) if logged else 0, *validated])
     training = is_held(run.lock)
     return RunProgress(
         run.folder,

@@ -21,7 +21,7 @@ class TrainingLog:
     """Loss and terms by step, to log.csv and TensorBoard. Numbers stay on the device until they are written."""
 
     def __init__(self, run: Run, enabled: bool) -> None:
-        self.run, self.enabled = run, enabled
+        self.run, self.enabled, self._last = run, enabled, run.recipe.steps
         self.latest: dict[str, float] = {}
         self._waiting: list[dict[str, Any]] = []
         self._began = time.monotonic()
@@ -31,7 +31,7 @@ class TrainingLog:
             self._board = SummaryWriter(str(run.tensorboard))
 
     def add(self, step: int, objective: Objective, optimizer: Any) -> None:
-        if not self.enabled or (step % LOG_EVERY and step != 1):
+        if not self.enabled or (step % LOG_EVERY and step not in (1, self._last)):
             return
         terms: dict[str, Tensor] = {
             "loss": objective.loss.detach(),
