@@ -75,6 +75,10 @@ TREES = {
             ("c_venous", "c", "venous", "c/venous_label"),
         ],
     ),
+    "a patient who is called as a modality is": (
+        ["C0/ct", "C1/ct", "C2/mr", "C2/mr_seg"],
+        [("C0_ct", "C0", "ct", None), ("C1_ct", "C1", "ct", None), ("C2_mr", "C2", "mr", "C2/mr_seg")],
+    ),
     "two scans of a modality": (
         ["train/a/ct_1", "train/a/ct_2", "test/b/mr_1"],
         [("a_ct_1", "a", "ct", None), ("a_ct_2", "a", "ct", None), ("b_mr", "b", "mr", None)],

@@ -17,6 +17,7 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.importers.listing import Listing, list_files, make_dataset
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.data.importers.scan_names import (
+    are_modalities,
     classes_of_label_maps,
     guessed_expression,
     is_label,
@@ -91,7 +92,7 @@ def _require_modalities(listing: Listing, images: list[str], options: ImportOpti
             )
     first = sorted({levels_of(file)[0] for file in images if _modality(file)})
     named = any(modality_words(scan_name(file)) for file in images)
-    if (named or len(first) > MOST_MODALITIES) and first and not any(map(modality_words, first)):
+    if (named or len(first) > MOST_MODALITIES) and first and not are_modalities(first):
         raise InputError(
             f"{listing.source}: its folders ({', '.join(first[:3])}) aren't called after modalities; say where these "
             f"stand, such as {guessed_expression(images)}; if folders are patients, say unpaired import patients"

@@ -17,6 +17,7 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.importers.listing import Listing, list_files, make_dataset
 from unpaired.data.importers.options import ImportOptions, modality_name
 from unpaired.data.importers.scan_names import (
+    are_modalities,
     classes_of_label_maps,
     guessed_expression,
     is_label,
@@ -38,7 +39,7 @@ def recognize(listing: Listing) -> str | None:
     """Why a folder looks like one of patients: what lies in its folders is called alike, and they aren't."""
     images = [file for file in listing.scans() if not is_label(file)]
     people = _patients(images)
-    if len(set(people.values())) < 2 or any(modality_words(name) for name in people.values()):
+    if len(set(people.values())) < 2 or are_modalities(set(people.values())):
         return None
     kinds = {file: _kind(file, name) for file, name in people.items()}
     if not _named_by_word(kinds, people) and not _repeat(kinds, people):

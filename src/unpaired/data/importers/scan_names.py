@@ -1,7 +1,7 @@
 """What names of files and folders tell: which are label maps, of which scan, and which words are modalities."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,11 @@ def modality_words(text: str) -> list[str]:
     words = (word.lower() for word in re.split(r"[^A-Za-z0-9]+", text))
     known = list(dict.fromkeys(word for word in words if word in MODALITY_WORDS))
     return [word for word in known if word not in ("mr", "mri")] or known[:1]
+
+
+def are_modalities(names: Collection[str]) -> bool:
+    """Whether folders are called after modalities: half of them at least, since a patient may be called "C0" too."""
+    return 2 * sum(bool(modality_words(name)) for name in names) >= len(names) > 0
 
 
 def guessed_expression(files: Iterable[str]) -> str:
