@@ -14,6 +14,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.experiments import budgets, results
 from unpaired.experiments.curve import StudyCurve
+from unpaired.experiments.curve_figure import curve_alt
 from unpaired.experiments.program import Program
 from unpaired.experiments.results import StudyResults
 from unpaired.experiments.run import study
@@ -190,6 +191,30 @@ def test_a_curve_says_where_rows_differ_and_what_is_missing() -> None:
         r"| lge | b | **90.00**\* | 90.00 |",
     ]
     assert StudyCurve.of({}) is None
+
+
+def test_a_row_without_a_modality_has_no_line_there() -> None:
+    """One that is trained on LGE alone stands where the study has it, and is left out of the other modality."""
+    own = {"score": "dice", "class": "mean", "difference": None, "p_holm": None, "patients": 8}
+    means = {"bssfp": {"a": 0.7, "b": None, "c": 0.72}, "lge": {"a": 0.8, "b": 0.9, "c": 0.9000001}}
+    cells = [
+        {**own, "method": method, "modality": modality, "mean": mean}
+        for modality, row in means.items()
+        for method, mean in row.items()
+    ]
+    curve = StudyCurve.of({5.0: {"baseline": "a", "columns": cells}})
+    assert curve is not None
+    assert curve.rows == ["a", "b", "c"]
+    assert [[*row[:2], row[2].text, row[2].best] for row in curve_table(curve).rows] == [
+        ["bssfp", "a", "70.00", False],
+        ["bssfp", "c", "72.00", True],
+        ["lge", "a", "80.00", False],
+        ["lge", "b", "90.00", True],
+        ["lge", "c", "90.00", True],
+    ]
+    said = curve_alt(curve)
+    assert "c on bssfp: 72.0 (5 min); a on lge" in said
+    assert "b on bssfp" not in said
 
 
 def test_a_program_begins_with_no_run() -> None:

@@ -76,6 +76,7 @@ def _write(whole: StudyResults, curve: StudyCurve, title: str, results: dict[flo
         rows,
         lambda theme: draw_curve(curve, theme),
         curve_alt(curve),
+        curve.baseline,
         links,
         whole.failures,
     )

@@ -31,22 +31,25 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class StudyCurve:
-    """The points of all budgets; `baseline` is the row that the others are tested against."""
+    """The points of all budgets; `baseline` is the row that the others are tested against, `order` the study's rows."""
 
     points: tuple[CurvePoint, ...]
     baseline: str
+    order: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, comparisons: Mapping[float, Mapping[str, Any]]) -> "StudyCurve | None":
         """From {minutes: a comparison as JSON values}; None where nothing is compared yet."""
         points = [point for minutes, document in comparisons.items() for point in _points(minutes, document)]
+        order = dict.fromkeys(cell["method"] for document in comparisons.values() for cell in document["columns"])
         baselines = [str(document["baseline"]) for document in comparisons.values()]
-        return cls(tuple(points), baselines[0]) if points else None
+        return cls(tuple(points), baselines[0], tuple(order)) if points else None
 
     @property
     def rows(self) -> list[str]:
-        """The rows, in the study's order."""
-        return list(dict.fromkeys(point.row for point in self.points))
+        """The rows that have a number, in the study's order."""
+        there = dict.fromkeys(point.row for point in self.points)
+        return sorted(there, key=lambda row: self.order.index(row) if row in self.order else len(self.order))
 
     @property
     def modalities(self) -> list[str]:

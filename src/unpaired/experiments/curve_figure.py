@@ -13,7 +13,7 @@ def draw_curve(curve: StudyCurve, theme: Theme = LIGHT) -> Figure:
     baseline."""
     size = PANEL_INCHES[0] * len(curve.modalities), PANEL_INCHES[1] + 0.2 * len(curve.rows)
     figure = Figure(figsize=size, facecolor=theme.paper, layout="constrained")
-    panels = figure.subplots(1, len(curve.modalities), squeeze=False)[0]
+    panels = figure.subplots(1, len(curve.modalities), squeeze=False, sharey=True)[0]
     for axes, modality in zip(panels, curve.modalities, strict=True):
         for number, row in enumerate(curve.rows):
             points, color = curve.line(row, modality), theme.series[number % len(theme.series)]
@@ -40,6 +40,7 @@ def curve_alt(curve: StudyCurve) -> str:
     for modality in curve.modalities:
         for row in curve.rows:
             points = curve.line(row, modality)
-            ends = " to ".join(f"{100 * point.mean:.1f} ({point.minutes:g} min)" for point in (points[0], points[-1]))
-            parts.append(f"{row} on {modality}: {ends}")
+            ends = dict.fromkeys((*points[:1], *points[-1:]))  # one point is both, and there may be none
+            said = " to ".join(f"{100 * point.mean:.1f} ({point.minutes:g} min)" for point in ends)
+            parts += [f"{row} on {modality}: {said}"] if said else []
     return f"Mean Dice % by minutes of training. {'; '.join(parts)}."

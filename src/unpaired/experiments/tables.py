@@ -47,16 +47,16 @@ def estimate_table(estimate: Estimate) -> Table:
 
 
 def curve_table(curve: StudyCurve) -> Table:
-    """A line for each row and modality, a column for each budget; the best of each modality and budget is bold."""
+    """A line for each row and modality that has numbers, a column for each budget; the best of each modality is bold."""
     rows: list[list[str | TableCell]] = []
     for modality in curve.modalities:
-        for name in curve.rows:
+        for name in filter(lambda row: curve.line(row, modality), curve.rows):
             cells: list[TableCell] = []
             for minutes in curve.minutes:
                 point, best = curve.point(name, modality, minutes), curve.best(modality, minutes)
                 text = DASH if point is None else f"{100 * point.mean:.2f}"
                 mark = "*" if point is not None and point.significant else ""
-                cells.append(TableCell(text, point is not None and point.mean == best, mark))
+                cells.append(TableCell(text, best is not None and text == f"{100 * best:.2f}", mark))
             rows.append([modality, name, *cells])
     head = ["modality", "row", *(f"{minutes:g} min" for minutes in curve.minutes)]
     return Table(head, rows, "llr", title="Mean Dice % by minutes", notes=curve.notes())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from unpaired.studies.diagnosis.computation import TermDiagnosis
+from unpaired.studies.diagnosis.computation import LEVEL, TermDiagnosis
 from unpaired.studies.diagnosis.scores import advice, cosine_text, strength_text, verdict, verdicts
 from unpaired.tables import Table
 
@@ -26,9 +26,8 @@ def diagnosis_table(terms: Sequence[TermDiagnosis]) -> Table:
         for term in terms
     ]
     head = ["term", "value", "weight", "gradient", "cosine", "noise", "verdict"]
-    return Table(
-        head, rows, "lrrrrrl", "gradients on the shared weights, relative to the supervised terms' (90 % intervals)"
-    )
+    title = f"gradients on the shared weights, relative to the supervised terms' ({LEVEL:.0%} intervals)"
+    return Table(head, rows, "lrrrrrl", title)
 
 
 def to_json(terms: Sequence[TermDiagnosis], settings: dict[str, Any]) -> dict[str, Any]:
