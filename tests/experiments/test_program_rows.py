@@ -12,7 +12,7 @@ from tiny_study import hearts
 
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.experiments import budgets, results
+from unpaired.experiments import budgets, results, work
 from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.curve_figure import curve_alt
 from unpaired.experiments.program import Program
@@ -120,12 +120,28 @@ def test_a_call_leaves_alone_what_another_is_at_work_on(tmp_path: Path, phantom:
     assert not run(rows, phantom, out).failures
 
 
+def test_what_another_call_did_meanwhile_is_not_done_again(
+    tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both rows are missing when the call looks; when it comes to the first, that is done."""
+    answers = iter([False, False, True, False])
+    monkeypatch.setattr(work, "is_done", lambda cell: next(answers))
+    said: list[str] = []
+    plan = Study("programs", programs(tmp_path, one=COPIES, two=COPIES), scores=("dice",))
+    study(plan, hearts(phantom), tmp_path / "out", device="cpu", viewer_mb=0, worker=False, say=said.append)
+    assert "own, one, seed 0: done by another call (1 of 2)" in said
+    assert [path.parts[-3] for path in (tmp_path / "out" / "runs").rglob("called.json")] == ["two"]
+
+
 def test_its_minutes_are_its_estimate(tmp_path: Path, phantom: Dataset) -> None:
     plan = Study("programs", programs(tmp_path, one=COPIES), scores=("dice",), minutes=5)
     made = study(plan, hearts(phantom), tmp_path / "out", device="cpu", worker=False, estimate=True, hours=1)
     assert made.estimate is not None
     assert [(row.seconds, row.fitting, row.note) for row in made.estimate.rows] == [(300.0, 1, "a program")]
     assert "5:00" in made.table().markdown()
+    part = study(plan, hearts(phantom), tmp_path / "out", device="cpu", worker=False, estimate=True, shard="2/2")
+    assert part.estimate is not None
+    assert [row.left for row in part.estimate.rows] == [0]
 
 
 def test_several_budgets_are_a_table_each_and_a_curve(

@@ -194,6 +194,11 @@ def test_a_folder_of_another_study_is_refused(again: Path, phantom: Dataset) -> 
         ({"jobs": 0}, "jobs must be 1 or more, got 0"),
         ({"jobs": 2}, "need processes of their own"),
         ({"minutes": 0.0}, "minutes must be above 0"),
+        ({"minutes": (5.0, -1.0)}, "minutes must be above 0"),
+        ({"minutes": float("inf")}, "minutes must be above 0 and finite"),
+        ({"minutes": float("nan")}, "minutes must be above 0 and finite"),
+        ({"shard": "1/2", "run": False}, "shard 1/2 runs its part, and makes no tables"),
+        ({"split": [Path("a/fold0.json"), Path("b/fold0.json")]}, "split 'fold0' appears twice"),
     ],
 )
 def test_what_fits_no_cell_is_refused(options: dict[str, Any], message: str, tmp_path: Path, phantom: Dataset) -> None:

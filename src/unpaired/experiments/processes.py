@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from unpaired.data.parallel import signals_held
 from unpaired.errors import Stopped
@@ -28,6 +28,8 @@ LOOK_EVERY = 0.1
 """Seconds."""
 THREADS = "OMP_NUM_THREADS"
 GPUS = "CUDA_VISIBLE_DEVICES"
+
+Begun = Literal["begin", "skip", "stop"]
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,14 @@ def in_process(task: Task) -> Answer:
 def in_processes(
     chains: Sequence[Sequence[tuple[Task, Path]]],
     places: Places,
-    begin: Callable[[int, int], bool],
+    begin: Callable[[int, int], Begun],
     end: Callable[[int, int, Answer], None],
 ) -> None:
     """Do tasks, those of a chain in turn and the chains side by side; `Path` is the log of each.
 
-    `begin(chain, place)` is asked before each task, and a chain ends where it says False; `end` gets each answer, and a
-    chain ends at a task that failed. Raises `KeyboardInterrupt` after Ctrl-C, when all processes have saved and ended.
+    `begin(chain, place)` is asked before each task, which is passed over where it says "skip", and a chain ends where
+    it says "stop"; `end` gets each answer, and a chain ends at a task that failed. Raises `KeyboardInterrupt` after
+    Ctrl-C, when all processes have saved and ended.
     """
     waiting = [(chain, 0) for chain in range(len(chains))]
     running: dict[int, tuple[Process, int, int]] = {}
@@ -141,10 +144,13 @@ def in_processes(
             for slot in set(range(places.jobs)) - set(running):
                 while waiting:
                     chain, position = waiting.pop(0)
-                    if begin(chain, position):
+                    said = begin(chain, position)
+                    if said == "begin":
                         task, log = chains[chain][position]
                         running[slot] = Process(task, log, places.environment(slot)), chain, position
                         break
+                    if said == "skip" and position + 1 < len(chains[chain]):
+                        waiting.insert(0, (chain, position + 1))
             for slot, (process, chain, position) in list(running.items()):
                 answer = process.answer()
                 if answer is None:

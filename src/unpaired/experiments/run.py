@@ -8,6 +8,7 @@ from pathlib import Path
 from unpaired.choices import several
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
+from unpaired.data.file_names import require_distinct
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError, nearest
@@ -81,6 +82,8 @@ def study(
     studies = [_chosen(named, rows, seeds, split, each) for each in budgets or [None]]
     places = _places(jobs, threads, device, worker)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
+    if part is not None and not (run or estimate):
+        raise InputError(f"shard {part.number}/{part.count} runs its part, and makes no tables; leave it or no-run out")
     load_trusted(trust)
     dataset, folder = as_dataset(data), Path(out)
     drawn = _only(studies[0].splits(dataset), splits)
@@ -124,6 +127,7 @@ def _chosen(
             (each.stem if isinstance(each, Path) else f"split{number}", each)
             for number, each in enumerate(Path(each) if isinstance(each, str) else each for each in given)
         ]
+        require_distinct((name for name, _ in named), "split", "give each file a name of its own")
         study = replace(study, splits=TheseSplits(tuple((name, as_split(each)) for name, each in named)))
     changes = {"seeds": tuple(seeds)} if seeds else {}
     return replace(study, **changes, **({} if minutes is None else {"minutes": minutes}))

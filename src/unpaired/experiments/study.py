@@ -7,6 +7,7 @@ study` does what it says (`experiments.run`).
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from unpaired.comparison.comparison import DEFAULT_SCORES
@@ -77,8 +78,8 @@ class Study:
     def __post_init__(self) -> None:
         if not self.rows or not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"study {self.title!r}: expected rows, and seeds that differ, got {self.seeds}")
-        if self.minutes is not None and not self.minutes > 0:
-            raise InputError(f"study {self.title!r}: minutes must be above 0, got {self.minutes}")
+        if self.minutes is not None and not 0 < self.minutes < inf:
+            raise InputError(f"study {self.title!r}: minutes must be above 0 and finite, got {self.minutes}")
         require_distinct((row.name for row in self.rows), "row", "each row needs a name of its own")
         require_distinct((row.folder for row in self.rows), "row's folder", "each row needs a folder of its own")
         for row in self.rows:

@@ -1,14 +1,14 @@
 """How a study is made at one budget, into one folder: timed, or its missing cells run, and what there is compared."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 
 from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.dataset import Dataset
 from unpaired.data.split import Split
-from unpaired.experiments.cells import Cell, Planned, is_done, plan_cells
+from unpaired.experiments.cells import Cell, Planned, chains, is_done, plan_cells
 from unpaired.experiments.energy import energy_noted
 from unpaired.experiments.estimate import estimate_study
 from unpaired.experiments.misalignments import look_at_misalignment
@@ -17,7 +17,7 @@ from unpaired.experiments.results import StudyResults, results_of
 from unpaired.experiments.speeds import Speeds
 from unpaired.experiments.status import row_statuses
 from unpaired.experiments.study import Study
-from unpaired.experiments.work import Work
+from unpaired.experiments.work import Work, of_shard
 from unpaired.inference.shards import Shard
 from unpaired.overrides import Changes
 
@@ -52,8 +52,10 @@ class TableRun:
         return plan_cells(study, self.dataset, self.splits, folder, self.prepared, self.speeds, self.changes, also)
 
     def estimated(self, study: Study, folder: Path) -> StudyResults:
-        """How long the study takes."""
+        """How long the study takes, or its part."""
         planned = self.planned(study, folder)
+        part = [cell for group in of_shard(chains(planned.cells), self.part) for cell in group]
+        planned = replace(planned, cells=tuple(part))
         done = list(filter(is_done, planned.cells))
         timed = estimate_study(study, planned, done, self.speeds, self.places.jobs, self.hours)
         rows = tuple(row_statuses(study, planned, done, dict(planned.failures)))

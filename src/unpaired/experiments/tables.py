@@ -47,7 +47,7 @@ def estimate_table(estimate: Estimate) -> Table:
 
 
 def curve_table(curve: StudyCurve) -> Table:
-    """A line for each row and modality that has numbers, a column for each budget; the best of each modality is bold."""
+    """A line for each row and modality with numbers, a column for each budget; the best of each modality is bold."""
     rows: list[list[str | TableCell]] = []
     for modality in curve.modalities:
         for name in filter(lambda row: curve.line(row, modality), curve.rows):

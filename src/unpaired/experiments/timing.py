@@ -41,5 +41,7 @@ class Stopwatch:
             return in_process(task)
         answers: list[Answer] = []
         alone = replace(self.places, jobs=1)
-        in_processes([[(task, self.out / LOG)]], alone, lambda *_: True, lambda _, __, answer: answers.append(answer))
+        in_processes(
+            [[(task, self.out / LOG)]], alone, lambda *_: "begin", lambda _, __, answer: answers.append(answer)
+        )
         return answers[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 from unpaired.experiments.cells import Cell, Planned, chains, is_done
-from unpaired.experiments.processes import Answer, Places, in_process, in_processes
+from unpaired.experiments.processes import Answer, Begun, Places, in_process, in_processes
 from unpaired.experiments.program import Program, RunProgram
 from unpaired.experiments.tasks import RunCell, StoredRecipe, Task
 from unpaired.inference.shards import Shard, dealt
@@ -32,7 +32,7 @@ class Work:
 
     def do(self, shard: Shard | None, places: Places, worker: bool) -> dict[str, str]:
         """Run the cells that are missing; {cell's name: why it failed}."""
-        chosen = _of_shard(chains(self.planned.cells), shard)
+        chosen = of_shard(chains(self.planned.cells), shard)
         missing = [left for chain in chosen if (left := [cell for cell in chain if not _was_done(cell)])]
         total, began = sum(map(len, missing)), monotonic()
         skipped = sum(map(len, chosen)) - total
@@ -40,15 +40,16 @@ class Work:
         failures: dict[str, str] = {}
         numbers = iter(range(1, total + 1))
 
-        def begin(chain: int, position: int) -> bool:
-            if self.hours is not None and monotonic() - began > self.hours * 3600:
-                return False
-            cell = missing[chain][position]
-            if self._elsewhere(cell, failures):
-                return False
+        def begin(chain: int, position: int) -> Begun:
+            cell, number = missing[chain][position], next(numbers)
+            if self._no_time_for(began) or self._elsewhere(cell, failures):
+                return "stop"
+            if is_done(cell):  # by another call, since this one began
+                self.say(f"{cell.name}: done by another call ({number} of {total})")
+                return "skip"
             cell.note("begun")
-            self.say(f"{cell.name}: begins ({next(numbers)} of {total})")
-            return True
+            self.say(f"{cell.name}: begins ({number} of {total})")
+            return "begin"
 
         def end(chain: int, position: int, answer: Answer) -> None:
             cell = missing[chain][position]
@@ -70,6 +71,10 @@ class Work:
         if monotonic() - began > 1:
             self.say(f"{total} runs took {duration(monotonic() - began)}")
         return failures
+
+    def _no_time_for(self, began: float) -> bool:
+        """Whether the hours that there are, since `began`, are over."""
+        return self.hours is not None and monotonic() - began > self.hours * 3600
 
     def _elsewhere(self, cell: Cell, failures: dict[str, str]) -> bool:
         """Whether another call is at work on a cell; then that is its failure here, and nothing is noted of it."""
@@ -107,20 +112,23 @@ def _was_done(cell: Cell) -> bool:
 
 def _one_after_the_other(
     chains: Sequence[Sequence[tuple[Task, Path]]],
-    begin: Callable[[int, int], bool],
+    begin: Callable[[int, int], Begun],
     end: Callable[[int, int, Answer], None],
 ) -> None:
     for number, chain in enumerate(chains):
         for position, (task, _) in enumerate(chain):
-            if not begin(number, position):
+            said = begin(number, position)
+            if said == "stop":
                 break
+            if said == "skip":
+                continue
             answer = in_process(task)
             end(number, position, answer)
             if answer.result is None:
                 break
 
 
-def _of_shard(groups: list[list[Cell]], shard: Shard | None) -> list[list[Cell]]:
+def of_shard(groups: list[list[Cell]], shard: Shard | None) -> list[list[Cell]]:
     """The chains of one shard, dealt out by the voxels that they train on; which are done plays no part in it.
 
     A program counts as much as the largest recipe.
