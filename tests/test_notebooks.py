@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 import unpaired
+from few_slices import OF_FEW_SLICES
+from undrawn import undrawn
+from unpaired.phantom.write import SIZES
 from unpaired.training import planned
 from unpaired.training.probe import StepCost
 
@@ -27,19 +30,21 @@ def test_no_output_is_kept(notebook: Path) -> None:
 
 @pytest.mark.slow
 def test_from_a_folder_to_overlays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds: simulates, trains a step, predicts, scores, draws the page; without the processes that would help."""
+    """Seconds: simulates, trains a step, predicts, scores, writes the page; without the processes that would help."""
     pytest.importorskip("ipyniivue")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
     monkeypatch.setattr(planned, "LEAST", 1)
+    monkeypatch.setitem(SIZES, "tiny", OF_FEW_SLICES)
     monkeypatch.setattr(unpaired, "train", partial(unpaired.train, workers=0))
     monkeypatch.setattr(unpaired, "predict", partial(unpaired.predict, worker=False))
     (notebook,) = NOTEBOOKS
     names: dict[str, Any] = {}
-    for number, cell in enumerate(code_cells(notebook)):
-        exec(compile("".join(cell["source"]), f"{notebook.name}, cell {number}", "exec"), names)
-        if "HOURS" in names and "run" not in names:
-            names |= {"SIZE": "tiny", "HOURS": 1 / 3600}
+    with undrawn():
+        for number, cell in enumerate(code_cells(notebook)):
+            exec(compile("".join(cell["source"]), f"{notebook.name}, cell {number}", "exec"), names)
+            if "HOURS" in names and "run" not in names:
+                names |= {"SIZE": "tiny", "HOURS": 1 / 3600}
     assert names["run"].recipe.steps == 1
     assert names["imported"].layout == "folders"
     assert set(names["evaluation"].modalities) == {"ct", "bssfp", "lge"}
