@@ -46,6 +46,11 @@ def test_what_says_nothing_a_person_can_use_gets_one_line(given: dict[str, Any],
     assert readable_demographics({**given, "scanner": given.get("scanner", "Avanto")})[1] == list(given)
 
 
+def test_what_anonymizers_leave_says_nothing() -> None:
+    left = {"age": "000Y", "sex": "", "site": "ANONYMIZED", "scanner": "Unknown"}
+    assert readable_demographics(left) == (UNSTATED, [])
+
+
 def test_a_manifest_keeps_them(tmp_path: Path) -> None:
     cases = [
         {"patient": "1", "modality": "ct", "image": "a.nii", "age": "063Y", "sex": "female", "site": " A  b "},

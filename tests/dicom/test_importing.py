@@ -39,7 +39,8 @@ def tree(tmp_path: Path) -> Path:
     write_series(tree / "a", volume(SHAPE), lps(turn=oblique()), series="1")
     who = {"PatientID": "0815", "PatientAge": "063Y", "PatientSex": "F", "ManufacturerModelName": "Avanto"}
     write_series(tree / "b" / "deep", volume(SHAPE, seed=1), lps(), "MR", series="2", **who)
-    write_series(tree / "c", volume(SHAPE, seed=2), lps(), "MR", series="3", PatientID="0815")
+    unknown = {"PatientID": "0815", "PatientAge": "000Y", "Manufacturer": "UNKNOWN", "ManufacturerModelName": "Avanto"}
+    write_series(tree / "c", volume(SHAPE, seed=2), lps(), "MR", series="3", **unknown)
     ct, mr = (of_number(tree, number) for number in (1, 2))
     write_seg(tree / "a" / "seg.dcm", ct.files, masks_of(labels(1)))
     write_structure_set(tree / "rt.dcm", labels(2) // 2, mr, {1: "Liver"})
@@ -68,7 +69,7 @@ def test_series_and_segmentations_become_a_dataset(tree: Path, tmp_path: Path) -
     assert mr.patient == unlabeled.patient != ct.patient
     assert "Doe" not in (tmp_path / "data.json").read_text()
     assert mr.demographics == Demographics(63, "F", scanner="ACME Avanto")
-    assert unlabeled.demographics.age is None
+    assert unlabeled.demographics == Demographics(sex="F", scanner="Avanto")
     for case, number, expected in ((ct, 1, labels(1)), (mr, 2, labels(2) // 2)):
         image, scan = read_image(case.image), read_volume(of_number(tree, number))
         assert np.array_equal(image.array, scan.array)

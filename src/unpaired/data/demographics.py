@@ -11,7 +11,8 @@ from unpaired.errors import InputError, require_name
 Sex = Literal["F", "M", "O"]
 OLDEST = 130
 _WORDS: dict[str, Sex] = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
-_UNSTATED = {"", "n/a", "na", "nan", "none", "null", "unknown", "-", "?"}
+_UNSTATED = {"", "n/a", "na", "nan", "none", "null", "unknown", "anonymous", "anonymized", "-", "?", "000y"}
+"""Also what programs that take names out leave in their place, 000Y as an age among it."""
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(y|m|w|d)?\+?", re.IGNORECASE)
 _PER_YEAR = {"y": 1.0, "m": 12.0, "w": 365.25 / 7, "d": 365.25}
 

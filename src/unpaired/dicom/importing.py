@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset
-from unpaired.data.demographics import UNSTATED, Demographics, readable_demographics
+from unpaired.data.demographics import UNSTATED, Demographics, is_unstated, readable_demographics
 from unpaired.data.formats.dicom_file import read_elements
 from unpaired.data.images import write_image
 from unpaired.data.importers.converted import convert
@@ -166,7 +166,9 @@ def _demographics(series: Series) -> Demographics:
     except InputError:
         return UNSTATED
     age, sex, model = (text(elements, word) for word in words)
-    maker = "" if model.lower().startswith(series.manufacturer.lower()) else series.manufacturer
+    model = "" if is_unstated(model) else model
+    known = is_unstated(series.manufacturer) or model.lower().startswith(series.manufacturer.lower())
+    maker = "" if known else series.manufacturer
     return readable_demographics({"age": age, "sex": sex, "scanner": f"{maker} {model}".strip()})[0]
 
 
