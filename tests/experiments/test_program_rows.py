@@ -80,6 +80,21 @@ def test_a_program_predicts_is_scored_and_is_called_once_for_each_content(tmp_pa
     assert not (out / "runs" / "own" / "two" / "seed0-2").exists()
 
 
+def test_a_programs_content_is_of_the_scripts_that_it_needs(tmp_path: Path) -> None:
+    """An edit of another script in its folder costs no run; one of a module's module does."""
+    script = tmp_path / "peer.py"
+    for file, text in (("peer.py", "import near"), ("near.py", "import far"), ("far.py", ""), ("other.py", "")):
+        (tmp_path / file).write_text(text)
+    program = Program((sys.executable, str(script), "--small"))
+    before, whole = program.content(), program.content(whole_folder=True)
+    (tmp_path / "other.py").write_text("edited = True")
+    assert program.content() == before
+    assert program.content(whole_folder=True) != whole
+    (tmp_path / "far.py").write_text("edited = True")
+    assert program.content() != before
+    assert before["program"][1:] == [before["program"][1], "--small"]
+
+
 def test_what_a_program_fails_at_is_told_and_stops_no_other(tmp_path: Path, phantom: Dataset) -> None:
     half = COPIES + "next((out / 'predictions').iterdir()).unlink()\n"
     gone = Row("gone", Program(("no-such-program",)))

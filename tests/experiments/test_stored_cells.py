@@ -177,6 +177,29 @@ def test_a_programs_content_is_read_likewise(seed: int, folder: str, tmp_path: P
     assert planned(plan, phantom, tmp_path)["peer"].run.folder.name == folder
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_a_program_of_a_version_that_looked_at_all_scripts_is_taken_up(
+    early: bool, tmp_path: Path, phantom: Dataset
+) -> None:
+    for name in ("peer.py", "other.py"):
+        (tmp_path / name).write_text("print()")
+    program = Program(("python", str(tmp_path / "peer.py")))
+    plan = tiny_study(rows=(Row("peer", program),))
+    cell = planned(plan, phantom, tmp_path)["peer"]
+    stored_by_another_version(cell, lambda document: document.update(recipe=program.content(whole_folder=True)))
+    if early:
+        record = json.loads(cell.record_file.read_text())
+        del record["content"]
+        cell.record_file.write_text(json.dumps(record))
+    cell = planned(plan, phantom, tmp_path)["peer"]
+    assert cell.run.folder.name == "seed0"
+    cell.note("done")
+    (tmp_path / "other.py").write_text("edited = True")
+    assert planned(plan, phantom, tmp_path)["peer"].run.folder.name == "seed0"
+    (tmp_path / "peer.py").write_text("edited = True")
+    assert planned(plan, phantom, tmp_path)["peer"].run.folder.name == "seed0-2"
+
+
 @pytest.mark.parametrize(("steps", "folder"), [(2, "seed0"), (3, "seed0-2")])
 def test_a_run_that_lost_its_record_is_known_by_its_files(
     steps: int, folder: str, tmp_path: Path, phantom: Dataset

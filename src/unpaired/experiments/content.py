@@ -8,7 +8,7 @@ classes are mapped, and fields that are newer than it have their defaults.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,13 @@ class Content:
     """All that decides what a cell's scores are, as a JSON document; of no path, so that folders may move.
 
     `key` is its hash; `trust` are the modules of a person's own that its recipe names. `early` is the document as
-    versions hashed it that kept no documents: with the options of modalities that the manifest spells out.
+    early versions had it: with the options of modalities that the manifest spells out, with all scripts of a folder.
     """
 
     document: Mapping[str, Any]
     key: str
     trust: tuple[str, ...] = ()
-    early: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    early: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(
@@ -60,8 +60,10 @@ class Content:
             "begins_with": begins_with,
         }
         spelled = {name: vars(dataset.modalities[name]) for name in document["data"]["modalities"]}
-        early = {**document, "data": {**document["data"], "modalities": spelled}}
-        return cls(document, content_key(document), () if program else code_of(recipe), early)
+        early = [{**document, "data": {**document["data"], "modalities": spelled}}]
+        if program:
+            early += [{**each, "recipe": recipe.content(whole_folder=True)} for each in (document, *early)]
+        return cls(document, content_key(document), () if program else code_of(recipe), tuple(early))
 
     def stored_as(self, key: str, document: Mapping[str, Any] | None, run: RunFolder) -> "Content | None":
         """This content as a record with `key` and `document` has it; None if that is of another one.
@@ -72,20 +74,23 @@ class Content:
         if key == self.key:
             return self
         there = document if document is not None else self._early_of(run, key)
-        return None if there is None or not self._equals(there) else replace(self, document=there, key=key)
+        if there is None or not self._equals(there):
+            return None
+        return replace(self, key=key, document=self.document if "program" in self.document["recipe"] else there)
 
     def _early_of(self, run: RunFolder, key: str) -> Mapping[str, Any] | None:
         """The document with this key that an early version may have hashed."""
         stored = read_json(run.recipe_file, DAMAGED) if run.recipe_file.is_file() else None
         own = [_without_names(stored, self.document["begins_with"])] if is_object(stored) else []
-        forms = (self.document, self.early)
+        forms = (self.document, *self.early)
         tried = [{**form, "recipe": recipe} for form in forms for recipe in (form["recipe"], *own)]
         return next((document for document in tried if content_key(document) == key), None)
 
     def _equals(self, other: Mapping[str, Any]) -> bool:
         """Whether a document says the same, as far as this version can read it."""
         try:
-            return _read(other, self.trust) == _read(self.document, self.trust)
+            there = _read(other, self.trust)
+            return any(there == _read(form, self.trust) for form in (self.document, *self.early))
         except InputError:
             return False
 

@@ -9,10 +9,12 @@ called again in the same folder. Exit code 0: done.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -45,9 +47,13 @@ class Program:
     seed: int = 0
     minutes: float | None = None
 
-    def content(self) -> dict[str, Any]:
-        """What decides its predictions: words, files of the command by what they hold, seed and minutes; no path."""
-        words = [_content(word) for word in self.command[1:]]
+    def content(self, whole_folder: bool = False) -> dict[str, Any]:
+        """What decides its predictions: words, files of the command by what they hold, seed and minutes; no path.
+
+        Of a script the scripts beside it count that it names, or that those name; with `whole_folder` all of them, as
+        in records of early versions.
+        """
+        words = [_content(word, whole_folder) for word in self.command[1:]]
         return {"program": [Path(self.command[0]).name, *words], "seed": self.seed, "minutes": self.minutes}
 
     def words(self, data: Path, out: Path, device: str) -> list[str]:
@@ -56,13 +62,23 @@ class Program:
         return [*self.command, str(data), str(out), "--seed", str(self.seed), "--device", device, *budget]
 
 
-def _content(word: str) -> str:
-    """A word; in a script's place the hash of what it and the scripts beside it hold."""
+def _content(word: str, whole_folder: bool) -> str:
+    """A word; in a file's place the hash of what it holds, of a script with others that it needs."""
     file = Path(word)
     if not file.is_file():
         return word
     beside = sorted(file.parent.glob("*.py")) if file.suffix == ".py" else [file]
-    return f"{file.name} " + sha256(b"".join(sha256(each.read_bytes()).digest() for each in beside)).hexdigest()[:16]
+    files = beside if whole_folder or file.suffix != ".py" else _named_by(file, beside)
+    return f"{file.name} " + sha256(b"".join(sha256(each.read_bytes()).digest() for each in files)).hexdigest()[:16]
+
+
+def _named_by(script: Path, beside: Sequence[Path]) -> list[Path]:
+    """A script and those beside it whose module's name stands in its text, or in theirs: whatever it may import."""
+    needed = {script.name}
+    texts = {each.name: set(re.findall(rb"\w+", each.read_bytes())) for each in beside}
+    while more := {each.name for each in beside if any(each.stem.encode() in texts[name] for name in needed)} - needed:
+        needed |= more
+    return [each for each in beside if each.name in needed]
 
 
 @dataclass(frozen=True)
