@@ -73,13 +73,13 @@ NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
     "unet, fused": (replace(UNET, fusion="paired"), ("encoder3", "fusion")),
     "unet, as in CMC": (SpecificUNetsConfig(UNET), ("encoder3", "fusion")),
     "Swin-Unet": (
-        SwinUNetConfig(width=4, depths=(2, 2, 2), heads=(1, 2, 2), window=2, patch=2, modality_scale=True),
+        SwinUNetConfig(width=4, depths=(1, 2, 1), heads=(1, 2, 2), window=2, patch=2, modality_scale=True),
         ("decoder1", "decoder2"),
     ),
     "nnFormer": (
         NNFormerConfig(
             width=4,
-            depths=(2, 2, 2),
+            depths=(1, 2, 1),
             heads=(1, 2, 2),
             windows=(2, 2, 2),
             patch_strides=(1, 2),
