@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undrawn import undrawn
 from unpaired import Run
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
@@ -110,8 +111,9 @@ def test_the_five_commands_of_a_page(
     lay_out(scans)
     commands = commands_of(page)
     assert len(commands) == 5
-    for arguments in commands:
-        assert main([*arguments, *CUT.get(arguments[0], [])]) == 0, (arguments, capsys.readouterr().err)
+    with undrawn():
+        for arguments in commands:
+            assert main([*arguments, *CUT.get(arguments[0], [])]) == 0, (arguments, capsys.readouterr().err)
     said = capsys.readouterr()
     assert "patients drawn (seed 0)" in said.err
     run = Run.open("runs/study")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tiny_study import hearts, tiny_recipe, tiny_study
 
+from few_slices import few_slices
+from undrawn import undrawn
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.experiments import results, work
@@ -20,9 +22,16 @@ from unpaired.experiments.study import Row, Study
 
 
 @pytest.fixture(scope="module")
+def phantom(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The tiny phantom, four slices of each scan."""
+    return few_slices(phantom, tmp_path_factory.mktemp("few"))
+
+
+@pytest.fixture(scope="module")
 def made(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
-    """The tiny study, run."""
-    return in_folder(tiny_study(), phantom, tmp_path_factory.mktemp("study"))
+    """The tiny study, run; its figures are not drawn."""
+    with undrawn():
+        return in_folder(tiny_study(), phantom, tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture
