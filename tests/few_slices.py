@@ -22,7 +22,7 @@ def few_slices(dataset: Dataset, folder: Path, count: int = 4) -> Dataset:
             return None
         copy = folder / file.relative_to(root)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        image = nibabel.load(file)
+        image = nibabel.Nifti1Image.load(file)
         first = (image.shape[2] - count) // 2
         nibabel.save(image.slicer[:, :, first : first + count], copy)
         return copy
