@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from random_batches import random_batches
@@ -8,7 +10,7 @@ from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig, supervised_terms
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
-from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.network import NetworkOutput
 from unpaired.networks.nnformer import NNFormerConfig
 
 SMALL = FCNConfig(width=2, dropout=0.0)
@@ -48,17 +50,21 @@ def test_each_term_trains_every_parameter(row: str, weights: tuple[float, float]
     assert still == []
 
 
-@pytest.mark.parametrize(("config", "dims", "size"), [(SMALL, 2, (16, 16)), (SMALL, 3, (8, 8, 16))], ids=["2d", "3d"])
-def test_it_learns(config: NetworkConfig, dims: int, size: tuple[int, ...]) -> None:
-    """A few steps on one step's images, whose gray values say the class, must bring the loss down."""
+@pytest.mark.parametrize(("dims", "size"), [(2, (16, 16)), (3, (8, 8, 16))], ids=["2d", "3d"])
+def test_it_learns(dims: int, size: tuple[int, ...]) -> None:
+    """A few steps on one step's images, whose gray values say the class, must bring the loss down.
+
+    From weights that versions of torch draw alike, in steps that go down from any such weights.
+    """
     torch.manual_seed(0)
-    method = SupervisedConfig().build(config.build(("ct", "mr"), 1, 3, dims), 3)
+    network = replace(SMALL, initialization="he")
+    method = SupervisedConfig().build(network.build(("ct", "mr"), 1, 3, dims), 3)
     data = {}
     for name, sign in (("ct", 1), ("mr", -1)):
         labels = torch.zeros(2, *size, dtype=torch.long)
         labels[..., 4:12], labels[..., 6:10] = 1, 2
         data[name] = Batch(sign * (labels.unsqueeze(1) - 1.0), labels, torch.eye(3, dtype=torch.bool))
-    optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(method.parameters(), lr=1e-3)
     losses = []
     for step in range(8):
         optimizer.zero_grad()

@@ -41,5 +41,5 @@ def model_card(facts: Mapping[str, Any]) -> str:
 def _patients(facts: Mapping[str, Any]) -> list[str]:
     if not facts["demographics"]:
         return ["The data set's manifest says nothing of its patients' age, sex, site or scanner."]
-    intro = "Patients that the networks were trained with and their weights chosen by, and that tested them:"
+    intro = "Patients whose scans trained the networks (or chose their weights), and whose scans tested them:"
     return [intro, "", patient_groups_table(facts["demographics"]).markdown().rstrip()]

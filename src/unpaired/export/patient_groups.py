@@ -2,7 +2,8 @@
 
 A patient counts once, with what the first of their cases says. Groups of fewer than `SMALLEST_GROUP` patients are not
 told: smaller ones are counted together as "other", with the next smallest where they are too few even so, and a
-breakdown of which one group is left is none at all. So no number that is left out follows from the others.
+breakdown of which one group is left is none at all. So no number that is left out follows from the others of its row;
+rows of modalities that patients share may differ by a few.
 """
 
 from collections import Counter
