@@ -51,9 +51,12 @@ class Content:
         hashes: "FileHashes",
     ) -> "Content":
         """Of a recipe on a dataset; `begins_with` is the key of the cell whose run it begins with."""
-        program = isinstance(recipe, Program)
+        if isinstance(recipe, Program):
+            described, trust = recipe.content(), ()
+        else:
+            described, trust = _without_names(json.loads(dumps(recipe)), begins_with), code_of(recipe)
         document: dict[str, Any] = {
-            "recipe": recipe.content() if program else _without_names(json.loads(dumps(recipe)), begins_with),
+            "recipe": described,
             "data": data_document(dataset),
             "sides": {c.id: [c.split, *hashes.of(c.image, c.label)] for c in dataset.cases if c.split},
             "norms_of": norms_of,
@@ -61,9 +64,9 @@ class Content:
         }
         spelled = {name: vars(dataset.modalities[name]) for name in document["data"]["modalities"]}
         early = [{**document, "data": {**document["data"], "modalities": spelled}}]
-        if program:
+        if isinstance(recipe, Program):
             early += [{**each, "recipe": recipe.content(whole_folder=True)} for each in (document, *early)]
-        return cls(document, content_key(document), () if program else code_of(recipe), tuple(early))
+        return cls(document, content_key(document), trust, tuple(early))
 
     def stored_as(self, key: str, document: Mapping[str, Any] | None, run: RunFolder) -> "Content | None":
         """This content as a record with `key` and `document` has it; None if that is of another one.
