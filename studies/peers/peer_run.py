@@ -65,13 +65,22 @@ def sided_dataset(given: argparse.Namespace) -> Dataset:
 
 
 def claim(dataset: Dataset, given: argparse.Namespace) -> None:
-    """Note in OUT what is asked for. Raises InputError if the folder was begun with something else."""
+    """Note in OUT what is asked for. Raises InputError if the folder was begun with something else.
+
+    Options that aren't given don't count, so that a folder goes on when a script has got more of them.
+    """
     options = {name: value for name, value in vars(given).items() if not isinstance(value, Path)}
     asked = {"options": options, "sides": {case.id: case.split for case in dataset.cases if case.split}}
     file = given.out / WORK / ASKED
-    if file.is_file() and read_json(file, "name another folder") != json.loads(json.dumps(asked)):
+    if file.is_file() and _that_count(read_json(file, "name another folder")) != _that_count(asked):
         raise InputError(f"{given.out} was begun with other options or sides; name another folder, or delete it")
     write_json(file, asked)
+
+
+def _that_count(asked: Any) -> Any:
+    """What was asked for without options that weren't given, as JSON has it."""
+    given = {name: value for name, value in asked["options"].items() if value is not None and value is not False}
+    return json.loads(json.dumps(asked | {"options": given}))
 
 
 @dataclass

@@ -1,11 +1,19 @@
 """What the peers' scripts change of a tool's plan. The tools themselves are not installed where tests run."""
 
+import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
+
+from unpaired.data.dataset import Dataset
+from unpaired.errors import InputError
 
 sys.path.append(str(Path(__file__).parents[2] / "studies" / "peers"))
 
 from nnunet import cut, regrid  # pyright: ignore[reportMissingImports]
+from peer_run import claim  # pyright: ignore[reportMissingImports]
 
 
 def _plan(blocks: str, patch: list[int], spacing: list[float]) -> dict[str, object]:
@@ -48,3 +56,15 @@ def test_without_a_wish_the_plan_stays() -> None:
     regrid(plan, None, None)
     cut(plan, None, None)
     assert plan == _plan("n_conv_per_stage", [192, 192], [0.73, 0.73])
+
+
+def test_a_folder_goes_on_when_a_script_has_more_options_and_not_with_others(phantom: Dataset, tmp_path: Path) -> None:
+    options = {"out": tmp_path, "minutes": 5.0, "steps": None, "seed": 0, "width": 12}
+    claim(phantom, argparse.Namespace(**options))
+    claim(phantom, argparse.Namespace(**options, spacing=None, each=False))
+    for other in ({"spacing": 1.3}, {"width": 8}, {"minutes": None, "steps": 5}):
+        with pytest.raises(InputError, match="was begun with other options or sides"):
+            claim(phantom, argparse.Namespace(**(options | other)))
+    moved = tuple(replace(case, split="test") for case in phantom.cases)
+    with pytest.raises(InputError, match="was begun with other options or sides"):
+        claim(replace(phantom, cases=moved), argparse.Namespace(**options))
