@@ -42,7 +42,7 @@ def main() -> None:
     """Ask each method's terms in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a finished run of labels alone")
-    parser.add_argument("--batches", type=int, default=4)
+    parser.add_argument("--batches", type=int, default=8)
     arguments = parser.parse_args()
     run = Run.open(arguments.run)
     fabric = build_fabric("cpu", 1, 1, run.recipe.precision)
