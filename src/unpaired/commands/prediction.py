@@ -37,7 +37,7 @@ def predict(
     device: Device = "auto",
     backend: Literal["torch", "onnxruntime", "openvino"] = "torch",
     precision: Literal["float32", "bf16"] = "float32",
-    engine: Literal["auto", "plain"] = "auto",
+    engine: Literal["auto", "plain", "compiled"] = "auto",
     overlap: OptionalNumber = None,
     largest_component: OptionalText = None,
     smoothing_mm: OptionalNumber = None,
@@ -81,7 +81,8 @@ def predict(
         precision: bf16 computes in bfloat16 where that is measured to be faster (processors with avx512_bf16 or AMX,
             GPUs), by openvino where the processor has it; some voxels at edges change class.
         engine: How windows go through torch: auto measures once what is fastest on this machine and keeps it in the
-            cache folder (same labels up to rounding); plain measures nothing.
+            cache folder (same labels up to rounding); plain measures nothing; compiled takes what torch.compile makes
+            of the network, on a GPU as a CUDA graph, which takes a minute or more to make.
         overlap: The share that neighboring windows have in common; the recipe says 0.5 if it says nothing else. 0.25
             takes about a third of the time in 3D, with more to be seen of the seams.
         largest_component: Keep only the largest connected part of "all" classes, of some ("LV,myo") or of "none";

@@ -42,8 +42,9 @@ class Predictor:
 
     `backend` "onnxruntime" or "openvino" computes the network on the processor in torch's place; where it doesn't say
     the same as torch, torch goes on and `report` gets a line. In torch a `WindowEngine` chooses how windows are
-    computed on this machine, unless `engine` is "plain"; `precision` "bf16" lets it take bfloat16. `overlap` is the
-    share that neighboring windows have in common, in place of the recipe's.
+    computed on this machine, unless `engine` is "plain"; "compiled" takes what `torch.compile` makes of the network
+    (on a GPU as a CUDA graph). `precision` "bf16" lets it take bfloat16. `overlap` is the share that neighboring
+    windows have in common, in place of the recipe's.
 
     A scan of a modality that the run was not trained on is refused, or with `norms_of` prepared and segmented as that
     modality. With `adaptive_norms` batch norms take the statistics of each scan itself in place of the training's.

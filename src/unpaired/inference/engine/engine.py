@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
+from torch import nn
 
 from unpaired.errors import InputError
 from unpaired.inference.devices import has_bfloat16
@@ -13,7 +15,6 @@ from unpaired.inference.engine.plans import EngineName, Precision, WindowPlan, c
 from unpaired.inference.engine.small_maps import right_in_bfloat16
 from unpaired.inference.windows import DEFAULT_AT_ONCE
 from unpaired.methods.method import Method
-from unpaired.networks.network import Network
 from unpaired.shapes import Images, Logits
 
 TOLERANCE = 1e-4
@@ -23,7 +24,8 @@ TOLERANCE = 1e-4
 class WindowEngine:
     """`Method.predict` by a `WindowPlan`, chosen at the first windows by measuring, or read from the last time.
 
-    `name` "plain" measures nothing: windows go through the network as they are. `precision` "bf16" allows bfloat16:
+    `name` "plain" measures nothing: windows go through the network as they are. "compiled" takes what `torch.compile`
+    makes of the network, on any device, unless that fails or says something else. `precision` "bf16" allows bfloat16:
     on a processor it is taken if it is measured to be faster, on a GPU always. `report` gets a line that says what was
     chosen. Raises InputError for a device that has no bfloat16 in torch's autocast.
     """
@@ -48,7 +50,7 @@ class WindowEngine:
         """What was chosen; None before the first windows."""
         self._report = report
         self._mended = False
-        self._networks: dict[WindowPlan, Network] = {}
+        self._networks: dict[WindowPlan, nn.Module] = {}
 
     @property
     def chosen_precision(self) -> Precision:
@@ -80,12 +82,15 @@ class WindowEngine:
 
     def _chosen(self, images: Images, modality: str) -> WindowPlan:
         less = WindowPlan(self.plain.at_once, precision=self.precision)
-        if self.name == "plain" or self.device.type != "cpu" or self.method.network.mixes_images:
+        measures = self.name == "auto" and self.device.type == "cpu"
+        if self.method.network.mixes_images or not (measures or self.name == "compiled"):
             return less
         precision: Precision = self.precision
-        if precision == "bf16" and not has_bfloat16("cpu"):
+        if precision == "bf16" and self.device.type == "cpu" and not has_bfloat16("cpu"):
             self._report("precision bf16: this processor has no bfloat16, float32 goes on")
             precision = "float32"
+        if self.name == "compiled":
+            return self._compiled(images, modality, replace(less, precision=precision))
         path = place(self.method.network, images.shape[1:], self.plain, precision)
         measured = kept(path)
         if measured is None:
@@ -96,6 +101,21 @@ class WindowEngine:
             return self.plain
         self._tell(measured, precision)
         return measured.plan
+
+    def _compiled(self, images: Images, modality: str, otherwise: WindowPlan) -> WindowPlan:
+        """The compiled network's plan, or `otherwise` where there is no compiler or it says something else."""
+        plan = replace(otherwise, kernels="compiled")
+        try:
+            same = self._comparison(images, modality)(plan) is not None
+        except Exception as error:  # noqa: BLE001 (a compiler's: whatever stops it, torch goes on)
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            self._report(f"engine compiled: torch can't compile this network here ({reason:.120}), it goes on without")
+            return otherwise
+        if not same:
+            self._report("engine compiled: it says something else with these weights, torch goes on without")
+            return otherwise
+        self._report(f"windows: {plan}")
+        return plan
 
     def _tell(self, measured: Measured, precision: Precision) -> None:
         if precision == "bf16" and measured.plan.precision == "float32":
@@ -127,8 +147,17 @@ class WindowEngine:
         less = torch.autocast(self.device.type, torch.bfloat16) if plan.precision == "bf16" else nullcontext()
         with plan.its_threads(), right_in_bfloat16(self.device.type, plan.precision == "bf16"), less:
             groups = (laid_out(group, plan) for group in images.split(plan.at_once))
+            if plan.kernels == "compiled":
+                return torch.cat([_of_one_size(network, group, modality, plan.at_once) for group in groups])
             parts = [network({modality: group})[modality].logits.float() for group in groups]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _of_one_size(network: nn.Module, images: Images, modality: str, count: int) -> Logits:
+    """Logits of a group of windows by a network that is compiled for `count` of them: the last one fills up."""
+    missing = count - len(images)
+    filled = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])]) if missing else images
+    return network({modality: filled})[modality].logits[: len(images)].float().clone()
 
 
 def says_the_same(logits: Logits, expected: Logits, precision: Precision) -> bool:

@@ -5,6 +5,7 @@ norm by that of batch norm (`networks.norm_kernels`).
 """
 
 import copy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,10 @@ from unpaired.inference.engine.plans import WindowPlan
 from unpaired.networks.network import CHANNELS_LAST, Network, to_channels_last
 from unpaired.networks.norm_kernels import GROUP_KERNELS, use_group_kernels
 
+COMPILER = "inductor"
 
-def prepared_network(network: Network, plan: WindowPlan) -> Network:
+
+def prepared_network(network: Network, plan: WindowPlan) -> nn.Module:
     """The network as the plan has it, in evaluation mode; its own weights where the layout is left, else a copy.
 
     The network that is given stays as it is.
@@ -26,12 +29,22 @@ def prepared_network(network: Network, plan: WindowPlan) -> Network:
         return copied
     if plan.kernels == "torch":
         return network
+    if plan.kernels == "compiled":
+        return compiled(network)
     shared = copy.deepcopy(network, {id(t): t for t in (*network.parameters(), *network.buffers())}).eval()
     for module in shared.modules():
         for kind, other in OTHER_KERNELS.items():
             if type(module) is kind:
                 module.__class__ = other
     return shared
+
+
+def compiled(network: Network) -> nn.Module:
+    """The network as `torch.compile` makes it, for windows of one size; on a GPU its kernels are replayed as a CUDA
+    graph, whose results the next call overwrites. Compiling happens at the first call for each modality."""
+    on_gpu = next(network.parameters()).device.type == "cuda"
+    mode = "reduce-overhead" if on_gpu else None
+    return cast(nn.Module, torch.compile(network, backend=COMPILER, mode=mode, dynamic=False))
 
 
 def laid_out(images: Tensor, plan: WindowPlan) -> Tensor:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Precision = Literal["float32", "bf16"]
-EngineName = Literal["auto", "plain"]
+EngineName = Literal["auto", "plain", "compiled"]
 Layout = Literal["contiguous", "channels last"]
-Kernels = Literal["torch", "onednn"]
+Kernels = Literal["torch", "onednn", "compiled"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class WindowPlan:
 
     `at_once` is how many go through the network together. `layout` is how images and weights lie in memory; with
     channels last instance norms are by group norm's kernel, which leaves maps so. `kernels` "onednn" takes oneDNN's
-    convolutions and that kernel wherever they say the same, in place of those that torch would choose (`kernels`).
+    convolutions and that kernel wherever they say the same, in place of those that torch would choose (`kernels`),
+    "compiled" what `torch.compile` makes of the network, on a GPU as a CUDA graph.
     `precision` "bf16" computes in bfloat16 where torch's autocast does. `threads` is how many torch computes with;
     None: as many as it does otherwise.
     """
@@ -32,7 +33,8 @@ class WindowPlan:
     threads: int | None = None
 
     def __str__(self) -> str:
-        said = {"onednn": "oneDNN's kernels", "torch": "torch's kernels"}[self.kernels]
+        words = {"onednn": "oneDNN's kernels", "torch": "torch's kernels", "compiled": "compiled kernels"}
+        said = words[self.kernels]
         threads = "" if self.threads is None else f", {self.threads} threads"
         return f"{self.at_once} at once, {said}, {self.layout}, {self.precision}{threads}"
 
