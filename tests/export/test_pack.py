@@ -80,6 +80,8 @@ def test_wherever_a_run_is_named_it_may_be_a_model_file(
     assert f"predict {packed} " in script.read_text()
     with pytest.raises(InputError, match="holds 2 runs, which were trained by different recipes; name one of them"):
         find_recipe(str(folds))
+    with pytest.raises(InputError, match=r"expected a model file at gone\.unpaired, found no file"):
+        find_recipe("gone.unpaired")
     monkeypatch.setattr("unpaired.runs.model_file.pull", lambda address: packed)
     assert find_recipe("hf://someone/hearts") == recipe
     on_the_hub = unpaired.cluster_script("hf://someone/hearts@v1", phantom.cases[0].image, "out", tmp_path / "second")

@@ -11,7 +11,7 @@ from unpaired.consent.modules import Trust, load_file, one_line
 from unpaired.errors import InputError, nearest
 from unpaired.recipe import Recipe, read_recipe
 from unpaired.runs.folder import RunFolder
-from unpaired.runs.model_file import holds_runs, run_folders
+from unpaired.runs.model_file import SUFFIX, holds_runs, run_folders
 
 
 def all_recipes() -> dict[str, Callable[[], Recipe]]:
@@ -42,9 +42,10 @@ def find_recipe(name: str, trust: Trust = ()) -> Recipe:
         return recipes[name]()
     if holds_runs(name):
         return _recipe_of_runs(name, trust)
+    for suffix, what in ((".json", "the recipe.json of a run"), (SUFFIX, "a model file")):
+        if name.endswith(suffix) and not Path(name).is_file():
+            raise InputError(f"expected {what} at {name}, found no file; correct the path")
     if name.endswith(".json"):
-        if not Path(name).is_file():
-            raise InputError(f"expected the recipe.json of a run at {name}, found no file; correct the path")
         return read_recipe(Path(name), trust)
     if ".py:" in name or name.endswith(".py"):
         return _recipe_from_file(name)
