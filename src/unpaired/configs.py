@@ -120,6 +120,25 @@ def from_json(document: Any, where: str = "recipe", trust: Trust = ()) -> Any:
         raise InputError(f"{where}: {config_class.__name__} can't be built from the stored fields: {error}") from error
 
 
+def current_name(name: str) -> str:
+    """The name by which this version stores the config class that a document calls "module:Class"."""
+    return MOVED.get(name, name)
+
+
+def defaults_of(name: Any) -> dict[str, Any]:
+    """{field: its default as JSON values} of the package's config class that a document calls "module:Class".
+
+    It is what a document that is older than a field means by leaving it out. Empty for a class of anybody else.
+    """
+    try:
+        parts = fields(find_config_class(name, "a stored config"))
+    except InputError:
+        return {}
+    made = {part.name: part.default_factory() for part in parts if part.default_factory is not MISSING}
+    plain = {part.name: part.default for part in parts if part.default is not MISSING}
+    return {field: to_json(default) for field, default in (made | plain).items()}
+
+
 def find_config_class(name: Any, where: str, trust: Trust = ()) -> type[Config]:
     """The config class "module:Class" that a document at `where` names.
 
@@ -127,7 +146,7 @@ def find_config_class(name: Any, where: str, trust: Trust = ()) -> type[Config]:
     """
     if not isinstance(name, str):
         raise InputError(f'{where}.type: expected "module:Class", got {name!r}')
-    module_name, class_name = split_name(MOVED.get(name, name), f"{where}.type")
+    module_name, class_name = split_name(current_name(name), f"{where}.type")
     if module_name.partition(".")[0] == PACKAGE:
         own = module_name in sys.modules or _is_own_file(module_name)
         if not OWN_MODULE.fullmatch(module_name) or not own:

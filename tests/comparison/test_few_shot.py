@@ -67,6 +67,17 @@ def comparison_of(folders):
     return compare(methods, ("dice",))
 
 
+def test_a_run_of_an_earlier_version_is_a_point_of_its_recipes_curve(folders):
+    file = folders[1] / "recipe.json"
+    document = json.loads(file.read_text())
+    del document["memory_format"]
+    file.write_text(json.dumps(document))
+    curve = next(
+        each for each in few_shot_curves(comparison_of(folders)) if (each.method, each.scarce) == ("all", "mr")
+    )
+    assert [draw.patients for draw in curve.draws] == [1, 1, 1, 3, 16]
+
+
 def test_runs_of_one_recipe_are_one_curve(folders):
     curves = {(one.method, one.scarce, one.measured): one for one in few_shot_curves(comparison_of(folders))}
     assert set(curves) == {

@@ -1,6 +1,7 @@
 """Which runs are one method, and which row of a paper a recipe is: from recipes as run folders hold them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -145,6 +146,30 @@ def test_other_recipes_of_one_row_stay_apart_and_say_why(tmp_path):
     assert second == "CSA (literal)"
     assert third.startswith("CSA (network.width=4, network.dropout=0.0, ")
     assert third.endswith(" more)")
+
+
+def written_by_an_earlier_version(run):
+    """The recipe as a version wrote it that had fewer fields and the post-processing in another room."""
+    file = Path(run) / "recipe.json"
+    document = json.loads(file.read_text())
+    for name in ("memory_format", "trained", "rare_classes"):
+        del document[name]
+    document["postprocessing"]["type"] = "unpaired.inference.postprocess:Postprocessing"
+    file.write_text(json.dumps(document))
+
+
+def test_seeds_that_two_versions_of_the_package_trained_are_one_method(tmp_path):
+    """A field that was added, a class that moved."""
+    runs = [save(tmp_path / f"x{k}", csa.small_csa(), seed=k) for k in range(2)]
+    written_by_an_earlier_version(runs[1])
+    for order in (runs, runs[::-1]):
+        assert [(group.name, len(group.places)) for group in group_runs(order)] == [(Path(order[0]).name, 2)]
+
+
+def test_a_recipe_of_an_earlier_version_differs_in_what_is_another_thing_alone(tmp_path):
+    runs = [save(tmp_path / "a" / "x", csa.small_csa(), seed=1), save(tmp_path / "b" / "x", csa.small_csa(), steps=7)]
+    written_by_an_earlier_version(runs[1])
+    assert [group.name for group in group_runs(runs)] == ["x", "x (steps=7)"]
 
 
 def test_names_given_by_hand_stay_whatever_the_recipe(tmp_path):

@@ -46,13 +46,17 @@ def few_shot_curves(comparison: Comparison) -> list[FewShotCurve]:
     A curve is called as the method with the most training patients. Empty if no recipe was trained on several numbers
     of patients of one modality, or if the compared paths are no run folders, which alone say so.
     """
-    recipes: dict[str, list[tuple[str, int, TrainedRun]]] = {}
+    recipes: list[list[tuple[str, int, TrainedRun]]] = []
     for method in comparison.contenders:
         for number, place in enumerate(method.places):
             run = read_trained_run(place)
-            if run is not None and run.training:
-                recipes.setdefault(run.key, []).append((method.name, number, run))
-    return [curve for runs in recipes.values() for curve in _curves(comparison, runs)]
+            if run is None or not run.training:
+                continue
+            own = next((runs for runs in recipes if run.same_recipe(runs[0][2])), None)
+            if own is None:
+                recipes.append(own := [])
+            own.append((method.name, number, run))
+    return [curve for runs in recipes for curve in _curves(comparison, runs)]
 
 
 def _curves(comparison: Comparison, runs: Sequence[tuple[str, int, TrainedRun]]) -> Iterator[FewShotCurve]:

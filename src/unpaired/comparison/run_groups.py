@@ -1,6 +1,5 @@
 """Runs of one recipe are one method: they differ in the seed or the split alone, and say so in their own files."""
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from unpaired.comparison.contenders import folder_of, parse_contender
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import is_object
+from unpaired.runs.difference import ABSENT, differences
 from unpaired.runs.folder import RunFolder
 
 OF_A_RUN = ("seed", "init_from", "paper_row")
@@ -40,17 +39,22 @@ class TrainedRun:
     training: Mapping[str, int]
     """{modality: patients trained on}; empty where the folder doesn't say."""
 
-    @property
-    def key(self) -> str:
-        """The recipe as text without `OF_A_RUN`: equal for the runs of one recipe, whether it says 1 or 1.0."""
-        recipe = {name: value for name, value in self.recipe.items() if name not in OF_A_RUN}
-        return json.dumps(json.loads(json.dumps(recipe), parse_int=float), sort_keys=True)
+    def same_recipe(self, other: "TrainedRun") -> bool:
+        """Whether both say the same recipe, whichever versions of the package wrote them; `OF_A_RUN` may differ."""
+        return next(differences(self._of_the_method(), other._of_the_method()), None) is None
+
+    def differing(self, other: "TrainedRun") -> list[tuple[str, Any]]:
+        """The fields in which the other's recipe is another one, with what it has there."""
+        return list(differences(self._of_the_method(), other._of_the_method()))
+
+    def _of_the_method(self) -> dict[str, Any]:
+        return {name: value for name, value in self.recipe.items() if name not in OF_A_RUN}
 
     def repeats(self, other: "TrainedRun") -> bool:
         """Whether both are runs of one method: one recipe, and about as many patients to train on."""
         counts = [(count, other.training.get(name, 0)) for name, count in self.training.items()]
         few = self.training.keys() != other.training.keys() or any(max(pair) >= ALIKE * min(pair) for pair in counts)
-        return self.key == other.key and not few
+        return not few and self.same_recipe(other)
 
 
 @dataclass(frozen=True)
@@ -144,19 +148,11 @@ def _training(trained: Collection[str], cases: Sequence[_Case]) -> dict[str, int
 
 def _differing(first: TrainedRun, other: TrainedRun) -> str:
     """ "method.consistency=literal, steps=100": the fields of `other` that are not as in `first`."""
-    before, after = _flat(first.recipe), _flat(other.recipe)
-    names = [name for name in after if after[name] != before.get(name) and name not in OF_A_RUN]
-    parts = [f"{name.removesuffix('.type')}={str(after[name]).rpartition(':')[2]}" for name in names]
-    parts += [f"no {name}" for name in before if name not in after]
+    fields = first.differing(other)
+    parts = [
+        f"{name.removesuffix('.type')}={str(value).rpartition(':')[2]}" for name, value in fields if value is not ABSENT
+    ]
+    parts += [f"no {name}" for name, value in fields if value is ABSENT]
     if not parts:
         parts = [f"{count} {modality} patients" for modality, count in other.training.items()]
     return ", ".join(parts[:NAMED]) + (f" and {len(parts) - NAMED} more" if len(parts) > NAMED else "")
-
-
-def _flat(config: Any, where: str = "") -> dict[str, Any]:
-    if not is_object(config):
-        return {where: config}
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        flat |= _flat(value, f"{where}.{name}".lstrip("."))
-    return flat
