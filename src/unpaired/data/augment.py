@@ -17,6 +17,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from unpaired.configs import BelowOne, Config, Name, Share
+from unpaired.data.bias_field import BiasField
 from unpaired.data.shear import Shear
 from unpaired.data.sides import LEFT_RIGHT, MirrorSwap
 from unpaired.errors import InputError
@@ -53,6 +54,10 @@ class Augmentation(Config):
     contrast: Share = 0.15
     gamma: Share = 0.3
     low_resolution: Share = 0.1
+    bias_field: Share = 0.0
+    """A smooth gain over the image, as a surface coil makes the chest brighter than what lies behind it; for MR."""
+    bias_field_ratio: Annotated[float, Meta(gt=1, le=100)] = 8.0
+    """How many times the gain's largest value may be its smallest."""
     mirror: tuple[Axis, ...] = ()
     """Axes ("depth" in 3D, "height", "width" of the prepared volume) along which every other sample is mirrored."""
     mirror_swaps: Literal["by_name"] | tuple[tuple[Name, Name], ...] = ()
@@ -214,6 +219,7 @@ def _intensity(a: Augmentation) -> list[tuple[float, Any]]:
     coarse = SimulateLowResolutionTransform(scale=(0.5, 1), synchronize_axes=True, ignore_axes=(), **alike)
     gamma = GammaTransform(gamma=(0.7, 1.5), p_invert_image=0, p_retain_stats=1, **alike)
     return [
+        (a.bias_field, BiasField(a.bias_field_ratio)),
         (a.noise, noise),
         (a.blur, blur),
         (a.brightness, brightness),
