@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 ORDER = 2
-"""The highest power of the polynomial whose exponential is the gain (Van Leemput et al. 1999). MONAI and TorchIO take 3:
-its extremes lie in the corners, and the middle of the image, where the organs are, hardly changes."""
+"""The highest power of the polynomial whose exponential is the gain (Van Leemput et al. 1999). With 3, as in MONAI and
+TorchIO, the extremes lie in the corners, and the middle of the image, where the organs are, hardly changes."""
 
 
 class BiasField:
