@@ -62,7 +62,16 @@ HEART = scans(("ct", "mr"), ("myo", "LA", "LV", "AA"))
 ABDOMEN = scans(("ct", "t2"), ("liver", "spleen", "right kidney", "left kidney"))
 DATA = {
     **dict.fromkeys(
-        ("against_nnunet", "csa_table1", "csa_ablations", "scarce_labels", "few_labels", "cmc_heart", "cmc_ablations"),
+        (
+            "against_nnunet",
+            "one_change",
+            "csa_table1",
+            "csa_ablations",
+            "scarce_labels",
+            "few_labels",
+            "cmc_heart",
+            "cmc_ablations",
+        ),
         HEART_MR,
     ),
     **dict.fromkeys(("csa_tables23", "csa_ablations_mmwhs", "ssc_tables15", "ssc_table4", "ummkd_heart"), HEART),
