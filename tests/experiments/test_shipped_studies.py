@@ -64,6 +64,7 @@ DATA = {
     **dict.fromkeys(
         (
             "against_nnunet",
+            "few_labels_against_nnunet",
             "one_change",
             "csa_table1",
             "csa_ablations",

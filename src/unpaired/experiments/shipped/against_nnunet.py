@@ -7,10 +7,13 @@ batch to the slices that a step of ours has; "our grid" also gives it the pixels
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from unpaired.errors import InputError
+from unpaired.experiments.labels import ScarceLabels
 from unpaired.experiments.program import Program
+from unpaired.experiments.shipped.scarce_labels import PATIENTS, few_labels
 from unpaired.experiments.splits import Folds
 from unpaired.experiments.study import Row, Size, Study
 from unpaired.recipes import class_specific_affinity as csa
@@ -44,6 +47,16 @@ def against_nnunet(size: Size = "small") -> Study:
         Row("MONAI", _script("monai_loop.py", *width)),
     )
     return Study("Against nnU-Net, equal minutes", rows, Folds(), minutes=MINUTES[size], baseline="MSBN")
+
+
+def few_labels_against_nnunet(size: Size = "small") -> Study:
+    """Few labels of LGE, and nnU-Net on bSSFP and LGE with the same labels on our pixels, for as many minutes."""
+    study = few_labels(size)
+    words = (*OUR_SIZE[size], *OUR_GRID[size])
+    counts = {"no label": 0} | {"1 label" if count == 1 else f"{count} labels": count for count in PATIENTS}
+    rows = [Row(f"nnU-Net, {said}", _script("nnunet.py", *words), ScarceLabels("lge", n)) for said, n in counts.items()]
+    rows.append(Row("nnU-Net, all", _script("nnunet.py", *words)))
+    return replace(study, title="Few labels of lge beside nnU-Net", rows=(*study.rows, *rows), minutes=MINUTES[size])
 
 
 def _script(name: str, *words: str) -> Program:

@@ -13,6 +13,9 @@ from unpaired.recipe import Recipe
 from unpaired.recipes import random_convolutions as random
 from unpaired.recipes.your_data import msbn_2d
 
+PATIENTS = (1, 2, 4, 8)
+"""Of LGE with labels, in the rows of `few_labels`."""
+
 
 def scarce_labels(
     size: Size = "small", scarce: str = "lge", others: tuple[str, ...] = ("bssfp",), patients: tuple[int, ...] = ()
@@ -47,7 +50,7 @@ def scarce_labels(
 
 def few_labels(size: Size = "small") -> Study:
     """Dice by the number of LGE patients with labels (0, 1, 2, 4, 8): LGE alone, both modalities, borrowed slices."""
-    return scarce_labels(size, patients=(1, 2, 4, 8))
+    return scarce_labels(size, patients=PATIENTS)
 
 
 def _full() -> tuple[Recipe, Recipe]:
