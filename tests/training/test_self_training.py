@@ -15,7 +15,8 @@ from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.run import Run
 from unpaired.training import self_training
-from unpaired.training.self_training import ROUNDS, Round, SelfTraining, self_train
+from unpaired.training.rounds import Round, SelfTraining
+from unpaired.training.self_training import ROUNDS, self_train
 from unpaired.training.stability import contrast_stability, validation_dice
 
 RECIPE = tiny(steps=1, randomization=Randomization(borrowed=0.5), modalities=("ct", "lge"))
@@ -40,10 +41,12 @@ def test_a_round_learns_from_the_labels_of_the_one_before(phantom: Dataset, tmp_
     labels = [case.label.resolve() for case in learned.of("lge", "train", labeled=True) if case.label]
     assert labels == [(tmp_path / "labels1" / f"{case}.nii.gz").resolve() for case in unlabeled]
     assert 0 < second.sure["lge"] <= 1
-    assert second.kept == (second.score > first.score)
+    assert second.kept == (second.score > first.score and second.dice["ct"] >= first.dice["ct"] - 0.01)
     assert trained.run.folder == Path(second.run if second.kept else first.run)
     stored = json.loads((tmp_path / ROUNDS).read_text())
     assert [of["run"] for of in stored] == [first.run, second.run]
+    assert stored[1]["before"] == {**stored[0]["dice"], **stored[0]["stability"]}
+    assert stored[1]["worse"] == list(second.worse)
     weights = Run.open(second.run).weights("last").stat().st_mtime_ns
     again = self_train(
         RECIPE, scarce(phantom), tmp_path, rounds=1, confidence=0.51, device="cpu", workers=0, show=False
@@ -95,12 +98,18 @@ def test_rounds_end_with_the_first_that_is_no_better(
         ["round1", "60.0", "50.0", "55.0"],
         ["round2", "55.0", "50.0", "52.5"],
     ]
+    assert table.notes[2:] == [
+        "round2 is not kept: Dice of ct fell from 60.0 to 55.0, more than the 1 allowed; round1 stays the best."
+    ]
 
 
 def test_what_cannot_be_self_trained_is_one_line(phantom: Dataset, tmp_path: Path) -> None:
     whole: dict[str, Any] = {"rounds": 1, "device": "cpu", "workers": 0, "show": False}
     with pytest.raises(InputError, match="expected 1 round or more"):
         self_train(RECIPE, phantom, tmp_path, **(whole | {"rounds": 0}))
+    for tolerance in (-0.1, 2.0, float("nan")):
+        with pytest.raises(InputError, match="expected a tolerance from 0 to 1"):
+            self_train(RECIPE, phantom, tmp_path, **(whole | {"tolerance": tolerance}))
     with pytest.raises(InputError, match=r"with its run as teacher"):
         self_train(RECIPE, phantom, tmp_path, changes=["unlabeled_batch_size=2"], **whole)
     with pytest.raises(InputError, match=r"no unlabeled training case of ct, lge"):

@@ -162,6 +162,7 @@ def self_train(
     *,
     rounds: int = 2,
     confidence: float = 0.9,
+    tolerance: float = 0.01,
     teacher: OptionalPath = None,
     norms_of: OptionalText = None,
     split: OptionalPath = None,
@@ -170,14 +171,16 @@ def self_train(
     workers: int = 1,
     trust: Trusted = (),
 ) -> int:
-    """Train, label the unlabeled scans by what was learned, train on these labels too; a round is kept if better.
+    """Train, label the unlabeled scans by what was learned, train on these too; kept if better and worse for none.
 
     Args:
         recipe: Its name (`unpaired recipes`), file.py:function for one of your own, a run's folder or recipe.json.
         data: The manifest; scans without a label have "label": null.
         runs: Folder for the rounds: round0, round1, ..., and what they learned from, labels1, ...
-        rounds: Rounds on pseudo-labels, at most; the first that is no better than the best so far is the last.
+        rounds: Rounds on pseudo-labels, at most; the first that isn't kept is the last.
         confidence: Probability from which on a voxel gets its class; of less than that either of two, or nothing.
+        tolerance: Validation Dice (0 to 1) that any modality may lose in a round that is kept, against round 0 and the
+            best round so far.
         teacher: A finished run in place of round 0.
         norms_of: Label scans of a modality that round 0 was not trained on with the norms of this one.
         split: A split file (`unpaired split`); without it the manifest's own split is used.
@@ -191,6 +194,7 @@ def self_train(
             runs,
             rounds=rounds,
             confidence=confidence,
+            tolerance=tolerance,
             teacher=teacher,
             norms_of=norms_of,
             split=split,

@@ -2,16 +2,14 @@
 
 In rounds (Yarowsky, 1995; Lee, "Pseudo-Label", 2013; Xie et al., "Noisy Student", CVPR 2020). Pseudo-labels are
 partial: where the network wavers between two classes, or knows nothing, they say just that (`inference.pseudo_labels`).
-A round counts only if it is better than the best one so far; the first that isn't ends it. Better by what can be seen
-without test labels: a modality with labeled validation cases by its Dice there, one without by how little its label
-maps depend on contrast (`training.stability`), which is a hint, not a measurement.
+A round counts only if it is better than the best one so far and makes no modality worse (`training.rounds`); the first
+that isn't ends it. It is judged by what can be seen without test labels: a modality with labeled validation cases by
+its Dice there, one without by how little its label maps depend on contrast (`training.stability`), which is a hint, not
+a measurement.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import CaseEntry, Dataset
@@ -27,66 +25,14 @@ from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
 from unpaired.runs.run import Run
-from unpaired.tables import DASH, Table
 from unpaired.training.loop import Hardware, train
+from unpaired.training.rounds import Round, SelfTraining, judged
 from unpaired.training.stability import contrast_stability, validation_dice
 
 ROUNDS = "self_training.json"
 """The file of a self-training that says what each round had, and which was kept."""
 SCANS_LOOKED_AT = 6
 """Unlabeled scans of a modality that tell how stable its label maps are."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round: its run, whether it was kept, {modality: 0..1} of what it is judged by, and what it learned from:
-    {modality: share} of voxels with a pseudo-label of one class, and of either of two."""
-
-    run: str
-    kept: bool
-    dice: dict[str, float]
-    """{modality: mean Dice of labeled validation cases}."""
-    stability: dict[str, float]
-    """{modality: stability of unlabeled scans}, of modalities without labeled validation cases."""
-    sure: dict[str, float]
-    either: dict[str, float]
-
-    @property
-    def score(self) -> float:
-        """The mean over modalities."""
-        return float(np.mean([*self.dice.values(), *self.stability.values()]))
-
-
-@dataclass(frozen=True)
-class SelfTraining:
-    """The rounds in turn; the last one that was kept is the answer."""
-
-    rounds: tuple[Round, ...]
-
-    @property
-    def run(self) -> Run:
-        """The run of the last round that was kept."""
-        return Run(next(done.run for done in reversed(self.rounds) if done.kept))
-
-    def table(self) -> Table:
-        """A row for each round: what it is judged by, in percent, and what it learned from."""
-        validated, unseen = self.rounds[0].dice, self.rounds[0].stability
-        head = ["round", *(f"Dice {name}" for name in validated), *(f"stability {name}" for name in unseen), "mean"]
-        rows = [
-            [
-                Path(done.run).name,
-                *(f"{100 * value:.1f}" for value in (*done.dice.values(), *done.stability.values(), done.score)),
-                ", ".join(f"{name} {100 * share:.1f} %" for name, share in done.sure.items()) or DASH,
-                "yes" if done.kept else "no",
-            ]
-            for done in self.rounds
-        ]
-        notes = [
-            "Dice: labeled validation cases. Stability: how alike label maps of unlabeled scans stay when contrast "
-            "changes at random; a hint, no measurement.",
-            "Labeled: voxels with a pseudo-label of one class.",
-        ]
-        return Table([*head, "labeled", "kept"], rows, "l" + "r" * len(head[1:]) + "ll", notes=notes)
 
 
 def self_train(
@@ -96,6 +42,7 @@ def self_train(
     *,
     rounds: int = 2,
     confidence: float = 0.9,
+    tolerance: float = 0.01,
     teacher: Run | str | Path | None = None,
     norms_of: str | None = None,
     split: Split | str | Path | None = None,
@@ -114,12 +61,17 @@ def self_train(
     trained on are labeled with the norms of `norms_of`, as `Predictor` does. The same call goes on where it was
     stopped. Other arguments are those of `train`.
 
+    A round is kept if its mean over modalities is above that of the best round so far, and no modality's validation
+    Dice (0..1) is more than `tolerance` below what round 0 or the best round had.
+
     Raises InputError for labels there that another teacher or confidence made, if there is no unlabeled training case
     of a modality that round 0 knows or `norms_of` stands for, for a recipe that takes unlabeled images itself (train it
     first, and give its run as `teacher`), and for numbers that make no sense.
     """
     if rounds < 1 or not 0.5 < confidence <= 1:
         raise InputError(f"expected 1 round or more and a confidence above 0.5 up to 1, got {rounds} and {confidence}")
+    if not 0 <= tolerance <= 1:
+        raise InputError(f"expected a tolerance from 0 to 1, the Dice that a modality may lose, got {tolerance}")
     load_trusted(trust)
     chosen = override(find_recipe(recipe, trust) if isinstance(recipe, str) else recipe, changes)
     if chosen.unlabeled_batch_size:
@@ -137,7 +89,7 @@ def self_train(
     names = chosen.modalities or tuple(dataset.modalities)
     predictor = Predictor(best, device=device, norms_of=norms_of)
     unlabeled = _unlabeled(dataset, predictor, names)
-    done = [_judged(predictor, dataset, names, {}, {})]
+    done = [_scored(predictor, dataset, names, {}, {})]
     for number in range(1, rounds + 1):
         told = _labeled(predictor, dataset, unlabeled, folder / f"labels{number}", confidence, say)
         run = train(
@@ -149,8 +101,9 @@ def self_train(
             show=show,
         )
         predictor = Predictor(run, device=device, norms_of=norms_of)
-        done.append(_judged(predictor, dataset, names, told.sure, told.either, done[-1]))
-        write_json(folder / ROUNDS, [asdict(of) | {"score": of.score} for of in done])
+        scored = _scored(predictor, dataset, names, told.sure, told.either)
+        done.append(judged(scored, done[0], done[-1], tolerance))
+        write_json(folder / ROUNDS, [of.document() for of in done])
         if not done[-1].kept:
             break
     return SelfTraining(tuple(done))
@@ -183,15 +136,10 @@ def _unlabeled(dataset: Dataset, teacher: Predictor, names: Sequence[str]) -> li
     return cases
 
 
-def _judged(
-    predictor: Predictor,
-    dataset: Dataset,
-    names: Sequence[str],
-    sure: dict[str, float],
-    either: dict[str, float],
-    best: Round | None = None,
+def _scored(
+    predictor: Predictor, dataset: Dataset, names: Sequence[str], sure: dict[str, float], either: dict[str, float]
 ) -> Round:
-    """A round by what can be seen without test labels; kept if it is the first, or better than the best so far."""
+    """A round with what can be seen of it without test labels."""
     validated: dict[str, float] = {}
     stability: dict[str, float] = {}
     for modality in (name for name in names if predictor.knows(name)):
@@ -199,5 +147,4 @@ def _judged(
             validated[modality] = validation_dice(predictor, dataset, labeled)
         elif scans := [case for case in dataset.of(modality, labeled=False) if case.split in ("train", "validation")]:
             stability[modality] = contrast_stability(predictor, scans[:SCANS_LOOKED_AT])
-    judged = Round(str(predictor.run.folder), True, validated, stability, sure, either)
-    return judged if best is None else replace(judged, kept=judged.score > best.score)
+    return Round(str(predictor.run.folder), True, validated, stability, sure, either)
