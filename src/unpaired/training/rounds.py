@@ -132,10 +132,8 @@ class SelfTraining:
         reasons = [f"{last.name} is not kept: {why}; {kept.name} stays the best."]
         gained = [name for name in last.dice if name in last.before and last.dice[name] > last.before[name]]
         if gained:
-            changes = ", ".join(f"{name} from {_change(last, name)}" for name in gained)
-            reasons.append(
-                f"{last.name} is better in {changes} alone; it may predict that, and {kept.name} the others."
-            )
+            changes = ", ".join(f"{name} ({_change(last, name)})" for name in gained)
+            reasons.append(f"{last.name} is better for {changes}: it may segment that, and {kept.name} the rest.")
         return reasons
 
 
