@@ -1,23 +1,31 @@
-"""The energy that a call of a study took, where the machine tells: Linux's counters of the processor (RAPL), NVML's of
-GPUs. It is that of all the machine did meanwhile, as those counters know no processes. A machine that doesn't tell, or
-not to this user, is no error: then nothing is said.
+"""The energy that the calls of a study took, where the machine tells: Linux's counters of the processor (RAPL), NVML's
+of the GPUs that the study computes on. It is that of all these did meanwhile, as such counters know no processes. A
+machine that doesn't tell, or not to this user, is no error: then nothing is said.
+
+Each call has a file of its own in OUT/energy, written anew every while: one that is killed has told what it took, and
+those of several machines on one folder don't write over each other.
 """
 
 import ctypes
-from collections.abc import Generator
+import os
+import platform
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, time_ns
 
 from unpaired.documents import read
+from unpaired.failures import attempt
 from unpaired.files import write_json
 
 POWERCAP = Path("/sys/class/powercap")
-ENERGY = "energy.json"
+ENERGY = "energy"
+"""The folder of the calls' files; early versions had one file for all, energy.json."""
 EVERY_SECONDS = 20.0
 """How often counters are read: a processor's begins again after some minutes at full power."""
+LIBRARY = "libnvidia-ml.so.1"
 SCHEMA = 1
 JOULES_PER_KWH = 3.6e6
 
@@ -47,65 +55,65 @@ class Energy:
         parts = ", ".join(f"{name} {joules / JOULES_PER_KWH:.3g}" for name, joules in self.joules.items())
         whole = sum(self.joules.values()) / JOULES_PER_KWH
         hours = self.seconds / 3600
-        return f"Energy: {whole:.3g} kWh in {hours:.2g} hours ({parts}), all that the machine did meanwhile."
+        return f"Energy: {whole:.3g} kWh in {hours:.2g} hours ({parts}), with all else that these did meanwhile."
 
 
-def counters(powercap: Path = POWERCAP) -> dict[str, Counter]:
-    """{"package-0": ..., "gpu 0": ...} of all that tell; empty where none does."""
-    return _of_processors(powercap) | _of_gpus()
+def counters(gpus: Sequence[str] = (), powercap: Path = POWERCAP) -> dict[str, Counter]:
+    """{"package-0": ..., "gpu 0": ...} of all that tell, empty where none does; `gpus` as in CUDA_VISIBLE_DEVICES."""
+    return _of_processors(powercap) | (_of_gpus(gpus) if gpus else {})
 
 
 def read_energy(folder: Path) -> Energy | None:
-    """What was measured of the study in a folder; None where nothing was."""
-    file = folder / ENERGY
-    return read(file, Energy, "delete it: energy is added up anew", schema=SCHEMA) if file.is_file() else None
+    """What was measured of the study in a folder, over all its calls; None where nothing was."""
+    early = folder / f"{ENERGY}.json"
+    files = [*([early] if early.is_file() else []), *sorted((folder / ENERGY).glob("*.json"))]
+    calls = [read(file, Energy, "delete it: energy is added up without it", schema=SCHEMA) for file in files]
+    names = dict.fromkeys(name for call in calls for name in call.joules)
+    joules = {name: sum(call.joules.get(name, 0.0) for call in calls) for name in names}
+    return Energy(joules, sum(call.seconds for call in calls)) if calls else None
 
 
 @contextmanager
-def energy_noted(folder: Path, powercap: Path = POWERCAP) -> Generator[None]:
-    """Add what the block takes to the energy that is noted in `folder`."""
-    before, began = counters(powercap), monotonic()
-    joules, ended = dict.fromkeys(before, 0.0), Event()
-    last = dict(before)
+def energy_noted(folder: Path, gpus: Sequence[str] = (), powercap: Path = POWERCAP) -> Generator[None]:
+    """Note in `folder` what the block takes, while it runs too."""
+    last, began = counters(gpus, powercap), monotonic()
+    joules, ended = dict.fromkeys(last, 0.0), Event()
+    file = folder / ENERGY / f"{platform.node()}-{os.getpid()}-{time_ns()}.json"
 
-    def add() -> None:
-        now = counters(powercap)
+    def note() -> None:
+        now = counters(gpus, powercap)
         for name in joules.keys() & now.keys():
             joules[name] += now[name].since(last[name])
             last[name] = now[name]
+        rounded = {name: round(taken, 1) for name, taken in joules.items()}
+        if any(rounded.values()):
+            write_json(file, {"schema": SCHEMA, **asdict(Energy(rounded, round(monotonic() - began, 1)))})
 
     def watch() -> None:
         while not ended.wait(EVERY_SECONDS):
-            add()
+            attempt(note)  # what couldn't be written now is, with more, the next time
 
     thread = Thread(target=watch, daemon=True)
-    if before:
+    if last:
         thread.start()
     try:
         yield
     finally:
-        if before:
+        if last:
             ended.set()
             thread.join()
-            add()
-            _note(folder, joules, monotonic() - began)
-
-
-def _note(folder: Path, joules: dict[str, float], seconds: float) -> None:
-    known = read_energy(folder) or Energy({}, 0.0)
-    names = dict.fromkeys((*known.joules, *joules))
-    whole = {name: round(known.joules.get(name, 0.0) + joules.get(name, 0.0), 1) for name in names}
-    write_json(folder / ENERGY, {"schema": SCHEMA, **asdict(Energy(whole, round(known.seconds + seconds, 1)))})
+            note()
 
 
 def _of_processors(powercap: Path) -> dict[str, Counter]:
-    """RAPL's packages: the zones "intel-rapl:N" (AMD's too), without their parts."""
+    """RAPL's packages (AMD's too): without the zones of their parts, and without that of the whole board ("psys"),
+    which holds them."""
     packages: dict[str, Counter] = {}
     for zone in sorted(powercap.glob("intel-rapl:*")):
-        if zone.name.count(":") > 1:
-            continue
         try:
             name = (zone / "name").read_text(encoding="ascii").strip()
+            if zone.name.count(":") > 1 or not name.startswith("package"):
+                continue
             turns_at = int((zone / "max_energy_range_uj").read_text(encoding="ascii")) / 1e6
             packages[name] = Counter(int((zone / "energy_uj").read_text(encoding="ascii")) / 1e6, turns_at)
         except (OSError, ValueError):  # as a rule for the administrator alone
@@ -113,23 +121,30 @@ def _of_processors(powercap: Path) -> dict[str, Counter]:
     return packages
 
 
-def _of_gpus() -> dict[str, Counter]:
-    """NVML's total energy of each GPU, by NVIDIA's own library where it is installed."""
+def _of_gpus(gpus: Sequence[str]) -> dict[str, Counter]:
+    """NVML's total energy of these GPUs, by NVIDIA's own library where it is installed and knows it (from Volta on)."""
     try:
-        nvml = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
+        nvml = ctypes.CDLL(LIBRARY)
+        if nvml.nvmlInit_v2():
+            return {}
+    except (OSError, AttributeError):
         return {}
-    if nvml.nvmlInit_v2():
-        return {}
-    count, counted = ctypes.c_uint(), dict[str, Counter]()
     try:
-        nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
-        for number in range(count.value):
-            device, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
-            if nvml.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(device)):
-                continue
-            if not nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules)):
-                counted[f"gpu {number}"] = Counter(millijoules.value / 1e3)
+        counted = {f"gpu {name}": _joules(nvml, name) for name in gpus}
+        return {name: Counter(joules) for name, joules in counted.items() if joules is not None}
+    except AttributeError:  # a driver older than these functions
+        return {}
     finally:
         nvml.nvmlShutdown()
-    return counted
+
+
+def _joules(nvml: ctypes.CDLL, gpu: str) -> float | None:
+    """What a GPU has taken since its driver was loaded; None where it doesn't tell, as parts of one (MIG) don't."""
+    device, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
+    if gpu.isdecimal():
+        missing = nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(gpu)), ctypes.byref(device))
+    else:
+        missing = nvml.nvmlDeviceGetHandleByUUID(ctypes.c_char_p(gpu.encode()), ctypes.byref(device))
+    if missing or nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules)):
+        return None
+    return millijoules.value / 1e3

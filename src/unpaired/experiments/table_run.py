@@ -69,12 +69,13 @@ class TableRun:
             presets = tuple(dict.fromkeys(paper_table(name).preset for name in study.papers))
             left = None if self.hours is None else self.hours - (monotonic() - self.began) / 3600
             work = Work(planned, self.prepared, self.device, self.workers, presets, left, self.say)
-            with energy_noted(folder):
+            with energy_noted(folder, self.places.gpus):
                 failures |= work.do(self.part, self.places, self.worker)
+                if self.part is None and study.misaligned:
+                    done = list(filter(is_done, planned.cells))
+                    failures |= look_at_misalignment(study, done, self.device, self.say)
         done = list(filter(is_done, planned.cells))
         failures |= _failed_before(planned, done, failures)
-        if run and self.part is None:
-            failures |= look_at_misalignment(study, done, self.device, self.say)
         if self.part is None:
             return results_of(study, planned, done, failures, folder, self.viewer_mb)
         rows = tuple(row_statuses(study, planned, done, failures))
