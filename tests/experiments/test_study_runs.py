@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_study import hearts, tiny_recipe, tiny_study
 
 from few_slices import few_slices
 from undrawn import undrawn
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.experiments import results, work
+from unpaired.experiments import results, run, work
 from unpaired.experiments.labels import FewPatients
 from unpaired.experiments.results import StudyResults
 from unpaired.experiments.run import study
@@ -213,3 +214,16 @@ def test_a_folder_of_another_study_is_refused(again: Path, phantom: Dataset) -> 
 def test_what_fits_no_cell_is_refused(options: dict[str, Any], message: str, tmp_path: Path, phantom: Dataset) -> None:
     with pytest.raises(InputError, match=message):
         in_folder(tiny_study(), phantom, tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("device", "dealt"), [("cuda", ["4", "7", "4"]), ("cuda:1", ["7", "7", "7"]), ("cpu", [None, None, None])]
+)
+def test_gpus_are_dealt_out_and_a_named_one_is_kept_to(
+    device: str, dealt: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No GPU is needed to say which one a process sees."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 7")
+    monkeypatch.setattr(run, "choose_device", torch.device)
+    places = run.places_of(3, 1, device, True)
+    assert [places.environment(slot).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == dealt

@@ -1,6 +1,8 @@
 """The Slurm script of a study: what its tasks run, and what is refused."""
 
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ def test_its_tasks_run_the_study_with_their_shard(
 ) -> None:
     """What a task would run is taken by the command line, which then asks for what was asked for."""
     monkeypatch.chdir(tmp_path)
-    asked = {"size": "full", "rows": ("MSBN", "CSA"), "seeds": (0, 1), "minutes": (5.0, 10.0)}
+    asked: dict[str, Any] = {"size": "full", "rows": ("MSBN", "CSA"), "seeds": (0, 1), "minutes": (5.0, 10.0)}
     script = study_script("csa_table1", manifest, "out", shards=30, changes={"steps": 20}, gpus=1, **asked)
     text = script.read_text()
     assert "#SBATCH --array=1-30\n" in text
@@ -36,6 +38,21 @@ def test_its_tasks_run_the_study_with_their_shard(
     assert {name: seen[name] for name in asked} == asked
 
 
+def test_outside_of_slurm_it_makes_the_tables_of_what_was_asked_for(manifest: Path, tmp_path: Path) -> None:
+    """Whatever was asked for is asked for again: without `--minutes` other runs would be looked for."""
+    script = study_script("csa_table1", manifest, tmp_path / "out", tmp_path / "x.sbatch", rows=["MSBN"], minutes=5)
+    called = tmp_path / "called"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(called))}\n')
+    python.chmod(0o755)
+    script.write_text(script.read_text().replace(shlex.quote(sys.executable), shlex.quote(str(python))))
+    for environment in ({}, {"SLURM_ARRAY_TASK_ID": "3"}):
+        subprocess.run(["bash", str(script)], check=True, env=environment)
+    tables, part = (line.split(str(tmp_path / "out"))[1] for line in called.read_text().splitlines())
+    assert tables == " --size small --rows MSBN --minutes 5 --workers 0 --no-run"
+    assert part == " --size small --rows MSBN --minutes 5 --workers 0 --shard 3/20"
+
+
 def test_a_study_of_ones_own_is_found_from_any_folder(manifest: Path, tmp_path: Path) -> None:
     file = tmp_path / "my study file.py"
     file.write_text(
@@ -50,6 +67,10 @@ def test_a_study_of_ones_own_is_found_from_any_folder(manifest: Path, tmp_path: 
     ("options", "message"),
     [
         ({"rows": ["MSBM"]}, "has no row 'MSBM'; did you mean MSBN"),
+        ({"splits": ["fold7"]}, "has no split 'fold7'; did you mean"),
+        ({"seeds": (0, 0)}, "seeds that differ"),
+        ({"minutes": (5.0, 0.0)}, "minutes must be above 0"),
+        ({"split": ["nowhere.json"]}, "nowhere.json"),
         ({"shards": 0}, "shard 1/0: expected a number from 1"),
         ({"time": "soon"}, "time 'soon': expected something like"),
         ({"data": "nowhere.json"}, "expected a manifest, found nothing at nowhere.json"),

@@ -145,7 +145,7 @@ def study_script(
 ) -> int:
     """Write a Slurm script that makes a paper's table: an array of tasks, each of which runs a part of the rows.
 
-    Submit it with `sbatch`; submitted again it goes on. Then `unpaired study ... --no-run` makes the tables.
+    Submit it with `sbatch`; submitted again it goes on. When all have ended, `bash study.sbatch` makes the tables.
 
     Args:
         plan: As of `unpaired study`, which each task runs; so are data, out and the options up to trust.
@@ -193,5 +193,5 @@ def study_script(
         partition=partition,
         at_once=at_once,
     )
-    print(f"submit it: sbatch {written}; then the tables: unpaired study {plan} {data} {out} --size {size} --no-run")
+    print(f"submit it: sbatch {written}; when all tasks have ended, the tables: bash {written}")
     return 0

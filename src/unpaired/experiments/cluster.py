@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unpaired.choices import several
+from unpaired.data.manifest import as_dataset
 from unpaired.errors import InputError
 from unpaired.experiments.find import find_study
+from unpaired.experiments.run import budgets_of, chosen_study, only_splits
 from unpaired.experiments.study import Size
 from unpaired.inference.cluster import Resources, absolute, write_array
 from unpaired.overrides import Changes, assignments
@@ -38,15 +40,16 @@ def study_script(
     """Write a Slurm script that runs a study's cells, by an array of `shards` tasks; returns its path.
 
     From `size` to `trust` the arguments are those of `unpaired.study`, the others what each task gets; `at_once` is how
-    many may run together. Submitted again it goes on. The tables are made by a last call of `study` with `run=False`.
-    Raises InputError for an unknown study or row, if there is no manifest, if there are no shards, for what Slurm would
-    not understand, and where another file of the script's name is there.
+    many may run together. Submitted again it goes on. Outside of Slurm (`bash study.sbatch`) it makes the tables.
+
+    Raises InputError for what `study` would refuse, if there are no shards, for what Slurm would not understand, and
+    where another file of the script's name is there.
     """
-    study = find_study(plan, size)
-    for name in several(rows):
-        study.row(name)
     if not Path(data).exists():
         raise InputError(f"expected a manifest, found nothing at {data}; check the path")
+    for budget in budgets_of(minutes) or [None]:
+        study = chosen_study(find_study(plan, size), rows, seeds, split, budget)
+        only_splits(study.splits(as_dataset(data)), splits)
     resources = Resources(cpus, memory, time, gpus, partition, at_once, "unpaired-study")
     files = [absolute(file) for file in several(split)]
     trusted = [absolute(word) if str(word).endswith(".py") else str(word) for word in several(trust)]
@@ -56,16 +59,15 @@ def study_script(
         "--splits": several(splits),
         "--seeds": [str(seed) for seed in seeds],
         "--split": files,
-        "--minutes": [str(each) for each in ([minutes] if isinstance(minutes, float | int) else minutes or ())],
+        "--minutes": [str(budget) for budget in budgets_of(minutes) if budget is not None],
         "--set": assignments(changes),
         "--cache": [] if cache is None else [absolute(cache)],
         "--workers": [str(workers)],
         "--trust": trusted,
     }
     words = [word for option, values in options.items() if values for word in (option, *values)]
-    return write_array(
-        script, ["study", _absolute_plan(plan), absolute(data), absolute(out), *words], resources, shards
-    )
+    words = ["study", _absolute_plan(plan), absolute(data), absolute(out), *words]
+    return write_array(script, words, resources, shards, outside=["--no-run"])
 
 
 def _absolute_plan(plan: str) -> str:

@@ -77,16 +77,17 @@ def study(
     Raises InputError for what fits no cell: a study, a row, a split, a folder of another study. Ctrl-C saves and stops
     what is at work; the same call goes on.
     """
-    budgets = [minutes] if minutes is None or isinstance(minutes, float | int) else list(dict.fromkeys(minutes))
     named = plan if isinstance(plan, Study) else find_study(plan, size)
-    studies = [_chosen(named, rows, seeds, split, each) for each in budgets or [None]]
-    places = _places(jobs, threads, device, worker)
+    studies = [chosen_study(named, rows, seeds, split, each) for each in budgets_of(minutes) or [None]]
+    places = places_of(jobs, threads, device, worker)
+    if worker and places.gpus:
+        device = "cuda"  # each process sees the one that it was dealt, whatever number that has
     part = Shard.parse(shard) if isinstance(shard, str) else shard
     if part is not None and not (run or estimate):
         raise InputError(f"shard {part.number}/{part.count} runs its part, and makes no tables; leave it or no-run out")
     load_trusted(trust)
     dataset, folder = as_dataset(data), Path(out)
-    drawn = _only(studies[0].splits(dataset), splits)
+    drawn = only_splits(studies[0].splits(dataset), splits)
     claim(folder, studies[0])
     prepared = Path(cache or folder / PREPARED)
     speeds = Speeds(folder / SPEEDS, choose_device(device).type, Stopwatch(device, places, worker, folder, say))
@@ -102,14 +103,22 @@ def study(
     return made_by_budget(studies, folder, made, say)
 
 
-def _chosen(
+def budgets_of(minutes: float | Sequence[float] | None) -> list[float | None]:
+    """The budgets that a person named, each once; None where it is said that there is none."""
+    return [minutes] if minutes is None or isinstance(minutes, float | int) else list(dict.fromkeys(minutes))
+
+
+def chosen_study(
     study: Study,
     rows: Sequence[str],
     seeds: Sequence[int],
     split: Split | str | Path | Sequence[Split | str | Path],
     minutes: float | None,
 ) -> Study:
-    """The study as a person changed it. First stages of rows that are kept are kept too."""
+    """The study as a person changed it. First stages of rows that are kept are kept too.
+
+    Raises InputError for rows that it lacks, a split that can't be read, seeds and minutes that can't be.
+    """
     if names := several(rows):
         kept = {study.row(name).name for name in names}
         kept |= {first for name in names if (first := study.row(name).begins_with) is not None}
@@ -133,20 +142,27 @@ def _chosen(
     return replace(study, **changes, **({} if minutes is None else {"minutes": minutes}))
 
 
-def _only(splits: Mapping[str, Split], names: Sequence[str]) -> dict[str, Split]:
+def only_splits(splits: Mapping[str, Split], names: Sequence[str]) -> dict[str, Split]:
+    """The splits that a person named, of nothing named all. Raises InputError for one that there isn't."""
     for name in several(names):
         if name not in splits:
             raise InputError(f"the study has no split {name!r}; {nearest(name, list(splits))}")
     return {name: split for name, split in splits.items() if not names or name in several(names)}
 
 
-def _places(jobs: int, threads: int | None, device: str, worker: bool) -> Places:
+def places_of(jobs: int, threads: int | None, device: str, worker: bool) -> Places:
+    """Where processes compute: with GPUs on all that this process may use, or on the one of "cuda:1".
+
+    Raises InputError for numbers below 1, for a device that can't be used, and for jobs without processes.
+    """
     for name, value in (("jobs", jobs), ("threads", threads)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be 1 or more, got {value}")
     if jobs > 1 and not worker:
         raise InputError(f"{jobs} jobs at a time need processes of their own; leave worker=False out")
-    return Places(jobs, threads, _gpus() if choose_device(device).type == "cuda" else ())
+    chosen = choose_device(device)
+    gpus = _gpus() if chosen.type == "cuda" else ()
+    return Places(jobs, threads, gpus if chosen.index is None else gpus[chosen.index : chosen.index + 1])
 
 
 def _gpus() -> tuple[str, ...]:

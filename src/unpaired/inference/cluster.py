@@ -111,27 +111,35 @@ def cluster_script(
     return write_array(script, ["predict", *words], resources, shards)
 
 
-def write_array(script: str | Path, words: Sequence[str], resources: Resources, shards: int) -> Path:
+def write_array(
+    script: str | Path, words: Sequence[str], resources: Resources, shards: int, outside: Sequence[str] = ()
+) -> Path:
     """Write a script whose tasks run the command `words`, each with its --shard; returns its path.
 
-    Raises InputError if there are no shards, and where another file of the script's name is there.
+    Called outside of Slurm the script runs the command with the words `outside`, if there are any. Raises InputError
+    if there are no shards, and where another file of the script's name is there.
     """
     Shard(1, shards)
-    text, path = _script(words, resources, shards), Path(script)
+    text, path = _script(words, resources, shards, outside), Path(script)
     if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
         raise InputError(f"{path} is there already, and differs; name another file, or delete it")
     write_text(path, text)
     return path
 
 
-def _script(words: Sequence[str], resources: Resources, shards: int) -> str:
+def _script(words: Sequence[str], resources: Resources, shards: int, outside: Sequence[str]) -> str:
     command = shlex.join([sys.executable, "-m", "unpaired.cli", *words])
+    last = [
+        "# Called outside of Slurm, when all tasks have ended: what they did is put together.",
+        f'if [ -z "${{SLURM_ARRAY_TASK_ID:-}}" ]; then exec {command} {shlex.join(outside)}; fi',
+    ]
     lines = [
         "#!/bin/bash",
         *(f"#SBATCH --{option}" for option in resources.directives(shards)),
         "",
         f"# One task of {shards}; submit the same script again to go on: what is done is skipped.",
         "set -eu",
+        *(last if outside else []),
         f"export OMP_NUM_THREADS=${{SLURM_CPUS_PER_TASK:-{resources.cpus}}}",
         f'exec {command} --shard "$SLURM_ARRAY_TASK_ID/{shards}"',
     ]
