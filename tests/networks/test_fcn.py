@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -207,3 +208,41 @@ def test_a_stack_of_slices_is_brought_to_one_mean_and_deviation() -> None:
         torch.testing.assert_close(network({"ct": given})["ct"].logits, expected, atol=2e-3, rtol=1e-3)
     constant = network({"ct": torch.full((1, 3, 16, 16), 7.0)})["ct"].logits
     assert torch.isfinite(constant).all()
+
+
+@pytest.mark.parametrize("own", [("group1", "group2", "group10", "output"), ("group7",)])
+def test_own_stages_are_a_modalitys_and_the_others_everybodys(own: tuple[str, ...]) -> None:
+    network, x = small(own=own), some_images()
+    network(x)["ct"].logits.square().sum().backward()
+    reached = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert not any(".by_modality.mr." in name for name in reached)
+    parts = {"group1": ("first", "groups.0"), "group2": ("groups.1",), "group7": ("groups.6",), "group9": ("groups.8",)}
+    for stage, prefixes in (parts | {"group10": ("deconvolution",), "output": ("output",)}).items():
+        for prefix in prefixes:
+            kernels = [name for name, p in network.named_parameters() if name.startswith(f"{prefix}.") and p.ndim > 1]
+            assert kernels
+            assert all((f"{prefix}.by_modality." in name) == (stage in own) for name in kernels)
+    separate = network({"mr": x["mr"]})["mr"].logits
+    torch.testing.assert_close(network(x)["mr"].logits, separate)
+    network.concatenate = True
+    torch.testing.assert_close(network(x)["mr"].logits, separate)
+
+
+def test_all_stages_own_are_networks_of_their_own() -> None:
+    every = (*(f"group{number}" for number in range(1, 11)), "output")
+    network, alone = small(own=every), small(modalities=("mr",))
+    part = r"(first|groups\.\d|deconvolution|deconvolution_norm|output)\.by_modality"
+    alone.load_state_dict(
+        {
+            re.sub(rf"^{part}\.mr\.", r"\1.", name): value
+            for name, value in network.state_dict().items()
+            if not re.match(rf"^{part}\.ct\.", name)
+        }
+    )
+    x = {"mr": some_images()["mr"]}
+    torch.testing.assert_close(network(x)["mr"].logits, alone(x)["mr"].logits)
+
+
+def test_a_stage_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"FCNConfig.own: 'group11' is no stage of this network; .*group1"):
+        FCNConfig(own=("group11",))

@@ -27,6 +27,7 @@ only).
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -47,6 +48,7 @@ from unpaired.networks.blocks import (
 )
 from unpaired.networks.modality_layers import Groups, ModalityNorm, NormKind
 from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.own_stages import Stages, require_stages, through
 from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Features, Images
 
@@ -72,6 +74,9 @@ class FCNConfig(NetworkConfig):
     norm: NormKind = "batch"
     modality_norm: bool = True
     """A norm per modality (CSA Eq. 1); False is one norm for all (row Joint)."""
+    own: tuple[str, ...] = ()
+    """Stages that each modality has a copy of: "group1", ..., "group10", "output"; all others are shared. The first
+    convolution belongs to "group1". Dual streams (Valindria et al., WACV 2018)."""
     pool_strides: tuple[Axes, Axes, Axes] | None = None
     """One tuple (stride per spatial axis) for each of the three poolings, such as `((1, 2, 2),) * 3` for thin 3D
     patches; None is 2 along every axis."""
@@ -84,6 +89,10 @@ class FCNConfig(NetworkConfig):
     is one mean for a stack of them, whatever linear normalization the volume had."""
     concatenate: bool | None = None
     """All modalities in one pass (True), or one pass each (False); None is by device, see `run_modalities`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_stages(self.own, [*(f"group{number}" for number in range(1, 11)), "output"], "FCNConfig")
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "FCN":
         """Raises InputError for strides that don't fit the number of spatial axes."""
@@ -115,39 +124,42 @@ class FCN(SharedNetwork):
         self.feature_names = tuple(f"group{number}" for number in range(1, 10))
         self.concatenate, self.zscore_input = config.concatenate, config.zscore_input
         layers = Layers(self.modalities, spatial_dims, config.norm, config.modality_norm)
+        own = Stages(layers, config.own)
         self.mixed = layers.mixed
 
-        self.first = layers.convolution(channels, config.width, (3,) * spatial_dims)
+        kernel = (3,) * spatial_dims
+        self.first = own.build("group1", lambda its: its.convolution(channels, config.width, kernel), False)
         self.groups = nn.ModuleList()
         before = config.width
         for number, (multiple, blocks) in enumerate(zip(CHANNEL_MULTIPLES, RESIDUAL_BLOCKS, strict=True), start=1):
             after = multiple * config.width
             dilation = 2 if number == DILATED_GROUP else 1
-            self.groups.append(_group(layers, before, after, blocks, dilation, config.dropout))
+            settings = {"before": before, "after": after, "blocks": blocks, "dilation": dilation}
+            self.groups.append(own.build(f"group{number}", partial(_group, **settings, dropout=config.dropout)))
             before = after
         self.pools = nn.ModuleList(MAX_POOLINGS[spatial_dims](stride, stride) for stride in strides)
 
         maps = config.maps_per_class or max(1, 32 * config.width // math.prod(self.size_multiples))
         wide = maps * classes * math.prod(self.size_multiples)
         build = CONVOLUTIONS[spatial_dims]
-        self.deconvolution = build(before, wide, 3, bias=False)
-        self.deconvolution_norm = layers.norm(wide)
-        self.output = build(maps * classes, classes, 5, bias=False)
+        self.deconvolution = own.build("group10", lambda _: build(before, wide, 3, bias=False), False)
+        self.deconvolution_norm = own.build("group10", lambda its: its.norm(wide))
+        self.output = own.build("output", lambda _: build(maps * classes, classes, 5, bias=False), False)
         initialize_convolutions(self, config.initialization, SLOPE)
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
         features: dict[str, Tensor] = {}
-        x = self.first(zscored(x) if self.zscore_input else x)
+        x = through(self.first, zscored(x) if self.zscore_input else x, groups)
         for number, group in enumerate(self.groups, start=1):
             x = group(x, groups)
             features[f"group{number}"] = x
             if number <= POOLED_GROUPS:
                 x = self.pools[number - 1](x)
-        x = self.deconvolution(symmetric_pad(x, 1))
+        x = through(self.deconvolution, symmetric_pad(x, 1), groups)
         x = F.leaky_relu(self.deconvolution_norm(x, groups), SLOPE)
         x = sub_pixel_shuffle(x, self.size_multiples)
-        return NetworkOutput(self.output(symmetric_pad(x, 2)), features)
+        return NetworkOutput(through(self.output, symmetric_pad(x, 2), groups), features)
 
 
 class Unit(nn.Module):

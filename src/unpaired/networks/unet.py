@@ -10,8 +10,8 @@ of each modality, as in CMC, see `networks.specific_unets`.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unpaired.configs import Axes, Depth, Digest, Name, Width
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError
 from unpaired.networks.blocks import (
     AVERAGE_POOLINGS,
     CONVOLUTIONS,
@@ -34,8 +34,9 @@ from unpaired.networks.blocks import (
     initialize_convolutions,
 )
 from unpaired.networks.fusion import Fusion, Partners
-from unpaired.networks.modality_layers import Groups, NormKind, Own
+from unpaired.networks.modality_layers import Groups, NormKind
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.own_stages import Stages, require_stages, through
 from unpaired.networks.residual_encoder_weights import load_into_unet
 from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Images, Logits
@@ -86,9 +87,7 @@ class UNetConfig(NetworkConfig):
             )
         stages = len(self.blocks)
         known = [*(f"encoder{n + 1}" for n in range(stages)), *(f"decoder{n + 1}" for n in range(stages - 1)), "output"]
-        for name in self.own:
-            if name not in known:
-                raise InputError(f"UNetConfig.own: {name!r} is no stage of this network; {nearest(name, known)}")
+        require_stages(self.own, known, "UNetConfig")
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "UNet":
         """Raises InputError for strides that don't fit the number of spatial axes."""
@@ -168,30 +167,10 @@ class UNet(SharedNetwork):
     def decode(self, x: Tensor, features: dict[str, Tensor], groups: Groups) -> Logits:
         """Logits from the deepest map `x` and the skips in `features`, to which the decoder's maps are added."""
         for number in range(len(self.decoder), 0, -1):
-            x = torch.cat([_through(self.up[number - 1], x, groups), features[f"encoder{number}"]], dim=1)
+            x = torch.cat([through(self.up[number - 1], x, groups), features[f"encoder{number}"]], dim=1)
             x = self.decoder[number - 1](x, groups)
             features[f"decoder{number}"] = x
-        return _through(self.output, x, groups)
-
-
-@dataclass(frozen=True)
-class Stages:
-    """Builds the stages of a U-Net: those that are named in `own` once for each modality, the others once."""
-
-    layers: Layers
-    own: tuple[str, ...]
-
-    def build(self, name: str, of: Callable[[Layers], nn.Module], grouped: bool = True) -> nn.Module:
-        """A stage, or its copies with norms of their own modality alone."""
-        if name not in self.own:
-            return of(self.layers)
-        modalities = self.layers.modalities
-        return Own({modality: of(replace(self.layers, modalities=(modality,))) for modality in modalities}, grouped)
-
-
-def _through(module: nn.Module, x: Tensor, groups: Groups) -> Tensor:
-    """What takes no groups unless each modality has a copy of it."""
-    return module(x, groups) if isinstance(module, Own) else module(x)
+        return through(self.output, x, groups)
 
 
 class ResidualBlock(nn.Module):
