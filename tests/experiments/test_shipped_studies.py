@@ -1,5 +1,6 @@
 """Every study that comes with unpaired, in both sizes: its rows build, its names are its own, its splits are drawn."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -130,6 +131,15 @@ def test_the_peers_are_scripts_of_the_repository(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("UNPAIRED_PEERS", str(tmp_path))
     with pytest.raises(InputError, match="name that folder, UNPAIRED_PEERS=FOLDER"):
         find_study("against_nnunet")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_row_beside_nnunet_trains_as_one_would_where_there_is_bfloat16(size: Size) -> None:
+    study = shipped("against_nnunet", size)
+    plain, fast = (study.row(name).recipe for name in ("MSBN", "MSBN, bf16"))
+    assert isinstance(plain, Recipe)
+    assert plain.precision == "32-true"
+    assert fast == replace(plain, precision="bf16-mixed", memory_format="channels_last")
 
 
 def test_each_is_described_in_one_line() -> None:

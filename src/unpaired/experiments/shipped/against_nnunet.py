@@ -1,8 +1,10 @@
-"""nnU-Net v2 and a plain MONAI loop beside two rows of ours, each for as many minutes, on the same patients.
+"""nnU-Net v2 and a plain MONAI loop beside rows of ours, each for as many minutes, on the same patients.
 
 The peers are programs (`experiments.program`): the scripts of the repository's studies/peers, which need nnU-Net and
 MONAI and don't come with the package. "our size" cuts the network that nnU-Net plans to the width of ours, and its
 batch to the slices that a step of ours has; "our grid" also gives it the pixels and the patch of ours.
+Rows train in float32, as the peers do on a processor; "bf16" is as one would train ours on a processor that computes in
+bfloat16, or on a GPU: mixed precision, maps with channels last (which "auto" chooses there).
 """
 
 import os
@@ -39,8 +41,10 @@ def against_nnunet(size: Size = "small") -> Study:
     """MSBN and CSA beside nnU-Net v2 (planned and cut to our size, 2D and 3D) and MONAI, equal minutes, five folds."""
     recipes = (csa.small_unet_msbn, csa.small_unet_csa) if size == "small" else (csa.unet_msbn, csa.unet_csa)
     width = OUR_SIZE[size][:2]
+    bf16 = replace(recipes[0](), precision="bf16-mixed", memory_format="channels_last")
     rows = (
         *(Row(name, recipe()) for name, recipe in zip(("MSBN", "CSA"), recipes, strict=True)),
+        Row("MSBN, bf16", bf16),
         *(Row(name, _script("nnunet.py", *words, *OUR_SIZE[size])) for name, words in CUT.items()),
         Row("nnU-Net, our size and grid", _script("nnunet.py", *OUR_SIZE[size], *OUR_GRID[size])),
         *(Row(name, _script("nnunet.py", *words)) for name, words in NNUNET.items()),
