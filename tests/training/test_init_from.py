@@ -5,13 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_runs import power_cut_at
 
-from unpaired.data.dataset import Dataset
+from unpaired.data.dataset import Dataset, without_labels
+from unpaired.data.images import read_image
 from unpaired.errors import InputError
+from unpaired.export.pack import pack
+from unpaired.inference.predictor import Predictor
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
@@ -21,6 +25,7 @@ from unpaired.networks.weights import load_weights
 from unpaired.recipe import Optimization, Recipe, build_method
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
+from unpaired.studies.diagnosis.study import diagnose
 from unpaired.training.loop import Hardware, train
 
 IN_PROCESS = Hardware(device="cpu", workers=0)
@@ -141,6 +146,31 @@ def test_a_run_that_joined_goes_on_with_what_it_trains(
         assert torch.equal(tensor, load_file(resumed.weights("last"))[name]), name
 
 
+def test_a_modality_joins_a_run_whose_own_scans_are_not_there(phantom: Dataset, tmp_path: Path) -> None:
+    """Of the old modalities the manifest has names and options alone; they are segmented as before, packed too."""
+    first = recipe(UNET)
+    before = Run.create(tmp_path / "before", first, phantom)
+    before.save_weights(build_method(first, NAMES, len(phantom.classes)).network, "best")
+    lge_alone = replace(phantom, cases=tuple(phantom.of("lge")))
+    joined = replace(recipe(UNET, before.folder), modalities=None, begin_as="ct", trained="new_modalities")
+    run = train(joined, lge_alone, tmp_path / "joined", hardware=IN_PROCESS, show=False)
+    assert (run.modalities, run.joined) == (("ct", "bssfp", "lge"), ("lge",))
+    scan = read_image(phantom.of("ct", "test")[0].image)
+    expected = Predictor(before, device="cpu").segment(scan, "ct")
+    np.testing.assert_array_equal(Predictor(run, device="cpu").segment(scan, "ct"), expected)
+    assert {term.name for term in diagnose(run, batches=2, device="cpu").terms} == {"dice", "ce"}
+    packed = Run.open(pack(run, tmp_path / "joined.unpaired").path)
+    assert packed.recipe.init_from is None
+    np.testing.assert_array_equal(Predictor(packed, device="cpu").segment(scan, "ct"), expected)
+    nothing = without_labels(lge_alone, {case.id for case in lge_alone.cases if case.split == "train"})
+    with pytest.raises(InputError, match="no labeled training case"):
+        train(joined, nothing, tmp_path / "nothing", hardware=IN_PROCESS)
+    with_ct = without_labels(phantom, {case.id for case in phantom.of("lge", "train")})
+    with pytest.raises(InputError, match=r"no labeled training case of modality 'lge', which is to join"):
+        train(joined, with_ct, tmp_path / "nothing", hardware=IN_PROCESS)
+    assert not (tmp_path / "nothing").exists()
+
+
 @pytest.mark.parametrize(
     ("network", "changes", "message"),
     [
@@ -150,6 +180,11 @@ def test_a_run_that_joined_goes_on_with_what_it_trains(
             replace(UNET, modality_norm=False),
             {"modalities": (*NAMES, "lge"), "trained": "new_modalities"},
             "nothing of a modality's own",
+        ),
+        (
+            replace(UNET, norm="batch", modality_norm=False, own=("output",)),
+            {"modalities": (*NAMES, "lge"), "trained": "new_modalities"},
+            r"batch norm stem\.norm\.shared is shared by all modalities, so images of lge would change",
         ),
     ],
 )

@@ -71,7 +71,8 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         unlabeled: Mapping[str, Sequence[PreparedCase]] | None = None,
         only: Sequence[str] | None = None,
     ) -> None:
-        empty = [modality for modality, members in cases.items() if not members]
+        self.only = tuple(cases) if only is None else tuple(only)
+        empty = [modality for modality in self.only if not cases[modality]]
         if (empty and not sampling.randomization.borrowed) or not any(cases.values()):
             raise InputError(
                 f"there is no labeled training case of modality {', '.join(empty) or '(none given)'}; check the split"
@@ -81,7 +82,6 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         self.cases = cases
         self.drawn = {name: with_rare_classes(of, classes, sampling.rare_classes) for name, of in cases.items()}
         self.unlabeled = unlabeled or {}
-        self.only = tuple(cases) if only is None else tuple(only)
         self.sampling = sampling
         self.steps, self.seed, self.rank, self.world_size = steps, seed, rank, world_size
         self.label_sets = torch.zeros(len(label_sets), classes, dtype=torch.bool)

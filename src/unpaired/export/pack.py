@@ -21,7 +21,7 @@ from unpaired.errors import InputError
 from unpaired.export.model_card import model_card
 from unpaired.export.patient_groups import patient_groups, told_fields
 from unpaired.files import atomic, json_text
-from unpaired.recipe import DAMAGED
+from unpaired.recipe import DAMAGED, Recipe
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
 from unpaired.runs.folder import FINGERPRINT, POSTPROCESSING, RECIPE, SPLIT, VERSIONS
 from unpaired.runs.model_file import CARD, FILES, MODEL, SUFFIX, run_folders
@@ -114,7 +114,7 @@ def _files(run: Run, weights: str) -> dict[str, bytes | Path]:
     split = {side: [case.id for case in dataset.of(split=side)] for side in SPLITS}
     versions = read(run.versions_file, dict[str, Any], DAMAGED)
     documents = {
-        RECIPE: to_json(replace(run.recipe, init_from=None)),
+        RECIPE: to_json(_without_earlier_run(run)),
         MANIFEST: dataset_to_json(dataset, Path.cwd()),
         SPLIT: split,
         VERSIONS: {name: versions.get(name) for name in KEPT_VERSIONS},
@@ -122,6 +122,14 @@ def _files(run: Run, weights: str) -> dict[str, bytes | Path]:
     }
     contents: dict[str, bytes | Path] = {name: json_text(document).encode() for name, document in documents.items()}
     return {name: contents.get(name, file) for name in FILES}
+
+
+def _without_earlier_run(run: Run) -> Recipe:
+    """The recipe without the run that it began with, whose path stays here; of one that modalities joined, with the
+    names of all that it knows."""
+    if run.recipe.trained == "all":
+        return replace(run.recipe, init_from=None, begin_as=None)
+    return replace(run.recipe, init_from=None, begin_as=None, trained="all", modalities=run.modalities)
 
 
 def _found_postprocessing(runs: Sequence[Run], weights: str) -> dict[str, bytes | Path]:

@@ -140,8 +140,21 @@ class Run(RunFolder):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The modalities the network knows."""
-        return training_modalities(self.recipe, self.dataset)
+        """The modalities the network knows: those that the recipe names, labeled here or not."""
+        named = self.recipe.modalities or ()
+        return (
+            named
+            if named and {*named} <= {*self.dataset.modalities}
+            else training_modalities(self.recipe, self.dataset)
+        )
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """The modalities that joined an earlier run and alone are trained (`recipe.trained`); empty where all are."""
+        if self.recipe.trained == "all":
+            return ()
+        record = read(self.versions_file, dict[str, Any], DAMAGED).get("init_from")
+        return tuple(record["new_modalities"]) if is_object(record) else ()
 
     def load_method(self, which: str = "best") -> Method:
         """The trained method in evaluation mode, on the CPU; parts that only training needs have fresh weights."""
@@ -229,16 +242,20 @@ def training_modalities(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
     """The recipe's modalities, or all that can be trained, in the manifest's order.
 
     Those with labeled training cases can, and where modalities borrow (`recipe.randomization`) all that have cases.
+    Where new ones join a run (`recipe.trained`) all take part, with cases or not: the others are known already.
     """
     labeled = tuple(name for name in dataset.modalities if dataset.of(name, "train", labeled=True))
     borrow = recipe.randomization.borrowed > 0
     trainable = labeled
     if borrow:
         trainable = tuple(name for name in dataset.modalities if any(case.split for case in dataset.of(name)))
+    joining = recipe.trained == "new_modalities"
+    if joining:
+        trainable = tuple(dataset.modalities)
     for name in recipe.modalities or ():
         if name not in dataset.modalities:
             raise InputError(f"recipe.modalities names {name!r}; {nearest(name, list(dataset.modalities))}")
-        if name not in labeled and not borrow:
+        if name not in labeled and not borrow and not joining:
             raise InputError(
                 f"dataset {dataset.name} has no labeled training case of modality {name!r}; check its split, or train "
                 "it on samples of the others: --set randomization.borrowed=0.75"

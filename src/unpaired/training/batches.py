@@ -25,7 +25,7 @@ def unpaired_steps(
     run: Run, cases: dict[str, list[PreparedCase]], fabric: Fabric, only: Sequence[str] | None = None
 ) -> UnpairedSteps:
     """The run's batches by step from all its training cases, labeled or not; this process's part of them, for the
-    modalities `only` (None: all)."""
+    modalities `only` (None: those that the run trains)."""
     recipe, classes = run.recipe, run.dataset.classes
     label_sets, swap = label_swap(
         run.dataset.label_sets(), class_swap(classes, recipe.preprocessing.plane, recipe.augmentation.mirror_swaps)
@@ -53,7 +53,7 @@ def unpaired_steps(
         unlabeled={
             modality: [case for case in members if case.label_file is None] for modality, members in cases.items()
         },
-        only=only,
+        only=only or run.joined or None,
     )
 
 

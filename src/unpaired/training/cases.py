@@ -46,7 +46,8 @@ def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
     recipe = run.recipe
     labeled = {name: len(run.dataset.of(name, "train", labeled=True)) for name in modalities}
     for modality, count in labeled.items():
-        if share := recipe.randomization.borrowed_share(count, max(labeled.values())):
+        share = recipe.randomization.borrowed_share(count, max(labeled.values()))
+        if recipe.randomization.borrowed and share:
             yield (
                 f"{modality} has {count} labeled training cases: {share:.0%} of its samples are borrowed from "
                 "modalities with more, their intensities randomized"

@@ -8,6 +8,7 @@ from rich.console import Console
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.methods.method import Method
+from unpaired.networks.norm_statistics import norms_with_statistics
 from unpaired.networks.weights import belongs_to, load_weights
 from unpaired.recipe import DAMAGED, Recipe
 from unpaired.runs.folder import RunFolder
@@ -43,7 +44,7 @@ def train_new_modalities_alone(
     """Freeze all but what belongs to modalities that `init_from`'s run lacks, if the recipe says so; their names.
 
     None: everything is trained. A run that goes on knows from its own record which they are. Raises InputError if there
-    is none, or if nothing belongs to one of them alone.
+    is none, if nothing belongs to one of them alone, or if a batch norm that modalities share would go on learning.
     """
     if recipe.trained == "all":
         return None
@@ -55,10 +56,27 @@ def train_new_modalities_alone(
             f"recipe.trained is new_modalities, but {recipe.init_from} has all of {modalities} or the network has "
             "nothing of a modality's own; name a network with a norm per modality and a new modality"
         )
+    _require_no_shared_statistics(method, names)
     for network in (method.network, *method.further_networks):
         for parameter, tensor in network.named_parameters():
             tensor.requires_grad_(tensor.requires_grad and any(belongs_to(parameter, name) for name in names))
     return names
+
+
+def _require_no_shared_statistics(method: Method, names: tuple[str, ...]) -> None:
+    """Frozen weights of a shared batch norm are not enough: its running statistics follow every image."""
+    norms = {id(norm) for norm in norms_with_statistics(method.network)}
+    shared = [
+        name
+        for name, module in method.network.named_modules()
+        if id(module) in norms and not any(belongs_to(f"{name}.", modality) for modality in method.network.modalities)
+    ]
+    if shared:
+        raise InputError(
+            f"recipe.trained is new_modalities, but batch norm {shared[0]} is shared by all modalities, so images of "
+            f"{', '.join(names)} would change the running statistics that the others predict with; take a network with "
+            "a norm per modality, or with instance norms"
+        )
 
 
 def record_first_weights(run: Run, method: Method, began_with: dict[str, Any], console: Console) -> None:

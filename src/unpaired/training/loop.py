@@ -45,7 +45,7 @@ from unpaired.training.first_weights import load_first_weights, record_first_wei
 from unpaired.training.layout import MemoryFormat, laid_out, lay_out
 from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
 from unpaired.training.memory_format import memory_format_of
-from unpaired.training.modalities import modalities_to_train
+from unpaired.training.modalities import modalities_to_train, require_labels_to_join
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.picture import TrainingPicture
 from unpaired.training.processes import build_fabric, by_the_first
@@ -96,6 +96,7 @@ def train(
     _check_unlabeled(recipe, method)
     began_with = load_first_weights(recipe, method, folder)
     only = train_new_modalities_alone(recipe, method, folder, began_with)
+    require_labels_to_join(only or (), recipe, dataset)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
     by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))

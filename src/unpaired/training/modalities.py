@@ -35,6 +35,16 @@ def modalities_to_train(recipe: Recipe, dataset: Dataset, begun: bool = False) -
     return trained
 
 
+def require_labels_to_join(joining: tuple[str, ...], recipe: Recipe, dataset: Dataset) -> None:
+    """Raise InputError for a modality that joins a run and has nothing to learn from."""
+    for modality in joining:
+        if not recipe.randomization.borrowed and not dataset.of(modality, "train", labeled=True):
+            raise InputError(
+                f"dataset {dataset.name} has no labeled training case of modality {modality!r}, which is to join "
+                f"{recipe.init_from}; label some, or name the modalities without it in recipe.modalities"
+            )
+
+
 def left_out(dataset: Dataset, trained: tuple[str, ...]) -> str | None:
     """One line about the modalities that are not trained; None if all are."""
     others = [modality for modality in dataset.modalities if modality not in trained]

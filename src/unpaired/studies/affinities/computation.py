@@ -28,7 +28,8 @@ def untrained_network(run: Run) -> Network:
     """
     network = build_method(run.recipe, run.modalities, len(run.dataset.classes)).network
     if run.recipe.init_from:
-        load_weights(network, Run(run.recipe.init_from).weights("best"), larger=True)
+        before = Run(run.recipe.init_from).weights("best")
+        load_weights(network, before, larger=True, like=run.recipe.begin_as)
     else:
         run.recipe.network.load_pretrained(network)
     return network.eval()
