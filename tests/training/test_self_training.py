@@ -112,8 +112,14 @@ def test_what_cannot_be_self_trained_is_one_line(phantom: Dataset, tmp_path: Pat
             self_train(RECIPE, phantom, tmp_path, **(whole | {"tolerance": tolerance}))
     with pytest.raises(InputError, match=r"with its run as teacher"):
         self_train(RECIPE, phantom, tmp_path, changes=["unlabeled_batch_size=2"], **whole)
-    with pytest.raises(InputError, match=r"no unlabeled training case of ct, lge"):
+    with pytest.raises(InputError, match=r"no unlabeled training case, so there is nothing to label"):
         self_train(RECIPE, phantom, tmp_path, **whole)
+    own = tiny(steps=1, modalities=("ct",))
+    with pytest.raises(InputError, match=r"no unlabeled training case of ct, the modalities"):
+        self_train(own, scarce(phantom), tmp_path, **whole)
+    with pytest.raises(InputError, match=r"norms of 'lge': round 0 will not be trained on it; .*ct"):
+        self_train(own, scarce(phantom), tmp_path, norms_of="lge", **whole)
+    assert not list(tmp_path.iterdir())  # said before anything is trained
 
 
 def test_scores_are_those_of_the_label_maps(phantom: Dataset, tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ class SelfTraining:
         allowed = f", more than the {100 * last.tolerance:g} allowed" if fell else ""
         why = f"{' and '.join(fell)}{allowed}" if fell else "its mean is no higher"
         reasons = [f"{last.name} is not kept: {why}; {kept.name} stays the best."]
-        gained = [name for name in last.dice if name in last.before and last.dice[name] > last.before[name]]
+        gained = [
+            name for name in last.dice if name in last.before and last.dice[name] > last.before[name] + last.tolerance
+        ]
         if gained:
             changes = ", ".join(f"{name} ({_change(last, name)})" for name in gained)
             reasons.append(f"{last.name} is better for {changes}: it may segment that, and {kept.name} the rest.")

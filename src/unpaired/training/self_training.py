@@ -16,7 +16,7 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import Subject, require_own_folder, write_about
 from unpaired.data.split import Split, as_split
-from unpaired.errors import InputError
+from unpaired.errors import InputError, known
 from unpaired.files import write_json
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.predictor import Predictor
@@ -24,7 +24,7 @@ from unpaired.inference.pseudo_labels import PseudoLabeled, write_pseudo_labels
 from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
-from unpaired.runs.run import Run
+from unpaired.runs.run import Run, training_modalities
 from unpaired.training.loop import Hardware, train
 from unpaired.training.rounds import Round, SelfTraining, judged
 from unpaired.training.stability import contrast_stability, validation_dice
@@ -82,13 +82,14 @@ def self_train(
     dataset = as_dataset(data)
     dataset = dataset if split is None else as_split(split).apply(dataset)
     folder, hardware = Path(runs), Hardware(device, workers=workers)
+    names = chosen.modalities or tuple(dataset.modalities)
     if teacher is None:
+        _require_to_label(chosen, dataset, names, norms_of)
         best = train(chosen, dataset, folder / "round0", hardware=hardware, cache=folder / "prepared", show=show)
     else:
         best = teacher if isinstance(teacher, Run) else Run.open(teacher, trust)
-    names = chosen.modalities or tuple(dataset.modalities)
     predictor = Predictor(best, device=device, norms_of=norms_of)
-    unlabeled = _unlabeled(dataset, predictor, names)
+    unlabeled = _unlabeled(dataset, [name for name in names if predictor.knows(name)])
     done = [_scored(predictor, dataset, names, {}, {})]
     for number in range(1, rounds + 1):
         told = _labeled(predictor, dataset, unlabeled, folder / f"labels{number}", confidence, say)
@@ -124,12 +125,26 @@ def _labeled(
     return write_pseudo_labels(Ensemble([teacher]), dataset, cases, place, confidence, say)
 
 
-def _unlabeled(dataset: Dataset, teacher: Predictor, names: Sequence[str]) -> list[CaseEntry]:
-    known = [name for name in names if teacher.knows(name)]
-    cases = [case for case in dataset.of(split="train", labeled=False) if case.modality in known]
+def _require_to_label(recipe: Recipe, dataset: Dataset, names: Sequence[str], norms_of: str | None) -> None:
+    """Raise InputError where round 0, once trained, could label nothing: before it is, not hours later."""
+    trained = training_modalities(recipe, dataset)
+    if norms_of is not None and norms_of not in trained:
+        raise InputError(f"norms of {norms_of!r}: round 0 will not be trained on it; {known(list(trained))}")
+    _unlabeled(dataset, names if norms_of else trained)
+
+
+def _unlabeled(dataset: Dataset, modalities: Sequence[str]) -> list[CaseEntry]:
+    """The unlabeled training cases of the modalities that the first run knows. Raises InputError if there is none."""
+    unlabeled = dataset.of(split="train", labeled=False)
+    cases = [case for case in unlabeled if case.modality in modalities]
+    if not unlabeled:
+        raise InputError(
+            f"self-training: dataset {dataset.name} has no unlabeled training case, so there is nothing to label; list "
+            'scans with "label": null on the training side, or take labels away (`unpaired labeled-fraction`)'
+        )
     if not cases:
         raise InputError(
-            f"self-training: dataset {dataset.name} has no unlabeled training case of {', '.join(known)}, the "
+            f"self-training: dataset {dataset.name} has no unlabeled training case of {', '.join(modalities)}, the "
             "modalities that the first run knows; let a modality without labels borrow (randomization.borrowed=0.75), "
             "or name one whose norms are to label it (--norms-of)"
         )
