@@ -102,6 +102,7 @@ ALLOWED = {
         "figures.style",
         "data.dataset",
         "data.manifest",
+        "runs.budget",
         "runs.difference",
         "runs.facts",
         "runs.folder",

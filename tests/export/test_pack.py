@@ -16,6 +16,7 @@ from unpaired.data.demographics import UNSTATED, Demographics
 from unpaired.data.images import read_image
 from unpaired.data.manifest import write_dataset
 from unpaired.errors import InputError
+from unpaired.export.model_card import model_card
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes import find_recipe
 from unpaired.runs.fingerprint import read_fingerprint
@@ -123,11 +124,22 @@ def test_nobody_s_name_is_in_it(folds: Path, phantom: Dataset, tmp_path: Path) -
     assert "Licence: CC BY 4.0." in card
     assert "manifest says nothing of its patients' age" in card
     assert "without scores" in card
+    steps = Run.open(folds / "fold0").recipe.steps
+    assert f", 1 run(s) of {steps} steps (" in card
     (folder,) = run_folders(tmp_path / "m.unpaired")
     values = [case.values for case in read_fingerprint(Run.open(folder)).values()]
     assert values == [case.values for case in read_fingerprint(Run.open(folds / "fold0")).values()]
     assert values
     assert Run.open(folder).modalities == Run.open(folds / "fold0").modalities
+
+
+def test_a_card_tells_no_score_without_its_budget() -> None:
+    facts = {"classes": ["background", "LV"], "modalities": ["ct"], "network": "UNet", "method": "CSA", "runs": 2}
+    facts |= {"budget": "700 to 729 steps (0:05:01 each by the clock)", "licence": "", "about": "", "unpaired": "0.1.0"}
+    facts |= {"patients": {"ct": {"train": 5, "labeled": 5, "validation": 1}}, "packed": "2026-11-29"}
+    card = model_card(facts | {"scores": {"ct": {"dice": 0.9, "cases": 3}}})
+    said = "Dice on test patients of the same data set, after 700 to 729 steps (0:05:01 each by the clock):"
+    assert card.index(said) < card.index("| ct | 0.900 | 3 |")
 
 
 def test_age_and_sex_are_told_of_groups_alone(folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,8 @@ Structure = tuple[str, str]
 class Comparison:
     """Methods that can be compared, and everything computed from their scores; `left_out` enters no number.
 
-    `remarks` are what else a reader must know about the methods, a sentence each.
+    `remarks` are what else a reader must know about the methods, a sentence each; `budget` is what they were trained
+    with, as far as their folders say.
     """
 
     contenders: tuple[Contender, ...]
@@ -42,6 +43,7 @@ class Comparison:
     family: Family
     left_out: tuple[LeftOut, ...]
     remarks: tuple[str, ...] = ()
+    budget: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -215,13 +217,14 @@ def compare(
     common: bool = False,
     family: Family = "methods",
     remarks: Sequence[str] = (),
+    budget: str = "",
 ) -> Comparison:
     """Compare methods with a baseline (None: the first) by some scores.
 
     `family` says over what p values are corrected (Holm): the methods of one column, or everything in one score's
-    table; `remarks` come with the warnings. Raises InputError where the methods are not comparable (see
-    `require_comparable`), for an unknown score or baseline, and for a preset's column, which counts missed structures
-    as its protocol does.
+    table; `remarks` come with the warnings, `budget` with the tables. Raises InputError where the methods are not
+    comparable (see `require_comparable`), for an unknown score or baseline, and for a preset's column, which counts
+    missed structures as its protocol does.
     """
     require_choice(family, Family, "correct_over")
     names = [method.name for method in contenders]
@@ -234,7 +237,7 @@ def compare(
         if any(score in columns for columns in PRESET_COLUMNS.values()):
             raise InputError(f"{score!r} is a preset's column and can't be tested; {nearest(score, ['dice', 'hd95'])}")
     kept, left_out = require_comparable(contenders, scores, common)
-    return Comparison(tuple(kept), chosen, tuple(scores), family, tuple(left_out), tuple(remarks))
+    return Comparison(tuple(kept), chosen, tuple(scores), family, tuple(left_out), tuple(remarks), budget)
 
 
 def empty_structures(method: Contender, case: str | None = None) -> Iterator[str]:

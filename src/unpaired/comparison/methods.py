@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from unpaired.comparison.budget import trained_with
 from unpaired.comparison.comparison import DEFAULT_SCORES, Comparison, compare
 from unpaired.comparison.contenders import Contender, folder_of, predictions_of, read_contender, read_runs
 from unpaired.comparison.files import to_json
@@ -68,19 +69,24 @@ def compare_methods(
     group: bool = False,
     paper: Sequence[str] = (),
     workers: int = 2,
+    budget: str = "",
 ) -> ComparedMethods:
     """Compare methods that scored the same cases, from their run folders, scores or predictions; writes nothing.
 
     A method may be a group of runs that has its name already; folders of predictions are scored by `scorer`. The other
-    parameters are those of `unpaired compare`. Raises InputError for methods that are not comparable (see
-    `require_comparable`), and where predictions or references changed since they were scored.
+    parameters are those of `unpaired compare`; `budget` is what each run was given, in words.
+
+    Raises InputError for methods that are not comparable (see `require_comparable`), and where predictions or
+    references changed since they were scored.
     """
     tables = [paper_table(name) for name in paper]
     score = None if scorer is None else scorer.score
     contenders = [_with_only(each, only) for each in _contenders(methods, score, group, tables, workers)]
     dataset = _dataset(contenders) if scorer is None else scorer.dataset or _dataset(contenders)
     _require_references(contenders, scorer, dataset)
-    comparison = compare(contenders, scores, baseline, common, correct_over, list(_remarks(contenders)))
+    comparison = compare(
+        contenders, scores, baseline, common, correct_over, list(_remarks(contenders)), trained_with(contenders, budget)
+    )
     return ComparedMethods(comparison, tuple(lay_out(comparison, table) for table in tables), dataset)
 
 

@@ -11,7 +11,9 @@ WORSE_MARK, BETTER_MARK = "†", "*"
 
 
 def notes(comparison: Comparison) -> Iterator[str]:
-    """How the numbers were made, a sentence or two each."""
+    """How the numbers were made, a sentence or two each; the budget first."""
+    if comparison.budget:
+        yield comparison.budget
     yield definitions(comparison.reference)
     several = {name: runs for name, runs in comparison.replicates.items() if runs.runs > 1}
     spread = "± is the standard deviation over patients"

@@ -108,7 +108,9 @@ def results_of(
     if len(names) > 1:
         groups = [RunGroup(name, tuple(by_row[name][place].run.folder for place in places)) for name in names]
         baseline = study.baseline if study.baseline in names else None
-        compared = compare_methods(groups, baseline=baseline, scores=study.scores, paper=study.papers)
+        compared = compare_methods(
+            groups, baseline=baseline, scores=study.scores, paper=study.papers, budget=_budget(study)
+        )
         write_comparison(compared.comparison, out, compared.layouts)
     results = StudyResults(out, rows, tuple(notes), compared, list(failures.items()))
     if compared is not None:
@@ -125,10 +127,13 @@ def results_of(
     return results
 
 
+def _budget(study: Study) -> str:
+    return "as many steps as the recipes say" if study.minutes is None else f"{study.minutes:g} minutes a run"
+
+
 def _notes(study: Study, names: Sequence[str], places: Sequence[tuple[str, int]], planned: Planned) -> list[str]:
     """What is compared, and what is missing in it."""
-    budget = "as many steps as the recipes say" if study.minutes is None else f"{study.minutes:g} minutes a run"
-    notes = [f"Budget: {budget}."]
+    notes = [f"Budget: {_budget(study)}."]
     missing = [name for name in study.compared if name not in names]
     wanted = len({(cell.split, cell.seed) for cell in planned.cells})
     if missing and names:

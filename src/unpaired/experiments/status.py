@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from unpaired.experiments.cells import Cell, Planned
 from unpaired.experiments.study import Study
 from unpaired.recipe import Recipe
+from unpaired.runs.budget import training_seconds
 from unpaired.runs.facts import read_run_facts
 
 VERSIONS = ("program", "unpaired", "torch", "python", "platform", "gpu")
@@ -42,18 +42,10 @@ def row_statuses(
             sum(cell.name in complete for cell in cells),
             len(failed),
             tuple(sorted({cell.recipe.steps for cell in cells if isinstance(cell.recipe, Recipe)})),
-            sum(map(training_seconds, cells)) + sum(seconds.get("train", 0.0) for seconds in other),
+            sum(training_seconds(read_run_facts(cell.run.folder)) for cell in cells if cell.run.log_file.is_file())
+            + sum(seconds.get("train", 0.0) for seconds in other),
             sum(sum(seconds.values()) - seconds.get("train", 0.0) for seconds in other),
         )
-
-
-def training_seconds(cell: Cell) -> float:
-    """What training took, by the log: a run that was stopped and goes on counts its seconds anew."""
-    if not cell.run.log_file.is_file():
-        return 0.0
-    logged = [row.get("seconds") or "" for row in read_run_facts(cell.run.folder).log]
-    seconds = [0.0, *(float(text) for text in logged if text.replace(".", "", 1).isdecimal())]
-    return sum(after - before if after >= before else after for before, after in pairwise(seconds))
 
 
 def versions_of(cells: Sequence[Cell]) -> list[str]:

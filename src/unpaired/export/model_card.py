@@ -11,14 +11,15 @@ def model_card(facts: Mapping[str, Any]) -> str:
     """The facts of a model as Markdown for people."""
     lines = [f"# {', '.join(facts['classes'][1:])} in {', '.join(facts['modalities'])}", ""]
     lines += [facts["about"], ""] if facts["about"] else []
-    lines += [f"One network for every modality ({facts['network']}, {facts['method']}), {facts['runs']} run(s).", ""]
+    kind = f"{facts['network']}, {facts['method']}"
+    lines += [f"One network for every modality ({kind}), {facts['runs']} run(s) of {facts['budget']}.", ""]
     lines += ["| modality | training patients | labeled | validation patients |", "|---|---:|---:|---:|"]
     for name, count in facts["patients"].items():
         lines.append(f"| {name} | {count['train']} | {count['labeled']} | {count['validation']} |")
     if facts["scores"]:
         lines += [
             "",
-            "Dice on test patients of the same data set:",
+            f"Dice on test patients of the same data set, after {facts['budget']}:",
             "",
             "| modality | mean Dice | cases |",
             "|---|---:|---:|",

@@ -22,6 +22,8 @@ from unpaired.export.model_card import model_card
 from unpaired.export.patient_groups import patient_groups, told_fields
 from unpaired.files import atomic, json_text
 from unpaired.recipe import DAMAGED, Recipe
+from unpaired.runs.budget import budget_of
+from unpaired.runs.facts import read_run_facts
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
 from unpaired.runs.folder import FINGERPRINT, POSTPROCESSING, RECIPE, SPLIT, VERSIONS
 from unpaired.runs.model_file import CARD, FILES, MODEL, SUFFIX, run_folders
@@ -188,6 +190,7 @@ def _facts(runs: Sequence[Run], weights: str, licence: str, about: str) -> dict[
         "network": type(first.recipe.network).__name__.removesuffix("Config"),
         "method": type(first.recipe.method).__name__.removesuffix("Config"),
         "steps": first.recipe.steps,
+        "budget": budget_of([read_run_facts(run.folder) for run in runs]),
         "patients": {name: _patients(first.dataset, name) for name in first.modalities},
         "scores": _scores(runs),
         "licence": " ".join(licence.split()),

@@ -7,13 +7,15 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Literal
 
-from unpaired.runs.facts import RunFacts, read_run_facts
+from unpaired.runs.facts import Rows, RunFacts, read_run_facts
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.lock import is_held
 from unpaired.tables import Table, TableCell
 
 Place = tuple[str, str]
 """(modality, class)."""
+LOG_EVERY = 10
+"""A run's log has the first step, every one of so many, and the last."""
 LOST_AFTER, LOST_BELOW = 3, 0.005
 """A class whose Dice stayed below so little in so many validations is worth a word."""
 
@@ -57,10 +59,8 @@ def read_progress(folder: str | Path) -> RunProgress:
     run = RunFolder(Path(folder))
     facts = read_run_facts(run.folder)
     steps = (facts.recipe or {}).get("steps")
-    logged = [row for row in facts.log if (row.get("step") or "").isdecimal()]
+    logged, step = _logged(facts), last_step(facts)
     dice = _dice_by_place(facts)
-    validated = [step for points in dice.values() for step, _ in points]
-    step = max([int(logged[-1]["step"]) if logged else 0, *validated])
     training = is_held(run.lock)
     return RunProgress(
         run.folder,
@@ -72,6 +72,16 @@ def read_progress(folder: str | Path) -> RunProgress:
         None if not isinstance(steps, int) else _seconds_left(logged, steps),
         list(lost_classes(dice)),
     )
+
+
+def last_step(facts: RunFacts) -> int:
+    """The last step that a run's files tell of; 0 where they tell of none."""
+    validated = [step for points in _dice_by_place(facts).values() for step, _ in points]
+    return max([int(_logged(facts)[-1]["step"]) if _logged(facts) else 0, *validated])
+
+
+def _logged(facts: RunFacts) -> Rows:
+    return [row for row in facts.log if (row.get("step") or "").isdecimal()]
 
 
 def lost_classes(dice: Mapping[Place, Sequence[tuple[int, float]]]) -> Iterator[str]:

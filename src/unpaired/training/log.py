@@ -12,9 +12,8 @@ from torch import Tensor
 from unpaired.errors import InputError
 from unpaired.files import input_error_if_unwritable
 from unpaired.methods.method import Objective
+from unpaired.runs.progress import LOG_EVERY
 from unpaired.runs.run import Run
-
-LOG_EVERY = 10
 
 
 class TrainingLog:

@@ -31,6 +31,7 @@ from unpaired.networks.norm_statistics import refresh_norms
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.folder import PREPARED
 from unpaired.runs.lock import only_one
+from unpaired.runs.progress import LOG_EVERY
 from unpaired.runs.run import Run
 from unpaired.training.batches import (
     TimedBatches,
@@ -43,7 +44,7 @@ from unpaired.training.batches import (
 from unpaired.training.cases import cases_to_prepare, prepared_cases
 from unpaired.training.first_weights import load_first_weights, record_first_weights, train_new_modalities_alone
 from unpaired.training.layout import MemoryFormat, laid_out, lay_out
-from unpaired.training.log import LOG_EVERY, TrainingLog, writer_errors_once
+from unpaired.training.log import TrainingLog, writer_errors_once
 from unpaired.training.memory_format import memory_format_of
 from unpaired.training.modalities import modalities_to_train, require_labels_to_join
 from unpaired.training.optimization import build_optimizer, learning_rate

@@ -99,11 +99,13 @@ class PaperLayout:
         return f"{short_title(score)}, laid out as {self.table.name}"
 
     def notes(self) -> Iterator[str]:
-        """What a reader must know, a sentence or two each: the label first."""
+        """What a reader must know, a sentence or two each: the label first, then the budget."""
         yield (
             f"Rows “{LABEL}” are printed numbers of {self.table.source}. They are of other patients, or of another "
             "split of the same ones, and enter no mean, test or rank of ours."
         )
+        if self.comparison.budget:
+            yield f"Ours: {self.comparison.budget}"
         yield from self.table.cautions
         over = (
             "means over the test patients of all runs together, as the paper's, ± their standard deviation: a patient "
