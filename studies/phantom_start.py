@@ -61,15 +61,9 @@ def phantom_like(dataset: Dataset, folder: Path, size: str) -> Dataset:
     modalities = [name for name in dataset.modalities if name in ("ct", "bssfp", "lge", "t2")]
     if not modalities:
         raise InputError(f"the phantom simulates ct, bssfp, lge and t2; {dataset.name} has {[*dataset.modalities]}")
-    phantom = read_dataset(made) if made.is_file() else write_phantom(folder, modalities=modalities, size=size)
-    missing = set(dataset.classes[1:]) - set(phantom.classes)
-    if missing:
-        raise InputError(f"the phantom has {phantom.classes[1:]}, not {sorted(missing)} of {dataset.name}")
-    known = {
-        name: {value: tuple(c if c in dataset.classes else "background" for c in of) for value, of in table.items()}
-        for name, table in phantom.label_maps.items()
-    }
-    return replace(phantom, classes=dataset.classes, label_maps=known, codes={})
+    if made.is_file():
+        return read_dataset(made)
+    return write_phantom(folder, modalities=modalities, classes=dataset.classes[1:], size=size)
 
 
 def row_recipe(row: str, start: str, phantom_run: Run, changes: list[str], seed: int) -> Recipe:

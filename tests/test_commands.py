@@ -44,7 +44,6 @@ RENAMED = {
 }
 ONLY_PYTHON = {
     "watch_dicom": {"stopped"},  # Ctrl-C stops the command
-    "write_phantom": {"modalities", "patients", "spacing_mm", "ct_plane"},  # for tests and studies of this package
     "study": {"worker"},  # a process of its own for each run, as a command always has
     "find_recipe": {"trust"},  # the command only shows a recipe
 }

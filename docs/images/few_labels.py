@@ -1,9 +1,10 @@
 """Draw docs/images/few_labels.webp: Dice by the number of labeled patients of a scarce modality, from stored numbers.
 
-    .venv/bin/python docs/images/few_labels.py "by labels" LGE bSSFP
+    .venv/bin/python docs/images/few_labels.py LGE bSSFP "by labels" "by labels, nnU-Net"
 
-The table is one of docs/results/scarce-labels.json, which `studies/results_pages.py --add` fills from the study
-`few_labels`. Left panel: the scarce modality; right: the other one, all of whose labels are used.
+The tables are of docs/results/scarce-labels.json, which `studies/results_pages.py --add` fills from the studies
+`few_labels` and `few_labels_against_nnunet`. Left panel: the scarce modality; right: the other one, all of whose labels
+are used.
 """
 
 import json
@@ -21,21 +22,24 @@ OUT = Path(__file__).with_suffix(".webp")
 NUMBERS = Path(__file__).parents[1] / "results" / "scarce-labels.json"
 LINES = {
     "a network of its own": ("alone", "s", LIGHT.ink),
+    "nnU-Net for both": ("nnU-Net", "^", LIGHT.series[2]),
     "one network for both": ("few", "o", LIGHT.series[0]),
     "+ random convolutions, borrowed slices": ("borrowed", "D", LIGHT.series[1]),
 }
-AT_ZERO = {"plain": "few", "borrowed": "borrowed"}
+AT_ZERO = {"plain": "few", "borrowed": "borrowed", "nnU-Net, no label": "nnU-Net"}
 AT_ALL = {"all": "few"}
 
 
 def points(rows: list[dict[str, object]], scarce: str, group: str) -> dict[str, dict[str, float]]:
-    """{line: {"0", "1", ..., "all": mean Dice}} of one modality."""
+    """{line: {"0", "1", ..., "all": mean Dice}} of one modality, written in large letters or small."""
     lines: dict[str, dict[str, float]] = {name: {} for name, _, _ in LINES.values()}
     for row in rows:
         line, labels = place(str(row["name"]), scarce)
         dice = row["dice"]
-        if line is not None and isinstance(dice, dict) and group in dice:
-            lines[line][labels] = float(dice[group]["mean"])
+        assert isinstance(dice, dict)
+        of = {str(name).lower(): value for name, value in dice.items()}
+        if line is not None and group.lower() in of:
+            lines[line][labels] = float(of[group.lower()]["mean"])
     return lines
 
 
@@ -45,7 +49,7 @@ def place(name: str, scarce: str) -> tuple[str | None, str]:
         return AT_ZERO[name], "0"
     if name in AT_ALL:
         return AT_ALL[name], "all"
-    match = re.fullmatch(rf"({re.escape(scarce.lower())} alone|few|borrowed), (\d+|all)( labels?)?", name)
+    match = re.fullmatch(rf"({re.escape(scarce.lower())} alone|few|borrowed|nnU-Net), (\d+|all)( labels?)?", name)
     return (match[1].split()[-1], match[2]) if match else (None, "")
 
 
@@ -67,9 +71,10 @@ def panel(axes: Axes, lines: dict[str, dict[str, float]], ticks: list[str], titl
     plain(axes, LIGHT, 9)
 
 
-def main(table: str, scarce: str, other: str) -> None:
-    """Write the picture beside this file."""
-    rows = json.loads(NUMBERS.read_text(encoding="utf-8"))["tables"][table]["rows"]
+def main(scarce: str, other: str, *names: str) -> None:
+    """Write the picture of the tables of these names beside this file."""
+    tables = json.loads(NUMBERS.read_text(encoding="utf-8"))["tables"]
+    rows = [row for name in names for row in tables[name]["rows"]]
     places = [place(row["name"], scarce) for row in rows]
     counts = sorted({int(labels) for line, labels in places if line and labels.isdecimal()})
     ticks = [*map(str, counts), "all"]

@@ -42,6 +42,32 @@ def test_a_patient_is_on_one_side_and_each_group_gives_its_share() -> None:
     assert alone == {"train": 3, "validation": 1, "test": 1}
 
 
+def simulated() -> Dataset:
+    """Three patients of the phantom, who have LGE alone."""
+    cases = tuple(CaseEntry(f"s{number}", f"s{number}", "lge", Path(f"s{number}.nii")) for number in range(3))
+    return replace(dataset(0, 0), name="simulated", cases=cases)
+
+
+@pytest.mark.parametrize("folds", [None, 5])
+def test_cases_that_only_train_change_nothing_for_the_others(folds: int | None) -> None:
+    real = dataset()
+    joined = replace(real, cases=(*real.cases, *simulated().cases))
+    quiet: list[str] = []
+    drawn = split(joined, folds=folds, training_only=simulated(), seed=2, warn=quiet.append)
+    plain = split(real, folds=folds, seed=2, warn=quiet.append)
+    for with_simulated, without in zip(*(s if isinstance(s, list) else [s] for s in (drawn, plain)), strict=True):
+        assert with_simulated.sides == without.sides | dict.fromkeys(("s0", "s1", "s2"), "train")
+
+
+def test_cases_that_only_train_have_to_be_there_and_of_other_patients() -> None:
+    real = dataset()
+    with pytest.raises(InputError, match="3 cases that only train, such as s0, are not in dataset d; join"):
+        split(real, training_only=simulated())
+    theirs = replace(simulated(), cases=tuple(replace(case, patient="p1") for case in simulated().cases))
+    with pytest.raises(InputError, match="patient p1 has cases that only train and others that are drawn"):
+        split(replace(real, cases=(*real.cases, *theirs.cases)), training_only=theirs)
+
+
 def test_a_split_is_drawn_where_nobody_trains() -> None:
     data = dataset()
     drawn, said = with_sides(data)

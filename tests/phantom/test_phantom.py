@@ -310,6 +310,17 @@ def test_short_axis_ct_cuts_the_ventricle_like_the_mr() -> None:
     assert np.median(image[label == 500]) > np.median(image[label == 205])
 
 
+def test_structures_that_are_not_asked_for_are_background(heart: Path, tmp_path: Path) -> None:
+    asked = write_phantom(tmp_path / "mr", size="tiny", modalities=["lge"], classes=["RV", "LV"], patients=["train=1"])
+    assert asked == read_dataset(tmp_path / "mr")
+    assert asked.classes == ("background", "RV", "LV")
+    (case,) = asked.cases
+    known = asked.label_map_of(case)
+    whole = read_dataset(heart)
+    for value, members in whole.label_map_of(whole.of("lge")[0]).items():
+        assert known[value] == (members if members[0] in asked.classes else ("background",))
+
+
 def test_spacing_can_be_chosen(tmp_path: Path) -> None:
     dataset = write_phantom(tmp_path, size="tiny", spacing_mm=5.0, modalities=["bssfp"], patients={"test": 1})
     header = nib.load(dataset.cases[0].image).header
@@ -327,6 +338,9 @@ def test_spacing_can_be_chosen(tmp_path: Path) -> None:
         ({"patients": {"tain": 2}}, "did you mean train"),
         ({"patients": {"train": -1}}, "0 or more"),
         ({"patients": {"train": 0}}, "at least one patient"),
+        ({"patients": ["train"]}, "expected each side once with a number, such as"),
+        ({"classes": ["liver"]}, "class 'liver'"),
+        ({"classes": []}, "classes must be named once each"),
         ({"size": "huge"}, "size 'huge'"),
         ({"spacing_mm": 0.0}, "between 0.3 and 10"),
         ({"ct_plane": "coronal"}, "ct_plane"),

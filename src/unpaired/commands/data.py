@@ -13,6 +13,7 @@ from unpaired.commands.arguments import (
     Layout,
     ModalityName,
     OptionalCount,
+    OptionalNumber,
     OptionalPath,
     OptionalText,
     Out,
@@ -30,6 +31,9 @@ from unpaired.data.dataset import MANIFEST
 
 Manifests = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DATA")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
+OptionalNames = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="MODALITY")]
+OptionalClassNames = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="CLASS")]
+OptionalSideCounts = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="SIDE=COUNT")]
 PatientCounts = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY=COUNT")]
 
 
@@ -38,7 +42,12 @@ def phantom(
     /,
     *,
     anatomy: Literal["heart", "abdomen"] = "heart",
+    modalities: OptionalNames = None,
+    classes: OptionalClassNames = None,
+    patients: OptionalSideCounts = None,
     size: Literal["tiny", "demo", "realistic"] = "demo",
+    spacing_mm: OptionalNumber = None,
+    ct_plane: Literal["axial", "short_axis"] = "axial",
     seed: int = 0,
     workers: int = 1,
 ) -> int:
@@ -47,11 +56,27 @@ def phantom(
     Args:
         out: Folder to write to.
         anatomy: heart (ct, bssfp, lge) or abdomen (ct, t2).
+        modalities: Only these modalities.
+        classes: Only these structures have labels, in this order; the others are background.
+        patients: How many of each modality, such as train=24 test=3.
         size: tiny (tests), demo (minutes to train), realistic (0.8 to 1.5 mm).
+        spacing_mm: Another in-plane voxel size.
+        ct_plane: CT as it is acquired, or reformatted like the MR.
         seed: Other seeds give other patients.
         workers: Processes.
     """
-    dataset = unpaired.write_phantom(out, anatomy=anatomy, size=size, seed=seed, workers=workers)
+    dataset = unpaired.write_phantom(
+        out,
+        anatomy=anatomy,
+        modalities=modalities,
+        classes=classes,
+        patients=patients,
+        size=size,
+        spacing_mm=spacing_mm,
+        ct_plane=ct_plane,
+        seed=seed,
+        workers=workers,
+    )
     print(f"{len(dataset.cases)} cases of {', '.join(dataset.modalities)}: {out / MANIFEST}")
     return 0
 
@@ -164,6 +189,7 @@ def split(
     validation: float = 0.1,
     folds: OptionalCount = None,
     patients: PatientCounts = (),
+    training_only: OptionalPath = None,
     seed: int = 0,
 ) -> int:
     """Draw a split by patient, the same patient never on two sides, and store it in a file.
@@ -175,10 +201,21 @@ def split(
         validation: Share of patients for choosing the best weights.
         folds: Cross-validation: every patient is tested in exactly one of so many splits.
         patients: Only so many patients of a modality take part, drawn by the seed: mr=9.
+        training_only: A manifest that was joined into DATA, such as one of simulated scans: its cases train in every
+            split, and the others are drawn as if these weren't there.
         seed: Other seeds draw other patients.
     """
     unpaired.split(
-        data, out, test=test, validation=validation, folds=folds, patients=patients, seed=seed, say=print, warn=warning
+        data,
+        out,
+        test=test,
+        validation=validation,
+        folds=folds,
+        patients=patients,
+        training_only=training_only,
+        seed=seed,
+        say=print,
+        warn=warning,
     )
     return 0
 

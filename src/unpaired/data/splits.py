@@ -17,6 +17,7 @@ from unpaired.data.subsets import (
     groups_of_patients,
     parse_patients,
     shuffled_patients,
+    training_only_cases,
     with_so_many_patients,
 )
 from unpaired.errors import InputError
@@ -31,6 +32,7 @@ def split(
     validation: float = ...,
     folds: None = None,
     patients: Patients = ...,
+    training_only: Dataset | str | Path | None = ...,
     seed: int = ...,
     say: Callable[[str], None] = ...,
     warn: Callable[[str], None] = ...,
@@ -44,6 +46,7 @@ def split(
     validation: float = ...,
     folds: int,
     patients: Patients = ...,
+    training_only: Dataset | str | Path | None = ...,
     seed: int = ...,
     say: Callable[[str], None] = ...,
     warn: Callable[[str], None] = ...,
@@ -56,6 +59,7 @@ def split(
     validation: float = 0.1,
     folds: int | None = None,
     patients: Patients = (),
+    training_only: Dataset | str | Path | None = None,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] = warnings.warn,
@@ -65,13 +69,17 @@ def split(
     data: a dataset or its manifest.  out: the split file (JSON); with `folds` a folder for fold0.json, fold1.json, ...
     test, validation: shares of patients (`test` without `folds`).  folds: cross-validation: so many splits come back
     as a list, and every patient is tested in exactly one.  patients: {"mr": 9} or ["mr=9"]: only so many of that
-    modality take part, drawn too (`with_so_many_patients`).  seed: other seeds draw other patients.
+    modality take part, drawn too (`with_so_many_patients`).  training_only: a dataset or manifest that was joined into
+    this one, such as simulated scans: its cases train in every split, all others are drawn as if these weren't there.
+    seed: other seeds draw other patients.
 
     `say` gets a line of counts for each split, `warn` one for each modality or class without a labeled case. See
     `split_by_patient` and `folds_by_patient` for how patients are drawn. Raises InputError for impossible shares or
-    folds, and where `out` is the manifest itself.
+    folds, for cases of `training_only` that aren't in `data`, and where `out` is the manifest itself.
     """
-    dataset = as_dataset(data)
+    whole = as_dataset(data)
+    always = {} if training_only is None else training_only_cases(whole, as_dataset(training_only))
+    dataset = replace(whole, cases=tuple(case for case in whole.cases if case.id not in always))
     place = None if out is None else Path(out)
     if place is not None:
         require_other_file(place, data)
@@ -82,6 +90,8 @@ def split(
         numbered = enumerate(folds_by_patient(dataset, folds=folds, validation=validation, seed=seed))
         splits = {(place or Path()) / f"fold{number}.json": fold for number, fold in numbered}
     asked = ["train", *(["test"] if folds or test else []), *(["validation"] if validation else [])]
+    splits = {path: Split.from_sides({**drawn.sides, **always}) for path, drawn in splits.items()}
+    dataset = replace(dataset, cases=(*dataset.cases, *(case for case in whole.cases if case.id in always)))
     for path, drawn in splits.items():
         if place is not None and path is not None:
             write_split(drawn, path)

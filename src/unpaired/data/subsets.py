@@ -27,15 +27,36 @@ def with_so_many_patients(dataset: Dataset, patients: Mapping[str, int], seed: i
 
 def parse_patients(given: Patients) -> dict[str, int]:
     """{modality: number of patients}. Raises InputError for other texts than "mr=9", and a modality named twice."""
+    return parse_counts(given, "modality", "mr=9")
+
+
+def parse_counts(given: Patients, what: str, example: str) -> dict[str, int]:
+    """{name: number of patients} of texts such as `example`. Raises InputError for other texts, and names that come
+    twice; `what` is what the names are of."""
     if isinstance(given, Mapping):
         return dict(given)
     patients: dict[str, int] = {}
     for text in given:
-        modality, equals, number = text.rpartition("=")
-        if not (equals and modality and number.isdecimal()) or modality in patients:
-            raise InputError(f'patients: expected each modality once with a number, such as "mr=9", got {text!r}')
-        patients[modality] = int(number)
+        name, equals, number = text.rpartition("=")
+        if not (equals and name and number.isdecimal()) or name in patients:
+            raise InputError(f'patients: expected each {what} once with a number, such as "{example}", got {text!r}')
+        patients[name] = int(number)
     return patients
+
+
+def training_only_cases(dataset: Dataset, training_only: Dataset) -> dict[str, str]:
+    """{case id: "train"} of the cases that only train. Raises InputError where one isn't in the dataset, or shares its
+    patient with a case that is drawn."""
+    ids = {case.id for case in training_only.cases}
+    if absent := sorted(ids - {case.id for case in dataset.cases}):
+        raise InputError(
+            f"split: {len(absent)} cases that only train, such as {absent[0]}, are not in dataset {dataset.name}; join "
+            "the two manifests first"
+        )
+    patients = {case.patient for case in dataset.cases if case.id in ids}
+    if both := sorted({case.patient for case in dataset.cases if case.id not in ids} & patients):
+        raise InputError(f"split: patient {both[0]} has cases that only train and others that are drawn; rename one")
+    return dict.fromkeys(sorted(ids), "train")
 
 
 def _drawn(dataset: Dataset, modality: str, number: int, seed: int) -> set[str]:

@@ -19,6 +19,7 @@ from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.data.manifest import write_dataset
 from unpaired.data.parallel import for_each
+from unpaired.data.subsets import Patients, parse_counts
 from unpaired.errors import InputError, nearest
 from unpaired.phantom.acquisition import CLASSES, LABEL_VALUES, PhantomSize, Scan, simulate
 
@@ -37,7 +38,8 @@ def write_phantom(
     *,
     anatomy: str = "heart",
     modalities: Sequence[str] | None = None,
-    patients: Mapping[str, int] | None = None,
+    classes: Sequence[str] | None = None,
+    patients: Patients | None = None,
     size: str = "demo",
     spacing_mm: float | None = None,
     ct_plane: str = "axial",
@@ -46,8 +48,11 @@ def write_phantom(
 ) -> Dataset:
     """Simulate and write a dataset of images, label maps and `dataset.json` into the folder `out`, and return it.
 
-    anatomy: "heart" or "abdomen".  modalities: of that anatomy (default: all).
-    patients: per modality and split, such as {"train": 8, "validation": 2, "test": 3} (default: the size's own).
+    anatomy: "heart" or "abdomen".  modalities: of that anatomy (default: all).  classes: the structures that are
+    labeled, in this order, such as those of a real dataset that the phantom is joined with; the others of the anatomy
+    are background (default: all are labeled).
+    patients: per modality and split, such as {"train": 8, "validation": 2, "test": 3} or ["train=8"] (default: the
+    size's own).
     size: "tiny" (tests), "demo" (2 mm) or "realistic" (0.9 mm).  spacing_mm: another in-plane voxel size; the field of
     view stays.  ct_plane: "axial", as CT is acquired (so the two modalities see different cuts, as in life), or
     "short_axis", reformatted like the MR.  workers: processes; up to one simulates in this one.
@@ -57,7 +62,8 @@ def write_phantom(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"expected a folder to write the phantom to, but {folder} is a file; name another place")
-    preset = _size(size, patients, spacing_mm)
+    counts = None if patients is None else parse_counts(patients, "side", "train=8")
+    preset = _size(size, counts, spacing_mm)
     _check(anatomy, "anatomy", list(LABEL_VALUES))
     _check(ct_plane, "ct_plane", ["axial", "short_axis"])
     chosen = tuple(LABEL_VALUES[anatomy]) if modalities is None else tuple(several(modalities))
@@ -65,6 +71,11 @@ def write_phantom(
         _check(modality, "modality", list(LABEL_VALUES[anatomy]))
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(f"phantom: modalities must be named once each, at least one; got {list(chosen)}")
+    labeled = CLASSES[anatomy][1:] if classes is None else tuple(several(classes))
+    for structure in labeled:
+        _check(structure, "class", list(CLASSES[anatomy][1:]))
+    if not labeled or len(set(labeled)) < len(labeled):
+        raise InputError(f"phantom: classes must be named once each, at least one; got {list(labeled)}")
     if (folder / MANIFEST).exists():
         raise InputError(f"{folder} holds a dataset already (dataset.json); use it, delete it, or name another folder")
     per_modality = sum(preset.patients.values())
@@ -76,7 +87,7 @@ def write_phantom(
     for _, _, failure in for_each(partial(_write_scan, folder=folder), scans, workers):
         if failure is not None:
             raise InputError(failure)
-    dataset = _dataset(folder, anatomy, chosen, scans, preset)
+    dataset = _dataset(folder, anatomy, chosen, (CLASSES[anatomy][0], *labeled), scans, preset)
     write_dataset(dataset, folder)
     return dataset
 
@@ -88,13 +99,20 @@ def _write_scan(scan: Scan, folder: Path) -> None:
     write_image(folder / scan.modality / f"{scan.id}_label.nii.gz", labels, affine)
 
 
-def _dataset(folder: Path, anatomy: str, modalities: tuple[str, ...], scans: list[Scan], size: PhantomSize) -> Dataset:
+def _dataset(
+    folder: Path,
+    anatomy: str,
+    modalities: tuple[str, ...],
+    classes: tuple[str, ...],
+    scans: list[Scan],
+    size: PhantomSize,
+) -> Dataset:
     splits = [split for split in SPLITS for _ in range(size.patients.get(split, 0))]
     root = folder.resolve()
     maps = {modality: LABEL_VALUES[anatomy][modality] for modality in modalities}
     return Dataset(
         name=f"phantom-{anatomy}",
-        classes=CLASSES[anatomy],
+        classes=classes,
         modalities={
             name: Modality("zscore", clip=CT_WINDOW_HU[anatomy] if name == "ct" else None) for name in modalities
         },
@@ -111,7 +129,10 @@ def _dataset(folder: Path, anatomy: str, modalities: tuple[str, ...], scans: lis
             for index, scan in enumerate(scans)
         ),
         label_maps={
-            name: {0: ("background",), **{value: (organ,) for organ, value in table.items()}}
+            name: {
+                0: ("background",),
+                **{value: (organ if organ in classes else "background",) for organ, value in table.items()},
+            }
             for name, table in maps.values()
         },
         about="Simulated patients and scanners; no real person. Written by unpaired phantom.",
