@@ -63,7 +63,7 @@ def phantom_like(dataset: Dataset, folder: Path, size: str) -> Dataset:
         raise InputError(f"the phantom simulates ct, bssfp, lge and t2; {dataset.name} has {[*dataset.modalities]}")
     if made.is_file():
         return read_dataset(made)
-    return write_phantom(folder, modalities=modalities, classes=dataset.classes[1:], size=size)
+    return write_phantom(folder, modalities=modalities, like=dataset, size=size)
 
 
 def row_recipe(row: str, start: str, phantom_run: Run, changes: list[str], seed: int) -> Recipe:

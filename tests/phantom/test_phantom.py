@@ -1,6 +1,7 @@
 """The phantom: physics against plain Bloch loops, anatomy against adults, files against the road of real data."""
 
 import hashlib
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from unpaired.data.dataset import Dataset, Modality
+from unpaired.data.join import join_datasets
 from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
 from unpaired.phantom.acquisition import Scan, simulate
@@ -310,15 +313,25 @@ def test_short_axis_ct_cuts_the_ventricle_like_the_mr() -> None:
     assert np.median(image[label == 500]) > np.median(image[label == 205])
 
 
-def test_structures_that_are_not_asked_for_are_background(heart: Path, tmp_path: Path) -> None:
-    asked = write_phantom(tmp_path / "mr", size="tiny", modalities=["lge"], classes=["RV", "LV"], patients=["train=1"])
-    assert asked == read_dataset(tmp_path / "mr")
-    assert asked.classes == ("background", "RV", "LV")
-    (case,) = asked.cases
-    known = asked.label_map_of(case)
+def test_a_phantom_like_a_dataset_can_be_joined_with_it(heart: Path, tmp_path: Path) -> None:
+    real = replace(
+        read_dataset(heart),
+        classes=("background", "RV", "LV", "scar"),
+        modalities={"lge": Modality("zscore_slice"), "pet": Modality()},
+        cases=(),
+    )
+    simulated = write_phantom(tmp_path / "mr", size="tiny", like=real, patients=["train=1"])
+    assert simulated == read_dataset(tmp_path / "mr")
+    assert simulated.classes == ("background", "RV", "LV")
+    assert simulated.modalities == {"lge": Modality("zscore_slice")}
+    (case,) = simulated.cases
+    known = simulated.label_map_of(case)
     whole = read_dataset(heart)
     for value, members in whole.label_map_of(whole.of("lge")[0]).items():
-        assert known[value] == (members if members[0] in asked.classes else ("background",))
+        assert known[value] == (members if members[0] in simulated.classes else ("background",))
+    joined = join_datasets([real, simulated], "both")
+    assert joined.classes == real.classes
+    assert joined.cases[0].annotated == ("RV", "LV")
 
 
 def test_spacing_can_be_chosen(tmp_path: Path) -> None:
@@ -339,8 +352,11 @@ def test_spacing_can_be_chosen(tmp_path: Path) -> None:
         ({"patients": {"train": -1}}, "0 or more"),
         ({"patients": {"train": 0}}, "at least one patient"),
         ({"patients": ["train"]}, "expected each side once with a number, such as"),
-        ({"classes": ["liver"]}, "class 'liver'"),
-        ({"classes": []}, "classes must be named once each"),
+        (
+            {"like": Dataset("d", ("background", "liver"), {"ct": Modality()}, ())},
+            "of a heart are LV, myo, RV, LA, AA; dataset d",
+        ),
+        ({"like": Dataset("d", ("background", "LV"), {"pet": Modality()}, ())}, "modalities of a heart are"),
         ({"size": "huge"}, "size 'huge'"),
         ({"spacing_mm": 0.0}, "between 0.3 and 10"),
         ({"ct_plane": "coronal"}, "ct_plane"),

@@ -32,7 +32,6 @@ from unpaired.data.dataset import MANIFEST
 Manifests = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DATA")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY")]
 OptionalNames = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="MODALITY")]
-OptionalClassNames = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="CLASS")]
 OptionalSideCounts = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="SIDE=COUNT")]
 PatientCounts = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODALITY=COUNT")]
 
@@ -43,7 +42,7 @@ def phantom(
     *,
     anatomy: Literal["heart", "abdomen"] = "heart",
     modalities: OptionalNames = None,
-    classes: OptionalClassNames = None,
+    like: OptionalPath = None,
     patients: OptionalSideCounts = None,
     size: Literal["tiny", "demo", "realistic"] = "demo",
     spacing_mm: OptionalNumber = None,
@@ -57,7 +56,8 @@ def phantom(
         out: Folder to write to.
         anatomy: heart (ct, bssfp, lge) or abdomen (ct, t2).
         modalities: Only these modalities.
-        classes: Only these structures have labels, in this order; the others are background.
+        like: A manifest that the phantom is to be joined with: it gets that one's modalities, their options and its
+            classes, as far as the anatomy has them; its other structures are background.
         patients: How many of each modality, such as train=24 test=3.
         size: tiny (tests), demo (minutes to train), realistic (0.8 to 1.5 mm).
         spacing_mm: Another in-plane voxel size.
@@ -69,7 +69,7 @@ def phantom(
         out,
         anatomy=anatomy,
         modalities=modalities,
-        classes=classes,
+        like=like,
         patients=patients,
         size=size,
         spacing_mm=spacing_mm,

@@ -10,14 +10,15 @@ is scanned in one modality only. `acquisition` makes a scan out of anatomy (`hea
 signals (`physics`) and painting (`canvas`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from unpaired.choices import several
 from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
-from unpaired.data.manifest import write_dataset
+from unpaired.data.manifest import as_dataset, write_dataset
 from unpaired.data.parallel import for_each
 from unpaired.data.subsets import Patients, parse_counts
 from unpaired.errors import InputError, nearest
@@ -38,7 +39,7 @@ def write_phantom(
     *,
     anatomy: str = "heart",
     modalities: Sequence[str] | None = None,
-    classes: Sequence[str] | None = None,
+    like: Dataset | str | Path | None = None,
     patients: Patients | None = None,
     size: str = "demo",
     spacing_mm: float | None = None,
@@ -48,9 +49,9 @@ def write_phantom(
 ) -> Dataset:
     """Simulate and write a dataset of images, label maps and `dataset.json` into the folder `out`, and return it.
 
-    anatomy: "heart" or "abdomen".  modalities: of that anatomy (default: all).  classes: the structures that are
-    labeled, in this order, such as those of a real dataset that the phantom is joined with; the others of the anatomy
-    are background (default: all are labeled).
+    anatomy: "heart" or "abdomen".  modalities: of that anatomy (default: all).  like: a dataset, or its manifest, that
+    the phantom is to be joined with: it gets that dataset's modalities, their options and its classes, as far as the
+    anatomy has them; its other structures are background.
     patients: per modality and split, such as {"train": 8, "validation": 2, "test": 3} or ["train=8"] (default: the
     size's own).
     size: "tiny" (tests), "demo" (2 mm) or "realistic" (0.9 mm).  spacing_mm: another in-plane voxel size; the field of
@@ -66,16 +67,18 @@ def write_phantom(
     preset = _size(size, counts, spacing_mm)
     _check(anatomy, "anatomy", list(LABEL_VALUES))
     _check(ct_plane, "ct_plane", ["axial", "short_axis"])
-    chosen = tuple(LABEL_VALUES[anatomy]) if modalities is None else tuple(several(modalities))
+    real = None if like is None else as_dataset(like)
+    known = [name for name in LABEL_VALUES[anatomy] if real is None or name in real.modalities]
+    if real is not None and not known:
+        raise _none_in(real, anatomy, "modalities", LABEL_VALUES[anatomy])
+    chosen = tuple(known) if modalities is None else tuple(several(modalities))
     for modality in chosen:
         _check(modality, "modality", list(LABEL_VALUES[anatomy]))
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(f"phantom: modalities must be named once each, at least one; got {list(chosen)}")
-    labeled = CLASSES[anatomy][1:] if classes is None else tuple(several(classes))
-    for structure in labeled:
-        _check(structure, "class", list(CLASSES[anatomy][1:]))
-    if not labeled or len(set(labeled)) < len(labeled):
-        raise InputError(f"phantom: classes must be named once each, at least one; got {list(labeled)}")
+    classes = [name for name in (CLASSES[anatomy] if real is None else real.classes) if name in CLASSES[anatomy][1:]]
+    if real is not None and not classes:
+        raise _none_in(real, anatomy, "classes", CLASSES[anatomy][1:])
     if (folder / MANIFEST).exists():
         raise InputError(f"{folder} holds a dataset already (dataset.json); use it, delete it, or name another folder")
     per_modality = sum(preset.patients.values())
@@ -87,7 +90,9 @@ def write_phantom(
     for _, _, failure in for_each(partial(_write_scan, folder=folder), scans, workers):
         if failure is not None:
             raise InputError(failure)
-    dataset = _dataset(folder, anatomy, chosen, (CLASSES[anatomy][0], *labeled), scans, preset)
+    dataset = _dataset(folder, anatomy, chosen, scans, preset)
+    if real is not None:
+        dataset = _as_in(real, dataset, classes)
     write_dataset(dataset, folder)
     return dataset
 
@@ -99,20 +104,33 @@ def _write_scan(scan: Scan, folder: Path) -> None:
     write_image(folder / scan.modality / f"{scan.id}_label.nii.gz", labels, affine)
 
 
-def _dataset(
-    folder: Path,
-    anatomy: str,
-    modalities: tuple[str, ...],
-    classes: tuple[str, ...],
-    scans: list[Scan],
-    size: PhantomSize,
-) -> Dataset:
+def _none_in(real: Dataset, anatomy: str, what: str, names: Iterable[str]) -> InputError:
+    return InputError(
+        f"phantom: the {what} of a {anatomy} are {', '.join(names)}; dataset {real.name} has none of them"
+    )
+
+
+def _as_in(real: Dataset, phantom: Dataset, classes: list[str]) -> Dataset:
+    """The phantom with the options of the real dataset's modalities, and those classes alone."""
+    background = real.classes[0]
+    return replace(
+        phantom,
+        classes=(background, *classes),
+        modalities={name: real.modalities.get(name, options) for name, options in phantom.modalities.items()},
+        label_maps={
+            name: {value: (of[0] if of[0] in classes else background,) for value, of in table.items()}
+            for name, table in phantom.label_maps.items()
+        },
+    )
+
+
+def _dataset(folder: Path, anatomy: str, modalities: tuple[str, ...], scans: list[Scan], size: PhantomSize) -> Dataset:
     splits = [split for split in SPLITS for _ in range(size.patients.get(split, 0))]
     root = folder.resolve()
     maps = {modality: LABEL_VALUES[anatomy][modality] for modality in modalities}
     return Dataset(
         name=f"phantom-{anatomy}",
-        classes=classes,
+        classes=CLASSES[anatomy],
         modalities={
             name: Modality("zscore", clip=CT_WINDOW_HU[anatomy] if name == "ct" else None) for name in modalities
         },
@@ -129,10 +147,7 @@ def _dataset(
             for index, scan in enumerate(scans)
         ),
         label_maps={
-            name: {
-                0: ("background",),
-                **{value: (organ if organ in classes else "background",) for organ, value in table.items()},
-            }
+            name: {0: ("background",), **{value: (organ,) for organ, value in table.items()}}
             for name, table in maps.values()
         },
         about="Simulated patients and scanners; no real person. Written by unpaired phantom.",
