@@ -1,6 +1,7 @@
 """A run begins with another's weights, also where its network has a part more: CMC's two stages."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from unpaired.errors import InputError
 from unpaired.export.pack import pack
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.class_rows import class_rows
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.specific_unets import SpecificUNetsConfig
@@ -61,7 +63,10 @@ def test_networks_trained_apart_meet_in_a_fresh_fusion(
     together = train(second, phantom, tmp_path / "together", hardware=IN_PROCESS)
     assert f"all weights from {apart.folder}, fusion begins fresh" in capsys.readouterr().err
     record = json.loads((together.folder / "versions.json").read_text(encoding="utf-8"))["init_from"]
-    assert record == {"run": str(apart.folder), "weights": "best", "fresh": ["fusion"], "new_modalities": {}}
+    assert record == {"run": str(apart.folder), "weights": "best", "fresh": ["fusion"]} | {
+        "new_modalities": {},
+        "new_classes": [],
+    }
     start, end = load_file(apart.weights("best")), load_file(together.weights("last"))
     fresh = build_method(second, NAMES, len(phantom.classes)).network.state_dict()
     assert {name.partition(".")[0] for name in set(end) - set(start)} == {"fusion"}
@@ -78,7 +83,7 @@ def test_anything_but_a_whole_part_more_is_another_network(tmp_path: Path) -> No
     def fused(modalities: tuple[str, ...] = NAMES):
         return replace(UNET, fusion="alone").build(modalities, 1, 4, 2)
 
-    assert load_weights(fused(), weights(UNET), larger=True) == (("fusion",), ())
+    assert load_weights(fused(), weights(UNET), larger=True) == (("fusion",), {})
     with pytest.raises(InputError, match=r"another network.*fusion"):
         load_weights(fused(), weights(UNET))
     with pytest.raises(InputError, match=r"another network.*lge"):
@@ -197,6 +202,44 @@ def test_what_cannot_join_is_one_line(
     with pytest.raises(InputError, match=message):
         train(replace(recipe(network, before.folder), **changes), phantom, tmp_path / "run", hardware=IN_PROCESS)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_was_learned_of_a_class_goes_to_the_class_of_that_name(
+    phantom: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One norm for all modalities in the first run, one for each in the second, other classes in another order."""
+    first = recipe(replace(UNET, modality_norm=False))
+    before = Run.create(tmp_path / "before", first, phantom)
+    before.save_weights(build_method(first, NAMES, len(phantom.classes)).network, "best")
+    known = {
+        name: {value: tuple("scar" if c == "LA" else c for c in of) for value, of in table.items()}
+        for name, table in phantom.label_maps.items()
+    }
+    other = replace(phantom, classes=("background", "AA", "scar", "myo", "LV", "RV"), label_maps=known)
+    run = train(recipe(UNET, before.folder), other, tmp_path / "run", hardware=IN_PROCESS)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "bssfp begins as shared, ct begins as shared, class scar begins fresh" in said
+    start, end = load_file(before.weights("best")), load_file(run.weights("last"))
+    fresh = build_method(run.recipe, NAMES, len(other.classes)).network.state_dict()
+    for name, tensor in end.items():
+        if name.startswith("output."):
+            for number, class_name in enumerate(other.classes):
+                was = phantom.classes.index(class_name) if class_name != "scar" else None
+                torch.testing.assert_close(tensor[number], fresh[name][number] if was is None else start[name][was])
+        else:
+            as_one = re.sub(r"by_modality\.[^.]+", "shared", name)
+            torch.testing.assert_close(tensor, start[as_one], rtol=0, atol=1e-9)
+
+
+def test_rows_of_classes_are_known_in_every_network() -> None:
+    """Shapes say which tensors have an axis of classes; one that has several rows for a class begins anew."""
+    network = UNET.build(NAMES, 1, 3, 2)
+    rows = class_rows(UNET, network, 2, ("background", "a"), ("background", "b", "a"))
+    assert rows.axes == {"output.weight": 0, "output.bias": 0}
+    assert rows.fresh == ("b",)
+    begun = {"output.bias": torch.tensor([10.0, 20.0, 30.0])}
+    assert rows.translated({"output.bias": torch.tensor([1.0, 2.0])}, begun)["output.bias"].tolist() == [1, 20, 2]
+    assert rows.translated({"output.bias": torch.arange(5.0)}, begun)["output.bias"].tolist() == [10, 20, 30]
 
 
 def test_joining_is_about_a_run_that_was_before() -> None:

@@ -15,6 +15,7 @@ from unpaired.inference.request import Backend
 from unpaired.inference.shards import Shard
 from unpaired.runs.hub import HubAddress, is_hub_address
 from unpaired.runs.model_file import holds_runs
+from unpaired.runs.shipped import is_shipped, shipped_address
 
 PATTERNS = {
     "time": (r"([0-9]+-)?[0-9]{1,2}(:[0-9]{2}){0,2}", "04:00:00 or 1-12:00:00"),
@@ -147,5 +148,7 @@ def _script(words: Sequence[str], resources: Resources, shards: int, outside: Se
 
 
 def absolute(path: str | Path) -> str:
-    """A path that means the same in every folder; addresses on the Hub do."""
+    """A path that means the same in every folder; addresses on the Hub and in the package do."""
+    if is_shipped(path):
+        return shipped_address(path)
     return str(HubAddress.parse(path) if is_hub_address(path) else Path(path).resolve())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unpaired.errors import InputError
 from unpaired.files import atomic
+from unpaired.networks.class_rows import ClassRows
 from unpaired.networks.network import Network
 
 
@@ -27,38 +28,45 @@ def save_weights(network: Network, path: Path) -> None:
 
 
 def load_weights(
-    network: Network, path: Path, larger: bool = False, like: str | None = None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    network: Network, path: Path, larger: bool = False, like: str | None = None, rows: ClassRows | None = None
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """Load a safetensors file into a network. Raises InputError if it is missing, broken, of another network, or if a
     tensor in it holds NaN or infinity.
 
-    With `larger` the network may have whole parts, such as "fusion", and modalities that the file knows nothing of. The
-    names of both are returned. Such parts stay as they are; what belongs to such a modality does so too, or begins as
-    what belongs to the modality `like`. Everything else has to fit as ever.
+    With `larger` the network may have whole parts, such as "fusion", and modalities that the file knows nothing of.
+    Such parts stay as they are; what belongs to such a modality begins as what belongs to the modality `like`, or
+    without that as what all modalities of the file share ("shared"), or else it stays as it is ("fresh"). Returned are
+    the parts, and {modality: what it begins as}. `rows` puts what belongs to a class where that class is in the
+    network. Everything else has to fit as ever.
     """
     if not path.is_file():
         raise InputError(f"found no weights at {path}; has the run been trained?")
     fresh: list[str] = []
-    joining: list[str] = []
+    begins_as: dict[str, str] = {}
     try:
         tensors = load_file(path)
         require_finite(tensors, str(path), "take other weights (--weights) or train anew: such a network says nothing")
         own = network.state_dict()
         tensors |= {name: tensors[first] for name, first in _first_names(own).items() if first in tensors}
         if larger and tensors:
+            tensors = tensors if rows is None else rows.translated(tensors, own)
             known = {name.partition(".")[0] for name in tensors}
             fresh = sorted({name.partition(".")[0] for name in own} - known)
             tensors |= {name: value for name, value in own.items() if name.partition(".")[0] in fresh}
             joining = [name for name in network.modalities if _of(name, own) and not _of(name, tensors)]
+            shared = {name: value for name, value in tensors.items() if ".shared." in f".{name}" and name not in own}
+            begins_as = dict.fromkeys(joining, like or ("shared" if shared else "fresh"))
             for modality in joining:
                 tensors |= _beginning(modality, own, tensors, like, path)
+            if joining:
+                tensors = {name: value for name, value in tensors.items() if name not in shared}
         network.load_state_dict(tensors)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable weight file: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} holds the weights of another network: {reason}") from error
-    return tuple(fresh), tuple(joining)
+    return tuple(fresh), begins_as
 
 
 def belongs_to(parameter: str, modality: str) -> bool:
@@ -73,9 +81,12 @@ def _of(modality: str, tensors: Mapping[str, Tensor]) -> list[str]:
 def _beginning(
     modality: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], like: str | None, path: Path
 ) -> dict[str, Tensor]:
-    """What a modality that the file lacks begins with: its own fresh weights, or those of the modality `like`."""
+    """What a modality that the file lacks begins with: the weights of the modality `like`, or else those that all
+    modalities of the file share, or its own fresh ones."""
     if like is None:
-        return {name: own[name] for name in _of(modality, own)}
+        mark = f".by_modality.{modality}."
+        shared = {name: f".{name}".replace(mark, ".shared.")[1:] for name in _of(modality, own)}
+        return {name: tensors.get(as_one, own[name]) for name, as_one in shared.items()}
     if not _of(like, tensors):
         raise InputError(f"{path} holds nothing of modality {like!r}, which {modality!r} is to begin as")
     return {

@@ -24,6 +24,7 @@ from unpaired.errors import InputError
 from unpaired.files import input_error_if_unwritable, is_object, temporary_beside, user_cache
 from unpaired.runs.folder import FINGERPRINT, FOLD, POSTPROCESSING, RECIPE, SPLIT, VERSIONS, is_run
 from unpaired.runs.hub import MODEL_SUFFIX, is_hub_address, pull
+from unpaired.runs.shipped import is_shipped, shipped_file
 
 SUFFIX = MODEL_SUFFIX
 MODEL = "model.json"
@@ -40,10 +41,11 @@ _DAMAGED = "it is damaged, or no model file of `unpaired pack`"
 def run_folders(path: str | Path) -> list[Path]:
     """The run folders that a path stands for: a run itself, the runs of a model file, or the folds in a folder.
 
-    `hf://owner/name` is a model file on the Hugging Face Hub (`runs.hub`). Folds are the runs called fold0, fold1, ...
+    `hf://owner/name` is a model file on the Hugging Face Hub (`runs.hub`), `unpaired://name` one that comes with the
+    package (`runs.shipped`). Folds are the runs called fold0, fold1, ...
     directly in a folder that is no run. Raises InputError for a model file that is damaged or isn't one.
     """
-    path = pull(path) if is_hub_address(path) else Path(path)
+    path = pull(path) if is_hub_address(path) else shipped_file(path) if is_shipped(path) else Path(path)
     if path.suffix == SUFFIX and path.is_file():
         return unpack(path)
     if path.is_dir() and not is_run(path):

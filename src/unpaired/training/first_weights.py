@@ -1,5 +1,6 @@
 """What the weights of a run begin with: random numbers, a pre-trained file, or another run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,20 @@ from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.methods.method import Method
 from unpaired.networks.norm_statistics import norms_with_statistics
-from unpaired.networks.weights import belongs_to, load_weights
+from unpaired.networks.weights import belongs_to
 from unpaired.recipe import DAMAGED, Recipe
+from unpaired.runs.beginning import begin_with_run
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.run import Run
 from unpaired.training.optimization import parameter_counts
 from unpaired.training.progress import tell
 
 
-def load_first_weights(recipe: Recipe, method: Method, folder: str | Path) -> dict[str, Any]:
+def load_first_weights(recipe: Recipe, method: Method, classes: Sequence[str], folder: str | Path) -> dict[str, Any]:
     """Weights to begin with, into the network; {"init_from" or "pretrained": record} of other than random ones.
+
+    `classes` are those of the network, background first: what the other run learned of a class goes to the class of
+    that name.
 
     A run that was saved begins with its own. Read before any file is written: a wrong path shall not leave a run
     behind. `init_from` fills the network, but for whole parts that the other run's lacks, so nothing pre-trained is
@@ -27,11 +32,9 @@ def load_first_weights(recipe: Recipe, method: Method, folder: str | Path) -> di
     if Run.begun(folder):
         return {}
     if recipe.init_from:
-        weights = Run(recipe.init_from).weights("best")
-        fresh, joining = load_weights(method.network, weights, larger=True, like=recipe.begin_as)
-        begin = dict.fromkeys(joining, recipe.begin_as or "fresh")
+        fresh, begin, new_classes = begin_with_run(method.network, recipe, classes)
         record = {"run": str(recipe.init_from), "weights": "best", "fresh": list(fresh), "new_modalities": begin}
-        return {"init_from": record}
+        return {"init_from": record | {"new_classes": list(new_classes)}}
     for network in method.further_networks:
         recipe.network.load_pretrained(network)
     pretrained = recipe.network.load_pretrained(method.network)
@@ -89,6 +92,7 @@ def record_first_weights(run: Run, method: Method, began_with: dict[str, Any], c
         else:
             text = f"all weights from {record['run']}" + "".join(f", {part} begins fresh" for part in record["fresh"])
             text += "".join(f", {name} begins as {like}" for name, like in record["new_modalities"].items())
+            text += "".join(f", class {name} begins fresh" for name in record["new_classes"])
         tell(console, text)
     counts = parameter_counts(method)
     run.record("parameters", counts)

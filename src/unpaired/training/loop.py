@@ -95,7 +95,7 @@ def train(
     cases_to_prepare(recipe, dataset, modalities)  # this and what follows before any file: a recipe may not fit
     method = build_method(recipe, modalities, len(dataset.classes))
     _check_unlabeled(recipe, method)
-    began_with = load_first_weights(recipe, method, folder)
+    began_with = load_first_weights(recipe, method, dataset.classes, folder)
     only = train_new_modalities_alone(recipe, method, folder, began_with)
     require_labels_to_join(only or (), recipe, dataset)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)

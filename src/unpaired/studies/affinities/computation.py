@@ -14,8 +14,8 @@ from unpaired.data.case import Case
 from unpaired.errors import InputError
 from unpaired.methods.class_specific_affinity import SMALLEST_NORM, nearest_on_grid, on_one_grid
 from unpaired.networks.network import Network
-from unpaired.networks.weights import load_weights
 from unpaired.recipe import build_method
+from unpaired.runs.beginning import begin_with_run
 from unpaired.runs.run import Run
 from unpaired.studies.feature_maps import FeatureWindow, feature_windows
 
@@ -28,8 +28,7 @@ def untrained_network(run: Run) -> Network:
     """
     network = build_method(run.recipe, run.modalities, len(run.dataset.classes)).network
     if run.recipe.init_from:
-        before = Run(run.recipe.init_from).weights("best")
-        load_weights(network, before, larger=True, like=run.recipe.begin_as)
+        begin_with_run(network, run.recipe, run.dataset.classes)
     else:
         run.recipe.network.load_pretrained(network)
     return network.eval()
