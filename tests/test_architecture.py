@@ -175,7 +175,6 @@ ALLOWED = {
         "statistics",
         "tables",
         "methods",
-        "networks.weights",
         *NETWORK_PARTS,
         "training.batches",
         "training.cases",
