@@ -90,6 +90,7 @@ ALLOWED = {
         "data.fingerprint",
         "data.manifest",
         "data.postprocess",
+        "networks.class_rows",
         "networks.weights",
         *NETWORK_PARTS,
     },
