@@ -105,6 +105,7 @@ def test_where_a_modality_borrows() -> None:
     shares = [rule.borrowed_share(labeled, most=30) for labeled in (0, 1, 5, 10, 30)]
     assert shares == pytest.approx([1.0, 0.72, 0.4, 0.0, 0.0])
     assert [rule.borrowed_share(labeled, most=4) for labeled in (0, 1, 4)] == pytest.approx([1.0, 0.6, 0.0])
+    assert [rule.borrowed_share(labeled, 4, pseudo=20) for labeled in (0, 1, 4)] == pytest.approx([0.8, 0.6, 0.0])
     assert Randomization(share=0.5).share_of("ct") == 0.5
     assert Randomization(share=0.5, modalities=("mr",)).share_of("ct") == 0.0
 
@@ -168,6 +169,14 @@ def test_shares_are_what_the_rule_says(cases: dict[str, list[PreparedCase]]) -> 
     assert shares["lge"] == pytest.approx(0.4, abs=0.06), "0.8 (1 - 1 / 2)"
     randomized = [n for n in numbers["ct"] + numbers["lge"] if n != AS_IT_IS]
     assert len(set(randomized)) == len(randomized), "every sample has a network of its own"
+
+
+def test_a_networks_labels_are_no_reason_to_borrow_less(cases: dict[str, list[PreparedCase]]) -> None:
+    taught = {"ct": cases["ct"], "lge": cases["lge"] * 12}
+    drawn = steps(taught, Randomization(borrowed=0.75), batch_size=16, pseudo={"lge": 12})
+    numbers = [n for step in range(40) for n in numbers_of(drawn[step]["lge"])]
+    assert np.mean([n != AS_IT_IS for n in numbers]) == pytest.approx(0.75, abs=0.06)
+    assert all(n == AS_IT_IS for step in range(4) for n in numbers_of(drawn[step]["ct"]))
 
 
 def test_own_samples_are_the_same_wherever_others_are_borrowed(cases: dict[str, list[PreparedCase]]) -> None:

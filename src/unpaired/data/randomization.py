@@ -47,7 +47,8 @@ class Randomization(Config):
     borrowed: Share = 0.0
     """The largest share of its labeled samples that a modality takes from those with more labeled training cases. With
     n of them itself, and N in the modality that has most, it is `borrowed` (1 - n / min(N, `enough`)), or 0. Without
-    any label it is 1: then above 0 says that such a modality is trained at all."""
+    any label it is 1: then above 0 says that such a modality is trained at all. Pseudo-labels of self-training don't
+    count: what a network says of scans is no reason to trust it with less help."""
     enough: Count = 10
     """Labeled training cases from which on a modality borrows nothing, whatever the others have."""
     layers: Depth = 4
@@ -79,10 +80,11 @@ class Randomization(Config):
         """The share of a modality's own labeled samples that are randomized."""
         return self.share if self.modalities is None or modality in self.modalities else 0.0
 
-    def borrowed_share(self, labeled: int, most: int) -> float:
+    def borrowed_share(self, labeled: int, most: int, pseudo: int = 0) -> float:
         """The share of its samples that a modality with so many labeled training cases borrows, if `most` is the number
-        of the modality with most of them."""
-        if labeled == 0:
+        of the modality with most of them; `pseudo` cases besides have a network's labels, which only keep it from
+        borrowing everything."""
+        if labeled == 0 and pseudo == 0:
             return 1.0
         return self.borrowed * max(0.0, 1 - labeled / min(most, self.enough))
 

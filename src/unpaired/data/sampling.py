@@ -50,7 +50,8 @@ class Sampling:
 class UnpairedSteps(TorchDataset[dict[str, Batch]]):
     """The batches of a run by step. Indexing with any step from 0 up to `steps` works, in any order, in any process.
 
-    A step has batches of the modalities `only` (None: all); the others' cases can be borrowed.
+    A step has batches of the modalities `only` (None: all); the others' cases can be borrowed. `pseudo` counts, of each
+    modality, the cases whose labels a network made: they are drawn like the others, and are no reason to borrow less.
     `cases` are labeled, `unlabeled` are further cases of these modalities: `Batch.unlabeled` has
     `sampling.unlabeled_batch_size` images of them, or is None where a modality has none. With W processes, rank r gets
     the r-th part of the batch that one process with W times the batch size would get. Raises InputError for a modality
@@ -70,6 +71,7 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         world_size: int = 1,
         unlabeled: Mapping[str, Sequence[PreparedCase]] | None = None,
         only: Sequence[str] | None = None,
+        pseudo: Mapping[str, int] | None = None,
     ) -> None:
         self.only = tuple(cases) if only is None else tuple(only)
         empty = [modality for modality in self.only if not cases[modality]]
@@ -82,6 +84,7 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         self.cases = cases
         self.drawn = {name: with_rare_classes(of, classes, sampling.rare_classes) for name, of in cases.items()}
         self.unlabeled = unlabeled or {}
+        self.pseudo = {name: (pseudo or {}).get(name, 0) for name in cases}
         self.sampling = sampling
         self.steps, self.seed, self.rank, self.world_size = steps, seed, rank, world_size
         self.label_sets = torch.zeros(len(label_sets), classes, dtype=torch.bool)
@@ -120,9 +123,10 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
 
         Its own or a borrowed one; own ones are the same wherever others are borrowed.
         """
-        kind, labeled = self.sampling.randomization, {name: len(members) for name, members in self.cases.items()}
+        kind, pseudo = self.sampling.randomization, self.pseudo
+        labeled = {name: len(members) - pseudo[name] for name, members in self.cases.items()}
         richer = [name for name, count in labeled.items() if count > labeled[modality]]
-        share = kind.borrowed_share(labeled[modality], max(labeled.values()))
+        share = kind.borrowed_share(labeled[modality], max(labeled.values()), pseudo[modality])
         rng = np.random.default_rng([self.seed, crc32(modality.encode()), RANDOMIZED, position])
         borrowed = rng.random() < share
         randomized = borrowed or rng.random() < kind.share_of(modality)

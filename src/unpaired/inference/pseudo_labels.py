@@ -76,6 +76,11 @@ def write_pseudo_labels(
     )
 
 
+def is_pseudo_labeled(case: CaseEntry) -> bool:
+    """Whether a case's label map is what `write_pseudo_labels` made of it, and nobody's own."""
+    return case.label is not None and case.label_map == f"{PSEUDO}_{case.modality}"
+
+
 def value_table(dataset: Dataset, modality: str) -> dict[int, tuple[str, ...]]:
     """{file value: classes that it stands for} of a modality's pseudo-labels, in the order of `partial_labels`: each
     class by the modality's own value, then each pair of classes (of at most `MOST_CLASSES`), then all of them."""

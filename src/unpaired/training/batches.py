@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lightning_fabric import Fabric
@@ -10,11 +10,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unpaired.data.batch import Batch
+from unpaired.data.dataset import Dataset
 from unpaired.data.prepared import PreparedCase
 from unpaired.data.randomization import Randomization, randomize
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.data.sides import class_swap, label_swap
 from unpaired.errors import InputError
+from unpaired.inference.pseudo_labels import is_pseudo_labeled
 from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
 
@@ -54,7 +56,13 @@ def unpaired_steps(
             modality: [case for case in members if case.label_file is None] for modality, members in cases.items()
         },
         only=only or run.joined or None,
+        pseudo=pseudo_labeled(run.dataset, cases),
     )
+
+
+def pseudo_labeled(dataset: Dataset, modalities: Iterable[str]) -> dict[str, int]:
+    """{modality: how many of its training cases have a network's labels}."""
+    return {name: sum(map(is_pseudo_labeled, dataset.of(name, "train", labeled=True))) for name in modalities}
 
 
 def batches_from(

@@ -14,6 +14,7 @@ from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.runs.fingerprint import note_new_cases, require_same_files
 from unpaired.runs.run import Run
+from unpaired.training.batches import pseudo_labeled
 from unpaired.training.modalities import left_out, not_taught
 from unpaired.training.processes import by_the_first
 from unpaired.training.progress import case_progress, tell
@@ -44,12 +45,14 @@ def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
     if said := left_out(run.dataset, modalities):
         yield said
     recipe = run.recipe
-    labeled = {name: len(run.dataset.of(name, "train", labeled=True)) for name in modalities}
+    pseudo = pseudo_labeled(run.dataset, modalities)
+    labeled = {name: len(run.dataset.of(name, "train", labeled=True)) - pseudo[name] for name in modalities}
     for modality, count in labeled.items():
-        share = recipe.randomization.borrowed_share(count, max(labeled.values()))
+        share = recipe.randomization.borrowed_share(count, max(labeled.values()), pseudo[modality])
         if recipe.randomization.borrowed and share:
+            besides = f" ({pseudo[modality]} pseudo-labeled)" if pseudo[modality] else ""
             yield (
-                f"{modality} has {count} labeled training cases: {share:.0%} of its samples are borrowed from "
+                f"{modality} has {count} labeled training cases{besides}: {share:.0%} of its samples are borrowed from "
                 "modalities with more, their intensities randomized"
             )
     mirror = recipe.augmentation
