@@ -6,9 +6,9 @@
 
 `unpaired study csa_table1 --size full`, row by row, each for an equal part of what is left after the data are there: a
 step is timed, as many steps as fit are trained (with the whole schedule), the test scans are segmented and scored.
-OUT/gpu_minutes.json is written anew after each row, so that what was done counts when the machine is taken away; a row
-that fails, or that there is no time for, is in it with its reason. These are minutes, not results: what the numbers say
-is that the full size runs, what a step costs, and that losses fall.
+OUT/gpu_minutes.json is there from the beginning and written anew after each row, so that what was done counts when the
+machine is taken away; a row that fails, or that there is no time for, is in it with its reason. These are minutes, not
+results: what the numbers say is that the full size runs, what a step costs, and that losses fall.
 """
 
 import argparse
@@ -22,12 +22,10 @@ from unpaired import __version__
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.data.split import read_split
-from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.experiments.find import find_study
 from unpaired.experiments.results import StudyResults
 from unpaired.experiments.run import study
-from unpaired.experiments.speeds import SPEEDS, Speed
 from unpaired.experiments.splits import OwnSides
 from unpaired.experiments.study import Study
 from unpaired.files import write_json
@@ -57,13 +55,18 @@ def scans(given: argparse.Namespace) -> Dataset:
 
 def row_numbers(plan: Study, dataset: Dataset, given: argparse.Namespace, name: str, minutes: float) -> dict[str, Any]:
     """Run a row and say what came of it."""
-    before = {file.name for file in (given.out / SPEEDS).glob("*.json")}
-    made = study(plan, dataset, given.out, rows=[name], minutes=minutes, device=given.device, worker=False, say=print)
+    options: dict[str, Any] = {
+        "rows": [name],
+        "minutes": minutes,
+        "device": given.device,
+        "worker": False,
+        "say": print,
+    }
+    timed = study(plan, dataset, given.out, estimate=True, **options).estimate
+    made = study(plan, dataset, given.out, **options)
     numbers: dict[str, Any] = {"name": name, "failures": dict(made.failures)}
-    for file in (given.out / SPEEDS).glob("*.json"):
-        if file.name not in before:
-            speed = read(file, Speed, "delete it")
-            numbers |= {"seconds_per_step": speed.seconds, "gigabytes": speed.gigabytes}
+    if timed is not None and (speed := timed.rows[0].speed) is not None:
+        numbers |= {"seconds_per_step": speed.seconds, "gigabytes": speed.gigabytes}
     return numbers | trained_numbers(made, given.out, name, dataset)
 
 
@@ -96,7 +99,7 @@ def about(given: argparse.Namespace, minutes: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """All rows in turn, and at the end their comparison."""
+    """All rows in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, help="a manifest; without: a phantom")
@@ -112,6 +115,7 @@ def main() -> None:
     share = (end - time.monotonic()) / len(plan.rows)
     minutes = round(TRAINING * share / 60, 3)
     document = {**about(given, minutes), "data": str(dataset), "rows": []}
+    write_json(given.out / NUMBERS, document)
     for row in plan.rows:
         if end - time.monotonic() < share / 2:
             numbers: dict[str, Any] = {"name": row.name, "failures": {row.name: "no time was left"}}

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sys
+from argparse import Namespace
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -15,11 +17,15 @@ from few_slices import few_slices
 from undrawn import undrawn
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.experiments import results, run, work
+from unpaired.experiments import budget, results, run, work
 from unpaired.experiments.labels import FewPatients
 from unpaired.experiments.results import StudyResults
 from unpaired.experiments.run import study
 from unpaired.experiments.study import Row, Study
+
+sys.path.append(str(Path(__file__).parents[2] / "studies"))
+
+from gpu_minutes import row_numbers  # pyright: ignore[reportMissingImports]
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +168,24 @@ def test_a_budget_in_minutes_becomes_steps_once(
     assert sorted(int(3600 / speed["seconds"]) for speed in speeds) == sorted(row.steps[0] for row in made.rows)
     again = in_folder(tiny_study(), phantom, tmp_path, minutes=60)
     assert [row.steps for row in again.rows] == [row.steps for row in made.rows]
+
+
+def test_the_script_for_minutes_of_a_gpu_tells_what_came_of_each_row(
+    tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole row by the script's own functions, as no GPU is there to see it fail: two steps, some scans."""
+    monkeypatch.setattr(budget, "LEAST_STEPS", 2)
+    given = Namespace(out=tmp_path, device="cpu")
+    numbers = row_numbers(tiny_study(), hearts(phantom), given, "Joint", 1e-6)
+    assert numbers["failures"] == {}
+    assert numbers["steps"] == 2
+    assert numbers["seconds_per_step"] > 0
+    assert set(numbers["dice"]) == {"bssfp", "lge"}
+    assert numbers["first_loss"] > 0
+    failed = row_numbers(
+        tiny_study(rows=(Row("wide", tiny_recipe(patch_size=(33, 33))),)), hearts(phantom), given, "wide", 1.0
+    )
+    assert set(failed) == {"name", "failures"}
 
 
 def test_an_estimate_runs_nothing(tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
