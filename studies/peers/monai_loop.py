@@ -13,7 +13,6 @@ The same command goes on after kill -9 from what was saved in the last half minu
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +23,13 @@ from peer_run import (
     WORK,
     Budget,
     budget_facts,
+    count,
     finish,
     keep_predictions,
     options,
     own_means,
+    positive,
+    run_as_command,
     sided_dataset,
     version_of,
     write_classes,
@@ -180,11 +182,11 @@ def asked() -> argparse.Namespace:
     """The command line."""
     parser = options(__doc__)
     parser.add_argument("--dims", type=int, default=2, choices=(2, 3))
-    parser.add_argument("--patch", type=int, nargs="+", default=[160, 160], help="as many sizes as --dims")
-    parser.add_argument("--width", type=int, default=12, help="feature maps of the first stage")
-    parser.add_argument("--scans", type=int, default=4, help="of which a step has patches")
-    parser.add_argument("--samples", type=int, default=2, help="patches of each")
-    parser.add_argument("--rate", type=float, default=1e-3, help="the learning rate to begin with")
+    parser.add_argument("--patch", type=count, nargs="+", default=[160, 160], help="as many sizes as --dims")
+    parser.add_argument("--width", type=count, default=12, help="feature maps of the first stage")
+    parser.add_argument("--scans", type=count, default=4, help="of which a step has patches")
+    parser.add_argument("--samples", type=count, default=2, help="patches of each")
+    parser.add_argument("--rate", type=positive, default=1e-3, help="the learning rate to begin with")
     parser.add_argument("--each", action="store_true", help="a network for each modality")
     return parser.parse_args()
 
@@ -219,7 +221,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run_as_command(main, "MONAI")

@@ -24,7 +24,6 @@ import json
 import math
 import os
 import random
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,10 +36,13 @@ from peer_run import (
     WORK,
     Budget,
     budget_facts,
+    count,
     finish,
     keep_predictions,
     options,
     own_means,
+    positive,
+    run_as_command,
     sided_dataset,
     version_of,
     write_classes,
@@ -281,10 +283,10 @@ def asked() -> argparse.Namespace:
     parser = options(__doc__)
     parser.add_argument("--configuration", default="2d", choices=("2d", "3d_fullres"))
     parser.add_argument("--preset", choices=("M", "L", "XL"), help="of the residual encoder; without: the plain U-Net")
-    parser.add_argument("--width", type=int, help="feature maps of the first stage, in place of the plan's")
-    parser.add_argument("--batch", type=int, help="at most so many patches a step")
-    parser.add_argument("--spacing", type=float, help="pixels in mm, in place of the plan's")
-    parser.add_argument("--patch", type=int, help="pixels along each side of a slice, in place of the plan's")
+    parser.add_argument("--width", type=count, help="feature maps of the first stage, in place of the plan's")
+    parser.add_argument("--batch", type=count, help="at most so many patches a step")
+    parser.add_argument("--spacing", type=positive, help="pixels in mm, in place of the plan's")
+    parser.add_argument("--patch", type=count, help="pixels along each side of a slice, in place of the plan's")
     parser.add_argument("--each", action="store_true", help="a dataset and a network for each modality")
     return parser.parse_args()
 
@@ -326,7 +328,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run_as_command(main, "nnU-Net")

@@ -7,8 +7,10 @@ many steps it took in how many seconds, and its settings. What the peer works wi
 
 import argparse
 import json
+import math
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +28,7 @@ from unpaired.data.prediction_record import Record, write_record
 from unpaired.data.split import read_split
 from unpaired.errors import InputError
 from unpaired.files import read_json, write_json
+from unpaired.inference.devices import choose_device
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.versions import describe_versions
 from unpaired.scores.evaluate_predictions import evaluate
@@ -41,20 +44,54 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("data", type=Path, help="a manifest, with the sides unless --split names them")
     parser.add_argument("out", type=Path)
     parser.add_argument("--split", type=Path)
-    parser.add_argument("--minutes", type=float, help="of the processor for each thread; on a GPU by the clock")
-    parser.add_argument("--steps", type=int, help="in place of minutes")
+    parser.add_argument("--minutes", type=positive, help="of the processor for each thread; on a GPU by the clock")
+    parser.add_argument("--steps", type=count, help="in place of minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     return parser
 
 
+def count(text: str) -> int:
+    """A whole number of 1 or more, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A number above 0, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def run_as_command(main: Callable[[], None], tool: str) -> None:
+    """Run a script; what a person can mend is one line, and exit code 2."""
+    try:
+        main()
+    except InputError as error:
+        problem = str(error)
+    except ModuleNotFoundError as error:
+        problem = f"{tool} can't be used, {error.name} isn't installed; studies/peers/README.md says how to install it"
+    else:
+        return
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
+
 def sided_dataset(given: argparse.Namespace) -> Dataset:
     """The dataset with its sides; OUT belongs to this question from now on.
 
-    Raises InputError where nothing trains or is tested, where no budget is named, and where OUT is another question's.
+    Raises InputError where nothing trains or is tested, for no budget or two, for a device that can't be used, and where
+    OUT is another question's.
     """
-    if (given.minutes is None) == (given.steps is None) or (given.minutes or given.steps) <= 0:
-        raise InputError("expected a budget, either --minutes or --steps, above 0")
+    if (given.minutes is None) == (given.steps is None):
+        raise InputError("expected a budget, either --minutes or --steps")
+    choose_device(given.device)
     dataset = read_dataset(given.data)
     dataset = dataset if given.split is None else read_split(given.split).apply(dataset)
     for side in ("train", "test"):

@@ -13,7 +13,7 @@ from unpaired.errors import InputError
 sys.path.append(str(Path(__file__).parents[2] / "studies" / "peers"))
 
 from nnunet import cut, regrid  # pyright: ignore[reportMissingImports]
-from peer_run import claim  # pyright: ignore[reportMissingImports]
+from peer_run import claim, options, run_as_command, sided_dataset  # pyright: ignore[reportMissingImports]
 
 
 def _plan(blocks: str, patch: list[int], spacing: list[float]) -> dict[str, object]:
@@ -68,3 +68,43 @@ def test_a_folder_goes_on_when_a_script_has_more_options_and_not_with_others(pha
     moved = tuple(replace(case, split="test") for case in phantom.cases)
     with pytest.raises(InputError, match="was begun with other options or sides"):
         claim(replace(phantom, cases=moved), argparse.Namespace(**options))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--minutes", "0"], "argument --minutes: expected a number above 0, got '0'"),
+        (["--minutes", "nan"], "expected a number above 0, got 'nan'"),
+        (["--minutes", "inf"], "expected a number above 0, got 'inf'"),
+        (["--steps", "-1"], "argument --steps: expected a whole number of 1 or more, got '-1'"),
+        (["--steps", "x"], "expected a whole number of 1 or more, got 'x'"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, as everywhere: no minutes would be no end, or a traceback."""
+    with pytest.raises(SystemExit) as ended:
+        options("A peer.").parse_args(["data.json", str(tmp_path), *words])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["--minutes", "5", "--steps", "3"]])
+def test_minutes_or_steps(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = options("A peer.").parse_args(["data.json", str(tmp_path), *words])
+    with pytest.raises(SystemExit) as ended:
+        run_as_command(lambda: sided_dataset(given), "nnU-Net")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: expected a budget, either --minutes or --steps\n"
+
+
+def test_a_tool_that_is_missing_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise ModuleNotFoundError("No module named 'nnunetv2'", name="nnunetv2")
+
+    with pytest.raises(SystemExit) as ended:
+        run_as_command(main, "nnU-Net")
+    assert ended.value.code == 2
+    said = "error: nnU-Net can't be used, nnunetv2 isn't installed; studies/peers/README.md says how to install it\n"
+    assert capsys.readouterr().err == said

@@ -126,7 +126,7 @@ def test_its_rows_build(name: str, size: Size) -> None:
 
 def test_the_peers_are_scripts_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = [row.recipe for row in shipped("against_nnunet", "small").rows if isinstance(row.recipe, Program)]
-    assert len(programs) == 8
+    assert len(programs) == 9
     assert all(Path(program.command[1]).is_file() for program in programs)
     monkeypatch.setenv("UNPAIRED_PEERS", str(tmp_path))
     with pytest.raises(InputError, match="name that folder, UNPAIRED_PEERS=FOLDER"):

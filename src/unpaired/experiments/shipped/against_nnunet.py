@@ -27,6 +27,7 @@ OUR_SIZE = {"small": ("--width", "12", "--batch", "8"), "full": ("--width", "32"
 OUR_GRID = {"small": ("--spacing", "1.3", "--patch", "112"), "full": ("--spacing", "1", "--patch", "160")}
 NNUNET: dict[str, tuple[str, ...]] = {
     "nnU-Net": (),
+    "nnU-Net each": ("--each",),
     "nnU-Net, residual encoder": ("--preset", "M"),
     "nnU-Net 3D": ("--configuration", "3d_fullres"),
 }
