@@ -86,8 +86,8 @@ def run_as_command(main: Callable[[], None], tool: str) -> None:
 def sided_dataset(given: argparse.Namespace) -> Dataset:
     """The dataset with its sides; OUT belongs to this question from now on.
 
-    Raises InputError where nothing trains or is tested, for no budget or two, for a device that can't be used, and where
-    OUT is another question's.
+    Raises InputError where nothing trains or is tested, for no budget or two, for a device that can't be used, and
+    where OUT is another question's.
     """
     if (given.minutes is None) == (given.steps is None):
         raise InputError("expected a budget, either --minutes or --steps")
@@ -212,7 +212,10 @@ def finish(dataset: Dataset, out: Path, tool: str, facts: Mapping[str, Any]) -> 
     """
     run = RunFolder(out)
     write_dataset(dataset, run.dataset_file)
-    write_json(run.versions_file, {**describe_versions(None), "program": f"{tool} {version_of(tool)}"})
+    used = facts["used"].values()
+    trained = {name: sum(budget[name] for budget in used) for name in ("steps", "seconds")}
+    program = {"program": f"{tool} {version_of(tool)}", "trained": trained}
+    write_json(run.versions_file, {**describe_versions(None), **program})
     write_json(out / FACTS, {"schema": 1, "tool": tool, "version": version_of(tool), **facts})
     scored = evaluate(run.predictions, run.dataset_file, split="test", workers=1)
     if scored.failures:

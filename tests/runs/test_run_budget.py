@@ -23,6 +23,11 @@ def test_a_run_that_went_on_counts_its_seconds_anew() -> None:
     assert training_seconds(run(50)) == 0.0
 
 
+def program(trained: Any) -> RunFacts:
+    """A program's folder, which has no recipe."""
+    return RunFacts(Path("run"), None, None, {"program": "theirs", "trained": trained}, [], [], [])
+
+
 @pytest.mark.parametrize(
     ("runs", "words"),
     [
@@ -33,6 +38,13 @@ def test_a_run_that_went_on_counts_its_seconds_anew() -> None:
         ([run(20)], "20 steps"),  # a model file keeps no log
         ([run(None)], ""),
         ([], ""),
+        ([program({"steps": 851, "seconds": 300.4})], "851 steps (0:05:00 by its own clock)"),
+        (
+            [program({"steps": 851, "seconds": 300}), program({"steps": 849, "seconds": 310})],
+            "849 to 851 steps (0:05:05 each by its own clock)",
+        ),
+        ([program("for long")], ""),
+        ([program(None)], ""),
     ],
 )
 def test_a_budget_is_steps_and_time(runs: list[RunFacts], words: str) -> None:

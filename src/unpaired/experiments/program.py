@@ -4,8 +4,9 @@ It is called as `COMMAND DATA OUT --seed N --device cpu` (or cuda) and, where th
 threads are OMP_NUM_THREADS. DATA is a manifest with the sides and labels that the row may see; test cases have their
 labels, to be scored with and nothing else. It trains on side "train", may choose by "validation", and writes
 OUT/predictions/CASE.nii.gz on the scan's own grid for each test case: with the values of the modality's label files, or
-with a record beside it that says what its values mean. What it prints goes to the run's log. It may be killed and
-called again in the same folder. Exit code 0: done.
+with a record beside it that says what its values mean. OUT/versions.json may say what it was, for the tables:
+{"program": "theirs 2.1", "trained": {"steps": 851, "seconds": 300.0}}. What it prints goes to the run's log. It may be
+killed and called again in the same folder. Exit code 0: done.
 """
 
 import os
