@@ -18,7 +18,8 @@ from public_fingerprints import (
 from unpaired.data.augment import Augmentation
 from unpaired.errors import InputError
 from unpaired.planning.case_facts import CaseFacts
-from unpaired.planning.plan import plan_recipe
+from unpaired.planning.labels import SIMULATED_NETWORK
+from unpaired.planning.plan import Device, plan_recipe
 from unpaired.planning.topology import multiples
 from unpaired.recipe import build_method
 
@@ -99,6 +100,27 @@ def test_a_modality_with_few_labels_borrows() -> None:
     plan = plan_recipe(fingerprint(many, few))
     assert plan.recipe.randomization.borrowed == 0.75
     assert "mr has 1 labeled patient(s)" in plan.reasons["randomization.borrowed"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "labeled", "device", "begun"),
+    [
+        (("background", "LV", "scar"), 4, "cpu", True),
+        (("background", "LV", "scar"), 5, "cpu", False),
+        (("background", "liver"), 4, "cpu", False),
+        (("background", "LV", "scar"), 4, "cuda", False),  # its network is another one
+    ],
+)
+def test_hearts_with_few_labels_of_any_modality_begin_with_simulated_ones(
+    classes: tuple[str, ...], labeled: int, device: Device, begun: bool
+) -> None:
+    few = [modality(name, (9, 256, 256), (8, 1, 1), labeled=labeled) for name in ("lge", "bssfp")]
+    plan = plan_recipe(replace(fingerprint(*few), classes=classes), device)
+    assert (plan.recipe.init_from == "unpaired://phantom_heart") == begun
+    assert ("taught of LV" in plan.reasons.get("init_from", "")) == begun
+    assert plan.recipe.network == (
+        SIMULATED_NETWORK if begun else plan_recipe(fingerprint(*few), device).recipe.network
+    )
 
 
 @pytest.mark.parametrize(("shown", "rare"), [(9, True), (10, False), (0, False), (20, False)])

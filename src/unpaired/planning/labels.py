@@ -1,7 +1,19 @@
 """What a plan makes of who is labeled: modalities with few labels borrow, scans without any are left out."""
 
+from dataclasses import replace
+
 from unpaired.data.randomization import Randomization
+from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import Fingerprint
+from unpaired.recipe import Recipe
+
+SIMULATED_HEARTS = "unpaired://phantom_heart"
+SIMULATED_CLASSES = ("LV", "myo", "RV", "LA", "AA")
+"""What the network at that address knows."""
+SIMULATED_NETWORK = UNetConfig(width=16, blocks=(1, 1, 1, 1, 1))
+"""What can begin with those weights, on slices of one channel."""
+FEW = 5
+"""Labeled patients of a modality below which they are tried; they were measured with one to three."""
 
 
 def borrowing(fingerprint: Fingerprint, reasons: dict[str, str]) -> Randomization:
@@ -13,6 +25,26 @@ def borrowing(fingerprint: Fingerprint, reasons: dict[str, str]) -> Randomizatio
         return Randomization()
     reasons["randomization.borrowed"] = f"{'; '.join(few)}: borrows labeled samples of the others, randomized"
     return Randomization(borrowed=0.75)
+
+
+def begun_on_simulated_hearts(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) -> Recipe:
+    """The recipe with weights from simulated hearts, where every modality has few labels, so that none can lend some.
+
+    Measured on slices of hearts, on the small network (docs/results/scarce-labels.md); so it is for those alone.
+    """
+    most = max(facts.labeled_patients for facts in fingerprint.modalities)
+    known = [name for name in fingerprint.classes if name in SIMULATED_CLASSES]
+    planned = recipe.network
+    if most >= FEW or not known or recipe.context_slices != 1 or not isinstance(planned, UNetConfig):
+        return recipe
+    if replace(planned, width=SIMULATED_NETWORK.width) != SIMULATED_NETWORK:
+        return recipe
+    reasons["init_from"] = (
+        f"no modality has more than {most} labeled patient(s): begins with what simulated hearts taught of "
+        f"{', '.join(known)}"
+    )
+    reasons["network.width"] = f"that of the network to begin with, for {planned.width}"
+    return replace(recipe, network=SIMULATED_NETWORK, init_from=SIMULATED_HEARTS)
 
 
 def method_reason(fingerprint: Fingerprint) -> str:

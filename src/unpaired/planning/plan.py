@@ -18,7 +18,7 @@ from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
-from unpaired.planning.labels import borrowing, method_reason, rare_classes
+from unpaired.planning.labels import begun_on_simulated_hearts, borrowing, method_reason, rare_classes
 from unpaired.planning.topology import patch_within
 from unpaired.recipe import MemoryFormat, Optimization, Precision, Recipe
 
@@ -132,6 +132,7 @@ def plan_recipe(
         randomization=borrowing(fingerprint, reasons),
         rare_classes=rare_classes(fingerprint, reasons),
     )
+    recipe = begun_on_simulated_hearts(recipe, fingerprint, reasons) if not volumes else recipe
     kind = "volumes" if volumes else "slices"
     reasons["batch_size"] = f"{kind} of each modality in every step, on {device}"
     reasons["method"] = method_reason(fingerprint)

@@ -43,6 +43,21 @@ def small_unet_own() -> Recipe:
     return replace(small_unet_plain(), randomization=Randomization(share=0.7))
 
 
+def small_unet_simulated() -> Recipe:
+    """Random convolutions, elastic deformation, one norm for all: simulated scans beside real ones, or alone.
+
+    It has the contrast of a modality without labels from the phantom's (docs/how-to/few-or-no-labels.md). The weights
+    `unpaired://phantom_heart` were trained by it on the phantom alone.
+    """
+    recipe = small_unet_own()
+    assert isinstance(recipe.network, UNetConfig)
+    return replace(
+        recipe,
+        network=replace(recipe.network, modality_norm=False),
+        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
+    )
+
+
 def small_unet_views() -> Recipe:
     """GIN and IPA: each of 4 slices in three contrasts, on which the network has to agree. Three passes a step."""
     return replace(small_unet_plain(), method=PseudoCorrelationConfig())

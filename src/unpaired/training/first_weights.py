@@ -9,6 +9,7 @@ from rich.console import Console
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.methods.method import Method
+from unpaired.networks.network import Network
 from unpaired.networks.norm_statistics import norms_with_statistics
 from unpaired.networks.weights import belongs_to
 from unpaired.recipe import DAMAGED, Recipe
@@ -59,20 +60,19 @@ def train_new_modalities_alone(
             f"recipe.trained is new_modalities, but {recipe.init_from} has all of {modalities} or the network has "
             "nothing of a modality's own; name a network with a norm per modality and a new modality"
         )
-    _require_no_shared_statistics(method, names)
+    _require_no_shared_statistics(method.network, names)
     for network in (method.network, *method.further_networks):
         for parameter, tensor in network.named_parameters():
             tensor.requires_grad_(tensor.requires_grad and any(belongs_to(parameter, name) for name in names))
     return names
 
 
-def _require_no_shared_statistics(method: Method, names: tuple[str, ...]) -> None:
+def _require_no_shared_statistics(network: Network, names: tuple[str, ...]) -> None:
     """Frozen weights of a shared batch norm are not enough: its running statistics follow every image."""
-    norms = {id(norm) for norm in norms_with_statistics(method.network)}
+    norms = {id(norm) for norm in norms_with_statistics(network)}
+    names_of_norms = [str(name) for name, module in network.named_modules() if id(module) in norms]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     shared = [
-        name
-        for name, module in method.network.named_modules()
-        if id(module) in norms and not any(belongs_to(f"{name}.", modality) for modality in method.network.modalities)
+        name for name in names_of_norms if not any(belongs_to(f"{name}.", modality) for modality in network.modalities)
     ]
     if shared:
         raise InputError(

@@ -1,0 +1,62 @@
+"""The weights that come with the package: taken wherever a run is, small, and a start for other classes and norms."""
+
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unpaired.errors import InputError
+from unpaired.inference.cluster import absolute
+from unpaired.networks.unet import UNetConfig
+from unpaired.planning.labels import SIMULATED_CLASSES, SIMULATED_NETWORK
+from unpaired.recipes.random_convolutions import small_unet_plain
+from unpaired.runs.beginning import begin_with_run
+from unpaired.runs.model_file import holds_runs
+from unpaired.runs.run import Run
+from unpaired.runs.shipped import shipped_file
+
+HEART = "unpaired://phantom_heart"
+
+
+def test_a_shipped_model_is_taken_as_a_run_is() -> None:
+    assert holds_runs(HEART)
+    run = Run(Path(HEART))  # a path loses a slash
+    assert run.dataset.classes == ("background", "LV", "myo", "RV", "LA", "AA")
+    assert run.modalities == ("ct", "bssfp", "lge")
+    assert not any(case.image.exists() for case in run.dataset.cases)  # there were scans; none came along
+    assert run.dataset.classes[1:] == SIMULATED_CLASSES
+    assert isinstance(run.recipe.network, UNetConfig)
+    assert replace(run.recipe.network, modality_norm=True) == SIMULATED_NETWORK  # what a plan takes for it
+    assert absolute(Path(HEART)) == absolute(HEART) == HEART
+
+
+def test_what_is_shipped_is_small_and_named() -> None:
+    folder = Path(str(files("unpaired"))) / "weights"
+    assert shipped_file(HEART) == folder / "phantom_heart.unpaired"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 5e6
+    with pytest.raises(InputError, match="unpaired comes with no model 'phantom_hart'; did you mean phantom_heart"):
+        Run("unpaired://phantom_hart")
+
+
+def test_other_modalities_and_classes_begin_with_it() -> None:
+    recipe = replace(small_unet_plain(), init_from=HEART)
+    classes = ("background", "scar", "RV")
+    assert isinstance(recipe.network, UNetConfig)
+    network = recipe.network.build(("pet", "lge"), 1, len(classes), 2)
+    fresh = network.output.bias.detach().clone()
+    parts, begins_as, new = begin_with_run(network, recipe, classes)
+    assert (parts, begins_as, new) == ((), {"pet": "shared", "lge": "shared"}, ("scar",))
+    learned = load_file(Run(HEART).weights("best"))
+    state = network.state_dict()
+    assert state["output.bias"].tolist() == [
+        float(learned["output.bias"][0]),
+        float(fresh[1]),
+        float(learned["output.bias"][3]),
+    ]
+    for modality in ("pet", "lge"):
+        torch.testing.assert_close(
+            state[f"decoder.0.norm.by_modality.{modality}.weight"], learned["decoder.0.norm.shared.weight"].float()
+        )
