@@ -33,7 +33,7 @@ from unpaired.errors import InputError
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.pretrained import read_checkpoint
 from unpaired.phantom.write import SIZES
-from unpaired.recipe import Recipe, override
+from unpaired.recipe import Recipe, build_method, override
 from unpaired.recipes import find_recipe
 from unpaired.training.planned import AUTO
 
@@ -179,6 +179,14 @@ def test_recipes_shown_in_the_docs_load(page: str, tmp_path: Path) -> None:
     assert find_recipe(f"{tmp_path / 'my_recipes.py'}:abdomen").steps == 40_000
 
 
+def test_the_recipe_on_the_page_of_multiresunet_builds(tmp_path: Path) -> None:
+    (code,) = blocks(text_of("docs/methods/multiresunet.md"), "python")
+    (tmp_path / "multires.py").write_text(code, encoding="utf-8")
+    recipe = find_recipe(f"{tmp_path / 'multires.py'}:multires")
+    with torch.device("meta"):
+        assert build_method(recipe, ("ct", "mr"), 3).network.feature_names[0] == "encoder1"
+
+
 def test_json_in_the_docs_is_json() -> None:
     found = [block for page in PAGES for block in blocks(page.read_text(encoding="utf-8"), "json")]
     assert found
@@ -231,9 +239,10 @@ def test_a_shown_command_parses(arguments: list[str], monkeypatch: pytest.Monkey
     assert shown, "no such command"
     monkeypatch.setitem(cli.COMMANDS, shown[0], recorded(cli.COMMANDS[shown[0]], seen))
     assert cli.main(arguments) == 0
+    assert bool(seen.get("changes")) == ("--set" in arguments), "what is changed is looked at below"
     recipe = seen.get("recipe") or (seen.get("name") if arguments[0] == "recipes" else None)
     if recipe and recipe != AUTO and ".py:" not in recipe and recipe not in SPELLED_WRONG_ON_PURPOSE:
-        override(find_recipe(recipe), seen.get("assign", ()))
+        override(find_recipe(recipe), seen.get("changes", ()))
 
 
 def recorded(command: Any, seen: dict[str, Any]) -> Any:

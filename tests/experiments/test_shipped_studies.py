@@ -14,6 +14,7 @@ from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.errors import InputError
 from unpaired.experiments.find import all_studies, find_study, list_studies
 from unpaired.experiments.program import Program
+from unpaired.experiments.splits import DrawsBeside
 from unpaired.experiments.study import Size, Study
 from unpaired.recipe import Recipe, build_method, dumps
 from unpaired.recipes import all_recipes
@@ -99,6 +100,21 @@ def test_its_splits_are_drawn_and_each_row_has_something_to_learn(name: str) -> 
         assert [case.id for case in seen.of(split="test", labeled=True)] == tested
         if row.recipe.unlabeled_batch_size:
             assert seen.of(split="train", labeled=False), f"{row.name} learns from unlabeled scans, and there are none"
+
+
+def test_sscs_abdomen_has_all_ct_and_five_draws_of_mr() -> None:
+    splits = shipped("ssc_tables267", "small").splits(ABDOMEN)
+    drawn = []
+    for split in splits.values():
+        sided = split.apply(ABDOMEN)
+        taken = {name: {case.patient for case in sided.of(name) if case.split} for name in ("ct", "t2")}
+        assert (len(taken["ct"]), len(taken["t2"])) == (20, 9)
+        drawn.append(taken["t2"])
+    assert len(set(map(frozenset, drawn))) == 5
+    few = replace(ABDOMEN, cases=tuple(case for case in ABDOMEN.cases if case.id[2:] in map(str, range(6))))
+    assert {
+        len({c.patient for c in split.apply(few).of("t2") if c.split}) for split in DrawsBeside()(few).values()
+    } == {6}
 
 
 def built(recipe: Recipe) -> tuple[str, ...]:

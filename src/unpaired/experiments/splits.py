@@ -59,6 +59,27 @@ class RandomSplits:
 
 
 @dataclass(frozen=True)
+class DrawsBeside:
+    """Random splits in which the modality `whole` has all of its patients and each other one so many, drawn anew for
+    each split (all that it has, if there are fewer). So SSC's abdomen has all CT and five draws of MR."""
+
+    whole: str = "ct"
+    patients: int = 9
+    """The paper doesn't print how many; UMMKD, which it compares with, has nine of MR."""
+    draws: int = 5
+
+    def __call__(self, dataset: Dataset) -> dict[str, Split]:
+        """ "draw0", "draw1", ..., as `RandomSplits` draws them."""
+        there = {
+            name: len({case.patient for case in dataset.of(name, labeled=True)})
+            for name in dataset.modalities
+            if name != self.whole
+        }
+        drawn = tuple((name, min(self.patients, count)) for name, count in there.items() if count)
+        return RandomSplits(self.draws, patients=drawn)(dataset)
+
+
+@dataclass(frozen=True)
 class TheseSplits:
     """Splits that a person drew, by name: those of files given with --split are called as their files."""
 
