@@ -25,8 +25,16 @@ LINES = {
     "nnU-Net for both": ("nnU-Net", "^", LIGHT.series[2]),
     "one network for both": ("few", "o", LIGHT.series[0]),
     "+ random convolutions, borrowed slices": ("borrowed", "D", LIGHT.series[1]),
+    "+ simulated scans of the scarce modality": ("simulated", "P", LIGHT.series[3]),
 }
-AT_ZERO = {"plain": "few", "borrowed": "borrowed", "nnU-Net, no label": "nnU-Net"}
+AT_ZERO = {
+    "plain": "few",
+    "borrowed": "borrowed",
+    "nnU-Net, no label": "nnU-Net",
+    "bSSFP and simulated LGE": "simulated",
+}
+UNLABELED = "simulated hearts alone, unpaired://phantom_heart"
+"""The row that has seen no scan of a patient: a dashed line."""
 AT_ALL = {"all": "few"}
 
 
@@ -53,8 +61,10 @@ def place(name: str, scarce: str) -> tuple[str | None, str]:
     return (match[1].split()[-1], match[2]) if match else (None, "")
 
 
-def panel(axes: Axes, lines: dict[str, dict[str, float]], ticks: list[str], title: str) -> None:
-    """One line for each way of training; its values beside the first and the last point."""
+def panel(
+    axes: Axes, lines: dict[str, dict[str, float]], unlabeled: float | None, ticks: list[str], title: str
+) -> None:
+    """One line for each way of training with its values, and a dashed one for a network of simulated scans alone."""
     for name, marker, color in LINES.values():
         drawn = [(ticks.index(labels), dice) for labels, dice in lines[name].items()]
         drawn.sort()
@@ -65,6 +75,12 @@ def panel(axes: Axes, lines: dict[str, dict[str, float]], ticks: list[str], titl
             axes.annotate(
                 f"{dice:.0f}", (tick, dice), offset, textcoords="offset points", ha="center", color=color, fontsize=9
             )
+    if unlabeled is not None:
+        axes.axhline(unlabeled, color=LIGHT.series[3], linestyle=(0, (4, 3)), linewidth=1)
+        axes.annotate(
+            f"no scan of a patient: {unlabeled:.0f}", (len(ticks) - 1, unlabeled), (0, -11), textcoords="offset points",
+            ha="right", color=LIGHT.series[3], fontsize=8,
+        )  # fmt: skip
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_ylim(40, 95)
     axes.set_title(title, loc="left", color=LIGHT.ink, fontsize=10)
@@ -78,14 +94,20 @@ def main(scarce: str, other: str, *names: str) -> None:
     places = [place(row["name"], scarce) for row in rows]
     counts = sorted({int(labels) for line, labels in places if line and labels.isdecimal()})
     ticks = [*map(str, counts), "all"]
-    figure = Figure(figsize=(8.4, 3.4), facecolor=LIGHT.paper, layout="constrained")
+    alone = {
+        group.lower(): float(value["mean"])
+        for row in rows
+        if row["name"] == UNLABELED
+        for group, value in row["dice"].items()
+    }
+    figure = Figure(figsize=(8.4, 3.8), facecolor=LIGHT.paper, layout="constrained")
     left, right = figure.subplots(1, 2)
-    panel(left, points(rows, scarce, scarce), ticks, f"Dice on {scarce} (%)")
+    panel(left, points(rows, scarce, scarce), alone.get(scarce.lower()), ticks, f"Dice on {scarce} (%)")
     rest = points(rows, scarce, other) | {"alone": {}}
-    panel(right, rest, ticks, f"Dice on {other}, all labeled (%)")
+    panel(right, rest, alone.get(other.lower()), ticks, f"Dice on {other}, all labeled (%)")
     left.set_xlabel(f"{scarce} patients with labels", color=LIGHT.ink, fontsize=9)
     right.set_xlabel(f"{scarce} patients with labels", color=LIGHT.ink, fontsize=9)
-    legend_above(figure, dict(zip(LINES, left.lines, strict=True)), LIGHT, len(LINES))
+    legend_above(figure, dict(zip(LINES, left.lines, strict=False)), LIGHT, 3)
     write_bytes(OUT, webp(figure, 110))
     print(f"{OUT}: {OUT.stat().st_size // 1000} kB")
 
