@@ -60,6 +60,8 @@ def test_fields_are_replaced_deep_inside() -> None:
             "method.layer_pairs=[1,2]",
             r"layer_pairs\[0\]: expected \[text that isn't empty, text that isn't empty\], got 1",
         ),
+        ("modalities=[ct, mr]", r"""keep the quotes .* from the shell: --set 'modalities=\["ct", "mr"\]'$"""),
+        ("patch_size=[a,b]", r"got '\[a,b\]'$"),
         ("modalities=[1]", r"modalities\[0\]: expected text that isn't empty, got 1"),
         ('patch_size=["a",3]', r"patch_size\[0\]: expected a whole number .*, got 'a'"),
         (

@@ -1,6 +1,7 @@
 """What a person changes of a config: `--set network.width=8`, and from Python the same or {"network.width": 8}."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -36,7 +37,11 @@ def override(config: C, changes: Changes) -> C:
         if not equals:
             raise InputError(f"--set expects FIELD=VALUE such as network.width=8, got {assignment!r}")
         with named(f"--set {path.strip()}"):
-            _plant(config, tree, path.strip(), frozen(_value_of(text)))
+            value = frozen(_value_of(text))
+            try:
+                _plant(config, tree, path.strip(), value)
+            except InputError as error:
+                raise InputError(f"{error}{_lost_quotes(config, path.strip(), value)}") from error
     return _grown(config, tree)
 
 
@@ -70,6 +75,17 @@ def _grown(config: Any, tree: _Changes) -> Any:
         for name, value in tree.items()
     }
     return replace(config, **changes)
+
+
+def _lost_quotes(config: Any, path: str, value: Any) -> str:
+    """What to write instead of a list of words whose quotes a shell took away, "[ct,mr]"; "" where that is not it."""
+    match = re.fullmatch(r"\[([^\[\]{}\"']*)\]", value) if isinstance(value, str) else None
+    words = [word.strip() for word in match[1].split(",")] if match else []
+    try:
+        _plant(config, _Changes(), path, tuple(words))
+    except InputError:
+        return ""
+    return f"; keep the quotes of words from the shell: --set '{path}={json.dumps(words)}'" if words else ""
 
 
 def _value_of(text: str) -> Any:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_runs import power_cut_at
 
-from unpaired.data.dataset import Dataset, without_labels
+from unpaired.data.dataset import Dataset, Modality, without_labels
 from unpaired.data.images import read_image
 from unpaired.errors import InputError
 from unpaired.export.pack import pack
@@ -173,6 +173,15 @@ def test_a_modality_joins_a_run_whose_own_scans_are_not_there(phantom: Dataset, 
     with_ct = without_labels(phantom, {case.id for case in phantom.of("lge", "train")})
     with pytest.raises(InputError, match=r"no labeled training case of modality 'lge', which is to join"):
         train(joined, with_ct, tmp_path / "nothing", hardware=IN_PROCESS)
+    turned = replace(lge_alone, classes=tuple(reversed(lge_alone.classes)))
+    with pytest.raises(InputError, match=r"new_modalities, but classes is \['background', .* is frozen"):
+        train(joined, turned, tmp_path / "nothing", hardware=IN_PROCESS)
+    unclipped = replace(lge_alone, modalities=lge_alone.modalities | {"ct": Modality()})
+    with pytest.raises(InputError, match=r"modalities\.ct\.clip is \(-250\.0, 600\.0\) there and None here"):
+        train(joined, unclipped, tmp_path / "nothing", hardware=IN_PROCESS)
+    coarser = replace(joined, preprocessing=replace(joined.preprocessing, spacing_mm=(None, 3.0, 3.0)))
+    with pytest.raises(InputError, match=r"recipe\.preprocessing\.spacing_mm is None there"):
+        train(coarser, lge_alone, tmp_path / "nothing", hardware=IN_PROCESS)
     assert not (tmp_path / "nothing").exists()
 
 

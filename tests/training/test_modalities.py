@@ -11,7 +11,7 @@ from unpaired.data.images import read_label_map, write_image
 from unpaired.data.prepare import prepare
 from unpaired.errors import InputError
 from unpaired.recipes.phantom import csa
-from unpaired.training.modalities import left_out, modalities_to_train, not_taught
+from unpaired.training.modalities import left_out, modalities_to_train, not_taught, not_validated
 
 
 def test_a_modality_without_a_labeled_training_case_is_refused_unless_others_are_named(phantom: Dataset) -> None:
@@ -53,6 +53,16 @@ def test_what_labels_do_not_teach_is_said(phantom: Dataset, tmp_path: Path) -> N
     assert "no labeled validation case of lge: the best weights are chosen without" in list(
         not_taught(with_splits(without, sides), trained, prepared)
     )
+
+
+def test_that_the_last_weights_predict_is_said_where_nothing_is_validated(phantom: Dataset) -> None:
+    trained = tuple(phantom.modalities)
+    assert not_validated(phantom, trained) is None
+    without = with_splits(phantom, {case.id: "train" for case in phantom.of(split="validation")})
+    assert "no labeled validation case: no weights are chosen" in str(not_validated(without, trained))
+    only_lge = without_labels(phantom, {case.id for case in phantom.cases if case.modality != "lge"})
+    assert not_validated(only_lge, ("ct", "bssfp")) is not None
+    assert not_validated(only_lge, trained) is None
 
 
 def write_without(case: CaseEntry, dataset: Dataset, name: str, folder: Path) -> Path:

@@ -89,6 +89,12 @@ def abdomen_cross_pseudo() -> Recipe:
     return _semi_supervised(recipe, CrossPseudoSupervisionConfig(recipe.method))
 
 
+def abdomen_weak_to_strong() -> Recipe:
+    """Weak to strong on the abdomen in 3D, on UMMKD's 3D U-Net with a norm per modality."""
+    recipe = abdomen_msbn()
+    return _semi_supervised(recipe, WeakToStrongConfig(recipe.method))
+
+
 def small_abdomen_labeled_only() -> Recipe:
     """Labeled images alone on the abdomen in 3D: a small U-Net with a norm per modality, for two CPU cores."""
     return Recipe(
@@ -118,3 +124,9 @@ def small_abdomen_cross_pseudo() -> Recipe:
     """Cross pseudo supervision on the abdomen in 3D, of two small U-Nets, for two CPU cores."""
     recipe = small_abdomen_labeled_only()
     return _semi_supervised(recipe, CrossPseudoSupervisionConfig(recipe.method))
+
+
+def small_abdomen_weak_to_strong() -> Recipe:
+    """Weak to strong on the abdomen in 3D, small U-Net, for two CPU cores."""
+    recipe = small_abdomen_labeled_only()
+    return _semi_supervised(recipe, WeakToStrongConfig(recipe.method))

@@ -15,7 +15,7 @@ from unpaired.recipe import Recipe
 from unpaired.runs.fingerprint import note_new_cases, require_same_files
 from unpaired.runs.run import Run
 from unpaired.training.batches import pseudo_labeled
-from unpaired.training.modalities import left_out, not_taught
+from unpaired.training.modalities import left_out, not_taught, not_validated
 from unpaired.training.processes import by_the_first
 from unpaired.training.progress import case_progress, tell
 
@@ -55,6 +55,8 @@ def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
                 f"{modality} has {count} labeled training cases{besides}: {share:.0%} of its samples are borrowed from "
                 "modalities with more, their intensities randomized"
             )
+    if said := not_validated(run.dataset, modalities):
+        yield said
     mirror = recipe.augmentation
     if said := mirror_warning(run.dataset.classes, recipe.preprocessing.plane, mirror.mirror, mirror.mirror_swaps):
         yield f"warning: {said}"

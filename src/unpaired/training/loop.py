@@ -46,7 +46,7 @@ from unpaired.training.first_weights import load_first_weights, record_first_wei
 from unpaired.training.layout import MemoryFormat, laid_out, lay_out
 from unpaired.training.log import TrainingLog, writer_errors_once
 from unpaired.training.memory_format import memory_format_of
-from unpaired.training.modalities import modalities_to_train, require_labels_to_join
+from unpaired.training.modalities import modalities_to_train, require_as_before, require_labels_to_join
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.picture import TrainingPicture
 from unpaired.training.processes import build_fabric, by_the_first
@@ -98,6 +98,8 @@ def train(
     began_with = load_first_weights(recipe, method, dataset.classes, folder)
     only = train_new_modalities_alone(recipe, method, folder, began_with)
     require_labels_to_join(only or (), recipe, dataset)
+    if only and began_with:
+        require_as_before(recipe, dataset)
     fabric = build_fabric(hardware.device, hardware.devices, hardware.nodes, recipe.precision)
     fabric.launch()
     by_the_first(fabric, lambda: Run.create(folder, recipe, dataset, name))

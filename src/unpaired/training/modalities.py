@@ -1,12 +1,15 @@
 """Which modalities a run is trained on: none of those that take part is dropped without being told."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
+from unpaired.configs import code_of, to_json
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.data.prepared import Prepared
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
-from unpaired.runs.run import training_modalities
+from unpaired.runs.difference import first_difference
+from unpaired.runs.run import Run, training_modalities
 
 
 def modalities_to_train(recipe: Recipe, dataset: Dataset, begun: bool = False) -> tuple[str, ...]:
@@ -45,10 +48,39 @@ def require_labels_to_join(joining: tuple[str, ...], recipe: Recipe, dataset: Da
             )
 
 
+def require_as_before(recipe: Recipe, dataset: Dataset) -> None:
+    """Raise InputError where what modalities join would get other scans, or say other classes, than it has learned.
+
+    Its weights are frozen: they can't adapt, and its own modalities would be segmented otherwise than by it.
+    """
+    before = Run(recipe.init_from or "", code_of(recipe))
+    known = [name for name in before.modalities if name in dataset.modalities]
+    there, here = (
+        {
+            "classes": list(data.classes),
+            "modalities": {name: asdict(data.modalities[name]) for name in known},
+            "recipe": {"preprocessing": to_json(its.preprocessing), "context_slices": its.context_slices},
+        }
+        for its, data in ((before.recipe, before.dataset), (recipe, dataset))
+    )
+    for what in there:
+        if difference := first_difference(there[what], here[what], what):
+            raise InputError(
+                f"recipe.trained is new_modalities, but {difference}; what {recipe.init_from} has learned is frozen, "
+                "so classes, modalities' options and preprocessing have to be as they were"
+            )
+
+
 def left_out(dataset: Dataset, trained: tuple[str, ...]) -> str | None:
     """One line about the modalities that are not trained; None if all are."""
     others = [modality for modality in dataset.modalities if modality not in trained]
     return f"not trained: {', '.join(others)}; predict will refuse scans of it" if others else None
+
+
+def not_validated(dataset: Dataset, trained: tuple[str, ...]) -> str | None:
+    """One line about which weights will predict where nothing is validated; None if something is."""
+    validated = any(dataset.of(modality, "validation", labeled=True) for modality in trained)
+    return None if validated else "no labeled validation case: no weights are chosen as the best, the last ones predict"
 
 
 def not_taught(dataset: Dataset, trained: tuple[str, ...], prepared: Prepared) -> Iterator[str]:
