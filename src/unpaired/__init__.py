@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from unpaired.training.planned import PlannedTraining, plan_training
     from unpaired.training.postprocessing import find_postprocessing
     from unpaired.training.prepare import prepare
-    from unpaired.training.self_training import SelfTraining, self_train
+    from unpaired.training.rounds import SelfTraining
+    from unpaired.training.self_training import self_train
     from unpaired.training.train import train, train_folds
 
 __version__ = "0.1.0"
@@ -202,7 +203,8 @@ _HOMES = {
     "training.planned": ("PlannedTraining", "plan_training"),
     "training.postprocessing": ("find_postprocessing",),
     "training.prepare": ("prepare",),
-    "training.self_training": ("SelfTraining", "self_train"),
+    "training.rounds": ("SelfTraining",),
+    "training.self_training": ("self_train",),
     "training.train": ("train", "train_folds"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,5 +1,7 @@
 """What leaves the package: the network of one modality, with that modality's weights alone and equal logits."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -36,7 +38,15 @@ def image(network: Network) -> Tensor:
 
 @pytest.mark.parametrize(
     "config",
-    [SMALL, IndependentNetworksConfig(SMALL), SpecificUNetsConfig(SMALL, "paired"), SWIN, FCNConfig(width=2)],
+    [
+        SMALL,
+        replace(SMALL, own=("encoder1", "output")),
+        IndependentNetworksConfig(SMALL),
+        SpecificUNetsConfig(SMALL, "paired"),
+        SWIN,
+        FCNConfig(width=2),
+        FCNConfig(width=2, own=("group1", "group10", "output")),
+    ],
     ids=lambda config: type(config).__name__,
 )
 def test_logits_are_equal_and_other_modalities_weights_are_gone(config: NetworkConfig) -> None:

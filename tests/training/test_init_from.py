@@ -176,7 +176,7 @@ def test_a_modality_joins_a_run_whose_own_scans_are_not_there(phantom: Dataset, 
     turned = replace(lge_alone, classes=tuple(reversed(lge_alone.classes)))
     with pytest.raises(InputError, match=r"new_modalities, but classes is \['background', .* is frozen"):
         train(joined, turned, tmp_path / "nothing", hardware=IN_PROCESS)
-    unclipped = replace(lge_alone, modalities=lge_alone.modalities | {"ct": Modality()})
+    unclipped = replace(lge_alone, modalities={**lge_alone.modalities, "ct": Modality()})
     with pytest.raises(InputError, match=r"modalities\.ct\.clip is \(-250\.0, 600\.0\) there and None here"):
         train(joined, unclipped, tmp_path / "nothing", hardware=IN_PROCESS)
     coarser = replace(joined, preprocessing=replace(joined.preprocessing, spacing_mm=(None, 3.0, 3.0)))
