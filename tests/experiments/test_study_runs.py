@@ -170,6 +170,24 @@ def test_a_budget_in_minutes_becomes_steps_once(
     assert [row.steps for row in again.rows] == [row.steps for row in made.rows]
 
 
+def test_tables_are_made_where_no_step_was_timed(
+    tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine without the GPU that trained: with the GPU's steps; what was never timed is said, and not timed."""
+    out = tmp_path / "out"
+    never = in_folder(tiny_study(), phantom, out, minutes=60, run=False)
+    assert "no call has timed a step of it yet" in dict(never.failures)["own, MSBN, seed 0"]
+    tasks_of(monkeypatch)
+    made = in_folder(tiny_study(), phantom, out, minutes=60)
+    for file in list((out / "speeds").iterdir()):
+        kept = json.loads(file.read_text())
+        kept["device"] = kept["step"]["device"] = "cuda"
+        file.with_stem(f"gpu-{file.stem}").write_text(json.dumps(kept))
+        file.unlink()
+    later = in_folder(tiny_study(), phantom, out, minutes=60, run=False)
+    assert [row.steps for row in later.rows] == [row.steps for row in made.rows]
+
+
 def test_the_script_for_minutes_of_a_gpu_tells_what_came_of_each_row(
     tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

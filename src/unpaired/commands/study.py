@@ -52,8 +52,9 @@ def study(
     estimate: bool = False,
     hours: OptionalNumber = None,
     run: bool = True,
-    jobs: int = 1,
+    jobs: OptionalCount = None,
     threads: OptionalCount = None,
+    on: Literal["here", "ray"] = "here",
     shard: OptionalText = None,
     cache: OptionalPath = None,
     device: Device = "auto",
@@ -81,8 +82,10 @@ def study(
         estimate: Time a few steps of every row, say how long all takes, and run nothing.
         hours: Begin no run after so many; of an estimate: say what fits.
         run: Train what is missing; --no-run compares what there is.
-        jobs: Runs at a time, each in a process of its own; several GPUs are dealt out.
+        jobs: Runs at a time, each in a process of its own (default: 1; on Ray as many as there is room for); several
+            GPUs are dealt out.
         threads: Of each process (default: the cores divided by the jobs).
+        on: On this machine, or as tasks of Ray (RAY_ADDRESS names a cluster).
         shard: Only part NUMBER/COUNT of equal work, such as 3/20; a last call without it makes the tables.
         cache: Folder for prepared volumes (default: `prepared` in OUT).
         workers: Processes of each run that cut and augment batches.
@@ -105,6 +108,7 @@ def study(
             run=run,
             jobs=jobs,
             threads=threads,
+            on=on,
             shard=shard,
             cache=cache,
             device=device,

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, Protocol, runtime_checkable
 
 from unpaired.data.parallel import signals_held
 from unpaired.errors import Stopped
@@ -38,6 +38,23 @@ class Answer:
 
     result: dict[str, float] | None = None
     failure: str | None = None
+
+
+@runtime_checkable
+class Running(Protocol):
+    """A task at work somewhere."""
+
+    def stop(self) -> None:
+        """Ask it to save and stop."""
+        ...
+
+    def answer(self) -> Answer | None:
+        """What became of it; None while it works."""
+        ...
+
+
+Start = Callable[[Task, Path, Mapping[str, str]], Running]
+"""(task, its log, variables of its environment) -> the task at work."""
 
 
 class Process:
@@ -96,12 +113,19 @@ def _reason_of(code: int) -> str:
 class Places:
     """Where processes compute: `jobs` of them at a time, each with so many `threads` (None: a share of the cores).
 
-    With several `gpus` (names as in CUDA_VISIBLE_DEVICES) the processes are dealt out over them.
+    With several `gpus` (names as in CUDA_VISIBLE_DEVICES) the processes are dealt out over them. `start` begins a task:
+    as a process of this machine, unless it says otherwise (`experiments.on_ray`).
     """
 
     jobs: int = 1
     threads: int | None = None
     gpus: tuple[str, ...] = ()
+    start: Start = field(default=Process, compare=False)
+
+    @property
+    def are_here(self) -> bool:
+        """Whether all processes are this machine's."""
+        return self.start is Process
 
     def environment(self, slot: int) -> dict[str, str]:
         """The variables of the process in a slot, 0 to `jobs` - 1."""
@@ -137,7 +161,7 @@ def in_processes(
     Ctrl-C, when all processes have saved and ended.
     """
     waiting = [(chain, 0) for chain in range(len(chains))]
-    running: dict[int, tuple[Process, int, int]] = {}
+    running: dict[int, tuple[Running, int, int]] = {}
     stopped = False
     try:
         while waiting or running:
@@ -147,7 +171,7 @@ def in_processes(
                     said = begin(chain, position)
                     if said == "begin":
                         task, log = chains[chain][position]
-                        running[slot] = Process(task, log, places.environment(slot)), chain, position
+                        running[slot] = places.start(task, log, places.environment(slot)), chain, position
                         break
                     if said == "skip" and position + 1 < len(chains[chain]):
                         waiting.insert(0, (chain, position + 1))
@@ -168,10 +192,11 @@ def in_processes(
             for process, _, _ in running.values():
                 process.stop()
         for process, chain, position in running.values():
-            end(chain, position, _waited(process))
+            end(chain, position, waited(process))
 
 
-def _waited(process: Process) -> Answer:
+def waited(process: Running) -> Answer:
+    """What becomes of a task, when it has ended."""
     while (answer := process.answer()) is None:
         time.sleep(LOOK_EVERY)
     return answer

@@ -1,11 +1,12 @@
 """`study` as a person calls it: run what is missing of a table, side by side, and compare what there is."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from unpaired.choices import several
+from unpaired.choices import require_choice, several
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.data.file_names import require_distinct
@@ -14,14 +15,16 @@ from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError, nearest
 from unpaired.experiments.budgets import is_one_of_several, made_by_budget
 from unpaired.experiments.find import find_study
+from unpaired.experiments.on_ray import places_on_ray
 from unpaired.experiments.processes import GPUS, Places
 from unpaired.experiments.results import StudyResults, claim
-from unpaired.experiments.speeds import SPEEDS, Speeds
+from unpaired.experiments.speeds import SPEEDS, Speeds, timed_on
 from unpaired.experiments.splits import TheseSplits
 from unpaired.experiments.study import Size, Study
 from unpaired.experiments.table_run import TableRun
-from unpaired.experiments.timing import Stopwatch
+from unpaired.experiments.timing import Stopwatch, untimed
 from unpaired.inference.devices import choose_device
+from unpaired.inference.request import Place
 from unpaired.inference.shards import Shard
 from unpaired.overrides import Changes
 from unpaired.report.viewer import VIEWER_MB
@@ -43,8 +46,9 @@ def study(
     estimate: bool = False,
     hours: float | None = None,
     run: bool = True,
-    jobs: int = 1,
+    jobs: int | None = None,
     threads: int | None = None,
+    on: Place = "here",
     shard: Shard | str | None = None,
     cache: str | Path | None = None,
     device: str = "auto",
@@ -68,8 +72,9 @@ def study(
     all of them have finished.
 
     estimate: time a few steps of every row and say how long all takes, and what fits into `hours`; nothing is run.
-    hours: no cell is begun after so many.  run: False compares what there is.  jobs: cells at a time, each in a process
-    of its own with so many `threads` (default: the cores divided by the jobs); several GPUs are dealt out.  shard:
+    hours: no cell is begun after so many.  run: False compares what there is.  jobs: cells at a time (default: 1), each
+    in a process of its own with so many `threads` (default: the cores divided by the jobs); several GPUs are dealt out.
+    on: "ray" has them done by a cluster (`experiments.on_ray`), as many at a time as it has room for.  shard:
     "3/20" does the third of twenty parts of equal work, for other machines with the same folder; tables are made by a
     last call without it.  workers: processes of each cell that cut batches.  viewer_mb: scans on the page.  trust:
     modules of your own that `changes` may name.  worker: False does all in this process, one cell after the other.
@@ -79,28 +84,45 @@ def study(
     """
     named = plan if isinstance(plan, Study) else find_study(plan, size)
     studies = [chosen_study(named, rows, seeds, split, each) for each in budgets_of(minutes) or [None]]
-    places = places_of(jobs, threads, device, worker)
-    if worker and places.gpus:
-        device = "cuda"  # each process sees the one that it was dealt, whatever number that has
     part = Shard.parse(shard) if isinstance(shard, str) else shard
     if part is not None and not (run or estimate):
         raise InputError(f"shard {part.number}/{part.count} runs its part, and makes no tables; leave it or no-run out")
     load_trusted(trust)
     dataset, folder = as_dataset(data), Path(out)
     drawn = only_splits(studies[0].splits(dataset), splits)
-    claim(folder, studies[0])
     prepared = Path(cache or folder / PREPARED)
-    speeds = Speeds(folder / SPEEDS, choose_device(device).type, Stopwatch(device, places, worker, folder, say))
-    table = TableRun(
-        folder, dataset, drawn, prepared, speeds, changes, places, part, device, workers, hours, viewer_mb, worker, say
-    )
+    with _placed(on, jobs, threads, device, worker) as (places, kind):
+        claim(folder, studies[0])
+        device_type = choose_device(kind).type if places.are_here else kind
+        if run or estimate:
+            speeds = Speeds(folder / SPEEDS, device_type, Stopwatch(kind, device_type, places, worker, folder, say))
+        else:  # perhaps on another machine than the one that has timed and trained
+            speeds = Speeds(folder / SPEEDS, timed_on(folder / SPEEDS) or device_type, untimed)
+        options = changes, places, part, kind, workers, hours, viewer_mb, worker, say
+        table = TableRun(folder, dataset, drawn, prepared, speeds, *options)
 
-    def made(chosen: Study, place: Path) -> StudyResults:
-        return table.estimated(chosen, place) if estimate else table.made(chosen, place, run)
+        def made(chosen: Study, where: Path) -> StudyResults:
+            return table.estimated(chosen, where) if estimate else table.made(chosen, where, run)
 
-    if len(studies) == 1 and not is_one_of_several(studies[0], folder):
-        return made(studies[0], folder)
-    return made_by_budget(studies, folder, made, say)
+        if len(studies) == 1 and not is_one_of_several(studies[0], folder):
+            return made(studies[0], folder)
+        return made_by_budget(studies, folder, made, say)
+
+
+@contextmanager
+def _placed(
+    on: Place, jobs: int | None, threads: int | None, device: str, worker: bool
+) -> Generator[tuple[Places, str]]:
+    """Where processes compute, and the device by the name that it has in each of them."""
+    require_choice(on, Place, "on")
+    if on == "here":
+        places = places_of(1 if jobs is None else jobs, threads, device, worker)
+        yield places, "cuda" if worker and places.gpus else device  # each sees the GPU that it was dealt, as its first
+        return
+    if not worker:
+        raise InputError("Ray's tasks are processes of their own; leave worker=False out")
+    with places_on_ray(jobs, threads, device) as placed:
+        yield placed
 
 
 def budgets_of(minutes: float | Sequence[float] | None) -> list[float | None]:

@@ -128,6 +128,12 @@ class Speeds:
                 yield replace(step, recipe=recipe | {"optimization": recipe["optimization"] | unscaled})
 
 
+def timed_on(folder: Path) -> str | None:
+    """The device whose speeds a folder holds; None where it holds none, or those of several."""
+    devices = {_read(file).device for file in folder.glob("*.json")}
+    return devices.pop() if len(devices) == 1 else None
+
+
 def _read(file: Path) -> _Kept:
     return read(file, _Kept, "delete it: the step is timed anew")
 

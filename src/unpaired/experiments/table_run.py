@@ -1,6 +1,7 @@
 """How a study is made at one budget, into one folder: timed, or its missing cells run, and what there is compared."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -68,12 +69,14 @@ class TableRun:
         if run:
             presets = tuple(dict.fromkeys(paper_table(name).preset for name in study.papers))
             left = None if self.hours is None else self.hours - (monotonic() - self.began) / 3600
+            here = self.device if self.places.are_here else "auto"
             work = Work(planned, self.prepared, self.device, self.workers, presets, left, self.say)
-            with energy_noted(folder, self.places.gpus):
+            # counters are this machine's: of others' work nothing is said
+            with energy_noted(folder, self.places.gpus) if self.places.are_here else nullcontext():
                 failures |= work.do(self.part, self.places, self.worker)
                 if self.part is None and study.misaligned:
                     done = list(filter(is_done, planned.cells))
-                    failures |= look_at_misalignment(study, done, self.device, self.say)
+                    failures |= look_at_misalignment(study, done, here, self.say)
         done = list(filter(is_done, planned.cells))
         failures |= _failed_before(planned, done, failures)
         if self.part is None:

@@ -112,7 +112,7 @@ def predict_on_ray(
     all_jobs = [job for group in groups for job in group.jobs]
     clear_outputs(all_jobs)
     try:
-        with _connected() if groups else nullcontext() as ray:
+        with connected() if groups else nullcontext() as ray:
             for group in groups:
                 _predict_group(ray, request, group, wishes, tell, finished)
     finally:
@@ -123,7 +123,7 @@ def _predict_group(
     ray: Any, request: Request, group: Group, wishes: RayWishes, tell: Tell, finished: Collection[Path]
 ) -> None:
     jobs = [job for job in largest_first(group.jobs) if job.output not in finished]
-    share = shares(_nodes(ray), wishes.actors, _wants_gpu(request.how), len(jobs))
+    share = shares(nodes_of(ray), wishes.actors, _wants_gpu(request.how), len(jobs))
     on_gpus = f", GPUs {share.gpus:.2g}" if share.gpus else ""
     tell(Remark(f"note: Ray starts {share.actors} processes; each gets: cores {share.cores}{on_gpus}"))
     actors = Actors(ray, request, group, share)
@@ -199,7 +199,8 @@ def shares(nodes: Sequence[Node], actors: int | None, gpu: bool, jobs: int) -> S
     raise InputError(f"{count} actors need as many cores, Ray has {sum(node.cores for node in nodes)}; ask for fewer")
 
 
-def _nodes(ray: Any) -> list[Node]:
+def nodes_of(ray: Any) -> list[Node]:
+    """The machines of the cluster that Ray is connected to."""
     totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [Node(int(total.get("CPU", 0)), int(total.get("GPU", 0))) for total in totals]
 
@@ -222,8 +223,11 @@ def _remarks_once(tell: Tell) -> Tell:
 
 
 @contextmanager
-def _connected() -> Generator[Any]:
-    """Ray, started here or connected to; left as it is if the caller has connected it already."""
+def connected() -> Generator[Any]:
+    """Ray, started here or connected to; left as it is if the caller has connected it already.
+
+    Raises InputError where it can't be started or reached.
+    """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     ray: Any = import_module("ray")
