@@ -249,6 +249,8 @@ def test_a_folder_of_another_study_is_refused(again: Path, phantom: Dataset) -> 
         ({"minutes": (5.0, -1.0)}, "minutes must be above 0"),
         ({"minutes": float("inf")}, "minutes must be above 0 and finite"),
         ({"minutes": float("nan")}, "minutes must be above 0 and finite"),
+        ({"hours": -1.0}, "hours must be above 0, got -1"),
+        ({"hours": float("nan")}, "hours must be above 0, got nan"),
         ({"shard": "1/2", "run": False}, "shard 1/2 runs its part, and makes no tables"),
         ({"split": [Path("a/fold0.json"), Path("b/fold0.json")]}, "split 'fold0' appears twice"),
     ],

@@ -84,9 +84,7 @@ def study(
     """
     named = plan if isinstance(plan, Study) else find_study(plan, size)
     studies = [chosen_study(named, rows, seeds, split, each) for each in budgets_of(minutes) or [None]]
-    part = Shard.parse(shard) if isinstance(shard, str) else shard
-    if part is not None and not (run or estimate):
-        raise InputError(f"shard {part.number}/{part.count} runs its part, and makes no tables; leave it or no-run out")
+    part = _part(shard, run or estimate, hours)
     load_trusted(trust)
     dataset, folder = as_dataset(data), Path(out)
     drawn = only_splits(studies[0].splits(dataset), splits)
@@ -107,6 +105,16 @@ def study(
         if len(studies) == 1 and not is_one_of_several(studies[0], folder):
             return made(studies[0], folder)
         return made_by_budget(studies, folder, made, say)
+
+
+def _part(shard: Shard | str | None, works: bool, hours: float | None) -> Shard | None:
+    """The shard as a value. Raises InputError for one of nothing, and for hours in which nothing can begin."""
+    part = Shard.parse(shard) if isinstance(shard, str) else shard
+    if part is not None and not works:
+        raise InputError(f"shard {part.number}/{part.count} runs its part, and makes no tables; leave it or no-run out")
+    if hours is not None and not hours > 0:
+        raise InputError(f"hours must be above 0, got {hours:g}")
+    return part
 
 
 @contextmanager
