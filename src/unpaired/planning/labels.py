@@ -44,7 +44,15 @@ def begun_on_simulated_hearts(recipe: Recipe, fingerprint: Fingerprint, reasons:
         f"{', '.join(known)}"
     )
     reasons["network.width"] = f"that of the network to begin with, for {planned.width}"
-    return replace(recipe, network=SIMULATED_NETWORK, init_from=SIMULATED_HEARTS)
+    reasons["optimization.learning_rate"] = "low: at higher rates few patients make it forget what it begins with"
+    reasons["augmentation.elastic"] = "few patients, so tissue is stretched and squeezed too"
+    return replace(
+        recipe,
+        network=SIMULATED_NETWORK,
+        init_from=SIMULATED_HEARTS,
+        optimization=replace(recipe.optimization, learning_rate=3e-4),
+        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
+    )
 
 
 def method_reason(fingerprint: Fingerprint) -> str:

@@ -58,6 +58,20 @@ def small_unet_simulated() -> Recipe:
     )
 
 
+def small_unet_begun() -> Recipe:
+    """Begun on simulated hearts, at a rate that doesn't forget them: for one to a few labeled patients altogether."""
+    recipe = small_unet_plain()
+    return replace(
+        recipe,
+        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
+        optimization=replace(recipe.optimization, learning_rate=3e-4),
+        init_from="unpaired://phantom_heart",
+        steps=800,
+        validate_every=400,
+        save_every=400,
+    )
+
+
 def small_unet_views() -> Recipe:
     """GIN and IPA: each of 4 slices in three contrasts, on which the network has to agree. Three passes a step."""
     return replace(small_unet_plain(), method=PseudoCorrelationConfig())
