@@ -18,7 +18,8 @@ from unpaired.errors import InputError
 from unpaired.export.pack import pack
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.supervised import SupervisedConfig
-from unpaired.networks.class_rows import class_rows
+from unpaired.networks.class_rows import ClassRows, class_rows
+from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.specific_unets import SpecificUNetsConfig
@@ -244,11 +245,23 @@ def test_rows_of_classes_are_known_in_every_network() -> None:
     """Shapes say which tensors have an axis of classes; one that has several rows for a class begins anew."""
     network = UNET.build(NAMES, 1, 3, 2)
     rows = class_rows(UNET, network, 2, ("background", "a"), ("background", "b", "a"))
-    assert rows.axes == {"output.weight": 0, "output.bias": 0}
+    assert rows.axes == {"output.weight": (0,), "output.bias": (0,)}
     assert rows.fresh == ("b",)
     begun = {"output.bias": torch.tensor([10.0, 20.0, 30.0])}
     assert rows.translated({"output.bias": torch.tensor([1.0, 2.0])}, begun)["output.bias"].tolist() == [1, 20, 2]
     assert rows.translated({"output.bias": torch.arange(5.0)}, begun)["output.bias"].tolist() == [10, 20, 30]
+
+
+def test_a_layer_from_classes_to_classes_keeps_what_is_between_known_ones() -> None:
+    """As the FCN's, which upsample the scores of classes."""
+    rows = ClassRows({"up": (0, 1)}, ("background", "a", "b"), ("background", "new", "a"))
+    learned, begun = torch.arange(9.0).reshape(3, 3), -torch.arange(1.0, 10.0).reshape(3, 3)
+    came = rows.translated({"up": learned}, {"up": begun})["up"]
+    assert came.tolist() == [[0, -2, 1], [-4, -5, -6], [3, -8, 4]]
+    network = FCNConfig().build(NAMES, 1, 4, 2)
+    rows = class_rows(FCNConfig(), network, 2, ("background", "a"), ("background", "b", "a", "c"))
+    before = FCNConfig().build(NAMES, 1, 2, 2).state_dict()
+    network.load_state_dict(rows.translated(before, network.state_dict()))
 
 
 def test_joining_is_about_a_run_that_was_before() -> None:

@@ -13,11 +13,11 @@ from unpaired.networks.network import Network, NetworkConfig
 class ClassRows:
     """How weights of a network for the classes `theirs` become weights for the classes `own`.
 
-    `axes` are {tensor's name: the axis that runs over classes}. A class of both keeps its rows, wherever it stands;
-    one that is new begins with the fresh network's.
+    `axes` are {tensor's name: the axes that run over classes}. A class of both keeps its rows, wherever it stands; one
+    that is new begins with the fresh network's.
     """
 
-    axes: Mapping[str, int]
+    axes: Mapping[str, tuple[int, ...]]
     theirs: tuple[str, ...]
     own: tuple[str, ...]
 
@@ -31,18 +31,21 @@ class ClassRows:
         result = dict(tensors)
         if self.theirs == self.own:
             return result
+        places = [number for number, name in enumerate(self.own) if name in self.theirs]
+        sources = torch.tensor([self.theirs.index(self.own[number]) for number in places], dtype=torch.long)
         for name in self.axes.keys() & tensors.keys():
-            axis, learned, begun = self.axes[name], tensors[name], fresh[name]
-            if learned.ndim != begun.ndim or learned.shape[axis] != len(self.theirs):
-                result[name] = begun
+            axes, learned, begun = self.axes[name], tensors[name], fresh[name]
+            result[name] = begun.clone()
+            if learned.ndim != begun.ndim or any(learned.shape[axis] != len(self.theirs) for axis in axes):
                 continue
-            rows = [
-                learned.select(axis, self.theirs.index(class_name)).to(begun)
-                if class_name in self.theirs
-                else begun.select(axis, number)
-                for number, class_name in enumerate(self.own)
-            ]
-            result[name] = torch.stack(rows, axis)
+            for axis in axes:
+                learned = learned.index_select(axis, sources)
+            if any(learned.shape[axis] != begun.shape[axis] for axis in range(begun.ndim) if axis not in axes):
+                result[name] = tensors[name]  # of another network: loading says so
+                continue
+            whole = [places if axis in axes else range(size) for axis, size in enumerate(begun.shape)]
+            grid = torch.meshgrid(*(torch.tensor(list(numbers)) for numbers in whole), indexing="ij")
+            result[name][grid] = learned.to(begun)
         return result
 
 
@@ -58,9 +61,9 @@ def class_rows(
             {name: value.shape for name, value in config.build(*asked, spatial_dims).state_dict().items()}
             for asked in ((network.modalities, network.channels, len(own) + more) for more in (0, 1))
         ]
-    axes: dict[str, int] = {}
+    axes: dict[str, tuple[int, ...]] = {}
     for name, shape in sizes[0].items():
-        grown = [axis for axis, (few, many) in enumerate(zip(shape, sizes[1][name], strict=True)) if few != many]
-        if grown:
-            axes[name] = grown[0]
+        pairs = enumerate(zip(shape, sizes[1][name], strict=True))
+        if grown := tuple(axis for axis, (few, many) in pairs if few != many):
+            axes[name] = grown
     return ClassRows(axes, tuple(theirs), tuple(own))
