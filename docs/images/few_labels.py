@@ -70,16 +70,19 @@ def panel(
         drawn.sort()
         axes.plot(*zip(*drawn, strict=True) if drawn else ([], []), marker=marker, color=color, markersize=5)
         for tick, dice in drawn:
-            higher = sum(of.get(ticks[tick], 0) > dice for of in lines.values())
-            offset = ((0, 7), (13, -11), (0, -15))[higher]
+            others = [of[ticks[tick]] for of in lines.values() if ticks[tick] in of]
+            top, bottom = dice == max(others), dice == min(others)
+            if not (top or bottom) and min(abs(dice - other) for other in others if other != dice) < 1.5:
+                continue  # between others there is no room for its number
+            offset = (0, 7) if top else (0, -15) if bottom else (14, -10)
             axes.annotate(
                 f"{dice:.0f}", (tick, dice), offset, textcoords="offset points", ha="center", color=color, fontsize=9
             )
     if unlabeled is not None:
         axes.axhline(unlabeled, color=LIGHT.series[3], linestyle=(0, (4, 3)), linewidth=1)
         axes.annotate(
-            f"no scan of a patient: {unlabeled:.0f}", (len(ticks) - 1, unlabeled), (0, -11), textcoords="offset points",
-            ha="right", color=LIGHT.series[3], fontsize=8,
+            f"no scan of a patient: {unlabeled:.0f}", (0.22, unlabeled), (0, -12), textcoords="offset points",
+            ha="left", color=LIGHT.series[3], fontsize=8,
         )  # fmt: skip
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_ylim(40, 95)
