@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from golden.released_networks import image, weight
 from golden.sam_med3d import GOLDEN
+from oracles import sam_med3d_loops
 from unpaired.errors import InputError
 from unpaired.networks.checkpoint_names import SAM_MED3D, renamed
 from unpaired.networks.sam_med3d_encoder import SAMMed3DEncoder, resized_positions
@@ -98,6 +100,19 @@ def test_an_adapter_by_hand() -> None:
     inner = 0.5 * inner * (1 + torch.erf(inner / 2**0.5))
     expected = x + adapter.scale.item() * (inner @ adapter.up.weight.T + adapter.up.bias)
     torch.testing.assert_close(adapter(x), expected)
+
+
+@pytest.mark.parametrize("reading", ["released", "intended"])
+def test_blocks_with_adapters_written_out(reading: str) -> None:
+    """Windows of 2 on 3x3x3 tokens, which pad them; the second block sees all. The adapter follows the MLP's sum."""
+    encoder = moved(SAMMed3DEncoder(**(SMALL | {"width": 4, "relative_positions": reading}), adapter=3)).double()
+    x = volumes(12, 12, 12).double()[:1]
+    with torch.no_grad():
+        got = encoder(x)
+    weights = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
+    expected = sam_med3d_loops.encoder(x[0].numpy(), weights, 4, 2, (2, None), reading == "released")
+    for maps, by_loops in zip(got, expected, strict=True):
+        np.testing.assert_allclose(maps[0].numpy(), by_loops, rtol=1e-9, atol=1e-9)
 
 
 def test_frozen_but_for_the_adapters() -> None:

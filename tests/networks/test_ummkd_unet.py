@@ -2,10 +2,12 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from oracles.convolution_loops import Array, Weights, below, convolve, convolve_transposed
 from unpaired.errors import InputError
 from unpaired.networks.modality_layers import ModalityNorm
 from unpaired.networks.ummkd_unet import Doubling, UMMKDUNet, UMMKDUNetConfig
@@ -69,6 +71,57 @@ def test_levels_as_in_the_released_network() -> None:
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm3d)]
     assert len(norms) == 17
     assert {(m.eps, m.momentum) for m in norms} == {(1e-3, 0.1)}
+
+
+def unit(x: list[Array], weights: Weights, modality: str, double: bool = False) -> list[Array]:
+    """Convolution (or transposed, to twice the size), norm over all images of the modality, leaky ReLU of 0.2."""
+    convolution = below(weights, "convolution.convolution" if double else "convolution")
+    kernel = convolution["weight"].shape[2:]
+    if double:
+        y = [convolve_transposed(image, convolution, (2, 2, 2), [2 * n for n in image.shape[1:]]) for image in x]
+    else:
+        y = [convolve(image, convolution, (1, 1, 1), [n // 2 for n in kernel]) for image in x]
+    maps, norm = np.stack(y, axis=1), below(weights, f"norm.by_modality.{modality}")
+    for c, of_channel in enumerate(maps):
+        of_channel[:] = (of_channel - of_channel.mean()) / np.sqrt(of_channel.var() + 1e-3)
+        of_channel[:] = norm["weight"][c] * of_channel + norm["bias"][c]
+    return list(np.where(maps > 0, maps, 0.2 * maps).swapaxes(0, 1))
+
+
+def pooled(x: Array) -> Array:
+    C, D, H, W = x.shape
+    return x.reshape(C, D // 2, 2, H // 2, 2, W // 2, 2).max((2, 4, 6))
+
+
+def written_out(x: list[Array], weights: Weights, modality: str) -> dict[str, list[Array]]:
+    """The table in the network's docstring, in training: statistics are of the modality's own batch."""
+    maps: dict[str, list[Array]] = {}
+    for level in (1, 2, 3, 4):
+        x = x if level == 1 else [pooled(image) for image in x]
+        for name in ("first", "second"):
+            x = unit(x, below(weights, f"encoder.{level - 1}.{name}"), modality)
+        maps[f"encoder{level}"] = x
+    for level in (3, 2, 1):
+        x = unit(x, below(weights, f"up.{level - 1}"), modality, double=True)
+        x = [np.concatenate(pair) for pair in zip(x, maps[f"encoder{level}"], strict=True)]
+        for name in ("first", "second"):
+            x = unit(x, below(weights, f"decoder.{level - 1}.{name}"), modality)
+        maps[f"decoder{level}"] = x
+    return maps | {"logits": [convolve(image, below(weights, "output"), (1, 1, 1), (0, 0, 0)) for image in x]}
+
+
+def test_the_network_written_out_in_a_volume() -> None:
+    network, generator = small().double(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():  # a norm's 1 and 0 would hide whose they are
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.double)
+        volumes = {name: x[..., :8, :16].double() for name, x in images().items()}
+        outputs = network(volumes)
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    for modality, output in outputs.items():
+        expected = written_out(list(volumes[modality].numpy()), weights, modality)
+        for name, maps in {**output.features, "logits": output.logits}.items():
+            np.testing.assert_allclose(maps.numpy(), np.stack(expected[name]), rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 def test_no_layer_drops_anything() -> None:
