@@ -7,6 +7,7 @@ import torch
 from random_batches import C, random_batches
 from torch import Tensor, nn
 
+from oracles import structured_consistency_in_volumes as in_volumes
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.structured_consistency import (
@@ -18,6 +19,7 @@ from unpaired.networks.class_embeddings import ClassEmbeddings
 from unpaired.networks.external_attention import EAMConfig
 from unpaired.networks.fcn import FCN, FCNConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
+from unpaired.networks.ummkd_unet import UMMKDUNetConfig
 
 SCALES = ("group9", "group5", "group3")
 
@@ -44,6 +46,41 @@ def test_equation_12(names: tuple[str, ...]) -> None:
     expected = supervised.loss + 0.3 * sum(terms[name] for name in auxiliary) + 0.5 * terms["mod"] + 0.7 * terms["img"]
     torch.testing.assert_close(loss, expected)
     assert all(term > 0 for term in terms.values())
+
+
+@pytest.mark.parametrize("names", [("ct", "mr"), ("ct", "mr", "lge")], ids=len)
+def test_equations_1_to_12_in_volumes(names: tuple[str, ...]) -> None:
+    """From feature maps and logits to the loss; predictions on 1x2x4, 2x4x8 and 4x8x16 become 8x16x32."""
+    torch.manual_seed(0)
+    config = SSCConfig(
+        scales=("encoder4", "decoder3", "decoder2"),
+        auxiliary_weight=0.3,
+        modality_weight=0.5,
+        image_weight=0.7,
+        attention=EAMConfig(heads=(4, 2, 2)),
+    )
+    network = UMMKDUNetConfig(width=1, norm="instance", initialization="he").build(names, 1, C, 3)
+    method, data = config.build(network, C).double(), random_batches(names, (8, 16, 32))
+    data = {name: batch._replace(images=batch.images.double()) for name, batch in data.items()}
+    with torch.no_grad():
+        for parameter in method.attention.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+        loss, terms = method(data, 0.0)
+        outputs = network({name: batch.images for name, batch in data.items()})
+    labels = {name: batch.label_map.numpy() for name, batch in data.items()}
+    expected = in_volumes.terms(
+        {name: [output.features[scale].numpy() for scale in config.scales] for name, output in outputs.items()},
+        labels,
+        {name: method.class_embeddings(name).detach().numpy() for name in names},
+        {name: {key: x.numpy() for key, x in method.attention[name].state_dict().items()} for name in names},
+        (4, 2, 2),
+        config.temperature,
+    )
+    assert {name: terms[name].item() for name in expected} == pytest.approx(expected, rel=1e-8)
+    weights = {"mod": 0.5, "img": 0.7}
+    segmentation = sum(in_volumes.segmentation_loss(outputs[n].logits.numpy(), labels[n]) for n in names)
+    consistency = sum(weights.get(name, 0.3) * value for name, value in expected.items())
+    assert loss.item() == pytest.approx(segmentation + consistency, rel=1e-8)
 
 
 @pytest.mark.parametrize(

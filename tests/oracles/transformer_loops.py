@@ -70,7 +70,7 @@ def window_attention(x: Array, weights: Weights, window: Sequence[int], shifted:
 
 def channel_scale(E: Array, weights: Weights) -> Array:
     """SSC Eq. 13: W_agg sums the class vectors of E up, P_l (with a bias) leads to a layer's channels."""
-    w = sum(share * e for share, e in zip(weights["aggregate.weight"][0], E, strict=True))
+    w = np.sum([share * e for share, e in zip(weights["aggregate.weight"][0], E, strict=True)], axis=0)
     return np.array([p @ w for p in weights["project.weight"]]) + weights["project.bias"]
 
 
@@ -85,7 +85,7 @@ def block(
 ) -> Array:
     """SSC Eq. 14-15 of an image of `modality`; without E the block of Swin. With `skip` nnFormer's skip attention:
     LN(x) asks, LN(skip) answers, the residual is x + skip."""
-    diag = [1.0, 1.0]
+    diag: list[Array] = [np.ones(1), np.ones(1)]
     if E is not None:
         diag = [channel_scale(E, below(weights, f"scale{n}.by_modality.{modality}")) for n in (1, 2)]
     norm1, norm2, msa = (below(weights, name) for name in ("norm1.shared", "norm2.shared", "attention"))
