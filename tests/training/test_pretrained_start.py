@@ -118,5 +118,5 @@ def test_both_networks_begin_with_pretrained_weights(
     monkeypatch.setattr(FCNConfig, "load_pretrained", lambda config, network: filled.append(network))
     crossed = tiny(method=CrossPseudoSupervisionConfig(SupervisedConfig()), unlabeled_batch_size=1)
     method = build_method(crossed, ("ct",), 6)
-    load_first_weights(crossed, method, tmp_path / "run")
+    load_first_weights(crossed, method, phantom.classes, tmp_path / "run")
     assert {id(network) for network in filled} == {id(method.network), id(method.second.network)}
