@@ -29,8 +29,6 @@ class ClassRows:
     def translated(self, tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors with rows for the classes `own`; where an axis has other rows than classes, the fresh tensor."""
         result = dict(tensors)
-        if self.theirs == self.own:
-            return result
         places = [number for number, name in enumerate(self.own) if name in self.theirs]
         sources = torch.tensor([self.theirs.index(self.own[number]) for number in places], dtype=torch.long)
         for name in self.axes.keys() & tensors.keys():
@@ -54,8 +52,10 @@ def class_rows(
 ) -> ClassRows:
     """Which tensors of `config`'s network have an axis of classes: those that grow when there is a class more.
 
-    `network` is the one that was built for the classes `own`.
+    `network` is the one that was built for the classes `own`. Where the classes are equal nothing has to be known.
     """
+    if tuple(theirs) == tuple(own):
+        return ClassRows({}, tuple(theirs), tuple(own))
     with torch.device("meta"):  # shapes alone: nothing is computed, nothing is drawn
         sizes = [
             {name: value.shape for name, value in config.build(*asked, spatial_dims).state_dict().items()}

@@ -44,7 +44,7 @@ def begun_on_simulated_hearts(recipe: Recipe, fingerprint: Fingerprint, reasons:
         f"{', '.join(known)}"
     )
     reasons["network.width"] = f"that of the network to begin with, for {planned.width}"
-    reasons["optimization.learning_rate"] = "low: at higher rates few patients make it forget what it begins with"
+    reasons["optimization.learning_rate"] = "low, so that few patients don't make it forget what it begins with"
     reasons["augmentation.elastic"] = "few patients, so tissue is stretched and squeezed too"
     return replace(
         recipe,

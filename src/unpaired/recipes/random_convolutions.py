@@ -59,7 +59,7 @@ def small_unet_simulated() -> Recipe:
 
 
 def small_unet_begun() -> Recipe:
-    """Begun on simulated hearts, at a rate that doesn't forget them: for one to a few labeled patients altogether."""
+    """Begun on simulated hearts, at a low rate and with elastic deformation: for one to a few labeled patients."""
     recipe = small_unet_plain()
     return replace(
         recipe,
