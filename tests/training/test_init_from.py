@@ -248,20 +248,27 @@ def test_rows_of_classes_are_known_in_every_network() -> None:
     assert rows.axes == {"output.weight": (0,), "output.bias": (0,)}
     assert rows.fresh == ("b",)
     begun = {"output.bias": torch.tensor([10.0, 20.0, 30.0])}
-    assert rows.translated({"output.bias": torch.tensor([1.0, 2.0])}, begun)["output.bias"].tolist() == [1, 20, 2]
-    assert rows.translated({"output.bias": torch.arange(5.0)}, begun)["output.bias"].tolist() == [10, 20, 30]
+    assert rows.translated({"output.bias": torch.tensor([1.0, 2.0])}, begun)[0]["output.bias"].tolist() == [1, 20, 2]
+    other, anew = rows.translated({"output.bias": torch.arange(5.0)}, begun)
+    assert (other["output.bias"].tolist(), anew) == ([10, 20, 30], ("output.bias",))
 
 
-def test_a_layer_from_classes_to_classes_keeps_what_is_between_known_ones() -> None:
+def test_a_layer_from_classes_to_classes_keeps_what_is_between_known_ones(tmp_path: Path) -> None:
     """As the FCN's, which upsample the scores of classes."""
     rows = ClassRows({"up": (0, 1)}, ("background", "a", "b"), ("background", "new", "a"))
     learned, begun = torch.arange(9.0).reshape(3, 3), -torch.arange(1.0, 10.0).reshape(3, 3)
-    came = rows.translated({"up": learned}, {"up": begun})["up"]
+    came = rows.translated({"up": learned}, {"up": begun})[0]["up"]
     assert came.tolist() == [[0, -2, 1], [-4, -5, -6], [3, -8, 4]]
     network = FCNConfig().build(NAMES, 1, 4, 2)
     rows = class_rows(FCNConfig(), network, 2, ("background", "a"), ("background", "b", "a", "c"))
     before = FCNConfig().build(NAMES, 1, 2, 2).state_dict()
-    network.load_state_dict(rows.translated(before, network.state_dict()))
+    tensors, anew = rows.translated(before, network.state_dict())
+    network.load_state_dict(tensors)
+    severally = ("deconvolution", "deconvolution_norm", "output")  # they have several maps of each class
+    assert {name.partition(".")[0] for name in anew} == set(severally)
+    save_file(before, tmp_path / "weights.safetensors")
+    parts, _ = load_weights(network, tmp_path / "weights.safetensors", larger=True, rows=rows)
+    assert parts == severally
 
 
 def test_joining_is_about_a_run_that_was_before() -> None:

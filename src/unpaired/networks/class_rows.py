@@ -26,15 +26,19 @@ class ClassRows:
         """Classes that nothing was learned of."""
         return tuple(name for name in self.own if name not in self.theirs)
 
-    def translated(self, tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors with rows for the classes `own`; where an axis has other rows than classes, the fresh tensor."""
-        result = dict(tensors)
+    def translated(
+        self, tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+        """The tensors with rows for the classes `own`, and the names of those that are the fresh ones as a whole, since
+        an axis of theirs has other rows than one for each class."""
+        result, anew = dict(tensors), list[str]()
         places = [number for number, name in enumerate(self.own) if name in self.theirs]
         sources = torch.tensor([self.theirs.index(self.own[number]) for number in places], dtype=torch.long)
         for name in self.axes.keys() & tensors.keys():
             axes, learned, begun = self.axes[name], tensors[name], fresh[name]
             result[name] = begun.clone()
             if learned.ndim != begun.ndim or any(learned.shape[axis] != len(self.theirs) for axis in axes):
+                anew.append(name)
                 continue
             for axis in axes:
                 learned = learned.index_select(axis, sources)
@@ -44,7 +48,7 @@ class ClassRows:
             whole = [places if axis in axes else range(size) for axis, size in enumerate(begun.shape)]
             grid = torch.meshgrid(*(torch.tensor(list(numbers)) for numbers in whole), indexing="ij")
             result[name][grid] = learned.to(begun)
-        return result
+        return result, tuple(sorted(anew))
 
 
 def class_rows(

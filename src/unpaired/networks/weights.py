@@ -37,7 +37,8 @@ def load_weights(
     Such parts stay as they are; what belongs to such a modality begins as what belongs to the modality `like`, or
     without that as what all modalities of the file share ("shared"), or else it stays as it is ("fresh"). Returned are
     the parts, and {modality: what it begins as}. `rows` puts what belongs to a class where that class is in the
-    network. Everything else has to fit as ever.
+    network; a part with a layer that can't be told class by class is returned as one that begins fresh. Everything
+    else has to fit as ever.
     """
     if not path.is_file():
         raise InputError(f"found no weights at {path}; has the run been trained?")
@@ -49,10 +50,11 @@ def load_weights(
         own = network.state_dict()
         tensors |= {name: tensors[first] for name, first in _first_names(own).items() if first in tensors}
         if larger and tensors:
-            tensors = tensors if rows is None else rows.translated(tensors, own)
+            tensors, anew = (tensors, ()) if rows is None else rows.translated(tensors, own)
             known = {name.partition(".")[0] for name in tensors}
             fresh = sorted({name.partition(".")[0] for name in own} - known)
             tensors |= {name: value for name, value in own.items() if name.partition(".")[0] in fresh}
+            fresh = sorted({*fresh, *(name.partition(".")[0] for name in anew)})
             joining = [name for name in network.modalities if _of(name, own) and not _of(name, tensors)]
             shared = {name: value for name, value in tensors.items() if ".shared." in f".{name}" and name not in own}
             begins_as = dict.fromkeys(joining, like or ("shared" if shared else "fresh"))
