@@ -54,6 +54,8 @@ class CaseEntry:
     """The classes that were looked for in this case; None means all."""
     split: str | None = None
     fold: int | None = None
+    simulated: bool = False
+    """Whether no person was scanned (`data.simulated`)."""
     demographics: Demographics = UNSTATED
 
 
@@ -81,11 +83,19 @@ class Dataset:
     def __str__(self) -> str:
         """What it holds, on one line: cases, patients, labels by modality, classes."""
         patients = len(self.patients)
-        counts = [
-            f"{name} {len(self.of(name))} ({len(self.of(name, labeled=True))} labeled)" for name in self.modalities
-        ]
+        counts = [f"{name} {len(self.of(name))} ({self._kinds(name)})" for name in self.modalities]
         classes = ", ".join(self.classes[1:])
         return f"{self.name}: {len(self.cases)} cases of {patients} patients; {', '.join(counts)}; {classes}"
+
+    def _kinds(self, modality: str) -> str:
+        """ "28 labeled", and where there are scans of patients too how many of these are simulated."""
+        labeled = f"{len(self.of(modality, labeled=True))} labeled"
+        simulated = sum(case.simulated for case in self.of(modality))
+        return (
+            labeled
+            if not simulated or all(case.simulated for case in self.cases)
+            else f"{labeled}, {simulated} simulated"
+        )
 
     @property
     def patients(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
+from unpaired.data.simulated import of_patients, simulated_beside
 from unpaired.data.split import Split, as_split, write_split
 from unpaired.data.subsets import groups_of_patients, shuffled_patients
 from unpaired.errors import InputError, nearest
@@ -28,7 +29,8 @@ def few_shot(
 
     data: a dataset or its manifest.  split: the one to start from, or its file (default: the dataset's own sides).
     Training cases of that modality in other patients are left out; all other modalities, validation and test stay as
-    they are, so that runs with few and with all cases are compared on the same patients. Only labeled cases count.
+    they are, so that runs with few and with all cases are compared on the same patients. Only labeled cases count, and
+    scans that are simulated beside those of patients stay.
 
     `say` gets a line that names the patients, `warn` one for each modality or class that no training case is labeled
     with. Raises InputError for an unknown modality, a dataset without sides, more
@@ -36,11 +38,17 @@ def few_shot(
     """
     dataset = _with_sides(data, split, out)
     kept = set(_few_patients(dataset, modality, patients, seed))
+    simulated = simulated_beside(dataset)
     sides = {
         case.id: case.split
         for case in dataset.cases
         if case.split is not None
-        and (case.modality != modality or case.split != "train" or (case.patient in kept and case.label is not None))
+        and (
+            case.modality != modality
+            or case.split != "train"
+            or case.id in simulated
+            or (case.patient in kept and case.label is not None)
+        )
     }
     unlabeled = [case for case in Split.of(dataset).unlabeled if case in sides]
     drawn = Split.from_sides(sides, unlabeled)
@@ -66,7 +74,8 @@ def labeled_fraction(
     out: a file to store it in. All other training cases stay training cases, unlabeled; validation and test are not
     touched. A patient keeps the labels of all modalities or of none. Patients are drawn separately for every set of
     modalities that a patient has labels of, so each modality keeps its share, rounded per set, and at least one
-    patient. With one seed the patients of a smaller share are among those of a larger one.
+    patient. With one seed the patients of a smaller share are among those of a larger one. Scans that are simulated
+    beside those of patients keep their labels.
 
     `say` gets a line for each modality, `warn` one for each modality or class that no training case is labeled with.
     Raises InputError for a share outside (0, 1], if no training case is labeled, or where `out` is what the split comes
@@ -75,6 +84,8 @@ def labeled_fraction(
     dataset = _with_sides(data, split, out)
     kept = _patients_with_labels(dataset, fraction, seed)
     whole = Split.of(dataset)
+    simulated = simulated_beside(dataset)
+    kept |= {case.patient for case in dataset.cases if case.id in simulated}
     unlabeled = [case.id for case in dataset.of(split="train") if case.label is None or case.patient not in kept]
     drawn = replace(whole, unlabeled=tuple(unlabeled))
     _keep(drawn, dataset, out, warn)
@@ -110,7 +121,7 @@ def _few_patients(dataset: Dataset, modality: str, patients: int, seed: int) -> 
         raise InputError(
             f"dataset {dataset.name} has no modality {modality!r}; {nearest(modality, list(dataset.modalities))}"
         )
-    candidates = sorted({case.patient for case in dataset.of(modality, "train", labeled=True)})
+    candidates = sorted({case.patient for case in of_patients(dataset, modality, "train", labeled=True)})
     if not candidates:
         raise InputError(
             f"few-shot: dataset {dataset.name} has no labeled training case of {modality}; a manifest without sides "
@@ -130,7 +141,7 @@ def _patients_with_labels(dataset: Dataset, fraction: float, seed: int) -> set[s
         raise InputError(
             f"labeled-fraction: expected a share above 0 and up to 1, such as 0.1 for 10 %; got {fraction}"
         )
-    labeled = replace(dataset, cases=tuple(dataset.of(split="train", labeled=True)))
+    labeled = replace(dataset, cases=tuple(of_patients(dataset, split="train", labeled=True)))
     if not labeled.cases:
         raise InputError(
             f"labeled-fraction: dataset {dataset.name} has no labeled training case; a manifest without sides needs "

@@ -8,6 +8,7 @@ from unpaired.choices import several
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
+from unpaired.data.simulated import with_simulated_training
 from unpaired.data.store import store_dataset
 from unpaired.errors import InputError
 
@@ -37,8 +38,9 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
 
     Classes are the union, in order of first appearance. A class that one of the datasets doesn't have was not looked
     for in its cases (`annotated`), so that it isn't taken for background there. Where codes of a class differ, those of
-    the first dataset hold. Raises InputError for fewer than two, for case ids that occur twice, and for a background or
-    options of a modality that differ.
+    the first dataset hold. Simulated scans beside those of patients train. Raises InputError for fewer than two, for
+    case ids that occur twice, for a background or options of a modality that differ, and for a simulated patient who is
+    called like a real one.
     """
     if len(datasets) < 2:
         raise InputError(f"expected two datasets or more to join, got {len(datasets)}")
@@ -62,7 +64,8 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
             cases[case.id] = replace(case, label_map=renamed[case.label_map], annotated=annotated)
     about = " ".join(dict.fromkeys(dataset.about for dataset in datasets if dataset.about))
     codes = {class_name: code for dataset in reversed(datasets) for class_name, code in dataset.codes.items()}
-    return Dataset(name, classes, modalities, tuple(cases.values()), label_maps, about, codes)
+    joined = Dataset(name, classes, modalities, tuple(cases.values()), label_maps, about, codes)
+    return with_simulated_training(joined)
 
 
 def _require_alike(dataset: Dataset, first: Dataset, modalities: Mapping[str, Modality]) -> None:

@@ -69,6 +69,7 @@ class _Case:
     annotated: str | tuple[str, ...] | None = None
     split: Side | None = None
     fold: int | None = None
+    simulated: bool = False
 
 
 def dataset_from_json(document: Mapping[str, Any], path: Path) -> Dataset:
@@ -145,6 +146,7 @@ def _case_to_json(case: CaseEntry, folder: Path) -> dict[str, Any]:
     }
     document |= {"split": case.split} if case.split is not None else {}
     document |= {"fold": case.fold} if case.fold is not None else {}
+    document |= {"simulated": True} if case.simulated else {}
     return document | demographics_to_json(case.demographics)
 
 
@@ -258,6 +260,7 @@ def _case(
         annotated=annotated,
         split=case.split,
         fold=case.fold,
+        simulated=case.simulated,
         demographics=read_demographics(entry, where),
     )
 

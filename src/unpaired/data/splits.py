@@ -11,6 +11,7 @@ from typing import overload
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
+from unpaired.data.simulated import of_patients, simulated_beside
 from unpaired.data.split import Split, write_split
 from unpaired.data.subsets import (
     Patients,
@@ -70,8 +71,8 @@ def split(
     test, validation: shares of patients (`test` without `folds`).  folds: cross-validation: so many splits come back
     as a list, and every patient is tested in exactly one.  patients: {"mr": 9} or ["mr=9"]: only so many of that
     modality take part, drawn too (`with_so_many_patients`).  training_only: a dataset or manifest that was joined into
-    this one, such as simulated scans: its cases train in every split, all others are drawn as if these weren't there.
-    seed: other seeds draw other patients.
+    this one: its cases train in every split, all others are drawn as if these weren't there; scans that the manifest
+    calls simulated do so anyway.  seed: other seeds draw other patients.
 
     `say` gets a line of counts for each split, `warn` one for each modality or class without a labeled case. See
     `split_by_patient` and `folds_by_patient` for how patients are drawn. Raises InputError for impossible shares or
@@ -108,7 +109,8 @@ def split_by_patient(dataset: Dataset, *, test: float = 0.2, validation: float =
     Patients with labels are drawn separately for every set of modalities that a patient has labels of, so each side
     gets its share of each modality; shares are rounded per set. Then patients are moved until every modality is on
     each side that was asked for, in training first, as far as there are patients: `Split.missing_labels` says what
-    could not be had. Patients without any label train; where nobody has one, all are drawn as if they had.
+    could not be had. Patients without any label train; where nobody has one, all are drawn as if they had. Scans that
+    are simulated beside those of patients train.
     """
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise InputError(
@@ -131,7 +133,7 @@ def folds_by_patient(dataset: Dataset, *, folds: int = 5, validation: float = 0.
     """`folds` splits in which every patient with labels is tested exactly once; the rest trains, a share validates.
 
     Folds get their share of each modality. A patient who alone has labels of a modality is never tested: there would
-    be nobody left to train it on. Patients without any label train in every fold.
+    be nobody left to train it on. Patients without any label train in every fold, and so do scans that are simulated.
     """
     labeled = _drawable(dataset)
     modalities = _modalities_of(labeled)
@@ -154,9 +156,11 @@ def with_sides(dataset: Dataset) -> tuple[Dataset, str]:
     """The dataset with a training side, and a line that says how it was drawn ("" where it has one already).
 
     Drawn as `split_by_patient` does by default (seed 0), among the patients of whom no case has a side. Where some
-    test already, nobody is drawn for testing; the same holds for validation.
+    test already, nobody is drawn for testing; the same holds for validation. Scans simulated beside them train.
     """
-    sides = {case.patient: case.split for case in dataset.cases if case.split is not None}
+    simulated = dict.fromkeys(simulated_beside(dataset), "train")
+    sides = {case.patient: case.split for case in of_patients(dataset) if case.split is not None}
+    dataset = with_splits(dataset, simulated)
     if "train" in sides.values():
         return dataset, ""
     free = replace(dataset, cases=tuple(case for case in dataset.cases if case.patient not in sides))
@@ -175,8 +179,8 @@ def with_sides(dataset: Dataset) -> tuple[Dataset, str]:
 
 
 def _drawable(dataset: Dataset) -> Dataset:
-    """The labeled cases; where there is none, all."""
-    return replace(dataset, cases=tuple(dataset.of(labeled=True)) or dataset.cases)
+    """The labeled cases of patients; where there is none, all of patients."""
+    return replace(dataset, cases=tuple(of_patients(dataset, labeled=True) or of_patients(dataset)))
 
 
 def _modalities_of(dataset: Dataset) -> dict[str, set[str]]:

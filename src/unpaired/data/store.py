@@ -7,6 +7,7 @@ from pathlib import Path
 from unpaired.data.dataset import Dataset
 from unpaired.data.demographics import DEMOGRAPHIC_FIELDS
 from unpaired.data.manifest import write_dataset
+from unpaired.data.simulated import simulated_beside
 
 
 def store_dataset(dataset: Dataset, out: str | Path, say: Callable[[str], None]) -> Path:
@@ -20,10 +21,14 @@ def store_dataset(dataset: Dataset, out: str | Path, say: Callable[[str], None])
 def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
     """A line that counts the cases of each modality, one of the patients who have several, one of what else is known of
     them, one of the classes, and what was written and what to do next."""
+    beside = simulated_beside(dataset)
     for modality in dataset.modalities:
         cases = dataset.of(modality)
         labeled = sum(case.label is not None for case in cases)
-        yield f"{modality}: {len(cases)} cases, {labeled} labeled, {len({case.patient for case in cases})} patients"
+        patients = len({case.patient for case in cases if case.id not in beside})
+        simulated = sum(case.id in beside for case in cases)
+        said = f", {simulated} of the cases simulated" if simulated else ""
+        yield f"{modality}: {len(cases)} cases, {labeled} labeled, {patients} patients{said}"
     shared = [patient for patient, count in Counter(_patients_by_modality(dataset)).items() if count > 1]
     if shared:
         yield (

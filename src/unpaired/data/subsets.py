@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from unpaired.data.dataset import Dataset
+from unpaired.data.simulated import of_patients, simulated_beside
 from unpaired.errors import InputError, nearest
 
 Patients = Mapping[str, int] | Sequence[str]
@@ -18,10 +19,16 @@ def with_so_many_patients(dataset: Dataset, patients: Mapping[str, int], seed: i
 
     {modality: number of patients}. They are drawn by `seed` among those with labels of it, as SSC draws the MR patients
     of its abdomen (Yang et al., MIDL 2023, five times). What others have of that modality is left out, labeled or not.
-    Raises InputError for an unknown modality, and for more patients than there are.
+    Scans that are simulated beside those of patients stay, and don't count. Raises InputError for an unknown modality,
+    and for more patients than there are.
     """
     kept = {modality: _drawn(dataset, modality, number, seed) for modality, number in patients.items()}
-    cases = tuple(case for case in dataset.cases if case.modality not in kept or case.patient in kept[case.modality])
+    simulated = simulated_beside(dataset)
+    cases = tuple(
+        case
+        for case in dataset.cases
+        if case.modality not in kept or case.patient in kept[case.modality] or case.id in simulated
+    )
     return replace(dataset, cases=cases)
 
 
@@ -64,7 +71,7 @@ def _drawn(dataset: Dataset, modality: str, number: int, seed: int) -> set[str]:
         raise InputError(
             f"dataset {dataset.name} has no modality {modality!r}; {nearest(modality, list(dataset.modalities))}"
         )
-    candidates = sorted({case.patient for case in dataset.of(modality, labeled=True)})
+    candidates = sorted({case.patient for case in of_patients(dataset, modality, labeled=True)})
     if not 1 <= number <= len(candidates):
         raise InputError(
             f"patients: expected between 1 and {len(candidates)} of {modality} (as many with labels as dataset "

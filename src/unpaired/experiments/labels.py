@@ -4,12 +4,14 @@ Each is called with a dataset that has its sides, and the seed of the run: anoth
 are never touched, so that all rows are tested on the same ones.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unpaired.data.dataset import Dataset, without_labels
 from unpaired.data.fewer_labels import few_shot, labeled_fraction
+from unpaired.data.simulated import of_patients, simulated_beside
 from unpaired.errors import InputError, nearest
 
 
@@ -46,15 +48,18 @@ class ScarceLabels:
 
     modality: str
     patients: int = 0
+    simulated: bool = False
+    """Whether scans of that modality, simulated beside those of patients, train too."""
 
     def __call__(self, dataset: Dataset, seed: int) -> Dataset:
-        """Raises InputError for a modality that the dataset lacks, and more patients than train."""
+        """Raises InputError for a modality that the dataset lacks, more patients than train, and no simulated scan."""
+        dataset = _with_simulated(dataset, (self.modality,) if self.simulated else ())
         if self.modality not in dataset.modalities:
             raise InputError(
                 f"dataset {dataset.name} has no modality {self.modality!r}; "
                 f"{nearest(self.modality, list(dataset.modalities))}"
             )
-        training = sorted({case.patient for case in dataset.of(self.modality, "train", labeled=True)})
+        training = sorted({case.patient for case in of_patients(dataset, self.modality, "train", labeled=True)})
         if self.patients > len(training):
             raise InputError(
                 f"dataset {dataset.name} has {len(training)} labeled training patients of {self.modality}, "
@@ -65,7 +70,32 @@ class ScarceLabels:
             dataset,
             {
                 case.id
-                for case in dataset.of(self.modality)
+                for case in of_patients(dataset, self.modality)
                 if case.split != "test" and not (case.split == "train" and case.patient in kept)
             },
         )
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """All labels; of the scans that are simulated beside those of patients, these modalities' alone."""
+
+    modalities: tuple[str, ...] = ()
+
+    def __call__(self, dataset: Dataset, seed: int) -> Dataset:
+        """Raises InputError for a modality without a simulated scan."""
+        return _with_simulated(dataset, self.modalities)
+
+
+def _with_simulated(dataset: Dataset, modalities: Sequence[str]) -> Dataset:
+    """The dataset without the simulated scans of other modalities, for rows with and without them on one dataset."""
+    beside = simulated_beside(dataset)
+    for modality in modalities:
+        if not any(case.id in beside for case in dataset.of(modality, "train", labeled=True)):
+            raise InputError(
+                f"dataset {dataset.name} has no simulated training scan of {modality} beside those of patients; join "
+                "it with one of `unpaired phantom --like`"
+            )
+    return replace(
+        dataset, cases=tuple(case for case in dataset.cases if case.id not in beside or case.modality in modalities)
+    )

@@ -143,6 +143,7 @@ def _dataset(folder: Path, anatomy: str, modalities: tuple[str, ...], scans: lis
                 label=root / scan.modality / f"{scan.id}_label.nii.gz",
                 label_map=maps[scan.modality][0],
                 split=splits[index % len(splits)],
+                simulated=True,
             )
             for index, scan in enumerate(scans)
         ),

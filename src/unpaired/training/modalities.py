@@ -6,6 +6,7 @@ from dataclasses import asdict
 from unpaired.configs import code_of, to_json
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.data.prepared import Prepared
+from unpaired.data.simulated import idle_simulated
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.runs.difference import first_difference
@@ -30,10 +31,11 @@ def modalities_to_train(recipe: Recipe, dataset: Dataset, begun: bool = False) -
                     f"{count} in {side} ({labeled} labeled)" for side, (count, labeled) in sides.items() if count
                 )
                 names = ",".join(f'"{name}"' for name in trained)
+                idle = f"; {said}" if (said := idle_simulated(dataset)) else ""
                 raise InputError(
                     f"dataset {dataset.name} has no labeled training case of modality {modality!r}: {there}. Split "
                     f"anew with `unpaired split`, train without it: --set 'modalities=[{names}]', or let it borrow "
-                    "from the others: --set randomization.borrowed=0.75"
+                    f"from the others: --set randomization.borrowed=0.75{idle}"
                 )
     return trained
 

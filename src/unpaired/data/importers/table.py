@@ -10,11 +10,11 @@
          "modalities": {"ct": {"clip": [-175, 250]}, "mr": {}}}
 
 Columns: patient, modality, image; and if wanted id, label, label_map, annotated (class names with `;` between them, or
-"all"), split, fold, and what is known of the patient: age, sex, site, scanner; in capitals or not. Further columns are
-passed over, unless their name looks like a misspelled one. A CSV may have semicolons for commas, as spreadsheets of
-some languages write. A modality is taken in small letters. An empty cell is an absent value, so a case without a label
-is unlabeled. Paths are relative to the table. Only `classes` is required in the JSON file; without `label_maps`, label
-value i is class i.
+"all"), split, fold, simulated (yes or no), and what is known of the patient: age, sex, site, scanner; in capitals or
+not. Further columns are passed over, unless their name looks like a misspelled one. A CSV may have semicolons for
+commas, as spreadsheets of some languages write. A modality is taken in small letters. An empty cell is an absent value,
+so a case without a label is unlabeled. Paths are relative to the table. Only `classes` is required in the JSON file;
+without `label_maps`, label value i is class i.
 """
 
 import csv
@@ -30,6 +30,7 @@ from unpaired.errors import InputError, nearest
 
 MISSPELLED = 0.75
 """How alike (difflib's ratio) an unknown column is to one that is missing, to be taken for a misspelling of it."""
+_YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _EXAMPLE = '{"classes": ["background", "liver", "spleen"]}'
 
 
@@ -87,6 +88,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             if not entry["fold"].isdecimal():
                 raise InputError(f"{path}: row {number}: fold must be a whole number, got {entry['fold']!r}")
             entry["fold"] = int(entry["fold"])
+        if "simulated" in entry:
+            if entry["simulated"].lower() not in _YES_NO:
+                raise InputError(f"{path}: row {number}: simulated must be yes or no, got {entry['simulated']!r}")
+            entry["simulated"] = _YES_NO[entry["simulated"].lower()]
         yield entry
 
 
