@@ -14,7 +14,15 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.prepare import prepare
 from unpaired.data.prepared import PreparedCase
 from unpaired.data.preprocess import Preprocessing
-from unpaired.data.sampling import Sampling, UnpairedSteps, cut, draw_image, draw_sample, with_rare_classes
+from unpaired.data.sampling import (
+    Sampling,
+    UnpairedSteps,
+    cut,
+    draw_image,
+    draw_sample,
+    with_patients,
+    with_rare_classes,
+)
 from unpaired.errors import InputError
 
 
@@ -276,3 +284,38 @@ def test_rare_classes_are_off_by_default_and_change_who_is_drawn(cases: dict[str
     drawn = UnpairedSteps(three, [(i,) for i in range(6)], 6, sampling, steps=8).drawn["ct"]
     assert Counter(case.id for case in drawn) == {first.id: 2, "again": 2, second.id: 3}
     assert steps(three, patch_size=(8, 8)).drawn["ct"] == three["ct"]
+
+
+@pytest.mark.parametrize(
+    ("scanned", "invented", "share", "of_patients"),
+    [
+        (1, 29, 0.5, 29),
+        (4, 29, 0.5, 28),
+        (25, 29, 0.5, 25),
+        (2, 6, 0.75, 2),
+        (3, 5, 0, 3),
+        (3, 5, 1, 3),
+        (0, 5, 0.5, 0),
+        (3, 0, 0.5, 3),
+    ],
+)
+def test_patients_are_drawn_again_until_no_more_than_a_share_is_simulated(
+    cases: dict[str, list[PreparedCase]], scanned: int, invented: int, share: float, of_patients: int
+) -> None:
+    members = [
+        replace(cases["ct"][0], id=f"{kind}{n}")
+        for kind, count in (("p", scanned), ("s", invented))
+        for n in range(count)
+    ]
+    drawn = Counter(case.id for case in with_patients(members, {f"s{n}" for n in range(invented)}, share))
+    assert sum(count for name, count in drawn.items() if name[0] == "p") == of_patients
+    assert sum(count for name, count in drawn.items() if name[0] == "s") == (0 if share == 0 else invented)
+
+
+def test_steps_draw_half_of_patients_beside_simulated_ones(cases: dict[str, list[PreparedCase]]) -> None:
+    first, second = cases["ct"]
+    three = {"ct": [first, second, replace(second, id="again")]}
+    drawn = UnpairedSteps(
+        three, [(i,) for i in range(6)], 6, Sampling((8, 8), 4), steps=8, simulated={second.id, "again"}
+    )
+    assert Counter(case.id for case in drawn.drawn["ct"]) == {first.id: 2, second.id: 1, "again": 1}

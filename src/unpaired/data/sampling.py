@@ -8,7 +8,7 @@ cases of the modalities that have more.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -43,6 +43,7 @@ class Sampling:
     unlabeled_batch_size: int = 0
     randomization: Randomization = NO_RANDOMIZATION
     rare_classes: float = 0.0
+    simulated_share: float = 0.5
     swap: MirrorSwap | None = None
     """What labels become where a sample is mirrored from left to right (`data.sides.label_swap`)."""
 
@@ -52,6 +53,7 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
 
     A step has batches of the modalities `only` (None: all); the others' cases can be borrowed. `pseudo` counts, of each
     modality, the cases whose labels a network made: they are drawn like the others, and are no reason to borrow less.
+    `simulated` are ids of cases beside those of patients: they are at most `sampling.simulated_share` of what is drawn.
     `cases` are labeled, `unlabeled` are further cases of these modalities: `Batch.unlabeled` has
     `sampling.unlabeled_batch_size` images of them, or is None where a modality has none. With W processes, rank r gets
     the r-th part of the batch that one process with W times the batch size would get. Raises InputError for a modality
@@ -72,6 +74,7 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         unlabeled: Mapping[str, Sequence[PreparedCase]] | None = None,
         only: Sequence[str] | None = None,
         pseudo: Mapping[str, int] | None = None,
+        simulated: Collection[str] = (),
     ) -> None:
         self.only = tuple(cases) if only is None else tuple(only)
         empty = [modality for modality in self.only if not cases[modality]]
@@ -82,7 +85,12 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         if sampling.unlabeled_batch_size and not any((unlabeled or {}).values()):
             raise InputError("unlabeled images are asked for, but there is no unlabeled training case; check the split")
         self.cases = cases
-        self.drawn = {name: with_rare_classes(of, classes, sampling.rare_classes) for name, of in cases.items()}
+        self.drawn = {
+            name: with_patients(
+                with_rare_classes(of, classes, sampling.rare_classes), simulated, sampling.simulated_share
+            )
+            for name, of in cases.items()
+        }
         self.unlabeled = unlabeled or {}
         self.pseudo = {name: (pseudo or {}).get(name, 0) for name in cases}
         self.sampling = sampling
@@ -158,6 +166,25 @@ def with_rare_classes(cases: Sequence[PreparedCase], classes: int, strength: flo
     rarest = [min((count[c] for c in of_case), default=len(cases)) for of_case in labeled]
     times = [round((len(cases) / n) ** strength) for n in rarest]
     return [case for case, often in zip(cases, times, strict=True) for _ in range(often)]
+
+
+def with_patients(cases: Sequence[PreparedCase], simulated: Collection[str], share: float) -> list[PreparedCase]:
+    """The cases of a stream, those of patients several times, so that about `share` of it are simulated, or less.
+
+    Nothing is repeated where there are enough patients, and where there are none. A share of 0 leaves out what is
+    simulated, 1 draws all cases alike.
+    """
+    invented = sum(case.id in simulated for case in cases)
+    scanned = len(cases) - invented
+    if share == 0 and scanned:
+        return [case for case in cases if case.id not in simulated]
+    often = times_of_patients(scanned, invented, share)
+    return [case for case in cases for _ in range(1 if case.id in simulated else often)]
+
+
+def times_of_patients(scanned: int, invented: int, share: float) -> int:
+    """How often each of so many cases of patients comes, beside so many simulated ones that come once."""
+    return max(1, round(invented * (1 - share) / (share * scanned))) if scanned and share else 1
 
 
 def draw_sample(case: PreparedCase, sampling: Sampling, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,6 +15,7 @@ from unpaired.data.prepared import PreparedCase
 from unpaired.data.randomization import Randomization, randomize
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.data.sides import class_swap, label_swap
+from unpaired.data.simulated import simulated_beside
 from unpaired.errors import InputError
 from unpaired.inference.pseudo_labels import is_pseudo_labeled
 from unpaired.recipe import Recipe
@@ -41,6 +42,7 @@ def unpaired_steps(
         recipe.unlabeled_batch_size,
         recipe.randomization,
         recipe.rare_classes,
+        recipe.simulated_share,
         swap,
     )
     return UnpairedSteps(
@@ -57,6 +59,7 @@ def unpaired_steps(
         },
         only=only or run.joined or None,
         pseudo=pseudo_labeled(run.dataset, cases),
+        simulated=simulated_beside(run.dataset),
     )
 
 

@@ -9,7 +9,9 @@ from rich.console import Console
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import file_hashes, prepare
 from unpaired.data.prepared import Prepared, PreparedCase
+from unpaired.data.sampling import times_of_patients
 from unpaired.data.sides import mirror_warning
+from unpaired.data.simulated import idle_simulated, simulated_beside
 from unpaired.errors import InputError
 from unpaired.recipe import Recipe
 from unpaired.runs.fingerprint import note_new_cases, require_same_files
@@ -55,11 +57,30 @@ def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
                 f"{modality} has {count} labeled training cases{besides}: {share:.0%} of its samples are borrowed from "
                 "modalities with more, their intensities randomized"
             )
+    yield from _of_simulated(run, modalities)
     if said := not_validated(run.dataset, modalities):
         yield said
     mirror = recipe.augmentation
     if said := mirror_warning(run.dataset.classes, recipe.preprocessing.plane, mirror.mirror, mirror.mirror_swaps):
         yield f"warning: {said}"
+
+
+def _of_simulated(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
+    """How many scans are simulated beside those of patients, and what share of the samples they are."""
+    if said := idle_simulated(run.dataset):
+        yield f"warning: {said}"
+    beside = simulated_beside(run.dataset)
+    for modality in modalities:
+        labeled = run.dataset.of(modality, "train", labeled=True)
+        invented = sum(case.id in beside for case in labeled)
+        scanned = len(labeled) - invented
+        if invented:
+            often = scanned * times_of_patients(scanned, invented, run.recipe.simulated_share)
+            share = invented / (invented + often) if run.recipe.simulated_share or not scanned else 0.0
+            yield (
+                f"{modality} has {invented} simulated training cases beside {scanned} labeled ones of patients: "
+                f"{share:.0%} of its samples"
+            )
 
 
 def prepared_cases(

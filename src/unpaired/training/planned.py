@@ -15,6 +15,7 @@ from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError
 from unpaired.inference.devices import has_bfloat16
 from unpaired.planning.fingerprint import Fingerprint, read_fingerprint, take_fingerprint
+from unpaired.planning.labels import simulated_advice
 from unpaired.planning.plan import Device, Dimensions, Plan, plan_recipe
 from unpaired.planning.recipe_file import require_new_file, write_recipe
 from unpaired.recipe import MemoryFormat, Precision
@@ -51,7 +52,7 @@ class PlannedTraining:
             self.plan.summary,
             f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {self.step.seconds:.2f} s: "
             f"{self.hours:.2g} hours, validation on top; about {memory_text(self.step.gigabytes)}",
-            *((f"note: {self.limited}",) if self.limited else ()),
+            *(f"note: {line}" for line in (self.limited, simulated_advice(self.fingerprint)) if line),
         )
 
 
