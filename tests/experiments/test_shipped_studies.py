@@ -60,6 +60,14 @@ def scans(modalities: tuple[str, ...], classes: tuple[str, ...]) -> Dataset:
 
 
 HEART_MR = scans(("lge", "bssfp"), ("LV", "myo", "RV"))
+SIMULATED_LGE = scans(("lge",), ("LV", "myo", "RV"))
+HEART_MR_SIMULATED = replace(
+    HEART_MR,
+    cases=(
+        *HEART_MR.cases,
+        *(replace(case, id=f"s_{case.id}", patient=f"s_{case.id}", simulated=True) for case in SIMULATED_LGE.cases),
+    ),
+)
 HEART = scans(("ct", "mr"), ("myo", "LA", "LV", "AA"))
 ABDOMEN = scans(("ct", "t2"), ("liver", "spleen", "right kidney", "left kidney"))
 DATA = {
@@ -77,6 +85,7 @@ DATA = {
         ),
         HEART_MR,
     ),
+    "few_labels_simulated": HEART_MR_SIMULATED,
     **dict.fromkeys(("csa_tables23", "csa_ablations_mmwhs", "ssc_tables15", "ssc_table4", "ummkd_heart"), HEART),
     **dict.fromkeys(("ssc_tables267", "ummkd_abdomen", "cmc_abdomen", "label_sets"), ABDOMEN),
 }

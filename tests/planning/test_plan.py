@@ -1,5 +1,6 @@
 """Plans for fingerprints like those of public datasets: what is decided, from which fact, and always the same."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -17,8 +18,9 @@ from public_fingerprints import (
 )
 from unpaired.data.augment import Augmentation
 from unpaired.errors import InputError
+from unpaired.phantom.acquisition import CLASSES, LABEL_VALUES
 from unpaired.planning.case_facts import CaseFacts
-from unpaired.planning.labels import SIMULATED_NETWORK
+from unpaired.planning.labels import SIMULATED, SIMULATED_NETWORK, simulated_advice
 from unpaired.planning.plan import Device, plan_recipe
 from unpaired.planning.topology import multiples
 from unpaired.recipe import build_method
@@ -100,6 +102,46 @@ def test_a_modality_with_few_labels_borrows() -> None:
     plan = plan_recipe(fingerprint(many, few))
     assert plan.recipe.randomization.borrowed == 0.75
     assert "mr has 1 labeled patient(s)" in plan.reasons["randomization.borrowed"]
+
+
+def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_contrast() -> None:
+    many, none = (modality(name, (9, 256, 256), (8, 1, 1), labeled=n) for name, n in (("bssfp", 20), ("lge", 0)))
+    plan = plan_recipe(fingerprint(many, replace(none, simulated_patients=29)))
+    assert not plan.recipe.network.modality_norm  # type: ignore[attr-defined]
+    assert (plan.recipe.randomization.share, plan.recipe.randomization.borrowed) == (0.7, 0)
+    assert plan.recipe.augmentation.elastic
+    assert "lge has 0 labeled patient(s), 29 simulated" in plan.reasons["randomization.share"]
+    enough = replace(many, name="lge", simulated_patients=29)
+    assert plan_recipe(fingerprint(many, enough)).recipe == plan_recipe(fingerprint(many, many)).recipe
+    few = [replace(none, name=name, labeled_patients=1, simulated_patients=9) for name in ("lge", "bssfp")]
+    recipe = plan_recipe(replace(fingerprint(*few), classes=("background", "LV"))).recipe
+    assert (recipe.randomization.share, recipe.init_from) == (0.7, None)
+    t2 = replace(none, name="t2")
+    with_t2 = plan_recipe(fingerprint(many, replace(none, simulated_patients=29), t2)).recipe
+    assert (with_t2.randomization.share, with_t2.randomization.borrowed) == (0.7, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("classes", "name", "labeled", "simulated", "advice"),
+    [
+        (("background", "LV"), "lge", 0, 0, "lge: few labels; simulated scans can stand beside yours.*--anatomy heart"),
+        (("background", "liver"), "t2", 3, 0, "t2: few labels.*--anatomy abdomen"),
+        (("background", "LV"), "lge", 0, 9, "^$"),
+        (("background", "LV"), "lge", 10, 0, "^$"),
+        (("background", "LV"), "t1", 0, 0, "^$"),
+        (("background", "brain"), "lge", 0, 0, "^$"),
+    ],
+)
+def test_what_can_be_simulated_is_said(
+    classes: tuple[str, ...], name: str, labeled: int, simulated: int, advice: str
+) -> None:
+    scarce = replace(modality(name, (9, 256, 256), (8, 1, 1), labeled=labeled), simulated_patients=simulated)
+    facts = replace(fingerprint(modality("bssfp", (9, 256, 256), (8, 1, 1)), scarce), classes=classes)
+    assert re.search(advice, simulated_advice(facts))
+
+
+def test_the_phantom_simulates_what_the_advice_says() -> None:
+    assert {anatomy: (tuple(LABEL_VALUES[anatomy]), CLASSES[anatomy][1:]) for anatomy in CLASSES} == SIMULATED
 
 
 @pytest.mark.parametrize(

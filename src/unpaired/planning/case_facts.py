@@ -50,6 +50,8 @@ class CaseFacts:
     body_mm: tuple[float, float, float]
     volumes_ml: Mapping[str, float]
     """{class: millilitres} of the classes that the label map shows for certain."""
+    simulated: bool = False
+    """Whether no person was scanned."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def look_at(job: CaseJob) -> tuple[CaseFacts, CasePicture]:
             for number, name in enumerate(job.classes)
             if 0 < number < len(counts) and counts[number]
         },
+        entry.simulated,
     )
     return facts, _picture(volume, label, values, spacing)
 

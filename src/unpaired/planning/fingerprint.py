@@ -11,6 +11,7 @@ from unpaired.data.dataset import Dataset, encode_values
 from unpaired.data.importers.options import is_ct
 from unpaired.data.manifest import as_dataset
 from unpaired.data.parallel import for_each
+from unpaired.data.simulated import simulated_beside
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import write_json
@@ -23,7 +24,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class ModalityFacts:
-    """Medians over a modality's cases; triples are (depth, height, width), depth across the slices as acquired."""
+    """Medians over a modality's cases; triples are (depth, height, width), depth across the slices as acquired.
+
+    Where a dataset has scans of patients, those that are simulated beside them count in `simulated_patients` alone,
+    unless a modality has no others.
+    """
 
     name: str
     cases: int
@@ -45,6 +50,8 @@ class ModalityFacts:
     """{class: patients whose label map shows it}, every class of the dataset."""
     volumes_ml: Mapping[str, float]
     """{class: median volume where it is shown}."""
+    simulated_patients: int = 0
+    """Labeled, beside those who were scanned."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +109,9 @@ def take_fingerprint(
         first = next(iter(failures.items()), ("", "it lists none"))
         raise InputError(f"dataset {dataset.name}: no scan can be read; {': '.join(part for part in first if part)}")
     ordered = tuple(facts[entry.id] for entry in dataset.cases if entry.id in facts)
+    beside = simulated_beside(dataset)
     modalities = tuple(
-        _modality_facts(name, [case for case in ordered if case.modality == name], dataset.classes)
+        _modality_facts(name, [case for case in ordered if case.modality == name], beside, dataset.classes)
         for name in dataset.modalities
         if any(case.modality == name for case in ordered)
     )
@@ -122,7 +130,10 @@ def read_fingerprint(path: str | Path) -> Fingerprint:
     return read(Path(path), Fingerprint, "write it with `unpaired inspect`", schema=SCHEMA)
 
 
-def _modality_facts(name: str, cases: Sequence[CaseFacts], classes: Sequence[str]) -> ModalityFacts:
+def _modality_facts(
+    name: str, of_modality: Sequence[CaseFacts], beside: frozenset[str], classes: Sequence[str]
+) -> ModalityFacts:
+    cases = [case for case in of_modality if case.id not in beside] or of_modality
     spacing = np.array([case.spacing_mm for case in cases])
     planes = [case.plane for case in cases]
     return ModalityFacts(
@@ -144,6 +155,7 @@ def _modality_facts(name: str, cases: Sequence[CaseFacts], classes: Sequence[str
             for organ in classes[1:]
             if (volumes := [case.volumes_ml[organ] for case in cases if organ in case.volumes_ml])
         },
+        len({case.patient for case in of_modality if case.labeled and case.id in beside}),
     )
 
 

@@ -12,19 +12,62 @@ SIMULATED_CLASSES = ("LV", "myo", "RV", "LA", "AA")
 """What the network at that address knows."""
 SIMULATED_NETWORK = UNetConfig(width=16, blocks=(1, 1, 1, 1, 1))
 """What can begin with those weights, on slices of one channel."""
+SIMULATED = {
+    "heart": (("ct", "bssfp", "lge"), SIMULATED_CLASSES),
+    "abdomen": (("ct", "t2"), ("liver", "spleen", "left kidney", "right kidney")),
+}
+"""{anatomy of `unpaired phantom`: its modalities, its classes}."""
 FEW = 5
 """Labeled patients of a modality below which they are tried; they were measured with one to three."""
 
 
-def borrowing(fingerprint: Fingerprint, reasons: dict[str, str]) -> Randomization:
-    """Modalities with few labels or none borrow from those with more; `reasons` gets the fact that decided it."""
+def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) -> Recipe:
+    """The recipe with what helps modalities that have few labels or none; `reasons` gets the fact that decided it.
+
+    Where such a modality has simulated scans, random convolutions and one norm for all modalities bring these and those
+    of patients together (docs/results/scarce-labels.md); else it borrows labeled samples of the others.
+    """
     labeled = {facts.name: facts.labeled_patients for facts in fingerprint.modalities}
-    enough = min(max(labeled.values()), Randomization().enough)
-    few = [f"{name} has {count} labeled patient(s)" for name, count in labeled.items() if count < enough]
-    if not few:
-        return Randomization()
-    reasons["randomization.borrowed"] = f"{'; '.join(few)}: borrows labeled samples of the others, randomized"
-    return Randomization(borrowed=0.75)
+    enough = Randomization().enough
+    simulated = {
+        facts.name: facts.simulated_patients
+        for facts in fingerprint.modalities
+        if facts.simulated_patients and facts.labeled_patients < enough
+    }
+    fewer = [
+        f"{name} has {count} labeled patient(s)"
+        for name, count in labeled.items()
+        if count < min(max(labeled.values()), enough) and name not in simulated
+    ]
+    randomization = Randomization(borrowed=0.75) if fewer else Randomization()
+    if fewer:
+        reasons["randomization.borrowed"] = f"{'; '.join(fewer)}: borrows labeled samples of the others, randomized"
+    planned = recipe.network
+    if not simulated or not isinstance(planned, UNetConfig):
+        return replace(recipe, randomization=randomization)
+    counts = "; ".join(f"{name} has {labeled[name]} labeled patient(s), {n} simulated" for name, n in simulated.items())
+    reasons["randomization.share"] = f"{counts}: random contrast, so that these and scans of patients look alike"
+    reasons["network.modality_norm"] = "one norm for all, since those of simulated scans alone don't fit patients"
+    reasons["augmentation.elastic"] = "tissue is stretched and squeezed too, as it was where simulated scans helped"
+    return replace(
+        recipe,
+        network=replace(planned, modality_norm=False),
+        randomization=replace(randomization, share=0.7),
+        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
+    )
+
+
+def simulated_advice(fingerprint: Fingerprint) -> str:
+    """A line for people whose modality with few labels or none can be simulated, else ""."""
+    lacking = [facts for facts in fingerprint.modalities if facts.labeled_patients < Randomization().enough]
+    for anatomy, (modalities, classes) in SIMULATED.items():
+        able = [facts.name for facts in lacking if facts.name in modalities and not facts.simulated_patients]
+        if able and set(fingerprint.classes) & set(classes):
+            return (
+                f"{', '.join(able)}: few labels; simulated scans can stand beside yours (`unpaired phantom SIMULATED "
+                f"--like DATA --anatomy {anatomy}`, `unpaired join DATA SIMULATED --out BOTH.json`, and plan BOTH.json)"
+            )
+    return ""
 
 
 def begun_on_simulated_hearts(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) -> Recipe:
@@ -35,7 +78,9 @@ def begun_on_simulated_hearts(recipe: Recipe, fingerprint: Fingerprint, reasons:
     most = max(facts.labeled_patients for facts in fingerprint.modalities)
     known = [name for name in fingerprint.classes if name in SIMULATED_CLASSES]
     planned = recipe.network
-    if most >= FEW or not known or recipe.context_slices != 1 or not isinstance(planned, UNetConfig):
+    if most >= FEW or any(facts.simulated_patients for facts in fingerprint.modalities):
+        return recipe
+    if not known or recipe.context_slices != 1 or not isinstance(planned, UNetConfig):
         return recipe
     if replace(planned, width=SIMULATED_NETWORK.width) != SIMULATED_NETWORK:
         return recipe

@@ -18,7 +18,7 @@ from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
-from unpaired.planning.labels import begun_on_simulated_hearts, borrowing, method_reason, rare_classes
+from unpaired.planning.labels import begun_on_simulated_hearts, helped, method_reason, rare_classes
 from unpaired.planning.topology import patch_within
 from unpaired.recipe import MemoryFormat, Optimization, Precision, Recipe
 
@@ -129,9 +129,9 @@ def plan_recipe(
         augmentation=_augmentation(spacing, volumes, reasons),
         optimization=_optimization(device, reasons),
         batch_size=2 if volumes else budget.batch_2d,
-        randomization=borrowing(fingerprint, reasons),
         rare_classes=rare_classes(fingerprint, reasons),
     )
+    recipe = helped(recipe, fingerprint, reasons)
     recipe = begun_on_simulated_hearts(recipe, fingerprint, reasons) if not volumes else recipe
     kind = "volumes" if volumes else "slices"
     reasons["batch_size"] = f"{kind} of each modality in every step, on {device}"

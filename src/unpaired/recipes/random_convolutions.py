@@ -49,13 +49,7 @@ def small_unet_simulated() -> Recipe:
     It has the contrast of a modality without labels from the phantom's (docs/how-to/few-or-no-labels.md). The weights
     `unpaired://phantom_heart` were trained by it on the phantom alone.
     """
-    recipe = small_unet_own()
-    assert isinstance(recipe.network, UNetConfig)
-    return replace(
-        recipe,
-        network=replace(recipe.network, modality_norm=False),
-        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
-    )
+    return _simulated(small_unet_plain())
 
 
 def small_unet_begun() -> Recipe:
@@ -104,9 +98,25 @@ def unet_borrowed() -> Recipe:
     return replace(msbn_2d(), randomization=BORROWED)
 
 
+def unet_simulated() -> Recipe:
+    """Your data in 2D on the strong CNN, as `small_unet_simulated`. GPU work; not measured at this size."""
+    return _simulated(msbn_2d())
+
+
 def unet_scarce() -> Recipe:
     """Your data in 2D on the strong CNN, as `small_unet_scarce`. GPU work; not measured at this size."""
     return _scarce(unet_borrowed())
+
+
+def _simulated(recipe: Recipe) -> Recipe:
+    """What `small_unet_simulated` has besides labels."""
+    assert isinstance(recipe.network, UNetConfig)
+    return replace(
+        recipe,
+        network=replace(recipe.network, modality_norm=False),
+        randomization=Randomization(share=0.7),
+        augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
+    )
 
 
 def _scarce(recipe: Recipe) -> Recipe:

@@ -6,7 +6,7 @@ For scans of your own: a file with a function that returns `scarce_labels(size, 
 
 from dataclasses import replace
 
-from unpaired.experiments.labels import ScarceLabels
+from unpaired.experiments.labels import ScarceLabels, Simulated
 from unpaired.experiments.splits import Folds
 from unpaired.experiments.study import Row, Size, Study
 from unpaired.recipe import Recipe
@@ -51,6 +51,33 @@ def scarce_labels(
 def few_labels(size: Size = "small") -> Study:
     """Dice by the number of LGE patients with labels (0, 1, 2, 4, 8): LGE alone, both modalities, borrowed slices."""
     return scarce_labels(size, patients=PATIENTS)
+
+
+def few_labels_simulated(
+    size: Size = "small", scarce: str = "lge", others: tuple[str, ...] = ("bssfp",), patients: tuple[int, ...] = (1, 4)
+) -> Study:
+    """No label of LGE, one patient's, four patients', all: with simulated LGE beside them and without.
+
+    For a dataset that was joined with `unpaired phantom --like`; rows without simulated scans leave them out.
+    """
+    plain = random.small_unet_plain() if size == "small" else msbn_2d()
+    simulated = random.small_unet_simulated() if size == "small" else random.unet_simulated()
+    own = replace(plain, randomization=random.small_unet_own().randomization)
+    none = ScarceLabels(scarce)
+    rows = [
+        Row("plain", _of(others, plain), none, norms_of=others[0]),
+        Row("own", _of(others, own), none, norms_of=others[0]),
+        Row("simulated", simulated, replace(none, simulated=True)),
+    ]
+    for count in patients:
+        said = f"{count} label" if count == 1 else f"{count} labels"
+        seen = ScarceLabels(scarce, count)
+        rows += [
+            Row(f"few, {said}", plain, seen),
+            Row(f"simulated, {said}", simulated, replace(seen, simulated=True)),
+        ]
+    rows += [Row("all", plain, Simulated()), Row("simulated, all", simulated, Simulated((scarce,)))]
+    return Study(f"Few labels of {scarce}, simulated scans beside", tuple(rows), Folds())
 
 
 def _full() -> tuple[Recipe, Recipe]:
