@@ -7,11 +7,22 @@ from random_batches import random_batches
 from oracles import segmentation_loops
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
-from unpaired.methods.supervised import SupervisedConfig, supervised_terms
+from unpaired.methods.class_specific_affinity import CSAConfig
+from unpaired.methods.co_training import CoTrainingConfig
+from unpaired.methods.cross_modality_collaboration import CMCConfig
+from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervision, CrossPseudoSupervisionConfig
+from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
+from unpaired.methods.mean_teacher import MeanTeacherConfig
+from unpaired.methods.method import MethodConfig
+from unpaired.methods.pseudo_correlation import PseudoCorrelationConfig
+from unpaired.methods.structured_consistency import SSCConfig
+from unpaired.methods.supervised import SupervisedConfig, halving_weights, supervised_terms
+from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkOutput
 from unpaired.networks.nnformer import NNFormerConfig
+from unpaired.networks.unet import UNet, UNetConfig
 
 SMALL = FCNConfig(width=2, dropout=0.0)
 ROWS = {
@@ -110,3 +121,78 @@ def test_deep_supervision_trains_every_head() -> None:
         SupervisedConfig(deep_supervision=(4 / 7, 2 / 7, 1 / 7)).build(network, 3)(
             random_batches(("ct", "mr"), (16, 16)), 0.0
         )
+
+
+DEEP = UNetConfig(width=2, widest=6, blocks=(1, 1, 1, 1, 1), deep_supervision=True)
+SETS = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]], dtype=torch.bool)
+"""Three classes, a label that is one of two of them, and one that is ignored."""
+
+
+@pytest.mark.parametrize(
+    ("strides", "size", "factors"),
+    [
+        (((2, 2), (1, 2), (2, 2), (1, 2)), (8, 16), ((2, 2), (2, 4))),
+        (((1, 2, 2), (2, 2, 2), (1, 2, 2), (1, 1, 1)), (2, 8, 16), ((1, 2, 2), (2, 4, 4))),
+    ],
+    ids=["2d", "3d"],
+)
+def test_a_u_nets_stages_are_supervised_on_their_own_grids_in_loops(
+    strides: tuple[tuple[int, ...], ...], size: tuple[int, ...], factors: tuple[tuple[int, ...], ...]
+) -> None:
+    """nnU-Net's weights (1, 1/2, 1/4 over their sum) without a word in the method, and labels of the middle of blocks
+    that are halved along some axes only; ignored voxels and labels of several classes count as at full resolution."""
+    torch.manual_seed(0)
+    network = replace(DEEP, strides=strides).build(("ct",), 1, 3, len(size))
+    labels = torch.randint(0, len(SETS), (1, *size))
+    batch = Batch(torch.randn(1, 1, *size), labels, SETS)
+    method = SupervisedConfig(dice_weight=2.0).build(network, 3)
+    objective = method({"ct": batch}, 0.0)
+    output = network({"ct": batch.images})["ct"]
+    maps = [output.logits, output.features["logits/2"], output.features["logits/4"]]
+    expected = 0.0
+    for weight, logits, factor in zip((4 / 7, 2 / 7, 1 / 7), maps, ((1,) * len(size), *factors), strict=True):
+        middles = [torch.arange(step // 2, length, step) for length, step in zip(size, factor, strict=True)]
+        truth = labels[0][torch.meshgrid(*middles, indexing="ij")].unsqueeze(0)
+        assert truth.shape[1:] == logits.shape[2:]
+        dice = segmentation_loops.soft_dice_loss(logits.detach(), truth, SETS).item()
+        expected += weight * (2 * dice + segmentation_loops.cross_entropy(logits.detach(), truth, SETS, True).item())
+    assert objective.loss.item() == pytest.approx(expected, rel=1e-4)
+    alone = SupervisedConfig(dice_weight=2.0, deep_supervision=(1.0,)).build(network, 3)({"ct": batch}, 0.0)
+    plain = supervised_terms({"ct": NetworkOutput(output.logits, {})}, {"ct": batch}, SupervisedConfig(dice_weight=2.0))
+    assert alone.loss.item() == pytest.approx(plain.loss.item(), rel=1e-6)
+    objective.loss.backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.auxiliary_outputs.parameters())
+
+
+def test_halving_weights_are_nnu_nets() -> None:
+    assert halving_weights(1) == (1.0,)
+    assert halving_weights(4) == pytest.approx((8 / 15, 4 / 15, 2 / 15, 1 / 15))
+
+
+METHODS: tuple[MethodConfig, ...] = (
+    CSAConfig(layer_pairs=(("encoder4", "encoder5"),)),
+    SSCConfig(scales=("decoder2", "decoder1")),
+    CMCConfig(layer="encoder5"),
+    KnowledgeDistillationConfig(),
+    CoTrainingConfig(),
+    PseudoCorrelationConfig(views=2),
+    MeanTeacherConfig(SupervisedConfig()),
+    WeakToStrongConfig(SupervisedConfig()),
+    CrossPseudoSupervisionConfig(SupervisedConfig()),
+)
+
+
+@pytest.mark.parametrize("config", METHODS, ids=lambda config: type(config).__name__)
+def test_every_method_adds_the_losses_of_coarser_logits(config: MethodConfig) -> None:
+    torch.manual_seed(0)
+    method = config.build(DEEP.build(("ct", "mr"), 1, 3, 2), 3)
+    data = {
+        name: batch._replace(unlabeled=torch.randn(2, 1, 32, 32))
+        for name, batch in random_batches(("ct", "mr"), (32, 32)).items()
+    }
+    method(data, 0.9).loss.backward()
+    networks = [method.network, *([method.second.network] if isinstance(method, CrossPseudoSupervision) else [])]
+    for network in networks:
+        assert isinstance(network, UNet)
+        assert len(network.auxiliary_outputs) == 2
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.auxiliary_outputs.parameters())

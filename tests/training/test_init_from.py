@@ -201,6 +201,15 @@ def test_a_modality_joins_a_run_whose_own_scans_are_not_there(phantom: Dataset, 
             {"modalities": (*NAMES, "lge"), "trained": "new_modalities"},
             r"batch norm stem\.norm\.shared is shared by all modalities, so images of lge would change",
         ),
+        (
+            UNET,
+            {
+                "network": replace(UNET, fusion="alone"),
+                "modalities": (*NAMES, "lge"),
+                "trained": "new_modalities",
+            },
+            "has no fusion, which would stay as random as it begins",
+        ),
     ],
 )
 def test_what_cannot_join_is_one_line(

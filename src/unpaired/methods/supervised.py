@@ -23,7 +23,7 @@ from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.losses import ClassWeighting, MeanOver, cross_entropy, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig, Objective
-from unpaired.networks.network import Network, NetworkOutput
+from unpaired.networks.network import Network, NetworkOutput, coarser_names
 from unpaired.shapes import LabelMap, LabelSets, Logits, Scalar
 
 
@@ -42,8 +42,10 @@ class SegmentationTerms(MethodConfig):
     """Which voxels the cross-entropy is the mean over: "labeled" leaves ignored regions out; "all" counts them as 0, as
     the released code of UMMKD does with label 5 of its MM-WHS records."""
     deep_supervision: tuple[NotNegative, ...] = ()
-    """Weights of both losses at full, half, quarter, ... resolution, for a network that has logits of these as features
-    "logits/2", "logits/4", ...: (4 / 7, 2 / 7, 1 / 7) for nnFormer, as released. Empty: full resolution alone."""
+    """Weights of both losses at full, half, quarter, ... resolution, for a network that gives logits of these in
+    training as features "logits/2", "logits/4", ... (`UNetConfig.deep_supervision`). Empty: by halves for all that it
+    gives, as nnU-Net and nnFormer have them (`halving_weights`): (4 / 7, 2 / 7, 1 / 7) for two. (1.0,) is full
+    resolution alone. Only labels are compared with coarser logits; terms without labels are of full resolution."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,15 @@ def supervised_terms(
 ) -> Objective:
     """alpha * sum_m L_dice^m + beta * sum_m L_ce^m; terms "dice/<modality>" and "ce/<modality>", without weights.
 
-    With deep supervision a term is its weighted sum over the resolutions. Raises InputError if the network lacks one.
+    With deep supervision a term is its weighted sum over the resolutions. Raises InputError if the network lacks one of
+    those that have a weight.
     """
     terms: dict[str, tuple[float, Tensor]] = {}
     for modality, batch in batches.items():
         dice: list[Tensor] = []
         ce: list[Tensor] = []
-        for weight, logits, labels in resolutions(
-            outputs[modality], batch.label_map, config.deep_supervision or (1.0,)
-        ):
+        weights = config.deep_supervision or halving_weights(1 + len(coarser_logits(outputs[modality])))
+        for weight, logits, labels in resolutions(outputs[modality], batch.label_map, weights):
             dice.append(weight * soft_dice_loss(logits, labels, batch.label_sets))
             ce.append(weight * segmentation_cross_entropy(logits, labels, batch.label_sets, config))
         terms[f"dice/{modality}"] = config.dice_weight, torch.stack(dice).sum()
@@ -105,21 +107,31 @@ def segmentation_cross_entropy(
     )
 
 
+def halving_weights(resolutions: int) -> tuple[float, ...]:
+    """Weights of so many resolutions, the finest first: each half of the one before, their sum 1 (nnU-Net's)."""
+    halves = [0.5**level for level in range(resolutions)]
+    return tuple(weight / sum(halves) for weight in halves)
+
+
+def coarser_logits(output: NetworkOutput) -> list[str]:
+    """The names of the coarser logits that a network gave, the finest first; none without deep supervision."""
+    return [name for name in coarser_names(len(output.features)) if name in output.features]
+
+
 def resolutions(
     output: NetworkOutput, label_map: LabelMap, weights: Sequence[float]
 ) -> Iterator[tuple[float, Logits, LabelMap]]:
     """(weight, logits, label map) at full resolution, and for each further weight at half of the one before.
 
-    Label maps are brought to the size of the logits by the nearest voxel. Raises InputError for logits that the network
-    doesn't give.
+    Label maps are brought to the size of the logits, which may be halved along some axes only, by the nearest voxel.
+    Raises InputError for logits that the network doesn't give.
     """
     yield weights[0], output.logits, label_map
-    for level, weight in enumerate(weights[1:], start=1):
-        name = f"logits/{2**level}"
+    for weight, name in zip(weights[1:], coarser_names(len(weights) - 1), strict=True):
         if name not in output.features:
             raise InputError(
-                f"deep_supervision {tuple(weights)}: the network has no feature {name!r}; give fewer weights, or a "
-                "network that has it (nnFormer with deep_supervision=True)"
+                f"deep_supervision {tuple(weights)}: the network has no feature {name!r}; give fewer weights (none: as "
+                "many as it has), or a network that has it (a U-Net or nnFormer with deep_supervision=True)"
             )
         logits = output.features[name]
         nearest = F.interpolate(label_map.unsqueeze(1).float(), logits.shape[2:], mode="nearest-exact").squeeze(1)

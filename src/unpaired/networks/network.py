@@ -36,7 +36,8 @@ class Network(nn.Module, ABC):
     channels: int
     """Channels of an image, such as neighboring slices of a 2D network."""
     feature_names: tuple[str, ...]
-    """Names of the feature maps in every `NetworkOutput.features`."""
+    """Names of the feature maps in every `NetworkOutput.features`. In training there may be coarser logits besides
+    (`coarser_names`), for methods to supervise."""
     size_multiples: tuple[int, ...]
     """Per spatial axis: sizes given to the network must be multiples of these."""
     mixes_images: bool = False
@@ -94,6 +95,12 @@ class NetworkConfig(Config, ABC):
         a file that doesn't fit.
         """
         return None
+
+
+def coarser_names(count: int) -> tuple[str, ...]:
+    """The names of so many coarser logits, the finest of them first. The number in a name is 2 to the level: along an
+    axis that a stage doesn't halve the logits have more voxels than it says."""
+    return tuple(f"logits/{2**level}" for level in range(1, count + 1))
 
 
 def to_channels_last(module: nn.Module, spatial_dims: int) -> None:

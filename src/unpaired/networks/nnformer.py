@@ -28,7 +28,7 @@ from unpaired.errors import InputError
 from unpaired.networks.blocks import TRANSPOSED_CONVOLUTIONS, check_spatial_dims
 from unpaired.networks.class_embeddings import ClassEmbeddings
 from unpaired.networks.modality_layers import Groups
-from unpaired.networks.network import Network, NetworkOutput
+from unpaired.networks.network import Network, NetworkOutput, coarser_names
 from unpaired.networks.nnformer_layers import Down, Projection, Up
 from unpaired.networks.pretrained import load_into_nnformer
 from unpaired.networks.shared_network import SharedNetwork
@@ -154,7 +154,7 @@ class NNFormer(SharedNetwork):
         numbers = range(1, stages)
         self.feature_names = (*(f"encoder{n}" for n in numbers), "bottleneck", *(f"decoder{n}" for n in numbers))
         if config.deep_supervision:
-            self.feature_names += tuple(f"logits/{2**n}" for n in range(1, stages - 1))
+            self.feature_names += coarser_names(stages - 2)
 
         width = 2 ** (stages - 2) * config.width  # of the deepest decoder stage, SSC's scale 1
         settings = config.settings(self.modalities, classes, width, spatial_dims)

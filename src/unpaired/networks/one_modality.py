@@ -1,8 +1,8 @@
 """A trained network as a plain torch module of one modality, and that module as a graph: what leaves the package.
 
 Everything that belongs to other modalities is left out (their norms, encoders, embeddings), and where a modality's
-scales are constants they are folded into the layers before them (`networks.folding`). What a method trains besides the
-network is not part of it to begin with.
+scales are constants they are folded into the layers before them (`networks.folding`). So are heads that serve training
+alone. What a method trains besides the network is not part of it to begin with.
 """
 
 import copy
@@ -14,6 +14,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram, export
 
 from unpaired.errors import InputError
+from unpaired.networks.deep_supervision import AuxiliaryOutputs
 from unpaired.networks.folding import fold_modality
 from unpaired.networks.independent import IndependentNetworks
 from unpaired.networks.network import Network
@@ -60,6 +61,8 @@ def one_modality(network: Network, modality: str) -> OneModality:
         return OneModality(fold_modality(alone, modality), modality)
     others = set(network.modalities) - {modality}
     for module in alone.modules():
+        if isinstance(module, AuxiliaryOutputs):
+            del module[:]
         if isinstance(module, nn.ModuleDict) and modality in module:
             for name in others & set(module):
                 del module[name]

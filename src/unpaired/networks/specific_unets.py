@@ -77,7 +77,9 @@ class SpecificUNets(SharedNetwork):
             self.alone(name).decode(part, features[name], {name: len(part)})
             for name, part in zip(groups, deepest, strict=True)
         ]
-        joined = {name: torch.cat([of[name] for of in features.values()]) for name in self.feature_names}
+        coarser = [self.alone(name).coarser_logits(of, {name: len(of[self.deepest])}) for name, of in features.items()]
+        given = [named | those for named, those in zip(features.values(), coarser, strict=True)]
+        joined = {name: torch.cat([of[name] for of in given]) for name in (*self.feature_names, *coarser[0])}
         return NetworkOutput(torch.cat(logits), joined)
 
     def alone(self, modality: str) -> UNet:

@@ -6,7 +6,7 @@ nnU-Net's own library for it, `dynamic_network_architectures`, installs timm and
 network with that library's on equal weights where somebody has it.
 
 With `fusion` it has CMC's awareness and fusion behind the deepest stage (`networks.fusion`). For encoders and decoders
-of each modality, as in CMC, see `networks.specific_unets`.
+of each modality, as in CMC, see `networks.specific_unets`; for `deep_supervision`, `networks.deep_supervision`.
 """
 
 import math
@@ -33,6 +33,7 @@ from unpaired.networks.blocks import (
     check_spatial_dims,
     initialize_convolutions,
 )
+from unpaired.networks.deep_supervision import FEWEST_STAGES, AuxiliaryOutputs
 from unpaired.networks.fusion import Fusion, Partners
 from unpaired.networks.modality_layers import Groups, NormKind
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
@@ -69,6 +70,9 @@ class UNetConfig(NetworkConfig):
     fusion: Partners | None = None
     """CMC's awareness and fusion of what the deepest stage returns. "paired": of all modalities in one pass, a lone one
     with itself; "alone": each with itself, in training too. None: the decoder gets what the encoder returns."""
+    deep_supervision: bool = False
+    """nnU-Net's: in training also logits of the decoder stages between the finest and the coarsest, as features
+    "logits/2", "logits/4", ..., whose losses every method adds (`SegmentationTerms.deep_supervision`)."""
     pretrained: Name | None = None
     """A checkpoint of nnU-Net or nnssl to start from: see `networks.residual_encoder_weights`."""
     pretrained_sha256: Digest | None = None
@@ -88,6 +92,11 @@ class UNetConfig(NetworkConfig):
         stages = len(self.blocks)
         known = [*(f"encoder{n + 1}" for n in range(stages)), *(f"decoder{n + 1}" for n in range(stages - 1)), "output"]
         require_stages(self.own, known, "UNetConfig")
+        if self.deep_supervision and stages < FEWEST_STAGES:
+            raise InputError(
+                f"UNetConfig.deep_supervision: expected at least {FEWEST_STAGES} stages, as neither the finest nor the "
+                f"coarsest of the decoder gets coarser logits, got blocks {self.blocks}; add stages or leave it off"
+            )
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "UNet":
         """Raises InputError for strides that don't fit the number of spatial axes."""
@@ -107,7 +116,8 @@ class UNetConfig(NetworkConfig):
 class UNet(SharedNetwork):
     """See the module's docstring. Features "encoder1" to "encoderN" by stage, "decoder1" (full size) and deeper.
 
-    With a fusion also "awareness" (F_mia of CMC) and "fusion": what the decoder gets.
+    With a fusion also "awareness" (F_mia of CMC) and "fusion": what the decoder gets. With deep supervision also
+    "logits/2" of decoder2, "logits/4" of decoder3, ..., in training alone: they are not among `feature_names`.
     """
 
     def __init__(
@@ -145,6 +155,9 @@ class UNet(SharedNetwork):
         initialize_convolutions(self, "he", SLOPE)
         # Last, so that all else begins as it would without.
         self.fusion = None if config.fusion is None else Fusion(self.modalities, widths[-1], config.fusion, dims)
+        supervised = widths[1 : stages - 2] if config.deep_supervision else ()
+        self.auxiliary_outputs = AuxiliaryOutputs(own, supervised, classes)
+        initialize_convolutions(self.auxiliary_outputs, "he", SLOPE)
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
@@ -153,7 +166,8 @@ class UNet(SharedNetwork):
         if self.fusion is not None:
             features["awareness"], features["fusion"] = self.fusion(deepest, groups)
         logits = self.decode(features["fusion"] if self.fusion is not None else deepest, features, groups)
-        return NetworkOutput(logits, {name: features[name] for name in self.feature_names})
+        named = {name: features[name] for name in self.feature_names}
+        return NetworkOutput(logits, named | self.coarser_logits(features, groups))
 
     def encode(self, x: Images, groups: Groups) -> dict[str, Tensor]:
         """The map of each stage, by the name of its feature."""
@@ -171,6 +185,11 @@ class UNet(SharedNetwork):
             x = self.decoder[number - 1](x, groups)
             features[f"decoder{number}"] = x
         return through(self.output, x, groups)
+
+    def coarser_logits(self, features: dict[str, Tensor], groups: Groups) -> dict[str, Tensor]:
+        """Those of deep supervision, by name, from the decoder's maps; none in evaluation mode."""
+        maps = [features[f"decoder{number}"] for number, _ in enumerate(self.auxiliary_outputs, start=2)]
+        return self.auxiliary_outputs.named(maps, groups)
 
 
 class ResidualBlock(nn.Module):

@@ -1,6 +1,6 @@
 """Weight files: what a network learned, as safetensors, which read without running any code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from unpaired.errors import InputError
 from unpaired.files import atomic
 from unpaired.networks.class_rows import ClassRows
+from unpaired.networks.deep_supervision import PART, is_auxiliary
 from unpaired.networks.network import Network
 
 
@@ -36,13 +37,14 @@ def load_weights(
     With `larger` the network may have whole parts, such as "fusion", and modalities that the file knows nothing of.
     Such parts stay as they are; what belongs to such a modality begins as what belongs to the modality `like`, or
     without that as what all modalities of the file share ("shared"), or else it stays as it is ("fresh"). Returned are
-    the parts, and {modality: what it begins as}. `rows` puts what belongs to a class where that class is in the
-    network; a part with a layer that can't be told class by class is returned as one that begins fresh. Everything
-    else has to fit as ever.
+    the parts, and {modality: what it begins as}. Heads of deep supervision, wherever in a network they are, are such a
+    part, and one that the file may have alone: nothing that predicts is lost with it. `rows` puts what belongs to a
+    class where that class is in the network; a part with a layer that can't be told class by class is returned as one
+    that begins fresh. Everything else has to fit as ever.
     """
     if not path.is_file():
         raise InputError(f"found no weights at {path}; has the run been trained?")
-    fresh: list[str] = []
+    fresh: tuple[str, ...] = ()
     begins_as: dict[str, str] = {}
     try:
         tensors = load_file(path)
@@ -50,25 +52,46 @@ def load_weights(
         own = network.state_dict()
         tensors |= {name: tensors[first] for name, first in _first_names(own).items() if first in tensors}
         if larger and tensors:
-            tensors, anew = (tensors, ()) if rows is None else rows.translated(tensors, own)
-            known = {name.partition(".")[0] for name in tensors}
-            fresh = sorted({name.partition(".")[0] for name in own} - known)
-            tensors |= {name: value for name, value in own.items() if name.partition(".")[0] in fresh}
-            fresh = sorted({*fresh, *(name.partition(".")[0] for name in anew)})
-            joining = [name for name in network.modalities if _of(name, own) and not _of(name, tensors)]
-            shared = {name: value for name, value in tensors.items() if ".shared." in f".{name}" and name not in own}
-            begins_as = dict.fromkeys(joining, like or ("shared" if shared else "fresh"))
-            for modality in joining:
-                tensors |= _beginning(modality, own, tensors, like, path)
-            if joining:
-                tensors = {name: value for name, value in tensors.items() if name not in shared}
+            tensors, fresh, begins_as = _enlarged(tensors, own, network.modalities, path, like, rows)
         network.load_state_dict(tensors)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable weight file: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} holds the weights of another network: {reason}") from error
-    return tuple(fresh), begins_as
+    return fresh, begins_as
+
+
+def _enlarged(
+    tensors: dict[str, Tensor],
+    own: Mapping[str, Tensor],
+    modalities: Sequence[str],
+    path: Path,
+    like: str | None,
+    rows: ClassRows | None,
+) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, str]]:
+    """A file's tensors and, of what it lacks, those of `own`; parts that begin fresh, {modality: what it begins as}."""
+    tensors = {name: value for name, value in tensors.items() if name in own or not is_auxiliary(name)}
+    tensors, anew = (tensors, ()) if rows is None else rows.translated(tensors, own)
+    joining = [name for name in modalities if _of(name, own) and not _of(name, tensors)]
+    if joining and like is not None and not _of(like, tensors):
+        raise InputError(f"{path} holds nothing of modality {like!r}, which {joining[0]!r} is to begin as")
+    known = {_part(name) for name in tensors}
+    lacking = {name: value for name, value in own.items() if _part(name) not in known}
+    tensors |= lacking
+    fresh = tuple(sorted({_part(name) for name in (*lacking, *anew)}))
+    shared = {name: value for name, value in tensors.items() if ".shared." in f".{name}" and name not in own}
+    begins_as = dict.fromkeys(joining, like or ("shared" if shared else "fresh"))
+    for modality in joining:
+        tensors |= _beginning(modality, own, tensors, like)
+    if joining:
+        tensors = {name: value for name, value in tensors.items() if name not in shared}
+    return tensors, fresh, begins_as
+
+
+def _part(weight: str) -> str:
+    """The part of a network that a weight is of, by its name; the heads that serve training alone are one."""
+    return PART if is_auxiliary(weight) else weight.partition(".")[0]
 
 
 def belongs_to(parameter: str, modality: str) -> bool:
@@ -81,20 +104,16 @@ def _of(modality: str, tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def _beginning(
-    modality: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], like: str | None, path: Path
+    modality: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], like: str | None
 ) -> dict[str, Tensor]:
     """What a modality that the file lacks begins with: the weights of the modality `like`, or else those that all
-    modalities of the file share, or its own fresh ones."""
+    modalities of the file share, or its own fresh ones. What the file has of neither is left out."""
+    mark = f".by_modality.{modality}."
+    source = ".shared." if like is None else f".by_modality.{like}."
+    names = {name: f".{name}".replace(mark, source)[1:] for name in _of(modality, own)}
     if like is None:
-        mark = f".by_modality.{modality}."
-        shared = {name: f".{name}".replace(mark, ".shared.")[1:] for name in _of(modality, own)}
-        return {name: tensors.get(as_one, own[name]) for name, as_one in shared.items()}
-    if not _of(like, tensors):
-        raise InputError(f"{path} holds nothing of modality {like!r}, which {modality!r} is to begin as")
-    return {
-        name: tensors[f".{name}".replace(f".by_modality.{modality}.", f".by_modality.{like}.")[1:]]
-        for name in _of(modality, own)
-    }
+        return {name: tensors.get(as_one, own[name]) for name, as_one in names.items()}
+    return {name: tensors[of_like] for name, of_like in names.items() if of_like in tensors}
 
 
 def require_finite(tensors: Mapping[str, Tensor], where: str, advice: str) -> None:

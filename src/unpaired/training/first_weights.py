@@ -48,7 +48,8 @@ def train_new_modalities_alone(
     """Freeze all but what belongs to modalities that `init_from`'s run lacks, if the recipe says so; their names.
 
     None: everything is trained. A run that goes on knows from its own record which they are. Raises InputError if there
-    is none, if nothing belongs to one of them alone, or if a batch norm that modalities share would go on learning.
+    is none, if nothing belongs to one of them alone, if a part that `init_from`'s run lacks would stay at its random
+    weights, or if a batch norm that modalities share would go on learning.
     """
     if recipe.trained == "all":
         return None
@@ -59,6 +60,11 @@ def train_new_modalities_alone(
         raise InputError(
             f"recipe.trained is new_modalities, but {recipe.init_from} has all of {modalities} or the network has "
             "nothing of a modality's own; name a network with a norm per modality and a new modality"
+        )
+    if fresh := record["init_from"]["fresh"]:
+        raise InputError(
+            f"recipe.trained is new_modalities, but {recipe.init_from} has no {', '.join(fresh)}, which would stay as "
+            "random as it begins; take that run's network (recipe.network), or train all"
         )
     _require_no_shared_statistics(method.network, names)
     for network in (method.network, *method.further_networks):

@@ -14,7 +14,7 @@ from unpaired.recipes import class_specific_affinity as csa
 
 
 def one_change(size: Size = "small") -> Study:
-    """MSBN with one change of loss, augmentation, normalization, context, norm, width or pixels, equal minutes."""
+    """MSBN with one change of loss, augmentation, normalization, context, norm, heads, width or pixels."""
     base = replace(csa.small_unet_msbn() if size == "small" else csa.unet_msbn(), precision="bf16-mixed")
     base = replace(base, memory_format="channels_last")
     network, augmentation = base.network, base.augmentation
@@ -28,6 +28,7 @@ def one_change(size: Size = "small") -> Study:
         Row("volume norm", replace(base, preprocessing=replace(base.preprocessing, normalization="zscore"))),
         Row("3 slices", replace(base, context_slices=3)),
         Row("instance norm", replace(base, network=replace(network, norm="instance"))),
+        Row("deep supervision", replace(base, network=replace(network, deep_supervision=True))),
         Row("wider", replace(base, network=replace(network, width=width))),
         Row("mirrored", replace(base, augmentation=replace(augmentation, mirror=("height", "width")))),
         Row("finer pixels", replace(base, patch_size=patch, preprocessing=fine)),
