@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from unpaired.choices import require_choice, several
+from unpaired.choices import require_choice, require_seed, several
 from unpaired.errors import InputError
 from unpaired.overrides import assignments
 from unpaired.recipe import override
@@ -34,6 +34,14 @@ def test_a_word_that_is_none_of_a_few_is_one_line() -> None:
         require_choice("onx", kind, "format")
     with pytest.raises(InputError, match=r"^dimensions: expected '2' or '3', got 2$"):
         require_choice(2, Literal["2", "3"], "dimensions")
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "1"])
+def test_what_is_no_seed_is_one_line(seed: Any) -> None:
+    require_seed(0)
+    require_seed(2**70)
+    with pytest.raises(InputError, match=rf"^seed: expected a whole number of 0 or more, got {seed!r}$"):
+        require_seed(seed)
 
 
 def test_changes_may_be_one_text_several_or_a_mapping() -> None:

@@ -1,6 +1,7 @@
-"""What a caller from Python names: one thing or several, one of a few words; on the command line the parser asks."""
+"""What a caller from Python names: one thing or several, one of a few words (where the parser asks people), a seed."""
 
 from collections.abc import Iterable
+from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,3 +21,9 @@ def require_choice(given: Any, kind: Any, what: str) -> None:
     if given not in choices:
         expected = f"{', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
         raise InputError(f"{what}: expected {expected}, got {given!r}")
+
+
+def require_seed(seed: Any) -> None:
+    """Raise InputError for what seeds no random numbers: anything but a whole number of 0 or more."""
+    if not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"seed: expected a whole number of 0 or more, got {seed!r}")

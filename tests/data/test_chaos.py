@@ -450,6 +450,7 @@ def test_what_can_not_be_joined(imported, tmp_path):
         ([ct], "two cases are called btcv1"),
         ([replace(imported, classes=("nothing", *ORGANS))], "calls its background 'nothing'"),
         ([replace(imported, modalities={"ct": Modality("minmax")})], "modality ct has the options"),
+        ([replace(imported, classes=("background", "Liver"))], "class 'liver' comes again as 'Liver'.* write it alike"),
     ):
         with pytest.raises(InputError, match=words):
             join_datasets([ct, *other], "x")

@@ -106,6 +106,20 @@ def test_written_and_read_back_it_is_the_same(tmp_path: Path, name: str) -> None
     assert [file.name for file in path.parent.iterdir() if file.is_file()] == [path.name], "no temporary file is left"
 
 
+def test_a_manifest_that_nothing_could_read_is_not_written(tmp_path: Path) -> None:
+    case = CaseEntry("a", "p", "ct", Path("a.nii"))
+    good = Dataset("d", ("background", "LV"), {"ct": Modality()}, (case,))
+    for wrong, words in (
+        (replace(good, classes=("background", "LV", "lv")), "class 'LV' comes again as 'lv'"),
+        (replace(good, modalities={"c t": Modality()}), "modality 'c t' must be a word"),
+        (replace(good, cases=(case, replace(case, id="A"))), "case id 'a' comes again as 'A'"),
+        (replace(good, cases=()), "lists no cases"),
+    ):
+        with pytest.raises(InputError, match=words):
+            write_dataset(wrong, tmp_path / "d.json")
+    assert not (tmp_path / "d.json").exists()
+
+
 def test_the_manifest_moves_with_its_folder(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     write_dataset(parsed(tmp_path / "old"), tmp_path / "old")

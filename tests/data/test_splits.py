@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,12 @@ def test_impossible_shares_are_refused(test: float, validation: float) -> None:
         split_by_patient(dataset(), test=test, validation=validation)
 
 
+def test_a_negative_seed_is_one_line() -> None:
+    for draw in (split, partial(few_shot, modality="lge", patients=1), partial(labeled_fraction, fraction=0.5)):
+        with pytest.raises(InputError, match=r"^seed: expected a whole number of 0 or more, got -1$"):
+            draw(labeled_dataset(), seed=-1)
+
+
 def test_too_many_folds_are_refused() -> None:
     with pytest.raises(InputError, match="between 2 and 15 folds"):
         folds_by_patient(dataset(), folds=16)
@@ -249,6 +256,10 @@ def test_no_split_takes_the_place_of_what_it_comes_from(tmp_path: Path) -> None:
         few_shot(manifest, "lge", 1, tmp_path / "split.json", split=tmp_path / "split.json")
     with pytest.raises(InputError, match="would overwrite the manifest or split"):
         labeled_fraction(manifest, 0.5, str(manifest))
+    other = write_dataset(simulated(), tmp_path / "simulated" / "dataset.json")
+    for out in (other, other.parent):
+        with pytest.raises(InputError, match="would overwrite the manifest or split"):
+            split(simulated(), out, training_only=other.parent)
     assert manifest.read_bytes() == before
 
 

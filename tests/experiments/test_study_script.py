@@ -69,6 +69,7 @@ def test_a_study_of_ones_own_is_found_from_any_folder(manifest: Path, tmp_path: 
         ({"rows": ["MSBM"]}, "has no row 'MSBM'; did you mean MSBN"),
         ({"splits": ["fold7"]}, "has no split 'fold7'; did you mean"),
         ({"seeds": (0, 0)}, "seeds that differ"),
+        ({"seeds": (0, -1)}, "seed: expected a whole number of 0 or more, got -1"),
         ({"minutes": (5.0, 0.0)}, "minutes must be above 0"),
         ({"split": ["nowhere.json"]}, "nowhere.json"),
         ({"shards": 0}, "shard 1/0: expected a number from 1"),

@@ -300,6 +300,24 @@ def test_same_arguments_same_bytes_whatever_the_workers(heart: Path, tmp_path: P
     assert first["ct/ct001.nii.gz"] == digests(heart)["ct/ct001.nii.gz"], "one modality alone gives the same patients"
 
 
+def test_a_phantom_goes_on_and_replaces_no_scan_of_a_patient(tmp_path: Path) -> None:
+    options = {"size": "tiny", "modalities": ["bssfp"], "patients": {"train": 2}}
+    write_phantom(tmp_path, **options)
+    whole = digests(tmp_path)
+    for name in ("dataset.json", "bssfp/bssfp001.nii.gz", "bssfp/bssfp002_label.nii.gz"):
+        (tmp_path / name).unlink()
+    write_phantom(tmp_path, **options)
+    assert digests(tmp_path) == whole
+    for name in ("dataset.json", "bssfp/bssfp001.nii.gz"):
+        (tmp_path / name).unlink()
+    for content in (b"a patient's", (tmp_path / "bssfp/bssfp002_label.nii.gz").read_bytes()):
+        (tmp_path / "bssfp/bssfp002.nii.gz").write_bytes(content)
+        before = digests(tmp_path)
+        with pytest.raises(InputError, match=r"bssfp002\.nii\.gz is there and is another scan than the phantom's"):
+            write_phantom(tmp_path, **options)
+        assert digests(tmp_path) == before
+
+
 def test_another_seed_gives_other_patients() -> None:
     one, other = (simulate(Scan("heart", "ct", 1, TINY, "axial", seed))[1] for seed in (0, 1))
     assert (one != other).any()
@@ -316,22 +334,22 @@ def test_short_axis_ct_cuts_the_ventricle_like_the_mr() -> None:
 def test_a_phantom_like_a_dataset_can_be_joined_with_it(heart: Path, tmp_path: Path) -> None:
     real = replace(
         read_dataset(heart),
-        classes=("background", "RV", "LV", "scar"),
+        classes=("nothing", "rv", "LV", "scar"),
         modalities={"lge": Modality("zscore_slice"), "pet": Modality()},
         cases=(),
     )
     simulated = write_phantom(tmp_path / "mr", size="tiny", like=real, patients=["train=1"])
     assert simulated == read_dataset(tmp_path / "mr")
-    assert simulated.classes == ("background", "RV", "LV")
+    assert simulated.classes == ("nothing", "rv", "LV"), "in the dataset's own letters"
     assert simulated.modalities == {"lge": Modality("zscore_slice")}
     (case,) = simulated.cases
     known = simulated.label_map_of(case)
     whole = read_dataset(heart)
-    for value, members in whole.label_map_of(whole.of("lge")[0]).items():
-        assert known[value] == (members if members[0] in simulated.classes else ("background",))
+    for value, (name,) in whole.label_map_of(whole.of("lge")[0]).items():
+        assert known[value] == ({"RV": "rv", "LV": "LV"}.get(name, "nothing"),)
     joined = join_datasets([real, simulated], "both")
     assert joined.classes == real.classes
-    assert joined.cases[0].annotated == ("RV", "LV")
+    assert joined.cases[0].annotated == ("rv", "LV")
 
 
 def test_spacing_can_be_chosen(tmp_path: Path) -> None:
@@ -354,12 +372,14 @@ def test_spacing_can_be_chosen(tmp_path: Path) -> None:
         ({"patients": ["train"]}, "expected each side once with a number, such as"),
         (
             {"like": Dataset("d", ("background", "liver"), {"ct": Modality()}, ())},
-            "of a heart are LV, myo, RV, LA, AA; dataset d",
+            "classes of a heart are LV, myo, RV, LA, AA; dataset d",
         ),
         ({"like": Dataset("d", ("background", "LV"), {"pet": Modality()}, ())}, "modalities of a heart are"),
+        ({"like": Dataset("d", ("LV", "scar"), {"ct": Modality()}, ())}, "classes of a heart are"),
         ({"size": "huge"}, "size 'huge'"),
         ({"spacing_mm": 0.0}, "between 0.3 and 10"),
         ({"ct_plane": "coronal"}, "ct_plane"),
+        ({"seed": -1}, "seed: expected a whole number of 0 or more, got -1"),
     ],
 )
 def test_bad_options_get_one_line(tmp_path: Path, options: dict, message: str) -> None:

@@ -70,3 +70,5 @@ def test_there_has_to_be_a_partner() -> None:
         random_partners(DATASET, DATASET.case("a1_ct"), NAMES, 1, side="test")
     with pytest.raises(InputError, match="one partner or more, got 0"):
         random_partners(DATASET, DATASET.case("a1_ct"), NAMES, 0)
+    with pytest.raises(InputError, match="seed: expected a whole number of 0 or more, got -1"):
+        random_partners(DATASET, DATASET.case("a1_ct"), NAMES, 1, seed=-1)

@@ -78,6 +78,7 @@ def phantom(
         workers=workers,
     )
     print(f"{len(dataset.cases)} cases of {', '.join(dataset.modalities)}: {out / MANIFEST}")
+    print(f"classes: {', '.join(dataset.classes[1:])}")
     return 0
 
 

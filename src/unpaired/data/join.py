@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unpaired.choices import several
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.file_names import require_distinct
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
 from unpaired.data.simulated import with_simulated_training
@@ -39,12 +40,13 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
     Classes are the union, in order of first appearance. A class that one of the datasets doesn't have was not looked
     for in its cases (`annotated`), so that it isn't taken for background there. Where codes of a class differ, those of
     the first dataset hold. Simulated scans beside those of patients train. Raises InputError for fewer than two, for
-    case ids that occur twice, for a background or options of a modality that differ, and for a simulated patient who is
-    called like a real one.
+    case ids that occur twice, for classes that differ in upper and lower case alone, for a background or options of a
+    modality that differ, and for a simulated patient who is called like a real one.
     """
     if len(datasets) < 2:
         raise InputError(f"expected two datasets or more to join, got {len(datasets)}")
     classes = tuple(dict.fromkeys(class_name for dataset in datasets for class_name in dataset.classes))
+    require_distinct(classes, "class", f"write it alike in {' and '.join(dataset.name for dataset in datasets)}")
     modalities: dict[str, Modality] = {}
     label_maps: dict[str, LabelMap] = {}
     cases: dict[str, CaseEntry] = {}

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from unpaired.data.dataset import MANIFEST, Dataset
-from unpaired.data.file_names import require_distinct, require_file_name
 from unpaired.data.importers.table import table_document
 from unpaired.data.manifest_json import dataset_from_json, dataset_to_json
 from unpaired.documents import shown
@@ -66,13 +65,12 @@ def as_dataset(data: Dataset | str | Path) -> Dataset:
 def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     """Write the manifest to `path` (a file, or a folder that gets dataset.json), paths relative to it, atomically.
 
-    Raises InputError for case ids that can't name files, or that some file systems take for one.
+    What is written can be read: InputError is raised for what `read_dataset` refuses, such as ids that name no file.
     """
     path = Path(path)
     if path.suffix != ".json":
         path = path / MANIFEST
-    for case in dataset.cases:
-        require_file_name(case.id, f"{path}: case id")
-    require_distinct((case.id for case in dataset.cases), f"{path}: case id", "ids must differ (they name files)")
-    write_json(path, dataset_to_json(dataset, path.parent))
+    document = dataset_to_json(dataset, path.parent)
+    dataset_from_json(document, path)
+    write_json(path, document)
     return path

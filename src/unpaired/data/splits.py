@@ -76,14 +76,14 @@ def split(
 
     `say` gets a line of counts for each split, `warn` one for each modality or class without a labeled case. See
     `split_by_patient` and `folds_by_patient` for how patients are drawn. Raises InputError for impossible shares or
-    folds, for cases of `training_only` that aren't in `data`, and where `out` is the manifest itself.
+    folds, for cases of `training_only` that aren't in `data`, and where `out` is a manifest that it comes from.
     """
     whole = as_dataset(data)
     always = {} if training_only is None else training_only_cases(whole, as_dataset(training_only))
     dataset = replace(whole, cases=tuple(case for case in whole.cases if case.id not in always))
     place = None if out is None else Path(out)
     if place is not None:
-        require_other_file(place, data)
+        require_other_file(place, data, training_only)
     dataset = with_so_many_patients(dataset, parse_patients(patients), seed)
     if folds is None:
         splits = {place: split_by_patient(dataset, test=test, validation=validation, seed=seed)}

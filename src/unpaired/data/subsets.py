@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from unpaired.choices import require_seed
 from unpaired.data.dataset import Dataset
 from unpaired.data.simulated import of_patients, simulated_beside
 from unpaired.errors import InputError, nearest
@@ -92,6 +93,7 @@ def groups_of_patients(dataset: Dataset) -> dict[tuple[str, ...], list[str]]:
 
 
 def shuffled_patients(patients: list[str], group: tuple[str, ...], seed: int) -> list[str]:
-    """The patients of a group in an order that the seed and the group's modalities decide."""
+    """The patients of a group in an order that the seed and the group's modalities decide. InputError for no seed."""
+    require_seed(seed)
     rng = np.random.default_rng([seed, *(ord(letter) for letter in "+".join(group))])
     return [patients[index] for index in rng.permutation(len(patients))]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from unpaired.choices import require_seed
 from unpaired.comparison.comparison import DEFAULT_SCORES
 from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.dataset import Dataset
@@ -78,6 +79,8 @@ class Study:
     def __post_init__(self) -> None:
         if not self.rows or not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"study {self.title!r}: expected rows, and seeds that differ, got {self.seeds}")
+        for seed in self.seeds:
+            require_seed(seed)
         if self.minutes is not None and not 0 < self.minutes < inf:
             raise InputError(f"study {self.title!r}: minutes must be above 0 and finite, got {self.minutes}")
         require_distinct((row.name for row in self.rows), "row", "each row needs a name of its own")

@@ -15,9 +15,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from unpaired.choices import several
+import numpy as np
+
+from unpaired.choices import require_seed, several
 from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset, Modality
-from unpaired.data.images import write_image
+from unpaired.data.file_names import same_file_key
+from unpaired.data.image import ImageError
+from unpaired.data.images import read_image, write_image
 from unpaired.data.manifest import as_dataset, write_dataset
 from unpaired.data.parallel import for_each
 from unpaired.data.subsets import Patients, parse_counts
@@ -57,8 +61,8 @@ def write_phantom(
     size: "tiny" (tests), "demo" (2 mm) or "realistic" (0.9 mm).  spacing_mm: another in-plane voxel size; the field of
     view stays.  ct_plane: "axial", as CT is acquired (so the two modalities see different cuts, as in life), or
     "short_axis", reformatted like the MR.  workers: processes; up to one simulates in this one.
-    The same arguments give bit-identical files whatever `workers`. Raises InputError for a name or number that is none,
-    and where a dataset or a file is already.
+    The same arguments give bit-identical files whatever `workers`, and go on where they were interrupted. Raises
+    InputError for a name or number that is none, and where a dataset or another scan is already.
     """
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
@@ -67,6 +71,7 @@ def write_phantom(
     preset = _size(size, counts, spacing_mm)
     _check(anatomy, "anatomy", list(LABEL_VALUES))
     _check(ct_plane, "ct_plane", ["axial", "short_axis"])
+    require_seed(seed)
     real = None if like is None else as_dataset(like)
     known = [name for name in LABEL_VALUES[anatomy] if real is None or name in real.modalities]
     if real is not None and not known:
@@ -76,7 +81,7 @@ def write_phantom(
         _check(modality, "modality", list(LABEL_VALUES[anatomy]))
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(f"phantom: modalities must be named once each, at least one; got {list(chosen)}")
-    classes = [name for name in (CLASSES[anatomy] if real is None else real.classes) if name in CLASSES[anatomy][1:]]
+    classes = {} if real is None else _shared_classes(real, anatomy)
     if real is not None and not classes:
         raise _none_in(real, anatomy, "classes", CLASSES[anatomy][1:])
     if (folder / MANIFEST).exists():
@@ -87,7 +92,9 @@ def write_phantom(
         for place, modality in enumerate(chosen)
         for index in range(per_modality)
     ]
-    for _, _, failure in for_each(partial(_write_scan, folder=folder), scans, workers):
+    # What is there first: a scan that isn't ours is found before a file is written.
+    there_first = sorted(scans, key=lambda scan: -sum(map(Path.exists, _files(scan, folder))))
+    for _, _, failure in for_each(partial(_write_scan, folder=folder), there_first, workers):
         if failure is not None:
             raise InputError(failure)
     dataset = _dataset(folder, anatomy, chosen, scans, preset)
@@ -98,27 +105,54 @@ def write_phantom(
 
 
 def _write_scan(scan: Scan, folder: Path) -> None:
+    """Write the two files of a scan; those that an interrupted call wrote stay.
+
+    Raises InputError for a file of its name that is another scan, such as one of a patient.
+    """
     image, labels, affine = simulate(scan)
-    (folder / scan.modality).mkdir(parents=True, exist_ok=True)
-    write_image(folder / scan.modality / f"{scan.id}.nii.gz", image, affine)
-    write_image(folder / scan.modality / f"{scan.id}_label.nii.gz", labels, affine)
+    arrays = dict(zip(_files(scan, folder), (image, labels), strict=True))
+    for path, array in arrays.items():
+        if path.exists() and not _holds(path, array):
+            raise InputError(f"{path} is there and is another scan than the phantom's; name another folder")
+    for path, array in arrays.items():
+        if not path.exists():
+            write_image(path, array, affine)
+
+
+def _files(scan: Scan, folder: Path) -> tuple[Path, Path]:
+    """The files of a scan's image and label map."""
+    return folder / scan.modality / f"{scan.id}.nii.gz", folder / scan.modality / f"{scan.id}_label.nii.gz"
+
+
+def _holds(path: Path, array: np.ndarray) -> bool:
+    try:
+        return np.array_equal(read_image(path).array, array)
+    except ImageError:
+        return False
 
 
 def _none_in(real: Dataset, anatomy: str, what: str, names: Iterable[str]) -> InputError:
+    article = "an" if anatomy == "abdomen" else "a"
     return InputError(
-        f"phantom: the {what} of a {anatomy} are {', '.join(names)}; dataset {real.name} has none of them"
+        f"phantom: the {what} of {article} {anatomy} are {', '.join(names)}; dataset {real.name} has none of them"
     )
 
 
-def _as_in(real: Dataset, phantom: Dataset, classes: list[str]) -> Dataset:
-    """The phantom with the options of the real dataset's modalities, and those classes alone."""
+def _shared_classes(real: Dataset, anatomy: str) -> dict[str, str]:
+    """{the anatomy's class: what the dataset calls it, perhaps in other letters}, in the dataset's order."""
+    known = {same_file_key(name): name for name in CLASSES[anatomy][1:]}
+    return {known[key]: name for name in real.classes[1:] if (key := same_file_key(name)) in known}
+
+
+def _as_in(real: Dataset, phantom: Dataset, classes: Mapping[str, str]) -> Dataset:
+    """The phantom with the options of the real dataset's modalities, and those classes alone, by its names."""
     background = real.classes[0]
     return replace(
         phantom,
-        classes=(background, *classes),
+        classes=(background, *classes.values()),
         modalities={name: real.modalities.get(name, options) for name, options in phantom.modalities.items()},
         label_maps={
-            name: {value: (of[0] if of[0] in classes else background,) for value, of in table.items()}
+            name: {value: (classes.get(of[0], background),) for value, of in table.items()}
             for name, table in phantom.label_maps.items()
         },
     )

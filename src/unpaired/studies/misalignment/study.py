@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unpaired.choices import require_choice, several
+from unpaired.choices import require_choice, require_seed, several
 from unpaired.consent.modules import Trust
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
@@ -190,6 +190,7 @@ def study_misalignment(
     """
     if not predictors:
         raise InputError("expected at least one run to look at, got none")
+    require_seed(seed)
     amounts = amounts or Amounts()
     plans = {
         name: [

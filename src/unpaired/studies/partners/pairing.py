@@ -8,6 +8,7 @@ from zlib import crc32
 
 import numpy as np
 
+from unpaired.choices import require_seed
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.errors import InputError
 
@@ -44,6 +45,7 @@ def random_partners(
     """
     if count < 1:
         raise InputError(f"expected one partner or more, got {count}")
+    require_seed(seed)
     orders: dict[str, list[CaseEntry]] = {}
     for name in modalities:
         if name == case.modality:
