@@ -199,6 +199,12 @@ def test_wrong_values_get_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_heads_that_nothing_would_train_are_refused() -> None:
+    output = NetworkOutput(torch.zeros(2, C, 16, 16), {"logits/2": torch.zeros(2, C, 8, 8)})
+    with pytest.raises(InputError, match=r"without coarser logits, .* got logits/2; set network\.deep_supervision"):
+        released_supervision(dict.fromkeys(NAMES, output), batches())
+
+
 def test_the_page_names_every_field() -> None:
     page = (Path(__file__).parents[2] / "docs" / "methods" / "cmc_released.md").read_text(encoding="utf-8")
     for config in (RELEASED, CMCReleasedNetworkConfig()):

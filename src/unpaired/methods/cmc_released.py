@@ -29,7 +29,7 @@ from unpaired.methods.anatomical_consistency import unlabeled_outputs
 from unpaired.methods.cross_modality_collaboration import channel_consistency
 from unpaired.methods.losses import cross_entropy, in_full_precision, soft_dice_loss
 from unpaired.methods.method import Method, MethodConfig, Objective
-from unpaired.methods.supervised import labeled_outputs
+from unpaired.methods.supervised import coarser_logits, labeled_outputs
 from unpaired.networks.network import Network, NetworkOutput
 from unpaired.shapes import Features, Logits, Scalar
 
@@ -128,10 +128,15 @@ def released_supervision(outputs: Mapping[str, NetworkOutput], batches: Mapping[
     """L_sup, and its terms by modality: MONAI's DiceCE as the code sets it, with squared denominators, of all classes.
 
     Dice is taken per image and class, an absent class counting 1 without gradient; here with 1e-7 in the denominator
-    for its 1e-6. The modalities' mean, not sum.
+    for its 1e-6. The modalities' mean, not sum. Raises InputError for coarser logits, which it has no losses for.
     """
     terms: dict[str, Tensor] = {}
     for modality, batch in batches.items():
+        if coarser := coarser_logits(outputs[modality]):
+            raise InputError(
+                f"CMCReleasedConfig: expected a network without coarser logits, whose heads nothing would train, got "
+                f"{', '.join(coarser)}; set network.deep_supervision to false, or take CMCConfig"
+            )
         logits, labels = outputs[modality].logits, batch.label_map
         dice = [soft_dice_loss(logits[i : i + 1], labels[i : i + 1], batch.label_sets) for i in range(len(logits))]
         terms[f"dice/{modality}"] = torch.stack(dice).mean()

@@ -44,8 +44,9 @@ class SegmentationTerms(MethodConfig):
     deep_supervision: tuple[NotNegative, ...] = ()
     """Weights of both losses at full, half, quarter, ... resolution, for a network that gives logits of these in
     training as features "logits/2", "logits/4", ... (`UNetConfig.deep_supervision`). Empty: by halves for all that it
-    gives, as nnU-Net and nnFormer have them (`halving_weights`): (4 / 7, 2 / 7, 1 / 7) for two. (1.0,) is full
-    resolution alone. Only labels are compared with coarser logits; terms without labels are of full resolution."""
+    gives, as nnU-Net and nnFormer have them (`halving_weights`): (4 / 7, 2 / 7, 1 / 7) for two. Resolutions
+    that are left out have weight 0: (1.0,) is full resolution alone. Only labels are compared with coarser logits;
+    terms without labels are of full resolution."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def supervised_terms(
     for modality, batch in batches.items():
         dice: list[Tensor] = []
         ce: list[Tensor] = []
-        weights = config.deep_supervision or halving_weights(1 + len(coarser_logits(outputs[modality])))
+        weights = resolution_weights(outputs[modality], config.deep_supervision)
         for weight, logits, labels in resolutions(outputs[modality], batch.label_map, weights):
             dice.append(weight * soft_dice_loss(logits, labels, batch.label_sets))
             ce.append(weight * segmentation_cross_entropy(logits, labels, batch.label_sets, config))
@@ -111,6 +112,13 @@ def halving_weights(resolutions: int) -> tuple[float, ...]:
     """Weights of so many resolutions, the finest first: each half of the one before, their sum 1 (nnU-Net's)."""
     halves = [0.5**level for level in range(resolutions)]
     return tuple(weight / sum(halves) for weight in halves)
+
+
+def resolution_weights(output: NetworkOutput, given: Sequence[float]) -> tuple[float, ...]:
+    """Weights of all resolutions of an output: those given, and 0 for coarser ones that these leave out, as processes
+    that train together need a gradient for every head; by halves where none are given."""
+    count = 1 + len(coarser_logits(output))
+    return (*given, *[0.0] * (count - len(given))) if given else halving_weights(count)
 
 
 def coarser_logits(output: NetworkOutput) -> list[str]:
