@@ -16,7 +16,7 @@ from unpaired.data.scan_values import scan_values
 from unpaired.errors import InputError
 from unpaired.runs.fingerprint import data_hash, note_new_cases, read_fingerprint, require_same_files
 from unpaired.runs.folder import RunFolder
-from unpaired.runs.same_data import require_same_data, with_files_that_moved
+from unpaired.runs.same_data import brought_up_to_date, require_same_data
 
 HERE = Path("run")
 
@@ -25,6 +25,10 @@ def changed(dataset: Dataset, position: int, **fields: Any) -> Dataset:
     cases = list(dataset.cases)
     cases[position] = replace(cases[position], **fields)
     return replace(dataset, cases=tuple(cases))
+
+
+def changed_all(dataset: Dataset, **fields: Any) -> Dataset:
+    return replace(dataset, cases=tuple(replace(case, **fields) for case in dataset.cases))
 
 
 def swapped(dataset: Dataset) -> Dataset:
@@ -47,6 +51,7 @@ def test_a_corrected_manifest_is_told(phantom: Dataset) -> None:
         (replace(phantom, classes=classes, label_maps={k: {0: ("background",)} for k in phantom.label_maps}), "aorta"),
         (changed(phantom, 0, patient="another"), f"cases.{first.id}.patient"),
         (changed(phantom, 0, annotated=("LV",)), f"cases.{first.id}.annotated"),
+        (changed(changed_all(phantom, simulated=False), 0, simulated=True), f"cases.{first.id}.simulated"),
         (changed(phantom, 0, image=phantom.cases[1].image), f"the image of {first.id} is"),
         (changed(phantom, 0, label=phantom.cases[1].label), f"the label of {first.id} is"),
     ):
@@ -68,8 +73,11 @@ def test_what_does_not_touch_training_is_nobodys_business(phantom: Dataset, tmp_
         cases=tuple(replace(case, label_map=f"{case.label_map}2") for case in phantom.cases),
     )
     more = replace(phantom, cases=(*phantom.cases, replace(first, id="new", patient="new", split=None)))
-    for given in (phantom, renamed, more, changed(phantom, 0, image=copy)):
+    alike = [changed_all(phantom, simulated=yes) for yes in (True, False)]  # none stands beside another kind
+    for given in (phantom, renamed, more, changed(phantom, 0, image=copy), *alike):
         require_same_data(HERE, phantom, given)
+    coded = replace(phantom, codes={"LV": "left ventricle"})
+    assert brought_up_to_date(phantom, coded) == coded
 
 
 @pytest.mark.parametrize("options", [{}, {"normalization": "zscore"}, {"clip": None}])
@@ -116,8 +124,8 @@ def test_data_that_moved_is_known_by_its_hash(phantom: Dataset, tmp_path: Path) 
     with pytest.raises(InputError, match="is a run of other data"):
         require_same_data(HERE, before, after)  # nothing says what the files were
     require_same_data(HERE, before, after, known)
-    assert with_files_that_moved(before, after) == after
-    assert with_files_that_moved(after, before) is None
+    assert brought_up_to_date(before, after) == after
+    assert brought_up_to_date(after, before) is None
     train = next(case for case in after.cases if case.split == "train")
     shutil.copy(after.cases[-1].image, train.image)
     with pytest.raises(InputError, match=f"the image of {train.id} is"):

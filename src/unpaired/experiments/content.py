@@ -106,6 +106,7 @@ class _Case:
     modality: str
     values: dict[str, str] | None = None
     annotated: tuple[str, ...] | None = None
+    simulated: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from unpaired.runs.folder import RunFolder, is_run
 from unpaired.runs.log_rows import append_rows, drop_rows_after, read_rows
 from unpaired.runs.model_file import single_run
 from unpaired.runs.new_run import place_new_run
-from unpaired.runs.same_data import require_same_data, with_files_that_moved
+from unpaired.runs.same_data import brought_up_to_date, require_same_data
 
 
 @dataclass(frozen=True, init=False)
@@ -72,9 +72,9 @@ class Run(RunFolder):
         return cls.create(folder, recipe, dataset, name)  # of two that began at once, the other was faster
 
     def _if_it_trains(self, recipe: Recipe, dataset: Dataset) -> "Run":
-        """This run, its manifest with the places where files are now. Raises InputError as `require_same` does."""
+        """This run, its manifest with places of files and codes as they are now. InputError as `require_same` says."""
         self.require_same(recipe, dataset)
-        moved = with_files_that_moved(self.dataset, dataset)
+        moved = brought_up_to_date(self.dataset, dataset)
         if moved is None:
             return self
         write_dataset(moved, self.dataset_file)

@@ -22,9 +22,9 @@ def require_same_data(
     """Raise InputError, naming the first difference, if a manifest isn't what the run in `folder` began with.
 
     Compared are classes, the options of the modalities, and of every case that takes part its patient, modality, label
-    values, annotated classes and files. A file that moved is the same if it holds the same: what the run's
-    `fingerprint` notes, else what still lies at the old place. Names of label maps and of the dataset, and cases that
-    take no part, don't matter.
+    values, annotated classes, files, and beside scans of patients whether it is simulated. A file that moved is the
+    same if it holds the same: what the run's `fingerprint` notes, else what still lies at the old place. Names of label
+    maps and of the dataset, codes, and cases that take no part, don't matter.
     """
     there, here = data_document(stored), data_document(given)
     parts = (first_difference(there[part], here[part], part) for part in ("classes", "modalities", "cases"))
@@ -40,25 +40,29 @@ def data_document(dataset: Dataset) -> dict[str, Any]:
     """What counts of a dataset besides its files, as JSON values: classes, options, what labels mean in each case that
     takes part."""
     cases = [case for case in dataset.cases if case.split is not None]
+    scanned = not all(case.simulated for case in dataset.cases)
     return {
         "classes": list(dataset.classes),
         "modalities": {name: asdict(dataset.modalities[name]) for name in {case.modality for case in cases}},
-        "cases": {case.id: _case_document(dataset, case) for case in cases},
+        "cases": {case.id: _case_document(dataset, case, case.simulated and scanned) for case in cases},
     }
 
 
-def _case_document(dataset: Dataset, case: CaseEntry) -> dict[str, Any]:
+def _case_document(dataset: Dataset, case: CaseEntry, simulated: bool) -> dict[str, Any]:
     values = {str(value): " or ".join(sorted(names)) for value, names in dataset.label_map_of(case).items()}
     return {
         "patient": case.patient,
         "modality": case.modality,
         "values": values if case.label is not None else None,
         "annotated": None if case.annotated is None else sorted(case.annotated),
+        **({"simulated": True} if simulated else {}),
     }
 
 
-def with_files_that_moved(stored: Dataset, given: Dataset) -> Dataset | None:
-    """The stored dataset with the places that `given` has for files that are no longer at their own; None if all are.
+def brought_up_to_date(stored: Dataset, given: Dataset) -> Dataset | None:
+    """The stored dataset with what changes nothing that was learned as `given` has it; None if nothing differs.
+
+    That are the places of files that are no longer at their own, and the classes' codes for DICOM.
 
     Both are of the same data (`require_same_data`).
     """
@@ -72,7 +76,7 @@ def with_files_that_moved(stored: Dataset, given: Dataset) -> Dataset | None:
         label = case.label if case.label is None or case.label.is_file() else here.label
         return replace(case, image=image, label=label)
 
-    result = replace(stored, cases=tuple(map(moved, stored.cases)))
+    result = replace(stored, cases=tuple(map(moved, stored.cases)), codes=given.codes)
     return None if result == stored else result
 
 
