@@ -10,7 +10,11 @@ import pytest
 
 from unpaired.cli import main
 from unpaired.comparison.contenders import read_contender
+from unpaired.data.content import content_hash
+from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
+from unpaired.data.manifest import write_dataset
+from unpaired.data.prediction_record import Record, Source, write_record
 from unpaired.errors import InputError
 from unpaired.scores.evaluate import evaluate_folders
 from unpaired.scores.freshness import require_fresh, stale_predictions, stale_references, unchecked
@@ -161,3 +165,26 @@ def test_compare_refuses_them(run, capsys, what):
     assert said.err.count("\n") == 1
     assert f"the {what[:-1]} changed of b" in said.err
     assert not (run.parent / "out").exists()
+
+
+def test_a_label_map_of_another_image_is_told(tmp_path, capsys):
+    """A scan was replaced after it was predicted; the scores are those of what lies there, and a person hears of it."""
+    cases = []
+    for name in "abc":
+        image, label = (tmp_path / f"{name}{what}.nii.gz" for what in ("", "_label"))
+        write_image(image, label_map(), np.eye(4))
+        write_image(label, label_map(), np.eye(4))
+        cases.append(CaseEntry(name, name, "ct", image, label, split="test"))
+    manifest = write_dataset(Dataset("d", ("background", "LV"), {"ct": Modality()}, tuple(cases)), tmp_path)
+    for case, of in zip(cases, (cases[0].image, cases[1].image, "series 1.2.3"), strict=True):
+        prediction = tmp_path / "out" / f"{case.id}.nii.gz"
+        write_image(prediction, label_map(), np.eye(4))
+        sha256 = "0" * 64 if isinstance(of, str) else content_hash(of)
+        write_record(Record(case.id, "ct", {}, [], {"background": 0, "LV": 1}, Source(str(of), sha256)), prediction)
+    assert main(["evaluate", str(tmp_path / "out"), str(manifest)]) == 0
+    assert "warning" not in capsys.readouterr().err
+    write_image(cases[1].image, label_map(1), np.eye(4))
+    cases[2].image.unlink()
+    assert main(["evaluate", str(tmp_path / "out"), str(manifest), "--out", str(tmp_path / "again")]) == 0
+    assert capsys.readouterr().err.startswith("warning: By their records the label maps of b were made of other images")
+    assert "label maps of b were made" in read_evaluation(tmp_path / "again").remarks[0]

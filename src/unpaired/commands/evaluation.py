@@ -16,6 +16,7 @@ from unpaired.commands.arguments import (
     print_json,
     print_lines,
     print_whole_table,
+    warning,
 )
 from unpaired.commands.errors import report_error
 from unpaired.scores.scores import Others, Policy, Surface
@@ -94,6 +95,8 @@ def evaluate(
         if not json:
             raise
         return report_error(str(error), 2, json, error.failures)
+    for line in scored.warnings:
+        warning(line)
     if json:
         print_json(scored.to_json())
         return list_failures(scored.failures)

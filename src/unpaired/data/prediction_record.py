@@ -18,6 +18,8 @@ from unpaired.files import write_json
 
 SCHEMA = 1
 SUFFIX = ".prediction.json"
+SERIES = "series "
+"""What a source begins with that is no file, but a series of DICOM files."""
 AGAIN = "delete it and predict this case again"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from unpaired.data.content import content_hash
 from unpaired.data.image import Image
 from unpaired.data.images import image_files, image_suffix, read_image
-from unpaired.data.prediction_record import Source, record_path
+from unpaired.data.prediction_record import SERIES, Source, record_path
 from unpaired.dicom.choice import Choice, choose
 from unpaired.dicom.index import Index
 from unpaired.dicom.tree import holds_dicom, list_dicom
@@ -86,7 +86,7 @@ def source_of(job: Job) -> Source:
         return Source(str(job.image), content_hash(job.image))
     series = job.dicom.series
     digests = " ".join(content_hash(path) for path in series.files)
-    return Source(f"series {series.name}", sha256(digests.encode()).hexdigest())
+    return Source(f"{SERIES}{series.name}", sha256(digests.encode()).hexdigest())
 
 
 def _job(choice: Choice, out: Path, wishes: DicomWishes) -> Job:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.scores.case_scores import DEFAULT
-from unpaired.scores.freshness import scored_files
+from unpaired.scores.freshness import is_of_another_image, remark_on_other_images, scored_files
 from unpaired.scores.pairs import label_files, require_a_match, stranger
 from unpaired.scores.reading import AS_NAMED, Reading
 from unpaired.scores.references import DatasetReferences, FolderReferences
@@ -48,7 +48,8 @@ def evaluate_dataset(
     `reading.predictions`; without both they carry the values of the case's own label map. A class that was not
     annotated in a case is not applicable there. `workers` threads (0: one per core). Raises InputError if there is
     nothing to score; a missing, unreadable or unfitting file is a `Failure` of its case, and so is a file that is named
-    like no case of the dataset. Files of the dataset's other cases are left alone.
+    like no case of the dataset. Files of the dataset's other cases are left alone. A remark names the cases whose label
+    map was made of another image than theirs.
     """
     if not predictions.is_dir():
         raise InputError(f"expected a folder of predictions, found none at {predictions}; run `unpaired predict` first")
@@ -68,7 +69,9 @@ def evaluate_dataset(
         if name not in known
     ]
     tasks = {case.id: Task(partial(references.score, case), _only(files, case.id), case.label) for case in cases}
-    return _evaluate(tasks, predictions, scoring, reading, workers, strangers)
+    evaluation = _evaluate(tasks, predictions, scoring, reading, workers, strangers)
+    others = [case.id for case in cases if (path := tasks[case.id].prediction) and is_of_another_image(case, path)]
+    return replace(evaluation, remarks=(*evaluation.remarks, *filter(None, [remark_on_other_images(others)])))
 
 
 def evaluate_folders(

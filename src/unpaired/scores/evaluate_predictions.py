@@ -38,6 +38,8 @@ class EvaluatedPredictions:
     folder: Path
     shown: tuple[str, ...]
     """The columns of `table`."""
+    warnings: tuple[str, ...] = ()
+    """What to know of the scores that nobody asked for: the evaluation's remarks on files."""
 
     @property
     def failures(self) -> list[tuple[str, str]]:
@@ -109,7 +111,8 @@ def evaluate(
     columns = _columns(evaluation, tuple(several(show)), bool(tolerance))
     write_evaluation(evaluation, folder)
     trust = evaluate_trust(evaluation, scorer.dataset, predictions, scorer.side, folder, workers)
-    return EvaluatedPredictions(evaluation, trust, folder, columns)
+    warnings = tuple(remark for remark in evaluation.remarks if remark not in reading.remarks())
+    return EvaluatedPredictions(evaluation, trust, folder, columns, warnings)
 
 
 def _columns(evaluation: Evaluation, show: tuple[str, ...], tolerances: bool) -> tuple[str, ...]:

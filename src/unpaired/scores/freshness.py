@@ -3,12 +3,15 @@
 Times and sizes would be quicker to compare, but copying a folder changes times, and two label maps may have one size.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
+from unpaired.data.content import content_hash
+from unpaired.data.dataset import CaseEntry
 from unpaired.data.images import NIFTI
+from unpaired.data.prediction_record import SERIES, read_record
 from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, ScoredFiles
 
@@ -56,6 +59,31 @@ def stale_references(evaluation: Evaluation, references: Mapping[str, Path]) -> 
             continue
         if _sha256(path) != scored.reference_sha256:
             yield Stale(scored.case, "reference changed")
+
+
+def is_of_another_image(case: CaseEntry, prediction: Path) -> bool:
+    """Whether a label map's record says that it was made of an image that holds something else than the case's.
+
+    False where nobody can tell: without a record, without the image, or if the image was read as a DICOM series.
+    """
+    try:
+        record = read_record(prediction)
+        if record is None or record.image is None or record.image.file.startswith(SERIES):
+            return False
+        return case.image.exists() and content_hash(case.image) != record.image.sha256
+    except (InputError, OSError):  # a record or an image that can't be read is told by whoever needs it
+        return False
+
+
+def remark_on_other_images(cases: Sequence[str]) -> str:
+    """A sentence about the cases whose label maps were made of another image; empty where there are none."""
+    if not cases:
+        return ""
+    more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
+    return (
+        f"By their records the label maps of {', '.join(cases[:SHOWN])}{more} were made of other images than the "
+        "manifest has now, or of files that changed since: predict again, unless these are known to be the same scans."
+    )
 
 
 def require_fresh(

@@ -111,7 +111,8 @@ class Evaluation:
     tolerances_mm: for which there is an NSD column; class_tolerances_mm: each class's own, column "nsd@own".
     presets: the other protocols that have columns of their own.
     files: what each case was scored from, also where that failed (empty: not known).
-    remarks: sentences about how label values were read, where that wasn't the usual way.
+    remarks: sentences about how label values were read, where that wasn't the usual way, and about files that were not
+        made of the image that they are scored for.
     predictions: the folder of the label maps that were scored (empty: not known).
     """
 
