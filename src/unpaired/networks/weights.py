@@ -58,7 +58,8 @@ def load_weights(
         raise InputError(f"{path} is not a readable weight file: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} holds the weights of another network: {reason}") from error
+        advice = "; its network, channels and dimensions have to be these" if larger else ""
+        raise InputError(f"{path} holds the weights of another network: {reason}{advice}") from error
     return fresh, begins_as
 
 

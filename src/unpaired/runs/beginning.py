@@ -15,9 +15,17 @@ def begin_with_run(
     """Fill a fresh network with the weights of the run `recipe.init_from`.
 
     Returned are parts that begin fresh, {modality that the run lacks: what it begins as}, and classes that it lacks.
+    The first class of both is background, whatever it is called; others go by their names, in capitals or not.
     """
     assert recipe.init_from is not None
     run = Run(recipe.init_from)
-    rows = class_rows(recipe.network, network, recipe.spatial_dims, run.dataset.classes, classes)
+    theirs = _by_own_names(run.dataset.classes, classes)
+    rows = class_rows(recipe.network, network, recipe.spatial_dims, theirs, classes)
     fresh, begins_as = load_weights(network, run.weights("best"), larger=True, like=recipe.begin_as, rows=rows)
     return fresh, begins_as, rows.fresh
+
+
+def _by_own_names(theirs: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
+    """Their classes as the own ones are called."""
+    known = {name.casefold(): name for name in own[1:]}
+    return own[0], *(known.get(name.casefold(), name) for name in theirs[1:])
