@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 _PREFIX = ".tmp-"
+BEGINNING = 4096
+"""Bytes of a file that say whether it may be JSON."""
 DEEPEST = 50
 """How many levels of lists and objects a JSON file may have; the package's own have less than ten."""
 LARGEST = 2**64
@@ -157,6 +159,21 @@ def read_json(path: Path, advice: str) -> Any:
         raise InputError(f"{path}: expected JSON, but {error}; {advice}") from error
     except UnusableJSONError as error:
         raise InputError(f"{path}: {error}; {advice}") from error
+
+
+def require_replaceable(path: Path, what: str, known: Callable[[dict[str, Any]], bool]) -> None:
+    """Raise InputError for anything at `path` but a JSON object that is `known` to be such a file as will be written:
+    `what`. Nobody's scan or settings shall go for a name that was mistyped."""
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            begins = file.read(BEGINNING).lstrip().startswith(b"{")
+        document = read_json(path, "") if begins else None
+    except (InputError, OSError):
+        document = None
+    if not is_object(document) or not known(document):
+        raise InputError(f"{path} is there and is no {what}; name another file, or delete it")
 
 
 def parse_json(text: str) -> Any:

@@ -1,5 +1,6 @@
 """CHAOS and BTCV as officially laid out, written here: grays, slice order, sides, shared grounds; both joined."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -475,6 +476,15 @@ def test_the_commands(layout, tmp_path, capsys):
     assert join((tmp_path / "btcv.json", tmp_path / "chaos.json"), out=tmp_path / "abdomen.json") == 0
     both = read_dataset(tmp_path / "abdomen.json")
     assert (both.name, list(both.modalities)) == ("abdomen", ["ct", "t2"])
-    assert "t2: 4 cases, 3 labeled, 4 patients" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "t2: 4 cases, 3 labeled, 4 patients" in said
+    assert "note" not in said
+    renamed = json.loads((tmp_path / "chaos.json").read_text(encoding="utf-8"))
+    for case, patient in zip(renamed["cases"], ("BTCV-1", *"xyz"), strict=True):
+        case["patient"] = patient
+    (tmp_path / "renamed.json").write_text(json.dumps(renamed), encoding="utf-8")
+    assert join((tmp_path / "btcv.json", tmp_path / "renamed.json"), out=tmp_path / "abdomen.json") == 0
+    said = capsys.readouterr().out
+    assert "note: patients 'btcv1' and 'BTCV-1' may be one person each; if so, give one name\n" in said
     with pytest.raises(InputError, match="no modality 'pet'"):
         import_("btcv", tmp_path / "btcv", tmp_path / "b.json", modalities=("pet",))

@@ -118,6 +118,14 @@ def test_a_manifest_that_nothing_could_read_is_not_written(tmp_path: Path) -> No
         with pytest.raises(InputError, match=words):
             write_dataset(wrong, tmp_path / "d.json")
     assert not (tmp_path / "d.json").exists()
+    for text in ('{"labels": {"0": "background"}}', "[]", "{broken", "a scan"):
+        (tmp_path / "d.json").write_text(text)
+        with pytest.raises(InputError, match=r"d\.json is there and is no manifest; name another file"):
+            write_dataset(good, tmp_path / "d.json")
+        assert (tmp_path / "d.json").read_text() == text
+    (tmp_path / "d.json").unlink()
+    again = replace(good, name="again")
+    assert read_dataset(write_dataset(again, write_dataset(good, tmp_path))).name == "again"
 
 
 def test_the_manifest_moves_with_its_folder(tmp_path: Path) -> None:

@@ -261,6 +261,13 @@ def test_no_split_takes_the_place_of_what_it_comes_from(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="would overwrite the manifest or split"):
             split(simulated(), out, training_only=other.parent)
     assert manifest.read_bytes() == before
+    scan = tmp_path / "scan.nii.gz"
+    scan.write_bytes(b"\x1f\x8b")
+    for place in (manifest, scan, tmp_path):
+        with pytest.raises(InputError, match=r"is there and is no split file; name another file, or delete it"):
+            split(labeled_dataset(), place)
+    assert (manifest.read_bytes(), scan.read_bytes()) == (before, b"\x1f\x8b")
+    split(labeled_dataset(), tmp_path / "split.json", seed=5)  # over another split
 
 
 @pytest.mark.parametrize(

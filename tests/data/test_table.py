@@ -103,7 +103,7 @@ def test_what_spreadsheets_of_other_people_hold(table: str, tmp_path: Path) -> N
             "got 'training'; did you mean train",
         ),
         (HEADER.strip() + ",annotated\np1,ct,a.nii,livre\n", OPTIONS, "did you mean liver"),
-        (HEADER + 'p1,ct,"a.nii\n', OPTIONS, "expected a table in UTF-8"),
+        (HEADER + 'p1,ct,"a.nii\n', OPTIONS, "expected a table of cells, but unexpected end of data; close each quote"),
         (HEADER + "p1,ct,a.nii\n", None, "needs cases.json beside it"),
         (HEADER + "p1,ct,a.nii\n", "{", "expected JSON"),
         (HEADER + "p1,ct,a.nii\n", ["liver"], "expected a JSON object"),

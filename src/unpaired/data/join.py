@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unpaired.choices import several
+from unpaired.data.checks.spelling import similar_names
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.file_names import require_distinct
 from unpaired.data.manifest import as_dataset
@@ -23,14 +24,17 @@ def join(
 
     data: two datasets or more, or their manifests; patients of equal names are one person.  out: the manifest to write,
     which also names the dataset. Files stay where they are. A class that one of them doesn't have was not looked for in
-    its cases, so it isn't taken for background there. `say` gets a line for each modality and one for the file. Raises
-    InputError for datasets that don't go together (see `join_datasets`), and where `out` is one of their manifests.
+    its cases, so it isn't taken for background there. `say` gets a line for each modality, one for the file, and one
+    for names of patients or classes that differ in spelling alone. Raises InputError for datasets that don't go
+    together (see `join_datasets`), and where `out` is one of their manifests.
     """
     out = Path(out)
     data = several(data)
     require_other_file(out, *data)
     joined = join_datasets([as_dataset(each) for each in data], out.stem if out.suffix == ".json" else out.name)
     store_dataset(joined, out, say)
+    for line in similar_names(joined):
+        say(f"note: {line}")
     return joined
 
 

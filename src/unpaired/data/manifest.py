@@ -7,7 +7,7 @@ from unpaired.data.importers.table import table_document
 from unpaired.data.manifest_json import dataset_from_json, dataset_to_json
 from unpaired.documents import shown
 from unpaired.errors import InputError
-from unpaired.files import read_json, resolved, write_json
+from unpaired.files import read_json, require_replaceable, resolved, write_json
 
 TABLES = (".csv", ".tsv")
 MANIFESTS = (".json", *TABLES)
@@ -65,11 +65,13 @@ def as_dataset(data: Dataset | str | Path) -> Dataset:
 def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     """Write the manifest to `path` (a file, or a folder that gets dataset.json), paths relative to it, atomically.
 
-    What is written can be read: InputError is raised for what `read_dataset` refuses, such as ids that name no file.
+    What is written can be read: InputError is raised for what `read_dataset` refuses, such as ids that name no file,
+    and where something else than a manifest is at `path`.
     """
     path = Path(path)
     if path.suffix != ".json":
         path = path / MANIFEST
+    require_replaceable(path, "manifest", lambda there: "cases" in there)
     document = dataset_to_json(dataset, path.parent)
     dataset_from_json(document, path)
     write_json(path, document)

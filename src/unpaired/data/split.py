@@ -9,7 +9,7 @@ from pathlib import Path
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset, with_splits, without_labels
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import read_json, write_json
+from unpaired.files import read_json, require_replaceable, write_json
 
 _FOLD = re.compile(r"(.+\.json):(\d+)")
 _EXPECTED = 'expected a list of folds as in nnU-Net\'s splits_final.json: [{"train": [names], "val": [names]}, ...]'
@@ -132,8 +132,12 @@ def scan_name(file: str) -> str:
 
 
 def write_split(split: Split, path: str | Path) -> Path:
-    """Write {side: [case ids]} as JSON, atomically; under "unlabeled", if there are any, those without their label."""
+    """Write {side: [case ids]} as JSON, atomically; under "unlabeled", if there are any, those without their label.
+
+    Raises InputError where something else than a split is at `path`.
+    """
     path = Path(path)
+    require_replaceable(path, "split file", lambda there: there.keys() <= {*SPLITS, UNLABELED})
     document = {name: list(cases) for name, cases in asdict(split).items() if cases or name != UNLABELED}
     write_json(path, document)
     return path

@@ -29,11 +29,11 @@ def similar_classes(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield name, first
 
 
-def similar_names(dataset: Dataset) -> Iterator[str]:
-    """A line for patients, and one for classes, that may be the same under two spellings."""
+def similar_names(dataset: Dataset, how: str = "") -> Iterator[str]:
+    """A line for patients, and one for classes, that may be the same under two spellings; `how` to name patients."""
     patients = [f"{first.patient!r} and {entry.patient!r}" for entry, first in similar_patients(dataset)]
     if patients:
-        yield f"patients {_listed(patients)} may be one person each; if so, give one name (--patient-from REGEX)"
+        yield f"patients {_listed(patients)} may be one person each; if so, give one name{how}"
     if classes := [f"{first!r} and {name!r}" for name, first in similar_classes(dataset)]:
         yield f"classes {_listed(classes)} differ in spelling alone; if they are one structure, give one name"
 

@@ -211,7 +211,7 @@ def import_dataset(
     dataset = _only(chosen.load(source, options), modalities, source)
     if participants is not None:
         dataset = with_participants(dataset, Path(participants), warn)
-    for line in (*similar_names(dataset), *_aligned(dataset)):
+    for line in (*similar_names(dataset, " (--patient-from REGEX)"), *_aligned(dataset)):
         warn(line)
     rule = PATIENT_RULES.get(chosen.name) if patient_from is None else None
     return ImportedDataset(dataset, write_dataset(dataset, out), chosen.name, reason, rule)

@@ -64,8 +64,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         # utf-8-sig: spreadsheets put a byte order mark in front of the first column's name.
         text = path.read_text(encoding="utf-8-sig")
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a table in UTF-8, but {error}; save it as UTF-8") from error
+    except csv.Error as error:
+        raise InputError(f"{path}: expected a table of cells, but {error}; close each quote in it") from error
     columns = [name.strip().lower() for name in rows[0]] if rows else []
     _check_columns(columns, path)
     for number, cells in enumerate(rows[1:], start=2):
