@@ -145,6 +145,9 @@ def test_train_auto_plans_once_and_goes_on(phantom: Dataset, tmp_path: Path, mon
     assert again.recipe == run.recipe
     with pytest.raises(InputError, match=r"got 2 .* with `unpaired plan`"):
         train("auto", phantom, tmp_path / "other", device="cpu", devices=2, show=False)
+    for other in (train, train_folds):
+        with pytest.raises(InputError, match=r"^hours are what the recipe auto is planned for.*got 2 hours: leave"):
+            other("phantom/csa", phantom, tmp_path / "other", hours=2.0, show=False)
 
 
 def test_windows_of_a_plan_reach_the_run(phantom: Dataset, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from unpaired.commands.arguments import (
     Data,
     Device,
     OptionalCount,
+    OptionalNumber,
     OptionalPath,
     OptionalText,
     Out,
@@ -84,7 +85,7 @@ def train(
     nodes: int = 1,
     workers: int = 1,
     trust: Trusted = (),
-    hours: float = 1.0,
+    hours: OptionalNumber = None,
     folds: OptionalCount = None,
 ) -> int:
     """Train a recipe into a run folder. Ctrl-C saves and stops; the same command goes on from the last saved step.
@@ -101,7 +102,7 @@ def train(
         devices: Processes on this node, one device each (DDP).
         nodes: Nodes; Slurm, torchrun or you start the command on each (MASTER_ADDR, MASTER_PORT, NODE_RANK).
         workers: Processes per device that cut and augment batches.
-        hours: Of auto: how long training may take, each fold.
+        hours: Of auto: how long training may take, each fold (default: 1).
         folds: Cross-validation: runs RUN/fold0, RUN/fold1, ..., every patient tested in one; predict averages them. The
             same command, started for a second GPU, trains the folds that the first one does not.
     """

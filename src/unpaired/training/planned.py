@@ -23,6 +23,8 @@ from unpaired.training.memory_format import WORTH
 from unpaired.training.probe import StepCost, free_memory_gb, time_step
 
 AUTO = "auto"
+HOURS = 1.0
+"""How long a planned training takes where nobody says it."""
 SHARE_OF_MEMORY = 0.8
 LEAST, MOST = 200, 100_000
 """Steps that a plan has at least and at most, whatever the time."""
@@ -60,7 +62,7 @@ def plan_training(
     data: Dataset | str | Path,
     out: str | Path | None = None,
     *,
-    hours: float = 1.0,
+    hours: float = HOURS,
     memory_gb: float | None = None,
     device: str = AUTO,
     dimensions: Dimensions = "auto",

@@ -19,7 +19,7 @@ from unpaired.runs.lock import InUseError
 from unpaired.runs.run import Run
 from unpaired.training.loop import Hardware
 from unpaired.training.loop import train as train_recipe
-from unpaired.training.planned import AUTO, plan_training
+from unpaired.training.planned import AUTO, HOURS, plan_training
 from unpaired.training.progress import case_progress, tell
 
 
@@ -37,12 +37,13 @@ def train(
     workers: int = 1,
     trust: Trust = (),
     show: bool = True,
-    hours: float = 1.0,
+    hours: float | None = None,
 ) -> Run:
     """Train a recipe on a dataset's "train" cases into the folder `run`, or finish the run that it holds.
 
     `recipe` is one, or what `find_recipe` takes: a name, file.py:function, a run's folder; "auto" plans one for this
-    dataset, this machine and so many `hours` (`plan_training`), or goes on with the one that the run began with. `data`
+    dataset, this machine and so many `hours` (default: 1; `plan_training`), or goes on with the one that the run began
+    with. `data`
     is a dataset or its manifest, `split` a split or its file, which takes the place of the manifest's own sides; where
     nobody says who trains, "auto" draws it as `unpaired split` does (`data.splits.with_sides`).
     `changes` replace fields of the recipe ("steps=500"). Prepared volumes go to `cache` (default: `prepared` beside the
@@ -53,6 +54,7 @@ def train(
     Raises InputError for anything that doesn't fit, a folder that holds another run among it; `Stopped` after Ctrl-C.
     """
     load_trusted(trust)
+    _require_no_hours(recipe, hours)
     hardware = Hardware(device, devices, nodes, workers)
     dataset = as_dataset(data)
     dataset = dataset if split is None else as_split(split).apply(dataset)
@@ -80,11 +82,22 @@ def _train(
     return train_recipe(chosen, dataset, run, name=name, hardware=hardware, cache=cache, show=show)
 
 
-def _planned_recipe(dataset: Dataset, run: Path, hours: float, hardware: Hardware, show: bool) -> Recipe | str:
+def _require_no_hours(recipe: Recipe | str, hours: float | None) -> None:
+    """Raise InputError for hours that nobody would keep to."""
+    if recipe != AUTO and hours is not None:
+        raise InputError(
+            f"hours are what the recipe auto is planned for, and another one has its own steps; got {hours:g} hours: "
+            "leave them out, or change the recipe (--set steps=2000)"
+        )
+
+
+def _planned_recipe(dataset: Dataset, run: Path, hours: float | None, hardware: Hardware, show: bool) -> Recipe | str:
     """The recipe that a run began with (its folder), or one planned now. Processes that don't know of each other would
     each time a step, and plan something else: they need a plan that is written down."""
     if is_run(run):
+        _say(f"{run} goes on with the recipe that it began with; nothing is planned", show)
         return str(run)
+    hours = HOURS if hours is None else hours
     if (processes := hardware.devices * hardware.nodes) > 1:
         raise InputError(
             f"the recipe auto is planned by one process, got {processes} (devices times nodes); write the plan down "
@@ -122,7 +135,7 @@ def train_folds(
     workers: int = 1,
     trust: Trust = (),
     show: bool = True,
-    hours: float = 1.0,
+    hours: float | None = None,
 ) -> list[Run]:
     """Cross-validation: a run for each fold, `runs`/fold0, fold1, ...; every labeled patient is tested in one of them.
 
@@ -134,6 +147,7 @@ def train_folds(
     where it is given the folder. The other arguments are those of `train`. Raises what `train` and `split` raise.
     """
     load_trusted(trust)
+    _require_no_hours(recipe, hours)
     dataset, folder, hardware = as_dataset(data), Path(runs), Hardware(device, devices, nodes, workers)
     if split is None:
         drawn = _drawn_folds(dataset, folds, show)
