@@ -186,5 +186,5 @@ def test_a_label_map_of_another_image_is_told(tmp_path, capsys):
     write_image(cases[1].image, label_map(1), np.eye(4))
     cases[2].image.unlink()
     assert main(["evaluate", str(tmp_path / "out"), str(manifest), "--out", str(tmp_path / "again")]) == 0
-    assert capsys.readouterr().err.startswith("warning: By their records the label maps of b were made of other images")
+    assert capsys.readouterr().err.startswith("warning: out: By their records the label maps of b were made")
     assert "label maps of b were made" in read_evaluation(tmp_path / "again").remarks[0]

@@ -13,10 +13,10 @@ from unpaired.commands.arguments import (
     Reference,
     RunFolder,
     list_failures,
+    list_warnings,
     print_json,
     print_lines,
     print_whole_table,
-    warning,
 )
 from unpaired.commands.errors import report_error
 from unpaired.scores.scores import Others, Policy, Surface
@@ -95,8 +95,7 @@ def evaluate(
         if not json:
             raise
         return report_error(str(error), 2, json, error.failures)
-    for line in scored.warnings:
-        warning(line)
+    list_warnings(scored.warnings)
     if json:
         print_json(scored.to_json())
         return list_failures(scored.failures)

@@ -38,8 +38,8 @@ class EvaluatedPredictions:
     folder: Path
     shown: tuple[str, ...]
     """The columns of `table`."""
-    warnings: tuple[str, ...] = ()
-    """What to know of the scores that nobody asked for: the evaluation's remarks on files."""
+    warnings: tuple[tuple[str, str], ...] = ()
+    """(the folder of predictions, one line) of what is odd about the files: the evaluation's remarks on them."""
 
     @property
     def failures(self) -> list[tuple[str, str]]:
@@ -111,7 +111,8 @@ def evaluate(
     columns = _columns(evaluation, tuple(several(show)), bool(tolerance))
     write_evaluation(evaluation, folder)
     trust = evaluate_trust(evaluation, scorer.dataset, predictions, scorer.side, folder, workers)
-    warnings = tuple(remark for remark in evaluation.remarks if remark not in reading.remarks())
+    odd = (remark for remark in evaluation.remarks if remark not in reading.remarks())
+    warnings = tuple((predictions.name, remark) for remark in odd)
     return EvaluatedPredictions(evaluation, trust, folder, columns, warnings)
 
 
