@@ -32,6 +32,11 @@ from unpaired.errors import InputError
 from unpaired.shapes import Images, LabelMap
 
 CONVOLVE = {2: F.conv2d, 3: F.conv3d}
+GAIN_AND_PRICE = (
+    "on hearts it gave a modality without labels 29 to 33 Dice, and took 2 to 3 from the labeled one "
+    "(docs/results/scarce-labels.md)"
+)
+"""Of `share`, for people who train with it: 70 % of one modality's samples, 1,500 steps, two folds."""
 AS_IT_IS = -1
 """The random number of a sample that is left as it is."""
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import file_hashes, prepare
 from unpaired.data.prepared import Prepared, PreparedCase
+from unpaired.data.randomization import GAIN_AND_PRICE
 from unpaired.data.sampling import times_of_patients
 from unpaired.data.sides import mirror_warning
 from unpaired.data.simulated import idle_simulated, simulated_beside
@@ -42,7 +43,7 @@ def cases_to_prepare(recipe: Recipe, dataset: Dataset, modalities: tuple[str, ..
     return [case for case in cases if case.id in taken]
 
 
-def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
+def remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
     """What training should not do without a word."""
     if said := left_out(run.dataset, modalities):
         yield said
@@ -57,6 +58,12 @@ def _remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
                 f"{modality} has {count} labeled training cases{besides}: {share:.0%} of its samples are borrowed from "
                 "modalities with more, their intensities randomized"
             )
+    randomized = [name for name in modalities if recipe.randomization.share_of(name)]
+    if randomized:
+        yield (
+            f"{recipe.randomization.share:.0%} of the samples of {', '.join(randomized)} in random intensities: "
+            f"{GAIN_AND_PRICE}"
+        )
     yield from _of_simulated(run, modalities)
     if said := not_validated(run.dataset, modalities):
         yield said
@@ -110,7 +117,7 @@ def prepared_cases(
 
     prepared = by_the_first(fabric, prepared_here) or prepared_here()
     tell(console, f"{len(entries)} prepared cases in {cache}")
-    for line in _remarks(run, modalities):
+    for line in remarks(run, modalities):
         tell(console, line)
     for line in not_taught(run.dataset, modalities, prepared):
         tell(console, f"warning: {line}")
