@@ -2,10 +2,12 @@
 
     python studies/results_pages.py                                     all pages (`make results`)
     python studies/results_pages.py --add scarce few-labels "no label"  store a study's numbers first
+    python studies/results_pages.py --add comparison few-labels "four folds" --budget "1,500 steps, four folds."
 
 A page's tables stand between `<!-- numbers: TABLE -->` and `<!-- end of numbers -->`; they are in the JSON file that is
-called as the page. Each has its budget on top. `--add OUT PAGE TABLE` takes what `unpaired study` left in OUT: numbers
-alone, of no patient, with no path. Tables of another form are kept cell by cell ("plain"), with where they are from.
+called as the page. Each has its budget on top. `--add OUT PAGE TABLE` takes what `unpaired study` left in OUT, or
+`unpaired compare`, which needs to be told the budget: numbers alone, of no patient, with no path. Tables of another
+form are kept cell by cell ("plain"), with where they are from.
 """
 
 import argparse
@@ -152,7 +154,8 @@ def rendered(table: ResultTable) -> str:
 
 
 def scores(table: ResultTable) -> Table:
-    """Mean Dice of each row in each group, behind it those of the classes; the best mean is bold."""
+    """Mean Dice of each row in each group, behind it those of the classes; the best mean is bold. What rows took is
+    left out where the budget alone says it."""
     best = {
         group: max((row.dice[group]["mean"] for row in table.rows if group in row.dice), default=None)
         for group in table.groups
@@ -161,14 +164,16 @@ def scores(table: ResultTable) -> Table:
         group: list(dict.fromkeys(name for row in table.rows for name in row.dice.get(group, {}) if name != "mean"))
         for group in table.groups
     }
+    took = any(_effort(row) != DASH for row in table.rows)
     rows: list[list[str | TableCell]] = []
     for row in table.rows:
         cells = [
             TableCell(_dice(row.dice.get(group), classes[group]), _mean(row.dice.get(group)) == best[group])
             for group in table.groups
         ]
-        rows.append([row.name, _effort(row), *cells])
-    head = ["row", "steps, minutes", *(f"{group} ({count})" for group, count in table.groups.items())]
+        rows.append([row.name, *([_effort(row)] if took else []), *cells])
+    columns = [f"{group} ({count})" for group, count in table.groups.items()]
+    head = ["row", *(["steps, minutes"] if took else []), *columns]
     return Table(head, rows, "lr", notes=table.notes)
 
 
@@ -239,7 +244,26 @@ def from_study(document: Mapping[str, Any]) -> ResultTable:
     )
 
 
+def from_comparison(compared: Mapping[str, Any], budget: str) -> ResultTable:
+    """What `unpaired compare` left in comparison.json as a table, as `from_study`; runs are those of any study."""
+    cells = [cell for cell in compared["columns"] if cell["score"] == "dice"]
+    groups = {cell["modality"]: cell["patients"] for cell in cells if cell["class"] == "mean"}
+    rows: list[ResultRow] = []
+    for method in compared["methods"]:
+        dice, differences = _dice_of([cell for cell in cells if cell["method"] == method["name"]])
+        rows += [ResultRow(method["name"], dice, differences=differences)] if dice else []
+    return ResultTable(budget, groups, tuple(rows), compared["baseline"])
+
+
 def _row_of(row: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> ResultRow:
+    dice, differences = _dice_of(cells)
+    steps = ", ".join(f"{count:,}" for count in row["steps"])
+    minutes = round(row["training_seconds"] / 60 / max(row["done"], 1), 1)
+    return ResultRow(row["row"], dice, steps, minutes, differences)
+
+
+def _dice_of(cells: Sequence[Mapping[str, Any]]) -> tuple[dict[str, dict[str, float]], dict[str, Difference]]:
+    """{modality: {class or "mean": percent}} of one method's cells, and what it differs from the baseline by."""
     dice: dict[str, dict[str, float]] = {}
     differences: dict[str, Difference] = {}
     for cell in cells:
@@ -252,17 +276,16 @@ def _row_of(row: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> Resul
             differences[cell["modality"]] = Difference(
                 round(100 * cell["difference"], 2), bounds[0], bounds[1], cell["better"], cell["worse"], cell["p_holm"]
             )
-    steps = ", ".join(f"{count:,}" for count in row["steps"])
-    minutes = round(row["training_seconds"] / 60 / max(row["done"], 1), 1)
-    return ResultRow(row["row"], dice, steps, minutes, differences)
+    return dice, differences
 
 
-def add(study: Path, page: str, table: str) -> None:
-    """Store a study's numbers as a table of a page."""
+def add(out: Path, page: str, table: str, budget: str | None) -> None:
+    """Store the numbers of a study, or with a budget those of a comparison, as a table of a page."""
     file = PAGES / f"{page}.json"
-    document = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    document = json.loads((out / ("comparison.json" if budget else "study.json")).read_text(encoding="utf-8"))
+    made = from_comparison(document, budget) if budget else from_study(document)
     numbers = read_numbers(file)
-    stored = replace(numbers, tables=numbers.tables | {table: from_study(document)})
+    stored = replace(numbers, tables=numbers.tables | {table: made})
     write_json(file, {"schema": SCHEMA, **asdict(stored)})
 
 
@@ -270,9 +293,10 @@ def main() -> None:
     """Store what is asked for, then write every page that has marks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--add", nargs=3, metavar=("OUT", "PAGE", "TABLE"))
+    parser.add_argument("--budget", help="of a folder of `unpaired compare`, which does not know it")
     arguments = parser.parse_args()
     if arguments.add:
-        add(Path(arguments.add[0]), arguments.add[1], arguments.add[2])
+        add(Path(arguments.add[0]), arguments.add[1], arguments.add[2], arguments.budget)
     for page in sorted(PAGES.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if MARKED.search(text):

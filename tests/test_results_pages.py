@@ -105,6 +105,26 @@ def test_a_studys_numbers_become_a_table(script: ModuleType, monkeypatch: pytest
     ]
 
 
+def test_a_comparisons_numbers_become_a_table_of_the_budget_that_is_told(script: ModuleType) -> None:
+    own = {"difference": -0.02, "interval_low": -0.05, "interval_high": 0.01, "better": 2, "worse": 6, "p_holm": 0.0391}
+    columns = [cell("all", "mean", 0.8), cell("none", "mean", 0.78, **own), cell("none", "mean", 7.0, score="hd95")]
+    compared = {"methods": [{"name": "all"}, {"name": "none"}], "baseline": "all", "columns": columns}
+    assert script.rendered(script.from_comparison(compared, "four folds.")).splitlines() == [
+        "Budget: four folds.",
+        "",
+        "| row | lge (8) |",
+        "|---|---:|",
+        "| all | **80.0** |",
+        "| none | 78.0 |",
+        "",
+        "Against all, paired by patient:",
+        "",
+        "| row | patients | difference | 95 % interval | better / worse | p Holm |",
+        "|---|---|---:|---:|---:|---:|",
+        "| none | lge | -2.00 | -5.00 to +1.00 | 2 / 6 | 0.039 |",
+    ]
+
+
 def test_what_is_not_there_is_said(script: ModuleType) -> None:
     with pytest.raises(InputError, match="compared nothing yet"):
         script.from_study({"rows": [], "notes": []})
