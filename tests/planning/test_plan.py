@@ -21,7 +21,7 @@ from unpaired.errors import InputError
 from unpaired.phantom.acquisition import CLASSES, LABEL_VALUES
 from unpaired.planning.case_facts import CaseFacts
 from unpaired.planning.labels import SIMULATED, SIMULATED_NETWORK, simulated_advice
-from unpaired.planning.plan import Device, plan_recipe
+from unpaired.planning.plan import Device, Dimensions, plan_recipe
 from unpaired.planning.topology import multiples
 from unpaired.recipe import build_method
 
@@ -87,6 +87,13 @@ def test_a_person_may_want_volumes_of_thick_slices() -> None:
     assert recipe.augmentation == Augmentation(in_plane_only=True)
     with pytest.raises(InputError, match="single slices"):
         plan_recipe(SINGLE_SLICES, dimensions="3")
+
+
+@pytest.mark.parametrize(("dimensions", "degrees"), [("2", 60.0), ("3", 15.0)])
+def test_slices_are_turned_widely(dimensions: Dimensions, degrees: float) -> None:
+    plan = plan_recipe(ABDOMEN_CT_AND_THICK_MR, dimensions=dimensions)
+    assert plan.recipe.augmentation.rotation_degrees == degrees
+    assert ("augmentation.rotation_degrees" in plan.reasons) == (dimensions == "2")
 
 
 def test_more_memory_or_time_makes_larger_patches() -> None:

@@ -25,6 +25,10 @@ def one_change(size: Size = "small") -> Study:
         Row("base", base),
         Row("no class weights", replace(base, method=replace(base.method, class_weighting="none"))),
         Row("elastic", replace(base, augmentation=replace(augmentation, elastic=0.7, elastic_strain=0.9))),
+        *(
+            Row(f"turned by {d:g}", replace(base, augmentation=replace(augmentation, rotation_degrees=d)))
+            for d in (30.0, 60.0)
+        ),
         Row("volume norm", replace(base, preprocessing=replace(base.preprocessing, normalization="zscore"))),
         Row("3 slices", replace(base, context_slices=3)),
         Row("instance norm", replace(base, network=replace(network, norm="instance"))),
