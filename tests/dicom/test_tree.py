@@ -176,7 +176,12 @@ def test_two_patients_in_one_folder_and_one_series_are_two(tmp_path: Path) -> No
     write_series(tmp_path, volume(), lps(), first=5, PatientID="4712")
     index = list_dicom(tmp_path)
     assert len({series.patient for series in index.series}) == 2
-    assert parts(tmp_path) == [("", (9, 7, 5), True)] * 2
+    assert parts(tmp_path) == [("patient 1 of 2", (9, 7, 5), True), ("patient 2 of 2", (9, 7, 5), True)]
+    write_series(tmp_path, volume(), lps(), first=10, PatientID="4712", FrameOfReferenceUID="1.2.9")
+    index = list_dicom(tmp_path)
+    uid = index.series[0].uid
+    assert [series.name for series in index.series] == [f"{uid}/1", f"{uid}/2", f"{uid}/3"], "they name files"
+    assert index.series[2].split_by == "patient 2 of 2, frame of reference 2 of 2"
 
 
 PROBLEMS = {

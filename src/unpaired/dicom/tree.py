@@ -107,14 +107,37 @@ def _read_files(
 
 
 def series_of(headers: Sequence[ImageHeader]) -> Iterator[Series]:
-    """The series of many files, each in its parts, sorted by study, number and UID."""
+    """The series of many files, each in its parts, sorted by study, number and UID.
+
+    Files of one series UID that are of several studies, patients, frames of reference or modalities are parts too.
+    """
     groups: dict[tuple[str, ...], list[ImageHeader]] = {}
     for header in headers:
-        series = header.series
-        key = (series.study_uid, series.uid, series.patient, series.frame_of_reference_uid, series.modality)
-        groups.setdefault(key, []).append(header)
+        groups.setdefault((header.series.uid, *_owner(header.series)), []).append(header)
+    of_uid: dict[str, list[Series]] = {}
     for group in sorted(groups.values(), key=lambda group: (group[0].series.study_uid, group[0].series.number)):
-        yield from _parts(group)
+        of_uid.setdefault(group[0].series.uid, []).extend(_parts(group))
+    for parts in of_uid.values():
+        yield from _numbered(parts)
+
+
+OWNERS = ("study", "patient", "frame of reference", "modality")
+"""What the files of one series should have in common."""
+
+
+def _owner(series: Series) -> tuple[str, ...]:
+    """The values of `OWNERS`."""
+    return series.study_uid, series.patient, series.frame_of_reference_uid, series.modality
+
+
+def _numbered(parts: Sequence[Series]) -> Iterator[Series]:
+    """The parts of one series UID, each with a number of its own and with what sets it apart."""
+    owners = [list(dict.fromkeys(values)) for values in zip(*map(_owner, parts), strict=True)]
+    for number, part in enumerate(parts, start=1):
+        named = zip(OWNERS, owners, _owner(part), strict=True)
+        words = [f"{what} {of.index(value) + 1} of {len(of)}" for what, of, value in named if len(of) > 1]
+        split_by = ", ".join(filter(None, [*words, part.split_by]))
+        yield replace(part, part=number, parts=len(parts), split_by=split_by)
 
 
 def _parts(headers: Sequence[ImageHeader]) -> Iterator[Series]:
