@@ -7,7 +7,7 @@ import pytest
 
 from unpaired.comparison.papers.recipe_rows import recipe_row
 from unpaired.comparison.papers.tables import paper_table
-from unpaired.comparison.run_groups import RunGroup, group_runs
+from unpaired.comparison.run_groups import RunGroup, group_runs, read_trained_run
 from unpaired.errors import InputError
 from unpaired.recipe import from_json, override, to_json
 from unpaired.recipes import class_specific_affinity as csa
@@ -110,6 +110,20 @@ def test_few_shot_runs_are_not_repetitions_of_the_whole(tmp_path):
     assert groups == [("V3 + CR", 2), ("1 MR", 2), ("two", 1)]
     names = [group.name for group in group_runs([*whole, *few], lambda recipe, training: "same")]
     assert names == ["same", "same (8 ct patients, 1 mr patients)"]
+
+
+def test_simulated_scans_are_no_training_patients(tmp_path):
+    recipe = ssc.mmwhs_v3_cr()
+    run = Path(save(tmp_path / "run", recipe, training={"ct": 8, "mr": 8}))
+    document = json.loads((run / "dataset.json").read_text())
+
+    def trained_with(simulated):
+        cases = [case | {"simulated": case["id"].startswith(simulated)} for case in document["cases"]]
+        (run / "dataset.json").write_text(json.dumps({"cases": cases}))
+        return read_trained_run(run).training
+
+    assert trained_with(("mr1", "mr2", "mr3", "mr4", "mr5", "mr6", "mr7")) == {"ct": 8, "mr": 1}
+    assert trained_with(("ct", "mr", "unlabeled")) == {"ct": 8, "mr": 8}, "a phantom's patients, where all are"
 
 
 def test_seeds_and_splits_of_one_recipe_are_one_method(tmp_path):

@@ -137,7 +137,7 @@ def test_the_manifest_says_so(tmp_path: Path) -> None:
     assert {case.id for case in again.cases if case.simulated} == INVENTED
     assert (
         str(again)
-        == "both: 16 cases of 16 patients; bssfp 7 (7 labeled, 1 simulated), lge 9 (9 labeled, 3 simulated); LV"
+        == "both: 16 cases of 12 patients; bssfp 7 (7 labeled, 1 simulated), lge 9 (9 labeled, 3 simulated); LV"
     )
 
 

@@ -124,6 +124,11 @@ def test_sscs_abdomen_has_all_ct_and_five_draws_of_mr() -> None:
     assert {
         len({c.patient for c in split.apply(few).of("t2") if c.split}) for split in DrawsBeside()(few).values()
     } == {6}
+    beside = [replace(case, id=f"s{case.id}", patient=f"s{case.id}", simulated=True) for case in few.of("t2")]
+    both = replace(few, cases=(*few.cases, *beside))
+    for split in DrawsBeside()(both).values():
+        taken = [case for case in split.apply(both).of("t2") if case.split]
+        assert len({case.patient for case in taken if not case.simulated}) == 6
 
 
 def built(recipe: Recipe) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from unpaired.data.images import write_image
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError
 from unpaired.planning.fingerprint import read_fingerprint, take_fingerprint
-from unpaired.planning.tables import organ_table
+from unpaired.planning.tables import modality_table, organ_table
 
 
 @pytest.fixture
@@ -60,6 +60,19 @@ def test_facts_of_a_modality(study: Dataset) -> None:
     assert facts.volumes_ml == {"organ": pytest.approx(0.16)}
     assert facts.spacing_range == ((5, 1, 2), (5, 1, 2))
     assert facts.planes == {"axial": 2}
+
+
+def test_a_modality_of_simulated_scans_beside_patients_has_no_patient(study: Dataset) -> None:
+    labeled, patient = study.cases
+    cases = (replace(labeled, modality="lge", simulated=True), patient)
+    fingerprint, _ = take_fingerprint(replace(study, modalities={"mr": Modality(), "lge": Modality()}, cases=cases))
+    facts = fingerprint.of("lge")
+    assert (facts.patients, facts.labeled_patients, facts.simulated_patients) == (0, 0, 1)
+    assert facts.volumes_ml == {"organ": pytest.approx(0.16)}, "what is known of it is of simulated scans"
+    table = modality_table(fingerprint)
+    place = table.head.index("simulated")
+    assert [row[place] for row in table.rows] == ["0", "1"]
+    assert "simulated" not in modality_table(take_fingerprint(study)[0]).head
 
 
 def test_large_volumes_have_no_exponent(study: Dataset) -> None:

@@ -126,6 +126,8 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     t2 = replace(none, name="t2")
     with_t2 = plan_recipe(fingerprint(many, replace(none, simulated_patients=29), t2)).recipe
     assert (with_t2.randomization.share, with_t2.randomization.borrowed) == (0.7, 0.75)
+    nobody = plan_recipe(fingerprint(replace(none, simulated_patients=29), t2)).recipe
+    assert nobody.randomization == with_t2.randomization, "where no patient is labeled simulated scans alone teach"
 
 
 @pytest.mark.parametrize(

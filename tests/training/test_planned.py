@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from public_fingerprints import fingerprint, modality
 from unpaired import plan_training, read_dataset, split, train, train_folds
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
@@ -59,6 +60,18 @@ def test_plan_as_command_and_function(
     assert again.plan.recipe.steps == 3600
     assert main(["plan", str(manifest), str(out)]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_step_is_timed_with_modalities_that_only_simulated_scans_label(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[list[str]] = []
+    monkeypatch.setattr(planned, "time_step", lambda _, names, *__: timed.append(names) or StepCost(1.0, 0.1))
+    facts = [modality(name, (9, 256, 256), (8, 1, 1), labeled=count) for name, count in (("bssfp", 20), ("lge", 0))]
+    facts[1] = replace(facts[1], simulated_patients=29)
+    known = replace(fingerprint(*facts), classes=phantom.classes)
+    plan_training(replace(phantom, cases=()), device="cpu", fingerprint=known)
+    assert {tuple(names) for names in timed} == {("bssfp", "lge")}
 
 
 @pytest.mark.parametrize(

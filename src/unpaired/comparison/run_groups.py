@@ -65,6 +65,7 @@ class _Case:
     patient: str
     modality: str
     label: str | None = None
+    simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,11 @@ def read_trained_run(place: Path) -> TrainedRun | None:
 
 
 def _training(trained: Collection[str], cases: Sequence[_Case]) -> dict[str, int]:
-    """How many patients of each modality are labeled among the cases `trained`."""
+    """How many patients of each modality are labeled among the cases `trained`, without simulated ones beside them."""
+    all_simulated = all(case.simulated for case in cases)
     patients: dict[str, set[str]] = {}
     for case in cases:
-        if case.id in trained and case.label:
+        if case.id in trained and case.label and (all_simulated or not case.simulated):
             patients.setdefault(case.modality, set()).add(case.patient)
     return {modality: len(names) for modality, names in sorted(patients.items())}
 

@@ -82,7 +82,8 @@ class Dataset:
 
     def __str__(self) -> str:
         """What it holds, on one line: cases, patients, labels by modality, classes."""
-        patients = len(self.patients)
+        simulated = {case.patient for case in self.cases if case.simulated}
+        patients = len(set(self.patients) - simulated) or len(simulated)
         counts = [f"{name} {len(self.of(name))} ({self._kinds(name)})" for name in self.modalities]
         classes = ", ".join(self.classes[1:])
         return f"{self.name}: {len(self.cases)} cases of {patients} patients; {', '.join(counts)}; {classes}"

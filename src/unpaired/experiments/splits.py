@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from unpaired.data.dataset import Dataset
+from unpaired.data.simulated import of_patients
 from unpaired.data.split import Split
 from unpaired.data.splits import folds_by_patient, split_by_patient
 from unpaired.data.subsets import with_so_many_patients
@@ -71,7 +72,7 @@ class DrawsBeside:
     def __call__(self, dataset: Dataset) -> dict[str, Split]:
         """ "draw0", "draw1", ..., as `RandomSplits` draws them."""
         there = {
-            name: len({case.patient for case in dataset.of(name, labeled=True)})
+            name: len({case.patient for case in of_patients(dataset, name, labeled=True)})
             for name in dataset.modalities
             if name != self.whole
         }

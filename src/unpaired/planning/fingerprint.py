@@ -26,8 +26,8 @@ SCHEMA = 1
 class ModalityFacts:
     """Medians over a modality's cases; triples are (depth, height, width), depth across the slices as acquired.
 
-    Where a dataset has scans of patients, those that are simulated beside them count in `simulated_patients` alone,
-    unless a modality has no others.
+    Where a dataset has scans of patients, those that are simulated beside them count in `simulated_patients` alone. Of
+    a modality that has no others, sizes, values and organs are theirs, and `patients` is 0.
     """
 
     name: str
@@ -133,14 +133,15 @@ def read_fingerprint(path: str | Path) -> Fingerprint:
 def _modality_facts(
     name: str, of_modality: Sequence[CaseFacts], beside: frozenset[str], classes: Sequence[str]
 ) -> ModalityFacts:
-    cases = [case for case in of_modality if case.id not in beside] or of_modality
+    of_people = [case for case in of_modality if case.id not in beside]
+    cases = of_people or of_modality
     spacing = np.array([case.spacing_mm for case in cases])
     planes = [case.plane for case in cases]
     return ModalityFacts(
         name,
         len(cases),
-        len({case.patient for case in cases}),
-        len({case.patient for case in cases if case.labeled}),
+        len({case.patient for case in of_people}),
+        len({case.patient for case in of_people if case.labeled}),
         is_ct(name),
         _median([case.shape for case in cases]),
         _median(spacing),

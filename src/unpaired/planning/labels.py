@@ -29,6 +29,7 @@ def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
     """
     labeled = {facts.name: facts.labeled_patients for facts in fingerprint.modalities}
     enough = Randomization().enough
+    most = max(labeled.values()) or enough  # nobody is labeled: simulated scans alone lend
     simulated = {
         facts.name: facts.simulated_patients
         for facts in fingerprint.modalities
@@ -37,7 +38,7 @@ def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
     fewer = [
         f"{name} has {count} labeled patient(s)"
         for name, count in labeled.items()
-        if count < min(max(labeled.values()), enough) and name not in simulated
+        if count < min(most, enough) and name not in simulated
     ]
     randomization = Randomization(borrowed=0.75) if fewer else Randomization()
     if fewer:

@@ -107,8 +107,7 @@ def plan_recipe(
     or volumes (3) whatever the rule says. Raises InputError for a dataset without a labeled case.
     """
     require_choice(dimensions, Dimensions, "dimensions")
-    labeled = [facts for facts in fingerprint.modalities if facts.labeled_patients]
-    if not labeled:
+    if not any(facts.labeled_patients or facts.simulated_patients for facts in fingerprint.modalities):
         raise InputError(
             f"dataset {fingerprint.dataset}: no case has a label map that can be read; nothing to train on"
         )

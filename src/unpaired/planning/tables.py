@@ -6,12 +6,14 @@ from unpaired.tables import DASH, Table
 
 def modality_table(fingerprint: Fingerprint) -> Table:
     """A row a modality: cases, sizes, spacing, planes, body and values."""
+    some = any(facts.simulated_patients for facts in fingerprint.modalities)
     rows = [
         [
             facts.name,
             f"{facts.cases}",
             f"{facts.patients}",
             f"{facts.labeled_patients}",
+            *([f"{facts.simulated_patients}"] if some else []),
             "×".join(f"{size:g}" for size in facts.shape),
             "×".join(f"{size:.3g}" for size in facts.spacing_mm),
             _range(facts),
@@ -21,12 +23,18 @@ def modality_table(fingerprint: Fingerprint) -> Table:
         ]
         for facts in fingerprint.modalities
     ]
-    head = ["modality", "cases", "patients", "labeled", "size", "spacing mm", "from - to", "planes", "body", "values"]
+    counts = ["cases", "patients", "labeled", *(["simulated"] if some else [])]
+    head = ["modality", *counts, "size", "spacing mm", "from - to", "planes", "body", "values"]
     note = (
         "Sizes and spacings are medians (across the slices x rows x columns); labeled counts patients; body: its box's "
         "share of the scan; values: where 99 % of the organs' (or the body's) voxels lie."
     )
-    return Table(head, rows, align="lrrrrrrlrr", notes=[note])
+    simulated = (
+        "Simulated: labeled scans beside those of patients; the other columns are of patients alone, or of simulated "
+        "scans where a modality has no others."
+    )
+    align = f"l{'r' * len(counts)}rrrlrr"
+    return Table(head, rows, align=align, notes=[note, simulated] if some else [note])
 
 
 def organ_table(fingerprint: Fingerprint) -> Table:

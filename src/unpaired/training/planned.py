@@ -171,7 +171,7 @@ def _that_fits(plan: Plan, known: Fingerprint, limit: float, device: Device) -> 
 
 def _trained(plan: Plan, known: Fingerprint) -> list[str]:
     borrowed = plan.recipe.randomization.borrowed
-    return [facts.name for facts in known.modalities if facts.labeled_patients or borrowed]
+    return [facts.name for facts in known.modalities if facts.labeled_patients or facts.simulated_patients or borrowed]
 
 
 def _with_the_fastest_step(plan: Plan, plain: StepCost, known: Fingerprint, device: Device) -> tuple[Plan, StepCost]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
+from unpaired.data.simulated import of_patients
 from unpaired.data.split import Split, as_split, read_folds
 from unpaired.data.splits import folds_by_patient, with_sides
 from unpaired.errors import InputError
@@ -173,7 +174,7 @@ def train_folds(
 
 def _drawn_folds(dataset: Dataset, folds: int, show: bool) -> list[Split]:
     """Folds of all patients but those that the manifest keeps for testing: these are in none."""
-    kept = {case.patient for case in dataset.of(split="test")}
+    kept = {case.patient for case in of_patients(dataset, split="test")}
     free = replace(dataset, cases=tuple(case for case in dataset.cases if case.patient not in kept))
     if kept:
         _say(
