@@ -26,6 +26,10 @@ BORROWED = Randomization(borrowed=0.75)
 """A modality with few labels takes up to three quarters of its samples from the others; one without any takes all."""
 
 
+SMOOTHED = Postprocessing(smoothing_mm=3.0)
+"""What minutes of training leave ragged (docs/results/scarce-labels.md)."""
+
+
 def small_unet_plain() -> Recipe:
     """The labels that there are, nothing randomized: 4 slices of each modality, 2,000 steps."""
     recipe = small_unet_labeled_only()
@@ -44,7 +48,7 @@ def small_unet_own() -> Recipe:
 
 
 def small_unet_simulated() -> Recipe:
-    """Random convolutions, elastic deformation, one norm for all: simulated scans beside real ones, or alone.
+    """Random convolutions, elastic deformation, one norm for all, smoothed: simulated scans beside real ones, or alone.
 
     It has the contrast of a modality without labels from the phantom's (docs/how-to/few-or-no-labels.md). The weights
     `unpaired://phantom_heart` were trained by it on the phantom alone.
@@ -90,7 +94,7 @@ def small_unet_scarce() -> Recipe:
     Elastic deformation makes up for what altered tissue costs the modality that has labels, and minutes of training
     leave answers that smoothing mends (docs/results).
     """
-    return replace(_scarce(small_unet_borrowed()), postprocessing=Postprocessing(smoothing_mm=3.0))
+    return replace(_scarce(small_unet_borrowed()), postprocessing=SMOOTHED)
 
 
 def unet_borrowed() -> Recipe:
@@ -116,6 +120,7 @@ def _simulated(recipe: Recipe) -> Recipe:
         network=replace(recipe.network, modality_norm=False),
         randomization=Randomization(share=0.7),
         augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
+        postprocessing=SMOOTHED,
     )
 
 
