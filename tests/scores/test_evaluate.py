@@ -296,6 +296,9 @@ def test_classes_from_the_command_line():
     for wrong in ("LV", "1:", "x:LV", "1:LV,1:myo", ""):
         with pytest.raises(InputError, match="1:LV,2:myo"):
             parse_classes(wrong)
+    for wrong, words in ((f"{'9' * 5000}:LV", "up to 10 digits"), ("1:a\x1bb", "holds '.x1b'")):
+        with pytest.raises(InputError, match=words):
+            parse_classes(wrong)
 
 
 def test_arrays_that_do_not_fit_are_named():

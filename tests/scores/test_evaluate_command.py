@@ -199,6 +199,7 @@ def test_a_tilted_reference_has_no_spacing(folders, capsys):
         (("--show", "hd96"), "did you mean hd95"),
         (("--preset", "csa", "csa"), "each preset once"),
         (("--workers", "-1"), "workers >= 0"),
+        (("--split", "test"), "a folder of label maps has no sides, got split 'test'"),
     ],
 )
 def test_options_that_make_no_sense(folders, capsys, arguments, message):
@@ -206,6 +207,12 @@ def test_options_that_make_no_sense(folders, capsys, arguments, message):
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_no_folder_is_held_against_itself(folders, capsys):
+    here = next(path for path in folders.iterdir() if path.is_dir())
+    assert main(["evaluate", str(here), f"{here}/../{here.name}", "--classes", "1:LV,2:myo"]) == 2
+    assert "can't be both the predictions and the references; name two folders" in capsys.readouterr().err
 
 
 def test_every_column_is_in_the_files_and_in_the_json(folders, capsys):

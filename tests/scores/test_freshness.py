@@ -167,6 +167,15 @@ def test_compare_refuses_them(run, capsys, what):
     assert not (run.parent / "out").exists()
 
 
+def test_a_case_that_lies_there_twice_is_no_prediction_that_came(run):
+    """It failed when it was scored, and scoring it again would change nothing."""
+    for suffix in (".nii", ".nii.gz"):
+        write_image(run / "predictions" / f"d{suffix}", label_map(), np.eye(4))
+    evaluation = evaluate_folders(run / "predictions", run.parent / "references", CLASSES)
+    assert "the same case twice, d.nii and d.nii.gz" in str(evaluation.failures)
+    assert list(stale_predictions(evaluation, run / "predictions")) == []
+
+
 def test_a_label_map_of_another_image_is_told(tmp_path, capsys):
     """A scan was replaced after it was predicted; the scores are those of what lies there, and a person hears of it."""
     cases = []

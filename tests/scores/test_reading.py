@@ -173,6 +173,12 @@ def test_values_that_nothing_names_are_what_was_said(tmp_path: Path, others: str
     assert len(evaluation.remarks) == 1
 
 
+def test_names_that_no_table_could_hold_apart() -> None:
+    for classes, words in (({1: "LV", 2: "lv"}, "'LV' comes again as 'lv'"), ({1: "LV", 2: "Mean"}, "called 'Mean'")):
+        with pytest.raises(InputError, match=words):
+            foreground_classes(classes)
+
+
 def test_choices_that_there_are_not() -> None:
     with pytest.raises(InputError, match="others: expected 'refuse', 'background' or 'ignore', got 'guess'"):
         Reading(others="guess")

@@ -13,7 +13,10 @@ import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.prediction_record import Record
-from unpaired.errors import InputError
+from unpaired.errors import InputError, require_name
+
+LONGEST = 10
+"""Digits of a label value: those of 32 bits."""
 
 
 def prediction_values(dataset: Dataset, case: CaseEntry, record: Record | None = None) -> dict[int, int]:
@@ -97,8 +100,11 @@ def parse_classes(text: str) -> dict[int, str]:
     classes: dict[int, str] = {}
     for part in text.split(","):
         value, colon, name = part.partition(":")
+        if value.strip().isdecimal() and len(value.strip()) > LONGEST:
+            raise InputError(f"--classes: expected label values of up to {LONGEST} digits, got {value.strip()[:20]!r}")
         if not colon or not name.strip() or not value.strip().isdecimal() or int(value) in classes:
             raise InputError(f"expected classes such as 1:LV,2:myo, each value once, got {part.strip()!r} in {text!r}")
+        require_name(name.strip(), "--classes")
         classes[int(value)] = name.strip()
     return classes
 

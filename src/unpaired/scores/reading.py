@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from unpaired.choices import require_choice
+from unpaired.data.file_names import require_distinct
 from unpaired.data.images import Image
 from unpaired.data.label_values import parse_classes, recorded_values, translate
+from unpaired.data.manifest_json import RESERVED
 from unpaired.data.prediction_record import Record, read_record, record_path
 from unpaired.errors import InputError, nearest
 from unpaired.scores.scores import Others
@@ -78,6 +80,10 @@ def foreground_classes(classes: Mapping[int, str]) -> dict[int, str]:
         )
     if not foreground or len(set(foreground.values())) != len(foreground):
         raise InputError(f"expected classes such as 1:LV,2:myo, each name once, got {dict(classes)}")
+    require_distinct(foreground.values(), "class", "name each once")
+    for name in foreground.values():
+        if name.lower() in RESERVED:
+            raise InputError(f"no class can be called {name!r}, {RESERVED[name.lower()]}; call it otherwise")
     return foreground
 
 

@@ -9,6 +9,7 @@ from unpaired.data.label_values import parse_classes
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.data.out_of_fold import out_of_fold
 from unpaired.errors import InputError
+from unpaired.files import resolved
 from unpaired.runs.folder import RunFolder, is_run, place_of
 from unpaired.runs.model_file import run_folders
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
@@ -55,6 +56,10 @@ class Scorer:
             given, side = _of_folds(folds), split or "validation"
         if isinstance(given, Path) and classes is None:
             raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
+        if isinstance(given, Path) and split is not None:
+            raise InputError(
+                f"a folder of label maps has no sides, got split {split!r}; give a manifest, or leave it out"
+            )
         if isinstance(given, Dataset) and classes is not None:
             raise InputError(
                 "a manifest says itself what its label values mean; --prediction-classes says it of predictions that "
@@ -72,6 +77,8 @@ class Scorer:
         if isinstance(self.reference, Dataset):
             how = self.scoring, self.workers, self.reading
             return evaluate_dataset(self.reference, predictions, self.side, *how)
+        if resolved(predictions) == resolved(self.reference):
+            raise InputError(f"{predictions} can't be both the predictions and the references; name two folders")
         return evaluate_folders(
             predictions, self.reference, self.classes, self.scoring, self.workers, reading=self.reading
         )
