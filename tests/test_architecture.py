@@ -131,6 +131,7 @@ ALLOWED = {
         "data.fingerprint",
         "data.manifest",
         "data.manifest_json",
+        "data.simulated",
         "data.split",
         "documents",
         "recipe",

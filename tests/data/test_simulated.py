@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.demographics import Demographics
 from unpaired.data.fewer_labels import few_shot, labeled_fraction
 from unpaired.data.join import join_datasets
 from unpaired.data.manifest import read_dataset, write_dataset
@@ -17,6 +18,7 @@ from unpaired.data.subsets import with_so_many_patients
 from unpaired.errors import InputError
 from unpaired.experiments.labels import ScarceLabels, Simulated
 from unpaired.recipes.random_convolutions import small_unet_plain
+from unpaired.report.page import split_rows
 from unpaired.training.modalities import modalities_to_train
 
 
@@ -121,6 +123,25 @@ def test_what_a_joined_manifest_holds_is_said(tmp_path: Path) -> None:
         "bssfp: 7 cases, 7 labeled, 6 patients, 1 of the cases simulated",
         "lge: 9 cases, 9 labeled, 6 patients, 3 of the cases simulated",
     ]
+
+
+def test_the_page_of_a_run_counts_them_apart() -> None:
+    rows = [row for row in split_rows(with_sides(BOTH)[0]) if row.split == "train" and row.modality == "lge"]
+    assert [(row.cases, row.patients, row.simulated) for row in rows] == [(7, 4, 3)]
+    assert all(row.simulated == 0 and row.patients == row.cases for row in split_rows(PHANTOM))
+
+
+def test_what_is_known_of_patients_is_counted_among_them(tmp_path: Path) -> None:
+    known = replace(
+        BOTH,
+        cases=tuple(
+            replace(case, demographics=Demographics(age=60, sex="F"), patient="s0" if case.id == "s3" else case.patient)
+            for case in BOTH.cases
+        ),
+    )
+    said = list(stored_lines(known, tmp_path / "both.json"))
+    assert "known of 12 patients: age of 12, sex of 12" in said
+    assert not any("several modalities" in line for line in said), "that of s0 is nobody's"
 
 
 def test_a_simulated_patient_is_nobody_else() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 import unpaired
 from unpaired.cli import main
-from unpaired.data.dataset import Dataset
+from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.demographics import UNSTATED, Demographics
 from unpaired.data.images import read_image
 from unpaired.data.manifest import write_dataset
@@ -137,9 +138,34 @@ def test_a_card_tells_no_score_without_its_budget() -> None:
     facts = {"classes": ["background", "LV"], "modalities": ["ct"], "network": "UNet", "method": "CSA", "runs": 2}
     facts |= {"budget": "700 to 729 steps (0:05:01 each by the clock)", "licence": "", "about": "", "unpaired": "0.1.0"}
     facts |= {"patients": {"ct": {"train": 5, "labeled": 5, "validation": 1}}, "packed": "2026-11-29"}
+    facts |= {"simulated": {}, "only_simulated": False}
     card = model_card(facts | {"scores": {"ct": {"dice": 0.9, "cases": 3}}})
     said = "Dice on test patients of the same data set, after 700 to 729 steps (0:05:01 each by the clock):"
     assert card.index(said) < card.index("| ct | 0.900 | 3 |")
+    assert "simulated" not in card.lower()
+
+
+def test_a_card_tells_simulated_scans_from_patients(folds: Path, tmp_path: Path) -> None:
+    run = Run.open(folds / "fold0")
+    copy = tmp_path / "run"
+    shutil.copytree(run.folder, copy)
+
+    def card_with(simulated: Callable[[CaseEntry], bool]) -> str:
+        cases = tuple(replace(case, simulated=simulated(case)) for case in run.dataset.cases)
+        write_dataset(replace(run.dataset, cases=cases), copy / "dataset.json")
+        file = tmp_path / "m.unpaired"
+        file.unlink(missing_ok=True)
+        with zipfile.ZipFile(unpaired.pack(copy, file).path) as archive:
+            return archive.read("README.md").decode()
+
+    alone = card_with(lambda case: True)
+    assert "All of its scans are simulated" in alone
+    training = len(run.dataset.of("lge", "train"))
+    assert f"| lge | {training} |" in alone
+    beside = card_with(lambda case: (case.modality, case.split) == ("lge", "train"))
+    assert f"Simulated scans trained it too ({training} of lge)" in beside
+    assert "| lge | 0 | 0 |" in beside
+    assert "imulated" not in card_with(lambda case: False)
 
 
 def test_age_and_sex_are_told_of_groups_alone(folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

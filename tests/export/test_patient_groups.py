@@ -66,6 +66,12 @@ def test_no_group_below_the_smallest_follows_from_what_is_told() -> None:
         assert hidden == 0 or not told
 
 
+def test_what_is_simulated_beside_patients_is_nobody() -> None:
+    people = [case(number, Demographics(sex="F")) for number in range(6)]
+    simulated = [replace(case(number, UNSTATED), simulated=True) for number in range(10, 20)]
+    assert patient_groups([dataset([*people, *simulated])], ["ct"]) == patient_groups([dataset(people)], ["ct"])
+
+
 def test_sides_of_all_folds_are_told_by_modality() -> None:
     people = [case(number, Demographics(40 + number)) for number in range(6)]
     first = dataset([*people, *(replace(c, split="test", patient=f"t{c.patient}") for c in people[:5])])

@@ -7,7 +7,7 @@ from pathlib import Path
 from unpaired.data.dataset import Dataset
 from unpaired.data.demographics import DEMOGRAPHIC_FIELDS
 from unpaired.data.manifest import write_dataset
-from unpaired.data.simulated import simulated_beside
+from unpaired.data.simulated import of_patients, simulated_beside
 
 
 def store_dataset(dataset: Dataset, out: str | Path, say: Callable[[str], None]) -> Path:
@@ -38,7 +38,7 @@ def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
     known = {name: len(_patients_who_say(dataset, name)) for name in DEMOGRAPHIC_FIELDS}
     if any(known.values()):
         counts = ", ".join(f"{name} of {count}" for name, count in known.items() if count)
-        yield f"known of {len(dataset.patients)} patients: {counts}"
+        yield f"known of {len({case.patient for case in of_patients(dataset)})} patients: {counts}"
     yield f"classes: {', '.join(dataset.classes[1:])}"
     yield f"wrote {path}; check it with: unpaired verify {path}"
 
@@ -46,9 +46,9 @@ def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
 def _patients_by_modality(dataset: Dataset) -> Iterator[str]:
     """Each patient once for each modality."""
     for modality in dataset.modalities:
-        yield from dict.fromkeys(case.patient for case in dataset.of(modality))
+        yield from dict.fromkeys(case.patient for case in of_patients(dataset, modality))
 
 
 def _patients_who_say(dataset: Dataset, name: str) -> set[str]:
     """The patients of whom a field of the demographics is known."""
-    return {case.patient for case in dataset.cases if getattr(case.demographics, name) is not None}
+    return {case.patient for case in of_patients(dataset) if getattr(case.demographics, name) is not None}

@@ -16,6 +16,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
     lines += ["| modality | training patients | labeled | validation patients |", "|---|---:|---:|---:|"]
     for name, count in facts["patients"].items():
         lines.append(f"| {name} | {count['train']} | {count['labeled']} | {count['validation']} |")
+    lines += _simulated(facts)
     if facts["scores"]:
         lines += [
             "",
@@ -37,6 +38,18 @@ def model_card(facts: Mapping[str, Any]) -> str:
         "Research software, not a medical device.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _simulated(facts: Mapping[str, Any]) -> list[str]:
+    if facts["only_simulated"]:
+        return ["", "All of its scans are simulated: none of these patients is a person."]
+    if not facts["simulated"]:
+        return []
+    counts = ", ".join(f"{count} of {name}" for name, count in facts["simulated"].items())
+    return [
+        "",
+        f"Simulated scans trained it too ({counts}): no person was scanned for them, and no row above counts them.",
+    ]
 
 
 def _patients(facts: Mapping[str, Any]) -> list[str]:

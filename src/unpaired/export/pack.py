@@ -16,6 +16,7 @@ from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset
 from unpaired.data.demographics import UNSTATED
 from unpaired.data.fingerprint import CaseFingerprint
 from unpaired.data.manifest_json import dataset_to_json
+from unpaired.data.simulated import of_patients
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.export.model_card import model_card
@@ -192,6 +193,8 @@ def _facts(runs: Sequence[Run], weights: str, licence: str, about: str) -> dict[
         "steps": first.recipe.steps,
         "budget": budget_of([read_run_facts(run.folder) for run in runs]),
         "patients": {name: _patients(first.dataset, name) for name in first.modalities},
+        "simulated": _simulated(first.dataset, first.modalities),
+        "only_simulated": all(case.simulated for case in first.dataset.cases),
         "scores": _scores(runs),
         "licence": " ".join(licence.split()),
         "about": " ".join(about.split()),
@@ -200,9 +203,15 @@ def _facts(runs: Sequence[Run], weights: str, licence: str, about: str) -> dict[
 
 def _patients(dataset: Dataset, modality: str) -> dict[str, int]:
     def count(side: str, labeled: bool | None = None) -> int:
-        return len({case.patient for case in dataset.of(modality, side, labeled)})
+        return len({case.patient for case in of_patients(dataset, modality, side, labeled)})
 
     return {"train": count("train"), "labeled": count("train", True), "validation": count("validation")}
+
+
+def _simulated(dataset: Dataset, modalities: Sequence[str]) -> dict[str, int]:
+    """{modality: how many of its training scans are simulated}, of those that have some."""
+    counts = {name: sum(case.simulated for case in dataset.of(name, "train")) for name in modalities}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _scores(runs: Sequence[Run]) -> dict[str, dict[str, float | int]]:

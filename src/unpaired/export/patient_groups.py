@@ -13,6 +13,7 @@ from typing import Any
 
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.demographics import DEMOGRAPHIC_FIELDS
+from unpaired.data.simulated import of_patients as scans_of_patients
 from unpaired.tables import Table
 
 SMALLEST_GROUP = 5
@@ -27,9 +28,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"trained": ("train", "validation"), "te
 def patient_groups(datasets: Sequence[Dataset], modalities: Iterable[str]) -> dict[str, Any]:
     """{modality: {"trained" or "tested": {"patients": n, "age": ..., "sex": ..., ...}}} of the datasets of runs.
 
-    {} if their manifests say nothing of anybody. Of folds a patient is in both groups.
+    {} if their manifests say nothing of anybody. Of folds a patient is in both groups. Scans that are
+    simulated beside those of patients are of nobody.
     """
-    cases = [case for dataset in datasets for case in dataset.cases]
+    cases = [case for dataset in datasets for case in scans_of_patients(dataset)]
     if not any(getattr(case.demographics, name) is not None for case in cases for name in DEMOGRAPHIC_FIELDS):
         return {}
     return {

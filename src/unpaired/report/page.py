@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from unpaired.comparison.run_warnings import run_warnings
 from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.data.overwriting import Subject
+from unpaired.data.simulated import simulated_beside
 from unpaired.figures.curves import curves_of, draw_curve
 from unpaired.files import is_object, write_text
 from unpaired.report.pictures import dice_strips_alt, empty_masks, overlays, themed
@@ -49,13 +50,15 @@ SECTIONS = (
 
 @dataclass(frozen=True)
 class SplitRow:
-    """How many cases, labeled cases and patients one modality has on one side."""
+    """How many cases, labeled cases and patients one modality has on one side, and how many of the cases are simulated
+    beside those of patients."""
 
     modality: str
     split: str
     cases: int
     labeled: int
     patients: int
+    simulated: int
 
 
 def write_run_page(
@@ -97,7 +100,7 @@ def write_run_page(
             )
             for curve in curves_of(facts.log, facts.validation, dataset.classes)
         ],
-        splits=list(_split_rows(dataset)),
+        splits=list(split_rows(dataset)),
         recipe=None if facts.recipe is None else json.dumps(facts.recipe, indent=2, ensure_ascii=False),
         versions={name: _plain(value) for name, value in (facts.versions or {}).items()},
         files=list(_files(run_folder, predictions, out)),
@@ -128,15 +131,17 @@ def _drawn(dataset: Dataset, evaluation: Evaluation) -> list[str]:
     return [name for name in dataset.modalities if name in evaluation.modalities]
 
 
-def _split_rows(dataset: Dataset) -> Iterator[SplitRow]:
+def split_rows(dataset: Dataset) -> Iterator[SplitRow]:
+    """A row for each modality and side that has cases."""
+    beside = simulated_beside(dataset)
     for modality in dataset.modalities:
         for split in (*SPLITS, None):
             cases = [case for case in dataset.of(modality) if case.split == split]
             if cases:
                 labeled = sum(case.label is not None for case in cases)
-                yield SplitRow(
-                    modality, split or "not assigned", len(cases), labeled, len({case.patient for case in cases})
-                )
+                patients = len({case.patient for case in cases if case.id not in beside})
+                simulated = sum(case.id in beside for case in cases)
+                yield SplitRow(modality, split or "not assigned", len(cases), labeled, patients, simulated)
 
 
 def _files(run_folder: Path, predictions: Path, out: Path) -> Iterator[tuple[str, str]]:
