@@ -72,17 +72,23 @@ def test_a_person_hears_of_channels_and_of_names_spelled_twice(
 ) -> None:
     raw(tmp_path / "raw" / "Dataset001_A", "p1", "p2", "p3")
     names = {"0": "T1", "1": "T2"}
-    labels = {"Background": 0, "Liver": 1}
-    raw(tmp_path / "raw" / "Dataset002_B", "P_01", "p2", channels=2, channel_names=names, labels=labels)
+    labels = {"Background": 0, "Liver_": 1}
+    second = raw(tmp_path / "raw" / "Dataset002_B", "P_01", "p2", channels=2, channel_names=names, labels=labels)
     assert main(["import", "auto", str(tmp_path / "raw"), str(tmp_path / "m.json")]) == 0
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         "warning: patients 'p1' and 'P_01' may be one person each; if so, give one name (--patient-from REGEX)",
-        "warning: classes 'liver' and 'Liver' differ in spelling alone; if they are one structure, give one name",
+        "warning: classes 'liver' and 'Liver_' differ in spelling alone; if they are one structure, give one name",
         "warning: t1, t2 are aligned channels of one scan; each becomes a modality that is segmented by itself (if "
         "all patients have all of them, a network that sees them together, such as nnU-Net, is better)",
     ]
-    assert "classes: liver, Liver" in printed.out
+    assert "classes: liver, Liver_" in printed.out
+    assert unpaired.read_dataset(tmp_path / "m.json").classes[1:] == ("liver", "Liver_")
+    settings = second / "dataset.json"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("Liver_", "Liver"), encoding="utf-8")
+    assert main(["import", "auto", str(tmp_path / "raw"), str(tmp_path / "other.json")]) == 2
+    assert "class 'liver' comes again as 'Liver'" in capsys.readouterr().err, "no manifest with both could be read"
+    assert not (tmp_path / "other.json").exists()
 
 
 def test_links_keep_their_names(tmp_path: Path) -> None:
