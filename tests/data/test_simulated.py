@@ -71,6 +71,14 @@ def test_joined_with_patients_who_have_no_side_they_have_none_until_sides_are_dr
     assert with_sides(joined) == (joined, "")
 
 
+def test_they_train_alone_where_all_patients_test() -> None:
+    tested = replace(BOTH, cases=tuple(c if c.simulated else replace(c, split="test") for c in BOTH.cases))
+    sided, said = with_sides(tested)
+    assert {case.id for case in sided.of(split="train")} == INVENTED
+    assert {case.split for case in of_patients(sided)} == {"test"}
+    assert not said
+
+
 def test_they_are_no_patients_where_patients_are_counted() -> None:
     sided = split_by_patient(BOTH, test=0, validation=0).apply(BOTH)
     few = few_shot(sided, "lge", 2, warn=lambda line: None)

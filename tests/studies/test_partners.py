@@ -1,5 +1,6 @@
 """Who is whose partner: by patient id, seeded, never by chance of manifest order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_random_partners_are_other_patients_of_the_training_side() -> None:
             assert all(one.modality == name for name, one in draw.items())
         for name in set(NAMES) - {case.modality} - {"pet"}:
             assert len({draw[name].id for draw in draws}) == 4  # no repetition while there are scans
+
+
+def test_a_random_partner_is_a_patient_where_there_is_one() -> None:
+    simulated = tuple(replace(case, simulated=case.patient in ("c0", "c1", "d0", "d1")) for case in CASES)
+    draws = random_partners(replace(DATASET, cases=simulated), DATASET.case("a2_ct"), NAMES, 9)
+    assert {draw["mr"].patient for draw in draws} == {"c2", "c3", "c4", "c5"}
+    assert {draw["pet"].patient for draw in draws} == {"d0", "d1"}, "it has no others"
 
 
 def test_draws_are_seeded_and_end_where_scans_end() -> None:

@@ -42,13 +42,14 @@ def test_simulated_cases_are_counted_beside_those_of_patients(tmp_path: Path) ->
     plain = recipes.small_unet_plain()
     for patients, share in ((0, 100), (1, 50), (12, 29)):
         assert heard(plain, hearts(patients, 5), tmp_path / str(patients)) == [
-            f"lge has 5 simulated training cases beside {patients} labeled ones of patients: {share}% of its samples"
+            f"lge has 5 simulated training cases beside {patients} labeled ones of patients: {share}% of its samples "
+            "are simulated"
         ]
     without = replace(plain, simulated_share=0.0)
     assert heard(without, hearts(1, 5), tmp_path / "without")[0].endswith(
-        "beside 1 labeled ones of patients: 0% of its samples"
+        "beside 1 labeled ones of patients: 0% of its samples are simulated"
     )
     assert heard(plain, hearts(2, 3, side=None), tmp_path / "idle") == [
-        "warning: 3 simulated cases are on no side of the split, so they take no part; draw one of dataset hearts with "
-        "`unpaired split`, in which they train"
+        "warning: 3 simulated cases are on no side of the split, so they take no part; to train with them, split "
+        "dataset hearts anew with `unpaired split`"
     ]

@@ -47,6 +47,6 @@ def idle_simulated(dataset: Dataset) -> str:
     if not beside or any(case.split for case in dataset.cases if case.id in beside):
         return ""
     return (
-        f"{len(beside)} simulated cases are on no side of the split, so they take no part; draw one of dataset "
-        f"{dataset.name} with `unpaired split`, in which they train"
+        f"{len(beside)} simulated cases are on no side of the split, so they take no part; to train with them, split "
+        f"dataset {dataset.name} anew with `unpaired split`"
     )

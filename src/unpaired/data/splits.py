@@ -156,12 +156,13 @@ def with_sides(dataset: Dataset) -> tuple[Dataset, str]:
     """The dataset with a training side, and a line that says how it was drawn ("" where it has one already).
 
     Drawn as `split_by_patient` does by default (seed 0), among the patients of whom no case has a side. Where some
-    test already, nobody is drawn for testing; the same holds for validation. Scans simulated beside them train.
+    test already, nobody is drawn for testing; the same holds for validation. Scans simulated beside them train; alone
+    where no patient is left to.
     """
     simulated = dict.fromkeys(simulated_beside(dataset), "train")
     sides = {case.patient: case.split for case in of_patients(dataset) if case.split is not None}
     dataset = with_splits(dataset, simulated)
-    if "train" in sides.values():
+    if "train" in sides.values() or (simulated and {case.patient for case in of_patients(dataset)} <= sides.keys()):
         return dataset, ""
     free = replace(dataset, cases=tuple(case for case in dataset.cases if case.patient not in sides))
     test, validation = (

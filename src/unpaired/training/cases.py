@@ -86,7 +86,7 @@ def _of_simulated(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
             share = invented / (invented + often) if run.recipe.simulated_share or not scanned else 0.0
             yield (
                 f"{modality} has {invented} simulated training cases beside {scanned} labeled ones of patients: "
-                f"{share:.0%} of its samples"
+                f"{share:.0%} of its samples are simulated"
             )
 
 

@@ -76,7 +76,7 @@ def require_as_before(recipe: Recipe, dataset: Dataset) -> None:
 def left_out(dataset: Dataset, trained: tuple[str, ...]) -> str | None:
     """One line about the modalities that are not trained; None if all are."""
     others = [modality for modality in dataset.modalities if modality not in trained]
-    return f"not trained: {', '.join(others)}; predict will refuse scans of it" if others else None
+    return f"not trained: {', '.join(others)}; predict will refuse their scans" if others else None
 
 
 def not_validated(dataset: Dataset, trained: tuple[str, ...]) -> str | None:

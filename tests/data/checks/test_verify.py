@@ -175,6 +175,32 @@ def test_a_patient_on_both_sides(clean: Dataset) -> None:
     assert "patient0" in finding.message
 
 
+def test_simulated_scans_beside_those_of_patients(clean: Dataset) -> None:
+    named = only(verify(changed(clean, 1, patient="patient0", simulated=True)))
+    assert (named.severity, named.rule, named.case) == ("error", "simulated", "ct1")
+    assert "patient0 was scanned in case ct0" in named.message
+    tested = only(verify(changed(clean, 3, simulated=True)))
+    assert (tested.severity, tested.rule, tested.case) == ("warning", "simulated", "ct3")
+    assert "in test" in tested.message
+    assert not verify(replace(clean, cases=tuple(replace(case, simulated=True) for case in clean.cases)))
+
+
+def test_simulated_scans_are_no_measure_of_patients(clean: Dataset) -> None:
+    """A phantom of other voxels and sizes, of which there are more than patients."""
+    other, cases = np.diag([5.0, 5.0, 5.0, 1.0]), list(clean.cases)
+    for case in clean.of("ct"):
+        image, label = (case.image.with_name(f"s_{case.id}{end}.nii.gz") for end in ("", "_label"))
+        write_image(image, values("ct", 10 + int(case.id[2:])), other)
+        write_image(label, organs(), other)
+        cases += [
+            replace(case, id=f"s{n}{case.id}", patient=f"s{n}{case.id}", image=image, label=label, simulated=True)
+            for n in range(1 if case.split == "test" else 2)
+        ]
+    cases = [replace(case, split="train") for case in cases]
+    found = verify(replace(clean, cases=tuple(cases)))
+    assert not {finding.rule for finding in found} & {"spacing", "organ-size"}
+
+
 def test_the_same_image_twice(clean: Dataset) -> None:
     write_image(clean.cases[3].image, values("ct", 0), SPACING)  # other bytes on disk are no excuse
     finding = only(verify(clean))

@@ -28,6 +28,7 @@ def comparison_findings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Fi
     rules = (
         _file_names,
         _patients,
+        _simulated,
         _similar_patients,
         _similar_classes,
         _duplicates,
@@ -60,6 +61,31 @@ def _patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
                 "split by patient, across modalities"
             )
             yield case_error("patient-split", entry, entry.image, text)
+
+
+def _simulated(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """Simulated cases beside those of patients that are called like one of these, or choose weights or test."""
+    patients = {entry.patient: entry for entry in reversed(dataset.cases) if not entry.simulated}
+    for entry in dataset.cases:
+        if not (entry.simulated and patients):
+            continue
+        if other := patients.get(entry.patient):
+            text = (
+                f"simulated, but patient {entry.patient} was scanned in case {other.id}; give the simulated patient "
+                "another name, or take the mark from the case"
+            )
+            yield case_error("simulated", entry, entry.image, text)
+        elif entry.split in ("validation", "test"):
+            text = (
+                f"simulated, but in {entry.split}, where it says nothing of patients; put it on the training side, as "
+                "`unpaired split` does"
+            )
+            yield case_warning("simulated", entry, entry.image, text)
+
+
+def _of_people(facts: Sequence[Facts]) -> Sequence[Facts]:
+    """The facts of cases that aren't simulated; of all where all are."""
+    return [fact for fact in facts if not fact.entry.simulated] or facts
 
 
 def _similar_patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
@@ -118,7 +144,8 @@ def _modalities(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
 
 def _spacings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     for modality in dataset.modalities:
-        known = [fact for fact in facts if fact.entry.modality == modality and fact.spacing_mm is not None]
+        of_modality = [fact for fact in _of_people(facts) if fact.entry.modality == modality]
+        known = [fact for fact in of_modality if fact.spacing_mm is not None]
         if len(known) < SIZE_CASES:
             continue
         usual = np.median([fact.spacing_mm for fact in known if fact.spacing_mm is not None], axis=0)
@@ -140,7 +167,7 @@ def _organ_sizes(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     """The volumes of whole organs in two modalities: of the same patients where there are enough, else of all."""
     for first, second in combinations(dataset.modalities, 2):
         of = {
-            modality: [fact for fact in facts if fact.entry.modality == modality and fact.voxels]
+            modality: [fact for fact in _of_people(facts) if fact.entry.modality == modality and fact.voxels]
             for modality in (first, second)
         }
         shared = {fact.entry.patient for fact in of[first]} & {fact.entry.patient for fact in of[second]}

@@ -10,6 +10,7 @@ import numpy as np
 
 from unpaired.choices import require_seed
 from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 
 Partners = dict[str, CaseEntry]
@@ -41,7 +42,8 @@ def random_partners(
 
     Fewer draws where no modality has that many scans. From the training side by default: those scans are at hand
     wherever the network is used, and a prediction that depended on other test patients would be no test. The same seed
-    draws the same. Raises InputError where a modality has no scan of another patient.
+    draws the same. A scan that is simulated beside those of patients is drawn where a modality has no other. Raises
+    InputError where a modality has no scan of another patient.
     """
     if count < 1:
         raise InputError(f"expected one partner or more, got {count}")
@@ -50,7 +52,8 @@ def random_partners(
     for name in modalities:
         if name == case.modality:
             continue
-        pool = _by_id(scan for scan in dataset.of(name, side) if scan.patient != case.patient)
+        scans = of_patients(dataset, name, side) or dataset.of(name, side)
+        pool = _by_id(scan for scan in scans if scan.patient != case.patient)
         if not pool:
             raise InputError(
                 f"case {case.id} has no partner: dataset {dataset.name} has no {name} scan of another patient on the "
