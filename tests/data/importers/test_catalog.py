@@ -215,6 +215,16 @@ def test_a_datalist_whose_entries_say_modality_and_patient(tmp_path: Path) -> No
     ]
 
 
+def test_a_datalist_says_which_scans_are_simulated(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    entries = [{"image": f"{name}.nii.gz", "label": "b.nii.gz", "modality": "CT"} for name in "ac"]
+    describe(path, labels=["background", "liver"], training=[entries[0], {**entries[1], "simulated": True}])
+    assert [case.simulated for case in import_dataset(path, tmp_path / "m.json").dataset.cases] == [False, True]
+    describe(path, labels=["background", "liver"], training=[{**entries[1], "simulated": "false"}])
+    with pytest.raises(InputError, match="simulated must be true or false, got 'false'"):
+        import_dataset(path, tmp_path / "n.json")
+
+
 def test_channels_of_a_4d_scan_become_files(tmp_path: Path) -> None:
     array = np.arange(2 * 3 * 4 * 2, dtype=np.int16).reshape(2, 3, 4, 2)
     affine = np.diag([1.0, 2.0, 3.0, 1.0])

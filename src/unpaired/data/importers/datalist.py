@@ -4,8 +4,9 @@
      "training": [{"image": "./imagesTr/la_007.nii.gz", "label": "./labelsTr/la_007.nii.gz"}],
      "validation": [...], "test": ["./imagesTs/la_001.nii.gz"]}
 
-An entry may say its `modality`, `patient` and `fold`; `labels` may be the classes in order. Scans of several channels
-in one 4D file, such as the Decathlon's BraTS, are written as a file each: a channel is a modality of its own.
+An entry may say its `modality`, `patient` and `fold`, and that it is `simulated`; `labels` may be the classes in order.
+Scans of several channels in one 4D file, such as the Decathlon's BraTS, are written as a file each: a channel is a
+modality of its own.
 References: Antonelli et al. 2022 (Nature Communications 13:4128); MONAI's `load_decathlon_datalist`.
 """
 
@@ -88,7 +89,15 @@ def _cases(
             label_map="datalist",
             split=side if label is not None else None,
             fold=entry["fold"] if isinstance(entry.get("fold"), int) else None,
+            simulated=_simulated(entry, where),
         )
+
+
+def _simulated(entry: Mapping[str, Any], where: str) -> bool:
+    said = entry.get("simulated") or False
+    if not isinstance(said, bool):
+        raise InputError(f"{where}: simulated must be true or false, got {said!r}")
+    return said
 
 
 def _datalist(listing: Listing) -> Path | None:
