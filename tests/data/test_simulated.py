@@ -133,6 +133,19 @@ def test_what_a_joined_manifest_holds_is_said(tmp_path: Path) -> None:
     ]
 
 
+def test_fewer_labels_name_patients_alone() -> None:
+    sided = split_by_patient(BOTH, test=0, validation=0).apply(BOTH)
+    said: list[str] = []
+    drawn = few_shot(sided, "lge", 1, say=said.append, warn=lambda line: None)
+    (patient,) = [name for name in drawn.train if name.startswith("p")]
+    assert said == [f"both: lge trains on 1 case(s) of patient(s) {patient}, and 3 simulated case(s)"]
+    labeled_fraction(sided, 0.5, say=said.append, warn=lambda line: None)
+    assert said[1:] == [
+        "both: bssfp trains on 3 labeled, 3 unlabeled patient(s), and 1 simulated case(s)",
+        "both: lge trains on 3 labeled, 3 unlabeled patient(s), and 3 simulated case(s)",
+    ]
+
+
 def test_the_page_of_a_run_counts_them_apart() -> None:
     rows = [row for row in split_rows(with_sides(BOTH)[0]) if row.split == "train" and row.modality == "lge"]
     assert [(row.cases, row.patients, row.simulated) for row in rows] == [(7, 4, 3)]

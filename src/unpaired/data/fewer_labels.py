@@ -53,8 +53,11 @@ def few_shot(
     unlabeled = [case for case in Split.of(dataset).unlabeled if case in sides]
     drawn = Split.from_sides(sides, unlabeled)
     _keep(drawn, dataset, out, warn)
-    left = [case.patient for case in dataset.of(modality) if sides.get(case.id) == "train"]
-    say(f"{out or dataset.name}: {modality} trains on {len(left)} case(s) of patient(s) {', '.join(sorted(set(left)))}")
+    left = [case.patient for case in of_patients(dataset, modality) if sides.get(case.id) == "train"]
+    say(
+        f"{out or dataset.name}: {modality} trains on {len(left)} case(s) of patient(s) {', '.join(sorted(set(left)))}"
+        f"{_and_simulated(drawn.apply(dataset), modality)}"
+    )
     return drawn
 
 
@@ -92,10 +95,20 @@ def labeled_fraction(
     fewer = drawn.apply(dataset)
     for modality in dataset.modalities:
         labeled, others = (
-            len({case.patient for case in fewer.of(modality, "train", labeled=labeled)}) for labeled in (True, False)
+            len({case.patient for case in of_patients(fewer, modality, "train", labeled)}) for labeled in (True, False)
         )
-        say(f"{out or dataset.name}: {modality} trains on {labeled} labeled, {others} unlabeled patient(s)")
+        say(
+            f"{out or dataset.name}: {modality} trains on {labeled} labeled, {others} unlabeled patient(s)"
+            f"{_and_simulated(fewer, modality)}"
+        )
     return drawn
+
+
+def _and_simulated(dataset: Dataset, modality: str) -> str:
+    """ ", and 4 simulated case(s)", those that train beside patients; "" where there is none."""
+    beside = simulated_beside(dataset)
+    count = sum(case.id in beside for case in dataset.of(modality, "train"))
+    return f", and {count} simulated case(s)" if count else ""
 
 
 def _with_sides(data: Dataset | str | Path, split: Split | str | Path | None, out: str | Path | None) -> Dataset:
