@@ -114,6 +114,7 @@ def record(folder: Path) -> Path:
 
 
 def split(folder: Path) -> Path:
+    (folder / "split.json").unlink(missing_ok=True)  # a damaged one is nothing that may be replaced
     return write_split(Split(("a",), (), ("b",), ("a",)), folder / "split.json")
 
 
@@ -189,8 +190,9 @@ def test_a_damaged_document_is_read_or_refused_in_one_line(
 def test_a_damaged_manifest_is_read_or_refused_in_one_line(
     phantom: Dataset, data: st.DataObject, tmp_path: Path
 ) -> None:
-    maps = {"own": {0: ("background",), 5: tuple(phantom.classes[1:3])}}
+    maps = {**phantom.label_maps, "own": {0: ("background",), 5: tuple(phantom.classes[1:3])}}
     small = Dataset("d", phantom.classes, phantom.modalities, phantom.cases[:2], maps)
+    (tmp_path / "dataset.json").unlink(missing_ok=True)
     file = write_dataset(small, tmp_path / "dataset.json")
     file.write_text(data.draw(damaged(file.read_text(encoding="utf-8"))), encoding="utf-8")
 
