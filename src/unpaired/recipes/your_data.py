@@ -29,11 +29,12 @@ from unpaired.recipe import Optimization, Recipe
 
 
 def csa_2d() -> Recipe:
-    """Class-specific affinity on 2D slices: U-Net, full intensity augmentation, native resolution."""
+    """Class-specific affinity on 2D slices: U-Net, full intensity augmentation, slices turned by up to 60 degrees."""
     return Recipe(
         network=UNetConfig(),
         method=CSAConfig(weight=0.1, layer_pairs=(("encoder4", "encoder5"),), mask_resizing="center"),
         preprocessing=Preprocessing(),
+        augmentation=Augmentation(rotation_degrees=60.0),
         optimization=Optimization(
             optimizer="sgd",
             learning_rate=1e-2,
@@ -59,6 +60,7 @@ def csa_3d() -> Recipe:
     return replace(
         csa_2d(),
         preprocessing=Preprocessing(plane="axial", spacing_mm=(2.0, 2.0, 2.0), roi="body"),
+        augmentation=Augmentation(),
         network=UNetConfig(widest=320, blocks=(1, 3, 4, 6, 6)),
         patch_size=(64, 96, 96),
         batch_size=2,
@@ -90,6 +92,7 @@ def resenc_3d() -> Recipe:
         network=UNetConfig(widest=320),
         method=SupervisedConfig(),
         preprocessing=Preprocessing(plane="axial", spacing_mm=(1.0, 1.0, 1.0), normalization="zscore", roi="body"),
+        augmentation=Augmentation(),
         optimization=replace(start.optimization, learning_rate=1e-3, warmup_steps=3750),
         patch_size=(160, 160, 160),
         batch_size=1,
