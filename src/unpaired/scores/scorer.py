@@ -1,7 +1,7 @@
 """What folders of predictions are scored against: a dataset's labels or a folder of label maps, found once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
@@ -16,6 +16,8 @@ from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
 from unpaired.scores.reading import Reading
 from unpaired.scores.scores import Evaluation
 from unpaired.scores.scoring import Scoring
+
+AGAINST_ITSELF = "Predictions and references are the same folder: each label map was held against itself."
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,17 @@ class Scorer:
         return self.reference if isinstance(self.reference, Dataset) else None
 
     def score(self, predictions: Path) -> Evaluation:
-        """The scores of a folder of predictions. Raises what `evaluate_dataset` and `evaluate_folders` raise."""
+        """The scores of a folder of predictions; a remark where it is the references' own. Raises what
+        `evaluate_dataset` and `evaluate_folders` raise."""
         if isinstance(self.reference, Dataset):
             how = self.scoring, self.workers, self.reading
             return evaluate_dataset(self.reference, predictions, self.side, *how)
-        if resolved(predictions) == resolved(self.reference):
-            raise InputError(f"{predictions} can't be both the predictions and the references; name two folders")
-        return evaluate_folders(
+        evaluation = evaluate_folders(
             predictions, self.reference, self.classes, self.scoring, self.workers, reading=self.reading
         )
+        if resolved(predictions) != resolved(self.reference):
+            return evaluation
+        return replace(evaluation, remarks=(*evaluation.remarks, AGAINST_ITSELF))
 
 
 def _of_folds(folds: Sequence[Path]) -> Dataset:
