@@ -1,5 +1,6 @@
 """What a plan makes of who is labeled: modalities with few labels borrow, scans without any are left out."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from unpaired.data.postprocess import Postprocessing
@@ -61,12 +62,20 @@ def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
     )
 
 
+def _among(names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """The names that are classes, in whatever letters, as `init_from` and `unpaired phantom --like` take them."""
+    known = {name.lower() for name in classes}
+    return [name for name in names if name.lower() in known]
+
+
 def simulated_advice(fingerprint: Fingerprint) -> str:
-    """A line for people whose modality with few labels or none can be simulated, else ""."""
+    """A line for people whose modality with few labels or none can be simulated, else "": also if all scans are."""
+    if fingerprint.cases and all(case.simulated for case in fingerprint.cases):
+        return ""
     lacking = [facts for facts in fingerprint.modalities if facts.labeled_patients < Randomization().enough]
     for anatomy, (modalities, classes) in SIMULATED.items():
         able = [facts.name for facts in lacking if facts.name in modalities and not facts.simulated_patients]
-        if able and set(fingerprint.classes) & set(classes):
+        if able and _among(fingerprint.classes, classes):
             return (
                 f"{', '.join(able)}: few labels; simulated scans can stand beside yours (`unpaired phantom SIMULATED "
                 f"--like DATA --anatomy {anatomy}`, `unpaired join DATA SIMULATED --out BOTH.json`, and plan BOTH.json)"
@@ -80,7 +89,7 @@ def begun_on_simulated_hearts(recipe: Recipe, fingerprint: Fingerprint, reasons:
     Measured on slices of hearts, on the small network (docs/results/scarce-labels.md); so it is for those alone.
     """
     most = max(facts.labeled_patients for facts in fingerprint.modalities)
-    known = [name for name in fingerprint.classes if name in SIMULATED_CLASSES]
+    known = _among(fingerprint.classes, SIMULATED_CLASSES)
     planned = recipe.network
     if most >= FEW or any(facts.simulated_patients for facts in fingerprint.modalities):
         return recipe

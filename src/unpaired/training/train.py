@@ -44,9 +44,8 @@ def train(
 
     `recipe` is one, or what `find_recipe` takes: a name, file.py:function, a run's folder; "auto" plans one for this
     dataset, this machine and so many `hours` (default: 1; `plan_training`), or goes on with the one that the run began
-    with. `data`
-    is a dataset or its manifest, `split` a split or its file, which takes the place of the manifest's own sides; where
-    nobody says who trains, "auto" draws it as `unpaired split` does (`data.splits.with_sides`).
+    with. `data` is a dataset or its manifest, `split` a split or its file, which takes the place of the manifest's own
+    sides; where nobody says who trains, "auto" draws it as `unpaired split` does (`data.splits.with_sides`).
     `changes` replace fields of the recipe ("steps=500"). Prepared volumes go to `cache` (default: `prepared` beside the
     run folder, shared by the runs there). `devices` processes train on each of `nodes`, each with `workers` that cut
     and augment batches (0: it does so itself). `trust` are modules outside the package that `changes` or a run's recipe
