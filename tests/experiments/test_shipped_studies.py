@@ -11,6 +11,7 @@ import torch
 from unpaired.comparison.papers.layout import row_of
 from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
+from unpaired.data.postprocess import Postprocessing
 from unpaired.errors import InputError
 from unpaired.experiments.find import all_studies, find_study, list_studies
 from unpaired.experiments.program import Program
@@ -109,6 +110,12 @@ def test_its_splits_are_drawn_and_each_row_has_something_to_learn(name: str) -> 
         assert [case.id for case in seen.of(split="test", labeled=True)] == tested
         if row.recipe.unlabeled_batch_size:
             assert seen.of(split="train", labeled=False), f"{row.name} learns from unlabeled scans, and there are none"
+
+
+def test_simulated_rows_differ_by_their_scans_and_not_by_smoothing() -> None:
+    for size in SIZES:
+        recipes = [row.recipe for row in shipped("few_labels_simulated", size).rows]
+        assert {recipe.postprocessing for recipe in recipes if isinstance(recipe, Recipe)} == {Postprocessing()}
 
 
 def test_sscs_abdomen_has_all_ct_and_five_draws_of_mr() -> None:
