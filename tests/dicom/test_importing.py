@@ -133,6 +133,24 @@ def test_a_class_drawn_twice_and_segments_that_overlap_leave_that_scan_unlabeled
     assert "'my liver' and 'my spleen' overlap" in warnings[0]
 
 
+def test_regions_in_other_letters_are_one_class_and_those_without_contours_were_not_looked_for(
+    tree: Path, tmp_path: Path
+) -> None:
+    write_structure_set(tree / "rt.dcm", labels(2) // 2, of_number(tree, 2), {1: "Widget", 2: "Gadget"})
+    write_structure_set(tree / "a" / "seg.dcm", labels(1), of_number(tree, 1), {1: "widget", 2: "GADGET"})
+    dataset, warnings = imported(tree, tmp_path / "data.json", segmentations=True)
+    assert dataset.classes == ("background", "GADGET", "Widget")
+    assert {case.annotated for case in dataset.cases if case.label} == {("GADGET", "Widget"), ("Widget",)}
+    assert warnings == []
+    dataset, warnings = imported(tree, tmp_path / "named.json", segmentations=True, classes={3: "gadget"})
+    (labeled,) = (case for case in dataset.cases if case.label)
+    assert labeled.label is not None
+    assert np.array_equal(read_label_map(labeled.label).array, np.where(labels(1) == 2, 3, 0))
+    assert [line.partition(" stays unlabeled: ")[2] for line in warnings] == [
+        f"{tree / 'rt.dcm'}: nothing is drawn of gadget"
+    ]
+
+
 def test_two_objects_of_other_classes_go_together(tree: Path, tmp_path: Path) -> None:
     ct = of_number(tree, 1)
     write_seg(tree / "a" / "seg.dcm", ct.files, masks_of(labels(1))[..., :1], ["liver"])
@@ -157,6 +175,9 @@ def test_a_tree_without_volumes_is_refused(tmp_path: Path) -> None:
     write_series(tmp_path / "tree", volume((9, 7, 1)), lps())
     with pytest.raises(InputError, match="expected DICOM series that are volumes, found none"):
         imported(tmp_path / "tree", tmp_path / "data.json", segmentations=True)
+    write_series(tmp_path / "equal", volume(), lps(), RescaleSlope="0", RescaleIntercept="0")
+    with pytest.raises(InputError, match="none of its 1 series can be read; the lines above say why"):
+        imported(tmp_path / "equal", tmp_path / "data.json", classes={1: "liver"})
 
 
 def test_references_are_found_by_images_and_wrong_ones_cost_a_line_each(tree: Path, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_points_and_open_contours_hold_nothing_and_are_said(tmp_path: Path, seri
     placed = [("POINT", contours_of(SQUARE[:1], 2, series)), ("OPEN_PLANAR", contours_of(SQUARE, 2, series))]
     label_map = read_structure_set(write(tmp_path / "rt.dcm", series, {"A": placed}), series)
     assert not label_map.array.any()
-    assert label_map.notes == ("'A' has no closed contour: it is empty",)
+    assert label_map.notes == ("'A' has no closed contour: nothing was drawn of it",)
 
 
 def test_regions_that_overlap_are_refused_by_name(tmp_path: Path, series: Series) -> None:
@@ -156,6 +156,45 @@ def test_contours_between_and_beyond_the_slices_are_refused(
     path = write(tmp_path / "rt.dcm", series, {"A": [("CLOSED_PLANAR", contours_of(SQUARE, level, series))]})
     with pytest.raises(InputError, match=message):
         read_structure_set(path, series)
+
+
+@pytest.mark.parametrize("right", [10.4, 11.4, 11.6, 40.0])
+def test_contours_may_run_along_the_edge_of_a_slice_and_not_beyond_it(
+    tmp_path: Path, series: Series, right: float
+) -> None:
+    """In slices of 11 columns, whose edge is at 10.5: what goes further was drawn on a larger scan."""
+    square = [(-0.6, -0.6), (right, -0.6), (right, 8.6), (-0.6, 8.6)]
+    path = write(tmp_path / "rt.dcm", series, {"A": [("CLOSED_PLANAR", contours_of(square, 1, series))]})
+    if right < 11.5:
+        assert (read_structure_set(path, series).array[..., 1] == 1).all()
+    else:
+        with pytest.raises(InputError, match="'A' goes beyond series"):
+            read_structure_set(path, series)
+
+
+def test_regions_of_two_scans_are_refused_and_names_without_contours_are_not(tmp_path: Path, series: Series) -> None:
+    square = [("CLOSED_PLANAR", contours_of(SQUARE, 1, series))]
+    path = write(tmp_path / "rt.dcm", series, {"A": square, "B": [], "C": [("CLOSED_PLANAR", square[0][1])]})
+    file = dcmread(path)
+    (space,) = file.ReferencedFrameOfReferenceSequence
+    other = item(
+        SeriesInstanceUID="1.2.3.5",
+        ContourImageSequence=[item(ReferencedSOPInstanceUID="1.2.3.6")],
+    )
+    file.ReferencedFrameOfReferenceSequence.append(
+        item(FrameOfReferenceUID="1.2.3", RTReferencedStudySequence=[item(RTReferencedSeriesSequence=[other])])
+    )
+    for roi, uid in zip(file.StructureSetROISequence, (space.FrameOfReferenceUID, "1.2.3", "1.2.3"), strict=True):
+        roi.ReferencedFrameOfReferenceUID = uid
+    file.save_as(path)
+    with pytest.raises(
+        InputError, match=r"another frame of reference \(1\.2\.3 and .*it was drawn on another scan, in part"
+    ):
+        read_structure_set(path, series)
+    file.StructureSetROISequence[2].ReferencedFrameOfReferenceUID = space.FrameOfReferenceUID
+    file.save_as(path)
+    assert read_structure_set(path, series, [1]).array.max() == 1
+    assert [segment.drawn for segment in read_regions(path).segments] == [True, False, True]
 
 
 def test_contours_of_another_direction_and_space_and_damaged_ones_are_refused(tmp_path: Path, series: Series) -> None:
@@ -210,7 +249,7 @@ def test_what_is_written_comes_back_to_the_voxel(tmp_path: Path, series: Series,
     assert segmented_series(regions, list_dicom(tmp_path / "scan")) == series
     back = read_structure_set(path, series)
     assert np.array_equal(back.array, shapes())
-    assert "'widget' has no closed contour: it is empty" in back.notes
+    assert "'widget' has no closed contour: nothing was drawn of it" in back.notes
 
 
 def test_of_an_enhanced_file_frames_are_named(tmp_path: Path) -> None:

@@ -171,6 +171,22 @@ def test_enhanced_frames_split_by_their_functional_groups(tmp_path: Path) -> Non
     assert [[frame.number for frame in series.frames] for series in index.series] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
+def test_one_uid_for_all_slices_makes_no_copies_of_them(tmp_path: Path) -> None:
+    for path in write_series(tmp_path, volume(), lps()):
+        edit(path, SOPInstanceUID="1.2.3")
+    assert only(tmp_path).shape == (9, 7, 5)
+    assert not any("copies" in note for note in only(tmp_path).notes)
+
+
+def test_a_study_stands_for_a_patient_whose_id_and_name_were_taken_out(tmp_path: Path) -> None:
+    nobody = {"PatientID": "", "PatientName": ""}
+    for series, study in (("1", "1.2.1"), ("2", "1.2.1"), ("3", "1.2.2")):
+        write_series(tmp_path, volume(), lps(), series=series, StudyInstanceUID=study, **nobody)
+    first, second, other = (series.patient for series in list_dicom(tmp_path).series)
+    assert first == second != other
+    assert "" not in (first, other)
+
+
 def test_two_patients_in_one_folder_and_one_series_are_two(tmp_path: Path) -> None:
     write_series(tmp_path, volume(), lps())
     write_series(tmp_path, volume(), lps(), first=5, PatientID="4712")

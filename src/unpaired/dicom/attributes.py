@@ -52,9 +52,12 @@ def numbers(content: Any, count: int) -> tuple[float, ...] | None:
 
 
 def pseudonym(elements: Any) -> str:
-    """Twelve hexadecimal digits for a patient, the same wherever the Patient ID is; "" where nothing says who it is."""
+    """Twelve hexadecimal digits for a patient, the same wherever the Patient ID is; "" where nothing says who it is.
+
+    Where Patient ID and name were taken out a study stands for its patient: all of its series are of one.
+    """
     who = [text(elements, word) for word in ("PatientID", "IssuerOfPatientID")]
-    who = who if who[0] else [text(elements, "PatientName")]
+    who = who if who[0] else [text(elements, "PatientName") or text(elements, "StudyInstanceUID")]
     return hashlib.sha256("\n".join(who).encode()).hexdigest()[:12] if any(who) else ""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.demographics import UNSTATED, Demographics, is_unstated, readable_demographics
+from unpaired.data.file_names import same_file_key
 from unpaired.data.formats.dicom_file import read_elements
 from unpaired.data.images import write_image
 from unpaired.data.importers.converted import convert
@@ -55,8 +56,9 @@ def import_dicom(tree: str | Path, options: ImportOptions) -> Dataset:
     """The dataset of the volumes in a tree of DICOM files, written to `options.converted`.
 
     With `options.segmentations` the SEG and RTSTRUCT objects of the tree label the series that they name; classes are
-    called by the objects' coded terms, by their labels where the table of codes lacks these, and were looked for in the
-    cases whose objects have them. `options.classes` ({value: class}, the values of the written label maps) keeps these
+    called by the objects' coded terms, by their labels where the table of codes lacks these (in whichever upper and
+    lower case), and were looked for in the cases whose objects have them; regions without contours were not.
+    `options.classes` ({value: class}, the values of the written label maps) keeps these
     alone. What is left out and why goes to `options.warn`. Raises InputError if there is no volume, no segmentation
     where one was asked for, and nothing that names the classes.
     """
@@ -74,6 +76,8 @@ def import_dicom(tree: str | Path, options: ImportOptions) -> Dataset:
         own = [drawing for drawing in drawings if drawing.series == series]
         case = _case(name, series, own, classes, options)
         cases += [case] if case is not None else []
+    if not cases:
+        raise InputError(f"{tree}: none of its {len(volumes)} series can be read; the lines above say why")
     if options.segmentations and not any(case.label for case in cases):
         raise InputError(f"{tree}: no series has a segmentation that can be read; the lines above say why")
     table = {0: ("background",)} | {value: (name,) for value, name in classes.items()}
@@ -99,19 +103,22 @@ def _describe(stored: StoredObject) -> Segmentation:
 
 def _classes(tree: str | Path, drawings: Sequence[Drawing], options: ImportOptions) -> dict[int, str]:
     """{value: class} of the label maps."""
-    present = sorted({segment.name for drawing in drawings for segment in _segments(drawing)})
-    classes = {value: name for value, name in (options.classes or dict(enumerate(present, 1))).items() if value}
+    names = sorted({segment.name for drawing in drawings for segment in _segments(drawing)})
+    present = {same_file_key(name): name for name in reversed(names)}
+    wanted = options.classes or dict(enumerate(sorted(present.values()), 1))
+    classes = {value: name for value, name in wanted.items() if value}
     if not classes:
         asked = "no segmentation of it can be read" if options.segmentations else "--segmentations wasn't asked for"
         raise InputError(f"{tree}: nothing names classes ({asked}); {ADVICE}")
     for name in classes.values() if options.segmentations else ():
-        if name not in present:
-            raise InputError(f"{tree}: no segmentation shows {name!r}; {nearest(name, present)}")
+        if same_file_key(name) not in present:
+            raise InputError(f"{tree}: no segmentation shows {name!r}; {nearest(name, list(present.values()))}")
     return classes
 
 
 def _segments(drawing: Drawing) -> Iterator[Segment]:
-    return (segment for segment in drawing.segmentation.segments if segment.name.lower() not in RESERVED)
+    segments = drawing.segmentation.segments
+    return (segment for segment in segments if segment.drawn and segment.name.lower() not in RESERVED)
 
 
 def _named(volumes: Sequence[Series]) -> Iterator[tuple[str, Series]]:
@@ -135,8 +142,12 @@ def _case(
     except InputError as error:
         options.warn(f"left out: series {series.name}: {error}")
         return None
-    shown = {segment.name for drawing in drawings for segment in _segments(drawing)} & set(classes.values())
+    names = {same_file_key(segment.name) for drawing in drawings for segment in _segments(drawing)}
+    shown = tuple(class_ for class_ in classes.values() if same_file_key(class_) in names)
     labeled = bool(shown)
+    if drawings and not labeled:
+        objects = " and ".join(str(drawing.segmentation.path) for drawing in drawings)
+        options.warn(f"{name} stays unlabeled: {objects}: nothing is drawn of {', '.join(classes.values())}")
     if labeled:
         sources = [drawing.segmentation.path for drawing in drawings]
         choices = " ".join(f"{value}:{class_}" for value, class_ in classes.items())
@@ -153,7 +164,7 @@ def _case(
         image=image.resolve(),
         label=label.resolve() if labeled else None,
         label_map="dicom",
-        annotated=tuple(class_ for class_ in classes.values() if class_ in shown) if labeled else None,
+        annotated=shown if labeled else None,
         demographics=_demographics(series),
     )
 
@@ -182,12 +193,13 @@ def _write_label(
 ) -> None:
     """The label map of all segmentations of a series. Raises InputError where two of them show a class or a voxel."""
     merged = np.zeros(series.shape, np.uint8 if max(classes) < 256 else np.uint16)
-    values = {name: value for value, name in classes.items()}
+    values = {same_file_key(name): value for value, name in classes.items()}
     drawn: dict[str, Path] = {}
     for segmentation, _ in drawings:
-        kept = [segment for segment in segmentation.segments if segment.name in values]
+        keys = {segment.number: same_file_key(segment.name) for segment in segmentation.segments if segment.drawn}
+        kept = [segment for segment in segmentation.segments if keys.get(segment.number) in values]
         for segment in kept:
-            other = drawn.setdefault(segment.name, segmentation.path)
+            other = drawn.setdefault(keys[segment.number], segmentation.path)
             if other != segmentation.path:
                 where = f"in {other} and in {segmentation.path}"
                 raise InputError(f"{segment.name!r} is drawn twice, {where}; keep one of them")
@@ -197,7 +209,7 @@ def _write_label(
         table = np.zeros(int(label_map.array.max()) + 1, merged.dtype)
         for segment in kept:
             if segment.number < len(table):
-                table[segment.number] = values[segment.name]
+                table[segment.number] = values[keys[segment.number]]
         placed = table[label_map.array]
         if (merged[placed > 0] > 0).any():
             raise InputError(f"{segmentation.path}: overlaps with another segmentation of the series; keep one")

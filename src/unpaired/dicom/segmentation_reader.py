@@ -108,7 +108,7 @@ def _described(file: DicomFile) -> Segmentation:
         segments,
         tuple(dict.fromkeys(text(item, "SeriesInstanceUID") for item in series)),
         frozenset(text(item, "ReferencedSOPInstanceUID") for item in (*instances, *sources)),
-        text(file.elements, "FrameOfReferenceUID"),
+        frozenset(filter(None, [text(file.elements, "FrameOfReferenceUID")])),
         kind,
         frozenset(frames),
     )

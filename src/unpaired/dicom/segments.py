@@ -20,11 +20,14 @@ class Segment:
     """One segment of a SEG object, or one region of interest (ROI) of an RTSTRUCT.
 
     `name` is the table's for its coded terms (`unpaired.dicom.codes`), such as "left kidney"; its own label for others.
+    A region that is not `drawn` has a name and no closed contour, as templates leave those that nobody came to; a SEG's
+    segment without a voxel says that there is none.
     """
 
     number: int
     label: str
     name: str
+    drawn: bool = True
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,15 @@ class Segmentation:
     """What a SEG object or an RTSTRUCT says of itself.
 
     `series_uids` are the series that it was drawn on, `instance_uids` the images of these that it names, `frames` the
-    frames of multi-frame ones that it names, each (image's UID, number from 1).
+    frames of multi-frame ones that it names, each (image's UID, number from 1). `spaces` are the UIDs of the frames of
+    reference that it lies in, as far as it says so: one, or several of an RTSTRUCT with regions of several scans.
     """
 
     path: Path
     segments: tuple[Segment, ...]
     series_uids: tuple[str, ...]
     instance_uids: frozenset[str]
-    frame_of_reference_uid: str
+    spaces: frozenset[str]
     kind: str
     """BINARY, FRACTIONAL or LABELMAP; RTSTRUCT for contours."""
     frames: frozenset[tuple[str, int]] = frozenset()
@@ -103,15 +107,15 @@ def require_same_space(segmentation: Segmentation, series: Series) -> tuple[str,
     Contours that name images of the series alone lie on these whatever they say: rt-utils wrote a random frame of
     reference for years. That is a note, the only one.
     """
-    own, other = segmentation.frame_of_reference_uid, series.frame_of_reference_uid
-    if not own or not other or own == other:
+    own, other = segmentation.spaces, series.frame_of_reference_uid
+    if not own or not other or own == {other}:
         return ()
     images = {frame.instance_uid for frame in series.frames}
     if segmentation.kind == "RTSTRUCT" and segmentation.instance_uids and segmentation.instance_uids <= images:
         return ("says another frame of reference than its images have; it is read on these",)
     raise InputError(
-        f"{segmentation.path}: lies in another frame of reference ({own}) than series {series.name} ({other}); "
-        "it was drawn on another scan"
+        f"{segmentation.path}: lies in another frame of reference ({' and '.join(sorted(own))}) than series "
+        f"{series.name} ({other}); it was drawn on another scan" + (", in part" if other in own else "")
     )
 
 

@@ -35,6 +35,8 @@ from unpaired.errors import InputError
 
 OFF_SLICE = 0.2
 """How far a contour's points may lie beside a slice, in distances between slices: rounding of positions."""
+BESIDE_PIXELS = 1.0
+"""How far a contour may run outside of a slice's edge: an outline along the edge. More was drawn on a larger scan."""
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 CONTOUR_DATA = 0x30060050
 TAGS = (
@@ -110,22 +112,33 @@ def _described(file: DicomFile) -> Segmentation:
         frames = items_in(file.elements, "ReferencedFrameOfReferenceSequence")
         studies = [study for frame in frames for study in items_in(frame, "RTReferencedStudySequence")]
         series = [item for study in studies for item in items_in(study, "RTReferencedSeriesSequence")]
-        contours = [] if series else [each for items in _contour_items(file) for each in items]
+        items = _contour_items(file)
+        contours = [] if series else [each for of_region in items for each in of_region]
         instances = [each for item in (*series, *contours) for each in items_in(item, "ContourImageSequence")]
-        spaces = {text(item, "FrameOfReferenceUID") for item in frames}
-        spaces |= {text(roi, "ReferencedFrameOfReferenceUID") for roi in rois}
-    spaces = {space for space in spaces if space} or {text(file.elements, "FrameOfReferenceUID")}
+        drawn = [any(_kind(item) in CLOSED for item in of_region) for of_region in items]
+        of_regions = {
+            text(roi, "ReferencedFrameOfReferenceUID") for roi, is_drawn in zip(rois, drawn, strict=True) if is_drawn
+        }
+        of_frames = {text(item, "FrameOfReferenceUID") for item in frames}
+    spaces = (
+        of_regions - {""}
+        or (of_frames if len(of_frames) == 1 else set())
+        or {text(file.elements, "FrameOfReferenceUID")}
+    )
     return Segmentation(
         file.path,
-        tuple(_segment(number, roi, observed) for number, roi in enumerate(rois, start=1)),
+        tuple(
+            _segment(number, roi, observed, is_drawn)
+            for number, (roi, is_drawn) in enumerate(zip(rois, drawn, strict=True), 1)
+        ),
         tuple(dict.fromkeys(text(item, "SeriesInstanceUID") for item in series)),
         frozenset(text(item, "ReferencedSOPInstanceUID") for item in instances),
-        spaces.pop() if len(spaces) == 1 else "",
+        frozenset(spaces - {""}),
         "RTSTRUCT",
     )
 
 
-def _segment(number: int, roi: Any, observed: dict[int, Any]) -> Segment:
+def _segment(number: int, roi: Any, observed: dict[int, Any], drawn: bool) -> Segment:
     label = text(roi, "ROIName") or f"region {number}"
     observation = observed.get(whole(roi, "ROINumber", -1))
     type_ = None if observation is None else code_in(observation, "RTROIIdentificationCodeSequence")
@@ -135,7 +148,7 @@ def _segment(number: int, roi: Any, observed: dict[int, Any]) -> Segment:
         for item in items_in(observation, "RTROIIdentificationCodeSequence")
     ]
     sides = tuple(code for code in modifiers if code is not None)
-    return Segment(number, label, (None if type_ is None else name_of(type_, sides, region)) or label)
+    return Segment(number, label, (None if type_ is None else name_of(type_, sides, region)) or label, drawn)
 
 
 def _contour_items(file: DicomFile) -> list[list[Any]]:
@@ -148,11 +161,15 @@ def _contour_items(file: DicomFile) -> list[list[Any]]:
         return [of_number[whole(roi, "ROINumber", -2)] for roi in rois]
 
 
+def _kind(item: Any) -> str:
+    """The type of a contour; closed where it says none."""
+    return text(item, "ContourGeometricType") or CLOSED[0]
+
+
 def _contours(items: list[Any], inverse: np.ndarray, series: Series, segment: Segment, path: Path) -> Iterator[Contour]:
     """The closed contours of a region, placed on the series' slices."""
     for item in items:
-        kind = text(item, "ContourGeometricType") or CLOSED[0]
-        if kind not in CLOSED:
+        if (kind := _kind(item)) not in CLOSED:
             continue
         voxels = _points(item, path) @ inverse[:3, :3].T + inverse[:3, 3]
         level = round(float(voxels[:, 2].mean()))
@@ -162,12 +179,14 @@ def _contours(items: list[Any], inverse: np.ndarray, series: Series, segment: Se
                 f"{path}: a contour of {segment.label!r} lies {off:.2g} slices beside those of series {series.name}, "
                 "as if drawn on another series or direction; export it on the series' own slices"
             )
-        if not 0 <= level < series.shape[2]:
+        in_plane = voxels[:, :2]
+        beside = max(float(-in_plane.min()) - 0.5, float((in_plane - series.shape[:2]).max()) + 0.5)
+        if not 0 <= level < series.shape[2] or beside > BESIDE_PIXELS:
             raise InputError(
                 f"{path}: {segment.label!r} goes beyond series {series.name}; the whole series that it was drawn on is "
                 "needed"
             )
-        yield Contour(voxels[:, :2], level, kind == CLOSED[1])
+        yield Contour(in_plane, level, kind == CLOSED[1])
 
 
 def _points(item: Any, path: Path) -> np.ndarray:
@@ -188,7 +207,7 @@ def _points(item: Any, path: Path) -> np.ndarray:
 
 def _notes(segment: Segment, levels: list[int]) -> Iterator[str]:
     if not levels:
-        yield f"{segment.label!r} has no closed contour: it is empty"
+        yield f"{segment.label!r} has no closed contour: nothing was drawn of it"
     elif levels[-1] - levels[0] + 1 > len(levels):
         missing = levels[-1] - levels[0] + 1 - len(levels)
         yield f"{segment.label!r} has no contour in {missing} slices between its first and its last: background there"

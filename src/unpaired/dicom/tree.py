@@ -180,11 +180,15 @@ def _in_order(frames: Sequence[Frame]) -> list[Frame]:
 
 
 def _distinct(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
-    """Slices without those of files that repeat an instance, and how many such files there are."""
-    first: dict[tuple[str, int], Slice] = {}
+    """Slices without those of files that repeat an instance at its place, and how many such files there are.
+
+    One UID at several places is no copy: tools that take names out of files have given all slices the same.
+    """
+    first: dict[tuple[object, ...], Slice] = {}
     copies = set()
     for slice_ in slices:
-        key = (slice_.frame.instance_uid or str(slice_.frame.file), slice_.frame.number)
+        frame = slice_.frame
+        key = (frame.instance_uid or str(frame.file), frame.number, frame.position, frame.row, frame.column)
         if first.setdefault(key, slice_) is not slice_:
             copies.add(slice_.frame.file)
     return list(first.values()), len(copies)
