@@ -15,7 +15,16 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.intensity_curves import region_curves
 from unpaired.data.prepare import PreparedCase, prepare
 from unpaired.data.preprocess import Preprocessing
-from unpaired.data.randomization import AS_IT_IS, Randomization, draw_network, random_convolutions, randomize
+from unpaired.data.randomization import (
+    AS_IT_IS,
+    Borrowing,
+    Labels,
+    Randomization,
+    count_labels,
+    draw_network,
+    random_convolutions,
+    randomize,
+)
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.errors import InputError
 
@@ -173,10 +182,55 @@ def test_shares_are_what_the_rule_says(cases: dict[str, list[PreparedCase]]) -> 
 
 def test_a_networks_labels_are_no_reason_to_borrow_less(cases: dict[str, list[PreparedCase]]) -> None:
     taught = {"ct": cases["ct"], "lge": cases["lge"] * 12}
-    drawn = steps(taught, Randomization(borrowed=0.75), batch_size=16, pseudo={"lge": 12})
+    drawn = steps(taught, Randomization(borrowed=0.75), batch_size=16, pseudo={cases["lge"][0].id})
     numbers = [n for step in range(40) for n in numbers_of(drawn[step]["lge"])]
     assert np.mean([n != AS_IT_IS for n in numbers]) == pytest.approx(0.75, abs=0.06)
     assert all(n == AS_IT_IS for step in range(4) for n in numbers_of(drawn[step]["ct"]))
+
+
+@pytest.mark.parametrize(
+    ("ct", "lge", "expected"),
+    [
+        (Labels(4), Labels(0, simulated=30), (0.0, 0.0)),
+        (Labels(4), Labels(1, simulated=1), (0.0, 0.4)),
+        (Labels(20), Labels(1, simulated=4), (0.0, 0.4)),
+        (Labels(4), Labels(0, simulated=30, pseudo=7), (0.0, 0.0)),
+        (Labels(0), Labels(0, simulated=30), (1.0, 0.0)),
+        (Labels(0, simulated=5), Labels(0, simulated=30), (0.4, 0.0)),
+        (Labels(0, pseudo=5), Labels(0, pseudo=20), (0.4, 0.0)),
+    ],
+    ids=[
+        "simulated scans aren't lent",
+        "they show the contrast of their modality",
+        "enough",
+        "pseudo-labels besides",
+        "they lend where no patient is labeled",
+        "both simulated",
+        "a network's labels alone",
+    ],
+)
+def test_simulated_scans_are_no_labels_to_lend(ct: Labels, lge: Labels, expected: tuple[float, float]) -> None:
+    borrowing = Randomization(borrowed=0.8, enough=10).borrowing({"ct": ct, "lge": lge})
+    assert (borrowing["ct"].share, borrowing["lge"].share) == pytest.approx(expected)
+    for name, other in (("ct", "lge"), ("lge", "ct")):
+        if borrowing[name].share:
+            assert borrowing[name] == Borrowing(borrowing[name].share, (other,))
+
+
+def test_labels_are_counted_by_who_made_them() -> None:
+    ids = {"ct": ["a", "b"], "lge": ["s", "t", "u"], "mr": []}
+    counted = count_labels(ids, simulated={"s", "t"}, pseudo={"t", "b"})
+    assert counted == {"ct": Labels(1, pseudo=1), "lge": Labels(1, simulated=1, pseudo=1), "mr": Labels()}
+
+
+def test_what_is_borrowed_is_of_patients_as_long_as_one_is_labeled(cases: dict[str, list[PreparedCase]]) -> None:
+    patient, invented = cases["ct"]
+    rule = Randomization(borrowed=1.0)
+    drawn = steps(cases, rule, simulated={invented.id})
+    assert {case.id for case in drawn.borrowed["mr"]} == {patient.id, cases["lge"][0].id}
+    alone = steps({"ct": [invented], "mr": []}, rule, simulated={invented.id})
+    assert [case.id for case in alone.borrowed["mr"]] == [invented.id]
+    assert AS_IT_IS not in numbers_of(alone[0]["mr"])
 
 
 def test_own_samples_are_the_same_wherever_others_are_borrowed(cases: dict[str, list[PreparedCase]]) -> None:

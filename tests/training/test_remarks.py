@@ -42,14 +42,24 @@ def test_simulated_cases_are_counted_beside_those_of_patients(tmp_path: Path) ->
     plain = recipes.small_unet_plain()
     for patients, share in ((0, 100), (1, 50), (12, 29)):
         assert heard(plain, hearts(patients, 5), tmp_path / str(patients)) == [
-            f"lge has 5 simulated training cases beside {patients} labeled ones of patients: {share}% of its samples "
-            "are simulated"
+            f"lge has 5 simulated training cases beside {patients} labeled ones of patients: {share}% of its own "
+            "samples are simulated"
         ]
     without = replace(plain, simulated_share=0.0)
     assert heard(without, hearts(1, 5), tmp_path / "without")[0].endswith(
-        "beside 1 labeled ones of patients: 0% of its samples are simulated"
+        "beside 1 labeled ones of patients: 0% of its own samples are simulated"
     )
     assert heard(plain, hearts(2, 3, side=None), tmp_path / "idle") == [
         "warning: 3 simulated cases are on no side of the split, so they take no part; to train with them, split "
         "dataset hearts anew with `unpaired split`"
     ]
+
+
+def test_simulated_scans_are_told_from_labels_of_patients_where_modalities_borrow(tmp_path: Path) -> None:
+    borrowed = recipes.small_unet_borrowed()
+    assert heard(borrowed, hearts(1, 3), tmp_path / "few")[0] == (
+        "lge has 1 labeled training cases (3 simulated): 45% of its samples are borrowed from modalities with more, "
+        "their intensities randomized"
+    )
+    many = heard(borrowed, hearts(1, 30), tmp_path / "many")
+    assert not any("borrowed" in line for line in many), "neither lge, nor bssfp from simulated scans"

@@ -16,7 +16,7 @@ and are always randomized. The norms of the modality that has labels see only sc
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -53,7 +53,8 @@ class Randomization(Config):
     """The largest share of its labeled samples that a modality takes from those with more labeled training cases. With
     n of them itself, and N in the modality that has most, it is `borrowed` (1 - n / min(N, `enough`)), or 0. Without
     any label it is 1: then above 0 says that such a modality is trained at all. Pseudo-labels of self-training don't
-    count: what a network says of scans is no reason to trust it with less help."""
+    count: what a network says of scans is no reason to trust it with less help. Scans that are simulated beside those
+    of patients count in n, since they show their modality's contrast, and not in N: they are not lent."""
     enough: Count = 10
     """Labeled training cases from which on a modality borrows nothing, whatever the others have."""
     layers: Depth = 4
@@ -92,6 +93,52 @@ class Randomization(Config):
         if labeled == 0 and pseudo == 0:
             return 1.0
         return self.borrowed * max(0.0, 1 - labeled / min(most, self.enough))
+
+    def borrowing(self, labels: Mapping[str, "Labels"]) -> dict[str, "Borrowing"]:
+        """{modality: what it borrows}. Where no patient is labeled simulated scans lend, and where nothing else is
+        labeled a network's labels count as any."""
+        own = {name: of.patients + of.simulated for name, of in labels.items()}
+        if not any(own.values()):
+            own = {name: of.pseudo for name, of in labels.items()}
+        lent = {name: of.patients for name, of in labels.items()}
+        if not any(lent.values()):
+            lent = own
+        return {
+            name: Borrowing(
+                self.borrowed_share(count, max(lent.values()), labels[name].pseudo),
+                tuple(lender for lender in labels if lent[lender] > count),
+            )
+            for name, count in own.items()
+        }
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How many training cases of a modality are labeled by people, simulated beside those of patients, and labeled by
+    a network."""
+
+    patients: int = 0
+    simulated: int = 0
+    pseudo: int = 0
+
+
+@dataclass(frozen=True)
+class Borrowing:
+    """The share of its labeled samples that a modality borrows, and the modalities that lend them."""
+
+    share: float
+    lenders: tuple[str, ...]
+
+
+def count_labels(
+    labeled: Mapping[str, Iterable[str]], simulated: Collection[str], pseudo: Collection[str]
+) -> dict[str, Labels]:
+    """{modality: its `Labels`} of {modality: ids of its labeled training cases}."""
+    counts: dict[str, Labels] = {}
+    for name, ids in labeled.items():
+        kinds = ["pseudo" if case in pseudo else "simulated" if case in simulated else "patients" for case in ids]
+        counts[name] = Labels(kinds.count("patients"), kinds.count("simulated"), kinds.count("pseudo"))
+    return counts
 
 
 NO_RANDOMIZATION = Randomization()

@@ -4,7 +4,7 @@ So resume means "start at step t", and a batch can be looked at without training
 endless stream of cases (one random order after another), so modalities of very different sizes are drawn equally often
 and nothing is ever cut to the shorter one. Its unlabeled cases are a second such stream with random numbers of its own:
 labeled samples are the same with it and without. What it borrows (`data.randomization`) is a third, of the labeled
-cases of the modalities that have more.
+cases of patients of the modalities that have more.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from unpaired.data.augment import NO_AUGMENTATION, Augmentation, augment, augmen
 from unpaired.data.batch import Batch
 from unpaired.data.memory_maps import ask_for
 from unpaired.data.prepared import PreparedCase
-from unpaired.data.randomization import AS_IT_IS, NO_RANDOMIZATION, Randomization
+from unpaired.data.randomization import AS_IT_IS, NO_RANDOMIZATION, Randomization, count_labels
 from unpaired.data.sides import MirrorSwap
 from unpaired.errors import InputError
 from unpaired.shapes import Images
@@ -51,9 +51,10 @@ class Sampling:
 class UnpairedSteps(TorchDataset[dict[str, Batch]]):
     """The batches of a run by step. Indexing with any step from 0 up to `steps` works, in any order, in any process.
 
-    A step has batches of the modalities `only` (None: all); the others' cases can be borrowed. `pseudo` counts, of each
-    modality, the cases whose labels a network made: they are drawn like the others, and are no reason to borrow less.
-    `simulated` are ids of cases beside those of patients: they are at most `sampling.simulated_share` of what is drawn.
+    A step has batches of the modalities `only` (None: all); the others' cases can be borrowed. `pseudo` are ids of
+    cases whose labels a network made: they are drawn like the others, and are no reason to borrow less. `simulated` are
+    ids of cases beside those of patients: they are at most `sampling.simulated_share` of what is drawn, and aren't lent
+    unless no patient is labeled.
     `cases` are labeled, `unlabeled` are further cases of these modalities: `Batch.unlabeled` has
     `sampling.unlabeled_batch_size` images of them, or is None where a modality has none. With W processes, rank r gets
     the r-th part of the batch that one process with W times the batch size would get. Raises InputError for a modality
@@ -73,7 +74,7 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
         world_size: int = 1,
         unlabeled: Mapping[str, Sequence[PreparedCase]] | None = None,
         only: Sequence[str] | None = None,
-        pseudo: Mapping[str, int] | None = None,
+        pseudo: Collection[str] = (),
         simulated: Collection[str] = (),
     ) -> None:
         self.only = tuple(cases) if only is None else tuple(only)
@@ -92,8 +93,13 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
             for name, of in cases.items()
         }
         self.unlabeled = unlabeled or {}
-        self.pseudo = {name: (pseudo or {}).get(name, 0) for name in cases}
         self.sampling = sampling
+        ids = {name: [case.id for case in of] for name, of in cases.items()}
+        labels = count_labels(ids, simulated, pseudo)
+        aside = simulated if any(of.patients for of in labels.values()) else ()
+        lent = {name: [case for case in of if case.id not in aside] for name, of in self.drawn.items()}
+        self.borrowing = sampling.randomization.borrowing(labels)
+        self.borrowed = {name: [case for of in it.lenders for case in lent[of]] for name, it in self.borrowing.items()}
         self.steps, self.seed, self.rank, self.world_size = steps, seed, rank, world_size
         self.label_sets = torch.zeros(len(label_sets), classes, dtype=torch.bool)
         for row, members in enumerate(label_sets):
@@ -131,15 +137,11 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
 
         Its own or a borrowed one; own ones are the same wherever others are borrowed.
         """
-        kind, pseudo = self.sampling.randomization, self.pseudo
-        labeled = {name: len(members) - pseudo[name] for name, members in self.cases.items()}
-        richer = [name for name, count in labeled.items() if count > labeled[modality]]
-        share = kind.borrowed_share(labeled[modality], max(labeled.values()), pseudo[modality])
         rng = np.random.default_rng([self.seed, crc32(modality.encode()), RANDOMIZED, position])
-        borrowed = rng.random() < share
-        randomized = borrowed or rng.random() < kind.share_of(modality)
+        borrowed = rng.random() < self.borrowing[modality].share
+        randomized = borrowed or rng.random() < self.sampling.randomization.share_of(modality)
         number = int(rng.integers(2**31)) if randomized else AS_IT_IS
-        cases = [case for name in richer for case in self.drawn[name]] if borrowed else self.drawn[modality]
+        cases = (self.borrowed if borrowed else self.drawn)[modality]
         numbers = BORROWED if borrowed else LABELED
         return (*draw_sample(*self._draw(cases, modality, numbers, position)), number)
 

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from lightning_fabric import Fabric
@@ -58,14 +58,14 @@ def unpaired_steps(
             modality: [case for case in members if case.label_file is None] for modality, members in cases.items()
         },
         only=only or run.joined or None,
-        pseudo=pseudo_labeled(run.dataset, cases),
+        pseudo=pseudo_labeled(run.dataset),
         simulated=simulated_beside(run.dataset),
     )
 
 
-def pseudo_labeled(dataset: Dataset, modalities: Iterable[str]) -> dict[str, int]:
-    """{modality: how many of its training cases have a network's labels}."""
-    return {name: sum(map(is_pseudo_labeled, dataset.of(name, "train", labeled=True))) for name in modalities}
+def pseudo_labeled(dataset: Dataset) -> frozenset[str]:
+    """The ids of the training cases that have a network's labels."""
+    return frozenset(case.id for case in dataset.of(split="train", labeled=True) if is_pseudo_labeled(case))
 
 
 def batches_from(

@@ -9,7 +9,7 @@ from rich.console import Console
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import file_hashes, prepare
 from unpaired.data.prepared import Prepared, PreparedCase
-from unpaired.data.randomization import GAIN_AND_PRICE
+from unpaired.data.randomization import GAIN_AND_PRICE, count_labels
 from unpaired.data.sampling import times_of_patients
 from unpaired.data.sides import mirror_warning
 from unpaired.data.simulated import idle_simulated, simulated_beside
@@ -48,16 +48,7 @@ def remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
     if said := left_out(run.dataset, modalities):
         yield said
     recipe = run.recipe
-    pseudo = pseudo_labeled(run.dataset, modalities)
-    labeled = {name: len(run.dataset.of(name, "train", labeled=True)) - pseudo[name] for name in modalities}
-    for modality, count in labeled.items():
-        share = recipe.randomization.borrowed_share(count, max(labeled.values()), pseudo[modality])
-        if recipe.randomization.borrowed and share:
-            besides = f" ({pseudo[modality]} pseudo-labeled)" if pseudo[modality] else ""
-            yield (
-                f"{modality} has {count} labeled training cases{besides}: {share:.0%} of its samples are borrowed from "
-                "modalities with more, their intensities randomized"
-            )
+    yield from _of_borrowed(run, modalities)
     randomized = [name for name in modalities if recipe.randomization.share_of(name)]
     if randomized:
         yield (
@@ -72,8 +63,23 @@ def remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
         yield f"warning: {said}"
 
 
+def _of_borrowed(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
+    """What share of the samples of a modality with few labels or none is borrowed."""
+    labeled = {name: [case.id for case in run.dataset.of(name, "train", labeled=True)] for name in modalities}
+    labels = count_labels(labeled, simulated_beside(run.dataset), pseudo_labeled(run.dataset))
+    for modality, borrowing in run.recipe.randomization.borrowing(labels).items():
+        if run.recipe.randomization.borrowed and borrowing.share:
+            of = labels[modality]
+            beside = [f"{n} {kind}" for n, kind in ((of.simulated, "simulated"), (of.pseudo, "pseudo-labeled")) if n]
+            besides = f" ({', '.join(beside)})" if beside else ""
+            yield (
+                f"{modality} has {of.patients} labeled training cases{besides}: {borrowing.share:.0%} of its samples "
+                "are borrowed from modalities with more, their intensities randomized"
+            )
+
+
 def _of_simulated(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
-    """How many scans are simulated beside those of patients, and what share of the samples they are."""
+    """How many scans are simulated beside those of patients, and what share of a modality's own samples they are."""
     if said := idle_simulated(run.dataset):
         yield f"warning: {said}"
     beside = simulated_beside(run.dataset)
@@ -86,7 +92,7 @@ def _of_simulated(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
             share = invented / (invented + often) if run.recipe.simulated_share or not scanned else 0.0
             yield (
                 f"{modality} has {invented} simulated training cases beside {scanned} labeled ones of patients: "
-                f"{share:.0%} of its samples are simulated"
+                f"{share:.0%} of its own samples are simulated"
             )
 
 
