@@ -160,6 +160,27 @@ def test_channels_are_never_chosen_on_the_patients_reported(runs, phantom, tmp_p
     assert "flatter" in message
 
 
+def test_channels_are_chosen_on_patients_not_on_simulated_scans(runs, phantom):
+    """Without a labeled validation case of CT, all but one of its training scans simulated; then the last one too."""
+    members = read_members([str(runs["csa"].folder)])
+    first, *others = phantom.of("ct", "train")
+
+    def with_simulated(simulated):
+        unlabeled = {case.id for case in phantom.of("ct", "validation")}
+        cases = [replace(case, label=None) if case.id in unlabeled else case for case in phantom.cases]
+        cases = tuple(replace(case, simulated=case.id in simulated) for case in cases)
+        return make_plan(members, replace(phantom, cases=cases), Options())
+
+    names = {case.id for case in others}
+    plan = with_simulated(names)
+    assert plan.choosing == {"ct": "train", "lge": "validation"}
+    assert [case.id for case in plan.choosing_cases["ct"]] == [first.id]
+    with pytest.raises(
+        InputError, match=f"no labeled ct case .* but {len(names) + 1} simulated ones, which are no pat"
+    ):
+        with_simulated(names | {first.id})
+
+
 def test_a_report_links_to_the_page(runs, tmp_path):
     from unpaired.report.page import _files
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from unpaired.comparison.contenders import parse_contender, predictions_of
 from unpaired.consent.modules import Trust
 from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.inference.predict import with_sides_of
@@ -87,7 +88,8 @@ class Plan:
 
 
 def make_plan(members: Sequence[Member], data: Dataset | None, options: Options) -> Plan:
-    """Check everything that can be checked without running a network.
+    """Check everything that can be checked without running a network. Cases that are simulated beside those of patients
+    are neither looked at nor do they choose channels.
 
     Raises InputError for runs of other classes, modalities or splits, without layers in common or without the layers
     named, for a dataset without labeled cases to look at, and for bare predictions without `data`.
@@ -96,7 +98,7 @@ def make_plan(members: Sequence[Member], data: Dataset | None, options: Options)
     dataset = common_dataset(runs, data)
     known = [set(run.modalities) for run in runs.values()] or [set(dataset.modalities)]
     modalities = tuple(name for name in dataset.modalities if all(name in of_run for of_run in known))
-    cases = {name: dataset.of(name, options.split, labeled=True) for name in modalities}
+    cases = {name: of_patients(dataset, name, options.split, labeled=True) for name in modalities}
     cases = {name: of for name, of in cases.items() if of}
     if not cases:
         raise InputError(
@@ -115,7 +117,7 @@ def make_plan(members: Sequence[Member], data: Dataset | None, options: Options)
     for name, network in networks.items():
         require_layers(network, [*pair, *([options.layer] if options.layer else [])], f"run {name}")
     choosing = {name: _choosing_side(dataset, name, options) for name in cases}
-    choosing_cases = {name: dataset.of(name, side, labeled=True) for name, side in choosing.items()}
+    choosing_cases = {name: of_patients(dataset, name, side, labeled=True) for name, side in choosing.items()}
     return Plan(dataset, tuple(cases), cases, choosing_cases, choosing, layers, pair, options.layer or pair[0], notes)
 
 
@@ -215,9 +217,12 @@ def _usual_pair(runs: Mapping[str, Run], layers: Sequence[str]) -> tuple[str, st
 def _choosing_side(dataset: Dataset, modality: str, options: Options) -> str:
     sides = [options.choose_on] if options.choose_on else ["validation", "train"]
     for side in sides:
-        if side != options.split and dataset.of(modality, side, labeled=True):
+        if side != options.split and of_patients(dataset, modality, side, labeled=True):
             return side
+    simulated = sum(len(dataset.of(modality, side, labeled=True)) for side in sides if side != options.split)
+    but = f" but {simulated} simulated ones, which are no patients" if simulated else ""
     raise InputError(
-        f"no labeled {modality} case in split {' or '.join(sides)} to choose channels on; choosing them on the "
-        "patients that are reported would flatter every run: name another side with --choose-on"
+        f"no labeled {modality} case in split {' or '.join(sides)} to choose channels on{but}; choosing them on the "
+        "patients that are reported would flatter every run: name another side with --choose-on, or with --data a "
+        "manifest that labels some"
     )
