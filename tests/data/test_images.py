@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from unpaired.data import images
 from unpaired.data.images import Image, image_files, name_below, read_image, read_label_map, write_image
 from unpaired.errors import InputError
+from unpaired.scores.pairs import require_one_grid
 
 OBLIQUE = np.array([[0.64, -0.54, 0, -30], [0.48, 0.72, 0, 12], [0, 0, 3, 7], [0, 0, 0, 1]])
 """Turned by 37 degrees; voxels of 0.8 x 0.9 x 3 mm."""
@@ -241,3 +242,24 @@ def test_corner_shift_is_in_voxels() -> None:
     assert images.corner_shift(image, Image(volume(), moved)) == pytest.approx(1.5)
     stretched = np.diag([2.0, 2.0, 6.0, 1.0])  # the far corner moves by 6 slices x 1 mm
     assert images.corner_shift(image, Image(volume(), stretched)) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAI", "ASR", "SPL"])
+@pytest.mark.parametrize("shape", [(6, 6, 6), (5, 6, 7)])
+def test_a_label_map_with_other_axes_is_told_from_one_that_lies_elsewhere(codes: str, shape: tuple[int, ...]) -> None:
+    """Whoever copied the image's affine onto it would mirror the patient."""
+    nifti = nib.Nifti1Image(np.zeros(shape, np.uint8), np.diag([2.0, 2.0, 5.0, 1.0]))
+    there, here = (nib.orientations.axcodes2ornt(axes) for axes in ("RAS", codes))
+    turned = nifti.as_reoriented(nib.orientations.ornt_transform(there, here))
+    image, label = Image(np.zeros(shape), nifti.affine), Image(np.zeros(turned.shape, np.uint8), turned.affine)
+    problem = images.grid_problem(image, label)
+    assert problem is not None
+    assert f"its axes run toward {codes}, the image's toward RAS" in problem[1]
+    assert "copy the affine" not in problem[1]
+    elsewhere = label.affine.copy()
+    elsewhere[0, 3] += 1.2
+    problem = images.grid_problem(image, Image(label.array, elsewhere))
+    assert problem is not None
+    assert "its axes run" not in problem[1]
+    with pytest.raises(InputError, match=r"lies on the voxels of reference\.nii\.gz, but its axes run toward"):
+        require_one_grid(label, image, Path("prediction.nii.gz"), Path("reference.nii.gz"))

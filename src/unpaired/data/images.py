@@ -150,6 +150,10 @@ def require_same_grid(image: Image, label: Image, label_path: Path) -> None:
 
 def grid_problem(image: Image, label: Image) -> tuple[Literal["shape", "corners"], str] | None:
     """What is wrong with a label map that doesn't lie on its image's grid, and what to do; None if it does."""
+    turned = turned_axes(image, label)
+    if turned is not None:
+        rule = "corners" if image.array.shape == label.array.shape else "shape"
+        return rule, f"the label map lies on the image's voxels, but {turned}"
     if image.array.shape != label.array.shape:
         text = f"the label map's shape {label.array.shape} isn't the image's {image.array.shape}; "
         return "shape", text + "export it on the image's own grid"
@@ -162,6 +166,41 @@ def grid_problem(image: Image, label: Image) -> tuple[Literal["shape", "corners"
 
 def corner_shift(image: Image, other: Image) -> float:
     """The largest distance between the same corners of two grids of one shape, in the first one's finest voxels."""
-    corners = np.array(np.meshgrid(*([0, size - 1] for size in image.array.shape), [1], indexing="ij")).reshape(4, -1)
-    moved = ((image.affine - other.affine) @ corners)[:3]
+    moved = _corners_mm(image.array.shape, image.affine) - _corners_mm(image.array.shape, other.affine)
     return float(np.linalg.norm(moved, axis=0).max() / min(image.spacing_mm))
+
+
+def turned_axes(image: Image, other: Image) -> str | None:
+    """What to do where the grid of `other` is that of `image` with its axes in another order or direction; else None.
+
+    Both headers may be right then: with the affine of one of them the other would be mirrored or turned.
+    """
+    from nibabel.orientations import aff2axcodes, io_orientation, ornt_transform
+
+    there, here = (io_orientation(each.affine) for each in (image, other))
+    if np.array_equal(there, here):
+        return None
+    axes = ornt_transform(here, there)
+    shape, affine = [0, 0, 0], np.eye(4)
+    for axis, (onto, direction) in enumerate(axes):
+        size = other.array.shape[axis]
+        shape[int(onto)] = size
+        affine[:3, int(onto)] = other.affine[:3, axis] * direction
+    last = np.array(
+        [size - 1 if direction < 0 else 0 for size, (_, direction) in zip(other.array.shape, axes, strict=True)]
+    )
+    affine[:3, 3] = other.affine[:3, 3] + other.affine[:3, :3] @ last
+    if tuple(shape) != image.array.shape:
+        return None
+    if not corner_shift(image, Image(image.array, affine)) <= CORNER_VOXELS:
+        return None
+    names = ["".join(aff2axcodes(each.affine)) for each in (other, image)]
+    return (
+        f"its axes run toward {names[0]}, the image's toward {names[1]}; write it with its voxels in the image's order "
+        "(nibabel: as_reoriented), don't copy an affine, which would mirror or turn it"
+    )
+
+
+def _corners_mm(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    corners = np.array(np.meshgrid(*([0, size - 1] for size in shape), [1], indexing="ij")).reshape(4, -1)
+    return (affine @ corners)[:3]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import aff2axcodes
 
-from unpaired.data.images import CORNER_VOXELS, Image, corner_shift, image_files, name_below
+from unpaired.data.images import CORNER_VOXELS, Image, corner_shift, image_files, name_below, turned_axes
 from unpaired.errors import InputError, nearest
 from unpaired.runs.folder import PROBABILITIES
 
@@ -58,6 +58,8 @@ def stranger(name: str, expected: Sequence[str], folder: Path, what: str) -> str
 
 def require_one_grid(prediction: Image, reference: Image, path: Path, reference_path: Path) -> None:
     """InputError, saying by how much, unless both have one shape, perpendicular axes and corners that meet."""
+    if turned := turned_axes(reference, prediction):
+        raise InputError(f"{path}: lies on the voxels of {reference_path.name}, but {turned}")
     shape, expected = prediction.array.shape, reference.array.shape
     if shape != expected:
         differ = ", ".join(
