@@ -6,8 +6,8 @@
     python studies/full_size.py full_size.json --store "one thread of ..."      the table of docs/results/full-size.md
 
 Recipes that cost the same (they differ in the number of steps, seed and the like) are tried once, each in a process of
-its own on random images of the sizes that it trains on: forward, backward, optimizer. On a processor the second step
-counts, on a GPU the fastest of three after one. What takes longer than --seconds or more than --gigabytes is ended, and
+its own on random images of the sizes that it trains on: forward, backward, optimizer. On a processor there is one step,
+on a GPU the fastest of three after one counts. What takes longer than --seconds or more than --gigabytes is ended, and
 listed as that. FILE is written after each; what is in it is not tried again. "Steps" times "s / step" is how long a run
 takes.
 """
@@ -105,7 +105,7 @@ def take_step(
     from unpaired.training import probe
 
     if device == "cpu":
-        probe.STEPS = 1  # a step may take minutes
+        probe.STEPS = 0  # the first one counts: a step may take minutes
         resource.setrlimit(resource.RLIMIT_AS, (int(gigabytes * 1e9),) * 2)
     try:
         cost = probe.time_step(recipe, modalities, classes, device)

@@ -81,6 +81,8 @@ DATA = {
             "csa_ablations",
             "scarce_labels",
             "few_labels",
+            "tenth_of_labels",
+            "one_labeled_patient",
             "cmc_heart",
             "cmc_ablations",
         ),

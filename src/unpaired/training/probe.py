@@ -19,7 +19,7 @@ from unpaired.training.layout import laid_out, lay_out
 from unpaired.training.optimization import build_optimizer
 
 STEPS = 3
-"""How many steps are timed, after one that isn't; the fastest counts, as other work only slows it."""
+"""How many steps are timed, after one that isn't (none: that one is); the fastest counts, as other work slows it."""
 Clock = Literal["wall", "processor"]
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 LOADING = 1.15
@@ -73,7 +73,7 @@ def time_step(
             seconds.append(_now(threads) - start)
     if not torch.isfinite(loss):  # what gives no answer is no way to compute it
         return StepCost(float("inf"), 0.0)
-    return StepCost(min(seconds[1:]) * LOADING, max(_peak(place) - before, 0.0))
+    return StepCost(min(seconds[1:] or seconds) * LOADING, max(_peak(place) - before, 0.0))
 
 
 def _now(threads: int | None) -> float:

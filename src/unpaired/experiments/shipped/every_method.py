@@ -1,0 +1,97 @@
+"""What is each method worth where labels are few? One network and as many steps; a tenth of the labels, or one patient.
+
+On MS-CMRSeg: a tenth of the labels of LGE and bSSFP (`tenth_of_labels`), or labels of one LGE patient beside all of
+bSSFP (`one_labeled_patient`); the other scans train unlabeled where a method takes them. The terms of CSA, UMMKD, SSC
+and CAC stand in the form of their papers, and in forms that measure less of the sampling (docs/how-to/diagnose.md).
+"""
+
+from dataclasses import replace
+
+from unpaired.experiments.labels import LabeledShare, ScarceLabels
+from unpaired.experiments.splits import Folds
+from unpaired.experiments.study import Row, Size, Study
+from unpaired.methods.anatomical_consistency import AnatomicalConsistencyConfig
+from unpaired.methods.anatomy import AnatomyConfig
+from unpaired.methods.class_specific_affinity import CSAConfig
+from unpaired.methods.cross_modality_collaboration import CMCConfig
+from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConfig
+from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
+from unpaired.methods.mean_teacher import MeanTeacherConfig
+from unpaired.methods.method import MethodConfig
+from unpaired.methods.ramp import Ramp
+from unpaired.methods.structured_consistency import SSCConfig
+from unpaired.methods.weak_to_strong import WeakToStrongConfig
+from unpaired.networks.independent import IndependentNetworksConfig
+from unpaired.networks.unet import UNetConfig
+from unpaired.recipe import Recipe
+from unpaired.recipes import random_convolutions as random
+from unpaired.recipes.your_data import msbn_2d
+
+RAMP = Ramp(begin=0.1, length=0.2)
+"""Of terms that need predictions worth comparing: as in `recipes.cross_modality_collaboration`."""
+
+
+def tenth_of_labels(size: Size = "small") -> Study:
+    """Labels of a tenth of LGE's and bSSFP's patients: every method, and what all labels give."""
+    recipes = _recipes(size)
+    rows = [Row(name, recipe, LabeledShare(0.1)) for name, recipe in recipes.items()]
+    return _study("Every method with a tenth of the labels", (*rows, Row("all labels", recipes["MSBN"])))
+
+
+def one_labeled_patient(size: Size = "small") -> Study:
+    """Labels of one LGE patient and of all bSSFP ones: every method, and what all labels give."""
+    recipes = _recipes(size)
+    rows = [Row(name, recipe, ScarceLabels("lge", 1)) for name, recipe in recipes.items()]
+    return _study("Every method with one labeled LGE patient", (*rows, Row("all labels", recipes["MSBN"])))
+
+
+def _study(title: str, rows: tuple[Row, ...]) -> Study:
+    return Study(title, rows, Folds(), baseline="MSBN")
+
+
+def _recipes(size: Size) -> dict[str, Recipe]:
+    """{row: recipe}; MSBN is the others' network without their method.
+
+    The phantom's weights are those of the small U-Net, which has this row in both sizes.
+    """
+    plain = random.small_unet_plain() if size == "small" else msbn_2d()
+    network, augmentation = plain.network, plain.augmentation
+    assert isinstance(network, UNetConfig)
+    csa, ssc = (
+        CSAConfig(layer_pairs=(("encoder4", "encoder5"),)),
+        SSCConfig(scales=("encoder5", "decoder4", "decoder3")),
+    )
+    cac = AnatomicalConsistencyConfig(plain.method, ramp=RAMP)
+    labels_alone = {
+        "CSA": csa,
+        "CSA, cross-fitted": replace(csa, estimate="cross_fitted"),
+        "UMMKD": KnowledgeDistillationConfig(),
+        "SSC": ssc,
+        "SSC, absent skipped": replace(ssc, absent="skip"),
+    }
+    unlabeled_too = {
+        "CAC": cac,
+        "CAC, running maps": replace(cac, anatomy=AnatomyConfig(momentum=0.9)),
+        "mean teacher": MeanTeacherConfig(plain.method),
+        "cross pseudo": CrossPseudoSupervisionConfig(plain.method),
+        "weak to strong": WeakToStrongConfig(plain.method),
+    }
+    cmc = replace(plain, network=replace(network, fusion="paired"))
+    return {
+        "a network each": replace(plain, network=IndependentNetworksConfig(network)),
+        "joint": replace(plain, network=replace(network, modality_norm=False)),
+        "MSBN": plain,
+        **{name: replace(plain, method=method) for name, method in labels_alone.items()},
+        **{name: _with_unlabeled(plain, method) for name, method in unlabeled_too.items()},
+        "CMC": _with_unlabeled(cmc, CMCConfig(layer="encoder5", ramp=RAMP)),
+        "turned by 60": replace(plain, augmentation=replace(augmentation, rotation_degrees=60.0)),
+        "elastic": replace(plain, augmentation=replace(augmentation, elastic=0.7, elastic_strain=0.9)),
+        "random convolutions": replace(plain, randomization=random.small_unet_own().randomization),
+        "borrowed": replace(plain, randomization=random.BORROWED),
+        "phantom start": random.small_unet_begun(),
+    }
+
+
+def _with_unlabeled(recipe: Recipe, method: MethodConfig) -> Recipe:
+    """The recipe with another method, and as many unlabeled images in a step as labeled ones."""
+    return replace(recipe, method=method, unlabeled_batch_size=recipe.batch_size)
