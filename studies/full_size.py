@@ -5,6 +5,10 @@
     python studies/full_size.py full_size.json --studies csa_table1 ssc_tables267
     python studies/full_size.py full_size.json --store "one thread of ..."      the table of docs/results/full-size.md
 
+On a processor whole batches take minutes and more memory than there is, so each recipe is tried with one image of each
+modality in a step and with two (--images), and both numbers are carried on along a line to its batch. --images 0 takes
+whole batches, as a GPU does.
+
 Recipes that cost the same (they differ in the number of steps, seed and the like) are tried once, each in a process of
 its own on random images of the sizes that it trains on: forward, backward, optimizer. On a processor there is one step,
 on a GPU the fastest of three after one counts. What takes longer than --seconds or more than --gigabytes is ended, and
@@ -18,7 +22,7 @@ import multiprocessing
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -62,6 +66,8 @@ class Tried:
     seconds: float | None = None
     gigabytes: float | None = None
     reason: str = ""
+    images: tuple[int, ...] = ()
+    """Of each modality in the steps that were taken, where the numbers are carried on from smaller batches."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,24 @@ def is_of(tried: Tried, item: Tried) -> bool:
     return tried.key == item.key or known
 
 
+def batches_of(recipe: Recipe, images: Sequence[int]) -> list[Recipe]:
+    """The recipe with so many images of a modality in a step, unlabeled ones in proportion; itself if it has fewer."""
+    smaller = [count for count in images if 0 < count <= recipe.batch_size]
+    if len(smaller) < 2:
+        return [recipe]
+    unlabeled = recipe.unlabeled_batch_size / recipe.batch_size
+    return [
+        replace(recipe, batch_size=count, unlabeled_batch_size=max(round(count * unlabeled), int(unlabeled > 0)))
+        for count in smaller
+    ]
+
+
+def carried_on(sizes: Sequence[int], values: Sequence[float], size: int) -> float:
+    """The value at `size` on the line through the first and the last of the values; never below the last."""
+    slope = (values[-1] - values[0]) / (sizes[-1] - sizes[0])
+    return values[-1] + max(slope, 0.0) * (size - sizes[-1])
+
+
 def take_step(
     recipe: Recipe, modalities: tuple[str, ...], classes: int, device: str, gigabytes: float, answers: Any
 ) -> None:
@@ -108,28 +132,64 @@ def take_step(
         probe.STEPS = 0  # the first one counts: a step may take minutes
         resource.setrlimit(resource.RLIMIT_AS, (int(gigabytes * 1e9),) * 2)
     try:
-        cost = probe.time_step(recipe, modalities, classes, device)
-        answers.put({"seconds": cost.seconds, "gigabytes": cost.gigabytes})
+        cost = probe.time_step(recipe, modalities, classes, device, "processor" if device == "cpu" else "wall")
+        answers.put(asdict(cost))
     except (InputError, RuntimeError, MemoryError) as error:
-        answers.put({"reason": str(error).splitlines()[0][:120]})
+        answers.put({"reason": _said(error)})
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, short: torch's processor allocator has no error of its own."""
+    if "can't allocate memory" in str(error):
+        return "more memory than it may have"
+    return (str(error) or type(error).__name__).splitlines()[0][:120]
 
 
 def tried(item: Tried, recipe: Recipe, given: argparse.Namespace) -> Tried:
-    """The item with what a step took."""
+    """The item with what a step took, or why it took none."""
     modalities, classes = DATA.get(item.study, HEART_MR)
+    steps = batches_of(recipe, given.images)
+    answers: list[dict[str, Any]] = []
+    for step in steps:
+        answers.append(_answer(step, recipe.modalities or modalities, classes, given))
+        if "reason" in answers[-1]:
+            return replace(item, reason=_of_images(answers, steps, recipe))
+    sizes = [step.batch_size for step in steps]
+    if len(steps) == 1:
+        return replace(item, **answers[0])
+    values = {
+        key: carried_on(sizes, [answer[key] for answer in answers], recipe.batch_size)
+        for key in ("seconds", "gigabytes")
+    }
+    return replace(item, **values, images=tuple(sizes))
+
+
+def _answer(recipe: Recipe, modalities: Sequence[str], classes: int, given: argparse.Namespace) -> dict[str, Any]:
+    """The seconds and gigabytes of a step in a process of its own, or the "reason" why there are none."""
     context = multiprocessing.get_context("spawn")
     answers = context.SimpleQueue()
-    question = (recipe, recipe.modalities or modalities, classes, given.device, given.gigabytes, answers)
-    process = context.Process(target=take_step, args=question)
+    question = (recipe, tuple(modalities), classes, given.device, given.gigabytes, answers)
+    process = context.Process(target=take_step, args=question, daemon=True)
     process.start()
     end = time.monotonic() + given.seconds
     while answers.empty() and process.is_alive() and time.monotonic() < end:
         time.sleep(0.1)
-    answer = {"reason": f"no step within {given.seconds:g} s" if process.is_alive() else "its process was killed"}
-    answer = answer if answers.empty() else answers.get()
+    reason = f"no step within {given.seconds:g} s" if process.is_alive() else "its process was killed"
+    answer = {"reason": reason} if answers.empty() else answers.get()
     process.kill()
     process.join()
-    return replace(item, **answer)
+    return answer
+
+
+def _of_images(answers: Sequence[Mapping[str, Any]], steps: Sequence[Recipe], recipe: Recipe) -> str:
+    """Why the last step was not taken, of how many images it was, and what fewer took."""
+    *before, last = answers
+    if len(steps) == 1:
+        return str(last["reason"])
+    fewer = "".join(
+        f"; {step.batch_size}: {answer['gigabytes']:.1f} GB" for step, answer in zip(steps, before, strict=False)
+    )
+    return f"{last['reason']} with {steps[len(before)].batch_size} of {recipe.batch_size} a modality{fewer}"
 
 
 def table(record: Record, device: str) -> PlainTable:
@@ -143,7 +203,7 @@ def table(record: Record, device: str) -> PlainTable:
             f"{each.steps:,}",
             DASH if each.seconds is None else f"{each.seconds:.3g}",
             DASH if each.gigabytes is None else f"{each.gigabytes:.1f}",
-            each.reason,
+            each.reason or (f"from {' and '.join(map(str, each.images))} a modality" if each.images else ""),
         )
         for each in record.tried
     ]
@@ -166,8 +226,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=600.0, help="for each recipe")
     parser.add_argument("--gigabytes", type=float, default=20.0, help="of address space, on a processor")
+    parser.add_argument(
+        "--images", type=int, nargs="+", help="of a modality in steps that are carried on (1 2, on a GPU whole batches)"
+    )
     parser.add_argument("--store", metavar="MACHINE", help="write the page's numbers from FILE, made on this machine")
     given = parser.parse_args()
+    given.images = given.images if given.images is not None else [1, 2] if given.device == "cpu" else [0]
     record = read(given.file, Record, "delete it: all is tried anew") if given.file.is_file() else None
     if given.store:
         if record is None:

@@ -1,13 +1,14 @@
 """What one training step of a recipe costs on this machine: seconds and memory, measured on random images."""
 
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from unpaired.data.batch import Batch
 from unpaired.data.free_memory import free_memory
@@ -34,6 +35,10 @@ class StepCost:
 
     seconds: float
     gigabytes: float
+    state_gb: float = 0.0
+    """Weights, their gradients and what the optimizer remembers: the same for any batch."""
+    kept_gb: float = 0.0
+    """What the forward pass keeps for the backward pass: in proportion to the images of a step."""
 
 
 def time_step(
@@ -59,12 +64,12 @@ def time_step(
     batches = laid_out(_random_batches(recipe, modalities, classes, place), memory_format)
     reduced = AUTOCAST.get(recipe.precision)
     less = nullcontext() if reduced is None else torch.autocast(place.type, reduced)
-    seconds, loss = list[float](), torch.zeros(())
+    seconds, loss, kept = list[float](), torch.zeros(()), _Kept(method)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         for _ in range(STEPS + 1):
             start = _now(threads)
             optimizer.zero_grad()
-            with right_in_bfloat16(place.type, reduced == torch.bfloat16), less:
+            with right_in_bfloat16(place.type, reduced == torch.bfloat16), less, kept.counted():
                 loss = method(batches, 0.5).loss
             loss.backward()
             optimizer.step()
@@ -73,7 +78,42 @@ def time_step(
             seconds.append(_now(threads) - start)
     if not torch.isfinite(loss):  # what gives no answer is no way to compute it
         return StepCost(float("inf"), 0.0)
-    return StepCost(min(seconds[1:] or seconds) * LOADING, max(_peak(place) - before, 0.0))
+    peak = max(_peak(place) - before, 0.0)
+    return StepCost(min(seconds[1:] or seconds) * LOADING, peak, _state_gb(method, optimizer), kept.bytes / 1e9)
+
+
+class _Kept:
+    """Counts the bytes that autograd keeps of a forward pass, those of parameters aside."""
+
+    def __init__(self, method: nn.Module) -> None:
+        self.own = {parameter.untyped_storage().data_ptr() for parameter in method.parameters()}
+        self.storages: dict[int, int] = {}
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Within, what is kept is counted anew."""
+        self.storages.clear()
+        with torch.autograd.graph.saved_tensors_hooks(self._count, lambda tensor: tensor):
+            yield
+
+    def _count(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.own:
+            self.storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    @property
+    def bytes(self) -> int:
+        """Of the last forward pass."""
+        return sum(self.storages.values())
+
+
+def _state_gb(method: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+    """Weights and buffers, gradients, and the optimizer's tensors, in gigabytes."""
+    weights = [*method.parameters(), *method.buffers()]
+    gradients = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+    remembered = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*weights, *gradients, *remembered)) / 1e9
 
 
 def _now(threads: int | None) -> float:
