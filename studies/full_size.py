@@ -7,7 +7,7 @@
 
 On a processor whole batches take minutes and more memory than there is, so each recipe is tried with one image of each
 modality in a step and with two (--images), and both numbers are carried on along a line to its batch. --images 0 takes
-whole batches, as a GPU does.
+whole batches, as a GPU does. All is float32 there, as many processors emulate bfloat16.
 
 Recipes that cost the same (they differ in the number of steps, seed and the like) are tried once, each in a process of
 its own on random images of the sizes that it trains on: forward, backward, optimizer. On a processor there is one step,
@@ -22,7 +22,7 @@ import multiprocessing
 import platform
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -80,14 +80,15 @@ class Record:
     torch: str
 
 
-def recipes(names: list[str]) -> Iterator[tuple[Tried, Recipe]]:
-    """The full-size recipes of studies, each cost once, with the rows that it is of."""
+def recipes(names: list[str], device: str) -> Iterator[tuple[Tried, Recipe]]:
+    """The full-size recipes of studies, each cost once, with the rows that it is of; in float32 on a processor."""
+    less = {"precision": "32-true", "memory_format": "contiguous"} if device == "cpu" else {}
     known: dict[str, tuple[Tried, Recipe]] = {}
     for name in names:
         modalities, classes = DATA.get(name, HEART_MR)
         for row in find_study(name, "full").rows:
             if isinstance(row.recipe, Recipe):
-                recipe = replace(row.recipe, init_from=None, begin_as=None, trained="all")
+                recipe = replace(row.recipe, init_from=None, begin_as=None, trained="all", **less)
                 trained = recipe.modalities or modalities
                 step = Step(to_json(recipe), tuple(trained), classes, ANY)
                 key = sha256(json.dumps([step.fields, trained, classes], sort_keys=True).encode()).hexdigest()[:16]
@@ -117,7 +118,9 @@ def batches_of(recipe: Recipe, images: Sequence[int]) -> list[Recipe]:
 
 
 def carried_on(sizes: Sequence[int], values: Sequence[float], size: int) -> float:
-    """The value at `size` on the line through the first and the last of the values; never below the last."""
+    """The value at `size` on the line through the first and the last of the values; in proportion to a single one."""
+    if len(sizes) == 1:
+        return values[0] * size / sizes[0]
     slope = (values[-1] - values[0]) / (sizes[-1] - sizes[0])
     return values[-1] + max(slope, 0.0) * (size - sizes[-1])
 
@@ -148,20 +151,22 @@ def _said(error: Exception) -> str:
 def tried(item: Tried, recipe: Recipe, given: argparse.Namespace) -> Tried:
     """The item with what a step took, or why it took none."""
     modalities, classes = DATA.get(item.study, HEART_MR)
-    steps = batches_of(recipe, given.images)
-    answers: list[dict[str, Any]] = []
-    for step in steps:
-        answers.append(_answer(step, recipe.modalities or modalities, classes, given))
-        if "reason" in answers[-1]:
-            return replace(item, reason=_of_images(answers, steps, recipe))
-    sizes = [step.batch_size for step in steps]
-    if len(steps) == 1:
-        return replace(item, **answers[0])
-    values = {
-        key: carried_on(sizes, [answer[key] for answer in answers], recipe.batch_size)
-        for key in ("seconds", "gigabytes")
-    }
-    return replace(item, **values, images=tuple(sizes))
+    sizes, answers = list[int](), list[dict[str, Any]]()
+    for step in batches_of(recipe, given.images):
+        answer = _answer(step, recipe.modalities or modalities, classes, given)
+        if "reason" in answer and not answers:
+            said = f"{answer['reason']} with {step.batch_size} of {recipe.batch_size} images of a modality"
+            return replace(item, reason=answer["reason"] if step == recipe else said)
+        if "reason" in answer:
+            break
+        sizes.append(step.batch_size)
+        answers.append(answer)
+    size, last = recipe.batch_size, answers[-1]
+    if sizes == [size]:
+        return replace(item, seconds=last["seconds"], gigabytes=last["gigabytes"])
+    seconds, kept = (carried_on(sizes, [answer[key] for answer in answers], size) for key in ("seconds", "kept_gb"))
+    gigabytes = max(last["state_gb"] + kept, last["gigabytes"])  # of small batches the peak is not what is kept
+    return replace(item, seconds=seconds, gigabytes=gigabytes, images=tuple(sizes))
 
 
 def _answer(recipe: Recipe, modalities: Sequence[str], classes: int, given: argparse.Namespace) -> dict[str, Any]:
@@ -179,17 +184,6 @@ def _answer(recipe: Recipe, modalities: Sequence[str], classes: int, given: argp
     process.kill()
     process.join()
     return answer
-
-
-def _of_images(answers: Sequence[Mapping[str, Any]], steps: Sequence[Recipe], recipe: Recipe) -> str:
-    """Why the last step was not taken, of how many images it was, and what fewer took."""
-    *before, last = answers
-    if len(steps) == 1:
-        return str(last["reason"])
-    fewer = "".join(
-        f"; {step.batch_size}: {answer['gigabytes']:.1f} GB" for step, answer in zip(steps, before, strict=False)
-    )
-    return f"{last['reason']} with {steps[len(before)].batch_size} of {recipe.batch_size} a modality{fewer}"
 
 
 def table(record: Record, device: str) -> PlainTable:
@@ -241,7 +235,7 @@ def main() -> None:
     import torch
 
     done = list(record.tried) if record is not None else []
-    for item, recipe in recipes(given.studies):
+    for item, recipe in recipes(given.studies, given.device):
         if not any(is_of(each, item) for each in done):
             done.append(tried(item, recipe, given))
             now = Record(done, platform.platform(), time.strftime("%Y-%m-%d"), torch.__version__)

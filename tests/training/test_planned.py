@@ -12,7 +12,7 @@ from unpaired import plan_training, read_dataset, split, train, train_folds
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.recipe import Recipe
+from unpaired.recipe import Recipe, build_method
 from unpaired.recipes import find_recipe
 from unpaired.runs.lock import InUseError
 from unpaired.runs.run import Run
@@ -32,6 +32,18 @@ def test_a_step_is_timed_and_leaves_random_numbers_alone(phantom: Dataset) -> No
     after = torch.rand(1)
     torch.manual_seed(0)
     assert torch.equal(after, torch.rand(1))
+
+
+def test_what_a_step_keeps_grows_with_its_images_and_its_state_does_not(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "STEPS", 0)
+    recipe, modalities = find_recipe("phantom/msbn"), list(phantom.modalities)
+    few, many = (time_step(replace(recipe, batch_size=images), modalities, len(phantom.classes)) for images in (1, 3))
+    assert few.state_gb == many.state_gb
+    assert many.kept_gb == pytest.approx(3 * few.kept_gb, rel=0.02)
+    weights = sum(p.numel() * 4 for p in build_method(recipe, modalities, len(phantom.classes)).parameters()) / 1e9
+    assert 2 * weights < few.state_gb <= 4.1 * weights  # with gradients and what the optimizer remembers
 
 
 @pytest.mark.parametrize(("clock", "each"), [("wall", 10.0), ("processor", 3.0 / 2)])

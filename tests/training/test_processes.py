@@ -6,7 +6,8 @@ import pytest
 from lightning_fabric import Fabric
 
 from unpaired.errors import InputError
-from unpaired.training.processes import build_fabric, by_the_first, is_first_process
+from unpaired.training import processes
+from unpaired.training.processes import build_fabric, by_the_first, emulated, is_first_process
 
 
 def member(rank: int, refused_by_the_first: bool = False) -> Fabric:
@@ -46,3 +47,11 @@ def test_a_refusal_ends_every_process_and_only_the_first_says_why() -> None:
 def test_what_cannot_be_had_is_named(device: str, precision: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         build_fabric(device, 1, 1, precision)
+
+
+def test_a_precision_that_a_device_emulates_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "has_bfloat16", lambda device: device == "cuda")
+    said = emulated("bf16-mixed", "cpu")
+    assert said is not None
+    assert "32-true" in said
+    assert [emulated("bf16-mixed", "cuda"), emulated("32-true", "cpu"), emulated("bf16-mixed", "mps")] == [None] * 3

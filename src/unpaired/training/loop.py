@@ -49,8 +49,8 @@ from unpaired.training.memory_format import memory_format_of
 from unpaired.training.modalities import modalities_to_train, require_as_before, require_labels_to_join
 from unpaired.training.optimization import build_optimizer, learning_rate
 from unpaired.training.picture import TrainingPicture
-from unpaired.training.processes import build_fabric, by_the_first
-from unpaired.training.progress import TrainingProgress, stop_on_signal
+from unpaired.training.processes import build_fabric, by_the_first, emulated
+from unpaired.training.progress import TrainingProgress, stop_on_signal, tell
 from unpaired.training.state import TrainingState
 from unpaired.training.validate import validate
 
@@ -106,6 +106,8 @@ def train(
     run = Run.open(folder, code_of(recipe))
     console = Console(stderr=True, quiet=not (show and fabric.is_global_zero))
     cache = Path(cache or run.folder.parent / PREPARED)
+    if said := emulated(recipe.precision, fabric.device.type):
+        tell(console, f"warning: {said}")
     if fabric.device.type == "cpu":
         keep_pages()
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from unpaired.errors import InputError
+from unpaired.inference.devices import has_bfloat16
 
 T = TypeVar("T")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -31,6 +32,16 @@ def build_fabric(device: str, devices: int, nodes: int, precision: str) -> Fabri
         )
     except (RuntimeError, ValueError, ImportError) as error:
         raise InputError(f"can't train with {devices} x {device} at {precision}: {error}") from error
+
+
+def emulated(precision: str, device: str) -> str | None:
+    """What to say of a precision that a processor ("cpu") or GPU ("cuda") has no instructions for; None: it has."""
+    if precision != "bf16-mixed" or device not in ("cpu", "cuda") or has_bfloat16(device):
+        return None
+    return (
+        f"precision bf16-mixed: this {device} has no bfloat16 and emulates it, which can take many times as long as "
+        "float32; --set precision=32-true"
+    )
 
 
 def is_first_process() -> bool:
