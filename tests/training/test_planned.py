@@ -86,6 +86,23 @@ def test_a_step_is_timed_with_modalities_that_only_simulated_scans_label(
     assert {tuple(names) for names in timed} == {("bssfp", "lge")}
 
 
+def test_where_all_patients_test_the_plan_is_for_simulated_scans_and_says_so(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(0.5, 0.1))
+    few = [case for name in ("ct", "lge") for case in phantom.of(name)[:2]]
+    invented = [replace(case, split="train") for case in few]
+    patients = [replace(case, id=f"p{case.id}", patient=f"p{case.patient}", simulated=False) for case in few]
+    both = replace(phantom, cases=(*invented, *(replace(case, split="test") for case in patients)))
+    made = plan_training(both, tmp_path / "plan.py", device="cpu")
+    assert [(facts.patients, facts.simulated_patients) for facts in made.fingerprint.modalities] == [(0, 2), (0, 2)]
+    assert made.plan.recipe.randomization.share == 0.7, "as beside patients who don't train"
+    said = "all patients of .* are on the test side: the plan is for 4 simulated scans, which train alone; split anew"
+    assert [line for line in made.lines() if re.match(f"note: {said}", line)]
+    alone = plan_training(replace(phantom, cases=tuple(few)), device="cpu")
+    assert (alone.without_patients, alone.plan.recipe.randomization.share) == ("", 0)
+
+
 @pytest.mark.parametrize(
     ("hours", "steps", "limited"),
     [

@@ -1,6 +1,6 @@
 """The fingerprint of a dataset: what its scans are like, by case and by modality. A plan reads nothing else."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,12 +85,16 @@ class Fingerprint:
 
 
 def take_fingerprint(
-    data: Dataset | str | Path, workers: int = 1, progress: Callable[[int, int, str], None] | None = None
+    data: Dataset | str | Path,
+    workers: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+    simulated: Collection[str] | None = None,
 ) -> tuple[Fingerprint, dict[str, CasePicture]]:
     """The fingerprint of a dataset (or its manifest), and {case: picture} for a page. Every file is read once.
 
-    `workers` above 1 are processes; `progress` is called with (cases done, cases in all, case id). A scan that can't be
-    read is among the failures. Raises InputError if no scan can be read.
+    `workers` above 1 are processes; `progress` is called with (cases done, cases in all, case id). `simulated` are the
+    ids of cases that stand beside those of patients, who may be left out here; None: as `dataset` says itself. A scan
+    that can't be read is among the failures. Raises InputError if no scan can be read.
     """
     dataset = as_dataset(data)
     jobs = [CaseJob(entry, dataset.classes, encode_values(dataset, entry)) for entry in dataset.cases]
@@ -109,7 +113,7 @@ def take_fingerprint(
         first = next(iter(failures.items()), ("", "it lists none"))
         raise InputError(f"dataset {dataset.name}: no scan can be read; {': '.join(part for part in first if part)}")
     ordered = tuple(facts[entry.id] for entry in dataset.cases if entry.id in facts)
-    beside = simulated_beside(dataset)
+    beside = simulated_beside(dataset) if simulated is None else simulated
     modalities = tuple(
         _modality_facts(name, [case for case in ordered if case.modality == name], beside, dataset.classes)
         for name in dataset.modalities
@@ -131,7 +135,7 @@ def read_fingerprint(path: str | Path) -> Fingerprint:
 
 
 def _modality_facts(
-    name: str, of_modality: Sequence[CaseFacts], beside: frozenset[str], classes: Sequence[str]
+    name: str, of_modality: Sequence[CaseFacts], beside: Collection[str], classes: Sequence[str]
 ) -> ModalityFacts:
     of_people = [case for case in of_modality if case.id not in beside]
     cases = of_people or of_modality

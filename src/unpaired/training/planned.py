@@ -1,7 +1,7 @@
 """A dataset's own recipe: its fingerprint, the rules, and what a step takes on this very machine."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import product
@@ -11,6 +11,7 @@ import torch
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
+from unpaired.data.simulated import simulated_beside
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError
 from unpaired.inference.devices import has_bfloat16
@@ -46,15 +47,18 @@ class PlannedTraining:
     """What training will take, validation aside."""
     limited: str = ""
     """Where that isn't what was asked for: why."""
+    without_patients: str = ""
+    """Where every patient is on the test side: what trains instead."""
 
     def lines(self) -> tuple[str, ...]:
         """What a person is told: what is trained, in which steps, and why that takes other hours than those given."""
         recipe = self.plan.recipe
+        notes = (self.without_patients, self.limited, simulated_advice(self.fingerprint))
         return (
             self.plan.summary,
             f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {self.step.seconds:.2f} s: "
             f"{self.hours:.2g} hours, validation on top; about {memory_text(self.step.gigabytes)}",
-            *(f"note: {line}" for line in (self.limited, simulated_advice(self.fingerprint)) if line),
+            *(f"note: {line}" for line in notes if line),
         )
 
 
@@ -75,7 +79,8 @@ def plan_training(
 
     The recipe goes to the Python file `out` (None: nowhere), to be read, changed and trained. `memory_gb` is what
     training may take (None: four fifths of what is free), `device` "cpu", "cuda" or "auto". `dimensions` "2" or "3"
-    asks for slices or volumes whatever the rule says. Test cases, by the manifest or by `split`, are not looked at.
+    asks for slices or volumes whatever the rule says. Test cases, by the manifest or by `split`, are not looked at;
+    where these are all patients, the plan is for the simulated scans that train, and `without_patients` says so.
     `fingerprint` is one of the dataset (or the file of `unpaired inspect`), which spares reading the scans. A step is
     timed on this machine; one that takes too much memory halves the batch. A plan has `LEAST` to `MOST` steps; where
     these take other hours than those given, its file, `limited` and `lines` say so.
@@ -92,8 +97,9 @@ def plan_training(
     limit = memory_gb if memory_gb is not None else SHARE_OF_MEMORY * free_memory_gb(kind)
     dataset = as_dataset(data)
     dataset = dataset if split is None else as_split(split).apply(dataset)
+    simulated = simulated_beside(dataset)
     dataset = replace(dataset, cases=tuple(case for case in dataset.cases if case.split != "test"))
-    known = _fingerprint(dataset, fingerprint, workers, progress)
+    known = _fingerprint(dataset, simulated, fingerprint, workers, progress)
     plan = plan_recipe(known, kind, limit, hours, dimensions)
     plan, step = _with_the_fastest_step(*_that_fits(plan, known, limit, kind), known, kind)
     steps, limited = _steps(hours, step.seconds)
@@ -101,7 +107,19 @@ def plan_training(
     plan = plan.with_steps(steps, "; ".join(filter(None, (took, limited))))
     if out is not None:
         write_recipe(plan, out, dataset.name, version("unpaired"))
-    return PlannedTraining(plan, known, step, steps * step.seconds / 3600, limited)
+    return PlannedTraining(
+        plan, known, step, steps * step.seconds / 3600, limited, _without_patients(dataset, simulated)
+    )
+
+
+def _without_patients(dataset: Dataset, simulated: Collection[str]) -> str:
+    """A line where nothing but simulated scans is left to train, of a dataset that has patients too."""
+    if not simulated or any(case.id not in simulated for case in dataset.cases):
+        return ""
+    return (
+        f"all patients of {dataset.name} are on the test side: the plan is for {len(dataset.cases)} simulated scans, "
+        "which train alone; split anew with `unpaired split` to train with patients"
+    )
 
 
 def _steps(hours: float, seconds: float) -> tuple[int, str]:
@@ -131,12 +149,13 @@ def _device(device: str) -> Device:
 
 def _fingerprint(
     dataset: Dataset,
+    simulated: Collection[str],
     given: Fingerprint | str | Path | None,
     workers: int,
     progress: Callable[[int, int, str], None] | None,
 ) -> Fingerprint:
     if given is None:
-        return take_fingerprint(dataset, workers, progress)[0]
+        return take_fingerprint(dataset, workers, progress, simulated)[0]
     known = given if isinstance(given, Fingerprint) else read_fingerprint(given)
     if known.classes != dataset.classes or {facts.name for facts in known.modalities} - set(dataset.modalities):
         raise InputError(
