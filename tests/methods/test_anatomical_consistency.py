@@ -82,6 +82,8 @@ def test_its_time_and_batches_without_unlabeled_images() -> None:
     network = UNET.build(("ct", "mr"), 1, C, 2)
     config = around(SupervisedConfig())
     assert config.build(network, C)(batches(0), 0.0).terms["cac"] == 0
+    labels_in_one = batches() | {"mr": batches()["mr"]._replace(unlabeled=None)}
+    assert config.build(network, C)(labels_in_one, 0.0).terms["cac"] > 0
     late = replace(config, ramp=Ramp(begin=0.5, length=0.0)).build(network, C)
     assert late(batches(), 0.4).terms["cac"] == 0
     assert late(batches(), 0.5).terms["cac"] > 0

@@ -1,6 +1,9 @@
 """Any method, trained semi-supervised by CMC's anatomical consistency (CAC): CSA + CAC, SSC + CAC, UMMKD + CAC, ...
 
 L = L_method + w(t) L_CAC                L_CAC on predictions for unlabeled scans, see `methods.anatomy`
+
+The paper has unlabeled scans of both modalities. Where all scans of a modality are labeled, its labeled ones stand for
+it: else labels in one modality and scans in another, which is what people have, would leave nothing to compare.
 """
 
 from collections.abc import Mapping
@@ -44,10 +47,10 @@ class AnatomicalConsistency(Around):
         self.running = RunningMaps(config.anatomy.momentum) if config.anatomy.momentum else None
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
-        """The other method's objective on the labeled images, in a pass of its own, and CAC on the unlabeled ones."""
+        """The other method's objective on the labeled images, in a pass of its own, and CAC (`compared_outputs`)."""
         objective = self.method(batches, progress)
         factor = self.config.ramp.factor(progress) * self.config.weight
-        outputs = unlabeled_outputs(self.network, batches) if factor else {}
+        outputs = compared_outputs(self.network, batches) if factor else {}
         consistency = consistency_of(outputs, self.config.anatomy, objective.loss, self.running)
         return objective.plus("cac", factor, consistency)
 
@@ -60,6 +63,13 @@ def unlabeled_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[st
     """
     images = unlabeled_images(batches)
     return network(images) if images else {}
+
+
+def compared_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[str, NetworkOutput]:
+    """What the network says about the images that CAC compares: the unlabeled ones of each modality that has some, the
+    labeled ones of the others. Empty if no modality has unlabeled images."""
+    unlabeled = unlabeled_images(batches)
+    return network({name: unlabeled.get(name, batch.images) for name, batch in batches.items()}) if unlabeled else {}
 
 
 def consistency_of(

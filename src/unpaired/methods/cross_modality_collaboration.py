@@ -35,7 +35,7 @@ from torch import Tensor
 from unpaired.configs import Name, NotNegative
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
-from unpaired.methods.anatomical_consistency import consistency_of, unlabeled_outputs
+from unpaired.methods.anatomical_consistency import compared_outputs, consistency_of
 from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
@@ -99,10 +99,10 @@ class CMC(Method):
         factor = config.ramp.factor(progress)
         csc = cac = supervised.loss.new_zeros(())
         if factor and (config.csc_weight or config.cac_weight):
-            unlabeled = unlabeled_outputs(self.network, batches)
-            cac = consistency_of(unlabeled, config.anatomy, cac, self.running)
+            compared = compared_outputs(self.network, batches)
+            cac = consistency_of(compared, config.anatomy, cac, self.running)
             features = {
-                name: torch.cat([of[name].features[config.layer] for of in (labeled, unlabeled) if name in of])
+                name: torch.cat([of[name].features[config.layer] for of in (labeled, compared) if name in of])
                 for name in labeled
             }
             csc = channel_consistency(features, config.csc)
