@@ -1,7 +1,9 @@
 """One case's failure is one line, whatever went wrong, and what would stop every case is raised."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,8 +15,12 @@ def raising(error: BaseException) -> None:
     raise error
 
 
-def torch_without_memory() -> None:
-    torch.empty(2**55)
+TOO_LARGE = [
+    lambda: torch.empty(2**55),
+    lambda: torch.empty(1, 3, 10**9, 10**9),
+    lambda: np.zeros((10**9, 10**9, 10**3)),
+    lambda: np.zeros(2**70),
+]
 
 
 @pytest.mark.parametrize(
@@ -36,8 +42,10 @@ def test_what_can_be_foreseen_has_words_of_its_own(error: Exception, expected: s
     assert "\n" not in failure
 
 
-def test_torch_that_gets_no_memory_from_the_processor() -> None:
-    assert "not enough memory" in (attempt(torch_without_memory)[1] or "")
+@pytest.mark.parametrize("make", TOO_LARGE)
+def test_arrays_that_no_processor_has_memory_for(make: Callable[[], object]) -> None:
+    """As settings of a stranger's run ask for: patches of 10^9 x 10^9."""
+    assert (attempt(make)[1] or "").startswith("not enough memory (")
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a\nbug"), RuntimeError("shapes differ"), RecursionError()])

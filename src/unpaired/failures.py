@@ -9,8 +9,17 @@ from typing import TypeVar
 from unpaired.errors import InputError, UnwritableError
 
 Result = TypeVar("Result")
-ALLOCATION_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-"""How torch, which has no exception of its own for the processor's memory, says that there is none left."""
+ALLOCATION_WORDS = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "storage size calculation overflowed",
+    "array is too big",
+    "maximum allowed dimension exceeded",
+)
+"""How torch, which has no exception of its own for the processor's memory, says that there is none left; and how torch
+and numpy say that so much can't even be counted."""
 
 
 def attempt(work: Callable[[], Result]) -> tuple[Result | None, str | None]:
@@ -54,7 +63,7 @@ def _wants_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError):
         return True
     said = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, RuntimeError) and (
+    return isinstance(error, RuntimeError | ValueError) and (
         "outofmemoryerror" in said or any(words in said for words in ALLOCATION_WORDS)
     )
 
