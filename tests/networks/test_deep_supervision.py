@@ -1,4 +1,4 @@
-"""Coarser logits of the U-Net: where they come from, that prediction knows nothing of them, and whose weights fit."""
+"""Coarser logits of U-Net and nnFormer: where they come from, that prediction knows nothing of them, whose weights fit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from unpaired.errors import InputError
 from unpaired.networks.class_rows import class_rows
-from unpaired.networks.deep_supervision import PART
+from unpaired.networks.deep_supervision import PART, is_auxiliary
 from unpaired.networks.independent import IndependentNetworks, IndependentNetworksConfig
 from unpaired.networks.network import Network, NetworkConfig
-from unpaired.networks.nnformer import NNFormerConfig
+from unpaired.networks.nnformer import NNFormer, NNFormerConfig
 from unpaired.networks.one_modality import one_modality
 from unpaired.networks.specific_unets import SpecificUNetsConfig
 from unpaired.networks.unet import UNetConfig
@@ -26,7 +26,9 @@ PLAIN = UNetConfig(width=2, widest=6, blocks=(1, 1, 1, 1, 1), strides=FLAT)
 DEEP = replace(PLAIN, deep_supervision=True)
 IN_3D = replace(DEEP, strides=THICK)
 SIZES = {2: (8, 16), 3: (4, 16, 16)}
-NNFORMER = NNFormerConfig(2, (1, 1, 1), (1, 1, 1), windows=(2, 2, 2), strides=(2, 2), patch_strides=(1, 2))
+NNFORMER = NNFormerConfig(
+    2, (1, 1, 1), (1, 1, 1), windows=(2, 2, 2), strides=(2, 2), patch_strides=(1, 2), drop_path=0.0
+)
 
 
 def built(config: NetworkConfig, dims: int = 2, modalities: tuple[str, ...] = NAMES, seed: int = 0) -> Network:
@@ -77,12 +79,26 @@ def test_prediction_is_that_of_the_same_weights_without_heads(config: UNetConfig
         assert tuple(said[name].features) == deep.feature_names == plain.feature_names
 
 
-@pytest.mark.parametrize("config", [DEEP, SpecificUNetsConfig(DEEP)], ids=["U-Net", "as in CMC"])
+def test_nnformer_predicts_by_its_finest_head_alone_and_trains_all() -> None:
+    network, x = built(NNFORMER), images()
+    assert isinstance(network, NNFormer)
+    trained = network(x)
+    for output in trained.values():
+        assert set(output.features) == {*network.feature_names, "logits/2"}
+        torch.testing.assert_close(output.features["logits/2"], network.outputs[1](output.features["decoder2"]))
+    network.outputs[1].register_forward_pre_hook(lambda *_: pytest.fail("a head was computed in evaluation"))
+    for name, output in network.eval()(x).items():
+        assert torch.equal(output.logits, network.outputs[0](output.features["decoder1"]))
+        torch.testing.assert_close(output.logits, trained[name].logits)
+        assert tuple(output.features) == network.feature_names
+
+
+@pytest.mark.parametrize("config", [DEEP, SpecificUNetsConfig(DEEP), NNFORMER], ids=["U-Net", "as in CMC", "nnFormer"])
 def test_what_leaves_the_package_has_no_heads(config: NetworkConfig) -> None:
     network, x = built(config).eval(), images()["ct"]
     alone = one_modality(network, "ct")
-    assert not [name for name in alone.state_dict() if PART in name]
-    assert [name for name in network.state_dict() if PART in name]
+    assert not [name for name in alone.state_dict() if is_auxiliary(name)]
+    assert [name for name in network.state_dict() if is_auxiliary(name)]
     with torch.no_grad():
         torch.testing.assert_close(alone(x), network({"ct": x})["ct"].logits)
 

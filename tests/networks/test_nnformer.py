@@ -11,6 +11,7 @@ from torch import Tensor
 from golden.released_networks import GOLDEN, image, weight
 from unpaired.errors import InputError
 from unpaired.networks.checkpoint_names import NNFORMER, plain_name, renamed
+from unpaired.networks.network import coarser_names
 from unpaired.networks.nnformer import NNFormer, NNFormerConfig
 from unpaired.networks.pretrained import load_into_nnformer
 
@@ -77,8 +78,8 @@ def test_maps_as_in_the_paper(preset: str, size: tuple[int, ...], maps: dict[str
         network = PRESETS[preset]().build(["ct"], 1, 5, 3)
         output = network({"ct": torch.zeros(2, 1, *size)})["ct"]
     assert output.logits.shape == (2, 5, *size)
-    assert tuple(output.features) == network.feature_names
-    assert ("logits/2" in output.features) == (preset == "synapse")
+    coarser = coarser_names(2) if preset == "synapse" else ()
+    assert tuple(output.features) == (*network.feature_names, *coarser)
     for name, shape in maps.items():
         assert output.features[name].shape == (2, *shape)
 
@@ -98,7 +99,8 @@ def test_logits_of_the_released_code(preset: str, tmp_path: Path) -> None:
     assert (report.fresh, report.skipped) == ((), {})
     with torch.no_grad():
         output = network({"ct": image(golden["image"])})["ct"]
-    outputs = [output.logits, *(maps for name, maps in output.features.items() if name.startswith("logits/"))]
+        coarser = [head(output.features[f"decoder{n + 2}"]) for n, head in enumerate(list(network.outputs)[1:])]
+    outputs = [output.logits, *coarser]
     for logits, expected in zip(outputs, golden["outputs"], strict=True):
         assert list(logits.shape) == expected["shape"]
         assert logits.double().square().mean().item() == pytest.approx(expected["mean_square"], rel=1e-5)

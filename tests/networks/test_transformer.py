@@ -146,6 +146,6 @@ def test_nnformer_in_a_volume() -> None:
         outputs = network(images)
     for modality, output in outputs.items():
         expected = written_out(images[modality][0].numpy(), arrays(network), modality)
-        assert set(expected) == {*network.feature_names, "logits"}
+        assert set(expected) == {*network.feature_names, "logits", "logits/2"}
         for name, maps in {**output.features, "logits": output.logits}.items():
             np.testing.assert_allclose(maps[0].numpy(), expected[name], rtol=1e-9, atol=1e-9, err_msg=name)

@@ -3,10 +3,11 @@
 As in nnU-Net (Isensee et al., Nature Methods 2021) every decoder stage but the finest, which has the network's output,
 and the coarsest has a convolution of 1 from its map to logits. They are features "logits/2", "logits/4", ... of what a
 network gives in training; `methods.supervised` weighs them. Prediction has no use for them and doesn't compute them.
+nnFormer's, of every decoder stage, are given so too.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -38,10 +39,13 @@ class AuxiliaryOutputs(nn.ModuleList):
 
     def named(self, maps: Sequence[Tensor], groups: Groups) -> dict[str, Tensor]:
         """Logits by name, from the stages' maps; nothing in evaluation mode."""
-        if not self.training:
-            return {}
-        logits = [through(head, x, groups) for head, x in zip(self, maps, strict=True)]
-        return dict(zip(coarser_names(len(self)), logits, strict=True))
+        return coarser_logits(self, maps, groups) if self.training else {}
+
+
+def coarser_logits(heads: Iterable[nn.Module], maps: Iterable[Tensor], groups: Groups) -> dict[str, Tensor]:
+    """What heads say of their stages' maps, by name; both begin with the finest stage."""
+    logits = [through(head, x, groups) for head, x in zip(heads, maps, strict=True)]
+    return dict(zip(coarser_names(len(logits)), logits, strict=True))
 
 
 def _head(layers: Layers, width: int, classes: int) -> nn.Module:

@@ -8,7 +8,8 @@ The layout of the released code (its last version, February 2022), with `width` 
     bottleneck           the last stage, normalized
     decoder stage n      layer norm and a transposed convolution bring up the deeper map u; first block: u + skip as
                          residual, u asks (without a projection), the skip answers; then blocks as in the encoder
-    end                  a transposed convolution from tokens to voxels; deep supervision has one for each stage
+    end                  a transposed convolution from tokens to voxels; deep supervision has one for each stage, of
+                         which prediction computes the finest alone
 
 Nothing is tied to a crop size. An axis is halved by stride 2, an odd length rounded down, and the way up gives the odd
 row back (the released ACDC network does so for its depth of 14, 7, 3); so any multiple of the patch fits. Along an
@@ -27,8 +28,9 @@ from unpaired.configs import Axes, BelowOne, Depth, Stride, Width
 from unpaired.errors import InputError
 from unpaired.networks.blocks import TRANSPOSED_CONVOLUTIONS, check_spatial_dims
 from unpaired.networks.class_embeddings import ClassEmbeddings
+from unpaired.networks.deep_supervision import coarser_logits
 from unpaired.networks.modality_layers import Groups
-from unpaired.networks.network import Network, NetworkOutput, coarser_names
+from unpaired.networks.network import Network, NetworkOutput
 from unpaired.networks.nnformer_layers import Down, Projection, Up
 from unpaired.networks.pretrained import load_into_nnformer
 from unpaired.networks.shared_network import SharedNetwork
@@ -70,7 +72,8 @@ class NNFormerConfig(TransformerConfig):
     """Stochastic depth of the last block: the share of images that leave it out in training. It rises linearly from 0,
     in the encoder and again in the decoder."""
     deep_supervision: bool = True
-    """Logits of every decoder stage, as features "logits/2", "logits/4", ..., for the method to supervise."""
+    """In training also logits of the decoder's coarser stages, as features "logits/2", "logits/4", ..., for the method
+    to supervise."""
     masked: bool = True
     """False: padding, and tokens that the shift brings side by side, take part in the attention. So it is in the
     released ACDC network, and its weights need it."""
@@ -138,7 +141,8 @@ class NNFormer(SharedNetwork):
     """See the module's docstring. Features, for four stages:
 
     "encoder1" to "encoder3": the normalized skips; "bottleneck"; "decoder3" (scale 1 of SSC) to "decoder1": after a
-    stage's blocks; with deep supervision "logits/2" and "logits/4": logits made from decoder2 and decoder3.
+    stage's blocks; with deep supervision "logits/2" and "logits/4", made from decoder2 and decoder3, in training alone:
+    they are not among `feature_names`.
     `class_embeddings` is None unless they scale the blocks.
     """
 
@@ -153,8 +157,6 @@ class NNFormer(SharedNetwork):
         self.concatenate = config.concatenate
         numbers = range(1, stages)
         self.feature_names = (*(f"encoder{n}" for n in numbers), "bottleneck", *(f"decoder{n}" for n in numbers))
-        if config.deep_supervision:
-            self.feature_names += coarser_names(stages - 2)
 
         width = 2 ** (stages - 2) * config.width  # of the deepest decoder stage, SSC's scale 1
         settings = config.settings(self.modalities, classes, width, spatial_dims)
@@ -174,9 +176,10 @@ class NNFormer(SharedNetwork):
             x = self.image_embedding(x, groups)
         encoded = self.encoder(x, groups, self.class_embeddings)
         decoded = [x.movedim(-1, 1) for x in self.decoder(encoded, groups, self.class_embeddings)]
-        logits = [output(x) for output, x in zip(self.outputs, decoded, strict=False)]  # one, or one for each stage
-        maps = [*(x.movedim(-1, 1) for x in encoded), *decoded, *logits[1:]]
-        return NetworkOutput(logits[0], dict(zip(self.feature_names, maps, strict=True)))
+        features = dict(zip(self.feature_names, [*(x.movedim(-1, 1) for x in encoded), *decoded], strict=True))
+        if self.training:
+            features |= coarser_logits(self.outputs[1:], decoded[1 : len(self.outputs)], groups)
+        return NetworkOutput(self.outputs[0](decoded[0]), features)
 
 
 @dataclass(frozen=True)

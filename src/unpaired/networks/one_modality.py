@@ -58,7 +58,10 @@ def one_modality(network: Network, modality: str) -> OneModality:
         return one_modality(network.alone(modality), modality)
     alone = copy.deepcopy(network).cpu().eval()
     if isinstance(alone, SwinUNet | NNFormer):
-        return OneModality(fold_modality(alone, modality), modality)
+        folded = fold_modality(alone, modality)
+        if isinstance(folded, NNFormer):
+            del folded.outputs[1:]
+        return OneModality(folded, modality)
     others = set(network.modalities) - {modality}
     for module in alone.modules():
         if isinstance(module, AuxiliaryOutputs):
