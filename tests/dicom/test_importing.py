@@ -131,6 +131,32 @@ def test_a_class_drawn_twice_and_segments_that_overlap_leave_that_scan_unlabeled
     write_seg(tree / "a" / "seg.dcm", ct.files, overlapping)
     _, warnings = imported(tree, tmp_path / "data2.json", segmentations=True)
     assert "'my liver' and 'my spleen' overlap" in warnings[0]
+    write_seg(tree / "a" / "seg.dcm", ct.files, overlapping, ["liver", "liver"])
+    dataset, warnings = imported(tree, tmp_path / "data3.json", segmentations=True)
+    (case,) = (case for case in dataset.cases if case.modality == "ct")
+    assert case.label is not None, "two lesions may touch"
+    assert (read_label_map(case.label).array == dataset.classes.index("liver")).all()
+    assert warnings == []
+
+
+def test_an_object_that_names_one_series_and_images_of_another_is_left_out_and_reserved_names_are_said(
+    tree: Path, tmp_path: Path
+) -> None:
+    """Both lie on one grid in one space, as PET and CT do: nothing else would tell."""
+    write_series(tree / "again", volume(SHAPE, seed=5), lps(turn=oblique()), series="4")
+    (tree / "rt.dcm").unlink()
+    file = dcmread(tree / "a" / "seg.dcm")
+    file.ReferencedSeriesSequence[0].SeriesInstanceUID = of_number(tree, 4).uid
+    file.save_as(tree / "a" / "seg.dcm")
+    with pytest.raises(InputError, match="no series has a segmentation that can be read"):
+        imported(tree, tmp_path / "data.json", segmentations=True, classes={1: "liver"})
+    write_structure_set(tree / "rt.dcm", labels(2), of_number(tree, 2), {1: "Liver", 2: "All"})
+    dataset, warnings = imported(tree, tmp_path / "data.json", segmentations=True)
+    assert [case.modality for case in dataset.cases if case.label] == ["mr"]
+    assert [line.rpartition(".dcm: ")[2].split(";")[0] for line in warnings] == [
+        f"names series {of_number(tree, 4).uid}, but images of series {of_number(tree, 1).uid}",
+        "'All' left out: which means every class",
+    ]
 
 
 def test_regions_in_other_letters_are_one_class_and_those_without_contours_were_not_looked_for(

@@ -108,6 +108,14 @@ def test_a_series_without_what_objects_refer_by_is_one_line(tmp_path: Path, word
         require_uids(series)
 
 
+def test_images_that_share_a_uid_are_named_since_no_object_could_tell_them_apart(tmp_path: Path) -> None:
+    write_series(tmp_path, volume(), lps())
+    series = changed(tmp_path, lambda file: setattr(file, "SOPInstanceUID", "1.2.3"))
+    assert series.shape == (9, 7, 5)
+    with pytest.raises(ImageError, match=r"1-002\.dcm: has the SOPInstanceUID of 1-001\.dcm, so that no segmentation"):
+        require_uids(series)
+
+
 def test_what_is_illegal_is_left_out_but_for_what_archives_know_a_patient_by(tmp_path: Path) -> None:
     write_series(tmp_path / "in", volume((6, 5, 3)), lps())
 

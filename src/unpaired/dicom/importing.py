@@ -92,6 +92,9 @@ def _drawings(index: Index, options: ImportOptions) -> Iterator[Drawing]:
                 described = _describe(stored)
                 series = segmented_series(described, index)
                 require_same_space(described, series)
+                for segment in described.segments:
+                    if (word := segment.name.lower()) in RESERVED and word != "background":
+                        options.warn(f"{stored.file}: {segment.label!r} left out: {RESERVED[word]}; call it otherwise")
                 yield Drawing(described, series)
             except InputError as error:
                 options.warn(f"left out: {error}")
@@ -110,6 +113,8 @@ def _classes(tree: str | Path, drawings: Sequence[Drawing], options: ImportOptio
     if not classes:
         asked = "no segmentation of it can be read" if options.segmentations else "--segmentations wasn't asked for"
         raise InputError(f"{tree}: nothing names classes ({asked}); {ADVICE}")
+    if options.segmentations and not present:
+        raise InputError(f"{tree}: no series has a segmentation that can be read; the lines above say why")
     for name in classes.values() if options.segmentations else ():
         if same_file_key(name) not in present:
             raise InputError(f"{tree}: no segmentation shows {name!r}; {nearest(name, list(present.values()))}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unpaired.data.class_codes import Code
+from unpaired.data.file_names import same_file_key
 from unpaired.data.formats.dicom_file import DicomFile, read_elements
 from unpaired.data.image import ImageError
 from unpaired.dicom.attributes import text, value
@@ -74,7 +75,8 @@ def segmented_series(segmentation: Segmentation, index: Index) -> Series:
     """The volume of an index that a segmentation was drawn on, by its references alone.
 
     Of the volumes of the series that it names, or else of those whose images it names, that with the most of these
-    images and frames. Raises InputError where the tree has none of them, or several volumes fit alike.
+    images and frames. Raises InputError where the tree has none of them, where several volumes fit alike, and where the
+    images that it names are all of another series than the one that it names.
     """
     volumes = [series for uid in segmentation.series_uids for series in index.of_uid(uid)]
     if not segmentation.series_uids:
@@ -91,6 +93,12 @@ def segmented_series(segmentation: Segmentation, index: Index) -> Series:
     if len(best) > 1:
         names = ", ".join(series.name for series in best[:3])
         raise InputError(f"{segmentation.path}: fits several volumes alike ({names}); keep the one it was drawn on")
+    others = [series for series in index.series if any(_named(segmentation, series))]
+    if others and not any(named[best[0]]):
+        raise InputError(
+            f"{segmentation.path}: names series {best[0].name}, but images of series {others[0].name}; which it was "
+            "drawn on can't be known: export it again"
+        )
     return best[0]
 
 
@@ -120,9 +128,11 @@ def require_same_space(segmentation: Segmentation, series: Series) -> tuple[str,
 
 
 def paint(view: np.ndarray, mask: np.ndarray, segment: Segment, segmentation: Segmentation) -> None:
-    """Give the voxels of a mask a segment's number. Raises InputError where another segment has one of them."""
+    """Give the voxels of a mask a segment's number. Raises InputError where a segment of another name has one of them:
+    two lesions may touch."""
+    alike = [each.number for each in segmentation.segments if same_file_key(each.name) == same_file_key(segment.name)]
     taken = view[mask]
-    other = taken[(taken != 0) & (taken != segment.number)]
+    other = taken[(taken != 0) & ~np.isin(taken, alike)]
     if other.size:
         first = next(each for each in segmentation.segments if each.number == other[0])
         raise InputError(

@@ -131,7 +131,9 @@ def is_own(file: Path) -> bool:
 
 
 def require_uids(series: Series) -> None:
-    """Raise ImageError, with the file, unless a series and all its images have the UIDs that objects refer by."""
+    """Raise ImageError, with the file, unless a series and all its images have the UIDs that objects refer by, and no
+    two images the same."""
+    first: dict[str, Path] = {}
     for frame in series.frames:
         missing = [name for name, field in NAMED.items() if not getattr(frame, field)]
         missing += [] if series.uid else ["SeriesInstanceUID"]
@@ -139,6 +141,11 @@ def require_uids(series: Series) -> None:
         if missing:
             raise ImageError(
                 f"{frame.file}: has no {missing[0]}, by which a segmentation would refer to it; export it again"
+            )
+        if first.setdefault(frame.instance_uid, frame.file) != frame.file:
+            raise ImageError(
+                f"{frame.file}: has the SOPInstanceUID of {first[frame.instance_uid].name}, so that no segmentation "
+                "could refer to one of them; give each image its own"
             )
 
 
