@@ -15,6 +15,7 @@ from unpaired.methods.weak_to_strong import (
     WeakToStrong,
     WeakToStrongConfig,
     confident_labels,
+    copy_paste,
     cut_mix,
     disturbed,
     pseudo_loss,
@@ -127,6 +128,65 @@ def test_a_box_comes_with_its_labels(dims: int) -> None:
     assert torch.equal(same_labels, labels)
     alone, _ = cut_mix(images[:1], labels[:1], 1.0)
     assert torch.equal(alone, images[:1])
+
+
+@pytest.mark.parametrize(("dims", "channels"), [(2, 1), (2, 3), (3, 2)])
+def test_foreground_is_pasted_with_its_labels_as_in_loops(dims: int, channels: int) -> None:
+    """Labels 0 to C, of which C is unknown; whom an image takes from is seen by its values, which are its own."""
+    generator = torch.Generator().manual_seed(dims)
+    size, count = (5, 4, 3)[:dims], 4
+    images = torch.randn(count, channels, *size, generator=generator)
+    labels = torch.randint(0, C + 1, (count, *size), generator=generator)
+    torch.manual_seed(1)
+    mixed, mixed_labels = copy_paste(images, labels, 0.5, C)
+    before, after = images.numpy(), mixed.numpy()
+    taken_from: list[int | None] = []
+    for i in range(count):
+        fitting: list[int | None] = []
+        for j in (None, *(n for n in range(count) if n != i)):
+            expected, expected_labels = before[i].copy(), labels[i].numpy().copy()
+            for place in np.ndindex(size) if j is not None else ():
+                label = int(labels[j][place])
+                if 1 <= label < C:
+                    expected_labels[place] = label
+                    for channel in range(channels):
+                        expected[(channel, *place)] = before[(j, channel, *place)]
+            if (expected == after[i]).all() and (expected_labels == mixed_labels[i].numpy()).all():
+                fitting.append(j)
+        assert len(fitting) == 1, f"image {i} is none of what it may be"
+        taken_from += fitting
+    assert {source is None for source in taken_from} == {True, False}, "a share of them"
+
+
+def test_pasting_a_share_of_zero_is_as_without_it_and_one_image_stays_alone() -> None:
+    images, labels = torch.randn(3, 1, 4, 4), torch.randint(0, C + 1, (3, 4, 4))
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    assert copy_paste(images, labels, 0.0, C) == (images, labels)
+    assert torch.equal(torch.get_rng_state(), state), "nothing is drawn"
+    alone = copy_paste(images[:1], labels[:1], 1.0, C)
+    assert torch.equal(alone[0], images[:1])
+    nothing = torch.where(torch.rand(3, 4, 4) < 0.5, 0, C)
+    same, same_labels = copy_paste(images, nothing, 1.0, C)
+    assert torch.equal(same, images)
+    assert torch.equal(same_labels, nothing), "neither background nor what is unknown is pasted"
+
+
+def test_each_modality_learns_what_was_pasted_within_it() -> None:
+    """Pasted alone: what is shown differs from the clean image by another of the same modality, for each of two."""
+    method = built(replace(STILL, copy_paste=1.0))
+    seen: dict[str, Tensor] = {}
+    method.network.register_forward_pre_hook(lambda module, given: seen.update(given[0]))
+    data = random_batches(NAMES, (4, 4), unlabeled=dict.fromkeys(NAMES, 3), seed=1)
+    objective = method(data, 0.5)
+    objective.loss.backward()
+    for name in NAMES:
+        clean = data[name].unlabeled
+        assert clean is not None
+        assert not torch.allclose(seen[name], clean, atol=1e-3)
+        own = (seen[name].unsqueeze(1) - clean.unsqueeze(0)).abs().amin(dim=1)
+        assert float(own.max()) < 1e-4, "every value is that of the same place in some image of the modality"
+        assert objective.terms[f"weak_to_strong/{name}"].isfinite()
 
 
 def test_random_convolutions_change_the_share_of_images_that_they_are_for() -> None:

@@ -1,4 +1,4 @@
-"""Coarser logits of U-Net and nnFormer: where they come from, that prediction knows nothing of them, whose weights fit."""
+"""Coarser logits of U-Net and nnFormer: where they come from, that prediction has none, whose weights fit."""
 
 from dataclasses import replace
 from pathlib import Path

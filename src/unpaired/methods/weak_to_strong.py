@@ -11,7 +11,9 @@ student a version that differs much, as in FixMatch (Sohn et al., NeurIPS 2020) 
     L = L_method + w r(t) J
 
 CutMix (Yun et al., ICCV 2019; French et al., BMVC 2020) puts a box of one image, with the teacher's labels of it, into
-another image of the same modality. The teacher's weights follow the student's (`methods.teacher`).
+another image of the same modality. With `copy_paste` the foreground that the teacher is sure of in another image comes
+before that (Ghiasi et al., "Simple copy-paste is a strong data augmentation method for instance segmentation", CVPR
+2021): x~, y~ = CutMix(CopyPaste(A(x), y)). The teacher's weights follow the student's (`methods.teacher`).
 """
 
 from collections.abc import Mapping
@@ -46,6 +48,9 @@ class WeakToStrongConfig(MethodConfig):
     """tau: where the teacher's largest probability is below it, its label is unknown and takes no part."""
     cutmix: Share = 0.5
     """The share of images that get a box of another one."""
+    copy_paste: Share = 0.0
+    """The share of images onto which the foreground of another one is pasted, where the teacher is sure of it, before
+    boxes are mixed. In the paper it is a random part of another image's objects, scaled; here all of it, in place."""
     contrast: NotNegative = 0.5
     """The image's deviation is multiplied by exp of a number from -`contrast` to `contrast`."""
     brightness: NotNegative = 0.5
@@ -79,11 +84,14 @@ class WeakToStrong(Taught):
         with torch.no_grad():
             taught = self.teacher(images)
         labels = {name: confident_labels(taught[name].logits, self.config.confidence) for name in images}
-        mixed = {
-            name: cut_mix(disturbed(x, self.config), labels[name], self.config.cutmix) for name, x in images.items()
-        }
+        mixed = {name: self._mixed(x, labels[name], taught[name].logits.shape[1]) for name, x in images.items()}
         said = self.network({name: x for name, (x, _) in mixed.items()})
         return {name: pseudo_loss(said[name].logits, y) for name, (_, y) in mixed.items()}
+
+    def _mixed(self, images: Images, labels: LabelMap, classes: int) -> tuple[Images, LabelMap]:
+        """x~ and y~ of one modality."""
+        pasted = copy_paste(disturbed(images, self.config), labels, self.config.copy_paste, classes)
+        return cut_mix(*pasted, self.config.cutmix)
 
 
 def confident_labels(logits: Logits, confidence: float) -> LabelMap:
@@ -132,6 +140,22 @@ def convolved(images: Images, share: float) -> Images:
     if chosen:
         result[chosen] = random_convolutions(images[chosen], [numbers[i] for i in chosen], NO_RANDOMIZATION)
     return result
+
+
+def copy_paste(images: Images, labels: LabelMap, share: float, classes: int) -> tuple[Images, LabelMap]:
+    """That share of images with the foreground of another one of the batch in its place, image and labels alike.
+
+    Foreground are labels from 1 to `classes` - 1; background and what is unknown are not pasted. The other image is
+    drawn. One image alone stays as it is.
+    """
+    count = len(images)
+    if count < 2 or not share:
+        return images, labels
+    chosen = (torch.rand(count) < share).reshape(-1, *[1] * (labels.ndim - 1)).to(labels.device)
+    others = ((torch.arange(count) + torch.randint(1, count, (count,))) % count).to(labels.device)
+    source = labels[others]
+    pasted = chosen & (source > 0) & (source < classes)
+    return torch.where(pasted.unsqueeze(1), images[others], images), torch.where(pasted, source, labels)
 
 
 def cut_mix(images: Images, labels: LabelMap, share: float) -> tuple[Images, LabelMap]:
