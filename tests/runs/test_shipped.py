@@ -1,5 +1,6 @@
 """The weights that come with the package: taken wherever a run is, small, and a start for other classes and norms."""
 
+import re
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from unpaired.cli import main
 from unpaired.errors import InputError
 from unpaired.inference.cluster import absolute
 from unpaired.networks.unet import UNetConfig
@@ -39,6 +41,34 @@ def test_what_is_shipped_is_small_and_named() -> None:
     assert sum(file.stat().st_size for file in folder.iterdir()) < 5e6
     with pytest.raises(InputError, match="unpaired comes with no model 'phantom_hart'; did you mean phantom_heart"):
         Run("unpaired://phantom_hart")
+
+
+@pytest.mark.parametrize(
+    ("command", "possible"),
+    [
+        (["watch", "MODEL"], "follow the run folder"),
+        (["evaluate", "MODEL", "data.json"], r"predict with it \(`unpaired predict MODEL DATA OUT`\) and evaluate OUT"),
+        (["evaluate", ".", "MODEL"], "name the manifest, the run or the folder that has the references"),
+        (["compare", "a=MODEL", "b=MODEL"], r"predict with it .* and compare OUT, with --reference DATA"),
+        (["report", "MODEL"], "--predictions OUT"),
+    ],
+)
+@pytest.mark.parametrize("model", [HEART, "hf://owner/hearts@v1", "heart.unpaired"])
+def test_what_a_model_cannot_be_taken_for_is_said_with_what_is_possible(
+    command: list[str],
+    possible: str,
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("heart.unpaired").write_bytes(b"not opened")
+    assert main([word.replace("MODEL", model) for word in command]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said
+    assert f"{model} is a model" in said
+    assert re.search(possible.replace("MODEL", re.escape(model)), said)
 
 
 def test_other_modalities_and_classes_begin_with_it() -> None:

@@ -15,6 +15,7 @@ from unpaired.errors import InputError
 from unpaired.report.comparison_page import write_comparison_report
 from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.folder import RunFolder, place_of
+from unpaired.runs.model_file import require_no_model
 from unpaired.scores.reading import Reading
 from unpaired.scores.scorer import Scorer
 from unpaired.scores.scores import Others, Policy, Surface
@@ -62,8 +63,7 @@ def compare(
     changed since they were scored, and before anything is scored where `out` holds another comparison.
     """
     texts = [place_of(method) for method in several(methods)]
-    places = [folder_of(place) for text in texts for place in parse_contender(text)[1]]
-    about = subject("compare", *places, None if reference is None else Path(place_of(reference)))
+    about = subject("compare", *_folders(texts), None if reference is None else Path(place_of(reference)))
     if out is not None:
         require_own_folder(Path(out), FILES[0], about)
     reading = Reading.of(several(only), others, prediction_classes)
@@ -97,3 +97,13 @@ def compare(
             shown = compared.dataset, compared.predictions
             write_comparison_report(compared.comparison, page, *shown, viewer_mb, compared.layouts)
     return compared
+
+
+def _folders(texts: Sequence[str]) -> list[Path]:
+    """The folders that methods were given by. Raises InputError for a model, which was scored nowhere."""
+    places = [place for text in texts for place in parse_contender(text)[1]]
+    for place in places:
+        require_no_model(
+            place, "predict with it (`unpaired predict MODEL DATA OUT`) and compare OUT, with --reference DATA"
+        )
+    return [folder_of(place) for place in places]

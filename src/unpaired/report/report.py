@@ -6,6 +6,7 @@ from unpaired.data.overwriting import Subject, require_own_file, subject
 from unpaired.report.page import write_run_page
 from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.folder import REPORT
+from unpaired.runs.model_file import require_no_model
 from unpaired.runs.run import Run
 from unpaired.scores.files import SCORES
 from unpaired.scores.freshness import require_fresh
@@ -29,6 +30,8 @@ def write_report(
 
     Raises InputError without predictions or scores, and where predictions or references changed since they were scored.
     """
+    if not isinstance(run, Run) and predictions is None:
+        require_no_model(run, "name label maps of it that `unpaired evaluate` has scored: --predictions OUT")
     trained = run if isinstance(run, Run) else Run(run)
     folder = Path(predictions) if predictions else trained.predictions
     scores = evaluation_folder(folder)

@@ -23,8 +23,8 @@ from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import input_error_if_unwritable, is_object, temporary_beside, user_cache
 from unpaired.runs.folder import FINGERPRINT, FOLD, POSTPROCESSING, RECIPE, SPLIT, VERSIONS, is_run
-from unpaired.runs.hub import MODEL_SUFFIX, is_hub_address, pull
-from unpaired.runs.shipped import is_shipped, shipped_file
+from unpaired.runs.hub import MODEL_SUFFIX, HubAddress, is_hub_address, pull
+from unpaired.runs.shipped import is_shipped, shipped_address, shipped_file
 
 SUFFIX = MODEL_SUFFIX
 MODEL = "model.json"
@@ -62,6 +62,23 @@ def holds_runs(path: str | Path) -> bool:
     Raises what `run_folders` raises.
     """
     return all(is_run(folder) for folder in run_folders(path))
+
+
+def require_no_model(path: str | Path, instead: str) -> None:
+    """Raise InputError where a path is a model file or the address of one; `instead` says what is possible, and MODEL
+    in it stands for the path. Nothing is fetched."""
+    if is_shipped(path):
+        name = shipped_address(path)
+    elif is_hub_address(path):
+        name = str(HubAddress.parse(path))
+    elif Path(path).suffix == SUFFIX and Path(path).is_file():
+        name = str(path)
+    else:
+        return
+    raise InputError(
+        f"{name} is a model: a network without scans, label maps, scores or a training that goes on; "
+        f"{instead.replace('MODEL', name)}"
+    )
 
 
 def single_run(path: str | Path) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unpaired.errors import InputError
+from unpaired.runs.model_file import require_no_model
 from unpaired.runs.progress import RunProgress, read_progress
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def watch(run: str | Path, *, every: float = 5.0, once: bool = False) -> RunProg
 
     if every <= 0:
         raise InputError(f"expected a time above 0 s between two looks, got {every:g}")
+    require_no_model(run, "follow the run folder that `unpaired train` writes")
     progress = read_progress(run)
     console = Console(highlight=False)
     with Live(_shown(progress), console=console, auto_refresh=False, transient=True) as live:

@@ -9,6 +9,7 @@ from unpaired.choices import several
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.runs.folder import RunFolder
+from unpaired.runs.model_file import require_no_model
 from unpaired.scores.files import CASE_TABLE
 from unpaired.scores.places import evaluation_folder, require_free_place
 from unpaired.scores.reading import Reading
@@ -99,6 +100,7 @@ def evaluate(
     be scored is among `failures`. Raises InputError for what doesn't fit, `NothingScored` where every case failed.
     """
     predictions = Path(predictions)
+    require_no_model(predictions, "predict with it (`unpaired predict MODEL DATA OUT`) and evaluate OUT")
     folder = Path(out) if out else evaluation_folder(predictions)
     everyone, own = parse_tolerances([str(value) for value in several(tolerance)])
     scoring = Scoring(policy, surface, everyone or Scoring.tolerances_mm, own, tuple(several(preset)))

@@ -11,7 +11,7 @@ from unpaired.data.out_of_fold import out_of_fold
 from unpaired.errors import InputError
 from unpaired.files import resolved
 from unpaired.runs.folder import RunFolder, is_run, place_of
-from unpaired.runs.model_file import run_folders
+from unpaired.runs.model_file import require_no_model, run_folders
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
 from unpaired.scores.reading import Reading
 from unpaired.scores.scores import Evaluation
@@ -51,6 +51,8 @@ class Scorer:
         InputError for a dataset with `classes`, and a folder without.
         """
         given = reference if isinstance(reference, Dataset) else Path(place_of(reference))
+        if isinstance(given, Path):
+            require_no_model(given, "name the manifest, the run or the folder that has the references")
         side = split or ("test" if isinstance(given, Path) and is_run(given) else None)
         if isinstance(given, Path) and is_manifest(given):
             given = read_dataset(given)
