@@ -187,6 +187,21 @@ def test_weights_that_are_missing_broken_or_of_another_network_are_named(run: Ru
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.complex64])
+def test_weights_of_another_kind_of_number_are_refused_and_half_precision_is_read(run: Run, kind: torch.dtype) -> None:
+    method = saved(run).load_method()
+    tensors = load(run.weights("best").read_bytes())
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    run.weights("best").write_bytes(save(half))
+    load_weights(method.network, run.weights("best"))
+    run.weights("best").write_bytes(save(tensors | {name: tensors[name].to(kind)}))
+    with pytest.raises(
+        InputError, match=rf"weights_best\.safetensors: expected torch\.float32 as '{name}', got {kind}"
+    ):
+        load_weights(method.network, run.weights("best"))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_weights_that_are_no_numbers_are_neither_read_nor_written(run: Run, value: float) -> None:
     saved(run)

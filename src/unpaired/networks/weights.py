@@ -50,6 +50,7 @@ def load_weights(
         tensors = load_file(path)
         require_finite(tensors, str(path), "take other weights (--weights) or train anew: such a network says nothing")
         own = network.state_dict()
+        _require_same_kinds(tensors, own, path)
         tensors |= {name: tensors[first] for name, first in _first_names(own).items() if first in tensors}
         if larger and tensors:
             tensors, fresh, begins_as = _enlarged(tensors, own, network.modalities, path, like, rows)
@@ -115,6 +116,15 @@ def _beginning(
     if like is None:
         return {name: tensors.get(as_one, own[name]) for name, as_one in names.items()}
     return {name: tensors[of_like] for name, of_like in names.items() if of_like in tensors}
+
+
+def _require_same_kinds(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
+    """Raise InputError for whole or complex numbers where a network has floats, or the reverse: torch would convert
+    them, and lose what they say, without a word."""
+    for name, tensor in tensors.items():
+        if name in own and tensor.is_floating_point() != own[name].is_floating_point():
+            kinds = f"{own[name].dtype} as {name!r}, got {tensor.dtype}"
+            raise InputError(f"{path}: expected {kinds}; take the weights as `unpaired train` wrote them")
 
 
 def require_finite(tensors: Mapping[str, Tensor], where: str, advice: str) -> None:
