@@ -11,12 +11,15 @@ from unpaired.data.demographics import Demographics
 from unpaired.data.fewer_labels import few_shot, labeled_fraction
 from unpaired.data.join import join_datasets
 from unpaired.data.manifest import read_dataset, write_dataset
-from unpaired.data.simulated import idle_simulated, of_patients, simulated_beside
+from unpaired.data.simulated import idle_simulated, left_out, of_patients, simulated_beside
 from unpaired.data.splits import folds_by_patient, split_by_patient, with_sides
 from unpaired.data.store import stored_lines
 from unpaired.data.subsets import with_so_many_patients
 from unpaired.errors import InputError
 from unpaired.experiments.labels import ScarceLabels, Simulated
+from unpaired.inference.jobs import Event, plan
+from unpaired.inference.opened import opened_request
+from unpaired.inference.request import Request
 from unpaired.recipes.random_convolutions import small_unet_plain
 from unpaired.report.page import split_rows
 from unpaired.training.modalities import modalities_to_train
@@ -191,3 +194,17 @@ def test_a_table_says_yes_or_no(tmp_path: Path) -> None:
     table.write_text("patient,modality,image,simulated\np,ct,p.nii,perhaps\n")
     with pytest.raises(InputError, match="row 2: simulated must be yes or no, got 'perhaps'"):
         read_dataset(table)
+
+
+def test_they_are_segmented_by_a_manifest_of_their_own_alone(tmp_path: Path) -> None:
+    assert [job.name for job in plan(BOTH, tmp_path)] == [case.id for case in REAL.cases]
+    assert [job.name for job in plan(PHANTOM, tmp_path)] == [case.id for case in PHANTOM.cases]
+    told: list[Event] = []
+    for images in (BOTH, PHANTOM, REAL):
+        opened_request(Request((Path("unpaired://phantom_heart"),), images, tmp_path), told.append)
+    lines = [line for event in told for line in event.lines()]
+    assert lines == ["note: cases of both: 4 simulated, left out; for these name a manifest of them alone"]
+    assert [left_out(PHANTOM), left_out(REAL), left_out(BOTH, "ct")] == ["", "", ""]
+    scarce = replace(BOTH, cases=tuple(case for case in BOTH.cases if case.simulated or case.modality == "bssfp"))
+    with pytest.raises(InputError, match=r"has no case of 'lge' \(3 simulated, left out; for these name a manifest"):
+        plan(scarce, tmp_path, "lge")

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -311,3 +312,20 @@ def test_arrays_that_do_not_fit_are_named():
 def test_evaluation_does_not_import_torch():
     code = "import sys, unpaired.scores.evaluate, unpaired.scores.tables; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_simulated_cases_beside_those_of_patients_are_not_scored(tmp_path):
+    """Case "s" is simulated: it counts in no mean, is missed by nobody, and is said where it was predicted too."""
+    dataset = dataset_at(tmp_path, {"a": heart(), "s": heart()})
+    both = replace(dataset, cases=(dataset.cases[0], replace(dataset.cases[1], simulated=True)))
+    folder = predict(tmp_path, "a", heart())
+    for split in ("test", None):
+        evaluation = evaluate_dataset(both, folder, split)
+        assert {score.case for score in evaluation.scores} == {"a"}
+        assert (evaluation.failures, evaluation.remarks) == ([], ())
+    predict(tmp_path, "s", heart(1))
+    evaluation = evaluate_dataset(both, folder)
+    assert {score.case for score in evaluation.scores} == {"a"}
+    assert evaluation.remarks == ("1 simulated cases were not scored; for these name a manifest of them alone",)
+    alone = evaluate_dataset(replace(both, cases=both.cases[1:]), folder)
+    assert {score.case for score in alone.scores} == {"s"}

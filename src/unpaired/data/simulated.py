@@ -1,4 +1,4 @@
-"""Simulated scans beside those of patients: they train, and are neither drawn nor counted as patients."""
+"""Simulated scans beside those of patients: they train, and are not drawn, counted, segmented or scored as patients."""
 
 from dataclasses import replace
 
@@ -30,6 +30,12 @@ def of_patients(
     """As `Dataset.of`, without the cases that are simulated beside those of patients."""
     beside = simulated_beside(dataset)
     return [case for case in dataset.of(modality, split, labeled) if case.id not in beside]
+
+
+def left_out(dataset: Dataset, modality: str | None = None, split: str | None = None) -> str:
+    """How many cases `of_patients` leaves out, and how they are had, for a person; "" where it leaves out none."""
+    count = len(dataset.of(modality, split)) - len(of_patients(dataset, modality, split))
+    return f"{count} simulated, left out; for these name a manifest of them alone" if count else ""
 
 
 def with_simulated_training(dataset: Dataset) -> Dataset:

@@ -9,6 +9,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.file_names import same_file_key
 from unpaired.data.images import IMAGE_SUFFIXES, NIFTI, image_files, image_suffix, name_below
 from unpaired.data.prediction_record import record_path
+from unpaired.data.simulated import left_out, of_patients
 from unpaired.errors import InputError
 from unpaired.files import resolved
 from unpaired.runs.folder import PROBABILITIES
@@ -132,7 +133,7 @@ def plan(
     split: str | None = None,
 ) -> list[Job]:
     """What is to be segmented: one file, every image of a folder, those of several, or the cases of a dataset (of one
-    side, if named).
+    side, if named), without those that are simulated beside cases of patients.
 
     Files and folders need a modality; a dataset knows its own (a modality given then chooses among its cases).
     A folder's images may lie in folders in it. Outputs are named `<case id or path in the folder>.nii.gz`. Raises
@@ -154,12 +155,13 @@ def _jobs(
     images: Path | str | Sequence[Path] | Dataset, output: Path, modality: str | None, split: str | None
 ) -> list[Job]:
     if isinstance(images, Dataset):
-        cases = images.of(modality, split)
+        cases = of_patients(images, modality, split)
         if not cases:
             wanted = "".join([f" of {modality!r}" if modality else "", f" in split {split!r}" if split else ""])
             splits = ", ".join(sorted({case.split for case in images.cases if case.split})) or "none"
             there = f"modalities: {', '.join(images.modalities)}; splits: {splits}"
-            raise InputError(f"dataset {images.name} has no case{wanted}; {there}")
+            but = f" ({said})" if (said := left_out(images, modality, split)) else ""
+            raise InputError(f"dataset {images.name} has no case{wanted}{but}; {there}")
         return [Job(case.id, case.image, case.modality, output / f"{case.id}.nii.gz") for case in cases]
     if not isinstance(images, str | Path):
         if image_suffix(output) is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
+from unpaired.data.simulated import left_out
 from unpaired.inference.dicom_jobs import dicom_jobs, is_dicom
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.folds import judged_by_folds
@@ -81,7 +82,10 @@ def _jobs(run: Run, request: Request, dataset: Dataset | None, tell: Tell) -> li
 
         return dicom_jobs(run, images, request.out, request.modality, request.dicom, note)
     modality = request.modality or (None if isinstance(images, Dataset) else run.modalities[0])  # to be decided yet
-    return plan(images, request.out, modality, request.split)
+    jobs = plan(images, request.out, modality, request.split)
+    if isinstance(images, Dataset) and (said := left_out(images, modality, request.split)):
+        tell(Remark(f"note: cases of {images.name}: {said}"))
+    return jobs
 
 
 def _with_postprocessing(request: Request, runs: Sequence[Run], tell: Tell) -> How:

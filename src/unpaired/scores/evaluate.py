@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
+from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.scores.case_scores import DEFAULT
@@ -42,7 +43,8 @@ def evaluate_dataset(
     workers: int = 0,
     reading: Reading = AS_NAMED,
 ) -> Evaluation:
-    """Score the folder `predictions` (files `<case id>.nii.gz`) against the labeled cases of a split (None: all).
+    """Score the folder `predictions` (files `<case id>.nii.gz`) against the labeled cases of a split (None: all),
+    without those that are simulated beside cases of patients; a remark says so where these were predicted too.
 
     Predictions lie on the reference's own grid. What their values mean is said by the record beside each, else by
     `reading.predictions`; without both they carry the values of the case's own label map. A class that was not
@@ -53,7 +55,7 @@ def evaluate_dataset(
     """
     if not predictions.is_dir():
         raise InputError(f"expected a folder of predictions, found none at {predictions}; run `unpaired predict` first")
-    cases = dataset.of(split=split, labeled=True)
+    cases = of_patients(dataset, split=split, labeled=True)
     if not cases:
         where = "" if split is None else f" in split {split!r}"
         raise InputError(f"dataset {dataset.name}: no labeled case{where}, so there is nothing to score")
@@ -71,7 +73,14 @@ def evaluate_dataset(
     tasks = {case.id: Task(partial(references.score, case), _only(files, case.id), case.label) for case in cases}
     evaluation = _evaluate(tasks, predictions, scoring, reading, workers, strangers)
     others = [case.id for case in cases if (path := tasks[case.id].prediction) and is_of_another_image(case, path)]
-    return replace(evaluation, remarks=(*evaluation.remarks, *filter(None, [remark_on_other_images(others)])))
+    said = [remark_on_other_images(others), _remark_on_simulated(dataset, split, files)]
+    return replace(evaluation, remarks=(*evaluation.remarks, *filter(None, said)))
+
+
+def _remark_on_simulated(dataset: Dataset, split: str | None, files: Mapping[str, Sequence[Path]]) -> str:
+    simulated = {case.id for case in dataset.of(split=split)} - {case.id for case in of_patients(dataset, split=split)}
+    count = len(simulated & set(files))
+    return f"{count} simulated cases were not scored; for these name a manifest of them alone" if count else ""
 
 
 def evaluate_folders(

@@ -11,6 +11,7 @@ from unpaired.data.images import read_label_map
 from unpaired.data.label_values import translate
 from unpaired.data.prediction_record import read_record
 from unpaired.data.probability_maps import read_probabilities
+from unpaired.data.simulated import of_patients
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.failures import attempt
@@ -80,7 +81,7 @@ def calibrate_dataset(
     folder = predictions / PROBABILITIES
     if not folder.is_dir():
         raise InputError(f"expected class probabilities, found no {folder}; run `unpaired predict --probabilities`")
-    entries = dataset.of(split=split, labeled=True)
+    entries = of_patients(dataset, split=split, labeled=True)
     if not entries:
         where = "" if split is None else f" in split {split!r}"
         raise InputError(f"dataset {dataset.name}: no labeled case{where}, so there is nothing to judge")

@@ -21,6 +21,7 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_own_folder, subject, write_about
+from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.figures.style import write_figure
 from unpaired.inference.predictor import Predictor
@@ -170,7 +171,7 @@ def read_predictors(
     runs = {member.name: member.run for member in members if member.run is not None}
     dataset = common_dataset(runs, data)
     for name, run in runs.items():
-        cases = {modality: dataset.of(modality, split, labeled=True) for modality in run.modalities}
+        cases = {modality: of_patients(dataset, modality, split, labeled=True) for modality in run.modalities}
         require_unseen(name, run, cases, split)
     return {name: Predictor(run, weights, device) for name, run in runs.items()}, dataset
 

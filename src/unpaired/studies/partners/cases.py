@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from unpaired.data.case import UnlabeledCase
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import read_image
+from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.inference.predictor import Predictor
@@ -32,7 +33,7 @@ def labeled_cases(predictor: Predictor, dataset: Dataset, split: str) -> list[Ca
             f"run {run.folder} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
             f"{', '.join(dataset.classes)}; name the manifest that it was trained with"
         )
-    cases = [case for case in dataset.of(split=split, labeled=True) if case.modality in run.modalities]
+    cases = [case for case in of_patients(dataset, split=split, labeled=True) if case.modality in run.modalities]
     if not cases:
         raise InputError(
             f"dataset {dataset.name}: no labeled case of {' or '.join(run.modalities)} in split {split!r}, so there is "
