@@ -142,7 +142,7 @@ def test_files_have_every_draw_and_go_when_there_is_none(folders, tmp_path):
     comparison = comparison_of(folders)
     write_comparison(comparison, out)
     rows = (out / "few_shot.csv").read_text().splitlines()
-    assert rows[0] == "method,few_patients_of,training_patients,scored_on,score,mean,run"
+    assert rows[0] == "method,few_patients_of,training_patients,scored_on,score,mean,run,trained"
     assert len(rows) == 1 + 2 * (2 + 5 + 2)
     assert any(row.startswith("all,mr,3,mr,dice,0.7") for row in rows)
     picture = few_shot_picture(comparison)

@@ -1,5 +1,6 @@
 """The budget that stands beside every table of a comparison, wherever it is written."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -56,3 +57,17 @@ def test_no_table_is_without_its_budget(tmp_path: Path) -> None:
     for name in ("comparison.md", "comparison.tex"):
         text = (tmp_path / "out" / name).read_text()
         assert text.count("MSBN 729 steps, CSA 512 steps") == 2, name  # ours, and laid out as the paper's
+
+
+def test_no_row_of_numbers_is_without_its_budget(tmp_path: Path) -> None:
+    methods = [method("MSBN", tmp_path / "a", 729), method("nnU-Net", tmp_path / "b", None)]
+    comparison = compare(methods, ("dice",))
+    write_comparison(comparison, tmp_path / "out", [lay_out(comparison, paper_table("csa-table-1"))])
+    for name in ("comparison.csv", "differences.csv", "paper_tables.csv"):
+        with (tmp_path / "out" / name).open(newline="", encoding="utf-8") as file:
+            told = {row["method"]: row["trained"] for row in csv.DictReader(file) if row["method"]}
+        expected = {"MSBN": "729 steps", "nnU-Net": ""}
+        assert told == {key: expected[key] for key in told}, name
+        assert len(told) == (1 if name == "differences.csv" else 2), "the baseline has no difference to itself"
+    document = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
+    assert {(row["method"], row["trained"]) for row in document["columns"]} == {("MSBN", "729 steps"), ("nnU-Net", "")}

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from unpaired.comparison.budget import trained_by, trained_of
 from unpaired.comparison.cells import best_methods
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.few_shot import few_shot_curves
@@ -90,11 +91,13 @@ def _draws(comparison: Comparison) -> Iterable[dict[str, Any]]:
                 "score": curve.score,
                 "mean": draw.value,
                 "run": draw.place.as_posix(),
+                "trained": trained_of([draw.place]),
             }
 
 
 def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:
     """A flat row per score, column and method."""
+    trained = trained_by(comparison.contenders)
     for score in comparison.scores:
         for column in comparison.columns:
             best = best_methods(comparison, score, column)
@@ -108,6 +111,7 @@ def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:
                     "method": name,
                     "folds": runs.folds,
                     "seeds": runs.seeds,
+                    "trained": trained[name],
                     **asdict(comparison.cells[key]),
                     "std_over": runs.unit if runs.runs > 1 else "patients",
                     "best": name in best,
@@ -131,6 +135,7 @@ def _difference_record(difference: PairedDifference | None) -> dict[str, Any]:
 
 
 def _patient_records(comparison: Comparison) -> Iterable[dict[str, Any]]:
+    trained = trained_by(comparison.contenders)
     for row in comparison.patient_rows():
         yield {
             "score": row.score,
@@ -138,6 +143,7 @@ def _patient_records(comparison: Comparison) -> Iterable[dict[str, Any]]:
             "class": row.column.class_name,
             "patient": row.patient,
             "method": row.method,
+            "trained": trained[row.method],
             "baseline": comparison.baseline,
             "value": row.value,
             "baseline_value": row.baseline,

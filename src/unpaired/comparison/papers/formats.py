@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from unpaired.comparison.budget import trained_by
 from unpaired.comparison.papers.layout import PaperLayout
 from unpaired.comparison.papers.tables import LABEL
 from unpaired.comparison.tables import COUNTS
@@ -46,6 +47,7 @@ def paper_latex(layouts: Sequence[PaperLayout]) -> str:
 
 def paper_records(layout: PaperLayout) -> Iterator[dict[str, Any]]:
     """A flat row per score, row and column; numbers in the paper's units, Dice in percent."""
+    trained = trained_by(layout.comparison.contenders)
     for score in layout.scores:
         for row in layout.rows(score):
             runs = None if row.method is None else layout.comparison.replicates[row.method]
@@ -59,6 +61,7 @@ def paper_records(layout: PaperLayout) -> Iterator[dict[str, Any]]:
                     "method": row.method,
                     "folds": None if runs is None else runs.folds,
                     "seeds": None if runs is None else runs.seeds,
+                    "trained": None if row.method is None else trained[row.method],
                     "reading": row.reading,
                     "modality": column.modality,
                     "class": column.class_name,
