@@ -1,7 +1,7 @@
 """What one training step of a recipe costs on this machine: seconds and memory, measured on random images."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ class _Kept:
         self.storages: dict[int, int] = {}
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
+    def counted(self) -> Generator[None]:
         """Within, what is kept is counted anew."""
         self.storages.clear()
         with torch.autograd.graph.saved_tensors_hooks(self._count, lambda tensor: tensor):
