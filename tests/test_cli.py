@@ -1,9 +1,11 @@
 """The commands as a stranger uses them: the whole road on a tiny phantom, and one clear line for whatever is wrong."""
 
 import csv
+import io
 import json
 import shutil
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -534,3 +536,11 @@ def test_a_folder_called_like_a_recipe_does_not_hide_it(
     Run.create(tmp_path / "phantom/csa", replace(recipe, steps=7), phantom)
     assert find_recipe("phantom/csa") == recipe
     assert find_recipe("./phantom/csa").steps == 7
+
+
+def test_lines_do_not_wait_for_the_end_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    piped = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    assert not piped.line_buffering
+    monkeypatch.setattr(sys, "stdout", piped)
+    assert main(["--version"]) == 0
+    assert piped.line_buffering

@@ -501,7 +501,8 @@ def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Da
     port, came = free_port(), tmp_path / "came"
     command = [sys.executable, "-c", KILLED, str(run.folder), server.dimse, str(tmp_path / "spool"), str(port)]
     command += [str(came)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=buffered)
     assert process.stdout is not None
     assert "receiving as UNPAIRED on 127.0.0.1" in process.stdout.readline()
     with pytest.raises(InputError, match="is in use"):

@@ -27,6 +27,11 @@ LOG_BYTES, LOGS = 5_000_000, 5
 """Of one file of the log, and how many older ones are kept."""
 
 
+def print_at_once(line: str) -> None:
+    """Print a line without waiting for more: whoever keeps a service reads its lines through a pipe."""
+    print(line, flush=True)
+
+
 def watch_dicom(
     run: Run | str | Path,
     archive: str,
@@ -52,7 +57,7 @@ def watch_dicom(
     limit_gb: float = 20.0,
     health_port: int = 11180,
     trust: Trust = (),
-    tell: Callable[[str], None] = print,
+    tell: Callable[[str], None] = print_at_once,
     stopped: threading.Event | None = None,
 ) -> None:
     """Predict every series that comes and send the objects to an archive, until stopped (Ctrl-C, SIGTERM, `stopped`).
