@@ -204,6 +204,11 @@ SLOW = ("MONAI SwinUNETR", 3)
 )
 def test_every_method_trains_it(name: str, dims: int) -> None:
     network, layers = built(name, dims)
+    if name == "SCN":  # it begins with all classes alike everywhere: CAC would compare rounding errors
+        torch.manual_seed(0)
+        for weight in network.parameters():
+            if weight.ndim > 1:
+                torch.nn.init.kaiming_normal_(weight)
     shortest, *others = network.size_multiples
     least = 1 if name == "MONAI SwinUNETR" else 2
     size = (least * shortest, *others)  # as small as it goes: an instance norm needs two voxels at the bottom
