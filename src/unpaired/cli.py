@@ -5,7 +5,6 @@ With --json whatever is wrong, with the arguments too, is also a JSON object on 
 """
 
 import functools
-import io
 import os
 import signal
 import sys
@@ -85,8 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # thread (measured on two cores). Has to be set before torch is imported; values of the user's own win.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # through a pipe, lines would wait for the command's end
-        sys.stdout.reconfigure(line_buffering=True)
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:  # through a pipe, lines would wait for the command's end
+        reconfigure(line_buffering=True)
     in_main_thread = threading.current_thread() is threading.main_thread()
     # SIGTERM is Slurm's way to say Ctrl-C.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main_thread else None
