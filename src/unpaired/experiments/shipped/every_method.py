@@ -38,11 +38,11 @@ def tenth_of_labels(size: Size = "small") -> Study:
     return _study("Every method with a tenth of the labels", (*rows, Row("all labels", recipes["MSBN"])))
 
 
-def one_labeled_patient(size: Size = "small") -> Study:
+def one_labeled_patient(size: Size = "small", scarce: str = "lge") -> Study:
     """Labels of one LGE patient and of all bSSFP ones: every method, and what all labels give."""
     recipes = _recipes(size)
-    rows = [Row(name, recipe, ScarceLabels("lge", 1)) for name, recipe in recipes.items()]
-    return _study("Every method with one labeled LGE patient", (*rows, Row("all labels", recipes["MSBN"])))
+    rows = [Row(name, recipe, ScarceLabels(scarce, 1)) for name, recipe in recipes.items()]
+    return _study(f"Every method with one labeled patient of {scarce}", (*rows, Row("all labels", recipes["MSBN"])))
 
 
 def _study(title: str, rows: tuple[Row, ...]) -> Study:
