@@ -9,6 +9,7 @@ from tiny_runs import IN_PROCESS, tiny
 from unpaired.data.dataset import Dataset, without_labels
 from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError
+from unpaired.methods.cmc_released import CMCReleasedConfig
 from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.training import loop
@@ -57,3 +58,16 @@ def test_unlabeled_cases_that_are_not_there_leave_no_run_behind(phantom: Dataset
     with pytest.raises(InputError, match=r"no unlabeled training case of ct, bssfp, lge .*`unpaired labeled-fraction`"):
         train(recipe, phantom, tmp_path / "run", hardware=IN_PROCESS, show=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_terms_that_compare_unlabeled_scans_are_said_to_be_0_with_those_of_one_modality(
+    phantom: Dataset, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = labeled_fraction(phantom, 0.5).apply(phantom)
+    but_lge = {case.id for case in half.cases if case.label is None and case.modality == "lge"}
+    recipe = tiny(steps=1, method=CMCReleasedConfig(layer="group9"), unlabeled_batch_size=2)
+    for name, dataset in (("lge alone", without_labels(phantom, but_lge)), ("all", half)):
+        train(recipe, dataset, tmp_path / name, hardware=IN_PROCESS, cache=cache)
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("warning: CMCReleasedConfig: its terms compare" in said) == (name == "lge alone")
+        assert ("only lge has some: they are 0 throughout" in said) == (name == "lge alone")

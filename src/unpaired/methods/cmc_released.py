@@ -76,6 +76,7 @@ class CMCReleased(Method):
 
     needs_unlabeled = True
     takes_unlabeled = True
+    compares_unlabeled = True
 
     def __init__(self, network: Network, config: CMCReleasedConfig) -> None:
         super().__init__()

@@ -36,6 +36,8 @@ class Method(nn.Module, ABC):
     """Whether it is for unlabeled images: training refuses a recipe that gives it none."""
     takes_unlabeled: bool = False
     """Whether it uses `Batch.unlabeled`: training refuses a recipe that gives unlabeled images to one that doesn't."""
+    compares_unlabeled: bool = False
+    """Whether its terms are of unlabeled images of two modalities and 0 with those of one: training says so."""
 
     sums: tuple[str, ...] = ()
     """Terms without a modality in their names that compare none: sums over modalities (`studies.diagnosis`)."""

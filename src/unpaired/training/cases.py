@@ -43,6 +43,18 @@ def cases_to_prepare(recipe: Recipe, dataset: Dataset, modalities: tuple[str, ..
     return [case for case in cases if case.id in taken]
 
 
+def nothing_to_compare(dataset: Dataset, modalities: tuple[str, ...]) -> str:
+    """A sentence where fewer than two modalities have unlabeled training scans; empty where two have."""
+    unlabeled = [name for name in modalities if dataset.of(name, "train", labeled=False)]
+    if len(unlabeled) > 1:
+        return ""
+    return (
+        f"its terms compare unlabeled scans of two modalities, and only {unlabeled[0]} has some: they are 0 "
+        "throughout; give unlabeled training scans of another modality, or choose CMCConfig, which compares labeled "
+        "ones then"
+    )
+
+
 def remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
     """What training should not do without a word."""
     if said := left_out(run.dataset, modalities):

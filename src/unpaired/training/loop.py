@@ -41,7 +41,7 @@ from unpaired.training.batches import (
     on_device,
     unpaired_steps,
 )
-from unpaired.training.cases import cases_to_prepare, prepared_cases
+from unpaired.training.cases import cases_to_prepare, nothing_to_compare, prepared_cases
 from unpaired.training.first_weights import load_first_weights, record_first_weights, train_new_modalities_alone
 from unpaired.training.layout import MemoryFormat, laid_out, lay_out
 from unpaired.training.log import TrainingLog, writer_errors_once
@@ -108,6 +108,8 @@ def train(
     cache = Path(cache or run.folder.parent / PREPARED)
     if said := emulated(recipe.precision, fabric.device.type):
         tell(console, f"warning: {said}")
+    if method.compares_unlabeled and (said := nothing_to_compare(dataset, modalities)):
+        tell(console, f"warning: {type(recipe.method).__name__}: {said}")
     if fabric.device.type == "cpu":
         keep_pages()
     with ExitStack() as stack:
