@@ -129,6 +129,10 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     t2 = replace(none, name="t2")
     with_t2 = plan_recipe(fingerprint(many, replace(none, simulated_patients=29), t2)).recipe
     assert (with_t2.randomization.share, with_t2.randomization.borrowed) == (0.7, 0.75)
+    said = plan_recipe(fingerprint(many, replace(none, labeled_patients=1, simulated_patients=2), t2)).reasons
+    assert said["randomization.borrowed"].startswith(
+        "lge has 1 labeled patient(s), 2 simulated; t2 has 0 labeled patient(s): borrows"
+    )
     nobody = plan_recipe(fingerprint(replace(none, simulated_patients=29), t2)).recipe
     assert nobody.randomization == with_t2.randomization, "where no patient is labeled simulated scans alone teach"
 

@@ -1,10 +1,10 @@
 """What a plan makes of who is labeled: modalities with few labels borrow, scans without any are left out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from unpaired.data.postprocess import Postprocessing
-from unpaired.data.randomization import Randomization
+from unpaired.data.randomization import Labels, Randomization
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import Fingerprint
 from unpaired.recipe import Recipe
@@ -37,14 +37,12 @@ def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
         for facts in fingerprint.modalities
         if facts.simulated_patients and facts.labeled_patients < enough
     }
-    fewer = [
-        f"{name} has {count} labeled patient(s)"
-        for name, count in labeled.items()
-        if count < min(most, enough) and name not in simulated
-    ]
-    randomization = Randomization(borrowed=0.75) if fewer else Randomization()
-    if fewer:
-        reasons["randomization.borrowed"] = f"{'; '.join(fewer)}: borrows labeled samples of the others, randomized"
+    randomization = Randomization()
+    if any(count < min(most, enough) and name not in simulated for name, count in labeled.items()):
+        randomization = Randomization(borrowed=0.75)
+        reasons["randomization.borrowed"] = (
+            f"{'; '.join(_borrowers(fingerprint, randomization))}: borrows labeled samples of the others, randomized"
+        )
     planned = recipe.network
     if not simulated or not isinstance(planned, UNetConfig):
         return replace(recipe, randomization=randomization)
@@ -60,6 +58,15 @@ def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
         augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
         postprocessing=Postprocessing(smoothing_mm=3.0),
     )
+
+
+def _borrowers(fingerprint: Fingerprint, randomization: Randomization) -> Iterator[str]:
+    """The modalities that borrow, with their labeled patients and simulated scans: those of few simulated ones too."""
+    labels = {facts.name: Labels(facts.labeled_patients, facts.simulated_patients) for facts in fingerprint.modalities}
+    for name, borrowing in randomization.borrowing(labels).items():
+        if borrowing.share:
+            beside = f", {labels[name].simulated} simulated" if labels[name].simulated else ""
+            yield f"{name} has {labels[name].patients} labeled patient(s){beside}"
 
 
 def _among(names: Sequence[str], classes: Sequence[str]) -> list[str]:
