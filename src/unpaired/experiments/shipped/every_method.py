@@ -77,6 +77,8 @@ def _recipes(size: Size) -> dict[str, Recipe]:
         "weak to strong": WeakToStrongConfig(plain.method),
     }
     cmc = replace(plain, network=replace(network, fusion="paired"))
+    begun = random.small_unet_begun()
+    turned = replace(begun, augmentation=replace(begun.augmentation, rotation_degrees=60.0))
     return {
         "a network each": replace(plain, network=IndependentNetworksConfig(network)),
         "joint": replace(plain, network=replace(network, modality_norm=False)),
@@ -88,7 +90,9 @@ def _recipes(size: Size) -> dict[str, Recipe]:
         "elastic": replace(plain, augmentation=replace(augmentation, elastic=0.7, elastic_strain=0.9)),
         "random convolutions": replace(plain, randomization=random.small_unet_own().randomization),
         "borrowed": replace(plain, randomization=random.BORROWED),
-        "phantom start": random.small_unet_begun(),
+        "phantom start": begun,
+        "phantom start, turned": turned,
+        "phantom start, turned, weak to strong": _with_unlabeled(turned, WeakToStrongConfig(turned.method)),
     }
 
 
