@@ -133,7 +133,10 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
 def _chosen(
     program: str, about: str, commands: Mapping[str, Callable[..., int]], words: Sequence[str]
 ) -> Callable[[], int]:
-    subcommands = {name: _later(command, brief=words[:1] != [name]) for name, command in commands.items()}
+    if words and words[0] in commands:  # what the other commands take needs no look
+        command = _later(commands[words[0]], brief=False)
+        return tyro.cli(command, prog=f"{program} {words[0]}", args=words[1:])
+    subcommands = {name: _later(command, brief=True) for name, command in commands.items()}
     return tyro.extras.subcommand_cli_from_dict(subcommands, prog=program, description=about, args=words)
 
 
