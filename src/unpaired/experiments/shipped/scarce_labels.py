@@ -9,6 +9,7 @@ from dataclasses import replace
 from unpaired.experiments.labels import ScarceLabels, Simulated
 from unpaired.experiments.splits import Folds
 from unpaired.experiments.study import Row, Size, Study
+from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.recipe import Recipe
 from unpaired.recipes import random_convolutions as random
 from unpaired.recipes.your_data import msbn_2d
@@ -58,6 +59,7 @@ def few_labels_simulated(
 ) -> Study:
     """No label of LGE, one patient's, four patients', all: with simulated LGE beside them and without.
 
+    `taught` rows learn from LGE's unlabeled scans too, by a teacher (weak to strong).
     For a dataset that was joined with `unpaired phantom --like`; rows without simulated scans leave them out. No row
     smooths what it predicts.
     """
@@ -65,11 +67,13 @@ def few_labels_simulated(
     simulated = random.small_unet_simulated() if size == "small" else random.unet_simulated()
     simulated = replace(simulated, postprocessing=plain.postprocessing)  # smoothing would count as the scans' gain
     own = replace(plain, randomization=random.small_unet_own().randomization)
+    taught = replace(simulated, method=WeakToStrongConfig(simulated.method), unlabeled_batch_size=simulated.batch_size)
     none = ScarceLabels(scarce)
     rows = [
         Row("plain", _of(others, plain), none, norms_of=others[0]),
         Row("own", _of(others, own), none, norms_of=others[0]),
         Row("simulated", simulated, replace(none, simulated=True)),
+        Row("simulated, taught", taught, replace(none, simulated=True)),
     ]
     for count in patients:
         said = f"{count} label" if count == 1 else f"{count} labels"
@@ -77,6 +81,7 @@ def few_labels_simulated(
         rows += [
             Row(f"few, {said}", plain, seen),
             Row(f"simulated, {said}", simulated, replace(seen, simulated=True)),
+            Row(f"simulated, taught, {said}", taught, replace(seen, simulated=True)),
         ]
     rows += [Row("all", plain, Simulated()), Row("simulated, all", simulated, Simulated((scarce,)))]
     return Study(f"Few labels of {scarce}, simulated scans beside", tuple(rows), Folds())
