@@ -13,7 +13,9 @@ from unpaired.files import (
     clear_leftovers,
     input_error_if_unwritable,
     read_json,
+    remove,
     temporary_beside,
+    together,
     write_bytes,
     write_json,
     write_text,
@@ -205,3 +207,34 @@ def test_whoever_writes_into_a_folder_clears_what_the_dead_left_there(tmp_path: 
     own.write_text("half")
     write_text(tmp_path / "scores.json", "{}")
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([own.name, "scores.json"])
+
+
+def test_files_that_tell_of_each_other_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    for name in ("table.csv", "summary.json", "curve.csv"):
+        write_text(tmp_path / name, "old")
+
+    def write_all() -> None:
+        with together():
+            write_text(tmp_path / "table.csv", "new")
+            remove(tmp_path / "curve.csv")
+            with together():
+                write_text(tmp_path / "a" / "figure.svg", "new")
+            with atomic(tmp_path / "summary.json") as temporary:
+                temporary.write_text("n")
+                raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left"):
+        write_all()
+    assert {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {
+        "table.csv": "old",
+        "summary.json": "old",
+        "curve.csv": "old",
+    }
+    with together():
+        write_text(tmp_path / "table.csv", "new")
+        remove(tmp_path / "curve.csv")
+        write_text(tmp_path / "table.csv", "newer")
+        assert (tmp_path / "table.csv").read_text() == "old"
+    write_text(tmp_path / "summary.json", "new")
+    assert names(tmp_path) == ["a", "summary.json", "table.csv"]
+    assert [(tmp_path / name).read_text() for name in ("table.csv", "summary.json")] == ["newer", "new"]

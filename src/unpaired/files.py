@@ -1,19 +1,20 @@
 """Reading JSON, and writing files so that a reader, a crash or a full disk never sees half of one."""
 
 import json
-import math
 import os
 import platform
 import re
 import shutil
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 from zlib import crc32
 
 from unpaired.errors import InputError, UnwritableError
+from unpaired.json_values import UnusableJSONError, parse_json
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 _PREFIX = ".tmp-"
 BEGINNING = 4096
 """Bytes of a file that say whether it may be JSON."""
-DEEPEST = 50
-"""How many levels of lists and objects a JSON file may have; the package's own have less than ten."""
-LARGEST = 2**64
-"""The largest whole number, in size: beyond it numpy and other programs have none."""
+_WAITING: ContextVar[dict[Path, Path | None] | None] = ContextVar("_WAITING", default=None)
+"""Inside `together`, what takes which file's place at its end; None goes."""
 
 
 @contextmanager
@@ -35,16 +34,51 @@ def atomic(path: Path) -> Generator[Path]:
     deletes what killed processes left in the folder (`clear_leftovers`), once for each folder.
     Raises `UnwritableError` when the disk is full or the place can't be written.
     """
-    temporary = temporary_beside(path)
+    temporary, waiting = temporary_beside(path), _WAITING.get()
     try:
         with input_error_if_unwritable(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             _clear_once(path.parent)
             yield temporary
-            temporary.replace(path)
+            if waiting is None:
+                temporary.replace(path)
+            else:
+                waiting[path] = temporary
     finally:
-        if temporary.exists():
+        if temporary.exists() and (waiting is None or waiting.get(path) != temporary):
             temporary.unlink()
+
+
+@contextmanager
+def together() -> Generator[None]:
+    """What this thread writes (by `atomic`) and removes (by `remove`) in the block happens when that ends well, or not.
+
+    For files that tell of each other: a full disk never leaves a new table beside an older summary.
+    """
+    if _WAITING.get() is not None:  # part of a larger set
+        yield
+        return
+    waiting: dict[Path, Path | None] = {}
+    token = _WAITING.set(waiting)
+    try:
+        yield
+        _WAITING.set(None)
+        for path, temporary in waiting.items():
+            with input_error_if_unwritable(path):
+                remove(path) if temporary is None else temporary.replace(path)
+    finally:
+        _WAITING.reset(token)
+        for temporary in filter(None, waiting.values()):
+            temporary.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, if it is there."""
+    waiting = _WAITING.get()
+    if waiting is None:
+        path.unlink(missing_ok=True)
+    else:
+        waiting[path] = None
 
 
 @contextmanager
@@ -145,10 +179,6 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-class UnusableJSONError(ValueError):
-    """What Python reads as JSON, though no document should hold it; the message says what was expected, and got."""
-
-
 def read_json(path: Path, advice: str) -> Any:
     """The JSON value in a UTF-8 file. Raises InputError, with `advice` on what to do, for what `parse_json` refuses."""
     if path.exists() and not path.is_file():
@@ -176,66 +206,9 @@ def require_replaceable(path: Path, what: str, known: Callable[[dict[str, Any]],
         raise InputError(f"{path} is there and is no {what}; name another file, or delete it")
 
 
-def parse_json(text: str) -> Any:
-    """The JSON value of a text. Raises `json.JSONDecodeError` if it is none.
-
-    Raises `UnusableJSONError` if it nests deeper than `DEEPEST` levels, gives a field twice in one object, or holds a
-    whole number of more than 64 bits, a number that isn't finite, or half of a surrogate pair.
-    """
-    try:
-        document = json.loads(
-            text, parse_int=_whole_number, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_object
-        )
-        if _is_deep(document):
-            raise RecursionError
-        if "\\ud" in text.lower():
-            json.dumps(document, ensure_ascii=False).encode()
-    except RecursionError:
-        raise UnusableJSONError(f"expected JSON of at most {DEEPEST} levels, got deeper ones") from None
-    except UnicodeEncodeError as error:
-        half = ascii(error.object[error.start])[1:-1]
-        raise UnusableJSONError(f"expected text, got {half}, which is half of a character") from None
-    return document
-
-
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a JSON value is an object."""
     return isinstance(value, dict)
-
-
-def _whole_number(text: str) -> int:
-    number = int(text) if len(text) <= 20 else LARGEST + 1
-    if abs(number) > LARGEST:
-        digits = len(text.lstrip("-"))
-        raise UnusableJSONError(f"expected whole numbers of at most 64 bits, got {text[:12]}... of {digits} digits")
-    return number
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise UnusableJSONError(f"expected finite numbers, got {text[:24]}")
-    return number
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UnusableJSONError(f"expected each field once in an object, got {twice[:80]!r} twice")
-    return document
-
-
-def _is_deep(document: Any) -> bool:
-    """Whether a JSON value nests deeper than anything that reads it has to bear."""
-    level = [document] if isinstance(document, dict | list) else []
-    for _ in range(DEEPEST):
-        items = (item for value in level for item in (value.values() if isinstance(value, dict) else value))
-        level = [item for item in items if isinstance(item, dict | list)]
-        if not level:
-            return False
-    return True
 
 
 def json_text(document: Any, *, compact: bool = False, ascii_only: bool = False) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from unpaired.choices import several
 from unpaired.configs import Config, checked, frozen, named
 from unpaired.errors import InputError, nearest
-from unpaired.files import UnusableJSONError, parse_json
+from unpaired.json_values import UnusableJSONError, parse_json
 
 C = TypeVar("C", bound=Config)
 Changes = str | Sequence[str] | Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -258,3 +259,24 @@ def test_show_chooses_the_columns(folders, capsys):
 def test_float_files_of_whole_numbers_are_scored(folders):
     write_image(folders / "ours" / "case.nii.gz", label_map(1).astype(np.float32), AFFINE)
     assert evaluate(folders) == 0
+
+
+def test_a_full_disk_leaves_the_earlier_scores_as_they_were(folders, monkeypatch, capsys):
+    """Never new tables beside an older scores.json."""
+    assert evaluate(folders) == 0
+    before = {file.name: file.read_bytes() for file in (folders / "out").iterdir()}
+    write_image(folders / "ours" / "case.nii.gz", label_map(2), AFFINE)
+    whole = Path.write_bytes
+
+    def full(path, content):
+        if path.name.endswith("scores.json"):
+            raise OSError(28, "No space left on device")
+        return whole(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        assert evaluate(folders) == 2
+    assert "scores.json: No space left on device" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in (folders / "out").iterdir()} == before
+    assert evaluate(folders) == 0
+    assert all((folders / "out" / name).read_bytes() != content for name, content in before.items())

@@ -14,7 +14,7 @@ from unpaired.comparison.papers.formats import paper_json, paper_latex, paper_ma
 from unpaired.comparison.papers.layout import PaperLayout
 from unpaired.comparison.records import Key
 from unpaired.comparison.tables import latex, markdown
-from unpaired.files import write_json, write_text
+from unpaired.files import remove, together, write_json, write_text
 from unpaired.statistics import PairedDifference
 from unpaired.tables import csv_records
 
@@ -66,16 +66,17 @@ def write_comparison(comparison: Comparison, folder: Path, layouts: Sequence[Pap
     records = list(_records(comparison))
     document = to_json(comparison, layouts)
     papers = [row for layout in layouts for row in paper_records(layout)]
-    write_text(folder / "comparison.md", markdown(comparison) + paper_markdown(layouts))
-    write_text(folder / "comparison.tex", latex(comparison) + paper_latex(layouts))
-    write_text(folder / "comparison.csv", csv_records(records))
-    write_text(folder / "differences.csv", csv_records(_patient_records(comparison)))
-    write_json(folder / "comparison.json", document)
-    for name, rows in ((PAPER_FILE, papers), (FEW_SHOT_FILE, list(_draws(comparison)))):
-        if rows:
-            write_text(folder / name, csv_records(rows))
-        else:
-            (folder / name).unlink(missing_ok=True)
+    with together():
+        write_text(folder / "comparison.md", markdown(comparison) + paper_markdown(layouts))
+        write_text(folder / "comparison.tex", latex(comparison) + paper_latex(layouts))
+        write_text(folder / "comparison.csv", csv_records(records))
+        write_text(folder / "differences.csv", csv_records(_patient_records(comparison)))
+        write_json(folder / "comparison.json", document)
+        for name, rows in ((PAPER_FILE, papers), (FEW_SHOT_FILE, list(_draws(comparison)))):
+            if rows:
+                write_text(folder / name, csv_records(rows))
+            else:
+                remove(folder / name)
     return folder
 
 

@@ -10,7 +10,7 @@ from unpaired.experiments.results import PAGE, STATUS, StudyResults
 from unpaired.experiments.study import Study
 from unpaired.experiments.tables import curve_table, status_table
 from unpaired.figures.style import write_figure
-from unpaired.files import write_json, write_text
+from unpaired.files import together, write_json, write_text
 from unpaired.report.curve_page import BudgetLink, write_curve_page
 from unpaired.tables import csv_records
 
@@ -60,24 +60,25 @@ def made_by_budget(
 def _write(whole: StudyResults, curve: StudyCurve, title: str, results: dict[float, StudyResults]) -> None:
     """The curve's files and page."""
     folder, table = whole.folder, curve_table(curve)
-    write_text(folder / f"{CURVE}.csv", csv_records(map(asdict, curve.points)))
-    write_text(folder / f"{CURVE}.md", table.markdown(level=1))
-    write_figure(draw_curve(curve), folder / FIGURES, CURVE)
     links = [
         BudgetLink(f"{minutes:g} minutes", f"{each.folder.name}/{PAGE}")
         for minutes, each in results.items()
         if each.page is not None
     ]
     rows = status_table(whole.rows, whole.notes)
-    write_curve_page(
-        folder / PAGE,
-        title,
-        table,
-        rows,
-        lambda theme: draw_curve(curve, theme),
-        curve_alt(curve),
-        curve.baseline,
-        links,
-        whole.failures,
-    )
-    write_json(folder / STATUS, {"schema": 1, "study": title, **whole.to_json()})
+    with together():
+        write_text(folder / f"{CURVE}.csv", csv_records(map(asdict, curve.points)))
+        write_text(folder / f"{CURVE}.md", table.markdown(level=1))
+        write_figure(draw_curve(curve), folder / FIGURES, CURVE)
+        write_curve_page(
+            folder / PAGE,
+            title,
+            table,
+            rows,
+            lambda theme: draw_curve(curve, theme),
+            curve_alt(curve),
+            curve.baseline,
+            links,
+            whole.failures,
+        )
+        write_json(folder / STATUS, {"schema": 1, "study": title, **whole.to_json()})

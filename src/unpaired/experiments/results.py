@@ -19,7 +19,7 @@ from unpaired.experiments.misalignments import pooled_misalignment
 from unpaired.experiments.status import RowStatus, row_statuses, versions_of
 from unpaired.experiments.study import Study
 from unpaired.experiments.tables import curve_table, estimate_table, status_table
-from unpaired.files import write_json
+from unpaired.files import together, write_json
 from unpaired.report.comparison_page import AboutStudy, write_comparison_report
 from unpaired.tables import Table
 
@@ -111,19 +111,20 @@ def results_of(
         compared = compare_methods(
             groups, baseline=baseline, scores=study.scores, paper=study.papers, budget=_budget(study)
         )
-        write_comparison(compared.comparison, out, compared.layouts)
     results = StudyResults(out, rows, tuple(notes), compared, list(failures.items()))
-    if compared is not None:
-        write_comparison_report(
-            compared.comparison,
-            out / PAGE,
-            compared.dataset,
-            compared.predictions,
-            viewer_mb,
-            compared.layouts,
-            AboutStudy(study.title, results.table(), results.failures),
-        )
-    write_json(out / STATUS, {"schema": 1, "study": study.title, **results.to_json()})
+    with together():
+        if compared is not None:
+            write_comparison(compared.comparison, out, compared.layouts)
+            write_comparison_report(
+                compared.comparison,
+                out / PAGE,
+                compared.dataset,
+                compared.predictions,
+                viewer_mb,
+                compared.layouts,
+                AboutStudy(study.title, results.table(), results.failures),
+            )
+        write_json(out / STATUS, {"schema": 1, "study": study.title, **results.to_json()})
     return results
 
 

@@ -12,6 +12,7 @@ from unpaired.comparison.methods import ComparedMethods, compare_methods, preset
 from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.errors import InputError
+from unpaired.files import together
 from unpaired.report.comparison_page import write_comparison_report
 from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.folder import RunFolder, place_of
@@ -90,12 +91,13 @@ def compare(
         workers=workers,
     )
     if out is not None:
-        write_about(Path(out), about)
-        write_comparison(compared.comparison, Path(out), compared.layouts)
-        if report:
-            page = Path(out) / PAGE
-            shown = compared.dataset, compared.predictions
-            write_comparison_report(compared.comparison, page, *shown, viewer_mb, compared.layouts)
+        with together():
+            write_about(Path(out), about)
+            write_comparison(compared.comparison, Path(out), compared.layouts)
+            if report:
+                page = Path(out) / PAGE
+                shown = compared.dataset, compared.predictions
+                write_comparison_report(compared.comparison, page, *shown, viewer_mb, compared.layouts)
     return compared
 
 

@@ -10,6 +10,7 @@ from unpaired.consent.modules import Trust
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_own_folder, subject, write_about
+from unpaired.files import together
 from unpaired.report.features_page import write_features
 from unpaired.runs.folder import FEATURES_PAGE, RunFolder, place_of
 from unpaired.studies.features import Study, study
@@ -85,18 +86,19 @@ def features(
     if out or only is None:  # a run's own folder is its own, wherever the run was moved
         require_own_folder(folder, FEATURES_PAGE, about)
     studied = study(members, None if data is None else as_dataset(data), options, say)
-    if out or only is None:
-        write_about(folder, about)
-    page = write_features(
-        folder,
-        studied.comparison,
-        studied.choosing,
-        studied.maps,
-        studied.affinities,
-        studied.grid,
-        [*studied.notes, *(f"left out, {case}: {why}" for case, why in studied.failures)],
-        studied.attention.correlations,
-        studied.attention.attention,
-        studied.attention.distances,
-    )
+    with together():
+        if out or only is None:
+            write_about(folder, about)
+        page = write_features(
+            folder,
+            studied.comparison,
+            studied.choosing,
+            studied.maps,
+            studied.affinities,
+            studied.grid,
+            [*studied.notes, *(f"left out, {case}: {why}" for case, why in studied.failures)],
+            studied.attention.correlations,
+            studied.attention.attention,
+            studied.attention.distances,
+        )
     return StudiedFeatures(studied, page)

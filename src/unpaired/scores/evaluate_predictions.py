@@ -8,6 +8,7 @@ from typing import Any
 from unpaired.choices import several
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
+from unpaired.files import together
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.model_file import require_no_model
 from unpaired.scores.files import CASE_TABLE
@@ -111,8 +112,9 @@ def evaluate(
     if not evaluation.scores:
         raise NothingScored(evaluation.failures)
     columns = _columns(evaluation, tuple(several(show)), bool(tolerance))
-    write_evaluation(evaluation, folder)
-    trust = evaluate_trust(evaluation, scorer.dataset, predictions, scorer.side, folder, workers)
+    with together():
+        write_evaluation(evaluation, folder)
+        trust = evaluate_trust(evaluation, scorer.dataset, predictions, scorer.side, folder, workers)
     odd = (remark for remark in evaluation.remarks if remark not in reading.remarks())
     warnings = tuple((predictions.name, remark) for remark in odd)
     return EvaluatedPredictions(evaluation, trust, folder, columns, warnings)

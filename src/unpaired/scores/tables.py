@@ -10,7 +10,7 @@ from typing import Any
 
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import write_json, write_text
+from unpaired.files import together, write_json, write_text
 from unpaired.scores.files import CASE_TABLE, PATIENT_TABLE, SCORES
 from unpaired.scores.presets import PRESETS
 from unpaired.scores.scores import (
@@ -110,12 +110,13 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
     `scores.json` (all there is) into `folder`; returns it."""
     more = [name for name in evaluation.score_names if ":" in name or "@" in name]
     rows = [{**{key: getattr(row, key) for key in SCORE_FIELDS}, **row.nsd, **row.presets} for row in evaluation.scores]
-    write_text(folder / CASE_TABLE, csv_records(rows, [*SCORE_FIELDS, *more]))
     counts = ("n", "n_scored", "n_missed", "n_false_positive")
     names = ["patient", "modality", *evaluation.score_names, *counts]
     units = [{**asdict(unit), **unit.means} for unit in unit_rows(evaluation, "patient")]
-    write_text(folder / PATIENT_TABLE, csv_records(units, names))
-    write_json(folder / SCORES, evaluation_to_json(evaluation))
+    with together():
+        write_text(folder / CASE_TABLE, csv_records(rows, [*SCORE_FIELDS, *more]))
+        write_text(folder / PATIENT_TABLE, csv_records(units, names))
+        write_json(folder / SCORES, evaluation_to_json(evaluation))
     return folder
 
 

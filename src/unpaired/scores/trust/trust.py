@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.data.dataset import Dataset
+from unpaired.files import remove
 from unpaired.runs.folder import PROBABILITIES, UNCERTAINTY
 from unpaired.scores.files import CALIBRATION, UNCERTAINTY_CHECK
 from unpaired.scores.scores import Evaluation
@@ -40,14 +41,14 @@ def evaluate_trust(
         calibration = calibrate_dataset(dataset, predictions, split, workers=workers)
         write_calibration(calibration, out)
     else:
-        (out / CALIBRATION).unlink(missing_ok=True)
+        remove(out / CALIBRATION)
     if (predictions / UNCERTAINTY).is_file():
         cases = tuple(read_uncertainty(predictions))
     if {case.case for case in cases} & {score.case for score in evaluation.scores if score.dice is not None}:
         check = check_uncertainty(cases, evaluation)
         write_check(check, out)
     else:
-        (out / UNCERTAINTY_CHECK).unlink(missing_ok=True)
+        remove(out / UNCERTAINTY_CHECK)
     return Trust(calibration, check, cases)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from unpaired.documents import decode, read
 from unpaired.errors import InputError
-from unpaired.files import write_json, write_text
+from unpaired.files import together, write_json, write_text
 from unpaired.runs.folder import UNCERTAINTY, UNCERTAINTY_TABLE
 from unpaired.scores.overlap import dice
 from unpaired.tables import csv_records
@@ -127,13 +127,14 @@ def write_uncertainty(cases: Iterable[CaseUncertainty], folder: Path) -> None:
     """Write uncertainty.csv (a row per case and class) and uncertainty.json, the case to look at first on top."""
     ordered = least_agreed_first(cases)
     rows = (asdict(row) for case in ordered for row in case.classes)
-    write_text(folder / UNCERTAINTY_TABLE, csv_records(rows, COLUMNS))
     document = {
         "schema": SCHEMA,
         "definitions": DEFINITIONS,
         "cases": [uncertainty_to_json(case) for case in ordered],
     }
-    write_json(folder / UNCERTAINTY, document)
+    with together():
+        write_text(folder / UNCERTAINTY_TABLE, csv_records(rows, COLUMNS))
+        write_json(folder / UNCERTAINTY, document)
 
 
 def read_uncertainty(folder: Path) -> list[CaseUncertainty]:

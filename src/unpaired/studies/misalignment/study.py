@@ -24,6 +24,7 @@ from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.figures.style import write_figure
+from unpaired.files import together
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.folder import RunFolder, place_of
 from unpaired.studies.misalignment.figure import draw_misalignment
@@ -144,9 +145,10 @@ def misalignment(
     if out or only is None:  # a run's own folder is its own, wherever the run was moved
         require_own_folder(folder, MISALIGNMENT, about)
     study = study_misalignment(predictors, dataset, split, amounts, seed, say)
-    if out or only is None:
-        write_about(folder, about)
-    write_misalignment_study(study, folder)
+    with together():
+        if out or only is None:
+            write_about(folder, about)
+        write_misalignment_study(study, folder)
     return replace(study, folder=folder)
 
 
@@ -224,8 +226,9 @@ def base_partners(dataset: Dataset, case: CaseEntry, modalities: Sequence[str], 
 
 def write_misalignment_study(study: MisalignmentStudy, out: Path) -> None:
     """Write misalignment.csv, misalignment.json, misalignment.svg and misalignment.png into a folder."""
-    write_misalignment_tables(study.rows, study.settings, out)
-    write_figure(draw_misalignment(study.rows), out, "misalignment")
+    with together():
+        write_misalignment_tables(study.rows, study.settings, out)
+        write_figure(draw_misalignment(study.rows), out, "misalignment")
 
 
 def _case_rows(

@@ -17,6 +17,7 @@ from unpaired.data.images import read_image
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.figures.style import write_figure
+from unpaired.files import together
 from unpaired.inference.predict import with_sides_of
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.run import Run
@@ -86,8 +87,9 @@ def partners(
     about = subject("partners", predictor.run.folder, data)
     require_own_folder(Path(out), PARTNERS, about)
     study = study_partners(predictor, dataset, split, partners, seed, say)
-    write_about(Path(out), about)
-    write_partner_study(study, Path(out))
+    with together():
+        write_about(Path(out), about)
+        write_partner_study(study, Path(out))
     return study
 
 
@@ -131,8 +133,9 @@ def study_partners(
 
 def write_partner_study(study: PartnerStudy, out: Path) -> None:
     """Write partners.csv, partners.json, partners.svg and partners.png into a folder."""
-    write_partner_tables(study.rows, study.settings, out)
-    write_figure(draw_partners(study.rows), out, "partners")
+    with together():
+        write_partner_tables(study.rows, study.settings, out)
+        write_figure(draw_partners(study.rows), out, "partners")
 
 
 def _forms(
