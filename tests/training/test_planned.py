@@ -12,6 +12,7 @@ from unpaired import plan_training, read_dataset, split, train, train_folds
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
+from unpaired.planning.fingerprint import take_fingerprint
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes import find_recipe
 from unpaired.runs.lock import InUseError
@@ -173,6 +174,31 @@ def test_a_fingerprint_of_other_cases_is_refused(phantom: Dataset, monkeypatch: 
         plan_training(phantom, device="cpu", fingerprint=fewer)
     failed = replace(fewer, failures=((train[0], "was unreadable"),))
     assert plan_training(phantom, device="cpu", fingerprint=failed).fingerprint == failed
+
+
+def test_a_fingerprint_of_all_plans_as_if_test_cases_were_not_in_it(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
+    whole = take_fingerprint(phantom)[0]
+    assert len(whole.cases) == len(phantom.cases)
+    assert plan_training(phantom, device="cpu", fingerprint=whole) == plan_training(phantom, device="cpu")
+    tested = replace(phantom, cases=tuple(replace(case, split="test") for case in phantom.cases))
+    with pytest.raises(InputError, match="has facts of no case that would train"):
+        plan_training(tested, device="cpu", fingerprint=whole)
+
+
+@pytest.mark.parametrize("change", [{"label": None}, {"patient": "another"}, {"modality": "lge"}])
+def test_a_fingerprint_that_knows_another_label_or_patient_is_refused(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch, change: dict[str, str | None]
+) -> None:
+    """Labels that a split keeps from training, or that were drawn since, would count else."""
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
+    whole = take_fingerprint(phantom)[0]
+    first = phantom.of("ct", "train")[0]
+    changed = tuple(replace(case, **change) if case is first else case for case in phantom.cases)
+    with pytest.raises(InputError, match=rf"another patient, modality or label for 1 of .* \({first.id}\)"):
+        plan_training(replace(phantom, cases=changed), device="cpu", fingerprint=whole)
 
 
 def test_train_auto_plans_once_and_goes_on(phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

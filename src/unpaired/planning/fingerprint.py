@@ -1,6 +1,6 @@
 """The fingerprint of a dataset: what its scans are like, by case and by modality. A plan reads nothing else."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,22 @@ class Fingerprint:
         """The facts of one modality."""
         return next(facts for facts in self.modalities if facts.name == modality)
 
+    def of_cases(self, ids: Collection[str], simulated: Collection[str]) -> "Fingerprint":
+        """What it would be if it had been taken of these cases alone; `simulated` as in `take_fingerprint`.
+
+        Raises InputError if it knows none of them.
+        """
+        cases = tuple(case for case in self.cases if case.id in ids)
+        if len(cases) == len(self.cases):
+            return self
+        if not cases:
+            raise InputError(f"the fingerprint of dataset {self.dataset} has facts of no case that would train")
+        failures = tuple(failure for failure in self.failures if failure[0] in ids)
+        alike = tuple(pair for pair in self.alike if pair.first in ids and pair.second in ids)
+        names = [facts.name for facts in self.modalities]
+        modalities = _facts_of_modalities(names, cases, simulated, self.classes)
+        return Fingerprint(self.dataset, self.classes, modalities, cases, failures, alike)
+
     def warnings(self) -> list[str]:
         """A line for each pair of cases that look like one scan."""
         patients = {case.id: case.patient for case in self.cases}
@@ -114,11 +130,7 @@ def take_fingerprint(
         raise InputError(f"dataset {dataset.name}: no scan can be read; {': '.join(part for part in first if part)}")
     ordered = tuple(facts[entry.id] for entry in dataset.cases if entry.id in facts)
     beside = simulated_beside(dataset) if simulated is None else simulated
-    modalities = tuple(
-        _modality_facts(name, [case for case in ordered if case.modality == name], beside, dataset.classes)
-        for name in dataset.modalities
-        if any(case.modality == name for case in ordered)
-    )
+    modalities = _facts_of_modalities(dataset.modalities, ordered, beside, dataset.classes)
     failed = tuple((entry.id, failures[entry.id]) for entry in dataset.cases if entry.id in failures)
     alike = near_duplicates(ordered, pictures)
     return Fingerprint(dataset.name, dataset.classes, modalities, ordered, failed, alike), pictures
@@ -132,6 +144,14 @@ def write_fingerprint(fingerprint: Fingerprint, path: str | Path, mark: str = ""
 def read_fingerprint(path: str | Path) -> Fingerprint:
     """The fingerprint in a JSON file of `write_fingerprint`. Raises InputError for anything else."""
     return read(Path(path), Fingerprint, "write it with `unpaired inspect`", schema=SCHEMA)
+
+
+def _facts_of_modalities(
+    names: Iterable[str], cases: Sequence[CaseFacts], beside: Collection[str], classes: Sequence[str]
+) -> tuple[ModalityFacts, ...]:
+    """The facts of each modality that has cases."""
+    by_name = {name: [case for case in cases if case.modality == name] for name in names}
+    return tuple(_modality_facts(name, cases, beside, classes) for name, cases in by_name.items() if cases)
 
 
 def _modality_facts(

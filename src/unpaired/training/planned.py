@@ -81,9 +81,10 @@ def plan_training(
     training may take (None: four fifths of what is free), `device` "cpu", "cuda" or "auto". `dimensions` "2" or "3"
     asks for slices or volumes whatever the rule says. Test cases, by the manifest or by `split`, are not looked at;
     where these are all patients, the plan is for the simulated scans that train, and `without_patients` says so.
-    `fingerprint` is one of the dataset (or the file of `unpaired inspect`), which spares reading the scans. A step is
-    timed on this machine; one that takes too much memory halves the batch. A plan has `LEAST` to `MOST` steps; where
-    these take other hours than those given, its file, `limited` and `lines` say so.
+    `fingerprint` is one of the dataset (or the file of `unpaired inspect`), which spares reading the scans; what it
+    says of test cases is left out. A step is timed on this machine; one that takes too much memory halves the batch.
+    A plan has `LEAST` to `MOST` steps; where these take other hours than those given, its file, `limited` and `lines`
+    say so.
 
     Raises InputError for a dataset without labels, hours or memory that aren't above 0 or finite, and a device that
     isn't there.
@@ -167,6 +168,14 @@ def _fingerprint(
         raise InputError(
             f"the fingerprint of dataset {known.dataset} was taken without {len(missing)} of the cases of "
             f"{dataset.name} ({', '.join(missing[:3])}); take it anew with `unpaired inspect`"
+        )
+    known = known.of_cases({case.id for case in dataset.cases}, simulated)
+    there = {case.id: (case.patient, case.modality, case.label is not None) for case in dataset.cases}
+    other = [case.id for case in known.cases if (case.patient, case.modality, case.labeled) != there[case.id]]
+    if other:
+        raise InputError(
+            f"the fingerprint of dataset {known.dataset} has another patient, modality or label for {len(other)} of "
+            f"the cases that train ({', '.join(other[:3])}); plan without it: the scans are read then"
         )
     return known
 
