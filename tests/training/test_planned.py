@@ -10,7 +10,7 @@ import pytest
 from public_fingerprints import fingerprint, modality
 from unpaired import plan_training, read_dataset, split, train, train_folds
 from unpaired.cli import main
-from unpaired.data.dataset import Dataset
+from unpaired.data.dataset import Dataset, with_splits
 from unpaired.errors import InputError
 from unpaired.planning.fingerprint import take_fingerprint
 from unpaired.recipe import Recipe, build_method
@@ -161,6 +161,16 @@ def test_test_cases_are_not_looked_at(phantom: Dataset, monkeypatch: pytest.Monk
     seen = {case.id for case in plan_training(phantom, device="cpu").fingerprint.cases}
     assert seen == {case.id for case in phantom.cases if case.split != "test"}
     assert any(case.split == "test" for case in phantom.cases)
+
+
+def test_labels_of_validation_cases_are_none_to_learn_from(phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
+    lge = sorted({case.patient for case in phantom.of("lge", "train")})
+    but_one = dict.fromkeys(lge[1:], "validation")
+    held = with_splits(phantom, {case.id: but_one.get(case.patient, case.split) for case in phantom.cases})
+    plan = plan_training(held, device="cpu")
+    assert plan.fingerprint.of("lge").labeled_patients == 3, "as it was taken, of one that validated before too"
+    assert "lge has 1 labeled patient(s)" in plan.plan.reasons["randomization.borrowed"]
 
 
 def test_a_fingerprint_of_other_cases_is_refused(phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

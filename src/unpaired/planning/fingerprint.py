@@ -1,7 +1,7 @@
 """The fingerprint of a dataset: what its scans are like, by case and by modality. A plan reads nothing else."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,20 @@ class Fingerprint:
         names = [facts.name for facts in self.modalities]
         modalities = _facts_of_modalities(names, cases, simulated, self.classes)
         return Fingerprint(self.dataset, self.classes, modalities, cases, failures, alike)
+
+    def taught_by(self, ids: Collection[str], simulated: Collection[str]) -> "Fingerprint":
+        """The same, with labels counted of these cases alone: those that train. Sizes and values stay those of all."""
+        names = [facts.name for facts in self.modalities]
+        training = [case for case in self.cases if case.id in ids]
+        counted = {facts.name: facts for facts in _facts_of_modalities(names, training, simulated, self.classes)}
+        unlabeled = [replace(facts, labeled_patients=0, labeled_with={}) for facts in self.modalities]
+        modalities = tuple(
+            replace(facts, labeled_patients=of.labeled_patients, labeled_with=of.labeled_with)
+            if (of := counted.get(facts.name))
+            else facts
+            for facts in unlabeled
+        )
+        return replace(self, modalities=modalities)
 
     def warnings(self) -> list[str]:
         """A line for each pair of cases that look like one scan."""

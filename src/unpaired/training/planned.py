@@ -49,11 +49,13 @@ class PlannedTraining:
     """Where that isn't what was asked for: why."""
     without_patients: str = ""
     """Where every patient is on the test side: what trains instead."""
+    advice: str = ""
+    """What simulated scans could do for modalities with few labels."""
 
     def lines(self) -> tuple[str, ...]:
         """What a person is told: what is trained, in which steps, and why that takes other hours than those given."""
         recipe = self.plan.recipe
-        notes = (self.without_patients, self.limited, simulated_advice(self.fingerprint))
+        notes = (self.without_patients, self.limited, self.advice)
         return (
             self.plan.summary,
             f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {self.step.seconds:.2f} s: "
@@ -81,6 +83,7 @@ def plan_training(
     training may take (None: four fifths of what is free), `device` "cpu", "cuda" or "auto". `dimensions` "2" or "3"
     asks for slices or volumes whatever the rule says. Test cases, by the manifest or by `split`, are not looked at;
     where these are all patients, the plan is for the simulated scans that train, and `without_patients` says so.
+    Labels of validation cases don't count as any to learn from.
     `fingerprint` is one of the dataset (or the file of `unpaired inspect`), which spares reading the scans; what it
     says of test cases is left out. A step is timed on this machine; one that takes too much memory halves the batch.
     A plan has `LEAST` to `MOST` steps; where these take other hours than those given, its file, `limited` and `lines`
@@ -100,16 +103,24 @@ def plan_training(
     dataset = dataset if split is None else as_split(split).apply(dataset)
     simulated = simulated_beside(dataset)
     dataset = replace(dataset, cases=tuple(case for case in dataset.cases if case.split != "test"))
+    trains = {case.id for case in dataset.cases if case.split != "validation"}
     known = _fingerprint(dataset, simulated, fingerprint, workers, progress)
-    plan = plan_recipe(known, kind, limit, hours, dimensions)
-    plan, step = _with_the_fastest_step(*_that_fits(plan, known, limit, kind), known, kind)
+    learned = known.taught_by(trains, simulated)
+    plan = plan_recipe(learned, kind, limit, hours, dimensions)
+    plan, step = _with_the_fastest_step(*_that_fits(plan, learned, limit, kind), learned, kind)
     steps, limited = _steps(hours, step.seconds)
     took = f"{step.seconds:.2f} s a step on this machine, {hours:g} hours"
     plan = plan.with_steps(steps, "; ".join(filter(None, (took, limited))))
     if out is not None:
         write_recipe(plan, out, dataset.name, version("unpaired"))
     return PlannedTraining(
-        plan, known, step, steps * step.seconds / 3600, limited, _without_patients(dataset, simulated)
+        plan,
+        known,
+        step,
+        steps * step.seconds / 3600,
+        limited,
+        _without_patients(dataset, simulated),
+        simulated_advice(learned),
     )
 
 
