@@ -29,7 +29,8 @@ ADVICE = {
     "elsewhere": "it reaches no weight that the modalities share: it trains parts of a modality, or of the method",
     "inert": "{size}: it trains next to nothing; {choice}",
     "fights supervision": "{size}: it undoes what the labels teach; lower its weight, or let it begin later",
-    "outweighs supervision": "{size}: the labels are the smaller part of what trains here; lower its weight",
+    "outweighs supervision": "{size}: the labels are the smaller part of what trains here; hold it against the labels "
+    "alone on validation, and lower its weight where it loses",
     "noise": "two batches of one modality have {noise} of it: it mostly measures which cases were drawn; take larger "
     "batches, a form of it without that noise, or leave it out",
     "against the labels": "{size}: it undoes some of what the labels teach; lower its weight, or begin later",
