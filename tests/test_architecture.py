@@ -78,7 +78,16 @@ ALLOWED = {
         *NETWORK_PARTS,
     },
     "recipes": {"consent", "recipe", "data", "networks", "methods", "runs.folder", "runs.model_file"},
-    "planning": {"configs", "documents", "data", "recipe", "methods.supervised", "networks.unet", "tables"},
+    "planning": {
+        "configs",
+        "documents",
+        "data",
+        "recipe",
+        "methods.supervised",
+        "methods.weak_to_strong",
+        "networks.unet",
+        "tables",
+    },
     "runs": {
         "documents",
         "tables",

@@ -18,6 +18,8 @@ from public_fingerprints import (
 )
 from unpaired.data.augment import Augmentation
 from unpaired.errors import InputError
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.phantom.acquisition import CLASSES, LABEL_VALUES
 from unpaired.planning.case_facts import CaseFacts
@@ -123,8 +125,10 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     assert "lge has 0 labeled patient(s), 29 simulated" in plan.reasons["randomization.share"]
     enough = replace(many, name="lge", simulated_patients=29)
     assert plan_recipe(fingerprint(many, enough)).recipe == plan_recipe(fingerprint(many, many)).recipe
-    few = [replace(none, name=name, labeled_patients=1, simulated_patients=9) for name in ("lge", "bssfp")]
-    recipe = plan_recipe(replace(fingerprint(*few), classes=("background", "LV"))).recipe
+    nobody_of_lge = [
+        replace(none, name=name, labeled_patients=n, simulated_patients=9) for name, n in (("lge", 0), ("bssfp", 1))
+    ]
+    recipe = plan_recipe(replace(fingerprint(*nobody_of_lge), classes=("background", "LV"))).recipe
     assert (recipe.randomization.share, recipe.init_from) == (0.7, None)
     t2 = replace(none, name="t2")
     with_t2 = plan_recipe(fingerprint(many, replace(none, simulated_patients=29), t2)).recipe
@@ -178,6 +182,13 @@ def test_hearts_with_few_labels_of_any_modality_begin_with_simulated_ones(
     plan = plan_recipe(replace(fingerprint(*few), classes=classes), device)
     assert (plan.recipe.init_from == "unpaired://phantom_heart") == begun
     assert (f"taught of {classes[1]}" in plan.reasons.get("init_from", "")) == begun
+    beside = [replace(facts, simulated_patients=9) for facts in few]
+    with_simulated = plan_recipe(replace(fingerprint(*beside), classes=classes), device)
+    if begun:
+        norms_alone = replace(plan.recipe, postprocessing=with_simulated.recipe.postprocessing)
+        assert with_simulated.recipe == norms_alone, "norms of their own, no random contrast; smoothed"
+        assert "randomization.share" not in with_simulated.reasons
+    assert (with_simulated.recipe.init_from is not None) == begun
     assert plan.recipe.network == (
         SIMULATED_NETWORK if begun else plan_recipe(fingerprint(*few), device).recipe.network
     )
@@ -226,13 +237,40 @@ def test_any_dataset_has_a_plan(
     assert all(size % step == 0 for size, step in zip(recipe.patch_size, steps, strict=True))
 
 
+UNLABELED = CaseFacts(
+    "a", "p", "lge", False, (9, 256, 256), (8, 1, 1), "axial", "LPS", (0.0,) * 7, 0, 1, 1, (72, 256, 256), {}
+)
+
+
 def test_scans_without_labels_are_said_to_be_left_out() -> None:
-    facts = CaseFacts(
-        "a", "p", "ct", True, (8, 64, 64), (3, 1, 1), "axial", "LPS", (0.0,) * 7, 0, 1, 1, (24, 64, 64), {}
+    name = HEART_SHORT_AXIS.modalities[0].name
+    labeled, *more = (
+        replace(UNLABELED, id=letter, modality=name, labeled=on)
+        for letter, on in zip("abc", (True, False, False), strict=True)
     )
-    given = replace(HEART_SHORT_AXIS, cases=(facts,))
-    assert "unlabeled" not in plan_recipe(given).reasons["method"]
-    name = given.modalities[0].name
-    more = [replace(facts, id=number, modality=name, labeled=False) for number in "bc"]
-    reason = plan_recipe(replace(given, cases=(facts, *more))).reasons["method"]
-    assert f"; unlabeled scans (2 of {name}) are not used: semi-supervision took longer" in reason
+    assert "unlabeled" not in plan_recipe(replace(HEART_SHORT_AXIS, cases=(labeled,))).reasons["method"]
+    plan = plan_recipe(replace(HEART_SHORT_AXIS, cases=(labeled, *more)))
+    assert f"; unlabeled scans (2 of {name}) are not used: a teacher on them" in plan.reasons["method"]
+    assert (plan.recipe.method, plan.recipe.unlabeled_batch_size) == (SupervisedConfig(), 0)
+
+
+@pytest.mark.parametrize(
+    ("labeled", "dimensions", "expected"),
+    [((3, 2), "2", True), ((3, 0), "2", False), ((3, 20), "2", False), ((3, 2), "3", False)],
+)
+def test_few_labels_of_every_modality_and_unlabeled_scans_get_a_teacher(
+    labeled: tuple[int, int], dimensions: Dimensions, expected: bool
+) -> None:
+    of = [
+        modality(name, (9, 256, 256), (8, 1, 1), labeled=n) for name, n in zip(("lge", "bssfp"), labeled, strict=True)
+    ]
+    plan = plan_recipe(replace(fingerprint(*of), cases=(UNLABELED,)), dimensions=dimensions)
+    recipe = plan.recipe
+    assert isinstance(recipe.method, WeakToStrongConfig) == expected
+    assert recipe.unlabeled_batch_size == (recipe.batch_size if expected else 0)
+    assert plan.reasons["method"].startswith("few labels beside unlabeled scans (1 of lge): a teacher") == expected
+    assert plan.with_batch(2, "memory").recipe.unlabeled_batch_size == (2 if expected else 0)
+    simulated = [replace(facts, simulated_patients=9) for facts in of]
+    for others in (fingerprint(*of), replace(fingerprint(*simulated), cases=(UNLABELED,))):
+        without = plan_recipe(others, dimensions=dimensions).recipe
+        assert (without.method, without.unlabeled_batch_size) == (SupervisedConfig(), 0)

@@ -18,7 +18,7 @@ from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
-from unpaired.planning.labels import begun_on_simulated_hearts, helped, method_reason, rare_classes
+from unpaired.planning.labels import begun_on_simulated_hearts, helped, method_reason, rare_classes, taught
 from unpaired.planning.topology import patch_within
 from unpaired.recipe import MemoryFormat, Optimization, Precision, Recipe
 
@@ -89,8 +89,9 @@ class Plan:
         return Plan(recipe, {**self.reasons, **reasons}, self.summary)
 
     def with_batch(self, batch_size: int, reason: str) -> "Plan":
-        """The plan with another number of images per modality and step."""
-        recipe = replace(self.recipe, batch_size=batch_size)
+        """The plan with another number of images per modality and step; of unlabeled ones at most as many."""
+        unlabeled = min(self.recipe.unlabeled_batch_size, batch_size)
+        recipe = replace(self.recipe, batch_size=batch_size, unlabeled_batch_size=unlabeled)
         return Plan(recipe, {**self.reasons, "batch_size": reason}, self.summary)
 
 
@@ -133,10 +134,11 @@ def plan_recipe(
         rare_classes=rare_classes(fingerprint, reasons),
     )
     recipe = helped(recipe, fingerprint, reasons)
-    recipe = begun_on_simulated_hearts(recipe, fingerprint, reasons) if not volumes else recipe
     kind = "volumes" if volumes else "slices"
     reasons["batch_size"] = f"{kind} of each modality in every step, on {device}"
     reasons["method"] = method_reason(fingerprint)
+    if not volumes:
+        recipe = taught(begun_on_simulated_hearts(recipe, fingerprint, reasons), fingerprint, reasons)
     names = ", ".join(facts.name for facts in fingerprint.modalities)
     return Plan(recipe, reasons, f"One network for {kind} of {names}: {', '.join(fingerprint.classes[1:])}.")
 

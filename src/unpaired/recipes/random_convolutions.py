@@ -70,6 +70,17 @@ def small_unet_begun() -> Recipe:
     )
 
 
+def small_unet_begun_taught() -> Recipe:
+    """Begun on simulated hearts, slices turned by 60 degrees, and a teacher on unlabeled scans: for a tenth labeled."""
+    recipe = small_unet_begun()
+    return replace(
+        recipe,
+        augmentation=replace(recipe.augmentation, rotation_degrees=60.0),
+        method=WeakToStrongConfig(recipe.method),
+        unlabeled_batch_size=recipe.batch_size,
+    )
+
+
 def small_unet_views() -> Recipe:
     """GIN and IPA: each of 4 slices in three contrasts, on which the network has to agree. Three passes a step."""
     return replace(small_unet_plain(), method=PseudoCorrelationConfig())

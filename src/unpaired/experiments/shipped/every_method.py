@@ -92,7 +92,7 @@ def _recipes(size: Size) -> dict[str, Recipe]:
         "borrowed": replace(plain, randomization=random.BORROWED),
         "phantom start": begun,
         "phantom start, turned": turned,
-        "phantom start, turned, weak to strong": _with_unlabeled(turned, WeakToStrongConfig(turned.method)),
+        "phantom start, turned, weak to strong": random.small_unet_begun_taught(),
     }
 
 
