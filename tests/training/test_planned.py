@@ -166,8 +166,7 @@ def test_test_cases_are_not_looked_at(phantom: Dataset, monkeypatch: pytest.Monk
 def test_labels_of_validation_cases_are_none_to_learn_from(phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
     lge = sorted({case.patient for case in phantom.of("lge", "train")})
-    but_one = dict.fromkeys(lge[1:], "validation")
-    held = with_splits(phantom, {case.id: but_one.get(case.patient, case.split) for case in phantom.cases})
+    held = with_splits(phantom, {case.id: "validation" for case in phantom.cases if case.patient in lge[1:]})
     plan = plan_training(held, device="cpu")
     assert plan.fingerprint.of("lge").labeled_patients == 3, "as it was taken, of one that validated before too"
     assert "lge has 1 labeled patient(s)" in plan.plan.reasons["randomization.borrowed"]
