@@ -250,8 +250,11 @@ def test_scans_without_labels_are_said_to_be_left_out() -> None:
     )
     assert "unlabeled" not in plan_recipe(replace(HEART_SHORT_AXIS, cases=(labeled,))).reasons["method"]
     plan = plan_recipe(replace(HEART_SHORT_AXIS, cases=(labeled, *more)))
-    assert f"; unlabeled scans (2 of {name}) are not used: a teacher on them" in plan.reasons["method"]
+    assert f"; unlabeled scans (2 of {name}) are not used: a teacher on them gained" in plan.reasons["method"]
     assert (plan.recipe.method, plan.recipe.unlabeled_batch_size) == (SupervisedConfig(), 0)
+    simulated = tuple(replace(facts, simulated_patients=9) for facts in HEART_SHORT_AXIS.modalities)
+    beside = plan_recipe(replace(HEART_SHORT_AXIS, modalities=simulated, cases=tuple(more)))
+    assert "are not used: beside simulated scans a teacher" in beside.reasons["method"]
 
 
 @pytest.mark.parametrize(

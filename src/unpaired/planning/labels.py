@@ -155,7 +155,13 @@ def method_reason(fingerprint: Fingerprint) -> str:
     """
     reason = "shared kernels, a norm for each modality: no term beats it beyond noise where all are labeled"
     if counts := _unlabeled(fingerprint):
-        reason += f"; unlabeled scans ({counts}) are not used: a teacher on them was measured where labels are few"
+        beside = any(facts.simulated_patients for facts in fingerprint.modalities)
+        why = (
+            "beside simulated scans a teacher on them gave nothing"
+            if beside
+            else ("a teacher on them gained where every modality has labels, and few")
+        )
+        reason += f"; unlabeled scans ({counts}) are not used: {why}"
     return reason
 
 
