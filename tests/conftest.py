@@ -71,13 +71,27 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def phantom(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def whole_phantom(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Three modalities, four patients each (2 train, 1 validation, 1 test), 48x48 pixels. Do not write into it."""
     from unpaired.phantom.write import write_phantom
 
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom(folder, anatomy="heart", size="tiny", seed=0)
     return read_dataset(folder)
+
+
+@pytest.fixture(scope="session")
+def thin_phantom(whole_phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The same, four slices of each scan, for tests that train or predict: they pay for every window of every scan."""
+    from few_slices import few_slices
+
+    return few_slices(whole_phantom, tmp_path_factory.mktemp("few"))
+
+
+@pytest.fixture(scope="session")
+def phantom(whole_phantom: Dataset) -> Dataset:
+    """The tiny phantom of a room's tests: the whole one, unless the room takes the thin one."""
+    return whole_phantom
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from few_slices import few_slices
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.fewer_labels import labeled_fraction
@@ -34,9 +33,8 @@ MODALITIES = ("ct", "lge")
 
 
 @pytest.fixture(scope="module")
-def phantom(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """The tiny phantom, four slices of each scan."""
-    return few_slices(phantom, tmp_path_factory.mktemp("few"))
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import pytest
 import torch
 from tiny_study import hearts, tiny_recipe, tiny_study
 
-from few_slices import few_slices
 from undrawn import undrawn
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
@@ -29,9 +28,8 @@ from gpu_minutes import row_numbers  # pyright: ignore[reportMissingImports]
 
 
 @pytest.fixture(scope="module")
-def phantom(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """The tiny phantom, four slices of each scan."""
-    return few_slices(phantom, tmp_path_factory.mktemp("few"))
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,11 @@ from unpaired.training.loop import train
 
 
 @pytest.fixture(scope="session")
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 

@@ -14,6 +14,12 @@ from unpaired.recipes.phantom import csa
 from unpaired.training.modalities import left_out, modalities_to_train, not_taught, not_validated
 
 
+@pytest.fixture(scope="module")
+def phantom(whole_phantom: Dataset) -> Dataset:
+    """In every scan of the whole one are all classes."""
+    return whole_phantom
+
+
 def test_a_modality_without_a_labeled_training_case_is_refused_unless_others_are_named(phantom: Dataset) -> None:
     assert set(modalities_to_train(csa(), phantom)) == set(phantom.modalities)
     ct = {case.id for case in phantom.of("ct", "train")}
