@@ -112,7 +112,11 @@ NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
         ("downsamples.0", "bottleneck"),
     ),
     "MONAI SegResNet": (
-        AdaptedConfig(f"{MONAI}SegResNet", ("down_layers.1", "down_layers.2"), {"init_filters": 8}),
+        AdaptedConfig(
+            f"{MONAI}SegResNet",
+            ("down_layers.1", "down_layers.2"),
+            {"init_filters": 8, "blocks_down": (1, 1, 1), "blocks_up": (1, 1)},
+        ),
         ("down_layers.1", "down_layers.2"),
     ),
     "MONAI SwinUNETR": (
