@@ -1,5 +1,6 @@
 """What a run was made with: package versions, hardware, git state, command."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -17,9 +18,9 @@ PACKAGES = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric", "batchgene
 def describe_versions(gpu: str | None) -> dict[str, Any]:
     """Versions, hardware, git state and command of this process, as JSON values. `gpu` is its name, if one is there."""
     return {
-        "unpaired": version("unpaired"),
+        "unpaired": _installed("unpaired"),
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: _installed(name) for name in PACKAGES},
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "gpu": gpu,
@@ -27,6 +28,12 @@ def describe_versions(gpu: str | None) -> dict[str, Any]:
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@functools.cache
+def _installed(package: str) -> str:
+    """A version that stays while the process does: looking for it goes through all packages' files."""
+    return version(package)
 
 
 def git_state() -> dict[str, Any] | None:
