@@ -268,6 +268,8 @@ def case_with(**changes: Any) -> dict[str, Any]:
         ({"classes": ["background", 1]}, r"classes\[1\]: expected text that isn't empty, got 1"),
         ({"modalities": {"CT": {}, "ct": {}}}, "modality 'CT' comes again as 'ct'"),
         ({"modalities": {"c t": {}}}, "modality 'c t' must be a word"),
+        ({"modalities": {"aux": {}}}, "modality 'aux' is a device's name on Windows"),
+        ({"modalities": {"x" * 161: {}}}, "longer than the 160 bytes"),
         ({"modalities": "ct"}, r"modalities: expected a JSON object .* or \[text, \.\.\.\], got 'ct'"),
         ({"modalities": [1, 2]}, r"modalities\[0\]: expected text, got 1"),
         ({"modalities": {"ct": "zscore"}}, "modalities.ct: expected a JSON object, got 'zscore'"),

@@ -394,3 +394,10 @@ def test_a_modality_piled_up_in_one_fold_is_moved() -> None:
     fold_of = {"p": 0, "q": 0, "r": 0, "s": 1}
     mend_folds(fold_of, modalities, 2)
     assert {fold_of["p"], fold_of["q"]} == {0, 1} == {fold_of["r"], fold_of["s"]}
+
+
+def test_names_that_may_be_one_patient_are_told_when_sides_are_drawn() -> None:
+    cases = tuple(CaseEntry(f"c{place}", name, "ct", Path("i"), Path("l")) for place, name in enumerate(["P1", "p_1"]))
+    data = Dataset("d", ("background", "liver"), {"ct": Modality()}, cases)
+    with pytest.warns(UserWarning, match="patients 'P1' and 'p_1' may be one person each; if so, give one name"):
+        split(data, test=0, validation=0)

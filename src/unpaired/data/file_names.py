@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from unicodedata import normalize
 
-from unpaired.errors import InputError, require_name
+from unpaired.errors import InputError, require_name, visible
 
 LONGEST = 160
 """The most bytes of UTF-8: with what is put before and behind, names stay below the 255 of most file systems."""
@@ -20,8 +20,8 @@ WINDOWS_REFUSES = '<>:"|?*'
 
 
 def same_file_key(name: str) -> str:
-    """Equal for names that some file system takes for one."""
-    return normalize("NFC", normalize("NFC", name).casefold())
+    """Equal for names that some file system, or everybody who reads them, takes for one."""
+    return normalize("NFC", normalize("NFC", visible(name)).casefold())
 
 
 def require_file_name(name: str, where: str) -> None:
@@ -41,8 +41,8 @@ def require_distinct(names: Iterable[str], what: str, why: str) -> None:
             raise InputError(f"{what} {name!r} appears twice; {why}")
         if key in seen:
             raise InputError(
-                f"{what} {seen[key]!a} comes again as {name!a}: upper and lower case, or how Unicode writes a letter, "
-                f"tell no names apart; {why}"
+                f"{what} {seen[key]!a} comes again as {name!a}: upper and lower case, how Unicode writes a letter, "
+                f"and characters that nobody sees tell no names apart; {why}"
             )
         seen[key] = name
 

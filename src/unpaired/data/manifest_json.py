@@ -193,6 +193,7 @@ def _modalities(options: Mapping[str, Mapping[str, Any]], path: Path) -> dict[st
     for name in options:
         if not name.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"{path}: modality {name!r} must be a word (letters, digits, - and _), such as ct")
+        require_file_name(name, f"{path}: modality")  # of a network that is exported, of figures
     return {name.lower(): decode(of, Modality, f"{path}: modalities.{name}", CORRECT) for name, of in options.items()}
 
 

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import overload
 
+from unpaired.data.checks.spelling import similar_names
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
@@ -22,6 +23,7 @@ from unpaired.data.subsets import (
     with_so_many_patients,
 )
 from unpaired.errors import InputError
+from unpaired.files import together
 
 
 @overload
@@ -74,9 +76,9 @@ def split(
     this one: its cases train in every split, all others are drawn as if these weren't there; scans that the manifest
     calls simulated do so anyway.  seed: other seeds draw other patients.
 
-    `say` gets a line of counts for each split, `warn` one for each modality or class without a labeled case. See
-    `split_by_patient` and `folds_by_patient` for how patients are drawn. Raises InputError for impossible shares or
-    folds, for cases of `training_only` that aren't in `data`, and where `out` is a manifest that it comes from.
+    `say` gets a line of counts for each split, `warn` one for each modality or class without a labeled case, and for
+    names that may be one patient's. See `split_by_patient` and `folds_by_patient`. Raises InputError for impossible
+    shares or folds, for cases of `training_only` that aren't in `data`, and where `out` is a manifest it comes from.
     """
     whole = as_dataset(data)
     always = {} if training_only is None else training_only_cases(whole, as_dataset(training_only))
@@ -93,9 +95,13 @@ def split(
     asked = ["train", *(["test"] if folds or test else []), *(["validation"] if validation else [])]
     splits = {path: Split.from_sides({**drawn.sides, **always}) for path, drawn in splits.items()}
     dataset = replace(dataset, cases=(*dataset.cases, *(case for case in whole.cases if case.id in always)))
+    with together():  # folds, all or none
+        for path, drawn in splits.items():
+            if place is not None and path is not None:
+                write_split(drawn, path)
+    for line in similar_names(dataset):
+        warn(line)
     for path, drawn in splits.items():
-        if place is not None and path is not None:
-            write_split(drawn, path)
         counts = drawn.counts(dataset).items()
         say(f"{path or dataset.name}: " + "; ".join(f"{side} {numbers}" for side, numbers in counts))
         for line in (*drawn.missing_labels(dataset, asked), *drawn.missing_classes(dataset)):

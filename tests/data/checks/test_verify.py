@@ -11,6 +11,7 @@ from unpaired.data.checks.findings import Finding
 from unpaired.data.checks.verify import verify
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
+from unpaired.errors import told_apart
 
 CLASSES = ("background", "left kidney", "right kidney", "liver")
 SPACING = np.diag([2.0, 2.0, 5.0, 1.0])
@@ -303,12 +304,15 @@ def test_two_readers_of_one_modality_whose_numbers_mean_different_organs(clean: 
         ("Patient 070", "patient-70"),
         ("ｐ１", "P1"),
         ("Ä1", "ä01"),
+        ("Mu\u0308ller", "M\u00fcller"),
+        ("p\u200b1", "p1"),
     ],
 )
 def test_one_person_under_two_names(clean: Dataset, one: str, other: str) -> None:
     found = only(verify(changed(changed(clean, 0, patient=one), 3, patient=other)))
     assert (found.severity, found.rule, found.case) == ("warning", "similar-patients", clean.cases[3].id)
-    assert f"patient {other!r} here, {one!r} in case {clean.cases[0].id}" in found.message
+    here, there = told_apart(other, one)
+    assert f"patient {here} here, {there} in case {clean.cases[0].id}" in found.message
     assert "these two are in test and in train" in found.message
 
 

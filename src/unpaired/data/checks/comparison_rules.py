@@ -13,6 +13,7 @@ from unpaired.data.checks.modality import KnownModality, doubt, most_alike
 from unpaired.data.checks.spelling import similar_classes, similar_patients
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.file_names import refused_by_windows
+from unpaired.errors import told_apart
 
 SPACING_FACTOR = 2.0
 SIZE_FACTOR = 2.0
@@ -91,7 +92,8 @@ def _of_people(facts: Sequence[Facts]) -> Sequence[Facts]:
 def _similar_patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     """One person under two spellings would be trained on and tested."""
     for entry, first in similar_patients(dataset):
-        text = f"patient {entry.patient!r} here, {first.patient!r} in case {first.id}: give one person one name"
+        here, there = told_apart(entry.patient, first.patient)
+        text = f"patient {here} here, {there} in case {first.id}: give one person one name"
         if None not in (first.split, entry.split) and first.split != entry.split:
             text += f"; these two are in {entry.split} and in {first.split}"
         yield case_warning("similar-patients", entry, entry.image, text)
@@ -100,7 +102,7 @@ def _similar_patients(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Find
 def _similar_classes(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     """One structure under two spellings would be two classes, each labeled in a part of the cases."""
     for name, first in similar_classes(dataset):
-        text = f"classes {first!r} and {name!r} differ in spelling alone: give one structure one name"
+        text = f"classes {' and '.join(told_apart(first, name))} differ in spelling alone: give one structure one name"
         yield Finding("warning", "similar-classes", None, None, text)
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from unpaired.data.dataset import CaseEntry, Dataset
+from unpaired.errors import told_apart, visible
 
 SHOWN = 3
 
@@ -31,16 +32,16 @@ def similar_classes(dataset: Dataset) -> Iterator[tuple[str, str]]:
 
 def similar_names(dataset: Dataset, how: str = "") -> Iterator[str]:
     """A line for patients, and one for classes, that may be the same under two spellings; `how` to name patients."""
-    patients = [f"{first.patient!r} and {entry.patient!r}" for entry, first in similar_patients(dataset)]
+    patients = [" and ".join(told_apart(first.patient, entry.patient)) for entry, first in similar_patients(dataset)]
     if patients:
         yield f"patients {_listed(patients)} may be one person each; if so, give one name{how}"
-    if classes := [f"{first!r} and {name!r}" for name, first in similar_classes(dataset)]:
+    if classes := [" and ".join(told_apart(first, name)) for name, first in similar_classes(dataset)]:
         yield f"classes {_listed(classes)} differ in spelling alone; if they are one structure, give one name"
 
 
 def spelling(name: str) -> tuple[str, ...]:
-    """The words and numbers of a name, without case, leading zeros and what stands between them."""
-    text = unicodedata.normalize("NFKC", name).casefold()
+    """The words and numbers of a name, without case, leading zeros, what stands between them, and what nobody sees."""
+    text = unicodedata.normalize("NFKC", visible(name)).casefold()
     parts = re.findall(r"[^\W\d_]+|\d+", text)
     return tuple(part.lstrip("0") or "0" for part in parts) or (text,)
 
