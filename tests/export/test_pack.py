@@ -220,13 +220,15 @@ def rewritten(path: Path, changes: dict[str, bytes | None], extra: dict[str, byt
         ({"0/recipe.json": b"{}"}, {}, "0/recipe.json is not the file that model.json hashes"),
         ({"0/recipe.json": None}, {}, "0/recipe.json is missing"),
         ({"model.json": None}, {}, "model.json is missing"),
-        ({"model.json": b"[]"}, {}, "model.json"),
+        ({"model.json": b"[]"}, {}, r"^\S+m\.unpaired: model\.json: expected a JSON object, got \[\]; it is damaged"),
         ({"model.json": b"{}"}, {}, "no hashes"),
         ({}, {"../evil.py": b"x"}, r"'\.\./evil.py' has no place"),
         ({}, {"/etc/evil": b"x"}, "has no place"),
         ({}, {"0/evil.py": b"x"}, "has no place"),
         ({}, {"0/../../recipe.json": b"x"}, "has no place"),
         ({}, {"0/resume.pt": b"x"}, "has no place"),
+        ({}, {"\u0661/recipe.json": b"x"}, "has no place"),
+        ({}, {"00/recipe.json": b"x"}, "has no place"),
     ],
 )
 def test_a_file_that_is_no_model_gets_one_line(
@@ -238,6 +240,7 @@ def test_a_file_that_is_no_model_gets_one_line(
     with pytest.raises(InputError, match=message) as caught:
         run_folders(path)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count("m.unpaired:") == str(caught.value).count("it is damaged") == 1
     assert not list((cache / "models").iterdir())
 
 
@@ -252,13 +255,27 @@ def test_damage_and_bombs_get_one_line(folds: Path, tmp_path: Path, cache: Path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.json", json.dumps({"sha256": {}}))
         archive.writestr("README.md", b"\0" * 1000)
+        archive.writestr("0/split.json", b"0" * (2 << 20))
+    with pytest.raises(InputError, match="promises more than 100 times what it holds"):
+        run_folders(path)
     content = bytearray(path.read_bytes())
-    place = content.rindex(b"PK\x01\x02")  # the entry of README.md in the directory: say that it is 16 GB
+    place = content.rindex(b"PK\x01\x02")  # the last entry of the directory: say that it is 4 GB
     content[place + 24 : place + 28] = (0xFFFFFFFE).to_bytes(4, "little")
     path.write_bytes(bytes(content))
     with pytest.raises(InputError):
         run_folders(path)
     assert not list((cache / "models").iterdir())
+
+
+def test_what_is_no_weight_file_is_not_given_away(folds: Path, tmp_path: Path) -> None:
+    """Such as a link to a file of its maker's, or a copy that broke off."""
+    run = shutil.copytree(folds / "fold0", tmp_path / "run")
+    (tmp_path / "secret.txt").write_text("nobody's business")
+    (run / "weights_best.safetensors").unlink()
+    (run / "weights_best.safetensors").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(InputError, match=r"weights_best\.safetensors is not a readable weight file"):
+        unpaired.pack(run, tmp_path / "m.unpaired")
+    assert not (tmp_path / "m.unpaired").exists()
 
 
 def test_it_is_unpacked_once(folds: Path, tmp_path: Path) -> None:

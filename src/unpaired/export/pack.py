@@ -113,6 +113,7 @@ def _files(run: Run, weights: str) -> dict[str, bytes | Path]:
     file = run.weights(weights)
     if not file.is_file():
         raise InputError(f"{run.folder}: has no {file.name} yet; finish its training first")
+    run.load_method(weights)  # what is given away are weights, and this network's
     dataset = anonymous(run.dataset)
     split = {side: [case.id for case in dataset.of(split=side)] for side in SPLITS}
     versions = read(run.versions_file, dict[str, Any], DAMAGED)

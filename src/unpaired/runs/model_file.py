@@ -32,8 +32,10 @@ CARD = "README.md"
 FILES = (RECIPE, MANIFEST, SPLIT, VERSIONS, FINGERPRINT, "weights_best.safetensors")
 LARGEST = 8 << 30
 """Bytes of all files of a model together."""
+MOST_COMPRESSED = 100
+"""How many times larger a file may be than what a model file stores of it; weights hardly shrink at all."""
 _OF_A_RUN = "|".join(map(re.escape, (*FILES, POSTPROCESSING)))
-_NAME = re.compile(rf"{'|'.join(map(re.escape, (MODEL, CARD, POSTPROCESSING)))}|\d{{1,3}}/({_OF_A_RUN})")
+_NAME = re.compile(rf"{'|'.join(map(re.escape, (MODEL, CARD, POSTPROCESSING)))}|(?:0|[1-9][0-9]{{0,2}})/({_OF_A_RUN})")
 _FOLD = re.compile(rf"{FOLD}(\d+)")
 _DAMAGED = "it is damaged, or no model file of `unpaired pack`"
 
@@ -133,6 +135,8 @@ def _extract(path: Path, folder: Path) -> None:
             missing = sorted(set(hashes) - {entry.filename for entry in entries})
             if missing:
                 raise InputError(f"{path}: {missing[0]} is missing; {_DAMAGED}")
+    except InputError:
+        raise
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: expected a model file, but {error}; {_DAMAGED}") from error
     except OSError as error:
@@ -153,6 +157,8 @@ def _require_names(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         raise InputError(f"{path}: {MODEL} is missing; {_DAMAGED}")
     if sum(entry.file_size for entry in entries) > LARGEST:
         raise InputError(f"{path}: promises more than {LARGEST >> 30} GB; {_DAMAGED}")
+    if any(entry.file_size > max(MOST_COMPRESSED * entry.compress_size, 1 << 20) for entry in entries):
+        raise InputError(f"{path}: promises more than {MOST_COMPRESSED} times what it holds; {_DAMAGED}")
 
 
 def _content(archive: zipfile.ZipFile, name: str, folder: Path) -> Path:
@@ -169,7 +175,10 @@ def _content(archive: zipfile.ZipFile, name: str, folder: Path) -> Path:
 
 
 def _hashes(path: Path, model: Path) -> dict[str, str]:
-    document = read(model, dict[str, Any], _DAMAGED)
+    try:
+        document = read(model, dict[str, Any], _DAMAGED)
+    except InputError as error:  # it lies in a folder that is about to go
+        raise InputError(str(error).replace(str(model), f"{path}: {MODEL}")) from error
     hashes = document.get("sha256")
     if not is_object(hashes) or not all(isinstance(value, str) for value in hashes.values()):
         raise InputError(f"{path}: {MODEL} has no hashes of its files; {_DAMAGED}")
