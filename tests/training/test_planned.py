@@ -10,7 +10,7 @@ import pytest
 from public_fingerprints import fingerprint, modality
 from unpaired import plan_training, read_dataset, split, train, train_folds
 from unpaired.cli import main
-from unpaired.data.dataset import Dataset, with_splits
+from unpaired.data.dataset import Dataset, with_splits, without_labels
 from unpaired.errors import InputError
 from unpaired.planning.fingerprint import take_fingerprint
 from unpaired.recipe import Recipe, build_method
@@ -170,6 +170,17 @@ def test_labels_of_validation_cases_are_none_to_learn_from(phantom: Dataset, mon
     plan = plan_training(held, device="cpu")
     assert plan.fingerprint.of("lge").labeled_patients == 3, "as it was taken, of one that validated before too"
     assert "lge has 1 labeled patient(s)" in plan.plan.reasons["randomization.borrowed"]
+
+
+def test_an_unlabeled_case_that_does_not_train_is_none_for_a_teacher(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planned, "time_step", lambda *_: StepCost(1.0, 0.1))
+    case = phantom.of("lge", "validation")[0]
+    for side, expected in (("validation", 0), ("train", 1)):
+        held = without_labels(with_splits(phantom, {case.id: side}), {case.id})
+        reason = plan_training(held, device="cpu", dimensions="2").plan.reasons["method"]
+        assert ("unlabeled scans (1 of lge)" in reason) == expected
 
 
 def test_a_fingerprint_of_other_cases_is_refused(phantom: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

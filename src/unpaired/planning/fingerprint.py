@@ -87,7 +87,8 @@ class Fingerprint:
         return Fingerprint(self.dataset, self.classes, modalities, cases, failures, alike)
 
     def taught_by(self, ids: Collection[str], simulated: Collection[str]) -> "Fingerprint":
-        """The same, with labels counted of these cases alone: those that train. Sizes and values stay those of all."""
+        """The same with these cases alone, those that train, and their labels counted; sizes and values stay those of
+        all."""
         names = [facts.name for facts in self.modalities]
         training = [case for case in self.cases if case.id in ids]
         counted = {facts.name: facts for facts in _facts_of_modalities(names, training, simulated, self.classes)}
@@ -98,7 +99,7 @@ class Fingerprint:
             else facts
             for facts in unlabeled
         )
-        return replace(self, modalities=modalities)
+        return replace(self, modalities=modalities, cases=tuple(training))
 
     def warnings(self) -> list[str]:
         """A line for each pair of cases that look like one scan."""
