@@ -159,7 +159,7 @@ def method_reason(fingerprint: Fingerprint) -> str:
         why = (
             "beside simulated scans a teacher on them gave nothing"
             if beside
-            else ("a teacher on them gained where every modality has labels, and few")
+            else "a teacher on them gained where every modality has labels, and few"
         )
         reason += f"; unlabeled scans ({counts}) are not used: {why}"
     return reason
