@@ -1,5 +1,6 @@
 """The check of uncertainty: rank correlation and coverage by hand, what is left out, the file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, Score
 from unpaired.scores.trust.uncertainty import CaseUncertainty, ClassUncertainty
 from unpaired.scores.trust.uncertainty_check import (
+    CheckRow,
+    UncertaintyCheck,
     check_uncertainty,
     read_check,
     sentences,
@@ -67,3 +70,11 @@ def test_it_is_read_back_as_written(tmp_path: Path) -> None:
         read_check(tmp_path)
     with pytest.raises(InputError, match="--mirror or --also"):
         read_check(tmp_path / "nowhere")
+
+
+def test_half_an_interval_of_a_file_is_none() -> None:
+    row = CheckRow("ct", "mean", 3, 2, 0.5, 0.1, 0.9, None)
+    (whole,) = sentences(UncertaintyCheck((row,), ()))
+    assert "(95 % interval +0.10 to +0.90)" in whole
+    for half in (replace(row, low=None), replace(row, high=None)):
+        assert "95 % interval" not in sentences(UncertaintyCheck((half,), ()))[0]

@@ -133,7 +133,9 @@ def sentences(check: UncertaintyCheck) -> list[str]:
         covered = sum(row.covered for row in rows if row.covered is not None)
         total = sum(row.n for row in rows if row.covered is not None)
         rho = "can't be computed" if whole.rho is None else f"{whole.rho:+.2f}"
-        interval = "" if whole.low is None else f" (95 % interval {whole.low:+.2f} to {whole.high:+.2f})"
+        interval = (
+            "" if whole.low is None or whole.high is None else f" (95 % interval {whole.low:+.2f} to {whole.high:+.2f})"
+        )
         lines.append(
             f"{modality}: rank correlation of agreement and Dice {rho}{interval}, {whole.n} cases; "
             f"{covered} of {total} true volumes in their interval"
