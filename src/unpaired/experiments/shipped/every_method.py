@@ -57,42 +57,50 @@ def _recipes(size: Size) -> dict[str, Recipe]:
     plain = random.small_unet_plain() if size == "small" else msbn_2d()
     network, augmentation = plain.network, plain.augmentation
     assert isinstance(network, UNetConfig)
-    csa, ssc = (
-        CSAConfig(layer_pairs=(("encoder4", "encoder5"),)),
-        SSCConfig(scales=("encoder5", "decoder4", "decoder3")),
-    )
-    cac = AnatomicalConsistencyConfig(plain.method, ramp=RAMP)
-    labels_alone = {
-        "CSA": csa,
-        "CSA, cross-fitted": replace(csa, estimate="cross_fitted"),
-        "UMMKD": KnowledgeDistillationConfig(),
-        "SSC": ssc,
-        "SSC, absent skipped": replace(ssc, absent="skip"),
-    }
-    unlabeled_too = {
-        "CAC": cac,
-        "CAC, running maps": replace(cac, anatomy=AnatomyConfig(momentum=0.9)),
-        "mean teacher": MeanTeacherConfig(plain.method),
-        "cross pseudo": CrossPseudoSupervisionConfig(plain.method),
-        "weak to strong": WeakToStrongConfig(plain.method),
-    }
     cmc = replace(plain, network=replace(network, fusion="paired"))
+    borrowed = replace(plain, randomization=random.BORROWED)
     begun = random.small_unet_begun()
     turned = replace(begun, augmentation=replace(begun.augmentation, rotation_degrees=60.0))
     return {
         "a network each": replace(plain, network=IndependentNetworksConfig(network)),
         "joint": replace(plain, network=replace(network, modality_norm=False)),
         "MSBN": plain,
-        **{name: replace(plain, method=method) for name, method in labels_alone.items()},
-        **{name: _with_unlabeled(plain, method) for name, method in unlabeled_too.items()},
+        **{name: replace(plain, method=method) for name, method in _of_labeled_scans().items()},
+        **{name: _with_unlabeled(plain, method) for name, method in _of_unlabeled_scans(plain.method).items()},
         "CMC": _with_unlabeled(cmc, CMCConfig(layer="encoder5", ramp=RAMP)),
         "turned by 60": replace(plain, augmentation=replace(augmentation, rotation_degrees=60.0)),
         "elastic": replace(plain, augmentation=replace(augmentation, elastic=0.7, elastic_strain=0.9)),
         "random convolutions": replace(plain, randomization=random.small_unet_own().randomization),
-        "borrowed": replace(plain, randomization=random.BORROWED),
+        "borrowed": borrowed,
+        "borrowed, weak to strong": _with_unlabeled(borrowed, WeakToStrongConfig(plain.method)),
         "phantom start": begun,
         "phantom start, turned": turned,
         "phantom start, turned, weak to strong": random.small_unet_begun_taught(),
+    }
+
+
+def _of_labeled_scans() -> dict[str, MethodConfig]:
+    """{row: method} of those that learn from labeled scans alone."""
+    csa = CSAConfig(layer_pairs=(("encoder4", "encoder5"),))
+    ssc = SSCConfig(scales=("encoder5", "decoder4", "decoder3"))
+    return {
+        "CSA": csa,
+        "CSA, cross-fitted": replace(csa, estimate="cross_fitted"),
+        "UMMKD": KnowledgeDistillationConfig(),
+        "SSC": ssc,
+        "SSC, absent skipped": replace(ssc, absent="skip"),
+    }
+
+
+def _of_unlabeled_scans(plain: MethodConfig) -> dict[str, MethodConfig]:
+    """{row: method} of those that learn from unlabeled scans too; labeled ones as `plain` does."""
+    cac = AnatomicalConsistencyConfig(plain, ramp=RAMP)
+    return {
+        "CAC": cac,
+        "CAC, running maps": replace(cac, anatomy=AnatomyConfig(momentum=0.9)),
+        "mean teacher": MeanTeacherConfig(plain),
+        "cross pseudo": CrossPseudoSupervisionConfig(plain),
+        "weak to strong": WeakToStrongConfig(plain),
     }
 
 
