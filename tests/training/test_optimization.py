@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from unpaired.methods.mean_teacher import MeanTeacherConfig
+from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Optimization
-from unpaired.training.optimization import build_optimizer, learning_rate
+from unpaired.training.optimization import build_optimizer, learning_rate, parameter_counts
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,13 @@ def test_adams_decay_is_the_l2_term_of_ummkd() -> None:
 
     assert torch.allclose(step(0.3, 0), step(0, 0.3), atol=1e-6)
     assert not torch.allclose(step(0.3, 0), step(0, 0))
+
+
+def test_a_teachers_parameters_are_neither_trained_nor_frozen() -> None:
+    """They follow: a run of a whole network said that half of its parameters are trained."""
+    network = UNetConfig(width=2, widest=4, blocks=(1, 1)).build(("ct", "mr"), 1, 3, 2)
+    network.encoder.requires_grad_(False)  # shared with the teacher, and frozen all the same
+    frozen = sum(parameter.numel() for parameter in network.encoder.parameters())
+    every = sum(parameter.numel() for parameter in network.parameters())
+    method = MeanTeacherConfig(SupervisedConfig()).build(network, 3)
+    assert parameter_counts(method) == {"trained": every - frozen, "frozen": frozen}

@@ -4,6 +4,7 @@ import math
 
 from torch import nn, optim
 
+from unpaired.methods.teacher import Taught
 from unpaired.recipe import Optimization
 
 
@@ -23,11 +24,26 @@ def build_optimizer(module: nn.Module, config: Optimization) -> optim.Optimizer:
 
 
 def parameter_counts(module: nn.Module) -> dict[str, int]:
-    """How many numbers the optimizer moves ("trained") and how many stay as they begin ("frozen")."""
+    """How many numbers the optimizer moves ("trained") and how many stay as they begin ("frozen").
+
+    A teacher's own are neither: they follow the network in training.
+    """
     counts = {"trained": 0, "frozen": 0}
+    following = _of_teachers(module)
     for parameter in module.parameters():
-        counts["trained" if parameter.requires_grad else "frozen"] += parameter.numel()
+        if id(parameter) not in following:
+            counts["trained" if parameter.requires_grad else "frozen"] += parameter.numel()
     return counts
+
+
+def _of_teachers(module: nn.Module) -> set[int]:
+    """The ids of parameters that only a teacher has."""
+    return {
+        id(parameter)
+        for taught in module.modules()
+        if isinstance(taught, Taught)
+        for parameter in set(taught.teacher.parameters()) - set(taught.network.parameters())
+    }
 
 
 def learning_rate(config: Optimization, step: int, steps: int) -> float:
