@@ -32,6 +32,7 @@ from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
 from unpaired.commands.study import studies, study, study_script
 from unpaired.commands.training import demo, find_postprocessing, recipes, self_train, train, watch
+from unpaired.commands.unknown import refuse_unknown, require_command, taken_by
 from unpaired.errors import InputError, Stopped
 from unpaired.failures import reason_for
 
@@ -133,9 +134,13 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
 def _chosen(
     program: str, about: str, commands: Mapping[str, Callable[..., int]], words: Sequence[str]
 ) -> Callable[[], int]:
+    if words and not words[0].startswith("-"):
+        require_command(program, words[0], [name.partition(" ")[0] for name in commands])
     if words and words[0] in commands:  # what the other commands take needs no look
-        command = _later(commands[words[0]], brief=False)
-        return tyro.cli(command, prog=f"{program} {words[0]}", args=words[1:])
+        name, command = f"{program} {words[0]}", commands[words[0]]
+        later, unknown = tyro.cli(_later(command, brief=False), prog=name, args=words[1:], return_unknown_args=True)
+        refuse_unknown(name, taken_by(command), words[1:], unknown)
+        return later
     subcommands = {name: _later(command, brief=True) for name, command in commands.items()}
     return tyro.extras.subcommand_cli_from_dict(subcommands, prog=program, description=about, args=words)
 
