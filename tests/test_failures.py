@@ -1,5 +1,6 @@
 """One case's failure is one line, whatever went wrong, and what would stop every case is raised."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,21 @@ def test_a_fault_names_the_file_with_its_traceback(error: Exception) -> None:
     file = Path(failure.split(" in ")[-1])
     assert "raise error" in file.read_text(encoding="utf-8")
     file.unlink()
+
+
+def test_a_fault_where_no_traceback_can_be_saved_names_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk, which may be why something failed in a way that nobody foresaw."""
+
+    def full(**_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    failure = attempt(lambda: raising(RuntimeError("half a file")))[1] or ""
+    assert failure.startswith(
+        "unexpected RuntimeError: half a file; this is a fault of unpaired, please report it with "
+    )
+    assert failure.endswith("(no traceback could be saved: No space left on device)")
+    assert f"{__file__}:" in failure
 
 
 @pytest.mark.parametrize("error", [UnwritableError("disk full"), KeyboardInterrupt(), SystemExit(3)])

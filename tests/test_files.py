@@ -1,19 +1,21 @@
 """Files appear whole or not at all, and what stands in the way is said in one line."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from processes import temporary_of_a_dead_process
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 from unpaired.files import (
     atomic,
     clear_leftovers,
     input_error_if_unwritable,
     read_json,
     remove,
+    require_writable,
     temporary_beside,
     together,
     write_bytes,
@@ -101,7 +103,9 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Cal
 
 def test_places_that_cant_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"can't write .*(File exists|Not a directory)"):
+    with pytest.raises(
+        InputError, match=r"can't write .*(File exists|Not a directory); .*/file is a file where a folder"
+    ):
         write_text(tmp_path / "file" / "a.txt", "x")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=r"can't write .*folder: Is a directory"):
@@ -112,8 +116,41 @@ def test_places_that_cant_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_bytes", read_only)
-    with pytest.raises(InputError, match=r"can't write .*new/a\.txt: Permission denied"):
+    with pytest.raises(InputError, match=r"can't write .*new/a\.txt: Permission denied; get leave to write there or"):
         write_text(tmp_path / "new" / "a.txt", "x")
+
+
+def test_what_may_not_be_removed_is_no_failure_of_one_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with pytest.raises(UnwritableError, match=r"can't write .*old: Permission denied"):
+        remove(tmp_path / "old")
+    with pytest.raises(UnwritableError, match=r"can't write .*old: Permission denied"), together():
+        remove(tmp_path / "old")
+
+
+def test_a_folder_or_file_that_is_still_being_made_is_named_as_a_person_knows_it(tmp_path: Path) -> None:
+    half = temporary_beside(tmp_path / "run") / "dataset.json"
+    with pytest.raises(UnwritableError, match=rf"can't write {tmp_path}/run/dataset\.json: No space"):  # noqa: SIM117
+        with input_error_if_unwritable(half):
+            raise OSError(28, "No space left on device")
+
+
+def test_whether_a_file_can_be_written_is_known_before_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "loop").symlink_to("loop")
+    for free in ("file", "a.txt", "new/folder/a.txt", "loop"):  # nothing has been made by asking
+        require_writable(tmp_path / free)
+    assert names(tmp_path) == ["file", "loop"]
+    for taken in ("file/a.txt", "file/new/a.txt"):
+        with pytest.raises(UnwritableError, match=rf"can't write .*/{taken}: Not a directory; .*/file is a file where"):
+            require_writable(tmp_path / taken)
+    monkeypatch.setattr(os, "access", lambda place, mode: not (Path(place) == tmp_path and mode == os.W_OK | os.X_OK))
+    for closed in ("a.txt", "new/folder/a.txt"):
+        with pytest.raises(UnwritableError, match=rf"can't write .*/{closed}: Permission denied; get leave"):
+            require_writable(tmp_path / closed)
 
 
 def test_only_what_the_system_says_becomes_bad_input(tmp_path: Path) -> None:

@@ -108,7 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return report_error(str(error), 2, json)
     except OSError as error:  # what the system refuses anywhere: permission, a name that is too long, no space
         where = error.filename or "standard output or an open file"
-        return report_error(f"{where}: {error.strerror or error}", 2, json)
+        return report_error(
+            f"{where}: {error.strerror or error}; check the path, its permissions and its disk", 2, json
+        )
     except (KeyboardInterrupt, Stopped) as stopped:
         return report_error(str(stopped) or "stopped; the same command goes on where it can", 130, json)
     except Exception as error:  # noqa: BLE001 (a fault of this package: one line, and a file with the traceback)

@@ -55,7 +55,7 @@ def reason_for(error: Exception) -> str:
         return f"{place}{error.strerror or _one_line(error) or 'the system refused it'}; check the file and its disk"
     return (
         f"unexpected {type(error).__name__}: {_one_line(error) or 'no details'}; this is a fault of unpaired, please "
-        f"report it with the traceback in {_saved_traceback(error)}"
+        f"report it with {_saved_traceback(error)}"
     )
 
 
@@ -73,8 +73,14 @@ def _one_line(error: Exception) -> str:
 
 
 def _saved_traceback(error: Exception) -> str:
-    """Written under a name that nobody can foresee, in the system's folder for temporary files."""
-    handle, name = tempfile.mkstemp(prefix="unpaired-traceback-", suffix=".txt")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
-    return name
+    """Where the traceback lies: under a name that nobody can foresee, in the system's folder for temporary files. Where
+    that can't be written, the place in the code that it ends with."""
+    try:
+        handle, name = tempfile.mkstemp(prefix="unpaired-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError as refused:
+        last = traceback.extract_tb(error.__traceback__)[-1:]
+        place = " ".join(f"{frame.filename}:{frame.lineno}" for frame in last) or "an unknown place"
+        return f"where it was raised, {place} (no traceback could be saved: {refused.strerror or refused})"
+    return f"the traceback in {name}"

@@ -1,5 +1,6 @@
 """Reading JSON, and writing files so that a reader, a crash or a full disk never sees half of one."""
 
+import errno
 import json
 import os
 import platform
@@ -65,7 +66,7 @@ def together() -> Generator[None]:
         _WAITING.set(None)
         for path, temporary in waiting.items():
             with input_error_if_unwritable(path):
-                remove(path) if temporary is None else temporary.replace(path)
+                path.unlink(missing_ok=True) if temporary is None else temporary.replace(path)
     finally:
         _WAITING.reset(token)
         for temporary in filter(None, waiting.values()):
@@ -73,10 +74,11 @@ def together() -> Generator[None]:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, if it is there."""
+    """Delete a file, if it is there. Raises `UnwritableError` where that isn't allowed."""
     waiting = _WAITING.get()
     if waiting is None:
-        path.unlink(missing_ok=True)
+        with input_error_if_unwritable(path):
+            path.unlink(missing_ok=True)
     else:
         waiting[path] = None
 
@@ -244,10 +246,43 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def input_error_if_unwritable(path: Path) -> Generator[None]:
-    """Turn "no space left", "not permitted" and the like into `UnwritableError`: one clear line that names the path."""
+def input_error_if_unwritable(path: Path, otherwise: str = "choose another folder") -> Generator[None]:
+    """Turn "no space left", "not permitted" and the like into `UnwritableError`: one clear line that names the path.
+
+    `otherwise` is what a person may do who can't change that.
+    """
     try:
         yield
     except OSError as error:  # numpy's for a full disk says how many items it wrote, but not why it stopped
         reason = error.strerror or f"it could not be written whole ({error}), as on a full disk"
-        raise UnwritableError(f"can't write {path}: {reason}; free some space or choose another folder") from error
+        shown = re.sub(rf"{re.escape(_PREFIX)}{_host()}-\d+-", "", str(path))  # what a person knows it by
+        raise UnwritableError(f"can't write {shown}: {reason}; {_remedy(path, error.errno, otherwise)}") from error
+
+
+def require_writable(file: Path) -> None:
+    """Raise `UnwritableError` for a file that can't be written: before what takes long, not after.
+
+    Its folder may be missing yet; whether there is space nobody knows.
+    """
+    with input_error_if_unwritable(file):
+        place = _nearest(file.parent)
+        if not place.is_dir():
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _nearest(path: Path) -> Path:
+    """What there is of a path: itself, or the first of its parents that exists."""
+    return next((place for place in (path, *path.absolute().parents) if place.exists()), path)
+
+
+def _remedy(path: Path, number: int | None, otherwise: str) -> str:
+    """What to do about a place that can't be written, by the system's number for why."""
+    if number in (errno.ENOTDIR, errno.EEXIST) and not (place := _nearest(path)).is_dir():
+        return f"{place} is a file where a folder was expected; {otherwise}"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"get leave to write there or {otherwise}"
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
+        return f"free some space or {otherwise}"
+    return otherwise

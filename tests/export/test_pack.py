@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import unpaired
+from processes import temporary_of_a_dead_process
 from unpaired.cli import main
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.demographics import UNSTATED, Demographics
 from unpaired.data.images import read_image
 from unpaired.data.manifest import write_dataset
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 from unpaired.export.model_card import model_card
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes import find_recipe
@@ -276,6 +277,20 @@ def test_what_is_no_weight_file_is_not_given_away(folds: Path, tmp_path: Path) -
     with pytest.raises(InputError, match=r"weights_best\.safetensors is not a readable weight file"):
         unpaired.pack(run, tmp_path / "m.unpaired")
     assert not (tmp_path / "m.unpaired").exists()
+
+
+def test_a_cache_that_cant_be_written_is_named_and_what_a_kill_left_in_it_goes(
+    folds: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = unpaired.pack(folds / "fold0", tmp_path / "m.unpaired").path
+    half = cache / "models" / temporary_of_a_dead_process(cache / "models" / "abc")
+    half.mkdir(parents=True)
+    (half / "weights").write_bytes(b"half")
+    assert len(run_folders(model)) == 1
+    assert not half.exists()
+    monkeypatch.setenv("UNPAIRED_CACHE", str(model))
+    with pytest.raises(UnwritableError, match=r"m\.unpaired is a file where .*; name another folder .* UNPAIRED_CACHE"):
+        run_folders(model)
 
 
 def test_it_is_unpacked_once(folds: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import manifest_files
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import resolved, write_json
+from unpaired.files import require_writable, resolved, write_json
 
 SCHEMA = 1
 ADVICE = "delete this folder, or name another one (--out)"
@@ -55,12 +55,13 @@ def require_other_file(out: Path, *sources: object) -> None:
 
 
 def require_own_folder(folder: Path, main: str, about: Subject) -> None:
-    """Raise InputError if a folder holds the results of this command about something else.
+    """Raise InputError if a folder holds the results of this command about something else, or can't be written.
 
     `main` is a file that the command always writes: where it lies without a word on what it is about, it is refused.
     Results about the same are written anew.
     """
     file = about.about_file(folder)
+    require_writable(file)
     if file.is_file():
         there = read(file, Subject, ADVICE, schema=SCHEMA)
         if there != about:
@@ -81,7 +82,9 @@ def write_about(folder: Path, about: Subject) -> None:
 
 
 def require_own_file(path: Path, about: Subject) -> None:
-    """Raise InputError if there is a file at `path` that isn't about the same: it doesn't begin with its mark."""
+    """Raise InputError if there is a file at `path` that isn't about the same: it doesn't begin with its mark; and if
+    none can be written there."""
+    require_writable(path)
     if not path.exists():
         return
     if path.is_file():

@@ -49,7 +49,6 @@ def nnunet_splits(
     for file, written in files.items():
         _require_no_others(file, written)
     for file, written in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, [asdict(fold) for fold in written])
         for line in _told(file, written):
             say(line)

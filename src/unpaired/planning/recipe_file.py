@@ -7,7 +7,7 @@ from typing import Any
 
 from unpaired.configs import Config
 from unpaired.errors import InputError
-from unpaired.files import write_text
+from unpaired.files import require_writable, write_text
 from unpaired.planning.plan import Plan
 
 FUNCTION = "planned"
@@ -39,8 +39,9 @@ def write_recipe(plan: Plan, path: str | Path, dataset: str, version: str) -> No
 
 
 def require_new_file(path: str | Path) -> None:
-    """Raise InputError where no plan can be written: another suffix than .py, or a file that is there."""
+    """Raise InputError where no plan can be written: another suffix than .py, a file that is there, no leave."""
     path = Path(path)
+    require_writable(path)
     if path.suffix != ".py":
         raise InputError(f"{path}: a plan is a Python file; name it .py")
     if path.exists():

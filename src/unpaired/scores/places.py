@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from unpaired.errors import InputError
+from unpaired.files import require_writable
 from unpaired.runs.folder import EVALUATION, PREDICTIONS
+from unpaired.scores.files import CASE_TABLE
 from unpaired.scores.freshness import stale_predictions
 from unpaired.scores.tables import read_evaluation
 
@@ -17,11 +19,12 @@ def evaluation_folder(predictions: Path) -> Path:
 
 
 def require_free_place(folder: Path, predictions: Path) -> None:
-    """Raise InputError if `folder` holds the scores of other predictions.
+    """Raise InputError if `folder` holds the scores of other predictions, or can't be written.
 
     Those of the same folder are written anew, and so are those of label maps of the same content that have moved.
     Scores that can't be read, or that don't say of which folder they are, are in nobody's way.
     """
+    require_writable(folder / CASE_TABLE)
     try:
         stored = read_evaluation(folder)
     except InputError:
