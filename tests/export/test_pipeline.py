@@ -158,7 +158,7 @@ def test_label_values_and_refusals(pipeline: ModuleType) -> None:
     holed = image.array.astype(np.float32)
     holed[0, 0, 0] = np.nan
     for array, affine, compute, words in (
-        (holed, image.affine, second_class, "NaN or infinity"),
+        (holed, image.affine, second_class, "NaN, infinity or values beyond 3.4e"),
         (holed[0], image.affine, second_class, "three axes"),
         (image.array, np.diag([1.0, 1, 0, 1]), second_class, "invertible affine"),
         (image.array, image.affine, lambda x: np.full((1, 3, 8, 8), np.inf), "no answer"),

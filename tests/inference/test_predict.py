@@ -77,6 +77,7 @@ def test_storage_order_does_not_change_the_prediction(fresh: Predictor) -> None:
         (np.diag([1.0, 1, 0, 1]), 0.0, "invertible affine"),
         (np.diag([1.0, 1, 1e30, 1]), 0.0, "voxel sizes"),
         (np.eye(4), np.nan, "NaN or infinity in 960 of 960 voxels"),
+        (np.eye(4), 4e38, r"values such as 4e\+38 in 960 of 960 voxels, expected none beyond 3.4e\+38"),
     ],
 )
 def test_what_no_file_may_hold_is_refused_in_python_too(

@@ -66,7 +66,8 @@ def require_placed(image: Image, where: str | Path) -> None:
 
 
 def require_finite(array: np.ndarray, where: str | Path) -> None:
-    """Raise ImageError if an array holds NaN or infinity, which spread over everything that is computed from it."""
+    """Raise ImageError if an array holds NaN or infinity, which spread over everything that is computed from it, or
+    values that would become infinite in float32."""
     if array.dtype.kind != "f":
         return
     with np.errstate(invalid="ignore"):
@@ -74,6 +75,19 @@ def require_finite(array: np.ndarray, where: str | Path) -> None:
     if not finite:
         count = int((~np.isfinite(array)).sum())
         text = f"NaN or infinity in {count} of {array.size} voxels; replace them by air's value"
+        raise ImageError(f"{where}: {text}", "nan")
+    if array.dtype.itemsize > 4:
+        require_float32(array, where)
+
+
+def require_float32(array: np.ndarray, where: str | Path) -> None:
+    """Raise ImageError if a float array holds finite values, or infinite ones, that float32 can't hold."""
+    beyond = np.abs(array) > np.finfo(np.float32).max
+    if beyond.any():
+        text = (
+            f"values such as {array[beyond][0]:.4g} in {int(beyond.sum())} of {array.size} voxels, expected none "
+            "beyond 3.4e+38 (float32); correct the header's slope, or replace them by air's value"
+        )
         raise ImageError(f"{where}: {text}", "nan")
 
 

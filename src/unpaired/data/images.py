@@ -35,7 +35,7 @@ def read_image(path: str | Path) -> Image:
     The dtype stays the file's where it holds the values exactly, else it is float32. 2D images and 4D ones with a
     single volume become 3D. Raises ImageError (an InputError) for a missing, damaged, foreign, 4D, complex or color
     file, one that is larger than memory allows (see `payload.byte_limit`), a header that places no scan or contradicts
-    itself, and NaN or infinity among the voxels.
+    itself, and NaN, infinity or values beyond float32 among the voxels.
     """
     image = _read(Path(path))
     require_finite(image.array, path)

@@ -91,7 +91,7 @@ def apply(
 
     Steps: reorient, crop, resample (trilinear), clip, normalize. Statistics come from voxels inside the scan; padding
     gets the lowest value inside. `label` (the reference, file axes) is used by roi "label" alone. Raises InputError
-    for NaN or infinity, an affine without inverse, and roi "label" without a reference.
+    for NaN, infinity and values beyond float32, an affine without inverse, and roi "label" without a reference.
     """
     view, geometry = _cropped_view(image, preprocessing, label)
     volume = resample(view, geometry.crop, geometry.grid)
@@ -229,4 +229,7 @@ def _inside(geometry: Geometry) -> Box:
 def _check_finite(volume: np.ndarray) -> None:
     if not all(np.isfinite(plane.sum(dtype=np.float64)) for plane in volume):
         count = int((~np.isfinite(volume)).sum())
-        raise InputError(f"the image holds NaN or infinity ({count} voxels of the prepared volume); repair the file")
+        raise InputError(
+            f"the image holds NaN, infinity or values beyond 3.4e+38 ({count} voxels of the prepared volume); repair "
+            "the file"
+        )

@@ -97,7 +97,7 @@ def _assembled(frames: Sequence[Frame], size: tuple[int, int]) -> tuple[np.ndarr
             raise ImageError(f"{path}: has {file.frames} frames, the index says more: it changed, index it again")
         for number, stored in stored_frames(file, wanted):
             rescaled.setdefault(file.has("RescaleIntercept", number), path)
-            slices[place[path, number]] = scaled(stored[..., np.newaxis], *_scaling(file, number))[..., 0]
+            slices[place[path, number]] = scaled(stored[..., np.newaxis], *_scaling(file, number), path)[..., 0]
         notes |= dict.fromkeys(_notes(file, frames))
     if len(rescaled) == 2:
         raise ImageError(

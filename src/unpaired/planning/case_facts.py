@@ -12,7 +12,6 @@ from unpaired.data.images import read_image, read_label_map, require_same_grid
 from unpaired.data.label_map import encode_label_map
 from unpaired.data.orientation import orientation, oriented
 from unpaired.data.preprocess import body_box
-from unpaired.errors import InputError
 
 PERCENTILES = (0.5, 5.0, 25.0, 50.0, 75.0, 95.0, 99.5)
 VALUES = 4096
@@ -80,8 +79,6 @@ def look_at(job: CaseJob) -> tuple[CaseFacts, CasePicture]:
     image = read_image(entry.image)
     axes, flips = orientation(image.affine, image.array.shape, "native")
     volume = oriented(image.array, axes, flips)
-    if not np.isfinite(volume).all():
-        raise InputError(f"{entry.image}: holds NaN or infinite values")
     spacing = _triple(np.array(image.spacing_mm)[list(axes)])
     label = _classes_of(job, image, axes, flips)
     box = body_box(volume, np.array(spacing))

@@ -148,6 +148,37 @@ def test_values_that_are_no_numbers(clean: Dataset, bad: float) -> None:
     assert "ct0.nii.gz: NaN or infinity in 1 of 3840 voxels" in finding.message
 
 
+def test_numbers_that_float32_cannot_hold_are_told_from_infinity(clean: Dataset) -> None:
+    image = values("t2", 4).astype(np.float64)
+    image[1, 2, 3] = -1e39
+    write_image(clean.cases[4].image, image, SPACING)
+    finding = only(verify(clean))
+    assert (finding.severity, finding.rule, finding.case) == ("error", "nan", "t24")
+    assert "t24.nii.gz: values such as -1e+39 in 1 of 3840 voxels, expected none beyond 3.4e+38" in finding.message
+
+
+@pytest.mark.parametrize("position", [0, 4])
+def test_a_scan_that_shows_nothing(clean: Dataset, position: int) -> None:
+    case, image = clean.cases[position], values("ct", 0)
+    write_image(case.image, np.full(SHAPE, -7, np.int16), SPACING)
+    blank = only(verify(clean))
+    assert (blank.severity, blank.rule, blank.case) == ("error", "constant", case.id)
+    assert blank.message == "every voxel is -7: a blank scan; export it again, or leave the case out"
+    write_image(case.image, 500 * organs().clip(0, 1).astype(np.int16), SPACING)
+    mask = only(verify(clean))
+    assert (mask.severity, mask.rule, mask.case) == ("error", "constant", case.id)
+    assert "every voxel is 0 or 500: a mask, no scan" in mask.message
+    image[organs() > 0] = -20.5
+    write_image(case.image, image + (900 if position else -300), SPACING)
+    hidden = only(verify(clean))
+    assert (hidden.severity, hidden.rule, hidden.case) == ("warning", "constant", case.id)
+    assert f"labeled voxels are {879.5 if position else -320.5}: nothing is seen" in hidden.message
+    few = np.zeros(SHAPE, np.uint8)
+    few[9:12, 5:8, 2:5] = 3
+    write_image(case.label or "", few, SPACING)
+    assert "constant" not in {finding.rule for finding in verify(clean)}
+
+
 def test_unknown_label_value(clean: Dataset) -> None:
     label = organs()
     label[0, 0, 0] = 77

@@ -16,6 +16,8 @@ from unpaired.data.sides import side_pairs
 from unpaired.errors import InputError
 
 CT_AIR = -200.0
+CHANCE_VOXELS = 27
+"""So few voxels of a small structure may well have one value."""
 
 
 @dataclass
@@ -50,14 +52,18 @@ def case_findings(job: CaseJob) -> tuple[list[Finding], Facts]:
     label = None if job.entry.label is None else _read(job.entry, job.entry.label, read_label_map, findings)
     if image is not None:
         facts.digest = _digest(image.array)
-        findings += _value_findings(job.entry, image.array)
+        values = scan_values(image)
+        constant = list(_constant_findings(job.entry, image.array, values))
+        findings += constant or _value_findings(job.entry, values)
         facts.spacing_mm = tuple(sorted(image.spacing_mm))
-        facts.values = scan_values(image)
+        facts.values = None if constant else values  # it doesn't speak for its modality
     if label is not None and job.entry.label is not None:
         if image is not None:
             problem = grid_problem(image, label)
             if problem is not None:
                 findings.append(case_error(problem[0], job.entry, job.entry.label, problem[1]))
+            elif facts.values is not None:
+                findings += _labeled_value_findings(job, image.array, label.array)
         findings += _label_findings(job, label, job.entry.label, facts)
     return findings, facts
 
@@ -81,10 +87,31 @@ def _digest(array: np.ndarray) -> str:
     ).hexdigest()
 
 
-def _value_findings(entry: CaseEntry, array: np.ndarray) -> Iterator[Finding]:
+def _constant_findings(entry: CaseEntry, array: np.ndarray, values: ScanValues) -> Iterator[Finding]:
+    low, high = values.lowest, values.highest
+    if low == high:
+        text = f"every voxel is {low:g}: a blank scan; export it again, or leave the case out"
+        yield case_error("constant", entry, entry.image, text)
+    elif not ((array != low) & (array != high)).any():
+        text = f"every voxel is {low:g} or {high:g}: a mask, no scan; name the file that it was drawn on"
+        yield case_error("constant", entry, entry.image, text)
+
+
+def _labeled_value_findings(job: CaseJob, array: np.ndarray, label: np.ndarray) -> Iterator[Finding]:
+    background = [value for value, index in job.encoding.items() if index in job.background]
+    labeled = array[~np.isin(label, background)]
+    if len(labeled) > CHANCE_VOXELS and labeled.min() == labeled.max():
+        text = (
+            f"all {len(labeled)} labeled voxels are {labeled[0]:g}: nothing is seen of what is labeled; check that "
+            "the label map is this scan's, or export the scan again"
+        )
+        yield case_warning("constant", job.entry, job.entry.image, text)
+
+
+def _value_findings(entry: CaseEntry, values: ScanValues) -> Iterator[Finding]:
     if not entry.modality.startswith("ct"):
         return
-    low, high = float(array.min()), float(array.max())
+    low, high = values.lowest, values.highest
     if low >= 0 and high <= 255:
         text = f"CT values lie in {low:g}..{high:g}: a picture's gray levels, not HU; export the original values"
         yield case_warning("ct-values", entry, entry.image, text)

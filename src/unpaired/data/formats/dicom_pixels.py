@@ -62,7 +62,7 @@ def require_gray(file: DicomFile) -> None:
 def pixels(file: DicomFile) -> np.ndarray:
     """(columns, rows) of one file, after slope and intercept; floats as float32. Raises ImageError for damage."""
     ((_, stored),) = stored_frames(file, [0])
-    return scaled(stored, *rescale_of(file, 0))
+    return scaled(stored, *rescale_of(file, 0), file.path)
 
 
 def rescale_of(file: DicomFile, frame: int) -> tuple[float, float]:

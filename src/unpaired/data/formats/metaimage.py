@@ -88,7 +88,7 @@ def read_metaimage(path: Path) -> Image:
     size = voxel_bytes(sizes, dtype, path)
     affine, notes = _geometry(header, dimension)
     notes = (*notes, *_scale_notes(header))
-    return Image(as_voxels(_content(header, sizes, dtype, size), dtype, sizes), affine, notes)
+    return Image(as_voxels(_content(header, sizes, dtype, size), dtype, sizes, path), affine, notes)
 
 
 def _header(path: Path) -> Header:

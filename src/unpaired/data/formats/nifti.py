@@ -14,7 +14,7 @@ SHORTEST, LONGEST = min(HEADER_BYTES.values()), max(HEADER_BYTES.values())
 def read_nifti(path: Path) -> Image:
     """The image, of any number of axes, after slope and intercept. Raises ImageError as `read_stored` does."""
     stored, header = read_stored(path)
-    return Image(scaled(stored, header.slope, header.intercept), header.affine, header.notes)
+    return Image(scaled(stored, header.slope, header.intercept, path), header.affine, header.notes)
 
 
 def read_stored(path: Path) -> tuple[np.ndarray, NiftiHeader]:

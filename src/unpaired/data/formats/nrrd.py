@@ -81,7 +81,7 @@ def read_nrrd(path: Path) -> Image:
     dtype = _dtype(header)
     size = voxel_bytes(sizes, dtype, path)
     axes, affine, notes = _geometry(header, sizes)
-    array = as_voxels(_content(header, sizes, dtype, size), dtype, sizes)
+    array = as_voxels(_content(header, sizes, dtype, size), dtype, sizes, path)
     return Image(array.reshape([sizes[axis] for axis in axes], order="F"), affine, notes)
 
 

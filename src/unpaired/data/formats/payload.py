@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from unpaired.data.free_memory import free_memory
-from unpaired.data.image import ImageError
+from unpaired.data.image import ImageError, require_float32
 from unpaired.errors import InputError
 
 LIMIT_VARIABLE = "UNPAIRED_MAX_IMAGE_GB"
@@ -159,23 +159,30 @@ class Inflater:
         return igzip_lib.IgzipDecompressor(flag=flags[self.container])
 
 
-def as_voxels(content: bytes | memoryview, dtype: np.dtype, shape: Sequence[int], offset: int = 0) -> np.ndarray:
-    """The array (first axis fastest) that lies in bytes: in the machine's byte order, floats as float32."""
-    raw = np.frombuffer(content, dtype, math.prod(shape), offset).reshape(shape, order="F")
-    return native(raw)
+def as_voxels(content: bytes | memoryview, dtype: np.dtype, shape: Sequence[int], where: Path) -> np.ndarray:
+    """The array (first axis fastest) that lies in the bytes of a file, as `scaled` returns it."""
+    raw = np.frombuffer(content, dtype, math.prod(shape)).reshape(shape, order="F")
+    return scaled(raw, 1.0, 0.0, where)
 
 
-def native(raw: np.ndarray) -> np.ndarray:
-    """Stored values in the machine's byte order; floats as float32. Values too large for it become infinite."""
-    kind = raw.dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):
-        return raw.astype(np.float32 if kind.kind == "f" else kind, copy=False)
+def scaled(raw: np.ndarray, slope: float, intercept: float, where: Path) -> np.ndarray:
+    """Values after slope and intercept: the stored type, or uint8 to int32, where that is exact, else float32.
+
+    In the machine's byte order. Raises ImageError, naming the file `where`, for values that float32 can't hold.
+    """
+    try:
+        with np.errstate(over="raise"):
+            return _scaled(raw, slope, intercept)
+    except FloatingPointError:
+        with np.errstate(over="ignore"):
+            require_float32(raw.astype(np.float64) * slope + intercept, where)
+        raise
 
 
-def scaled(raw: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """Values after slope and intercept: the stored type, or uint8 to int32, where that is exact, else float32."""
+def _scaled(raw: np.ndarray, slope: float, intercept: float) -> np.ndarray:
     if (slope, intercept) == (1.0, 0.0):
-        return native(raw)
+        kind = raw.dtype.newbyteorder("=")
+        return raw.astype(np.float32 if kind.kind == "f" else kind, copy=False)
     kind = raw.dtype
     if kind.kind in "iu" and kind.itemsize <= 2 and slope == int(slope) and intercept == int(intercept):
         ends = np.array([raw.min(), raw.max()], dtype=np.float64) * slope + intercept
@@ -184,7 +191,6 @@ def scaled(raw: np.ndarray, slope: float, intercept: float) -> np.ndarray:
                 wide = raw.astype(np.int64 if small is np.int32 else np.int32)
                 return (wide * int(slope) + int(intercept)).astype(small)
     values = np.empty(raw.shape, np.float32, order="F")
-    with np.errstate(over="ignore"):
-        for index in range(raw.shape[-1]):  # slice by slice: rounds once, without a float64 copy of the volume
-            values[..., index] = raw[..., index] * np.float64(slope) + np.float64(intercept)
+    for index in range(raw.shape[-1]):  # slice by slice: rounds once, without a float64 copy of the volume
+        values[..., index] = raw[..., index] * np.float64(slope) + np.float64(intercept)
     return values

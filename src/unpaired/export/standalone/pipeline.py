@@ -47,7 +47,7 @@ def prepare(array, affine, settings, facts):
     crop, grid = crop_and_grid(view, spacing, settings)
     volume = resample(view, crop, grid)
     if not np.isfinite(volume).all():
-        raise ValueError("the scan holds NaN or infinity")
+        raise ValueError("the scan holds NaN, infinity or values beyond 3.4e+38 (float32)")
     inside = []
     for (start, stop), count, size in zip(crop, grid, view.shape, strict=True):
         center = start + (np.arange(count) + 0.5) * (stop - start) / count
