@@ -15,8 +15,11 @@ from tiny_runs import IN_PROCESS, assert_same, command, power_cut_at, stored_rec
 from unpaired.data.dataset import Dataset
 from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError, Stopped
+from unpaired.methods.anatomical_consistency import AnatomicalConsistencyConfig
+from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConfig
 from unpaired.methods.mean_teacher import MeanTeacherConfig
+from unpaired.methods.ramp import Ramp
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
@@ -173,3 +176,22 @@ def test_teachers_and_second_networks_come_back_bit_equal_and_move_once_per_opti
     assert weights["_extra_state"] == 3
     assert not torch.equal(weights["method.method.network.output.weight"], weights["teacher.output.weight"])
     assert set(load_file(straight.weights("last"))) == set(straight.load_method("last").network.state_dict())
+
+
+def test_remembered_maps_come_back_bit_equal(
+    phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a method keeps besides its tensors: such a run could not go on, as its state was looked through for NaN."""
+    half = labeled_fraction(phantom, 0.5).apply(phantom)
+    cac = AnatomicalConsistencyConfig(SupervisedConfig(), anatomy=AnatomyConfig(momentum=0.9), ramp=Ramp(length=0))
+    recipe = tiny(method=cac, unlabeled_batch_size=1, steps=3, save_every=1, validate_every=3)
+    straight = train(recipe, half, tmp_path / "a", hardware=IN_PROCESS, cache=cache, show=False)
+    with power_cut_at(2, monkeypatch):
+        train(recipe, half, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
+    assert_same(straight, train(recipe, half, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False))
+    state = torch.load(straight.folder / "resume.pt", weights_only=True)
+    maps = state["method"]["running._extra_state"]
+    maps["ct"][0] = torch.nan
+    torch.save(state, straight.folder / "resume.pt")
+    with pytest.raises(InputError, match=r"'running\._extra_state/ct' holds NaN"):
+        straight.load_state()

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unpaired.errors import InputError
-from unpaired.files import atomic
+from unpaired.files import atomic, is_object
 from unpaired.networks.class_rows import ClassRows
 from unpaired.networks.deep_supervision import PART, is_auxiliary
 from unpaired.networks.network import Network
@@ -127,10 +127,15 @@ def _require_same_kinds(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]
             raise InputError(f"{path}: expected {kinds}; take the weights as `unpaired train` wrote them")
 
 
-def require_finite(tensors: Mapping[str, Tensor], where: str, advice: str) -> None:
-    """Raise InputError, with `advice` on what to do, naming the first tensor that holds NaN or infinity."""
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not (finite := torch.isfinite(tensor)).all():
+def require_finite(state: Mapping[str, object], where: str, advice: str) -> None:
+    """Raise InputError, with `advice` on what to do, naming the first tensor that holds NaN or infinity.
+
+    What modules keep besides their tensors (`get_extra_state`) is looked through too, where it is tensors by name.
+    """
+    for name, tensor in state.items():
+        if is_object(tensor):
+            require_finite({f"{name}/{part}": of for part, of in tensor.items()}, where, advice)
+        elif isinstance(tensor, Tensor) and tensor.is_floating_point() and not (finite := torch.isfinite(tensor)).all():
             count = int((~finite).sum())
             raise InputError(
                 f"{where}: tensor {name!r} holds NaN or infinity in {count} of {tensor.numel()} values; {advice}"
