@@ -13,6 +13,7 @@ from unpaired.files import (
     atomic,
     clear_leftovers,
     input_error_if_unwritable,
+    is_written,
     read_json,
     remove,
     require_writable,
@@ -151,6 +152,17 @@ def test_whether_a_file_can_be_written_is_known_before_it_is(tmp_path: Path, mon
     for closed in ("a.txt", "new/folder/a.txt"):
         with pytest.raises(UnwritableError, match=rf"can't write .*/{closed}: Permission denied; get leave"):
             require_writable(tmp_path / closed)
+
+
+def test_what_is_written_and_removed_together_is_known_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("old")
+    with together():
+        write_text(tmp_path / "new", "new")
+        remove(tmp_path / "old")
+        assert (is_written(tmp_path / "new"), is_written(tmp_path / "old")) == (True, False)
+        assert names(tmp_path)[-1] == "old"
+    assert (is_written(tmp_path / "new"), is_written(tmp_path / "old")) == (True, False)
+    assert names(tmp_path) == ["new"]
 
 
 def test_only_what_the_system_says_becomes_bad_input(tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ def remove(path: Path) -> None:
         waiting[path] = None
 
 
+def is_written(path: Path) -> bool:
+    """Whether a file is there, or will be when `together` ends."""
+    waiting = _WAITING.get() or {}
+    return waiting[path] is not None if path in waiting else path.is_file()
+
+
 @contextmanager
 def transaction(database: "Connection") -> Generator[None]:
     """All that the block writes into a SQLite database, or nothing of it."""

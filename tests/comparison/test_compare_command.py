@@ -228,6 +228,10 @@ def test_only_some_classes_of_stored_scores(folders: Path, capsys: pytest.Captur
     stored = ("compare", *methods, "--out", folders / "out", "--no-report")
     assert run(*stored, "--only", "LV") == 0
     assert means(folders) == {("shifted", "LV"): pytest.approx(0.849, abs=0.001), ("blind", "LV"): 1}
+    page = folders / "out" / "comparison.html"
+    page.write_text("of an earlier call")
+    assert run(*stored, "--only", "RV") == 0
+    assert not page.exists()
     capsys.readouterr()
     assert run(*stored, "--only", "LW") == 2
     assert "has no scores of a class 'LW'; did you mean LV" in one_line(capsys)

@@ -72,6 +72,8 @@ def test_its_curves_are_over_the_patients_of_all_splits(tmp_path: Path, looked: 
     curve = json.loads((tmp_path / "misalignment" / "misalignment.json").read_text())["curves"][0]
     assert (curve["run"], curve["points"][1]["patients"]) == ("MSBN", 2)
     assert curve["points"][1]["change"] == pytest.approx(-0.2)
+    assert pooled_misalignment(PLAN, [cell(tmp_path, "fold0", key="edited")], tmp_path) == []
+    assert not list((tmp_path / "misalignment").iterdir())
 
 
 def test_a_row_that_is_none_is_refused() -> None:

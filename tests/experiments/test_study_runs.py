@@ -14,6 +14,7 @@ import torch
 from tiny_study import hearts, tiny_recipe, tiny_study
 
 from undrawn import undrawn
+from unpaired.comparison.files import FILES
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.experiments import budget, results, run, work
@@ -74,7 +75,7 @@ def test_every_row_is_trained_predicted_scored_and_compared(made: StudyResults) 
     assert "<h1>tiny</h1>" in page
     assert "unpaired" in made.notes[1]
     assert all(escape(note) in page for note in made.notes)
-    assert (made.folder / "comparison.md").is_file()
+    assert all((made.folder / name).is_file() and f">{name}<" in page for name in FILES)
     assert {path.name for path in (made.folder / "runs" / "own").iterdir()} == {"msbn", "joint"}
     status = json.loads((made.folder / "study.json").read_text())
     assert [row["done"] for row in status["rows"]] == [1, 1]
@@ -94,9 +95,14 @@ def test_an_edited_row_is_run_anew_beside_the_old_one(
 ) -> None:
     begun = tasks_of(monkeypatch)
     edited = replace(tiny_study(), rows=(tiny_study().rows[0], Row("Joint", tiny_recipe(steps=3))))
-    made = in_folder(edited, phantom, again)
+    lines: list[str] = []
+    made = in_folder(edited, phantom, again, say=lines.append)
     assert begun == ["Joint"]
     assert made.compared is None
+    left = "seed0 is of another content: recipe.network.modality_norm is False there and True here"
+    assert f"Left out of own, Joint, seed 0: {left}." in made.notes
+    assert f"own, Joint, seed 0: begins (1 of 1); {left}" in lines
+    assert {path.name for path in again.iterdir() if path.is_file()} == {"study.about.json", "study.json"}
     assert dict(made.failures) == {"own, Joint, seed 0": "not run in this test"}
     folder = again / "runs" / "own" / "joint"
     assert json.loads((folder / "seed0.json").read_text())["state"] == "done"

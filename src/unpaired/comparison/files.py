@@ -80,6 +80,14 @@ def write_comparison(comparison: Comparison, folder: Path, layouts: Sequence[Pap
     return folder
 
 
+def remove_comparison(folder: Path, page: str) -> None:
+    """Remove what `write_comparison` has written into `folder`, with the page of that name: it holds no longer."""
+    if (folder / FILES[0]).is_file():  # else the page, if there is one, is of something else
+        with together():
+            for name in (*FILES, PAPER_FILE, FEW_SHOT_FILE, page):
+                remove(folder / name)
+
+
 def _draws(comparison: Comparison) -> Iterable[dict[str, Any]]:
     """A flat row per few-shot run and modality it was scored on."""
     for curve in few_shot_curves(comparison):

@@ -10,7 +10,7 @@ from unpaired.experiments.results import PAGE, STATUS, StudyResults
 from unpaired.experiments.study import Study
 from unpaired.experiments.tables import curve_table, status_table
 from unpaired.figures.style import write_figure
-from unpaired.files import together, write_json, write_text
+from unpaired.files import remove, together, write_json, write_text
 from unpaired.report.curve_page import BudgetLink, write_curve_page
 from unpaired.tables import csv_records
 
@@ -33,11 +33,13 @@ def made_by_budget(
     folder: Path,
     made: Callable[[Study, Path], StudyResults],
     say: Callable[[str], None],
+    write: bool = True,
 ) -> StudyResults:
     """Make the same study at each of its budgets, the smallest first, then the curve of what there is.
 
     Each budget's runs, tables and page lie in a folder of its own ("5min"); `made` makes one. In `folder` are
-    study.html with the curve, curve.csv, curve.md, figures/curve.svg and study.json.
+    study.html with the curve, curve.csv, curve.md, figures/curve.svg and study.json, unless nothing is to be written
+    (of an estimate or a shard); an earlier curve goes where there is none now.
     """
     by_minutes = {study.minutes or 0.0: study for study in sorted(studies, key=lambda study: study.minutes or 0.0)}
     results: dict[float, StudyResults] = {}
@@ -52,9 +54,22 @@ def made_by_budget(
     whole = StudyResults(
         folder, tuple(rows), tuple(notes), None, failures, curve=curve, budgets=tuple(results.values())
     )
-    if curve is not None:
-        _write(whole, curve, studies[0].title, results)
+    if not write:
+        return whole
+    with together():
+        if curve is None:  # what lies there is of rows that have changed since
+            _remove(folder)
+        else:
+            _write(whole, curve, studies[0].title, results)
+        write_json(folder / STATUS, {"schema": 1, "study": studies[0].title, **whole.to_json()})
     return whole
+
+
+def _remove(folder: Path) -> None:
+    """Remove an earlier curve's files and page, where there is one."""
+    if (folder / f"{CURVE}.csv").is_file():
+        for name in (f"{CURVE}.csv", f"{CURVE}.md", f"{FIGURES}/{CURVE}.svg", f"{FIGURES}/{CURVE}.png", PAGE):
+            remove(folder / name)
 
 
 def _write(whole: StudyResults, curve: StudyCurve, title: str, results: dict[float, StudyResults]) -> None:
@@ -66,19 +81,17 @@ def _write(whole: StudyResults, curve: StudyCurve, title: str, results: dict[flo
         if each.page is not None
     ]
     rows = status_table(whole.rows, whole.notes)
-    with together():
-        write_text(folder / f"{CURVE}.csv", csv_records(map(asdict, curve.points)))
-        write_text(folder / f"{CURVE}.md", table.markdown(level=1))
-        write_figure(draw_curve(curve), folder / FIGURES, CURVE)
-        write_curve_page(
-            folder / PAGE,
-            title,
-            table,
-            rows,
-            lambda theme: draw_curve(curve, theme),
-            curve_alt(curve),
-            curve.baseline,
-            links,
-            whole.failures,
-        )
-        write_json(folder / STATUS, {"schema": 1, "study": title, **whole.to_json()})
+    write_text(folder / f"{CURVE}.csv", csv_records(map(asdict, curve.points)))
+    write_text(folder / f"{CURVE}.md", table.markdown(level=1))
+    write_figure(draw_curve(curve), folder / FIGURES, CURVE)
+    write_curve_page(
+        folder / PAGE,
+        title,
+        table,
+        rows,
+        lambda theme: draw_curve(curve, theme),
+        curve_alt(curve),
+        curve.baseline,
+        links,
+        whole.failures,
+    )

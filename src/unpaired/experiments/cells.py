@@ -90,6 +90,17 @@ class Cell:
         """The file that whoever works on the cell locks."""
         return _beside(self.run.folder, ".lock")
 
+    def difference(self) -> str:
+        """What is otherwise in the last run of this row, split and seed that is not its own: "seed0 is of another
+        content: recipe.steps is 2 there and 3 here"; empty where there is none."""
+        first = self.run.folder.with_name(f"seed{self.seed}")
+        before = [place for place in _taken(first) if place.name != self.run.folder.name]
+        for place in reversed(before):
+            record = read_record(_beside(place, ".json"))
+            if record is not None and record.content is not None:
+                return f"{place.name} is of another content: {self.content.difference(record.content)}"
+        return ""
+
     def record(self) -> Record | None:
         """What became of it; None if it was never begun."""
         return read_record(self.record_file)

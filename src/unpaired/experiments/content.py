@@ -7,7 +7,7 @@ classes are mapped, and fields that are newer than it have their defaults.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from unpaired.errors import InputError
 from unpaired.experiments.program import Program, ProgramContent
 from unpaired.files import is_object, read_json, resolved
 from unpaired.recipe import DAMAGED, Recipe
+from unpaired.runs.difference import first_difference
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.same_data import data_document
 
@@ -81,6 +82,21 @@ class Content:
             return None
         return replace(self, key=key, document=self.document if "program" in self.document["recipe"] else there)
 
+    def difference(self, before: Mapping[str, Any]) -> str:
+        """The first thing that another content, as a record has it, says otherwise."""
+        here = self.document
+        try:
+            there: _Read = fitted(dict(before), _Read)
+        except InputError:
+            return "what it was trained on and how is written down as this version can't read it"
+        return (
+            first_difference(there.recipe, here["recipe"], "recipe")
+            or _other_case(there.sides, here["sides"])
+            or first_difference(before["data"], here["data"], "data")
+            or first_difference(there.norms_of, here["norms_of"], "norms_of")
+            or "the run that it begins with is another there"
+        )
+
     def _early_of(self, run: RunFolder, key: str) -> Mapping[str, Any] | None:
         """The document with this key that an early version may have hashed."""
         stored = read_json(run.recipe_file, DAMAGED) if run.recipe_file.is_file() else None
@@ -127,6 +143,19 @@ class _Read:
     sides: dict[str, tuple[str | None, ...]]
     norms_of: str | None = None
     begins_with: str | None = None
+
+
+def _other_case(there: Mapping[str, Sequence[str | None]], here: Mapping[str, Sequence[str | None]]) -> str | None:
+    """The first case that is on another side, or whose files hold something else; each is [side, hashes]."""
+    for case in sorted({*there, *here}):
+        before, now = there.get(case), here.get(case)
+        if before is None or now is None:
+            return f"case {case} {'is missing' if before is None else 'takes part'} there"
+        if before[0] != now[0]:
+            return f"case {case} is on side {before[0]} there and {now[0]} here"
+        if list(before) != list(now):
+            return f"the {'image' if before[1] != now[1] else 'label map'} of {case} is another there"
+    return None
 
 
 def _read(document: Mapping[str, Any], trust: tuple[str, ...]) -> tuple[_Read, Any]:

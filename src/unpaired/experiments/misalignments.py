@@ -18,7 +18,12 @@ from unpaired.files import write_json
 from unpaired.recipe import Recipe
 from unpaired.runs.folder import MISALIGNMENT
 from unpaired.studies.misalignment.scores import MisalignmentRow
-from unpaired.studies.misalignment.study import MisalignmentStudy, misalignment, write_misalignment_study
+from unpaired.studies.misalignment.study import (
+    MisalignmentStudy,
+    misalignment,
+    remove_misalignment_study,
+    write_misalignment_study,
+)
 
 ROWS = "rows.json"
 SCHEMA = 1
@@ -53,6 +58,7 @@ def pooled_misalignment(study: Study, done: Sequence[Cell], out: Path) -> list[s
     """Write tables and figure of all runs that were looked at into OUT/misalignment; the conclusions, a line each."""
     rows = [row for cell in _wanted(study, done) if (kept := _kept(cell)) is not None for row in kept.rows]
     if not rows:
+        remove_misalignment_study(out / MISALIGNMENT)
         return []
     pooled = MisalignmentStudy(rows, [], {"study": study.title, "split": "test"})
     write_misalignment_study(pooled, out / MISALIGNMENT)

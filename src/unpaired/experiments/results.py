@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unpaired.comparison.files import FILES, write_comparison
+from unpaired.comparison.files import FILES, remove_comparison, write_comparison
 from unpaired.comparison.methods import ComparedMethods, compare_methods
 from unpaired.comparison.run_groups import RunGroup
 from unpaired.data.overwriting import ADVICE, SCHEMA, Subject, require_own_folder, write_about
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PAGE = "study.html"
 STATUS = "study.json"
+SHOWN = 5
+"""How many runs of another content the notes spell out."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,10 @@ def _is_an_early_claim(file: Path, study: Study) -> bool:
 def results_of(
     study: Study, planned: Planned, done: Sequence[Cell], failures: Mapping[str, str], out: Path, viewer_mb: float
 ) -> StudyResults:
-    """Compare the rows that are done and write tables, figures and the page into `out`; what is missing is said."""
+    """Compare the rows that are done and write tables, figures and the page into `out`; what is missing is said.
+
+    Where nothing can be compared, nothing is left of an earlier comparison.
+    """
     rows = tuple(row_statuses(study, planned, done, failures))
     by_row = {
         name: {(cell.split, cell.seed): cell for cell in done if cell.row.name == name} for name in study.compared
@@ -103,7 +108,7 @@ def results_of(
     names, places = comparable(by_row)
     compared = None
     energy = read_energy(out)
-    notes = [*_notes(study, names, places, planned), *pooled_misalignment(study, done, out)]
+    notes = [*_notes(study, names, places, planned), *_left_out(planned, done), *pooled_misalignment(study, done, out)]
     notes += [*([] if energy is None else [energy.note()]), *versions_of(done)]
     if len(names) > 1:
         groups = [RunGroup(name, tuple(by_row[name][place].run.folder for place in places)) for name in names]
@@ -113,7 +118,9 @@ def results_of(
         )
     results = StudyResults(out, rows, tuple(notes), compared, list(failures.items()))
     with together():
-        if compared is not None:
+        if compared is None:  # what lies there is of rows that have changed since
+            remove_comparison(out, PAGE)
+        else:
             write_comparison(compared.comparison, out, compared.layouts)
             write_comparison_report(
                 compared.comparison,
@@ -126,6 +133,15 @@ def results_of(
             )
         write_json(out / STATUS, {"schema": 1, "study": study.title, **results.to_json()})
     return results
+
+
+def _left_out(planned: Planned, done: Sequence[Cell]) -> list[str]:
+    """What lies there in place of missing runs and is not compared, and why: the first few, a line each."""
+    complete = {cell.name for cell in done}
+    differing = {cell.name: cell.difference() for cell in planned.cells if cell.name not in complete}
+    notes = [f"Left out of {name}: {what}." for name, what in differing.items() if what]
+    more = [f"Left out likewise: {len(notes) - SHOWN} more runs."] if len(notes) > SHOWN else []
+    return [*notes[:SHOWN], *more]
 
 
 def _budget(study: Study) -> str:

@@ -104,7 +104,7 @@ def study(
 
         if len(studies) == 1 and not is_one_of_several(studies[0], folder):
             return made(studies[0], folder)
-        return made_by_budget(studies, folder, made, say)
+        return made_by_budget(studies, folder, made, say, write=part is None and not estimate)
 
 
 def _part(shard: Shard | str | None, works: bool, hours: float | None) -> Shard | None:

@@ -47,8 +47,9 @@ class Work:
             if is_done(cell):  # by another call, since this one began
                 self.say(f"{cell.name}: done by another call ({number} of {total})")
                 return "skip"
+            differing = "" if cell.record() else cell.difference()
             cell.note("begun")
-            self.say(f"{cell.name}: begins ({number} of {total})")
+            self.say(f"{cell.name}: begins ({number} of {total})" + (differing and f"; {differing}"))
             return "begin"
 
         def end(chain: int, position: int, answer: Answer) -> None:

@@ -12,7 +12,7 @@ from unpaired.comparison.methods import ComparedMethods, compare_methods, preset
 from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.errors import InputError
-from unpaired.files import together
+from unpaired.files import remove, together
 from unpaired.report.comparison_page import write_comparison_report
 from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.folder import RunFolder, place_of
@@ -98,6 +98,8 @@ def compare(
                 page = Path(out) / PAGE
                 shown = compared.dataset, compared.predictions
                 write_comparison_report(compared.comparison, page, *shown, viewer_mb, compared.layouts)
+            else:  # an earlier one may show other scores than the tables now hold
+                remove(Path(out) / PAGE)
     return compared
 
 

@@ -22,7 +22,7 @@ from unpaired.comparison.notes import cautions, notes
 from unpaired.comparison.papers.layout import PaperLayout
 from unpaired.comparison.records import Key
 from unpaired.data.dataset import Dataset
-from unpaired.files import write_text
+from unpaired.files import is_written, write_text
 from unpaired.report.comparison_pictures import (
     few_shot_picture,
     methods_pictures,
@@ -91,7 +91,7 @@ def write_comparison_report(
         training=methods_training(comparison),
         few_shot=few_shot,
         files=[
-            *(name for name in (*FILES, PAPER_FILE, FEW_SHOT_FILE) if (out.parent / name).is_file()),
+            *(name for name in (*FILES, PAPER_FILE, FEW_SHOT_FILE) if is_written(out.parent / name)),
             *(f"figures/{figure.name}" for figure in figures),
         ],
         **_what_was_compared(comparison),

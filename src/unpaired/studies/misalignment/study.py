@@ -24,7 +24,7 @@ from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.figures.style import write_figure
-from unpaired.files import together
+from unpaired.files import remove, together
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.folder import RunFolder, place_of
 from unpaired.studies.misalignment.figure import draw_misalignment
@@ -229,6 +229,13 @@ def write_misalignment_study(study: MisalignmentStudy, out: Path) -> None:
     with together():
         write_misalignment_tables(study.rows, study.settings, out)
         write_figure(draw_misalignment(study.rows), out, "misalignment")
+
+
+def remove_misalignment_study(out: Path) -> None:
+    """Remove what `write_misalignment_study` has written into a folder."""
+    with together():
+        for suffix in ("csv", "json", "svg", "png"):
+            remove(out / f"misalignment.{suffix}")
 
 
 def _case_rows(
