@@ -1,6 +1,7 @@
 """A model file: predicts as its run does, holds nobody's name, and opens without harm whatever is inside of it."""
 
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -108,6 +109,28 @@ def test_folds_predict_together(folds: Path, phantom: Dataset, tmp_path: Path) -
         assert probabilities.read_bytes() == expected.read_bytes()
     with pytest.raises(InputError, match="holds 2 runs, and one is needed"):
         unpaired.Predictor(tmp_path / "m.unpaired")
+
+
+def test_messages_name_the_model_and_never_the_cache(
+    folds: Path, phantom: Dataset, tmp_path: Path, cache: Path
+) -> None:
+    alone, both = tmp_path / "m.unpaired", tmp_path / "both.unpaired"
+    unpaired.pack(folds / "fold0", alone)
+    unpaired.pack(folds, both)
+    scan = phantom.of("ct", "test")[0].image
+    for model, run in ((alone, str(alone)), (both, f"{both}/0")):
+        with pytest.raises(InputError, match=f"^run {re.escape(run)} has no modality 'pet'"):
+            unpaired.predict(model, scan, tmp_path / "out.nii.gz", modality="pet", worker=False)
+        with pytest.raises(InputError, match=f"^found no weights at {re.escape(run)}/weights_last.safetensors;"):
+            unpaired.predict(model, scan, tmp_path / "out.nii.gz", modality="ct", weights="last", worker=False)
+    with pytest.raises(InputError, match=f"^run {re.escape(str(alone))} has no modality 'pet'"):
+        unpaired.export_run(alone, tmp_path / "graphs", modalities=["pet"])
+    for file in cache.glob("models/*/*/recipe.json"):  # as of a version with other fields
+        file.write_text(file.read_text().replace('"steps"', '"stepz"'))
+    with pytest.raises(InputError, match=f"^{re.escape(str(both))}/0/recipe.json"):
+        find_recipe(str(both))
+    with pytest.raises(InputError, match=f"^{re.escape(str(alone))}/recipe.json"):
+        unpaired.Predictor(alone)
 
 
 def test_nobody_s_name_is_in_it(folds: Path, phantom: Dataset, tmp_path: Path) -> None:

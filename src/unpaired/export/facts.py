@@ -60,12 +60,12 @@ def exported_modalities(run: Run, wanted: Sequence[str]) -> tuple[str, ...]:
     """
     if run.recipe.preprocessing.leaks_reference:
         raise InputError(
-            f"{run.folder}: preprocessing.roi 'label' crops around the reference, which new scans lack, so there is "
+            f"{run.called}: preprocessing.roi 'label' crops around the reference, which new scans lack, so there is "
             "nothing to export; train with roi body, center or none"
         )
     for name in wanted:
         if name not in run.modalities:
-            raise InputError(f"run {run.folder} has no modality {name!r}; it knows {', '.join(run.modalities)}")
+            raise InputError(f"run {run.called} has no modality {name!r}; it knows {', '.join(run.modalities)}")
     chosen = tuple(dict.fromkeys(wanted)) or run.modalities
     for name in chosen:
         if not all(letter.isalnum() or letter in "-_+ " for letter in name):

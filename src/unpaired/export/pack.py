@@ -27,7 +27,7 @@ from unpaired.runs.budget import budget_of
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
 from unpaired.runs.folder import FINGERPRINT, POSTPROCESSING, RECIPE, SPLIT, VERSIONS
-from unpaired.runs.model_file import CARD, FILES, MODEL, SUFFIX, run_folders
+from unpaired.runs.model_file import CARD, FILES, MODEL, SUFFIX
 from unpaired.runs.postprocessing import read_found, weights_hash
 from unpaired.runs.run import Run
 from unpaired.scores.tables import read_evaluation
@@ -94,17 +94,13 @@ def pack(
 
 def _opened(runs: Run | str | Path | Sequence[Run | str | Path], trust: Trust) -> list[Run]:
     listed = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    opened = [
-        run
-        for item in listed
-        for run in ([item] if isinstance(item, Run) else [Run.open(folder, trust) for folder in run_folders(item)])
-    ]
+    opened = [run for item in listed for run in ([item] if isinstance(item, Run) else Run.open_all(item, trust))]
     if not opened:
         raise InputError("expected a run to pack, got none")
     for run in opened[1:]:
         if (run.dataset.classes, run.modalities) != (opened[0].dataset.classes, opened[0].modalities):
             raise InputError(
-                f"{run.folder} has other classes or modalities than {opened[0].folder}; pack each into its own file"
+                f"{run.called} has other classes or modalities than {opened[0].called}; pack each into its own file"
             )
     return opened
 
@@ -112,7 +108,7 @@ def _opened(runs: Run | str | Path | Sequence[Run | str | Path], trust: Trust) -
 def _files(run: Run, weights: str) -> dict[str, bytes | Path]:
     file = run.weights(weights)
     if not file.is_file():
-        raise InputError(f"{run.folder}: has no {file.name} yet; finish its training first")
+        raise InputError(f"{run.called}: has no {file.name} yet; finish its training first")
     run.load_method(weights)  # what is given away are weights, and this network's
     dataset = anonymous(run.dataset)
     split = {side: [case.id for case in dataset.of(split=side)] for side in SPLITS}

@@ -18,7 +18,6 @@ from unpaired.data.restore import restore_probabilities
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.segmentation import Part, Segmentation, gathered, likeliest
-from unpaired.runs.model_file import run_folders
 from unpaired.runs.postprocessing import postprocessing_of
 from unpaired.runs.run import Run
 
@@ -40,8 +39,8 @@ class Ensemble:
         for other in self.predictors[1:]:
             if other.run.dataset.classes != first.dataset.classes:
                 raise InputError(
-                    f"run {other.run.folder} has the classes {', '.join(other.run.dataset.classes)}, run "
-                    f"{first.folder} has {', '.join(first.dataset.classes)}; runs are averaged class by class"
+                    f"run {other.run.called} has the classes {', '.join(other.run.dataset.classes)}, run "
+                    f"{first.called} has {', '.join(first.dataset.classes)}; runs are averaged class by class"
                 )
 
     @property
@@ -163,6 +162,6 @@ def _loaded(given: Predictor | Run | str | Path) -> list[Predictor]:
     """A predictor as it is, or those of a run, or of the folds in a folder."""
     if isinstance(given, Predictor):
         return [given]
-    runs = [given] if isinstance(given, Run) else [Run.open(folder) for folder in run_folders(given)]
+    runs = [given] if isinstance(given, Run) else Run.open_all(given)
     postprocessing, _ = postprocessing_of(runs, "best")
     return [Predictor(run, postprocessing=postprocessing) for run in runs]

@@ -48,7 +48,7 @@ def require_mirrored_training(run: Run) -> None:
     """
     if not run.recipe.augmentation.mirror:
         raise InputError(
-            f"{run.folder} was trained without mirroring (augmentation.mirror), so mirrored scans are strange to it "
+            f"{run.called} was trained without mirroring (augmentation.mirror), so mirrored scans are strange to it "
             "and averaging them costs many points of Dice; leave --mirror out, or say --mirror-anyway as well and "
             "compare on validation cases"
         )

@@ -28,7 +28,7 @@ class NormChoice:
     def __post_init__(self) -> None:
         if self.of is not None and self.of not in self.run.modalities:
             raise InputError(
-                f"norms of {self.of!r}: run {self.run.folder} has no such modality; {known(list(self.run.modalities))}"
+                f"norms of {self.of!r}: run {self.run.called} has no such modality; {known(list(self.run.modalities))}"
             )
 
     def knows(self, given: str) -> bool:
@@ -45,7 +45,7 @@ class NormChoice:
         if self.of is not None:
             return self.of
         raise InputError(
-            f"run {self.run.folder} has no modality {given!r}; {known(list(self.run.modalities))}. If the scan is of "
+            f"run {self.run.called} has no modality {given!r}; {known(list(self.run.modalities))}. If the scan is of "
             "one of these under another name, say that; any other kind of scan needs a run trained with it, or can be "
             f"tried as one of these: --norms-of {self.run.modalities[0]}"
         )
@@ -77,7 +77,7 @@ class NormChoice:
             )
         if self.adaptive and not norms_with_statistics(network):
             raise InputError(
-                f"adaptive norms: the network of {self.run.folder} has no batch norm with running statistics, its "
+                f"adaptive norms: the network of {self.run.called} has no batch norm with running statistics, its "
                 "norms take those of each scan already; leave --norms out"
             )
 

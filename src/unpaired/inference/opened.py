@@ -16,7 +16,6 @@ from unpaired.inference.predict import remarks, seen_in_training, with_sides_of
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.request import How, Request
 from unpaired.inference.shards import jobs_of_shard
-from unpaired.runs.model_file import run_folders
 from unpaired.runs.postprocessing import postprocessing_of
 from unpaired.runs.run import Run
 
@@ -37,14 +36,14 @@ def opened_request(request: Request, tell: Tell) -> list[Group]:
 
     Raises InputError for what fits no case.
     """
-    members = [run_folders(path) for path in request.runs]
-    runs = [Run.open(folder, request.trust) for folders in members for folder in folders]
+    members = [Run.open_all(path, request.trust) for path in request.runs]
+    runs = [run for together in members for run in together]
     images = request.images
     dataset = images if isinstance(images, Dataset) else None
     if isinstance(images, Path) and is_manifest(images):
         dataset = read_dataset(images)
     judged = None
-    if dataset is not None and request.split is not None and any(len(folders) > 1 for folders in members):
+    if dataset is not None and request.split is not None and any(len(together) > 1 for together in members):
         judged = judged_by_folds(runs, dataset, request.split, lambda line: tell(Remark(f"note: {line}")))
         dataset = judged.dataset
     elif dataset is not None:

@@ -177,7 +177,7 @@ def norm_remarks(ensemble: Ensemble, jobs: Sequence[Job]) -> Iterator[str]:
         for predictor in ensemble.predictors:
             if modality not in predictor.run.modalities and predictor.norms.of is not None:
                 yield (
-                    f"{predictor.run.folder} was not trained on {modality}: its scans are segmented as "
+                    f"{predictor.run.called} was not trained on {modality}: its scans are segmented as "
                     f"{predictor.norms.of}; check on scans with labels what that is worth"
                 )
 
@@ -188,7 +188,7 @@ def mirror_remarks(ensemble: Ensemble) -> Iterator[str]:
         run = predictor.run
         plane, swaps = run.recipe.preprocessing.plane, run.recipe.augmentation.mirror_swaps
         if said := mirror_warning(run.dataset.classes, plane, predictor.mirrored, swaps):
-            yield f"{run.folder}: {said}"
+            yield f"{run.called}: {said}"
 
 
 def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path, list[str]]]:

@@ -11,7 +11,7 @@ from unpaired.consent.modules import Trust, load_file, one_line
 from unpaired.errors import InputError, nearest
 from unpaired.recipe import Recipe, read_recipe
 from unpaired.runs.folder import RunFolder
-from unpaired.runs.model_file import SUFFIX, holds_runs, run_folders
+from unpaired.runs.model_file import SUFFIX, by_its_name, holds_runs, names_of, run_folders
 
 
 def all_recipes() -> dict[str, Callable[[], Recipe]]:
@@ -56,7 +56,11 @@ def find_recipe(name: str, trust: Trust = ()) -> Recipe:
 
 def _recipe_of_runs(path: str, trust: Trust) -> Recipe:
     """What all runs that a path stands for were trained by. Raises InputError where they differ."""
-    recipes = [read_recipe(RunFolder(folder).recipe_file, trust) for folder in run_folders(path)]
+    recipes: list[Recipe] = []
+    folders = run_folders(path)
+    for folder, name in zip(folders, names_of(path, folders), strict=True):
+        with by_its_name(folder, name):
+            recipes.append(read_recipe(RunFolder(folder).recipe_file, trust))
     if any(recipe != recipes[0] for recipe in recipes):
         raise InputError(f"{path} holds {len(recipes)} runs, which were trained by different recipes; name one of them")
     return recipes[0]

@@ -15,6 +15,8 @@ import hashlib
 import re
 import shutil
 import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,23 @@ def single_run(path: str | Path) -> Path:
     if len(folders) > 1:
         raise InputError(f"{path} holds {len(folders)} runs, and one is needed here; name one of them")
     return folders[0]
+
+
+def names_of(path: str | Path, folders: list[Path]) -> list[str]:
+    """How messages name the runs `folders` that a path stands for: as they lie there, or the model and their number."""
+    if folders == [Path(path)] or Path(path).is_dir():
+        return [str(folder) for folder in folders]
+    return [str(path)] if len(folders) == 1 else [f"{path}/{number}" for number in range(len(folders))]
+
+
+@contextmanager
+def by_its_name(folder: Path, called: str) -> Generator[None]:
+    """Let an InputError about a file in a folder, such as that of an unpacked model, name what a person gave for it."""
+    try:
+        yield
+    except InputError as error:
+        error.args = (str(error).replace(str(folder), called),)
+        raise
 
 
 def unpack(path: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 import io
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from unpaired.runs.difference import first_difference
 from unpaired.runs.fingerprint import read_fingerprint
 from unpaired.runs.folder import RunFolder, is_run
 from unpaired.runs.log_rows import append_rows, drop_rows_after, read_rows
-from unpaired.runs.model_file import single_run
+from unpaired.runs.model_file import by_its_name, names_of, run_folders, single_run
 from unpaired.runs.new_run import place_new_run
 from unpaired.runs.same_data import brought_up_to_date, require_same_data
 
@@ -35,22 +35,25 @@ from unpaired.runs.same_data import brought_up_to_date, require_same_data
 class Run(RunFolder):
     """A run that is there, with recipe, dataset and split; `RunFolder` says where everything in its folder is.
 
-    `trust` are modules outside the package that its recipe may name: a run may come from anybody, and is data.
+    `trust` are modules outside the package that its recipe may name: a run may come from anybody, and is data. `called`
+    is the folder, model file or address that a person gave, for messages: a model file is unpacked into a cache.
     """
 
     trust: Trust = ()
+    called: str = field(default="", compare=False)
 
-    def __init__(self, folder: str | Path, trust: Trust = ()) -> None:
+    def __init__(self, folder: str | Path, trust: Trust = (), called: str = "") -> None:
         """The run in `folder`, or in a model file; its recipe is read when it is first asked for.
 
-        Raises InputError if it is none.
+        `called`: by another name than `folder`. Raises InputError if it is none.
         """
         super().__init__(single_run(folder))
         object.__setattr__(self, "trust", tuple(several(trust)))
+        object.__setattr__(self, "called", called or str(folder))
         for file in (self.recipe_file, self.dataset_file, self.split_file):
             if not file.is_file():
                 raise InputError(
-                    f"expected a run folder (written by `unpaired train`), found no {file.name} in {folder}"
+                    f"expected a run folder (written by `unpaired train`), found no {file.name} in {self.called}"
                 )
 
     @classmethod
@@ -96,15 +99,22 @@ class Run(RunFolder):
         require_same_data(self.folder, self.dataset, dataset, read_fingerprint(self))
 
     @classmethod
-    def open(cls, folder: str | Path, trust: Trust = ()) -> "Run":
+    def open(cls, folder: str | Path, trust: Trust = (), called: str = "") -> "Run":
         """The run in `folder`, its recipe read: InputError if it is none, or of a version with other settings.
 
         `trust` are modules, by name or file, that a recipe with code of somebody's own may use; without them such a run
-        is refused (`ConsentError`).
+        is refused (`ConsentError`). `called` as of `Run`.
         """
-        run = cls(folder, trust)
+        run = cls(folder, trust, called)
         _ = run.recipe  # refuse a broken one here
         return run
+
+    @classmethod
+    def open_all(cls, path: str | Path, trust: Trust = ()) -> list["Run"]:
+        """The runs that a path stands for (`runs.model_file.run_folders`), opened; those of a model file are called by
+        its name. InputError as of `open`."""
+        folders = run_folders(path)
+        return [cls.open(folder, trust, name) for folder, name in zip(folders, names_of(path, folders), strict=True)]
 
     @staticmethod
     def begun(folder: str | Path) -> bool:
@@ -114,7 +124,8 @@ class Run(RunFolder):
     @cached_property
     def recipe(self) -> Recipe:
         """The resolved recipe."""
-        return read_recipe(self.recipe_file, self.trust)
+        with by_its_name(self.folder, self.called):
+            return read_recipe(self.recipe_file, self.trust)
 
     def _stored(self) -> Any:
         """The stored recipe as JSON, read back so that a field that is newer than the run has its default."""
@@ -126,7 +137,8 @@ class Run(RunFolder):
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset the run was trained on, with its split."""
-        return read_dataset(self.dataset_file)
+        with by_its_name(self.folder, self.called):
+            return read_dataset(self.dataset_file)
 
     def record(self, name: str, value: Any) -> None:
         """Add a JSON value to what the run was made with (versions.json)."""
@@ -159,7 +171,8 @@ class Run(RunFolder):
     def load_method(self, which: str = "best") -> Method:
         """The trained method in evaluation mode, on the CPU; parts that only training needs have fresh weights."""
         method = build_method(self.recipe, self.modalities, len(self.dataset.classes))
-        load_weights(method.network, self.weights(which))
+        with by_its_name(self.folder, self.called):
+            load_weights(method.network, self.weights(which))
         return method.eval()
 
     def load_whole_method(self) -> Method:
@@ -172,7 +185,7 @@ class Run(RunFolder):
         state = self.load_state()
         if state is None:
             raise InputError(
-                f"{self.folder} has no {self.state_file.name}, which alone holds the parts that only training needs; "
+                f"{self.called} has no {self.state_file.name}, which alone holds the parts that only training needs; "
                 f"{DAMAGED}"
             )
         method = build_method(self.recipe, self.modalities, len(self.dataset.classes))

@@ -30,7 +30,7 @@ def labeled_cases(predictor: Predictor, dataset: Dataset, split: str) -> list[Ca
     require_partners(predictor)
     if dataset.classes != run.dataset.classes:
         raise InputError(
-            f"run {run.folder} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
+            f"run {run.called} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
             f"{', '.join(dataset.classes)}; name the manifest that it was trained with"
         )
     cases = [case for case in of_patients(dataset, split=split, labeled=True) if case.modality in run.modalities]

@@ -24,7 +24,7 @@ def require_partners(predictor: Predictor) -> None:
     run = predictor.run
     if len(run.modalities) < 2:
         raise InputError(
-            f"run {run.folder} knows one modality ({', '.join(run.modalities)}), and a partner is a scan of another; "
+            f"run {run.called} knows one modality ({', '.join(run.modalities)}), and a partner is a scan of another; "
             "name a run trained on two or more"
         )
 
