@@ -48,6 +48,10 @@ from unpaired.commands.unknown import taken_by
         ),
         (["dicom", "send", "a", "b", "-x"], "dicom send has no option -x; see unpaired dicom send --help"),
         (["evaluat", "a"], "there is no command 'evaluat'; did you mean evaluate? (see unpaired --help)"),
+        (
+            ["dicom", "segment"],
+            "there is no command 'segment'; known: list, fetch, send, watch (see unpaired dicom --help)",
+        ),
         (["dicom", "lst"], "there is no command 'lst'; did you mean list? (see unpaired dicom --help)"),
     ],
 )

@@ -7,7 +7,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError, known
 
 DASHES = "-\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 """Word processors turn two hyphens into a dash, which no program takes for an option."""
@@ -47,7 +47,9 @@ def taken_by(command: Callable[..., Any]) -> Taken:
 def require_command(program: str, word: str, commands: Sequence[str]) -> None:
     """Raise InputError for a word that stands where a command should and is none, with the nearest ones."""
     if word not in commands:
-        raise InputError(f"there is no command {word!r}; {nearest(word, list(commands))} (see {program} --help)")
+        close = get_close_matches(word, commands, n=2)
+        hint = f"did you mean {' or '.join(close)}?" if close else known(list(commands))
+        raise InputError(f"there is no command {word!r}; {hint} (see {program} --help)")
 
 
 def refuse_unknown(program: str, taken: Taken, words: Sequence[str], unknown: Sequence[str]) -> None:
