@@ -11,6 +11,7 @@ def test_a_near_name_is_asked_for() -> None:
 
 def test_few_names_are_all_known_and_many_are_counted() -> None:
     assert nearest("zzz", ["dice", "hd95"]) == "known: dice, hd95"
+    assert nearest("MR", ["ct", "mr"]) == "did you mean mr?"
     many = [f"case_{number:03}" for number in range(SHOWN + 5)]
     hint = nearest("zzz", many)
     assert hint.endswith(f"{many[SHOWN - 1]} and 5 more")

@@ -142,6 +142,11 @@ def test_a_recipe_of_ones_own_file(tmp_path) -> None:
         find_recipe(f"{file}:f")
 
 
+def test_a_field_of_a_part_is_guessed_by_its_place() -> None:
+    with pytest.raises(InputError, match=r"no field 'learning_rate'; did you mean optimization\.learning_rate\?$"):
+        override(find_recipe(NAME), ["learning_rate=0.1"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

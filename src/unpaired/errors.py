@@ -61,7 +61,8 @@ def nearest(name: str, allowed: list[str]) -> str:
     twin = next((other for other in allowed if other != name and normalize("NFKC", visible(other)) == looks), None)
     if twin is not None:
         return f"did you mean {twin!a}, which looks the same and is not {name!a}?"
-    close = get_close_matches(name, allowed, n=3, cutoff=0.5)
+    close = [other for other in allowed if other.casefold() == name.casefold() != ""]
+    close = close or get_close_matches(name, allowed, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else known(allowed)
 
 

@@ -49,13 +49,20 @@ class _Changes(dict[str, Any]):
     """{field: new value, or the changes of the config in it}; a type of its own, as values may be dictionaries."""
 
 
+def _fields_of(value: Any) -> list[str]:
+    """The names of a config's fields; none of a plain value."""
+    return [field.name for field in fields(value)] if is_dataclass(value) else []
+
+
 def _plant(config: Any, tree: _Changes, whole: str, value: Any) -> None:
     """Put a checked value at "network.width" of {"network": {"width": value}}."""
     *outer, last = whole.split(".")
     for place, name in enumerate([*outer, last]):
-        names = [part.name for part in fields(config)]
+        names = _fields_of(config)
         if name not in names:
-            raise InputError(f"{type(config).__name__} has no field {name!r}; {nearest(name, names)}")
+            inside = [f"{part}.{name}" for part in names if name in _fields_of(getattr(config, part))]
+            hint = f"did you mean {' or '.join(inside)}?" if inside else nearest(name, names)
+            raise InputError(f"{type(config).__name__} has no field {name!r}; {hint}")
         if place == len(outer):
             break
         inner = getattr(config, name)

@@ -35,6 +35,17 @@ def test_written_images_come_back(tmp_path: Path, suffix: str, dtype: str) -> No
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_a_name_without_its_suffix_is_guessed(tmp_path: Path) -> None:
+    write_image(tmp_path / "scan_1.nii.gz", volume(), OBLIQUE)
+    for name in ("scan_1", "SCAN_1.nii.gz"):
+        with pytest.raises(InputError, match=f"found none at .*{name}; did you mean scan_1.nii.gz\\?"):
+            read_image(tmp_path / name)
+    with pytest.raises(InputError, match=r"found none at .*scan; check the path"):
+        read_image(tmp_path / "scan")
+    with pytest.raises(InputError, match=r"found a folder at .*; check the path"):
+        read_image(tmp_path)
+
+
 def test_nibabel_reads_what_we_write(tmp_path: Path) -> None:
     affine = np.diag([-0.7, 0.8, 5.0, 1.0])
     affine[:3, 3] = 3, -4, 5

@@ -44,7 +44,7 @@ def read_image(path: str | Path) -> Image:
 
 def _read(path: Path) -> Image:
     if not path.is_file():
-        raise ImageError(f"expected an image file, found {what_is_at(path)} at {path}; check the path", "missing")
+        raise ImageError(f"expected an image file, found {what_is_at(path)} at {path}; {_near(path)}", "missing")
     suffix = image_suffix(path)
     if suffix is None:
         formats = ", ".join(IMAGE_SUFFIXES)
@@ -53,6 +53,17 @@ def _read(path: Path) -> Image:
     image = Image(_three_axes(image.array), image.affine, image.notes)
     require_placed(image, path)
     return image
+
+
+def _near(path: Path) -> str:
+    """What to do about a name without a file: take the image of that name with a suffix, or in other letters."""
+    try:
+        names = () if path.exists() else sorted(file.name for file in path.parent.iterdir() if image_suffix(file))
+    except OSError:  # the folder isn't there either, or can't be listed
+        names = ()
+    meant = path.name.lower()
+    same = [name for name in names if name.lower() == meant or name.lower().startswith(f"{meant}.")]
+    return f"did you mean {' or '.join(same)}?" if same else "check the path"
 
 
 def read_label_map(path: str | Path) -> Image:

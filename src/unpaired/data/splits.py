@@ -120,7 +120,8 @@ def split_by_patient(dataset: Dataset, *, test: float = 0.2, validation: float =
     """
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise InputError(
-            f"split: shares must lie in [0, 1) and leave some for training, got test={test} validation={validation}"
+            "split: shares must lie in [0, 1), such as 0.2 for 20 %, and leave some for training, got "
+            f"test={test} validation={validation}"
         )
     labeled = _drawable(dataset)
     sides: dict[str, str] = {case.patient: "train" for case in dataset.cases}
