@@ -66,8 +66,8 @@ def cluster_script(
         also: Another run that segments too.
         probabilities: Save class probabilities too.
         cpus: Cores of each task.
-        memory: Memory of each task.
-        time: Time limit of each task.
+        memory: Memory of each task, as Slurm writes it.
+        time: Time limit of each task, as hours:minutes:seconds.
         gpus: GPUs of each task.
         partition: Slurm's partition; without it the cluster's own choice.
         at_once: How many tasks may run together.

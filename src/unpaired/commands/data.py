@@ -60,10 +60,10 @@ def phantom(
             classes, as far as the anatomy has them; its other structures are background.
         patients: How many of each modality, such as train=24 test=3.
         size: tiny (tests), demo (minutes to train), realistic (0.8 to 1.5 mm).
-        spacing_mm: Another in-plane voxel size.
+        spacing_mm: In-plane voxel size in mm, in place of the one of --size.
         ct_plane: CT as it is acquired, or reformatted like the MR.
         seed: Other seeds give other patients.
-        workers: Processes.
+        workers: How many processes work at a time.
     """
     dataset = unpaired.write_phantom(
         out,
@@ -164,9 +164,9 @@ def verify(data: Data, /, *, json: bool = False, workers: int = 2) -> int:
     """Check every file of a dataset: geometry, values, labels, splits. Exit code 1 if there are errors.
 
     Args:
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         json: Print findings as JSON for programs.
-        workers: Processes.
+        workers: How many processes work at a time.
     """
     from rich.console import Console
 
@@ -196,9 +196,9 @@ def split(
     """Draw a split by patient, the same patient never on two sides, and store it in a file.
 
     Args:
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         out: The split file to write (JSON); with --folds a folder that gets fold0.json, fold1.json, ...
-        test: Share of patients for testing (without --folds).
+        test: Share of patients for testing, such as 0.2 for 20 % (without --folds).
         validation: Share of patients for choosing the best weights.
         folds: Cross-validation: every patient is tested in exactly one of so many splits.
         patients: Only so many patients of a modality take part, drawn by the seed: mr=9.
@@ -227,7 +227,7 @@ def few_shot(
     """Write a split with few training patients of one modality; everything else stays on its side.
 
     Args:
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         out: The split file to write (JSON).
         modality: The modality that is to be scarce.
         patients: How many of its training patients are kept.
@@ -242,7 +242,7 @@ def labeled_fraction(data: Data, out: Out, /, *, fraction: float, split: Optiona
     """Write a split in which only a share of the training patients keep their labels; the others train unlabeled.
 
     Args:
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         out: The split file to write (JSON).
         fraction: The share of each modality's labeled training patients that keep their labels, such as 0.1.
         split: The split file to start from; else the manifest's own sides.
@@ -265,10 +265,10 @@ def prepare(
 
     Args:
         recipe: Its name, file.py:function, or a run's folder or recipe.json.
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         out: Cache folder.
         changes: Change fields of the recipe, such as preprocessing.plane=axial.
-        workers: Processes.
+        workers: How many processes work at a time.
     """
     with progress_bar("prepare") as progress:
         prepared = unpaired.prepare(recipe, data, out, changes=changes, workers=workers, progress=progress)

@@ -47,7 +47,7 @@ def dicom_list(tree: Trees, /, *, json: bool = False, workers: int = 2, index: O
     Args:
         tree: Folders, files or a DICOMDIR.
         json: Print JSON for programs, with the files of each series.
-        workers: Processes.
+        workers: How many processes work at a time.
         index: A file that keeps what was read: the same command goes on from it, and reads what is new or changed.
     """
     from unpaired.dicom.listing import index_to_json, series_table

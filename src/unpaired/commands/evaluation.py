@@ -64,7 +64,7 @@ def evaluate(
         policy: What a missed structure's distance is: the image's diagonal, or left out (always counted).
         surface: Distances between surface voxels, or between surface elements weighted by their area.
         tolerance: Tolerances in mm of the surface Dice (NSD): "1 2" for all classes, "LV=1.5" for one (default: 1 2).
-        preset: Also print what other protocols would, beside our columns.
+        preset: Also print the scores by these papers' rules, beside our columns.
         show: Columns of the table: names such as dice iou hd nsd@2, or all (default: dice hd95 assd, NSD if asked for).
         json: Print everything as one JSON value instead of a table; also what is wrong with the input.
         workers: Threads.
@@ -115,7 +115,7 @@ def report(
     out: OptionalPath = None,
     viewer_mb: float = 20.0,
 ) -> int:
-    """Write one HTML page about a run, from its predictions and scores: opens from disk, needs no network.
+    """Write one HTML page about a run, from its predictions and scores: opens from disk, without the internet.
 
     Refused where predictions or references changed since they were scored: evaluate again first.
 

@@ -18,10 +18,10 @@ def inspect(data: Data, /, *, page: OptionalPath = None, json: OptionalPath = No
     """Show what a dataset is like: sizes, spacings, values and organs by modality. Exit code 1 if a scan is unreadable.
 
     Args:
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         page: An HTML file to write: the same with histograms and a slice of every case.
         json: A file to write for programs and for `unpaired plan`.
-        workers: Processes.
+        workers: How many processes work at a time.
     """
     from unpaired.planning.tables import modality_table, organ_table
 
@@ -50,7 +50,7 @@ def plan(
     """Plan a training for your data: a Python file with a recipe, and the fact behind each number. Edit it, train it.
 
     Args:
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         out: The file to write, such as heart.py.
         hours: How long training may take on this machine; a step is timed.
         memory: What training may take: 8GB, 512MB, a number of gigabytes, or auto, four fifths of what is free.

@@ -69,7 +69,7 @@ def study(
 
     Args:
         plan: Its name (`unpaired studies`), or file.py:function for one of your own (which needs no --trust).
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         out: Folder for the runs, the tables and the page study.html.
         size: Rows for two processor cores, or as the paper has them, for GPUs.
         rows: Only these rows, by name.
@@ -153,7 +153,7 @@ def study_script(
 
     Args:
         plan: As of `unpaired study`, which each task runs; so are data, out and the options up to trust.
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         out: Folder for the runs; all tasks write there.
         script: The file to write.
         shards: How many tasks; each gets about as much work as the others.
@@ -168,8 +168,8 @@ def study_script(
         workers: Processes of each run that cut and augment batches.
         trust: Modules or .py files of your own that --set names.
         cpus: Cores of each task.
-        memory: Memory of each task.
-        time: Time limit of each task.
+        memory: Memory of each task, as Slurm writes it.
+        time: Time limit of each task, as hours:minutes:seconds.
         gpus: GPUs of each task.
         partition: Slurm's partition; without it the cluster's own choice.
         at_once: How many tasks may run together.

@@ -93,7 +93,7 @@ def train(
     Args:
         recipe: Its name (`unpaired recipes`), file.py:function for one of your own (which needs no --trust), a run's
             folder or recipe.json, or auto: planned for this dataset and machine (`unpaired plan`).
-        data: The manifest.
+        data: The manifest (dataset.json or a table), or the folder that holds dataset.json.
         run: The run folder, new or to be resumed.
         split: A split file (`unpaired split`; of nnU-Net's: splits_final.json:0); without it the manifest's own split
             is used. With --folds a folder of such files, or splits_final.json.
@@ -139,7 +139,7 @@ def find_postprocessing(
     device: Device = "auto",
     trust: Trusted = (),
 ) -> int:
-    """Smooth, and keep the largest part of organs, where that helps on validation cases; predict applies it then.
+    """Try smoothing, and keeping the largest part of organs, on validation cases; `predict` applies what helped.
 
     First smoothing by 2, 3 or 4 mm, whichever is best and lets no class fall by half a point. Then as nnU-Net:
     first of all foreground together, then of each class, by Dice that rises for it and falls for nothing.
@@ -172,7 +172,7 @@ def self_train(
     workers: int = 1,
     trust: Trusted = (),
 ) -> int:
-    """Train, label the unlabeled scans by what was learned, train on these too; kept if better and worse for none.
+    """Train, label the unlabeled scans with that network, train on these labels too; kept if no modality gets worse.
 
     Args:
         recipe: Its name (`unpaired recipes`), file.py:function for one of your own, a run's folder or recipe.json.
