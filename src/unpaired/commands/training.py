@@ -172,7 +172,7 @@ def self_train(
     workers: int = 1,
     trust: Trusted = (),
 ) -> int:
-    """Train, label the unlabeled scans with that network, train on these labels too; kept if no modality gets worse.
+    """Train, label the unlabeled scans with that network, train on these too; kept if better, and worse for none.
 
     Args:
         recipe: Its name (`unpaired recipes`), file.py:function for one of your own, a run's folder or recipe.json.

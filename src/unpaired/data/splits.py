@@ -119,10 +119,8 @@ def split_by_patient(dataset: Dataset, *, test: float = 0.2, validation: float =
     are simulated beside those of patients train.
     """
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
-        raise InputError(
-            "split: shares must lie in [0, 1), such as 0.2 for 20 %, and leave some for training, got "
-            f"test={test} validation={validation}"
-        )
+        text = "split: shares must lie in [0, 1), such as 0.2 for 20 %, and leave some for training"
+        raise InputError(f"{text}, got test={test} validation={validation}")
     labeled = _drawable(dataset)
     sides: dict[str, str] = {case.patient: "train" for case in dataset.cases}
     for group, patients in groups_of_patients(labeled).items():
