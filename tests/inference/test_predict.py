@@ -12,8 +12,9 @@ import torch
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.images import Image, read_image, write_image
 from unpaired.data.preprocess import Preprocessing
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 from unpaired.inference.devices import choose_device
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Job, plan
 from unpaired.inference.predict import predict_files
 from unpaired.inference.predictor import Predictor
@@ -172,6 +173,20 @@ def test_what_is_no_file_costs_its_own_case(fresh: Predictor, tmp_path: Path) ->
         "endless": "expected an image, found a pipe, socket or device",
         "pipe": "expected an image, found a pipe, socket or device",
     }
+
+
+def test_a_place_that_cant_be_written_stops_all_before_the_first_case(
+    fresh: Predictor, phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cost every case its own failure, when it had been segmented."""
+    monkeypatch.setattr(Ensemble, "segment_case", lambda *_, **__: pytest.fail("segmented"))
+    (tmp_path / "file").write_text("in the way")
+    modality = fresh.run.modalities[0]
+    scans = [case.image for case in phantom.of(modality)]
+    for out in ("file", "file/out"):
+        with pytest.raises(UnwritableError, match=r"can't write .*/file is a file where a folder was expected"):
+            predict_files(fresh, plan(scans, tmp_path / out, modality))
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_a_plan_never_writes_over_a_reference(phantom: Dataset, tmp_path: Path) -> None:

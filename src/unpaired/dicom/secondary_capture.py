@@ -16,6 +16,7 @@ from unpaired.dicom.overlays import Segmented, enlargement, overlays
 from unpaired.dicom.segmentation import LONGEST, require_highdicom
 from unpaired.dicom.source import MANUFACTURER, derived_number, image_reference, is_own, read_source, save_object, share
 from unpaired.errors import InputError
+from unpaired.files import input_error_if_unwritable
 
 NUMBER_OFFSET = 1000
 """Added to the number of a segmentation's series."""
@@ -37,7 +38,8 @@ def write_captures(folder: str | Path, segmented: Segmented, *, anonymous: bool 
     source = read_source(segmented.series)
     if folder.exists():
         remove_captures(folder)
-    folder.mkdir(parents=True)
+    with input_error_if_unwritable(folder):
+        folder.mkdir(parents=True)
     written = []
     for number, (level, picture) in enumerate(zip(levels, overlays(segmented, levels), strict=True), start=1):
         file = _capture(with_names(picture, segmented, level), number, level, segmented)
@@ -56,9 +58,10 @@ def remove_captures(folder: Path) -> None:
     for file in files:
         if file.suffix != ".dcm" or not is_own(file):
             raise InputError(f"{folder}: expected a folder for captures, got one with {file.name}; name another folder")
-    for file in files:
-        file.unlink()
-    folder.rmdir()
+    with input_error_if_unwritable(folder):
+        for file in files:
+            file.unlink()
+        folder.rmdir()
 
 
 def with_names(picture: np.ndarray, segmented: Segmented, level: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from unpaired.dicom.secondary_capture import remove_captures, write_captures
 from unpaired.dicom.segmentation import Algorithm, write_segmentation
 from unpaired.dicom.source import is_own
 from unpaired.dicom.structure_set_writer import write_structure_set
+from unpaired.files import remove
 from unpaired.inference.jobs import DicomScan, Job
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def remove_objects(label_map: Path) -> None:
         if path.is_dir():
             remove_captures(path)
         elif is_own(path):
-            path.unlink()
+            remove(path)
 
 
 def objects_difference(job: Job) -> str | None:

@@ -14,7 +14,7 @@ from unpaired.data.probability_maps import write_probabilities
 from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.files import clear_leftovers, resolved
+from unpaired.files import clear_leftovers, remove, require_writable, resolved
 from unpaired.inference.dicom_jobs import read_scan, source_of
 from unpaired.inference.dicom_objects import objects_are_there, objects_difference, remove_objects, write_objects
 from unpaired.inference.ensemble import Ensemble
@@ -102,7 +102,7 @@ def _tell_uncertainty(folder: Path, tell: Callable[[Event], None]) -> None:
         tell(Agreement(folder / UNCERTAINTY_TABLE))
     else:
         for name in (UNCERTAINTY, UNCERTAINTY_TABLE):
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
 
 
 def predict_job(job: Job, ensemble: Ensemble, *, probabilities: bool, overwrite: bool) -> CaseResult:
@@ -215,6 +215,7 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
 
     Returns what the image's header left open (`Image.notes`) and what is unusual about it.
     """
+    require_writable(job.output)
     source = source_of(job)  # before it is read: what comes later shows as another
     image = read_scan(job)
     segmentation = ensemble.segment_case(image, job.modality, keep_probabilities=probabilities)
@@ -224,9 +225,9 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
         uncertainty = measure_uncertainty(
             segmentation.label_map, segmentation.members, voxel_ml, ensemble.classes, job.name, job.modality
         )
-    job.output.unlink(missing_ok=True)  # an old one must not stand beside a new record if we are stopped in between
+    remove(job.output)  # an old one must not stand beside a new record if we are stopped in between
     remove_objects(job.output)
-    probabilities_path(job.output).unlink(missing_ok=True)  # nor old probabilities beside a new label map, ever
+    remove(probabilities_path(job.output))  # nor old probabilities beside a new label map, ever
     if probabilities:
         write_probabilities(
             probabilities_path(job.output),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unpaired.files import input_error_if_unwritable, write_text
+from unpaired.files import input_error_if_unwritable, remove, write_text
 from unpaired.tables import csv_text, csv_value
 
 
@@ -37,7 +37,7 @@ def drop_rows_after(path: Path, step: int) -> None:
     if rows:
         write_text(path, _csv_text(rows, header=True))
     else:
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def _columns(path: Path) -> list[str]:
