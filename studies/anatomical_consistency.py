@@ -10,8 +10,12 @@ degraded; how often the degraded batch has the larger value ("wrong > right", wh
 any degraded batch has a larger value than any right one (AUC, 0.5 is chance).
 
 Then the gradient: steps down each form on the degraded logits alone, each as long that no logit moves by more than a
-half; the mean change of their soft Dice against their own reference, and how often it rose. What happens to right
-predictions is the harm. "voxels" is judged as if image i and image i were a pair, which they are not.
+half; the mean change of their soft Dice against their own reference, and how often it rose; and the gradient's length
+before the first of them, relative to that of right predictions. What happens to right predictions is the harm. "voxels"
+is judged as if image i and image i were a pair, which they are not.
+
+Last, both modalities are degraded alike, as a network of shared kernels does it: the value, and how often it is below
+that of right predictions, so that to degrade both is downhill.
 """
 
 import argparse
@@ -170,29 +174,54 @@ def compare(a: Tensor, b: Tensor, classes: int, form: AnatomyConfig) -> float:
 
 def descent(trials: list[tuple[Tensor, Tensor]], classes: int, steps: int) -> None:
     """Print what steps down each form's gradient do to the Dice of degraded predictions, and of right ones."""
-    print(f"\nsoft Dice after {steps} steps on the logits of the first modality, minus before; share that rose")
-    print(f"{'':22}{'before':>8}" + "".join(f"{name:>20}" for name in FORMS))
+    print(
+        f"\nsoft Dice after {steps} steps on the logits of the first modality, minus before; share that rose; gradient"
+    )
+    print(f"{'':22}{'before':>8}" + "".join(f"{name:>26}" for name in FORMS))
+    of_right: dict[str, float] = {}
     for degradation, degrade in {"right": lambda labels, c: labels, **DEGRADED}.items():
-        before, change = [], {name: [] for name in FORMS}
+        before, change, lengths = [], {name: [] for name in FORMS}, {name: list[float]() for name in FORMS}
         for trial, (a, b) in enumerate(trials):
             start = CONFIDENCE / 2 * one_hot(degrade(a, 1 + trial % (classes - 1)), classes)
             before.append(soft_dice(start, a, classes))
             for name, form in FORMS.items():
                 logits = start.clone().requires_grad_()
-                for _ in range(steps):
+                for step in range(steps):
                     loss = anatomical_consistency({"a": logits, "b": CONFIDENCE * one_hot(b, classes)}, form)
                     (gradient,) = torch.autograd.grad(loss, logits)
+                    lengths[name] += [gradient.norm().item()] if step == 0 else []
                     with torch.no_grad():
                         logits -= LARGEST_STEP * gradient / gradient.abs().max().clamp(min=1e-12)
                 change[name].append(soft_dice(logits.detach(), a, classes) - before[-1])
+        mean = {name: float(np.mean(values)) for name, values in lengths.items()}
+        of_right = of_right or mean
         cells = "".join(
-            f"{np.nanmean(values):+12.3f}{np.mean(np.array(values) > 1e-6):8.2f}" for values in change.values()
+            f"{np.nanmean(values):+12.3f}{np.mean(np.array(values) > 1e-6):8.2f}{mean[name] / of_right[name]:6.2f}"
+            for name, values in change.items()
         )
         print(f"{degradation:22}{np.nanmean(before):8.3f}{cells}", flush=True)
 
 
+def together(trials: list[tuple[Tensor, Tensor]], classes: int) -> None:
+    """Print the values where both modalities are degraded alike, and how often they are below those of right ones."""
+
+    def values(degrade: Callable[[Tensor, int], Tensor], form: AnatomyConfig) -> np.ndarray:
+        places = [1 + trial % (classes - 1) for trial in range(len(trials))]
+        return np.array(
+            [compare(degrade(a, c), degrade(b, c), classes, form) for c, (a, b) in zip(places, trials, strict=True)]
+        )
+
+    print("\nboth modalities degraded alike: value, and in how many trials it is below that of right predictions")
+    print(f"{'':22}" + "".join(f"{name:>20}" for name in FORMS))
+    right = {name: values(lambda labels, c: labels, form) for name, form in FORMS.items()}
+    for degradation, degrade in {"right": lambda labels, c: labels, **DEGRADED}.items():
+        wrong = {name: values(degrade, form) for name, form in FORMS.items()}
+        cells = (f"{wrong[name].mean():12.3f}{np.mean(wrong[name] < right[name] - 1e-6):8.2f}" for name in FORMS)
+        print(f"{degradation:22}" + "".join(cells))
+
+
 def main() -> None:
-    """Draw batches, degrade them, print both tables."""
+    """Draw batches, degrade them, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--manifest", help="a dataset of yours; its first two modalities are compared")
     parser.add_argument("--volumes", action="store_true", help="3D patches instead of slices")
@@ -208,6 +237,7 @@ def main() -> None:
     print(f"{datetime.date.today()}, torch {torch.__version__}, one thread; {arguments.trials} trials\n{what}")
     ranking(trials, classes)
     descent(trials, classes, arguments.steps)
+    together(trials, classes)
 
 
 if __name__ == "__main__":
