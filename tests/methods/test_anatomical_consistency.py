@@ -11,6 +11,7 @@ from unpaired.errors import InputError
 from unpaired.methods.anatomical_consistency import AnatomicalConsistencyConfig
 from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.class_specific_affinity import CSAConfig
+from unpaired.methods.cross_modality_collaboration import CMCConfig
 from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
 from unpaired.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from unpaired.methods.method import MethodConfig
@@ -87,6 +88,22 @@ def test_its_time_and_batches_without_unlabeled_images() -> None:
     late = replace(config, ramp=Ramp(begin=0.5, length=0.0)).build(network, C)
     assert late(batches(), 0.4).terms["cac"] == 0
     assert late(batches(), 0.5).terms["cac"] > 0
+
+
+def test_training_is_told_what_cac_did() -> None:
+    network = UNET.build(("ct", "mr"), 1, C, 2)
+    for config in (
+        around(MeanTeacherConfig(SupervisedConfig())),
+        MeanTeacherConfig(around(SupervisedConfig())),
+        CMCConfig(layer="encoder3"),
+    ):
+        assert "CAC harmed where it was measured" in config.build(network, C).caution
+    without = (
+        replace(around(SupervisedConfig()), weight=0.0),
+        CMCConfig(layer="encoder3", cac_weight=0.0),
+        MeanTeacherConfig(SupervisedConfig()),
+    )
+    assert [config.build(network, C).caution for config in without] == ["", "", ""]
 
 
 def test_a_run_folder_can_hold_it() -> None:

@@ -9,6 +9,7 @@ from tiny_runs import IN_PROCESS, tiny
 from unpaired.data.dataset import Dataset, without_labels
 from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError
+from unpaired.methods.anatomical_consistency import AnatomicalConsistencyConfig
 from unpaired.methods.cmc_released import CMCReleasedConfig
 from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.supervised import SupervisedConfig
@@ -71,3 +72,15 @@ def test_terms_that_compare_unlabeled_scans_are_said_to_be_0_with_those_of_one_m
         said = " ".join(capsys.readouterr().err.split())
         assert ("warning: CMCReleasedConfig: its terms compare" in said) == (name == "lge alone")
         assert ("only lge has some: they are 0 throughout" in said) == (name == "lge alone")
+
+
+def test_what_was_measured_of_a_method_is_said_before_it_trains(
+    phantom: Dataset, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = labeled_fraction(phantom, 0.5).apply(phantom)
+    for method in (AnatomicalConsistencyConfig(SupervisedConfig()), MeanTeacherConfig(SupervisedConfig())):
+        name = type(method).__name__
+        recipe = tiny(steps=1, method=method, unlabeled_batch_size=2)
+        train(recipe, half, tmp_path / name, hardware=IN_PROCESS, cache=cache)
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("warning: CAC harmed" in said) == (name == "AnatomicalConsistencyConfig")

@@ -13,7 +13,7 @@ import torch
 
 from unpaired.configs import NotNegative
 from unpaired.data.batch import Batch
-from unpaired.methods.anatomy import AnatomyConfig, anatomical_consistency
+from unpaired.methods.anatomy import CAUTION, AnatomyConfig, anatomical_consistency
 from unpaired.methods.around import Around
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.methods.ramp import Ramp
@@ -45,6 +45,11 @@ class AnatomicalConsistency(Around):
         super().__init__(method)
         self.config = config
         self.running = RunningMaps(config.anatomy.momentum) if config.anatomy.momentum else None
+
+    @property
+    def caution(self) -> str:  # type: ignore[override]
+        """CAC's, and that of the other method."""
+        return "; ".join(filter(None, (CAUTION if self.config.weight else "", self.method.caution)))
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The other method's objective on the labeled images, in a pass of its own, and CAC (`compared_outputs`)."""

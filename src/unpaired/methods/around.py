@@ -25,6 +25,11 @@ class Around(Method):
         return self.method.further_networks
 
     @property
+    def caution(self) -> str:  # type: ignore[override]
+        """That of the other method."""
+        return self.method.caution
+
+    @property
     def sums(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those of the other method."""
         return self.method.sums

@@ -36,7 +36,7 @@ from unpaired.configs import Name, NotNegative
 from unpaired.data.batch import Batch
 from unpaired.errors import InputError
 from unpaired.methods.anatomical_consistency import compared_outputs, consistency_of
-from unpaired.methods.anatomy import AnatomyConfig
+from unpaired.methods.anatomy import CAUTION, AnatomyConfig
 from unpaired.methods.losses import in_full_precision
 from unpaired.methods.method import Method, Objective
 from unpaired.methods.ramp import Ramp
@@ -87,6 +87,7 @@ class CMC(Method):
         self.config = config
         self.running = RunningMaps(config.anatomy.momentum) if config.anatomy.momentum else None
         self.needs_unlabeled = config.cac_weight > 0
+        self.caution = CAUTION if config.cac_weight else ""
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
         """The whole objective. Before the ramp begins, and without unlabeled images, "cac" is 0; so is "csc" before it.

@@ -39,6 +39,8 @@ class Method(nn.Module, ABC):
     compares_unlabeled: bool = False
     """Whether its terms are of unlabeled images of two modalities and 0 with those of one: training says so."""
 
+    caution: str = ""
+    """What training says of it before it begins: a harm that was measured, and what to do instead."""
     sums: tuple[str, ...] = ()
     """Terms without a modality in their names that compare none: sums over modalities (`studies.diagnosis`)."""
 

@@ -108,6 +108,8 @@ def train(
     cache = Path(cache or run.folder.parent / PREPARED)
     if said := emulated(recipe.precision, fabric.device.type):
         tell(console, f"warning: {said}")
+    if method.caution:
+        tell(console, f"warning: {method.caution}")
     if method.compares_unlabeled and (said := nothing_to_compare(dataset, modalities)):
         tell(console, f"warning: {type(recipe.method).__name__}: {said}")
     if fabric.device.type == "cpu":
