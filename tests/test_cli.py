@@ -351,6 +351,7 @@ def wrong_arguments(data: Path, trained: Path, tmp: Path) -> dict[str, tuple[tup
         "same stem": (("predict", trained, tmp / "same", new, "--modality", "ct"), "would both be written"),
         "over its own input": (("predict", trained, scan.parent, scan.parent, "--modality", "ct"), "overwrite"),
         "not NIfTI out": (("predict", trained, scan, tmp / "a.nrrd", "--modality", "ct"), "written as NIfTI"),
+        "unknown side, evaluate": (("evaluate", data, data, "--split", "tset"), "split 'tset' (did you mean test?)"),
         "no predictions": (("evaluate", tmp / "gone", trained), "found none at"),
         "empty predictions without classes": (("evaluate", tmp / "empty", tmp / "empty"), "--classes"),
         "empty predictions": (("evaluate", tmp / "empty", tmp / "empty", "--classes", "1:LV"), "found none"),
@@ -367,7 +368,8 @@ CASES = sorted(
 recipe to print|recipe file|recipe file fails|unknown field|value of another type|unknown modality to train
 patch that doesn't fit|split file missing|split of strangers|split on two sides|split is a number|split shares
 too many folds|no such device|no such device, predict|negative workers|another recipe's run
-run folder of something else|no run|no images|no such image|modality not said|unknown modality|unknown side
+run folder of something else|no run|no images|no such image|modality not said|unknown modality
+unknown side|unknown side, evaluate
 side of a folder|same stem|over its own input|not NIfTI out|no predictions|empty predictions without classes
 empty predictions|strange classes|report of no run|import of nothing|phantom in a file
 split over the manifest""".replace("\n", "|").split("|")

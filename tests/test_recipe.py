@@ -137,6 +137,8 @@ def test_a_recipe_of_ones_own_file(tmp_path) -> None:
         find_recipe(f"{file}:quikc")
     with pytest.raises(InputError, match="no file"):
         find_recipe("nowhere.py:quick")
+    with pytest.raises(InputError, match=f"holds recipes: name one of them, such as {file}:quick$"):
+        find_recipe(str(file))
     file.write_text("def f(:\n")
     with pytest.raises(InputError, match="SyntaxError"):
         find_recipe(f"{file}:f")

@@ -73,6 +73,8 @@ def _recipe_from_file(name: str) -> Recipe:
         raise InputError(f"recipe {name!r}: found no file {path}; check the path")
     module = load_file(path, again=True)
     recipes = _recipes_in(module)
+    if not function and recipes:
+        raise InputError(f"{path} holds recipes: name one of them, such as {path}:{sorted(recipes)[0]}")
     if function not in recipes:
         hint = nearest(function, sorted(recipes)) if recipes else "it has no function annotated `-> Recipe`"
         raise InputError(f"{path} has no recipe {function!r}; {hint}")

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from unpaired.data.dataset import Dataset
+from unpaired.data.dataset import SPLITS, Dataset
 from unpaired.data.simulated import of_patients
-from unpaired.errors import InputError
+from unpaired.errors import InputError, nearest
 from unpaired.failures import attempt
 from unpaired.scores.case_scores import DEFAULT
 from unpaired.scores.freshness import is_of_another_image, remark_on_other_images, scored_files
@@ -58,7 +58,8 @@ def evaluate_dataset(
     cases = of_patients(dataset, split=split, labeled=True)
     if not cases:
         where = "" if split is None else f" in split {split!r}"
-        raise InputError(f"dataset {dataset.name}: no labeled case{where}, so there is nothing to score")
+        hint = "" if split in (None, *SPLITS) else f" ({nearest(split, list(SPLITS))})"
+        raise InputError(f"dataset {dataset.name}: no labeled case{where}{hint}, so there is nothing to score")
     scoring.require_classes(dataset.classes[1:])
     wanted = reading.wanted(dataset.classes[1:])
     files = label_files(predictions, "predictions")
