@@ -131,7 +131,8 @@ def taught(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
     """The recipe with a teacher that labels unlabeled scans, where every modality has labels, and few.
 
     Measured on slices of hearts with two and three labeled patients of each modality, on random weights and on those of
-    simulated hearts. Beside simulated scans it gave nothing (docs/results/semi-supervised.md).
+    simulated hearts. Beside simulated scans it gave nothing (docs/results/semi-supervised.md), and beside slices that
+    one labeled patient of a modality borrows from another's it gave little (docs/results/scarce-labels.md).
     """
     labeled = [facts.labeled_patients for facts in fingerprint.modalities]
     counts = _unlabeled(fingerprint)
