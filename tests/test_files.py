@@ -9,6 +9,7 @@ import pytest
 
 from processes import temporary_of_a_dead_process
 from unpaired.errors import InputError, UnwritableError
+from unpaired.export.folder import new_folder
 from unpaired.files import (
     atomic,
     clear_leftovers,
@@ -18,6 +19,7 @@ from unpaired.files import (
     remove,
     require_writable,
     temporary_beside,
+    temporary_folder,
     together,
     write_bytes,
     write_json,
@@ -287,3 +289,20 @@ def test_files_that_tell_of_each_other_are_written_together_or_not_at_all(tmp_pa
     write_text(tmp_path / "summary.json", "new")
     assert names(tmp_path) == ["a", "summary.json", "table.csv"]
     assert [(tmp_path / name).read_text() for name in ("table.csv", "summary.json")] == ["newer", "new"]
+
+
+def test_what_a_killed_process_of_this_number_left_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    """In a container each process is number 1, so the next one is taken for the one that was killed, and alive."""
+    left = temporary_beside(tmp_path / "run")
+    left.mkdir()
+    (left / "half.txt").write_text("half")
+    clear_leftovers(tmp_path)
+    assert left.is_dir()
+    made = temporary_folder(tmp_path / "run")
+    assert made == left
+    assert not any(made.iterdir())
+    left = temporary_beside(tmp_path / "exported")
+    left.mkdir()
+    with new_folder(tmp_path / "exported") as folder:
+        (folder / "model").write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {made.name, "exported"}

@@ -137,6 +137,18 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{_PREFIX}{_host()}-{os.getpid()}-{path.name}")
 
 
+def temporary_folder(path: Path) -> Path:
+    """A new folder in which this process makes the folder `path` before renaming it.
+
+    One of the same name is removed: where each run is a container, the next process has the number, and its machine the
+    name, of the one that was killed.
+    """
+    temporary = temporary_beside(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    return temporary
+
+
 def resolved(path: Path) -> Path:
     """A path without links and "..", absolute. Of a link in a circle, which `Path.resolve` raises at, the link."""
     return Path(os.path.realpath(path))

@@ -29,7 +29,14 @@ from unpaired.data.preprocess import Preprocessing, apply, apply_to_label, kept_
 from unpaired.data.scan_values import scan_values
 from unpaired.documents import fitted
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, resolved, temporary_beside, write_json
+from unpaired.files import (
+    clear_leftovers,
+    input_error_if_unwritable,
+    resolved,
+    temporary_beside,
+    temporary_folder,
+    write_json,
+)
 
 HASHES = "hashes.json"
 """The file, in the folder of prepared cases, that holds the hashes of what they were made of."""
@@ -200,10 +207,9 @@ def _prepare_case(job: _Job) -> _Made:
             break
     if record is None:
         temporary = temporary_beside(final)
-        shutil.rmtree(temporary, ignore_errors=True)
         try:
             with input_error_if_unwritable(final):
-                temporary.mkdir()
+                temporary_folder(final)
             record = _write_case(job, temporary)
             for (file, _), read in zip(job.files, hashes, strict=True):
                 if not read.is_current(file):

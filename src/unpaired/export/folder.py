@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside
+from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_folder
 
 
 @contextmanager
@@ -17,11 +17,10 @@ def new_folder(path: Path) -> Generator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} is there already; name a new folder, or remove it first")
-    temporary = temporary_beside(path.resolve())
     with input_error_if_unwritable(path):
         path.resolve().parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(path.resolve().parent)
-        temporary.mkdir()
+        temporary = temporary_folder(path.resolve())
         try:
             yield temporary
             if path.exists():

@@ -23,7 +23,7 @@ from typing import Any
 from unpaired.data.dataset import MANIFEST
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, is_object, temporary_beside, user_cache
+from unpaired.files import clear_leftovers, input_error_if_unwritable, is_object, temporary_folder, user_cache
 from unpaired.runs.folder import FINGERPRINT, FOLD, POSTPROCESSING, RECIPE, SPLIT, VERSIONS, is_run
 from unpaired.runs.hub import MODEL_SUFFIX, HubAddress, is_hub_address, pull
 from unpaired.runs.shipped import is_shipped, shipped_address, shipped_file
@@ -124,8 +124,7 @@ def unpack(path: Path) -> list[Path]:
         with input_error_if_unwritable(place, "name another folder for the cache (the variable UNPAIRED_CACHE)"):
             place.parent.mkdir(parents=True, exist_ok=True)
             clear_leftovers(place.parent)
-            temporary = temporary_beside(place)
-            temporary.mkdir()
+            temporary = temporary_folder(place)
             try:
                 _extract(path, temporary)
                 if not place.is_dir():  # another process may have been faster

@@ -9,7 +9,14 @@ from typing import Any
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import write_dataset
 from unpaired.errors import UnwritableError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_beside, write_json, write_text
+from unpaired.files import (
+    clear_leftovers,
+    input_error_if_unwritable,
+    temporary_beside,
+    temporary_folder,
+    write_json,
+    write_text,
+)
 from unpaired.runs.folder import RunFolder, is_run
 from unpaired.runs.readme import README
 from unpaired.runs.versions import describe_versions
@@ -29,7 +36,7 @@ def place_new_run(
         with input_error_if_unwritable(folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             clear_leftovers(place.parent)
-            new.folder.mkdir()
+            temporary_folder(place)
         write_dataset(dataset, new.dataset_file)
         write_json(new.split_file, split)
         write_json(new.versions_file, describe_versions(gpu))
