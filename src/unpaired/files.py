@@ -11,14 +11,11 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 from zlib import crc32
 
 from unpaired.errors import InputError, UnwritableError
 from unpaired.json_values import UnusableJSONError, parse_json
-
-if TYPE_CHECKING:
-    from sqlite3 import Connection
 
 _PREFIX = ".tmp-"
 BEGINNING = 4096
@@ -87,19 +84,6 @@ def is_written(path: Path) -> bool:
     """Whether a file is there, or will be when `together` ends."""
     waiting = _WAITING.get() or {}
     return waiting[path] is not None if path in waiting else path.is_file()
-
-
-@contextmanager
-def transaction(database: "Connection") -> Generator[None]:
-    """All that the block writes into a SQLite database, or nothing of it."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if database.in_transaction:  # a full disk ends it by itself
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def files_below(folder: Path, but: Collection[str | Path] = ()) -> Iterator[Path]:

@@ -21,7 +21,7 @@ import msgspec
 from unpaired.dicom.header import ImageHeader, Slice, tags
 from unpaired.dicom.index import Frame, Series, StoredObject
 from unpaired.errors import InputError, UnwritableError, printable
-from unpaired.files import input_error_if_unwritable, transaction
+from unpaired.files import input_error_if_unwritable
 
 Header = ImageHeader | StoredObject | None
 """What a file is; None for no DICOM."""
@@ -164,6 +164,19 @@ class KeptHeaders:
                 f"{self.file}: expected an index of unpaired, got a damaged or another file ({printable(str(error))}); "
                 "delete it, and it is made again"
             ) from error
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Generator[None]:
+    """All that the block writes into a SQLite database, or nothing of it."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if database.in_transaction:  # a full disk ends it by itself
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
 
 
 @contextmanager

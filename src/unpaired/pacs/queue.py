@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Lock
 
-from unpaired.files import input_error_if_unwritable, transaction
+from unpaired.dicom.kept import transaction
+from unpaired.files import input_error_if_unwritable
 
 TRIES = 2
 """So often may predicting a series end the process before it counts as failed."""
