@@ -189,6 +189,10 @@ def test_hearts_with_few_labels_of_any_modality_begin_with_simulated_ones(
         assert with_simulated.recipe == norms_alone, "norms of their own, no random contrast; smoothed"
         assert "randomization.share" not in with_simulated.reasons
     assert (with_simulated.recipe.init_from is not None) == begun
+    fewer = [replace(few[0], labeled_patients=labeled - 2), few[1]]
+    unequal = plan_recipe(replace(fingerprint(*fewer), classes=classes), device)
+    assert (unequal.recipe.randomization.borrowed == 0) == begun, "the one with fewer would borrow"
+    assert ("randomization.borrowed" not in unequal.reasons) == begun
     assert plan.recipe.network == (
         SIMULATED_NETWORK if begun else plan_recipe(fingerprint(*few), device).recipe.network
     )
