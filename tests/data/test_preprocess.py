@@ -269,6 +269,16 @@ def test_body_box_holds_the_body_and_not_the_air() -> None:
     assert body_box(np.zeros((4, 5, 6)), np.ones(3)) == ((0, 4), (0, 5), (0, 6))
 
 
+def test_body_box_of_a_scan_thinner_than_it_is_looked_at() -> None:
+    for thickness in (1, 2):  # a single picture has one slice, of 1 mm where nothing says more
+        view = np.zeros((thickness, 60, 50), np.float32)
+        view[:, 20:45, 11:31] = 300
+        depth, (top, bottom), (left, right) = body_box(view, np.ones(3))
+        assert depth == (0, thickness)
+        assert 12 <= top <= 20 < 45 <= bottom <= 53
+        assert 3 <= left <= 11 < 31 <= right <= 39
+
+
 def test_label_box_is_marked_as_a_leak_and_holds_the_reference() -> None:
     image = scan((20, 20, 6), (1, 1, 5))
     label = np.zeros(image.array.shape, np.uint8)

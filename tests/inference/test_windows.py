@@ -181,6 +181,19 @@ def test_windows_of_one_value_are_segmented_once_and_say_what_they_would_have_sa
     assert 2 <= alike <= 2 * 3 < counted()[0], "each value once, or as often as it is in the group that first shows it"
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3, 6])
+def test_windows_of_two_values_in_turn_get_each_their_own_answer(at_once: int) -> None:
+    volume = np.zeros((6, 4, 4), np.float32)
+    volume[1] = np.random.default_rng(5).normal(size=(4, 4))
+    volume += np.array([3, 0, 3, 5, 3, 5], np.float32).reshape(6, 1, 1)
+
+    def of_value(images: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(images), images], dim=1)
+
+    answer = segment_volume(of_value, volume, patch_size=(4, 4), windows_at_once=at_once)
+    np.testing.assert_allclose(answer[1].numpy(), 1 / (1 + np.exp(-volume)), atol=1e-6)
+
+
 def test_the_order_that_holds_the_least_comes_from_the_sizes() -> None:
     assert leanest_order((300, 512, 512), (64, 96, 96)) == (1, 0, 2), "96 of 512 rows: a fifth; 64 of 300 planes: more"
     assert leanest_order((300, 512, 512), (192, 192)) == (0, 1, 2)

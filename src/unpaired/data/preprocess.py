@@ -200,7 +200,8 @@ def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
     from scipy import ndimage
 
     strides = [max(1, int(4.0 / size)) for size in spacing_mm]
-    coarse = view[tuple(slice(stride // 2, None, stride) for stride in strides)]
+    firsts = [min(stride // 2, size - 1) for stride, size in zip(strides, view.shape, strict=True)]
+    coarse = view[tuple(slice(first, None, stride) for first, stride in zip(firsts, strides, strict=True))]
     lowest = float(coarse.min())
     threshold = -300.0 if lowest < -200 else lowest + 0.1 * (float(np.percentile(coarse, 99)) - lowest)
     parts, _ = ndimage.label(coarse > threshold)  # type: ignore[misc]

@@ -143,8 +143,9 @@ class _Windows:
             values = [_only_value(image) if reuse else None for image in images]
             new = [index for index, value in enumerate(values) if known is None or value != known[0]]
             answers = iter(self._probabilities(images[new], [group[index] for index in new], segment) if new else ())
+            before = known  # what the others are equal to, whatever the group shows in between
             for index, (start, value) in enumerate(zip(group, values, strict=True)):
-                answer = next(answers) if index in new else known[1]  # type: ignore[index]
+                answer = next(answers) if index in new else before[1]  # type: ignore[index]
                 known = known if value is None else (value, answer)
                 yield start, answer
 
