@@ -39,6 +39,22 @@ def test_maps_that_are_used_least_are_closed_above_the_limit(tmp_path):
 
 
 @stays_open
+def test_more_small_files_than_a_process_may_open_can_be_read(tmp_path):
+    import resource
+
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (400, allowed[1]))
+    try:
+        maps = KeptMaps()
+        for number in range(500):
+            assert maps.open(stored(tmp_path / f"{number}.npy", np.array([number])))[0] == number
+        assert len(maps) == 100, "a quarter"
+        assert maps.open(tmp_path / "450.npy") is maps.open(tmp_path / "450.npy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+
+
+@stays_open
 def test_a_map_above_the_limit_is_open_alone(tmp_path):
     maps = KeptMaps(limit=1)
     for number in range(2):

@@ -16,16 +16,20 @@ import numpy as np
 KEPT_BYTES = 1 << 32
 """Maps of so many bytes together stay open in a process. What is read of them counts as its memory, though the system
 takes it back when it needs it."""
+KEPT_FILES = 4096
+"""At most so many maps stay open, however small their files are."""
 STRETCH = 1 << 22
 """Bytes in a row, more than half of them wanted, from which on the system's own reading ahead is as fast as asking."""
 
 
 class KeptMaps:
-    """Read-only memory maps of .npy files; those used last stay open, up to `limit` bytes together."""
+    """Read-only memory maps of .npy files; those used last stay open, up to `limit` bytes together and to a quarter of
+    the files that a process may have open (often 1,024), as each map holds its file."""
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
-        self.limit = limit
+        self.limit, self.most = limit, _files_to_keep()
         self._maps: OrderedDict[tuple[int, ...], np.memmap] = OrderedDict()
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._maps)
@@ -39,13 +43,27 @@ class KeptMaps:
             return np.load(file, mmap_mode="r")
         status = file.stat()
         which = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-        volume = self._maps.pop(which, None)
-        if volume is None:
-            volume = np.load(file, mmap_mode="r")
+        volume = self._maps.get(which)
+        if volume is not None:
+            self._maps.move_to_end(which)
+            return volume
+        volume = np.load(file, mmap_mode="r")
         self._maps[which] = volume
-        while len(self._maps) > 1 and sum(kept.nbytes for kept in self._maps.values()) > self.limit:
-            self._maps.popitem(last=False)
+        self._bytes += volume.nbytes
+        while len(self._maps) > 1 and (self._bytes > self.limit or len(self._maps) > self.most):
+            _, oldest = self._maps.popitem(last=False)
+            self._bytes -= oldest.nbytes
         return volume
+
+
+def _files_to_keep() -> int:
+    """How many files of this process may be maps that stay open."""
+    if os.name == "nt":
+        return 0
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return KEPT_FILES if allowed == resource.RLIM_INFINITY else min(allowed // 4, KEPT_FILES)
 
 
 def ask_for(volume: np.ndarray, box: Sequence[slice]) -> None:
