@@ -1,10 +1,12 @@
 """The commands as a stranger uses them: the whole road on a tiny phantom, and one clear line for whatever is wrong."""
 
 import csv
+import errno
 import io
 import json
 import shutil
 import stat
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -546,3 +548,37 @@ def test_lines_do_not_wait_for_the_end_of_a_command(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stdout", piped)
     assert main(["--version"]) == 0
     assert piped.line_buffering
+
+
+class FullStream(io.StringIO):
+    """As /dev/full, or a log on a disk without space."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_streams_on_a_full_disk_leave_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", FullStream())
+    assert main(["--version"]) == 2
+    assert main(["verify", str(tmp_path), "--json"]) == 2
+    monkeypatch.setattr(sys, "stderr", FullStream())
+    assert main(["verify", str(tmp_path)]) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_closed_streams_become_the_null_device(tmp_path: Path) -> None:
+    """As a daemon's: no other file may get their numbers, here or in the processes that a command starts."""
+    code = """
+import os, subprocess, sys
+from unpaired.cli import main
+code = main(["--version"])
+places = {os.readlink(f"/proc/self/fd/{number}") for number in range(3)}
+child = "import sys; sys.exit(None in (sys.stdin, sys.stdout, sys.stderr))"
+code += subprocess.run([sys.executable, "-c", child]).returncode
+with open(sys.argv[1], "w") as file:
+    print(code, *places, file=file)
+"""
+    subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" "$2" <&- >&- 2>&-', sys.executable, code, tmp_path / "said"], check=True
+    )
+    assert (tmp_path / "said").read_text("utf-8") == "0 /dev/null\n"

@@ -21,7 +21,13 @@ from unpaired.commands.consent import trust
 from unpaired.commands.data import few_shot, import_, join, labeled_fraction, phantom, prepare, split, verify
 from unpaired.commands.diagnosis import diagnose
 from unpaired.commands.dicom import dicom_fetch, dicom_list, dicom_send, dicom_watch
-from unpaired.commands.errors import parsed_or_input_error, report_error, require_options_once, wants_json
+from unpaired.commands.errors import (
+    open_closed_streams,
+    parsed_or_input_error,
+    report_error,
+    require_options_once,
+    wants_json,
+)
 from unpaired.commands.evaluation import evaluate, report
 from unpaired.commands.export import export, nnunet_splits
 from unpaired.commands.features import features
@@ -85,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # thread (measured on two cores). Has to be set before torch is imported; values of the user's own win.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    open_closed_streams()
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:  # through a pipe, lines would wait for the command's end
         reconfigure(line_buffering=True)

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 
 from unpaired.commands.arguments import print_json
 from unpaired.errors import InputError, printable
@@ -43,11 +43,25 @@ def report_error(message: str, code: int, json: bool, failures: Sequence[tuple[s
 
     `failures` are (case, message) of what was tried and failed before.
     """
-    print(f"unpaired: {printable(message)}", file=sys.stderr)
+    with suppress(OSError):  # a log on a full disk: the exit code has to say it alone
+        print(f"unpaired: {printable(message)}", file=sys.stderr)
     if json:
         listed = [{"case": case, "message": reason} for case, reason in failures]
-        print_json({"error": {"message": message, "exit_code": code}, "failures": listed})
+        with suppress(OSError):
+            print_json({"error": {"message": message, "exit_code": code}, "failures": listed})
     return code
+
+
+def open_closed_streams() -> None:
+    """What whoever started this process closed (a daemon, `>&-`) becomes the null device, for its processes too.
+
+    Else Python has None there, and the next file that is opened gets the number, with all that libraries print.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            null = os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w", encoding="utf-8")
+            os.set_inheritable(null.fileno(), True)  # the lowest number that is free: its own
+            setattr(sys, name, null)
 
 
 def parsed_or_input_error(parse: Callable[[], Callable[[], int]]) -> Callable[[], int]:
