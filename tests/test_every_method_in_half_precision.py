@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from every_method import CONFIGS, LATE
 from unpaired.data.batch import Batch
+from unpaired.methods.anatomy import AnatomyConfig
 from unpaired.methods.method import Method, MethodConfig, Objective
 from unpaired.networks.modality_layers import ModalityNorm
 from unpaired.networks.network import Network, NetworkOutput
@@ -26,7 +27,16 @@ GRADIENT_SCALE = 2.0**12
 """As Fabric's gradient scaler does in float16: the gradient of a mean over so many voxels is too small for it."""
 ALTERNATIVES: dict[str, MethodConfig] = {
     "SSCConfig, auxiliary on features": replace(CONFIGS["SSCConfig"], auxiliary_grid="features", absent="skip"),
+    "SSCConfig, absolute": replace(CONFIGS["SSCConfig"], distance="absolute"),
+    "SSCConfig, cosine": replace(CONFIGS["SSCConfig"], distance="cosine"),
+    "AnatomicalConsistencyConfig, shape": replace(
+        CONFIGS["AnatomicalConsistencyConfig"], anatomy=AnatomyConfig(form="shape")
+    ),
+    "AnatomicalConsistencyConfig, running": replace(
+        CONFIGS["AnatomicalConsistencyConfig"], anatomy=AnatomyConfig(momentum=0.9)
+    ),
     "CSAConfig, literal": replace(CONFIGS["CSAConfig"], consistency="literal"),
+    "CSAConfig, cross-fitted": replace(CONFIGS["CSAConfig"], estimate="cross_fitted"),
     "CSAConfig, soft masks": replace(CONFIGS["CSAConfig"], mask_resizing="area", pooling="image"),
     "KnowledgeDistillationConfig, uniform": replace(CONFIGS["KnowledgeDistillationConfig"], absent="uniform"),
     "MeanTeacherConfig, divergence": replace(CONFIGS["MeanTeacherConfig"], consistency="divergence"),

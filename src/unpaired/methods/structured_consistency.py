@@ -216,7 +216,8 @@ def class_distances(vectors: Sequence[Float[Tensor, "class width"]], config: SSC
             over_pairs = M * (E - E.mean(dim=0)).square().sum(dim=(0, 2))
         case "absolute":  # of the sorted values the k-th is larger than k others and smaller than M - 1 - k
             ranks = torch.arange(M, device=E.device, dtype=E.dtype)
-            over_pairs = torch.einsum("m,mcw->c", 2 * ranks - (M - 1), E.sort(dim=0).values)
+            larger = (2 * ranks - (M - 1)).reshape(-1, 1, 1)
+            over_pairs = (larger * E.sort(dim=0).values).sum(dim=(0, 2))  # no product that autocast would lower
         case "cosine":
             units = F.normalize(E, dim=-1)
             over_pairs = (M * units.square().sum(dim=(0, 2)) - units.sum(dim=0).square().sum(dim=1)) / 2
