@@ -95,6 +95,7 @@ def test_a_case_of_an_unknown_modality_stops_no_other(straight: Run, manifest: P
     assert len(outcome.written) == 2
     assert [why.partition(" ")[2] for _, why in outcome.failures] == [
         f"{straight.folder} has no modality 't1'; known: ct, bssfp, lge. If the scan is of one of these under another "
-        "name, say that; any other kind of scan needs a run trained with it, or can be tried as one of these: "
-        "--norms-of ct"
+        "name, say that; any other kind of scan needs a run trained with it, or can be tried with the norms of the one "
+        "that it looks most like, such as --norms-of ct (batch norms can take each scan's own statistics besides: "
+        "--norms adaptive)"
     ]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
-from unpaired.data.randomization import GAIN_AND_PRICE
+from unpaired.data.randomization import BORROWED_GAIN_AND_PRICE, GAIN_AND_PRICE
 from unpaired.recipe import Recipe
 from unpaired.recipes import random_convolutions as recipes
 from unpaired.runs.run import Run
@@ -59,7 +59,7 @@ def test_simulated_scans_are_told_from_labels_of_patients_where_modalities_borro
     borrowed = recipes.small_unet_borrowed()
     assert heard(borrowed, hearts(1, 3), tmp_path / "few")[0] == (
         "lge has 1 labeled training cases (3 simulated): 45% of its samples are borrowed from modalities with more, "
-        "their intensities randomized"
+        f"their intensities randomized: {BORROWED_GAIN_AND_PRICE}"
     )
     many = heard(borrowed, hearts(1, 30), tmp_path / "many")
     assert not any("borrowed" in line for line in many), "neither lge, nor bssfp from simulated scans"

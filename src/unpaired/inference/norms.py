@@ -47,7 +47,8 @@ class NormChoice:
         raise InputError(
             f"run {self.run.called} has no modality {given!r}; {known(list(self.run.modalities))}. If the scan is of "
             "one of these under another name, say that; any other kind of scan needs a run trained with it, or can be "
-            f"tried as one of these: --norms-of {self.run.modalities[0]}"
+            f"tried with the norms of the one that it looks most like, such as --norms-of {self.run.modalities[0]} "
+            "(batch norms can take each scan's own statistics besides: --norms adaptive)"
         )
 
     def options(self, given: str) -> Modality:

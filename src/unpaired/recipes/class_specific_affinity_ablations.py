@@ -46,6 +46,16 @@ def area_masks() -> Recipe:
     return _with_method(mscmrseg_csa(), "area masks", mask_resizing="area")
 
 
+def center_masks() -> Recipe:
+    """M^c at the resolution of the features from the pixel in the middle of each block, instead of its first."""
+    return _with_method(mscmrseg_csa(), "center masks", mask_resizing="center")
+
+
+def cross_fitted() -> Recipe:
+    """An estimate of Eq. 4 whose mean is 0 where the modalities agree, over two halves of a batch."""
+    return _with_method(mscmrseg_csa(), "cross-fitted", estimate="cross_fitted")
+
+
 def two_near_pairs() -> Recipe:
     """Three layers in two neighboring pairs, (4, 5) and (5, 6), as Fig. 4 draws three layers; the default is (4, 5)."""
     return _with_method(mscmrseg_csa(), "layers 4-5, 5-6", layer_pairs=(("group4", "group5"), ("group5", "group6")))

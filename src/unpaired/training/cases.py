@@ -9,7 +9,7 @@ from rich.console import Console
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import file_hashes, prepare
 from unpaired.data.prepared import Prepared, PreparedCase
-from unpaired.data.randomization import GAIN_AND_PRICE, count_labels
+from unpaired.data.randomization import BORROWED_GAIN_AND_PRICE, GAIN_AND_PRICE, count_labels
 from unpaired.data.sampling import times_of_patients
 from unpaired.data.sides import mirror_warning
 from unpaired.data.simulated import idle_simulated, simulated_beside
@@ -76,7 +76,7 @@ def remarks(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
 
 
 def _of_borrowed(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
-    """What share of the samples of a modality with few labels or none is borrowed."""
+    """What share of the samples of a modality with few labels or none is borrowed, and what that gave and took."""
     labeled = {name: [case.id for case in run.dataset.of(name, "train", labeled=True)] for name in modalities}
     labels = count_labels(labeled, simulated_beside(run.dataset), pseudo_labeled(run.dataset))
     for modality, borrowing in run.recipe.randomization.borrowing(labels).items():
@@ -86,7 +86,7 @@ def _of_borrowed(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
             besides = f" ({', '.join(beside)})" if beside else ""
             yield (
                 f"{modality} has {of.patients} labeled training cases{besides}: {borrowing.share:.0%} of its samples "
-                "are borrowed from modalities with more, their intensities randomized"
+                f"are borrowed from modalities with more, their intensities randomized: {BORROWED_GAIN_AND_PRICE}"
             )
 
 

@@ -48,6 +48,8 @@ OPEN_CHOICES = (
     ablations.eq4_frobenius,
     ablations.pooled_by_image,
     ablations.area_masks,
+    ablations.center_masks,
+    ablations.cross_fitted,
     ablations.two_near_pairs,
     ablations.far_layers_4_8,
     ablations.far_layers_4_9,
@@ -59,7 +61,12 @@ OPEN_CHOICES = (
     ablations.unclipped,
     ablations.ummkd_absent_skipped,
 )
-ON_MMWHS_TOO = (ablations.mmwhs_lambda_01, ablations.mmwhs_one_slice)
+ON_MMWHS_TOO = (
+    csa.mmwhs_csa_literal,
+    ablations.mmwhs_lambda_01,
+    ablations.mmwhs_one_slice,
+    ablations.mmwhs_stack_normalized,
+)
 
 
 def csa_table1(size: Size = "small") -> Study:
@@ -85,10 +92,11 @@ def csa_ablations(size: Size = "small") -> Study:
 
 
 def csa_ablations_mmwhs(size: Size = "small") -> Study:
-    """CSA's open choices on MM-WHS: lambda, and how many slices the network sees; five folds."""
+    """CSA's open choices on MM-WHS: equations as printed, lambda, how many slices and how normalized; five folds."""
     recipes = [function() for function in (csa.mmwhs_msbn, csa.mmwhs_csa, *ON_MMWHS_TOO)]
-    small = [replace(small_mmwhs(_small_fcn(recipe)), context_slices=recipe.context_slices) for recipe in recipes]
-    rows = tuple(Row(str(recipe.paper_row), recipe) for recipe in (recipes if size == "full" else small))
+    rows = tuple(
+        Row(str(recipe.paper_row), recipe if size == "full" else _small_mmwhs_fcn(recipe)) for recipe in recipes
+    )
     return Study("CSA, open choices (MM-WHS)", rows, Folds(), baseline="CSA", papers=("csa-tables-2-3",))
 
 
@@ -102,8 +110,15 @@ def _small_fcn(recipe: Recipe) -> Recipe:
         network = replace(network, dropout=recipe.network.dropout)
     return replace(
         small,
-        network=network,
+        network=replace(network, zscore_input=recipe.network.zscore_input),
         method=recipe.method,
         context_slices=recipe.context_slices,
         paper_row=recipe.paper_row,
     )
+
+
+def _small_mmwhs_fcn(recipe: Recipe) -> Recipe:
+    """The same on MM-WHS, its own slices and their normalization as they were."""
+    small = small_mmwhs(_small_fcn(recipe))
+    preprocessing = replace(small.preprocessing, normalization=recipe.preprocessing.normalization)
+    return replace(small, preprocessing=preprocessing, context_slices=recipe.context_slices)

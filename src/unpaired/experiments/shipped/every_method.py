@@ -86,6 +86,8 @@ def _of_labeled_scans() -> dict[str, MethodConfig]:
     return {
         "CSA": csa,
         "CSA, cross-fitted": replace(csa, estimate="cross_fitted"),
+        "CSA, center masks": replace(csa, mask_resizing="center"),
+        "CSA, finer layers": replace(csa, layer_pairs=(("encoder3", "encoder4"),)),
         "UMMKD": KnowledgeDistillationConfig(),
         "SSC": ssc,
         "SSC, absent skipped": replace(ssc, absent="skip"),
