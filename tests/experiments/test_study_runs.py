@@ -163,6 +163,13 @@ def test_a_row_that_begins_with_another_one_waits_for_it(
     assert dict(made.failures)["own, second, seed 0"] == "begins with own, first, seed 0, which failed"
 
 
+def test_chosen_rows_keep_all_that_they_begin_with() -> None:
+    stages = Row("first", tiny_recipe()), Row("second", tiny_recipe(), begins_with="first")
+    plan = tiny_study(rows=(*stages, Row("third", tiny_recipe(), begins_with="second"), Row("other", tiny_recipe())))
+    chosen = run.chosen_study(plan, ["third"], (), (), None)
+    assert [row.name for row in chosen.rows] == ["first", "second", "third"]
+
+
 def test_a_budget_in_minutes_becomes_steps_once(
     tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

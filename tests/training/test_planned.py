@@ -2,8 +2,10 @@
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from unpaired import plan_training, read_dataset, split, train, train_folds
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset, with_splits, without_labels
 from unpaired.errors import InputError
+from unpaired.methods.method import Method
 from unpaired.planning.fingerprint import take_fingerprint
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes import find_recipe
@@ -45,6 +48,28 @@ def test_what_a_step_keeps_grows_with_its_images_and_its_state_does_not(
     assert many.kept_gb == pytest.approx(3 * few.kept_gb, rel=0.02)
     weights = sum(p.numel() * 4 for p in build_method(recipe, modalities, len(phantom.classes)).parameters()) / 1e9
     assert 2 * weights < few.state_gb <= 4.1 * weights  # with gradients and what the optimizer remembers
+
+
+def test_a_step_is_timed_with_all_that_it_accumulates_and_in_its_precision(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "STEPS", 0)
+    passes: list[int] = []
+
+    def built(recipe: Recipe, modalities: Sequence[str], classes: int) -> Method:
+        method = build_method(recipe, modalities, classes)
+        method.register_forward_hook(lambda *_: passes.append(recipe.accumulate))
+        return method
+
+    monkeypatch.setattr(probe, "build_method", built)
+    recipe, modalities = find_recipe("phantom/msbn"), list(phantom.modalities)
+    changes: list[dict[str, Any]] = [{}, {"accumulate": 3}, {"precision": "64-true"}]
+    single, summed, double = (
+        time_step(replace(recipe, **change), modalities, len(phantom.classes)) for change in changes
+    )
+    assert passes == [1, 3, 3, 3, 1]
+    assert summed.kept_gb == single.kept_gb
+    assert double.state_gb == pytest.approx(2 * single.state_gb, rel=0.02)
 
 
 @pytest.mark.parametrize(("clock", "each"), [("wall", 10.0), ("processor", 3.0 / 2)])

@@ -151,7 +151,9 @@ def chosen_study(
     """
     if names := several(rows):
         kept = {study.row(name).name for name in names}
-        kept |= {first for name in names if (first := study.row(name).begins_with) is not None}
+        for row in reversed(study.rows):  # whose first stages stand above them, and may begin with another row's
+            if row.name in kept and row.begins_with is not None:
+                kept.add(row.begins_with)
         baseline = study.baseline if study.baseline in kept else None
         study = replace(
             study,

@@ -44,7 +44,8 @@ class StepCost:
 def time_step(
     recipe: Recipe, modalities: Sequence[str], classes: int, device: str = "cpu", clock: Clock = "wall"
 ) -> StepCost:
-    """Take a few real steps of a recipe: forward, backward, optimizer, on random images and label maps.
+    """Take a few real steps of a recipe: forward and backward as often as it accumulates, optimizer, on random images
+    and label maps.
 
     In the recipe's precision and memory format ("auto" is timed as contiguous). `classes` counts background. torch's
     global random state is left as it was. Where the loss ends as NaN the cost is infinite. `clock`: "wall", or on a
@@ -56,6 +57,8 @@ def time_step(
         keep_pages()
     before = _forget_peak(place)
     method = build_method(recipe, modalities, classes).to(place).train()
+    if _real(recipe) == torch.float64:
+        method.double()
     memory_format = "channels_last" if recipe.memory_format == "channels_last" else "contiguous"
     lay_out(method, memory_format)
     if place.type == "cpu":
@@ -69,9 +72,10 @@ def time_step(
         for _ in range(STEPS + 1):
             start = _now(threads)
             optimizer.zero_grad()
-            with right_in_bfloat16(place.type, reduced == torch.bfloat16), less, kept.counted():
-                loss = method(batches, 0.5).loss
-            loss.backward()
+            for _ in range(recipe.accumulate):
+                with right_in_bfloat16(place.type, reduced == torch.bfloat16), less, kept.counted():
+                    loss = method(batches, 0.5).loss
+                loss.backward()
             optimizer.step()
             if place.type == "cuda":
                 torch.cuda.synchronize(place)
@@ -121,15 +125,21 @@ def _now(threads: int | None) -> float:
     return time.perf_counter() if threads is None else time.process_time() / threads
 
 
+def _real(recipe: Recipe) -> torch.dtype:
+    """The type of weights and images."""
+    return torch.float64 if recipe.precision == "64-true" else torch.float32
+
+
 def _random_batches(recipe: Recipe, modalities: Sequence[str], classes: int, place: torch.device) -> dict[str, Batch]:
     generator = torch.Generator().manual_seed(0)
     shape = (recipe.batch_size, recipe.channels, *recipe.patch_size)
+    real = _real(recipe)
     return {
         modality: Batch(
-            torch.randn(shape, generator=generator).to(place),
+            torch.randn(shape, generator=generator).to(place, real),
             torch.randint(classes, (shape[0], *recipe.patch_size), generator=generator).to(place),
             torch.eye(classes, dtype=torch.bool, device=place),
-            torch.randn((recipe.unlabeled_batch_size, *shape[1:]), generator=generator).to(place)
+            torch.randn((recipe.unlabeled_batch_size, *shape[1:]), generator=generator).to(place, real)
             if recipe.unlabeled_batch_size
             else None,
         )
