@@ -96,6 +96,23 @@ def test_equation_9(weighting: str, grid: str, label_sets: Tensor) -> None:
     torch.testing.assert_close(torch.autograd.grad(got, predictions), torch.autograd.grad(expected, predictions))
 
 
+@pytest.mark.parametrize("grid", ["labels", "features"])
+def test_equation_9_has_no_side(grid: str) -> None:
+    """Mirrored label maps and predictions have the same loss: cells are compared with what lies in their middle."""
+    config = replace(PLAIN, auxiliary_grid=grid)  # pyright: ignore[reportArgumentType]
+    batch = random_batches(("ct",), (6, 9))["ct"]
+    prediction = torch.randn(2, C, 2, 3)
+    losses = [
+        auxiliary_loss(
+            [ScaleOutput(torch.zeros(2, 1, C, 6), prediction.flip(axes), None)],
+            batch._replace(label_map=batch.label_map.flip([axis - 1 for axis in axes])),
+            config,
+        )
+        for axes in ([], [2], [3], [2, 3])
+    ]
+    torch.testing.assert_close(torch.stack(losses), losses[0].expand(4))
+
+
 def test_equal_correlations_agree_and_others_do_not() -> None:
     attended, batches = matrices(("ct", "mr")), random_batches(("ct", "mr"), (2, 2))
     assert image_consistency(attended, batches, PLAIN) > 0

@@ -130,6 +130,14 @@ def test_a_box_comes_with_its_labels(dims: int) -> None:
     assert torch.equal(alone, images[:1])
 
 
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_a_box_of_few_slices_has_one(slices: int) -> None:
+    labels = torch.arange(2).reshape(2, 1, 1, 1).expand(2, slices, 8, 8).clone()
+    _, mixed = cut_mix(labels.unsqueeze(1).float(), labels, 1.0)
+    changed = mixed != labels
+    assert changed.flatten(2).any(dim=2).sum(dim=1).tolist() == [1, 1]
+
+
 @pytest.mark.parametrize(("dims", "channels"), [(2, 1), (2, 3), (3, 2)])
 def test_foreground_is_pasted_with_its_labels_as_in_loops(dims: int, channels: int) -> None:
     """Labels 0 to C, of which C is unknown; whom an image takes from is seen by its values, which are its own."""

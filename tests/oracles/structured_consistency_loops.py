@@ -133,7 +133,7 @@ def auxiliary_loss(
             labels = torch.zeros(len(label_map), *prediction.shape[2:], dtype=torch.long)
             for cell in itertools.product(*[range(n) for n in labels.shape]):
                 sizes = zip(cell[1:], label_map.shape[1:], prediction.shape[2:], strict=True)
-                labels[cell] = label_map[(cell[0], *[i * size // n for i, size, n in sizes])]
+                labels[cell] = label_map[(cell[0], *[(2 * i + 1) * size // (2 * n) for i, size, n in sizes])]
         total = total + segmentation_loops.soft_dice_loss(prediction, labels, label_sets)
         total = total + segmentation_loops.cross_entropy(prediction, labels, label_sets, weighted)
     return total

@@ -87,7 +87,8 @@ class SSCConfig(SegmentationTerms):
     image_scales: Literal["all", "first"] = "all"
     """The scales of Eq. 11; one sentence of the text speaks of the first alone."""
     auxiliary_grid: Literal["labels", "features"] = "labels"
-    """Eq. 9: predictions brought to the label map's size (linear), or label maps to theirs (nearest; cheaper)."""
+    """Eq. 9: predictions brought to the label map's size (linear), or label maps to theirs (the voxel in a
+    cell's middle; cheaper)."""
     label_mapping: Annotated[int, Meta(ge=0, le=255)] | None = None
     """None: a label of several classes counts by the sum of their probabilities, everywhere. Else the number of such
     labels in the dataset: in the cross-entropy of Eq. 9 a learned row then says how much a label speaks for each of its
@@ -194,7 +195,7 @@ def _on_one_grid(prediction: Logits, batch: Batch, config: SSCConfig) -> tuple[T
     size, grid = batch.label_map.shape[1:], prediction.shape[2:]
     if config.auxiliary_grid == "labels":
         return F.interpolate(prediction, size=size, mode=LINEAR[len(grid)], align_corners=False), batch.label_map
-    label_map = F.interpolate(batch.label_map.unsqueeze(1).to(torch.float32), size=grid, mode="nearest")
+    label_map = F.interpolate(batch.label_map.unsqueeze(1).to(torch.float32), size=grid, mode="nearest-exact")
     return prediction, label_map.squeeze(1).to(batch.label_map.dtype)
 
 

@@ -161,14 +161,14 @@ def copy_paste(images: Images, labels: LabelMap, share: float, classes: int) -> 
 def cut_mix(images: Images, labels: LabelMap, share: float) -> tuple[Images, LabelMap]:
     """That share of images with a box of the next one of the batch, image and labels alike.
 
-    A box has a quarter to half of the image's size along each axis. One image alone stays as it is.
+    A box has a quarter to half of the image's size along each axis, one voxel at least. One image alone stays as it is.
     """
     if len(images) < 2 or not share:
         return images, labels
     inside = torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
     for image in inside:
         if torch.rand(()) < share:
-            sizes = [int(size * (0.25 + 0.25 * torch.rand(()).item())) for size in image.shape]
+            sizes = [max(int(size * (0.25 + 0.25 * torch.rand(()).item())), 1) for size in image.shape]
             starts = [int(torch.randint(n - size + 1, ())) for n, size in zip(image.shape, sizes, strict=True)]
             image[tuple(slice(start, start + size) for start, size in zip(starts, sizes, strict=True))] = True
     mixed = torch.where(inside.unsqueeze(1), images.roll(1, dims=0), images)
