@@ -37,9 +37,11 @@ from unpaired.commands.partners import misalignment, partners
 from unpaired.commands.planning import inspect, plan
 from unpaired.commands.prediction import predict
 from unpaired.commands.study import studies, study, study_script
+from unpaired.commands.taken import given_to, taken_by
 from unpaired.commands.training import demo, find_postprocessing, recipes, self_train, train, watch
-from unpaired.commands.unknown import refuse_unknown, require_command, taken_by
-from unpaired.errors import InputError, Stopped
+from unpaired.commands.unknown import refuse_unknown, require_command
+from unpaired.commands.values import complaint, refuse_empty
+from unpaired.errors import InputError, Stopped, known
 from unpaired.failures import reason_for
 
 COMMANDS = {
@@ -104,8 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
             print(f"unpaired {version('unpaired')}")
             return 0
-        parse = functools.partial(_parse, arguments)
-        code = (parsed_or_input_error(parse) if json else parse())()
+        code = _parse(arguments)()
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> Callable[[], int]:
-    """The command with its arguments, to be run; tyro leaves by SystemExit if they don't fit, and after --help."""
+    """The command with its arguments, to be run; tyro leaves by SystemExit after --help."""
     require_options_once(arguments)
     words = list(sys.argv[1:] if arguments is None else arguments)
     group = f"{words[0]} " if words else ""
@@ -146,12 +147,30 @@ def _chosen(
     if words and not words[0].startswith("-"):
         require_command(program, words[0], [name.partition(" ")[0] for name in commands])
     if words and words[0] in commands:  # what the other commands take needs no look
-        name, command = f"{program} {words[0]}", commands[words[0]]
-        later, unknown = tyro.cli(_later(command, brief=False), prog=name, args=words[1:], return_unknown_args=True)
-        refuse_unknown(name, taken_by(command), words[1:], unknown)
-        return later
+        return _of_command(f"{program} {words[0]}", commands[words[0]], words[1:])
     subcommands = {name: _later(command, brief=True) for name, command in commands.items()}
-    return tyro.extras.subcommand_cli_from_dict(subcommands, prog=program, description=about, args=words)
+    return parsed_or_input_error(
+        lambda: tyro.extras.subcommand_cli_from_dict(subcommands, prog=program, description=about, args=words),
+        lambda: (
+            f"expected a command, got {repr(words[0]) if words else 'none'}; {known(list(commands))} "
+            f"(see {program} --help)"
+        ),
+    )
+
+
+def _of_command(program: str, command: Callable[..., int], words: Sequence[str]) -> Callable[[], int]:
+    taken, later = taken_by(command), _later(command, brief=False)
+
+    def complain() -> str:
+        refuse_unknown(program, taken, words, given_to(taken, words).unknown)
+        return complaint(program, taken, words)
+
+    parsed, unknown = parsed_or_input_error(
+        lambda: tyro.cli(later, prog=program, args=words, return_unknown_args=True), complain
+    )
+    refuse_unknown(program, taken, words, unknown)
+    refuse_empty(program, taken, words)
+    return parsed
 
 
 def _later(command: Callable[..., int], brief: bool) -> Callable[..., Callable[[], int]]:

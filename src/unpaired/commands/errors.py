@@ -2,16 +2,15 @@
 
 import io
 import os
-import re
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, redirect_stderr, suppress
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, suppress
+from typing import TypeVar
 
 from unpaired.commands.arguments import print_json
 from unpaired.errors import InputError, printable
 
-BORDER = re.compile(r"[╭╰+]─*-*\s*(?P<title>.*?)\s*─*-*[╮╯+]|[─-]+")
-WIDE = "10000"
+Parsed = TypeVar("Parsed")
 REPEATABLE = ("--also",)
 
 
@@ -64,43 +63,15 @@ def open_closed_streams() -> None:
             setattr(sys, name, null)
 
 
-def parsed_or_input_error(parse: Callable[[], Callable[[], int]]) -> Callable[[], int]:
-    """What `parse` returns; what tyro says in a box about wrong arguments becomes an InputError of one line.
+def parsed_or_input_error(parse: Callable[[], Parsed], complain: Callable[[], str]) -> Parsed:
+    """What `parse` returns; where tyro refuses the arguments in a box, InputError of `complain`'s line.
 
     `--help`, which ends the process with code 0, still does.
     """
-    said = io.StringIO()
     try:
-        with _wide_terminal(), redirect_stderr(said):
+        with redirect_stderr(io.StringIO()):
             return parse()
     except SystemExit as leaving:
         if not leaving.code:
             raise
-        raise InputError(unboxed(said.getvalue()) or "these arguments don't fit; see unpaired --help") from leaving
-
-
-def unboxed(text: str) -> str:
-    """The words in tyro's boxes as one line: "Title: text"."""
-    words: list[str] = []
-    for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines():
-        inner = re.sub(r"^[│|]\s*|\s*[│|]$", "", line.strip())
-        border = BORDER.fullmatch(inner)
-        if border is None:
-            words.append(inner)
-        elif border["title"]:
-            words.append(border["title"].rstrip(" :") + ":")
-    return " ".join(" ".join(words).split())
-
-
-@contextmanager
-def _wide_terminal() -> Generator[None]:
-    """Let output be so wide that no path or name is broken into two lines."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = WIDE
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
+        raise InputError(complain()) from leaving

@@ -1,47 +1,16 @@
 """What is said, in one line, of arguments that a command doesn't take: what it takes, and the nearest guess."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from difflib import get_close_matches
-from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
+from unpaired.commands.taken import Taken
 from unpaired.errors import InputError, known
 
 DASHES = "-\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 """Word processors turn two hyphens into a dash, which no program takes for an option."""
 LONGEST = 8
 """More words than a path has as a rule."""
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What a command takes: the names of its arguments without an option, and {option: its metavar}, flags apart."""
-
-    names: tuple[str, ...]
-    options: Mapping[str, str]
-    flags: tuple[str, ...]
-
-
-def taken_by(command: Callable[..., Any]) -> Taken:
-    """What the signature of a command says that it takes, as its help writes it."""
-    names: list[str] = []
-    options: dict[str, str] = {}
-    flags: list[str] = []
-    hints = get_type_hints(command, include_extras=True)
-    for name, parameter in signature(command).parameters.items():
-        hint = hints[name]
-        said = [each for each in get_args(hint)[1:] if hasattr(each, "metavar")]
-        metavar = next((each.metavar for each in said if each.metavar), name.upper())
-        option = "--" + next((each.name for each in said if each.name), name.replace("_", "-"))
-        if parameter.kind is Parameter.POSITIONAL_ONLY:
-            names.append(metavar)
-        elif hint is bool:
-            flags += [option, f"--no-{option[2:]}"]
-        else:
-            options[option] = metavar
-    return Taken(tuple(names), options, tuple(flags))
 
 
 def require_command(program: str, word: str, commands: Sequence[str]) -> None:
@@ -62,9 +31,11 @@ def refuse_unknown(program: str, taken: Taken, words: Sequence[str], unknown: Se
     first, name = unknown[0], program.removeprefix("unpaired ")
     if first.startswith("-"):
         option = first.partition("=")[0]
-        close = _close(option, taken, 0.6)
-        guess = f"; did you mean {' or '.join(close)}? " if close else "; "
-        raise InputError(f"{name} has no option {option}{guess}see {program} --help")
+        place, close = option[2:].upper(), _close(option, taken, 0.6)
+        guess = f"did you mean {' or '.join(close)}? " if close else ""
+        if place in taken.names:
+            guess = f"{place} is given by its place: {program} {' '.join(taken.names)}; "
+        raise InputError(f"{name} has no option {option}; {guess}see {program} --help")
     takes = f"takes {' '.join(taken.names)} and no more" if taken.names else "takes options alone"
     raise InputError(f"{name} {takes}, so {first!r} is one too many; {_guess(taken, words, first)}see {program} --help")
 
@@ -78,8 +49,9 @@ def _close(word: str, taken: Taken, cutoff: float) -> list[str]:
 def _guess(taken: Taken, words: Sequence[str], word: str) -> str:
     """What a person may have meant by a word too many; "" where nothing is likely."""
     place = list(words).index(word) if word in words else 0
-    if place and words[place - 1] in taken.flags:
-        return f"{words[place - 1]} takes no value; "
+    flag = next((flag for flag in taken.flags if f"{flag}={word}" in words), words[place - 1] if place else "")
+    if flag in taken.flags:
+        return f"{flag} takes no value; "
     if place > 1 and words[place - 2] in taken.options:
         return f"{words[place - 2]} takes one value, {words[place - 1]!r} here; "
     if path := _path_with_spaces(words):
@@ -87,7 +59,7 @@ def _guess(taken: Taken, words: Sequence[str], word: str) -> str:
     name, equals, value = word.partition("=")
     if close := _close(name, taken, 0.8):
         return f"did you mean {close[0]}{' ' if equals else ''}{value}? "
-    pairs = [option for option, metavar in taken.options.items() if "=" in metavar]
+    pairs = [option for option, argument in taken.options.items() if "=" in argument.metavar]
     if equals and pairs:
         return f"did you mean {pairs[0]} {word}? "
     if _is_there(word):
