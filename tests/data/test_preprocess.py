@@ -244,6 +244,24 @@ def test_one_class_is_restored_as_all_together_are() -> None:
     assert outside.any()
 
 
+def test_a_voxel_on_the_edge_of_the_scan_is_padding_in_image_and_label_map() -> None:
+    """Voxels of 2 mm whose centers lie at -2, 0, 2, 4 and 6 mm of a row that is 4 mm long."""
+    image = Image(np.full((1, 4, 1), 7.0, np.float32) + np.arange(4, dtype=np.float32).reshape(1, 4, 1), np.eye(4))
+    preprocessing = Preprocessing(roi="center", spacing_mm=(None, 2, None), size=(None, 5, None), normalization="none")
+    volume, geometry = apply(image, preprocessing, RAW)
+    assert (geometry.crop[1], geometry.grid) == ((-3, 7), (1, 5, 1))
+    labels = apply_to_label(np.ones((1, 4, 1), np.uint8), geometry, outside=9)
+    assert labels[0, :, 0].tolist() == [9, 9, 1, 9, 9]
+    assert len(set(volume[0, :, 0].tolist())) == 1, "the padding has the lowest value inside, of which there is one"
+
+
+def test_a_scan_thinner_than_the_voxels_it_becomes_is_said_to_be() -> None:
+    image = Image(np.zeros((1, 4, 1), np.float32), np.eye(4))
+    preprocessing = Preprocessing(roi="center", spacing_mm=(2, None, None), size=(4, None, None))
+    with pytest.raises(InputError, match="no prepared voxel of 2 mm has its center within the scan's 1 mm of depth"):
+        apply(image, preprocessing, RAW)
+
+
 def test_padding_does_not_enter_the_statistics() -> None:
     image = scan((10, 12, 4), (1, 1, 5))
     volume, geometry = apply(

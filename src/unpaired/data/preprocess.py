@@ -115,14 +115,13 @@ def apply_to_label(label_map: np.ndarray, geometry: Geometry, outside: int = 0) 
     check_shape(label_map.shape, geometry.shape, "label map")
     view = oriented(label_map, geometry.axes, geometry.flips)
     indices = [
-        start + ((2 * np.arange(count) + 1) * (stop - start)) // (2 * count)
-        for (start, stop), count in zip(geometry.crop, geometry.grid, strict=True)
+        (centers // (2 * count)).clip(0, size - 1)
+        for centers, count, size in zip(_centers(geometry), geometry.grid, view.shape, strict=True)
     ]
-    prepared = view[np.ix_(*(index.clip(0, size - 1) for index, size in zip(indices, view.shape, strict=True)))]
-    for axis, (index, size) in enumerate(zip(indices, view.shape, strict=True)):
-        beyond = (index < 0) | (index >= size)
-        if beyond.any():
-            np.moveaxis(prepared, axis, 0)[beyond] = outside
+    prepared = view[np.ix_(*indices)]
+    for axis, within in enumerate(_within(geometry)):
+        if not within.all():
+            np.moveaxis(prepared, axis, 0)[~within] = outside
     return np.ascontiguousarray(prepared)
 
 
@@ -216,15 +215,34 @@ def body_box(view: np.ndarray, spacing_mm: np.ndarray) -> Box:
 
 
 def _inside(geometry: Geometry) -> Box:
-    """The prepared voxels whose centers lie within the file."""
+    """The prepared voxels whose centers lie within the file. InputError for a scan that is so thin that none does."""
     box: list[tuple[int, int]] = []
-    for (start, stop), count, axis in zip(geometry.crop, geometry.grid, geometry.axes, strict=True):
-        center = start + (np.arange(count) + 0.5) * (stop - start) / count
-        hit = np.flatnonzero((center > 0) & (center < geometry.shape[axis]))
+    spacing = zip(geometry.spacing_mm, geometry.source_spacing_mm, geometry.axes, strict=True)
+    for within, name, (step, size, axis) in zip(_within(geometry), ("depth", "height", "width"), spacing, strict=True):
+        hit = np.flatnonzero(within)
         if not len(hit):
-            raise InputError(f"the region of interest {geometry.crop} lies outside the scan of shape {geometry.shape}")
+            raise InputError(
+                f"no prepared voxel of {step:.4g} mm has its center within the scan's "
+                f"{size * geometry.shape[axis]:.4g} mm of {name}; leave that axis null in preprocessing.spacing_mm, or "
+                "its fixed size"
+            )
         box.append((int(hit[0]), int(hit[-1]) + 1))
     return box[0], box[1], box[2]
+
+
+def _within(geometry: Geometry) -> list[np.ndarray]:
+    """For each axis which prepared voxels have their center within the file; one on its edge has not."""
+    sizes = (2 * count * geometry.shape[axis] for count, axis in zip(geometry.grid, geometry.axes, strict=True))
+    return [(centers > 0) & (centers < size) for centers, size in zip(_centers(geometry), sizes, strict=True)]
+
+
+def _centers(geometry: Geometry) -> list[np.ndarray]:
+    """For each axis how far the prepared voxels' centers lie from the file's edge, in file voxels times twice the
+    prepared voxels' number: a whole number, so that image and label map agree about centers on an edge."""
+    return [
+        2 * count * start + (2 * np.arange(count) + 1) * (stop - start)
+        for (start, stop), count in zip(geometry.crop, geometry.grid, strict=True)
+    ]
 
 
 def _check_finite(volume: np.ndarray) -> None:

@@ -50,10 +50,10 @@ def prepare(array, affine, settings, facts):
         raise ValueError("the scan holds NaN, infinity or values beyond 3.4e+38 (float32)")
     inside = []
     for (start, stop), count, size in zip(crop, grid, view.shape, strict=True):
-        center = start + (np.arange(count) + 0.5) * (stop - start) / count
-        hit = np.flatnonzero((center > 0) & (center < size))
+        center = 2 * count * start + (2 * np.arange(count) + 1) * (stop - start)
+        hit = np.flatnonzero((center > 0) & (center < 2 * count * size))
         if not len(hit):
-            raise ValueError("the region that the network looks at lies outside the scan")
+            raise ValueError("the scan is thinner than the network's voxels, none of which has its center in it")
         inside.append(slice(int(hit[0]), int(hit[-1]) + 1))
     part = volume[tuple(inside)].copy()
     normalize(part, facts)
