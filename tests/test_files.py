@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and what stands in the way is said in one line."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -102,6 +103,18 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Cal
     )
     assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["scores.csv"]
+
+
+def test_a_full_disk_that_a_library_tells_in_its_own_words(tmp_path: Path) -> None:
+    """As pydicom does: an error of the same type without the system's number, whose text is a traceback."""
+    said = OSError("With tag (7FE0,0010) got exception\nTraceback (most recent call last):\n")
+    with pytest.raises(InputError) as caught, atomic(tmp_path / "a.dcm"):
+        raise said from OSError(errno.ENOSPC, "No space left on device")
+    assert str(caught.value) == (
+        f"can't write {tmp_path / 'a.dcm'}: No space left on device; free some space or choose another folder"
+    )
+    with pytest.raises(InputError, match=r"whole \(7 items\), as on a full disk"), atomic(tmp_path / "a.npy"):
+        raise OSError("7\nitems")
 
 
 def test_places_that_cant_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,10 +255,19 @@ def input_error_if_unwritable(path: Path, otherwise: str = "choose another folde
     """
     try:
         yield
-    except OSError as error:  # numpy's for a full disk says how many items it wrote, but not why it stopped
-        reason = error.strerror or f"it could not be written whole ({error}), as on a full disk"
+    except OSError as error:
+        known, words = _from_the_system(error), " ".join(str(error).split())
+        reason = known.strerror or f"it could not be written whole ({words}), as on a full disk"
         shown = re.sub(rf"{re.escape(_PREFIX)}{_host()}-\d+-", "", str(path))  # what a person knows it by
-        raise UnwritableError(f"can't write {shown}: {reason}; {_remedy(path, error.errno, otherwise)}") from error
+        raise UnwritableError(f"can't write {shown}: {reason}; {_remedy(path, known.errno, otherwise)}") from error
+
+
+def _from_the_system(error: OSError) -> OSError:
+    """The error with the system's number, which pydicom's holds inside; numpy's for a full disk doesn't say why."""
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
+    return cause or error
 
 
 def require_writable(file: Path) -> None:

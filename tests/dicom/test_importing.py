@@ -12,13 +12,13 @@ from synthetic_seg import write_seg
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.demographics import Demographics
-from unpaired.data.images import read_image, read_label_map
+from unpaired.data.images import read_image, read_label_map, write_image
 from unpaired.data.importers.catalog import recognize_layout
 from unpaired.dicom.index import Series
 from unpaired.dicom.structure_set_writer import write_structure_set
 from unpaired.dicom.tree import list_dicom
 from unpaired.dicom.volume import read_volume
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 
 pytest.importorskip("highdicom")
 SHAPE = (9, 7, 5)
@@ -195,6 +195,27 @@ def test_a_damaged_file_and_a_segmentation_of_nothing_cost_themselves_alone(tree
     dataset, warnings = imported(tree, tmp_path / "data.json", segmentations=True)
     assert sum(case.label is not None for case in dataset.cases) == 2
     assert any("lost.dcm" in line and "add that series" in line for line in warnings)
+
+
+@pytest.mark.parametrize("full_at", [1, 2])
+def test_a_full_disk_ends_the_import_and_is_no_lack_of_a_scan_or_label(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: int
+) -> None:
+    written: list[Path] = []
+
+    def full(path: Path, *arguments: object) -> None:
+        written.append(path)
+        if len(written) == full_at:
+            raise UnwritableError(f"can't write {path}: No space left on device")
+        write_image(path, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("unpaired.dicom.importing.write_image", full)
+    with pytest.raises(UnwritableError, match="No space left"):
+        imported(tree, tmp_path / "out.json", segmentations=True)
+    assert not (tmp_path / "out.json").exists()
+    monkeypatch.undo()
+    dataset, _ = imported(tree, tmp_path / "out.json", segmentations=True)
+    assert [case.label is not None for case in dataset.cases] == [True, True, False]
 
 
 def test_a_tree_without_volumes_is_refused(tmp_path: Path) -> None:

@@ -225,6 +225,27 @@ def test_ctrl_c_ends_the_process_too_and_lets_it_clean_up(
     assert not is_alive(int((out / "pid").read_text()))
 
 
+LATE = """from unpaired.inference import worker
+    original, came = worker.on_stop, []
+    def on_stop(handler):
+        if handler is signal.SIG_IGN and not came:
+            came.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+        original(handler)
+    worker.on_stop = on_stop
+    raise UnwritableError("disk full")"""
+"""Something is wrong, and Ctrl-C comes when the process has said so and is about to ignore it."""
+
+
+def test_ctrl_c_after_the_answer_shows_no_traceback(
+    scripted: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scripted(before=LATE)
+    with pytest.raises(UnwritableError, match=r"^disk full$"):
+        told(request(tmp_path))
+    assert capfd.readouterr().err == ""
+
+
 def test_the_process_ends_with_the_one_that_watches_it(tmp_path: Path) -> None:
     out = tmp_path / "out"
     file = tmp_path / "script.py"

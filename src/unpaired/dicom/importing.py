@@ -29,7 +29,7 @@ from unpaired.dicom.segments import LabelMap, Segment, Segmentation, require_sam
 from unpaired.dicom.structure_set import read_regions, read_structure_set
 from unpaired.dicom.tree import list_dicom, looks_like_dicom
 from unpaired.dicom.volume import read_volume
-from unpaired.errors import InputError, nearest
+from unpaired.errors import InputError, UnwritableError, nearest
 
 LOOKED_AT = 20
 """So many files of a folder without names that say it are opened to recognize DICOM."""
@@ -60,7 +60,7 @@ def import_dicom(tree: str | Path, options: ImportOptions) -> Dataset:
     lower case), and were looked for in the cases whose objects have them; regions without contours were not.
     `options.classes` ({value: class}, the values of the written label maps) keeps these
     alone. What is left out and why goes to `options.warn`. Raises InputError if there is no volume, no segmentation
-    where one was asked for, and nothing that names the classes.
+    where one was asked for, and nothing that names the classes, and `UnwritableError` where the disk is full.
     """
     index = list_dicom(tree)
     for file, reason in index.named_failures():
@@ -144,6 +144,8 @@ def _case(
     place, path = series.files[0].parent, f"{series.files[0].parent.as_posix()}/{series.description}"
     try:
         convert([image], place, series.files, series.name, partial(_write_scan, series, image))
+    except UnwritableError:
+        raise
     except InputError as error:
         options.warn(f"left out: series {series.name}: {error}")
         return None
@@ -159,6 +161,8 @@ def _case(
         write = partial(_write_label, series, drawings, classes, label, options)
         try:
             convert([label], place, [*series.files, *sources], choices, write)
+        except UnwritableError:
+            raise
         except InputError as error:
             options.warn(f"{name} stays unlabeled: {error}")
             labeled = False

@@ -33,18 +33,20 @@ def answer_once(answer: Callable[[Any, BinaryIO], int], left_alone: Callable[[],
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what libraries print is no answer
         try:
-            on_stop(signal.default_int_handler)
-            if hasattr(signal, "pthread_sigmask"):  # held back until here: an import that is torn apart shows
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            be_killed_first()
-            with os.fdopen(0, "rb", closefd=False) as questions:
-                question = pickle.load(questions)
-            threading.Thread(target=left_alone, daemon=True).start()
-            return answer(question, answers)
-        except KeyboardInterrupt:
+            try:
+                on_stop(signal.default_int_handler)
+                if hasattr(signal, "pthread_sigmask"):  # held back until here: an import that is torn apart shows
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+                be_killed_first()
+                with os.fdopen(0, "rb", closefd=False) as questions:
+                    question = pickle.load(questions)
+                threading.Thread(target=left_alone, daemon=True).start()
+                return answer(question, answers)
+            finally:
+                on_stop(signal.SIG_IGN)  # nothing is left to stop, and Python on its way out would show where it was
+        except KeyboardInterrupt:  # or one that came after the answer, in the moment before it would be ignored
+            on_stop(signal.SIG_IGN)
             return STOPPED
-        finally:
-            on_stop(signal.SIG_IGN)  # nothing is left to stop, and Python on its way out would show where it was
 
 
 def on_stop(handler: Any) -> None:
