@@ -17,6 +17,7 @@ from unpaired.experiments.find import all_studies, find_study, list_studies
 from unpaired.experiments.program import Program
 from unpaired.experiments.splits import DrawsBeside
 from unpaired.experiments.study import Size, Study
+from unpaired.experiments.train_auto import AUTO
 from unpaired.recipe import Recipe, build_method, dumps
 from unpaired.recipes import all_recipes
 from unpaired.runs.run import training_modalities
@@ -83,12 +84,13 @@ DATA = {
             "few_labels",
             "tenth_of_labels",
             "one_labeled_patient",
+            "planned_by_labels",
             "cmc_heart",
             "cmc_ablations",
         ),
         HEART_MR,
     ),
-    "few_labels_simulated": HEART_MR_SIMULATED,
+    **dict.fromkeys(("few_labels_simulated", "planned_by_labels_simulated"), HEART_MR_SIMULATED),
     **dict.fromkeys(("csa_tables23", "csa_ablations_mmwhs", "ssc_tables15", "ssc_table4", "ummkd_heart"), HEART),
     **dict.fromkeys(("ssc_tables267", "ummkd_abdomen", "cmc_abdomen", "label_sets"), ABDOMEN),
 }
@@ -165,6 +167,7 @@ def test_its_rows_build(name: str, size: Size) -> None:
 
 def test_the_peers_are_scripts_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = [row.recipe for row in shipped("against_nnunet", "small").rows if isinstance(row.recipe, Program)]
+    programs.remove(AUTO)
     assert len(programs) == 9
     assert all(Path(program.command[1]).is_file() for program in programs)
     monkeypatch.setenv("UNPAIRED_PEERS", str(tmp_path))

@@ -4,7 +4,7 @@ Each is called with a dataset that has its sides, and the seed of the run: anoth
 are never touched, so that all rows are tested on the same ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,6 +85,17 @@ class Simulated:
     def __call__(self, dataset: Dataset, seed: int) -> Dataset:
         """Raises InputError for a modality without a simulated scan."""
         return _with_simulated(dataset, self.modalities)
+
+
+@dataclass(frozen=True)
+class OfPatients:
+    """What other labels leave of scans of patients alone: no simulated scan takes part."""
+
+    labels: Callable[[Dataset, int], Dataset]
+
+    def __call__(self, dataset: Dataset, seed: int) -> Dataset:
+        """Raises what `labels` raise."""
+        return self.labels(_with_simulated(dataset, ()), seed)
 
 
 def _with_simulated(dataset: Dataset, modalities: Sequence[str]) -> Dataset:

@@ -3,6 +3,7 @@
 The peers are programs (`experiments.program`): the scripts of the repository's studies/peers, which need nnU-Net and
 MONAI and don't come with the package. "our size" cuts the network that nnU-Net plans to the width of ours, and its
 batch to the slices that a step of ours has; "our grid" also gives it the pixels and the patch of ours.
+"train auto" is our plan beside nnU-Net's, each with all that it chooses.
 Rows train in float32, as the peers do on a processor; "bf16" is as one would train ours on a processor that computes in
 bfloat16, or on a GPU: mixed precision, maps with channels last (which "auto" chooses there).
 """
@@ -18,6 +19,7 @@ from unpaired.experiments.program import Program
 from unpaired.experiments.shipped.scarce_labels import PATIENTS, few_labels
 from unpaired.experiments.splits import Folds
 from unpaired.experiments.study import Row, Size, Study
+from unpaired.experiments.train_auto import AUTO
 from unpaired.recipes import class_specific_affinity as csa
 
 PEERS = "UNPAIRED_PEERS"
@@ -46,6 +48,7 @@ def against_nnunet(size: Size = "small") -> Study:
     rows = (
         *(Row(name, recipe()) for name, recipe in zip(("MSBN", "CSA"), recipes, strict=True)),
         Row("MSBN, bf16", bf16),
+        Row("train auto", AUTO),
         *(Row(name, _script("nnunet.py", *words, *OUR_SIZE[size])) for name, words in CUT.items()),
         Row("nnU-Net, our size and grid", _script("nnunet.py", *OUR_SIZE[size], *OUR_GRID[size])),
         *(Row(name, _script("nnunet.py", *words)) for name, words in NNUNET.items()),
