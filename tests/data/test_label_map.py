@@ -1,11 +1,12 @@
 """Label values: encoded whatever they are, counted whatever the memory order."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unpaired.data.label_map import count_labels, encode_label_map
+from unpaired.data.label_map import count_labels, count_values, encode_label_map
 from unpaired.errors import InputError
 
 
@@ -21,3 +22,13 @@ def test_counting_whatever_the_memory_order() -> None:
     expected = [int((label == value).sum()) for value in range(256)]
     for stored in (label, np.asfortranarray(label), label[::-1].transpose(1, 0, 2)):
         assert count_labels(stored) == expected
+
+
+def test_counting_holds_no_second_volume_of_eight_bytes() -> None:
+    label = np.tile(np.arange(5, dtype=np.uint8), 1_200_000)
+    tracemalloc.start()
+    try:
+        assert count_values(label, 6).tolist() == [1_200_000] * 5 + [0]
+        assert tracemalloc.get_traced_memory()[1] < 2 * label.size
+    finally:
+        tracemalloc.stop()

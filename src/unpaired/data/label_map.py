@@ -10,6 +10,8 @@ from unpaired.errors import InputError
 
 FOREGROUND_SAMPLES = 4096
 """Voxels remembered per label value: enough to center patches on, small enough to load at once."""
+COUNTED_AT_ONCE = 1 << 20
+"""Voxels whose values are counted together."""
 UNKNOWN = 255
 """Marks a file value that the case's label map doesn't know; hence at most 255 label sets."""
 
@@ -45,12 +47,21 @@ def _some(values: list[int]) -> str:
     return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
 
 
+def count_values(values: np.ndarray, length: int) -> np.ndarray:
+    """How many voxels have each of the whole numbers from 0 to `length` - 1, which are all that there may be.
+
+    A stretch of memory at a time, as bincount makes eight bytes of each voxel.
+    """
+    counts = np.zeros(length, np.int64)
+    flat = values.ravel(order="K")
+    for start in range(0, flat.size, COUNTED_AT_ONCE):
+        counts += np.bincount(flat[start : start + COUNTED_AT_ONCE], minlength=length)
+    return counts
+
+
 def count_labels(label_map: np.ndarray) -> list[int]:
-    """How many voxels of a uint8 label map have each value 0..255; slice by slice, as bincount widens."""
-    counts = np.zeros(256, np.int64)
-    for plane in label_map.transpose(np.argsort(label_map.strides)[::-1]):  # outermost in memory first
-        counts += np.bincount(plane.ravel(order="K"), minlength=256)
-    return counts.tolist()
+    """How many voxels of a uint8 label map have each value 0..255."""
+    return count_values(label_map, 256).tolist()
 
 
 def present_labels(label_map: np.ndarray) -> dict[str, int]:

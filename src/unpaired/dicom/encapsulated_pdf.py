@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unpaired.data.label_map import count_values
 from unpaired.dicom.deidentify import deidentify
 from unpaired.dicom.overlays import Segmented, overlays
 from unpaired.dicom.segmentation import LONGEST
@@ -57,7 +58,7 @@ def report_of(segmented: Segmented, *, describe: bool = True) -> bytes:
 def _rows(segmented: Segmented) -> Iterator[tuple[tuple[int, int, int], str, str, str]]:
     """Color, name, volume and slices of each class."""
     label_map = segmented.label_map
-    counts = np.bincount(label_map.ravel(), minlength=len(segmented.classes))
+    counts = count_values(label_map, len(segmented.classes))
     voxel_ml = float(np.prod(segmented.series.spacing_mm or (1.0, 1.0, 1.0))) / 1000
     for number, name in enumerate(segmented.classes[1:], start=1):
         where = np.flatnonzero((label_map == number).any(axis=(0, 1))) + 1

@@ -9,7 +9,7 @@ import numpy as np
 from unpaired.data.dataset import CaseEntry
 from unpaired.data.image import Image
 from unpaired.data.images import read_image, read_label_map, require_same_grid
-from unpaired.data.label_map import encode_label_map
+from unpaired.data.label_map import count_values, encode_label_map
 from unpaired.data.orientation import orientation, oriented
 from unpaired.data.preprocess import body_box
 
@@ -85,7 +85,7 @@ def look_at(job: CaseJob) -> tuple[CaseFacts, CasePicture]:
     organs = None if label is None else label > 0
     values = volume[organs] if organs is not None and organs.any() else volume[_slices(box)].reshape(-1)
     voxel_ml = float(np.prod(spacing)) / 1000
-    counts = np.zeros(1, int) if label is None else np.bincount(label.reshape(-1))
+    counts = np.zeros(1, int) if label is None else count_values(label, len(job.classes) + 1)
     facts = CaseFacts(
         entry.id,
         entry.patient,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unpaired.data.label_map import count_values
 from unpaired.errors import InputError
 
 
@@ -36,7 +37,7 @@ def count_overlap(prediction: np.ndarray, reference: np.ndarray, label_sets: Seq
     # One histogram of the pair (reference label, predicted class) holds all that Dice and volumes need.
     small = np.min_scalar_type(classes * len(label_sets))
     pairs = reference.astype(small, copy=False) * small.type(classes) + prediction.astype(small, copy=False)
-    table = np.bincount(pairs.ravel("K"), minlength=classes * len(label_sets)).reshape(len(label_sets), classes)
+    table = count_values(pairs, classes * len(label_sets)).reshape(len(label_sets), classes)
     known = np.ones((len(label_sets), classes), dtype=bool)
     for label, members in enumerate(label_sets):
         if len(members) > 1:
