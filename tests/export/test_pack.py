@@ -1,5 +1,6 @@
 """A model file: predicts as its run does, holds nobody's name, and opens without harm whatever is inside of it."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.demographics import UNSTATED, Demographics
 from unpaired.data.images import read_image
 from unpaired.data.manifest import write_dataset
+from unpaired.data.prediction_record import read_record
 from unpaired.errors import InputError, UnwritableError
 from unpaired.export.model_card import model_card
 from unpaired.networks.unet import UNetConfig
@@ -25,7 +27,7 @@ from unpaired.recipes import find_recipe
 from unpaired.runs.fingerprint import read_fingerprint
 from unpaired.runs.model_file import run_folders
 from unpaired.runs.run import Run
-from unpaired.studies.plan import read_members
+from unpaired.studies.plan import own_run, read_members
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +109,13 @@ def test_folds_predict_together(folds: Path, phantom: Dataset, tmp_path: Path) -
         np.testing.assert_array_equal(written, read_image(tmp_path / "a" / case.image.name).array)
         (probabilities,) = (tmp_path / f"b{number}" / "probabilities").iterdir()
         assert probabilities.read_bytes() == expected.read_bytes()
+    record = read_record(tmp_path / "b1" / case.image.name)
+    assert record is not None
+    begins = hashlib.sha256(packed.path.read_bytes()).hexdigest()[:32]
+    for number, run in enumerate(record.runs):
+        assert run["model"] == f"{packed.path}/{number}"
+        assert run["sha256_begins"] == begins
+        assert "folder" not in run
     with pytest.raises(InputError, match="holds 2 runs, and one is needed"):
         unpaired.Predictor(tmp_path / "m.unpaired")
 
@@ -131,6 +140,28 @@ def test_messages_name_the_model_and_never_the_cache(
         find_recipe(str(both))
     with pytest.raises(InputError, match=f"^{re.escape(str(alone))}/recipe.json"):
         unpaired.Predictor(alone)
+
+
+def test_what_only_a_run_folder_holds_is_asked_of_it(
+    folds: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = unpaired.pack(folds / "fold0", Path("m.unpaired")).path
+    with pytest.raises(
+        InputError, match=r"^m\.unpaired is a model: .*; diagnose the run folder that it was packed from"
+    ):
+        unpaired.diagnose(model)
+    with pytest.raises(
+        InputError, match=r"^m\.unpaired has no resume\.pt, .*; name the run folder that it was packed fr"
+    ):
+        Run.open(model).load_whole_method()
+    for look in (unpaired.features, unpaired.misalignment):
+        with pytest.raises(InputError, match=r"^m\.unpaired is a model, which holds no scans: name a dataset with"):
+            look(model)
+    run = Run.open(model)
+    assert own_run([run]) is None  # what is written about it lies here, not in the cache
+    assert own_run([Run.open(folds / "fold0")]) is not None
+    assert run.folder.is_relative_to(cache)
 
 
 def test_nobody_s_name_is_in_it(folds: Path, phantom: Dataset, tmp_path: Path) -> None:

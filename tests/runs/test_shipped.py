@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,6 +27,8 @@ HEART = "unpaired://phantom_heart"
 def test_a_shipped_model_is_taken_as_a_run_is() -> None:
     assert holds_runs(HEART)
     run = Run(Path(HEART))  # a path loses a slash
+    assert run.called == HEART
+    assert run.origin == {"model": HEART, "sha256_begins": sha256(shipped_file(HEART).read_bytes()).hexdigest()[:32]}
     assert run.dataset.classes == ("background", "LV", "myo", "RV", "LA", "AA")
     assert run.modalities == ("ct", "bssfp", "lge")
     assert not any(case.image.exists() for case in run.dataset.cases)  # there were scans; none came along

@@ -46,7 +46,8 @@ def features(
     Args:
         runs: Run folders, as PATH or NAME=PATH; a folder of predictions joins the grid of segmentations alone.
         data: The manifest, if images have moved since training, or for bare predictions.
-        out: Folder for page, tables and figures (default: `features` in the run; of several runs, in this folder).
+        out: Folder for page, tables and figures (default: `features` in the run; of several runs or a model file, in
+            this folder).
         layers: Layers to look at (default: all that the runs share).
         pair: The two layers of the affinity matrices (default: the first pair that a run's method compares).
         layer: The layer whose feature maps are drawn (default: the first of the pair).

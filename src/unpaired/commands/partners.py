@@ -101,7 +101,8 @@ def misalignment(
     Args:
         runs: Trained runs of two modalities or more, as PATH or NAME=PATH.
         data: The manifest, if images have moved since training.
-        out: Folder for tables and figure (default: `misalignment` in the run; of several runs, in this folder).
+        out: Folder for tables and figure (default: `misalignment` in the run; of several runs or a model file, in this
+            folder).
         shifts: How far partners are shifted, in mm; the direction is drawn for each case.
         rotations: How far partners are turned, in degrees; the axis is drawn for each case, in 2D the slice's.
         missing: How many of the partner's slices are missing, in percent; which, is drawn for each case.

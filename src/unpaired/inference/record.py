@@ -53,7 +53,7 @@ def make_record(
         settings_of(ensemble, modality),
         [
             {
-                "folder": str(each.run.folder),
+                **each.run.origin,
                 "weights": each.weights,
                 "backend": each.backend(modality),
                 "precision": each.precision(modality),

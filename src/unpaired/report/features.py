@@ -15,7 +15,7 @@ from unpaired.report.features_page import write_features
 from unpaired.runs.folder import FEATURES_PAGE, RunFolder, place_of
 from unpaired.studies.features import Study, study
 from unpaired.studies.localization.tables import overview, to_json
-from unpaired.studies.plan import Options, read_members
+from unpaired.studies.plan import Options, own_run, read_members
 from unpaired.tables import Table
 
 
@@ -67,7 +67,8 @@ def features(
 
     runs: run folders, as PATH or NAME=PATH; a folder of predictions joins the grid of segmentations alone.  data: the
     dataset or its manifest, if images have moved since training, or for bare predictions.  out: the folder for page,
-    tables and figures (default: `features` in the run; of several runs, in this folder).
+    tables and figures (default: `features` in the run; of several runs or a model file, in this
+    folder).
 
     layers: those to look at (default: all that the runs share).  pair: the two layers of the affinity matrices
     (default: the first pair that a run's method compares).  layer: the one whose feature maps are drawn (default: the
@@ -80,7 +81,7 @@ def features(
     """
     members = read_members([place_of(run) for run in several(runs)], trust)
     options = Options(tuple(several(layers)) or None, pair, layer, 3, choose_on, split, baseline, weights, device)
-    only = members[0].run if len(members) == 1 else None
+    only = own_run(member.run for member in members)
     folder = Path(out) if out else Path("features") if only is None else only.features
     about = subject("features", *(member.run.folder if member.run else member.predictions for member in members))
     if out or only is None:  # a run's own folder is its own, wherever the run was moved

@@ -71,14 +71,10 @@ def holds_runs(path: str | Path) -> bool:
 def require_no_model(path: str | Path, instead: str) -> None:
     """Raise InputError where a path is a model file or the address of one; `instead` says what is possible, and MODEL
     in it stands for the path. Nothing is fetched."""
-    if is_shipped(path):
-        name = shipped_address(path)
-    elif is_hub_address(path):
-        name = str(HubAddress.parse(path))
-    elif Path(path).suffix == SUFFIX and Path(path).is_file():
-        name = str(path)
-    else:
+    is_file = Path(path).suffix == SUFFIX and Path(path).is_file()
+    if not (is_file or is_shipped(path) or is_hub_address(path)):
         return
+    name = as_written(path)
     raise InputError(
         f"{name} is a model: a network without scans, label maps, scores or a training that goes on; "
         f"{instead.replace('MODEL', name)}"
@@ -97,7 +93,20 @@ def names_of(path: str | Path, folders: list[Path]) -> list[str]:
     """How messages name the runs `folders` that a path stands for: as they lie there, or the model and their number."""
     if folders == [Path(path)] or Path(path).is_dir():
         return [str(folder) for folder in folders]
-    return [str(path)] if len(folders) == 1 else [f"{path}/{number}" for number in range(len(folders))]
+    name = as_written(path)
+    return [name] if len(folders) == 1 else [f"{name}/{number}" for number in range(len(folders))]
+
+
+def as_written(path: str | Path) -> str:
+    """A path or address as a person writes it; a `Path` of an address has lost a slash."""
+    if is_shipped(path):
+        return shipped_address(path)
+    return str(HubAddress.parse(path)) if is_hub_address(path) else str(path)
+
+
+def unpacked_from(folder: Path) -> str | None:
+    """How the SHA-256 of the model file begins (32 digits) that a run folder was unpacked from; None for any other."""
+    return folder.parent.name if folder.parent.parent == user_cache("models") else None
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from unpaired.runs.difference import first_difference
 from unpaired.runs.fingerprint import read_fingerprint
 from unpaired.runs.folder import RunFolder, is_run
 from unpaired.runs.log_rows import append_rows, drop_rows_after, read_rows
-from unpaired.runs.model_file import by_its_name, names_of, run_folders, single_run
+from unpaired.runs.model_file import as_written, by_its_name, names_of, run_folders, single_run, unpacked_from
 from unpaired.runs.new_run import place_new_run
 from unpaired.runs.same_data import brought_up_to_date, require_same_data
 
@@ -49,7 +49,7 @@ class Run(RunFolder):
         """
         super().__init__(single_run(folder))
         object.__setattr__(self, "trust", tuple(several(trust)))
-        object.__setattr__(self, "called", called or str(folder))
+        object.__setattr__(self, "called", called or as_written(folder))
         for file in (self.recipe_file, self.dataset_file, self.split_file):
             if not file.is_file():
                 raise InputError(
@@ -168,6 +168,12 @@ class Run(RunFolder):
         record = read(self.versions_file, dict[str, Any], DAMAGED).get("init_from")
         return tuple(record["new_modalities"]) if is_object(record) else ()
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where results say, as JSON values, that their network came from: a folder, or a model file and its hash."""
+        begins = unpacked_from(self.folder)
+        return {"folder": str(self.folder)} if begins is None else {"model": self.called, "sha256_begins": begins}
+
     def load_method(self, which: str = "best") -> Method:
         """The trained method in evaluation mode, on the CPU; parts that only training needs have fresh weights."""
         method = build_method(self.recipe, self.modalities, len(self.dataset.classes))
@@ -186,7 +192,7 @@ class Run(RunFolder):
         if state is None:
             raise InputError(
                 f"{self.called} has no {self.state_file.name}, which alone holds the parts that only training needs; "
-                f"{DAMAGED}"
+                + (DAMAGED if unpacked_from(self.folder) is None else "name the run folder that it was packed from")
             )
         method = build_method(self.recipe, self.modalities, len(self.dataset.classes))
         try:

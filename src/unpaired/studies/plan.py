@@ -1,6 +1,6 @@
 """What will be looked at, and every check that needs no network to run: runs, cases, layers, who chooses channels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from unpaired.failures import attempt
 from unpaired.inference.predict import with_sides_of
 from unpaired.networks.network import Network
 from unpaired.recipe import build_method
-from unpaired.runs.model_file import holds_runs
+from unpaired.runs.model_file import holds_runs, unpacked_from
 from unpaired.runs.run import Run
 from unpaired.studies.cases import read_case
 from unpaired.studies.feature_maps import require_layers
@@ -70,6 +70,12 @@ def read_members(texts: Sequence[str], trust: Trust = ()) -> list[Member]:
     if not members:
         raise InputError("expected at least one run folder to look at, got none")
     return members
+
+
+def own_run(runs: Iterable[Run | None]) -> Run | None:
+    """The only one of `runs` if results about it lie in its folder: None of several, predictions, and a model file."""
+    first, *others = runs
+    return None if others or first is None or unpacked_from(first.folder) else first
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,8 @@ def common_dataset(runs: Mapping[str, Run], data: Dataset | None) -> Dataset:
             )
         return data
     first = next(iter(runs.values()))
+    if data is None and unpacked_from(first.folder):
+        raise InputError(f"{first.called} is a model, which holds no scans: name a dataset with label maps by --data")
     dataset = first.dataset if data is None else data
     for name, run in runs.items():
         if run.dataset.classes != dataset.classes:

@@ -10,6 +10,7 @@ from unpaired.consent.modules import Trust
 from unpaired.errors import InputError
 from unpaired.recipe import build_method
 from unpaired.runs.folder import PREPARED
+from unpaired.runs.model_file import require_no_model
 from unpaired.runs.run import Run
 from unpaired.studies.diagnosis.computation import TermDiagnosis, diagnose_terms
 from unpaired.studies.diagnosis.scores import advice, verdict
@@ -70,6 +71,8 @@ def diagnose(
         raise InputError(f"batches: expected at least 2, as noise is what two of them differ by; got {batches}")
     if progress is not None and not 0 <= progress < 1:
         raise InputError(f"progress: expected a share of training from 0 to below 1, got {progress}")
+    if not isinstance(run, Run):
+        require_no_model(run, "diagnose the run folder that it was packed from: it has resume.pt and the scans")
     run = run if isinstance(run, Run) else Run.open(run, trust)
     recipe = run.recipe
     fabric = build_fabric(device, 1, 1, recipe.precision)

@@ -41,7 +41,7 @@ from unpaired.studies.partners.cases import CaseWork, Say, kept_scans, labeled_c
 from unpaired.studies.partners.computation import place_partners, prepare_image, segment_with_partners
 from unpaired.studies.partners.pairing import Partners, own_scans, random_partners, sorted_partners
 from unpaired.studies.partners.results import class_results, read_reference
-from unpaired.studies.plan import common_dataset, read_members, require_unseen
+from unpaired.studies.plan import common_dataset, own_run, read_members, require_unseen
 from unpaired.tables import Table
 
 
@@ -127,10 +127,10 @@ def misalignment(
 
     runs: trained runs of two modalities or more, as PATH or NAME=PATH.  data: the dataset or its manifest, if images
     have moved since training.  out: the folder for tables and figure (default: `misalignment` in the run; of several
-    runs, in this folder).  shifts: in mm.  rotations: in degrees.  missing: in percent of the partner's slices.  fill:
-    what stands in for a missing slice, the "nearest" that is there or a "blank" one.  split: the side whose labeled
-    cases are predicted.  seed: draws directions, axes and slices for each case.  weights: "best" (by validation Dice)
-    or "last".  trust: modules of your own that the runs may use.
+    runs or a model file, in this folder).  shifts: in mm.  rotations: in degrees.  missing: in percent of the partner's
+    slices.  fill: what stands in for a missing slice, the "nearest" that is there or a "blank" one.  split: the side
+    whose labeled cases are predicted.  seed: draws directions, axes and slices for each case.  weights: "best" (by
+    validation Dice) or "last".  trust: modules of your own that the runs may use.
 
     `say` gets a line for each case. A case that fails is among `failures`. Raises InputError, before any network runs,
     for runs or amounts that don't fit; and if not a single case could be read.
@@ -139,7 +139,7 @@ def misalignment(
     texts = [place_of(run) for run in several(runs)]
     known = None if data is None else as_dataset(data)
     predictors, dataset = read_predictors(texts, known, split, weights, device, trust)
-    only = next(iter(predictors.values())).run if len(predictors) == 1 else None
+    only = own_run(predictor.run for predictor in predictors.values())
     folder = Path(out) if out else Path("misalignment") if only is None else only.misalignment
     about = subject("misalignment", *(predictor.run.folder for predictor in predictors.values()))
     if out or only is None:  # a run's own folder is its own, wherever the run was moved
@@ -285,8 +285,7 @@ def _settings(
 ) -> dict[str, object]:
     return {
         "runs": {
-            name: {"folder": str(predictor.run.folder), "weights": predictor.weights}
-            for name, predictor in predictors.items()
+            name: {**predictor.run.origin, "weights": predictor.weights} for name, predictor in predictors.items()
         },
         "dataset": dataset.name,
         "split": split,

@@ -120,7 +120,7 @@ def study_partners(
     ]
     rows, failures = score_cases(work, say)
     settings: dict[str, object] = {
-        "run": str(predictor.run.folder),
+        "run": predictor.run.called,
         "weights": predictor.weights,
         "dataset": dataset.name,
         "split": split,
