@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -480,6 +481,18 @@ def test_a_full_disk_leaves_no_half_file(
             assert "No space left on device" in one_line(capsys)
             assert not [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
     assert listing(data) == before
+
+
+@pytest.mark.parametrize("command", ["find-postprocessing", "features", "misalignment"])
+def test_a_run_that_cant_be_written_is_known_before_the_work(
+    command: str, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing refuses beforehand these write what they found: the system's answer alone is changed here."""
+    monkeypatch.setattr(os, "access", lambda place, mode: not Path(place).is_relative_to(trained))
+    before = listing(trained)
+    assert run(command, trained, "--device", "cpu") == 2
+    assert "Permission denied; get leave to write there" in one_line(capsys)
+    assert listing(trained) == before
 
 
 def test_a_folder_that_is_a_file_is_named(

@@ -10,7 +10,7 @@ from unpaired.consent.modules import Trust
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_own_folder, subject, write_about
-from unpaired.files import together
+from unpaired.files import require_writable, together
 from unpaired.report.features_page import write_features
 from unpaired.runs.folder import FEATURES_PAGE, RunFolder, place_of
 from unpaired.studies.features import Study, study
@@ -86,6 +86,7 @@ def features(
     about = subject("features", *(member.run.folder if member.run else member.predictions for member in members))
     if out or only is None:  # a run's own folder is its own, wherever the run was moved
         require_own_folder(folder, FEATURES_PAGE, about)
+    require_writable(folder / FEATURES_PAGE)
     studied = study(members, None if data is None else as_dataset(data), options, say)
     with together():
         if out or only is None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unpaired.data.overwriting import Subject, require_own_file, subject
+from unpaired.files import require_writable
 from unpaired.report.page import write_run_page
 from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.folder import REPORT
@@ -55,4 +56,5 @@ def _page(run: Run, predictions: Path, out: str | Path | None) -> tuple[Path, Su
     )
     if not own or page.resolve() != run.report.resolve():
         require_own_file(page, about)
+    require_writable(page)
     return page, about

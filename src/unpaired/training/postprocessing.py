@@ -19,9 +19,11 @@ from unpaired.data.images import read_image, read_label_map, require_same_grid
 from unpaired.data.label_values import translate
 from unpaired.data.postprocess import Postprocessing, keep_largest_component, keep_largest_foreground, smoothed
 from unpaired.errors import InputError
+from unpaired.files import require_writable
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.segmentation import likeliest
+from unpaired.runs.folder import POSTPROCESSING
 from unpaired.runs.model_file import SUFFIX, run_folders
 from unpaired.runs.postprocessing import FoundPostprocessing, Trial, write_found
 from unpaired.runs.run import Run
@@ -63,13 +65,16 @@ def find_postprocessing(
     run's `postprocessing.json`, and for folds also in the folder's, which is what comes back; `predict` applies it and
     says so. A fold alone gets what its own validation cases say: those of another fold may be its test cases.
 
-    Raises InputError for a model file, which has no cases, a run without labeled validation cases, and scans or label
-    maps that can't be read.
+    Raises InputError for a model file, which has no cases, a run without labeled validation cases, scans or label maps
+    that can't be read and, before any is predicted, a folder that can't be written.
     """
     folders = [run.folder] if isinstance(run, Run) else run_folders(run)
     if not isinstance(run, Run) and Path(run).suffix == SUFFIX:
         raise InputError(f"{run}: a model file has no validation cases; find it for the runs, then pack them")
     opened = [run] if isinstance(run, Run) else [Run.open(folder, trust) for folder in folders]
+    shared = [opened[0].folder.parent] if len(opened) > 1 else []
+    for folder in [*(each.folder for each in opened), *shared]:
+        require_writable(folder / POSTPROCESSING)
     everything: list[dict[float, TriedCase]] = []
     hashes: list[str] = []
     for each in opened:
@@ -80,8 +85,8 @@ def find_postprocessing(
         everything += tried
         hashes.append(predictor.weights_hash)
     together = _found(everything, opened[0].dataset.classes, hashes)
-    if len(opened) > 1:
-        say(f"wrote {write_found(together, opened[0].folder.parent)}")
+    for folder in shared:
+        say(f"wrote {write_found(together, folder)}")
     return together
 
 

@@ -24,7 +24,7 @@ from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.figures.style import write_figure
-from unpaired.files import remove, together
+from unpaired.files import remove, require_writable, together
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.folder import RunFolder, place_of
 from unpaired.studies.misalignment.figure import draw_misalignment
@@ -144,6 +144,7 @@ def misalignment(
     about = subject("misalignment", *(predictor.run.folder for predictor in predictors.values()))
     if out or only is None:  # a run's own folder is its own, wherever the run was moved
         require_own_folder(folder, MISALIGNMENT, about)
+    require_writable(folder / MISALIGNMENT)
     study = study_misalignment(predictors, dataset, split, amounts, seed, say)
     with together():
         if out or only is None:
