@@ -299,6 +299,15 @@ def test_a_file_that_is_no_model_gets_one_line(
     assert not list((cache / "models").iterdir())
 
 
+def test_a_model_file_of_another_version_is_refused(folds: Path, tmp_path: Path, cache: Path) -> None:
+    packed = unpaired.pack(folds / "fold0", tmp_path / "m.unpaired")
+    for schema in (2, None):
+        rewritten(packed.path, {"model.json": json.dumps({**packed.facts, "schema": schema}).encode()})
+        with pytest.raises(InputError, match=rf"m\.unpaired: expected a model file of schema 1, got {schema}; update"):
+            run_folders(packed.path)
+    assert not list((cache / "models").iterdir())
+
+
 def test_damage_and_bombs_get_one_line(folds: Path, tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "m.unpaired"
     unpaired.pack(folds / "fold0", path)

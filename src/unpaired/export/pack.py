@@ -27,7 +27,7 @@ from unpaired.runs.budget import budget_of
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
 from unpaired.runs.folder import FINGERPRINT, POSTPROCESSING, RECIPE, SPLIT, VERSIONS
-from unpaired.runs.model_file import CARD, FILES, MODEL, SUFFIX
+from unpaired.runs.model_file import CARD, FILES, MODEL, SCHEMA, SUFFIX
 from unpaired.runs.postprocessing import read_found, weights_hash
 from unpaired.runs.run import Run
 from unpaired.scores.tables import read_evaluation
@@ -178,7 +178,7 @@ def anonymous(dataset: Dataset) -> Dataset:
 def _facts(runs: Sequence[Run], weights: str, licence: str, about: str) -> dict[str, Any]:
     first = runs[0]
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "unpaired": version("unpaired"),
         "packed": datetime.now(UTC).date().isoformat(),
         "runs": len(runs),

@@ -30,6 +30,7 @@ from unpaired.runs.shipped import is_shipped, shipped_address, shipped_file
 
 SUFFIX = MODEL_SUFFIX
 MODEL = "model.json"
+SCHEMA = 1
 CARD = "README.md"
 FILES = (RECIPE, MANIFEST, SPLIT, VERSIONS, FINGERPRINT, "weights_best.safetensors")
 LARGEST = 8 << 30
@@ -210,4 +211,9 @@ def _hashes(path: Path, model: Path) -> dict[str, str]:
     hashes = document.get("sha256")
     if not is_object(hashes) or not all(isinstance(value, str) for value in hashes.values()):
         raise InputError(f"{path}: {MODEL} has no hashes of its files; {_DAMAGED}")
+    if document.get("schema") != SCHEMA:
+        raise InputError(
+            f"{path}: expected a model file of schema {SCHEMA}, got {document.get('schema')!r}; update unpaired, or "
+            "have it packed anew"
+        )
     return hashes
