@@ -20,6 +20,7 @@ from unpaired.json_values import UnusableJSONError, parse_json
 _PREFIX = ".tmp-"
 BEGINNING = 4096
 """Bytes of a file that say whether it may be JSON."""
+OTHER_CACHE = "name another folder for the cache (the variable UNPAIRED_CACHE)"  # where it can't be written
 _WAITING: ContextVar[dict[Path, Path | None] | None] = ContextVar("_WAITING", default=None)
 """Inside `together`, what takes which file's place at its end; None goes."""
 

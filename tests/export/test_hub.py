@@ -1,5 +1,6 @@
 """Model files over the Hugging Face Hub's own client, against a stand-in of the Hub on this machine."""
 
+import errno
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from training.tiny_runs import tiny
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 from unpaired.recipe import build_method
 from unpaired.runs.hub import HubAddress, is_hub_address, pull
 from unpaired.runs.run import Run
@@ -128,6 +129,23 @@ def test_without_a_network_and_without_the_library(
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"not installed: pip install 'unpaired\[hub\]'"):
         unpaired.push(model, "a/b")
+
+
+def test_a_cache_that_cant_be_written_is_named(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.files["a/hearts"] = {"heart.unpaired": b"a model"}
+    cache = tmp_path / "cache" / "hub"
+    (tmp_path / "cache").write_text("a file")
+    advice = r"name another folder for the cache \(the variable UNPAIRED_CACHE\)$"
+    with pytest.raises(UnwritableError, match=f"^can't write {cache}: .*; {tmp_path / 'cache'} is a file .*; {advice}"):
+        pull("hf://a/hearts")
+    (tmp_path / "cache").unlink()
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", full)
+    with pytest.raises(UnwritableError, match=f"^can't write {cache}: No space .*; free some space or {advice}"):
+        pull("hf://a/hearts")
 
 
 def test_addresses() -> None:

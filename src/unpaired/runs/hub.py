@@ -9,6 +9,7 @@ commit's hash in the address says which bytes are meant; a name alone means what
 `huggingface-hub` (extra `hub`) does the talking: with its token, its endpoint ($HF_ENDPOINT) and its $HF_HUB_OFFLINE.
 """
 
+import errno
 import os
 import re
 from collections.abc import Generator
@@ -18,12 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unpaired.errors import InputError
-from unpaired.files import user_cache
+from unpaired.files import OTHER_CACHE, input_error_if_unwritable, user_cache
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 SCHEME = "hf:"
+OF_A_DISK = {
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENAMETOOLONG", "EIO")
+} - {None}
+"""What a disk answers and a network doesn't; not every system knows all."""
 MODEL_SUFFIX = ".unpaired"
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _ADDRESS = re.compile(
@@ -69,8 +75,21 @@ def pull(address: str | Path) -> Path:
     with hub_errors(asked):
         name = asked.file or _only_model(api, asked)
         cache, revision = user_cache("hub"), asked.revision
-        file = api.hf_hub_download(asked.repo, name, revision=revision, cache_dir=cache)  # pyright: ignore[reportUnknownMemberType]
+        with _disk_errors(cache):
+            file = api.hf_hub_download(asked.repo, name, revision=revision, cache_dir=cache)  # pyright: ignore[reportUnknownMemberType]
     return Path(file)
+
+
+@contextmanager
+def _disk_errors(cache: Path) -> Generator[None]:
+    """What the disk refuses is said of the cache; all else that is an OSError, as the library's own are, goes on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_A_DISK:
+            raise
+        with input_error_if_unwritable(cache, OTHER_CACHE):
+            raise
 
 
 def hub_api() -> "HfApi":

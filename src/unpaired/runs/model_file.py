@@ -23,7 +23,14 @@ from typing import Any
 from unpaired.data.dataset import MANIFEST
 from unpaired.documents import read
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, is_object, temporary_folder, user_cache
+from unpaired.files import (
+    OTHER_CACHE,
+    clear_leftovers,
+    input_error_if_unwritable,
+    is_object,
+    temporary_folder,
+    user_cache,
+)
 from unpaired.runs.folder import FINGERPRINT, FOLD, POSTPROCESSING, RECIPE, SPLIT, VERSIONS, is_run
 from unpaired.runs.hub import MODEL_SUFFIX, HubAddress, is_hub_address, pull
 from unpaired.runs.shipped import is_shipped, shipped_address, shipped_file
@@ -131,7 +138,7 @@ def unpack(path: Path) -> list[Path]:
             digest.update(block)
     place = user_cache("models") / digest.hexdigest()[:32]
     if not place.is_dir():
-        with input_error_if_unwritable(place, "name another folder for the cache (the variable UNPAIRED_CACHE)"):
+        with input_error_if_unwritable(place, OTHER_CACHE):
             place.parent.mkdir(parents=True, exist_ok=True)
             clear_leftovers(place.parent)
             temporary = temporary_folder(place)
