@@ -19,6 +19,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.experiments import budget, results, run, work
 from unpaired.experiments.labels import FewPatients
+from unpaired.experiments.program import Program
 from unpaired.experiments.results import StudyResults
 from unpaired.experiments.run import study
 from unpaired.experiments.study import Row, Study
@@ -269,6 +270,40 @@ def test_a_folder_of_another_study_is_refused(again: Path, phantom: Dataset) -> 
 def test_what_fits_no_cell_is_refused(options: dict[str, Any], message: str, tmp_path: Path, phantom: Dataset) -> None:
     with pytest.raises(InputError, match=message):
         in_folder(tiny_study(), phantom, tmp_path, **options)
+
+
+def test_what_only_the_tables_would_miss_is_told_before_a_row_begins(tmp_path: Path, phantom: Dataset) -> None:
+    hearts = tiny_study()
+    strange = (replace(hearts.rows[0], norms_of="lgee"), hearts.rows[1])
+    for unfit, message in (
+        (
+            replace(hearts, papers=("ssc-abdomen",)),
+            "^ssc-abdomen has the modality 'ct', the scores compared have bssfp, lge; .* a study's `papers`",
+        ),
+        (replace(hearts, rows=strange), "^row 'MSBN': no modality 'lgee' in phantom-heart; did you mean lge"),
+    ):
+        with pytest.raises(InputError, match=message):
+            in_folder(unfit, phantom, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": ("dcie",)}, "no score 'dcie'; did you mean dice"),
+        ({"scores": ("csa:dice",)}, "'csa:dice' is a preset's column and can't be tested"),
+        ({"scores": ()}, "expected scores to compare, each once, got none"),
+        ({"scores": ("dice", "dice")}, "each once, got dice dice"),
+        (
+            {"rows": (Row("nnU-Net", Program(("x",))),), "misaligned": ("nnU-Net",)},
+            "row 'nnU-Net' is a program's, which takes no partner",
+        ),
+        ({"baseline": "MSBN", "apart": ("MSBN",)}, "row 'MSBN' is the baseline, which is compared"),
+    ],
+)
+def test_a_study_of_what_cannot_be_compared_is_none(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tiny_study(**changes)
 
 
 @pytest.mark.parametrize(

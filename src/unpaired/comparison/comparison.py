@@ -231,13 +231,18 @@ def compare(
     chosen = baseline if baseline is not None else (names[0] if names else "")
     if names and chosen not in names:
         raise InputError(f"the baseline {chosen!r} is not one of the methods; {nearest(chosen, names)}")
+    require_testable(scores)
+    kept, left_out = require_comparable(contenders, scores, common)
+    return Comparison(tuple(kept), chosen, tuple(scores), family, tuple(left_out), tuple(remarks), budget)
+
+
+def require_testable(scores: Sequence[str]) -> None:
+    """Raise InputError for no score, one named twice, and a preset's column."""
     if not scores or len(set(scores)) != len(scores):
         raise InputError(f"expected scores to compare, each once, got {' '.join(scores) or 'none'}")
     for score in scores:
         if any(score in columns for columns in PRESET_COLUMNS.values()):
             raise InputError(f"{score!r} is a preset's column and can't be tested; {nearest(score, ['dice', 'hd95'])}")
-    kept, left_out = require_comparable(contenders, scores, common)
-    return Comparison(tuple(kept), chosen, tuple(scores), family, tuple(left_out), tuple(remarks), budget)
 
 
 def empty_structures(method: Contender, case: str | None = None) -> Iterator[str]:

@@ -87,6 +87,7 @@ def study(
     part = _part(shard, run or estimate, hours)
     load_trusted(trust)
     dataset, folder = as_dataset(data), Path(out)
+    studies[0].require_fitting(dataset)
     drawn = only_splits(studies[0].splits(dataset), splits)
     prepared = Path(cache or folder / PREPARED)
     with _placed(on, jobs, threads, device, worker) as (places, kind):

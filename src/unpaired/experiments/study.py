@@ -11,7 +11,7 @@ from math import inf
 from typing import Literal
 
 from unpaired.choices import require_seed
-from unpaired.comparison.comparison import DEFAULT_SCORES
+from unpaired.comparison.comparison import DEFAULT_SCORES, require_testable
 from unpaired.comparison.papers.tables import paper_table
 from unpaired.data.dataset import Dataset
 from unpaired.data.file_names import require_distinct, require_file_name
@@ -20,6 +20,7 @@ from unpaired.errors import InputError, nearest
 from unpaired.experiments.program import Program
 from unpaired.experiments.splits import OwnSides
 from unpaired.recipe import Recipe
+from unpaired.scores.scores import SCORE_NAMES
 
 Size = Literal["small", "full"]
 """A study's form for two processor cores, or as the paper has it, for GPUs."""
@@ -99,6 +100,26 @@ class Study:
                 raise InputError(f"row {row.name!r} begins with {row.begins_with!r}, which has to stand above it")
         for name in self.papers:
             paper_table(name)
+        if self.baseline in self.apart:
+            raise InputError(f"row {self.baseline!r} is the baseline, which is compared; leave it out of `apart`")
+        for name in self.misaligned:
+            if isinstance(self.row(name).recipe, Program):
+                raise InputError(f"row {name!r} is a program's, which takes no partner; leave it out of `misaligned`")
+        require_testable(self.scores)
+        for score in self.scores:
+            if score not in SCORE_NAMES and not score.startswith("nsd@"):
+                raise InputError(f"study {self.title!r}: no score {score!r}; {nearest(score, list(SCORE_NAMES))}")
+
+    def require_fitting(self, dataset: Dataset) -> None:
+        """Raise InputError for what a dataset doesn't have and would be missed after training: the modalities and
+        classes of the printed tables, and modalities whose norms stand in for others."""
+        labeled = [name for name in dataset.modalities if dataset.of(name, labeled=True)]
+        for name in self.papers:
+            paper_table(name).match(labeled, dataset.classes[1:])
+        for row in self.rows:
+            if row.norms_of is not None and row.norms_of not in dataset.modalities:
+                hint = nearest(row.norms_of, list(dataset.modalities))
+                raise InputError(f"row {row.name!r}: no modality {row.norms_of!r} in {dataset.name}; {hint}")
 
     def row(self, name: str) -> Row:
         """The row called `name`. Raises InputError if there is none."""

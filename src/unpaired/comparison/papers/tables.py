@@ -126,7 +126,7 @@ class PaperTable:
             if lacking:
                 raise InputError(
                     f"{self.name} has the {what} {lacking[0]!r}, the scores compared have {', '.join(scored[what])}; "
-                    f"compare runs on the paper's data, or leave out --paper {self.name}"
+                    f"compare runs on the paper's data, or leave that table out (--paper, or a study's `papers`)"
                 )
             matched[what] = {name: partner for name, partner in partners.items() if partner is not None}
         return matched["modality"], matched["class"]
