@@ -119,7 +119,7 @@ class Recipe(Config):
     alike, 1 shows every class about equally often. For partly annotated datasets and rare structures."""
     simulated_share: Share = 0.5
     """Of a modality's labeled samples, how many may be of simulated scans where patients are labeled too: these are
-    drawn again and again, until no more than that share is simulated. 1 draws all cases alike."""
+    drawn so many times that about that share is simulated, or less. 1 draws all cases alike."""
     accumulate: Count = 1
     """Batches whose gradients are added up before one optimizer step."""
     window_overlap: BelowOne = 0.5

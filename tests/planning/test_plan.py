@@ -77,6 +77,23 @@ def test_thick_slices_keep_their_distance_and_share_a_grid_in_plane() -> None:
     assert plan.recipe.preprocessing.roi == "body"
 
 
+@pytest.mark.parametrize(
+    ("values", "window"),
+    [((-160.04, 240.06), (-160.0, 240.1)), ((0.4126, 0.4379), (0.4126, 0.4379)), ((0.05, 0.93), (0.05, 0.93))],
+)
+def test_a_window_of_values_in_another_unit_keeps_its_width(
+    values: tuple[float, float], window: tuple[float, float]
+) -> None:
+    facts = modality("ct", (60, 256, 256), (3.0, 1.0, 1.0), is_ct=True)
+    scaled = replace(facts, percentiles=(values[0], *facts.percentiles[1:-1], values[1]))
+    assert plan_recipe(fingerprint(scaled)).recipe.preprocessing.windows == (("ct", *window),)
+
+
+def test_a_ct_of_one_value_has_no_window() -> None:
+    facts = replace(modality("ct", (60, 256, 256), (3.0, 1.0, 1.0), is_ct=True), percentiles=(0.0,) * 7)
+    assert plan_recipe(fingerprint(facts)).recipe.preprocessing.windows == ()
+
+
 def test_volumes_of_several_planes_meet_in_one() -> None:
     plan = plan_recipe(WHOLE_HEART)
     assert plan.recipe.preprocessing.plane == "axial"

@@ -1,9 +1,12 @@
 """What only the first of several processes does, and how the others hear of its refusal."""
 
+from datetime import timedelta
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from unpaired.errors import InputError
 from unpaired.training import processes
@@ -26,6 +29,13 @@ def test_one_process_does_it_and_hands_on_its_result() -> None:
     with pytest.raises(InputError, match="no room"):
         by_the_first(fabric, refuse)
     assert is_first_process()
+
+
+def test_processes_wait_for_the_first_while_it_prepares_thousands_of_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[dict[str, Any]] = []
+    monkeypatch.setattr(processes, "DDPStrategy", lambda **options: begun.append(options) or DDPStrategy(**options))
+    build_fabric("cpu", 2, 1, "32-true")
+    assert begun[0]["timeout"] >= timedelta(hours=12)
 
 
 def test_only_the_first_of_two_does_it() -> None:

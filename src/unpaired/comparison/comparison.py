@@ -3,7 +3,8 @@
 A patient's value is, for a class, the mean over the patient's cases of a modality; for "mean", the mean over these
 cases of each case's mean over its classes. A method with several seeds is averaged over them per patient before it is
 tested, so that seeds are never counted as patients; with folds each patient is tested in one of them. Every method's
-numbers are made of the same structures.
+numbers are made of the same structures, but for those that no reference has: they count for a method that invents one,
+in its own means, and in a test of "mean"; in that of the class such a patient has no pair.
 """
 
 from collections import Counter, defaultdict

@@ -89,7 +89,11 @@ class Augmentation(Config):
 
     @property
     def margin(self) -> float:
-        """How much larger than the patch a sample is cut, so that turning it brings no empty corners in."""
+        """How much larger than the patch a sample is cut, so that turning a square brings no empty corners in.
+
+        Of a patch that is much longer along one axis than along another one it still brings some: 3 % of 16 x 64 x 64
+        voxels turned by 15 degrees about all axes.
+        """
         if self.spatial == 0:
             return 1.0
         angle = math.radians(min(self.rotation_degrees, 45.0))

@@ -53,8 +53,8 @@ class UnpairedSteps(TorchDataset[dict[str, Batch]]):
 
     A step has batches of the modalities `only` (None: all); the others' cases can be borrowed. `pseudo` are ids of
     cases whose labels a network made: they are drawn like the others, and are no reason to borrow less. `simulated` are
-    ids of cases beside those of patients: they are at most `sampling.simulated_share` of what is drawn, and aren't lent
-    unless no patient is labeled.
+    ids of cases beside those of patients: they are about `sampling.simulated_share` of what is drawn, or less
+    (`with_patients`), and aren't lent unless no patient is labeled.
     `cases` are labeled, `unlabeled` are further cases of these modalities: `Batch.unlabeled` has
     `sampling.unlabeled_batch_size` images of them, or is None where a modality has none. With W processes, rank r gets
     the r-th part of the batch that one process with W times the batch size would get. Raises InputError for a modality

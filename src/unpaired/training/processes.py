@@ -1,6 +1,7 @@
 """The processes of one run: how they start (Fabric), and what only the first of them does."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -12,6 +13,9 @@ from unpaired.inference.devices import has_bfloat16
 
 T = TypeVar("T")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PATIENCE = timedelta(days=1)
+"""How long processes wait for the first, which alone prepares scans and validates; torch's half an hour is too short
+for thousands of scans."""
 
 
 def build_fabric(device: str, devices: int, nodes: int, precision: str) -> Fabric:
@@ -21,7 +25,7 @@ def build_fabric(device: str, devices: int, nodes: int, precision: str) -> Fabri
     """
     if device not in DEVICES:
         raise InputError(f"device {device!r}: expected auto, cpu, cuda or mps")
-    strategy = DDPStrategy() if devices * nodes > 1 else "auto"
+    strategy = DDPStrategy(timeout=PATIENCE) if devices * nodes > 1 else "auto"
     try:
         return Fabric(
             accelerator=device,
