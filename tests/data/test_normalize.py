@@ -31,6 +31,16 @@ def test_every_normalization_by_hand() -> None:
     assert volume[0, 0, 1] == 2  # the input is left alone
 
 
+@pytest.mark.parametrize("kind", ["zscore", "zscore_slice", "zscore_nonzero", "minmax"])
+def test_the_unit_of_the_values_changes_nothing(kind: str) -> None:
+    """A diffusion coefficient in square meters a second is 1e-9; in square micrometers it is 1000."""
+    volume = np.random.default_rng(0).normal(1, 0.3, (3, 6, 6)).astype(np.float32)
+    expected = normalize(volume, Modality(), kind)
+    for unit in (1e-9, 1e-6, 1e3, 1e9):
+        np.testing.assert_allclose(normalize(volume * np.float32(unit), Modality(), kind), expected, atol=1e-5)
+        assert not normalize(np.full((2, 5, 5), 1.1 * unit), Modality(), kind).any()
+
+
 def test_an_unknown_name_gets_the_near_one() -> None:
     with pytest.raises(InputError, match="did you mean zscore"):
         normalize(np.zeros((2, 2, 2)), Modality(), "z-score")

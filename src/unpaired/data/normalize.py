@@ -5,7 +5,9 @@ import numpy as np
 from unpaired.data.dataset import NORMALIZATIONS, Modality
 from unpaired.errors import InputError, nearest
 
-STD_FLOOR = 1e-6
+RESOLUTION = 1e-7
+"""What float32 resolves, as a share of the largest value: less than that is no deviation, whatever the unit is."""
+SMALLEST = 1e-37
 """A constant slice becomes zeros, not NaN."""
 
 
@@ -29,29 +31,30 @@ def normalize_in_place(volume: np.ndarray, modality: Modality, normalization: st
     if modality.clip_percentiles is not None:
         low, high = np.percentile(volume, modality.clip_percentiles)
         np.clip(volume, low, high, out=volume)
+    least = max(RESOLUTION * max(float(volume.max()), -float(volume.min())), SMALLEST)
     if normalization == "zscore":
-        _zscore(volume)
+        _zscore(volume, least)
     elif normalization == "zscore_slice":
         for index in range(len(volume)):
-            _zscore(volume[index : index + 1])
+            _zscore(volume[index : index + 1], least)
     elif nonzero is not None:
         values = volume[nonzero].astype(np.float64)
         mean, deviation = (values.mean(), values.std()) if len(values) else (0.0, 1.0)
-        volume[...] = np.where(nonzero, (volume - mean) / max(deviation, STD_FLOOR), 0)
+        volume[...] = np.where(nonzero, (volume - mean) / max(deviation, least), 0)
     elif normalization == "minmax":
         low, high = float(volume.min()), float(volume.max())
         volume -= low
-        volume /= max(high - low, STD_FLOOR)
+        volume /= max(high - low, least)
     elif normalization != "none":
         raise InputError(
             f"normalization {normalization!r} is not known; {nearest(normalization, list(NORMALIZATIONS))}"
         )
 
 
-def _zscore(volume: np.ndarray) -> None:
-    """Slice by slice in float64: exact, and no second copy of the volume."""
+def _zscore(volume: np.ndarray, least: float) -> None:
+    """Slice by slice in float64: exact, and no second copy of the volume. Divided by `least` at least."""
     mean = sum(float(plane.sum(dtype=np.float64)) for plane in volume) / volume.size
     volume -= np.float32(mean)
     square = sum(float(np.square(plane, dtype=np.float64).sum()) for plane in volume) / volume.size
     rest = sum(float(plane.sum(dtype=np.float64)) for plane in volume) / volume.size
-    volume /= np.float32(max(np.sqrt(max(square - rest**2, 0.0)), STD_FLOOR))
+    volume /= np.float32(max(np.sqrt(max(square - rest**2, 0.0)), least))

@@ -1,5 +1,6 @@
 """The fingerprint of a dataset: what its scans are like, by case and by modality. A plan reads nothing else."""
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -200,9 +201,14 @@ def _modality_facts(
 
 
 def foreground_window(fingerprint: Fingerprint, modality: str) -> tuple[float, float]:
-    """The values between which 99 % of a modality's organs lie, in the median case: what a CT is clipped to."""
+    """The values between which 99 % of a modality's organs lie, in the median case: what a CT is clipped to.
+
+    To tenths of HU, or to a hundredth of the window's width where that is less: values may be in another unit.
+    """
     facts = fingerprint.of(modality)
-    return facts.percentiles[0], facts.percentiles[len(PERCENTILES) - 1]
+    low, high = facts.percentiles[0], facts.percentiles[len(PERCENTILES) - 1]
+    digits = max(1, 2 - math.floor(math.log10(high - low))) if low < high else 1
+    return round(low, digits), round(high, digits)
 
 
 def _median(values: Any) -> Triple:

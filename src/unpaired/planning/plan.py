@@ -221,7 +221,7 @@ def _preprocessing(fingerprint: Fingerprint, spacing: Triple, volumes: bool, rea
     if plane == "axial":
         reasons["preprocessing.plane"] = f"scans were acquired in {', '.join(sorted(planes))} planes"
     clips = {facts.name: foreground_window(fingerprint, facts.name) for facts in fingerprint.modalities if facts.is_ct}
-    windows = tuple((name, *_rounded(low, high)) for name, (low, high) in clips.items() if low < high)
+    windows = tuple((name, low, high) for name, (low, high) in clips.items() if low < high)
     if windows:
         reasons["preprocessing.windows"] = "HU between which 99 % of the organs lie, in the median CT"
     return Preprocessing(
@@ -230,12 +230,6 @@ def _preprocessing(fingerprint: Fingerprint, spacing: Triple, volumes: bool, rea
         roi="body" if crop else "none",
         windows=windows,
     )
-
-
-def _rounded(low: float, high: float) -> tuple[float, float]:
-    """A window to tenths of HU, or to a hundredth of its width where that is less: values may be in another unit."""
-    digits = max(1, 2 - math.floor(math.log10(high - low)))
-    return round(low, digits), round(high, digits)
 
 
 def _network(

@@ -141,28 +141,29 @@ def normalize(volume, facts):
         np.clip(volume, *facts["clip"], out=volume)
     if facts["clip_percentiles"] is not None:
         np.clip(volume, *np.percentile(volume, facts["clip_percentiles"]), out=volume)
+    least = max(1e-7 * max(float(volume.max()), -float(volume.min())), 1e-37)
     if kind == "zscore":
-        zscore(volume)
+        zscore(volume, least)
     elif kind == "zscore_slice":
         for plane in volume:
-            zscore(plane[np.newaxis])
+            zscore(plane[np.newaxis], least)
     elif kind == "zscore_nonzero":
         values = volume[nonzero].astype(np.float64)
         mean, deviation = (values.mean(), values.std()) if len(values) else (0.0, 1.0)
-        volume[...] = np.where(nonzero, (volume - mean) / max(deviation, 1e-6), 0)
+        volume[...] = np.where(nonzero, (volume - mean) / max(deviation, least), 0)
     elif kind == "minmax":
         low, high = float(volume.min()), float(volume.max())
         volume -= low
-        volume /= max(high - low, 1e-6)
+        volume /= max(high - low, least)
     elif kind != "none":
         raise ValueError(f"normalization {kind!r} is not known")
 
 
-def zscore(volume):
+def zscore(volume, least):
     volume -= np.float32(sum(float(plane.sum(dtype=np.float64)) for plane in volume) / volume.size)
     square = sum(float(np.square(plane, dtype=np.float64).sum()) for plane in volume) / volume.size
     rest = sum(float(plane.sum(dtype=np.float64)) for plane in volume) / volume.size
-    volume /= np.float32(max(np.sqrt(max(square - rest**2, 0.0)), 1e-6))
+    volume /= np.float32(max(np.sqrt(max(square - rest**2, 0.0)), least))
 
 
 def neighbors(crop, size, count):
