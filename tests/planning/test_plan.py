@@ -22,9 +22,10 @@ from unpaired.methods.supervised import SupervisedConfig
 from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.phantom.acquisition import CLASSES, LABEL_VALUES
+from unpaired.planning.budget import Device
 from unpaired.planning.case_facts import CaseFacts
 from unpaired.planning.labels import SIMULATED, SIMULATED_NETWORK, simulated_advice
-from unpaired.planning.plan import Device, Dimensions, plan_recipe
+from unpaired.planning.plan import Dimensions, plan_recipe
 from unpaired.planning.topology import multiples
 from unpaired.recipe import build_method
 

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from unpaired.data.dataset import Dataset, with_splits, without_labels
 from unpaired.errors import InputError
 from unpaired.methods.method import Method
 from unpaired.planning.fingerprint import take_fingerprint
+from unpaired.planning.plan import plan_recipe
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes import find_recipe
 from unpaired.runs.lock import InUseError
@@ -150,6 +152,24 @@ def test_a_plan_says_where_it_takes_other_hours_than_those_given(
     comments = " ".join(line.strip(" #") for line in (tmp_path / "heart.py").read_text().splitlines())
     assert f"2.00 s a step on this machine, {hours:g} hours{'; ' if limited else ''}{made.limited}" in comments
     assert all(f"note: {made.limited}" == line for line in said)
+
+
+@pytest.mark.parametrize(("seconds", "pixels_for"), [(0.5, 1.0), (7.0, 7.0 * 1000 / 3600), (60.0, 2.5)])
+def test_slices_get_coarser_where_few_steps_fit_on_a_processor(
+    phantom: Dataset, monkeypatch: pytest.MonkeyPatch, seconds: float, pixels_for: float
+) -> None:
+    """A step of the whole patch takes so long; as many times fewer pixels as steps are missing, at most 2.5 times."""
+    whole = plan_recipe(take_fingerprint(phantom)[0], dimensions="2").recipe
+
+    def cost(recipe: Recipe, *_: object) -> StepCost:
+        return StepCost(seconds * prod(recipe.patch_size) / prod(whole.patch_size), 0.1)
+
+    monkeypatch.setattr(planned, "time_step", cost)
+    made = plan_training(phantom, hours=1, device="cpu", dimensions="2")
+    fewer = prod(whole.patch_size) / prod(made.plan.recipe.patch_size)
+    assert pixels_for <= fewer < 1.5 * pixels_for
+    assert made.plan.reasons["patch_size"].endswith("so that more steps fit") == (pixels_for > 1)
+    assert made.plan.recipe.steps == max(int(3600 / made.step.seconds), planned.LEAST)
 
 
 def test_a_place_that_is_taken_is_refused_before_any_work(tmp_path: Path) -> None:

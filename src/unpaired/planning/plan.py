@@ -1,8 +1,8 @@
 """From the fingerprint of a dataset to a recipe: every number with the fact that decided it.
 
-Rules read the fingerprint, the kind of device and its memory, nothing else: the same fingerprint gets the same plan.
-Steps alone come from the clock (`planning.probe`). Where nnU-Net (Isensee et al., Nature Methods 2021) has a rule for
-one kind of image, it is used; what is new is one grid for several modalities (`_grid`).
+Rules read the fingerprint, the kind of device, its memory and hours, nothing else: the same ones get the same plan.
+Steps come from the clock, and coarser slices where few fit (`training.planned`). Where nnU-Net (Isensee et al., Nature
+Methods 2021) has a rule for one kind of image, it is used; what is new is one grid for several modalities (`_grid`).
 """
 
 import math
@@ -17,12 +17,12 @@ from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
+from unpaired.planning.budget import BUDGETS, Budget, Device
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
 from unpaired.planning.labels import begun_on_simulated_hearts, helped, method_reason, rare_classes, taught
 from unpaired.planning.topology import patch_within
 from unpaired.recipe import MemoryFormat, Optimization, Precision, Recipe
 
-Device = Literal["cpu", "cuda"]
 Dimensions = Literal["auto", "2", "3"]
 ANISOTROPY = 3.0
 """Slices that are farther apart than so many pixels are segmented one by one (nnU-Net's threshold)."""
@@ -35,29 +35,6 @@ TURNS = 60.0
 """Degrees that slices are turned by at most (docs/results/core-hour.md)."""
 COVERED = 0.25
 """A 3D patch sees at least this share of the body (nnU-Net's limit for its low resolution), if coarser voxels allow."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a device carries. Voxels are those of a patch for 8 GB of a GPU's memory, or an hour of a processor."""
-
-    voxels_2d: int
-    voxels_3d: int
-    width: int
-    blocks: tuple[int, ...]
-    batch_2d: int
-    coarsest: float
-    """How many times coarser than the scans the grid may be, for a patch to see enough."""
-
-    def scaled(self, factor: float) -> "Budget":
-        """The same budget, with patches of `factor` times the voxels."""
-        return replace(self, voxels_2d=int(self.voxels_2d * factor), voxels_3d=int(self.voxels_3d * factor))
-
-
-BUDGETS: Mapping[Device, Budget] = {
-    "cpu": Budget(128 * 128, 64 * 96 * 96, 12, (1, 1, 1, 1, 1), 4, 3.0),
-    "cuda": Budget(320 * 320, 112 * 128 * 128, 32, (1, 3, 4, 6, 6, 6, 6), 12, 1.5),
-}
 
 
 @dataclass(frozen=True)
@@ -101,18 +78,21 @@ def plan_recipe(
     memory_gb: float = 8.0,
     hours: float = 1.0,
     dimensions: Dimensions = "auto",
+    patch_voxels: int | None = None,
 ) -> Plan:
     """The recipe for a dataset, of 1,000 steps until somebody knows how long one takes.
 
     A GPU's memory limits the patch (`memory_gb`), or a processor's time (`hours`). `dimensions` asks for slices (2)
-    or volumes (3) whatever the rule says. Raises InputError for a dataset without a labeled case.
+    or volumes (3) whatever the rule says. `patch_voxels` is a limit of the patch below that of the device: it sees as
+    much of the body in coarser voxels. Raises InputError for a dataset without a labeled case.
     """
     require_choice(dimensions, Dimensions, "dimensions")
     if not any(facts.labeled_patients or facts.simulated_patients for facts in fingerprint.modalities):
         raise InputError(
             f"dataset {fingerprint.dataset}: no case has a label map that can be read; nothing to train on"
         )
-    budget = BUDGETS[device].scaled(min(memory_gb / 8.0, 4.0) if device == "cuda" else min(max(hours, 1.0), 4.0))
+    room = min(memory_gb / 8.0, 4.0) if device == "cuda" else min(max(hours, 1.0), 4.0)
+    budget = BUDGETS[device].scaled(room).within(patch_voxels)
     reasons: dict[str, str] = {}
     volumes = _is_3d(fingerprint, dimensions, reasons)
     spacing, sizes = _grid(fingerprint, volumes, budget, reasons)
@@ -120,7 +100,8 @@ def plan_recipe(
     patch, strides = patch_within(sizes[axes], spacing[axes], voxels, len(budget.blocks))
     reasons["patch_size"] = (
         f"the median body is {_numbers(sizes[axes], 0)} voxels of {_numbers(spacing[axes], 2)} mm; at most {voxels:,} "
-        f"voxels for {f'{memory_gb:g} GB' if device == 'cuda' else f'{hours:g} hours'} on {device}"
+        f"voxels for {f'{memory_gb:g} GB' if device == 'cuda' else f'{hours:.4g} hours'} on {device}"
+        f"{', so that more steps fit' if patch_voxels is not None else ''}"
     )
     recipe = Recipe(
         network=_network(budget, patch, strides, reasons),

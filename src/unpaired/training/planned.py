@@ -15,9 +15,10 @@ from unpaired.data.simulated import simulated_beside
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError
 from unpaired.inference.devices import has_bfloat16
+from unpaired.planning.budget import Device
 from unpaired.planning.fingerprint import Fingerprint, read_fingerprint, take_fingerprint
 from unpaired.planning.labels import simulated_advice
-from unpaired.planning.plan import Device, Dimensions, Plan, plan_recipe
+from unpaired.planning.plan import Dimensions, Plan, plan_recipe
 from unpaired.planning.recipe_file import require_new_file, write_recipe
 from unpaired.recipe import MemoryFormat, Precision
 from unpaired.training.memory_format import WORTH
@@ -29,6 +30,9 @@ HOURS = 1.0
 SHARE_OF_MEMORY = 0.8
 LEAST, MOST = 200, 100_000
 """Steps that a plan has at least and at most, whatever the time."""
+ENOUGH, SMALLEST_SHARE = 1000, 0.4
+"""Steps from which slices on a processor have the voxels that they might have; where fewer fit, the share of these that
+a patch still has at least: pixels 1.6 times larger (docs/results/planned.md)."""
 
 
 def memory_text(gigabytes: float) -> str:
@@ -85,7 +89,8 @@ def plan_training(
     where these are all patients, the plan is for the simulated scans that train, and `without_patients` says so.
     Labels of validation cases don't count as any to learn from.
     `fingerprint` is one of the dataset (or the file of `unpaired inspect`), which spares reading the scans; what it
-    says of test cases is left out. A step is timed on this machine; one that takes too much memory halves the batch.
+    says of test cases is left out. A step is timed on this machine; one that takes too much memory halves the batch,
+    and where fewer than `ENOUGH` of them fit on a processor, slices get coarser.
     A plan has `LEAST` to `MOST` steps; where these take other hours than those given, its file, `limited` and `lines`
     say so.
 
@@ -106,10 +111,9 @@ def plan_training(
     trains = {case.id for case in dataset.cases if case.split != "validation"}
     known = _fingerprint(dataset, simulated, fingerprint, workers, progress)
     learned = known.taught_by(trains, simulated)
-    plan = plan_recipe(learned, kind, limit, hours, dimensions)
-    plan, step = _with_the_fastest_step(*_that_fits(plan, learned, limit, kind), learned, kind)
+    plan, step = _timed(learned, kind, limit, hours, dimensions)
     steps, limited = _steps(hours, step.seconds)
-    took = f"{step.seconds:.2f} s a step on this machine, {hours:g} hours"
+    took = f"{step.seconds:.2f} s a step on this machine, {hours:.4g} hours"
     plan = plan.with_steps(steps, "; ".join(filter(None, (took, limited))))
     if out is not None:
         write_recipe(plan, out, dataset.name, version("unpaired"))
@@ -122,6 +126,22 @@ def plan_training(
         _without_patients(dataset, simulated),
         simulated_advice(learned),
     )
+
+
+def _timed(
+    known: Fingerprint, device: Device, limit: float, hours: float, dimensions: Dimensions
+) -> tuple[Plan, StepCost]:
+    """The plan, and what its step costs; where too few fit on a processor, that of coarser slices."""
+    plan = plan_recipe(known, device, limit, hours, dimensions)
+    plan, step = _with_the_fastest_step(*_that_fits(plan, known, limit, device), known, device)
+    whole = math.prod(plan.recipe.patch_size)
+    share = max(hours * 3600 / step.seconds / ENOUGH, SMALLEST_SHARE)
+    if share >= 1 or device != "cpu" or len(plan.recipe.patch_size) > 2:
+        return plan, step
+    coarser = plan_recipe(known, device, limit, hours, dimensions, int(share * whole))
+    if math.prod(coarser.recipe.patch_size) >= whole:
+        return plan, step
+    return _with_the_fastest_step(*_that_fits(coarser, known, limit, device), known, device)
 
 
 def _without_patients(dataset: Dataset, simulated: Collection[str]) -> str:
@@ -141,11 +161,11 @@ def _steps(hours: float, seconds: float) -> tuple[int, str]:
     takes = steps * seconds / 3600
     if fitting < LEAST:
         return steps, (
-            f"{hours:g} hours are enough for {fitting} steps; a plan has at least {LEAST}, since fewer teach a "
+            f"{hours:.4g} hours are enough for {fitting} steps; a plan has at least {LEAST}, since fewer teach a "
             f"network little: {takes:.2g} hours"
         )
     if fitting > MOST:
-        return steps, f"a plan has at most {MOST:,} steps: {takes:.2g} of the {hours:g} hours"
+        return steps, f"a plan has at most {MOST:,} steps: {takes:.2g} of the {hours:.4g} hours"
     return steps, ""
 
 

@@ -86,7 +86,7 @@ def _require_no_hours(recipe: Recipe | str, hours: float | None) -> None:
     """Raise InputError for hours that nobody would keep to."""
     if recipe != AUTO and hours is not None:
         raise InputError(
-            f"hours are what the recipe auto is planned for, and another one has its own steps; got {hours:g} hours: "
+            f"hours are what the recipe auto is planned for, and another one has its own steps; got {hours:.4g} hours: "
             "leave them out, or change the recipe (--set steps=2000)"
         )
 
@@ -104,7 +104,7 @@ def _planned_recipe(dataset: Dataset, run: Path, hours: float | None, hardware: 
             "with `unpaired plan` and train that file"
         )
     cases = sum(case.split != "test" for case in dataset.cases)
-    _say(f"planning for {hours:g} hours: reading {cases} cases, then timing a step", show)
+    _say(f"planning for {hours:.4g} hours: reading {cases} cases, then timing a step", show)
     with case_progress("reading", Console(stderr=True, quiet=not show)) as progress:
         planned = plan_training(
             dataset, hours=hours, device=hardware.device, workers=hardware.workers, progress=progress
