@@ -154,7 +154,7 @@ def test_a_plan_says_where_it_takes_other_hours_than_those_given(
     assert all(f"note: {made.limited}" == line for line in said)
 
 
-@pytest.mark.parametrize(("seconds", "pixels_for"), [(0.5, 1.0), (7.0, 7.0 * 1000 / 3600), (60.0, 2.5)])
+@pytest.mark.parametrize(("seconds", "pixels_for"), [(0.5, 1.0), (3.0, 3.0 * 2000 / 3600), (60.0, 2.5)])
 def test_slices_get_coarser_where_few_steps_fit_on_a_processor(
     phantom: Dataset, monkeypatch: pytest.MonkeyPatch, seconds: float, pixels_for: float
 ) -> None:

@@ -30,7 +30,7 @@ HOURS = 1.0
 SHARE_OF_MEMORY = 0.8
 LEAST, MOST = 200, 100_000
 """Steps that a plan has at least and at most, whatever the time."""
-ENOUGH, SMALLEST_SHARE = 1000, 0.4
+ENOUGH, SMALLEST_SHARE = 2000, 0.4
 """Steps from which slices on a processor have the voxels that they might have; where fewer fit, the share of these that
 a patch still has at least: pixels 1.6 times larger (docs/results/planned.md)."""
 
