@@ -159,7 +159,7 @@ def test_a_run_that_was_trained_on_scored_patients_is_named(
     ("arguments", "words"),
     [
         (("right",), "two methods or more"),
-        ((), "two methods or more"),
+        ((), "compare takes METHOD ..., got nothing, so METHOD is missing"),
         (("right", "right"), "two methods are called 'right'"),
         (("right", "gone"), "found no folder"),
         (("right", "shifted", "--baseline", "csa"), "the baseline 'csa' is not one of"),

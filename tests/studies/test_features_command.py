@@ -118,7 +118,9 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_bad_inputs_are_one_line(runs, phantom, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     csa, msbn = (str(runs[name].folder) for name in ("csa", "msbn"))
-    assert "expected at least one run" in refused([], capsys)
+    assert "features takes RUN ..., got nothing, so RUN is missing" in refused([], capsys)
+    with pytest.raises(InputError, match="expected at least one run folder to look at, got none"):
+        read_members([])
     assert "found none at nowhere" in refused(["nowhere"], capsys)
     assert "two runs are called 'csa'" in refused([csa, csa], capsys)
     assert "name each seed's run apart" in refused([f"x={csa},{msbn}"], capsys)

@@ -9,11 +9,12 @@ import pytest
 
 from unpaired import cli
 from unpaired.data.manifest import write_dataset
+from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.run import Run
-from unpaired.studies.misalignment.study import Amounts, base_partners
+from unpaired.studies.misalignment.study import Amounts, base_partners, study_misalignment
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,9 @@ def test_bad_inputs_are_one_line(folders, phantom, manifest, tmp_path, capsys, m
     assert "knows one modality (ct)" in refused(["partners", folders["one"], good, "out"], capsys)
     assert "knows one modality (ct)" in refused(["misalignment", folders["one"]], capsys)
     assert "one partner or more, got 0" in refused(["partners", paired, good, "out", "--partners", "0"], capsys)
-    assert "expected at least one run" in refused(["misalignment"], capsys)
+    assert "misalignment takes RUN ..., got nothing, so RUN is missing" in refused(["misalignment"], capsys)
+    with pytest.raises(InputError, match="expected at least one run to look at, got none"):
+        study_misalignment({}, phantom)
     assert "shift_mm: expected 0 or more" in refused(["misalignment", paired, "--shifts", "-3"], capsys)
     assert "missing_share" in refused(["misalignment", paired, "--missing", "130"], capsys)
     nothing = ["--shifts", "--rotations", "--missing"]
