@@ -3,8 +3,9 @@
     python -m unpaired.experiments.train_auto DATA OUT --seed 0 --device cpu --minutes 10
 
 It keeps what `experiments.program` asks of a program. The plan looks at the row's own labels, so that rows that may see
-other labels get other recipes. OUT/run is the run, of which `unpaired predict` and `report` take more; validation comes
-on top of the minutes, as it does in `train auto`.
+other labels get other recipes. OUT/run is the run, of which `unpaired predict` and `report` take more. Minutes are by
+the clock, as `train auto` times a step, where those of recipes are a processor's own: on a busy machine fewer steps fit
+here. Validation comes on top.
 """
 
 import argparse
@@ -12,13 +13,14 @@ import sys
 from pathlib import Path
 
 from unpaired import __version__
-from unpaired.errors import InputError
+from unpaired.errors import InputError, Stopped
 from unpaired.experiments.program import Program
 from unpaired.files import write_json
 from unpaired.inference.prediction import predict
 from unpaired.runs.budget import training_seconds
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.folder import RunFolder
+from unpaired.runs.versions import describe_versions
 from unpaired.training.train import train
 
 AUTO = Program((sys.executable, "-m", "unpaired.experiments.train_auto"))
@@ -39,11 +41,12 @@ def train_auto(data: Path, out: Path, seed: int, device: str, minutes: float | N
         case, why = outcome.failures[0]
         raise InputError(f"{len(outcome.failures)} test cases can't be predicted: {case}: {why}")
     trained = {"steps": run.recipe.steps, "seconds": training_seconds(read_run_facts(run.folder))}
-    write_json(folder.versions_file, {"program": f"unpaired train auto {__version__}", "trained": trained})
+    made_by = {"program": f"unpaired train auto {__version__}", "trained": trained}
+    write_json(folder.versions_file, {**describe_versions(None), **made_by})
 
 
 def main() -> int:
-    """Called with the words of `Program.words`; exit code 2 and one line where the data doesn't fit."""
+    """Called with the words of `Program.words`; exit code 2 and one line where the data doesn't fit, 130 if stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
@@ -55,6 +58,9 @@ def main() -> int:
     except InputError as error:
         print(f"train auto: {error}", file=sys.stderr)
         return 2
+    except (KeyboardInterrupt, Stopped):
+        print("train auto: stopped; the same command goes on where it can", file=sys.stderr)
+        return 130
     return 0
 
 
