@@ -8,7 +8,7 @@ TORCH := torch==2.13.0
 # would compile torch anew, which takes longer than importing it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test campaign coverage results install install-dev docs clean
+.PHONY: demo test suite types site campaign coverage results install install-dev docs clean
 
 demo: install
 	$(BIN)/unpaired demo demo
@@ -32,8 +32,16 @@ test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/typos
-	$(BIN)/pyright
+	$(MAKE) --jobs 3 suite types site
+
+# Side by side, so that both cores are busy while pyright, which uses one of them, works, and the suite's last file does.
+suite: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+types: install-dev
+	$(BIN)/pyright
+
+site: install-dev
 	$(BIN)/zensical build --strict
 
 # Not part of `test`: hours of kills, full disks and hostile files; docs/explanation/reliability.md has the last answers.
