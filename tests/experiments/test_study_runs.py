@@ -16,12 +16,14 @@ from tiny_study import hearts, tiny_recipe, tiny_study
 from undrawn import undrawn
 from unpaired.comparison.files import FILES
 from unpaired.data.dataset import Dataset
+from unpaired.data.split import Split
 from unpaired.errors import InputError
 from unpaired.experiments import budget, results, run, work
 from unpaired.experiments.labels import FewPatients
 from unpaired.experiments.program import Program
 from unpaired.experiments.results import StudyResults
 from unpaired.experiments.run import study
+from unpaired.experiments.splits import TheseSplits
 from unpaired.experiments.study import Row, Study
 
 sys.path.append(str(Path(__file__).parents[2] / "studies"))
@@ -129,6 +131,28 @@ def test_a_row_that_fails_is_listed_and_stops_no_other(phantom: Dataset, again: 
     assert made.compared is not None
     assert made.compared.comparison.names == ["MSBN", "Joint"]
     assert "few, wide" in " ".join(made.notes)
+
+
+def test_a_comma_in_the_name_of_a_split_or_row_parts_nothing(tmp_path: Path, phantom: Dataset) -> None:
+    """What can't be is told of the row that it is of."""
+    few = Row("b, few", tiny_recipe(), FewPatients("lge", 9))
+    split = Split.of(hearts(phantom))
+    plan = tiny_study(rows=(few, *tiny_study().rows), splits=TheseSplits((("a, b", split), ("MSBN, c", split))))
+    told = in_folder(plan, phantom, tmp_path / "told", run=False)
+    assert [(row.name, row.planned, row.failed) for row in told.rows] == [
+        ("b, few", 2, 2),
+        ("MSBN", 2, 0),
+        ("Joint", 2, 0),
+    ]
+    timed = in_folder(plan, phantom, tmp_path / "timed", estimate=True).estimate
+    assert timed is not None
+    assert ["training patients of lge" in row.note for row in timed.rows] == [True, False, False]
+    same = replace(plan, rows=(few, Row("few", tiny_recipe())), splits=TheseSplits((("a", split), ("a, b", split))))
+    with pytest.raises(
+        InputError, match=r"^run 'a, b, few, seed 0' appears twice; call its split or its row otherwise$"
+    ):
+        in_folder(same, phantom, tmp_path / "same")
+    assert not (tmp_path / "same").exists()
 
 
 def test_a_failure_is_told_by_a_later_call_that_only_compares(again: Path, phantom: Dataset) -> None:

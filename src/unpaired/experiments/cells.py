@@ -4,7 +4,7 @@ A cell is known by its content, not by its name: recipe, sides, labels and the s
 cell whose recipe was edited is another one: its run goes to a folder beside the old one ("seed0-2"), which stays.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count, islice, takewhile
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from unpaired.configs import code_of
 from unpaired.data.dataset import Dataset
+from unpaired.data.file_names import require_distinct
 from unpaired.data.split import Split
 from unpaired.documents import read
 from unpaired.errors import InputError
@@ -124,16 +125,36 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Unplanned:
+    """A cell that can't be: of which row, how it would be called, and why."""
+
+    row: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Planned:
-    """The cells of a study in the order in which they run, and (name, reason) of those that can't be."""
+    """The cells of a study in the order in which they run, and those that can't be."""
 
     cells: tuple[Cell, ...]
-    failures: tuple[tuple[str, str], ...]
+    unplanned: tuple[Unplanned, ...]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """{cell's name: why it can't be}."""
+        return {cell.name: cell.reason for cell in self.unplanned}
 
 
 def cell_name(row: str, split: str, seed: int) -> str:
     """How a cell is called."""
     return f"{split}, {row}, seed {seed}"
+
+
+def require_own_names(study: Study, splits: Iterable[str]) -> None:
+    """Raise InputError where two cells would be called the same: row "b, c" on split "a", row "c" on split "a, b"."""
+    names = (cell_name(row.name, split, study.seeds[0]) for split in splits for row in study.rows)
+    require_distinct(names, "run", "call its split or its row otherwise")
 
 
 def read_record(file: Path) -> Record | None:
@@ -160,15 +181,16 @@ def plan_cells(
     """
     hashes = FileHashes(cache)
     cells: dict[str, Cell] = {}
-    failures: dict[str, str] = {}
+    unplanned: dict[str, Unplanned] = {}
     for seed in study.seeds:
         for split, sides in splits.items():
             sided = sides.apply(dataset)
             for row in study.rows:
                 first = cell_name(row.begins_with, split, seed) if row.begins_with else None
                 name = cell_name(row.name, split, seed)
-                if first in failures:
-                    failures[name] = f"begins with {first}, which can't be: {failures[first]}"
+                if first in unplanned:
+                    reason = f"begins with {first}, which can't be: {unplanned[first].reason}"
+                    unplanned[name] = Unplanned(row.name, name, reason)
                     continue
                 before = cells[first] if first else None
 
@@ -178,9 +200,9 @@ def plan_cells(
                 if cell is not None:
                     cells[name] = cell
                 if failure is not None:
-                    failures[name] = failure
+                    unplanned[name] = Unplanned(row.name, name, failure)
     hashes.remember()
-    return Planned(tuple(cells.values()), tuple(failures.items()))
+    return Planned(tuple(cells.values()), tuple(unplanned.values()))
 
 
 def _cell(

@@ -65,13 +65,12 @@ def estimate_study(
         known[row.name] = _speed(own[0], speeds) if own else (None, "nothing left")
     seconds = {cell.name: _seconds_left(cell, known) for cell in left}
     fits = _fitting(left, seconds, jobs, hours)
-    unplanned = dict(planned.failures)
     rows: list[RowEstimate] = []
     for row in study.rows:
         own = [cell for cell in left if cell.row.name == row.name]
         speed, note = known[row.name]
         if not any(cell.row.name == row.name for cell in planned.cells):
-            note = next((why for name, why in unplanned.items() if f", {row.name}, " in name), note)
+            note = next((cell.reason for cell in planned.unplanned if cell.row == row.name), note)
         rows.append(
             RowEstimate(
                 row.name,

@@ -14,6 +14,7 @@ from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError, nearest
 from unpaired.experiments.budgets import is_one_of_several, made_by_budget
+from unpaired.experiments.cells import require_own_names
 from unpaired.experiments.find import find_study
 from unpaired.experiments.on_ray import places_on_ray
 from unpaired.experiments.processes import GPUS, Places
@@ -89,6 +90,7 @@ def study(
     dataset, folder = as_dataset(data), Path(out)
     studies[0].require_fitting(dataset)
     drawn = only_splits(studies[0].splits(dataset), splits)
+    require_own_names(studies[0], drawn)
     prepared = Path(cache or folder / PREPARED)
     with _placed(on, jobs, threads, device, worker) as (places, kind):
         claim(folder, studies[0])

@@ -33,7 +33,7 @@ def row_statuses(
     complete = {cell.name for cell in done}
     for row in study.rows:
         cells = [cell for cell in planned.cells if cell.row.name == row.name]
-        unplanned = [name for name, _ in planned.failures if name.split(", ", 1)[1].startswith(f"{row.name}, seed ")]
+        unplanned = [cell.name for cell in planned.unplanned if cell.row == row.name]
         failed = [name for name in (*unplanned, *(cell.name for cell in cells)) if name in failures]
         other = [record.seconds for cell in cells if (record := cell.record()) is not None]
         yield RowStatus(

@@ -59,13 +59,13 @@ class TableRun:
         planned = replace(planned, cells=tuple(part))
         done = list(filter(is_done, planned.cells))
         timed = estimate_study(study, planned, done, self.speeds, self.places.jobs, self.hours)
-        rows = tuple(row_statuses(study, planned, done, dict(planned.failures)))
-        return StudyResults(folder, rows, (), None, list(planned.failures), timed)
+        rows = tuple(row_statuses(study, planned, done, planned.failures))
+        return StudyResults(folder, rows, (), None, list(planned.failures.items()), timed)
 
     def made(self, study: Study, folder: Path, run: bool) -> StudyResults:
         """Run what is missing, if that is asked for, and compare what there is; of a shard nothing is compared."""
         planned = self.planned(study, folder)
-        failures = dict(planned.failures)
+        failures = planned.failures
         if run:
             presets = tuple(dict.fromkeys(paper_table(name).preset for name in study.papers))
             left = None if self.hours is None else self.hours - (monotonic() - self.began) / 3600
