@@ -80,6 +80,18 @@ def test_a_program_predicts_is_scored_and_is_called_once_for_each_content(tmp_pa
     assert not (out / "runs" / "own" / "two" / "seed0-2").exists()
 
 
+def test_a_programs_steps_are_those_that_it_says(tmp_path: Path, phantom: Dataset) -> None:
+    """Its training too, so that what remains of its call is prediction."""
+    said = {"program": "theirs 2.1", "trained": {"steps": 851, "seconds": 0.1}}
+    slow = COPIES + "import time\ntime.sleep(0.3)\n"
+    says = slow + f"(out / 'versions.json').write_text({json.dumps(said)!r})\n"
+    talks, silent = run(programs(tmp_path, talks=says, silent=slow), phantom, tmp_path / "out").rows
+    assert (talks.steps, silent.steps) == ((851,), ())
+    assert talks.training_seconds == 0.1
+    assert talks.other_seconds >= 0.2
+    assert silent.training_seconds >= 0.3
+
+
 def test_a_programs_content_is_of_the_scripts_that_it_needs(tmp_path: Path) -> None:
     """An edit of another script in its folder costs no run; one of a module's module does."""
     script = tmp_path / "peer.py"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from unpaired.experiments.cells import Cell, Planned
 from unpaired.experiments.study import Study
 from unpaired.recipe import Recipe
-from unpaired.runs.budget import training_seconds
+from unpaired.runs.budget import told_by_program, training_seconds
 from unpaired.runs.facts import read_run_facts
 
 VERSIONS = ("program", "unpaired", "torch", "python", "platform", "gpu")
@@ -15,7 +15,7 @@ VERSIONS = ("program", "unpaired", "torch", "python", "platform", "gpu")
 
 @dataclass(frozen=True)
 class RowStatus:
-    """A row's runs: how many are planned, done and failed; their steps; seconds that they took."""
+    """A row's runs: how many are planned, done and failed; their steps, of a program as it says; seconds they took."""
 
     name: str
     planned: int
@@ -35,17 +35,35 @@ def row_statuses(
         cells = [cell for cell in planned.cells if cell.row.name == row.name]
         unplanned = [cell.name for cell in planned.unplanned if cell.row == row.name]
         failed = [name for name in (*unplanned, *(cell.name for cell in cells)) if name in failures]
-        other = [record.seconds for cell in cells if (record := cell.record()) is not None]
+        seconds = [_seconds(cell) for cell in cells]
         yield RowStatus(
             row.name,
             len(cells) + len(unplanned),
             sum(cell.name in complete for cell in cells),
             len(failed),
-            tuple(sorted({cell.recipe.steps for cell in cells if isinstance(cell.recipe, Recipe)})),
-            sum(training_seconds(read_run_facts(cell.run.folder)) for cell in cells if cell.run.log_file.is_file())
-            + sum(seconds.get("train", 0.0) for seconds in other),
-            sum(sum(seconds.values()) - seconds.get("train", 0.0) for seconds in other),
+            tuple(sorted({steps for cell in cells if (steps := _steps(cell)) is not None})),
+            sum(training for training, _ in seconds),
+            sum(other for _, other in seconds),
         )
+
+
+def _steps(cell: Cell) -> int | None:
+    """A recipe's steps, or as many as a program says that it took; None before it has said so."""
+    if isinstance(cell.recipe, Recipe):
+        return cell.recipe.steps
+    told = told_by_program(read_run_facts(cell.run.folder)) if cell.run.folder.is_dir() else None
+    return None if told is None else told.steps
+
+
+def _seconds(cell: Cell) -> tuple[float, float]:
+    """How long a cell's training took, and all else; a program that doesn't say so has trained all along."""
+    if not cell.run.folder.is_dir():
+        return 0.0, 0.0
+    run, record = read_run_facts(cell.run.folder), cell.record()
+    seconds = {} if record is None else record.seconds
+    called, told = seconds.get("train", 0.0), told_by_program(run)
+    training = called if told is None else min(told.seconds, called)
+    return training_seconds(run) + training, sum(seconds.values()) - training
 
 
 def versions_of(cells: Sequence[Cell]) -> list[str]:

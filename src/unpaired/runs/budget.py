@@ -17,7 +17,7 @@ def budget_of(runs: Sequence[RunFacts]) -> str:
     """
     planned = [steps for run in runs if isinstance(steps := (run.recipe or {}).get("steps"), int)]
     if not planned:
-        told = [trained for run in runs if (trained := _told(run)) is not None]
+        told = [trained for run in runs if (trained := told_by_program(run)) is not None]
         steps, seconds = [trained.steps for trained in told], [trained.seconds for trained in told]
         return f"{_range(steps)} steps{_time(seconds, len(runs), 'by its own clock')}" if told else ""
     text = f"{_range(planned)} steps"
@@ -35,10 +35,11 @@ class Trained:
     seconds: float
 
 
-def _told(run: RunFacts) -> Trained | None:
+def told_by_program(run: RunFacts) -> Trained | None:
+    """What a program said of its training in versions.json; None where it said nothing, or what isn't understood."""
     try:
         return fitted((run.versions or {}).get("trained"), Trained)
-    except UnfitError:  # it says nothing, or what isn't understood
+    except UnfitError:
         return None
 
 
