@@ -13,7 +13,7 @@ from tiny_study import hearts, tiny_study
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.experiments.on_ray import OnRay, RayTask, share_of
-from unpaired.experiments.processes import Answer, Places, in_processes
+from unpaired.experiments.processes import TOLD, Answer, Places, in_processes
 from unpaired.experiments.run import study
 from unpaired.inference.on_ray import Node, Share
 
@@ -103,6 +103,15 @@ def test_a_task_is_a_process_with_the_cores_that_ray_gives_it(tmp_path: Path, mo
 )
 def test_a_machine_that_is_lost_is_a_failure_and_a_stop_is_none(said: Exception, answer: Answer) -> None:
     assert RayTask(Ray(said), "call").answer() == answer
+
+
+def test_a_stop_that_this_call_did_not_ask_for_is_a_failure(tmp_path: Path) -> None:
+    """Somebody canceled the task, or sent its process SIGTERM: a cell would be missing without a word."""
+    places = Places(start=lambda *_: RayTask(Ray(TaskCancelledError("told to stop")), "call"))
+    answers: list[Answer] = []
+    chain = [(partial(dict, seconds=1.5), tmp_path / "log")] * 2
+    in_processes([chain], places, lambda *_: "begin", lambda _, __, said: answers.append(said))
+    assert answers == [Answer(failure=TOLD)]
 
 
 def test_ray_needs_processes(phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """What training says: lines in a log file, at validations and by the clock; a bar on a terminal; nothing when quiet."""
 
 import io
+import signal
 
 import pytest
 from rich.console import Console
 
+from unpaired.errors import Stopped
 from unpaired.training import progress
-from unpaired.training.progress import TrainingProgress, case_progress, tell
+from unpaired.training.progress import TrainingProgress, case_progress, stop_on_signal, tell
 
 SCORES = {("ct", "LV"): 0.8, ("ct", "RV"): 0.9, ("lge", "LV"): 0.5}
 
@@ -47,6 +49,22 @@ def test_lines_in_a_log_file(clock: Clock) -> None:
         "step 150/1000 · loss 1 · Dice ct 0.850 lge 0.500 · 0:17:17 left",
         "step 1000/1000 · loss 0.5 · Dice ct 0.850 lge 0.500 · 0:00:00 left",
     ]
+
+
+def test_a_stop_that_nobody_looked_at_ends_the_call_when_the_steps_are_done() -> None:
+    """Ctrl-C in the last step: the next round, fold or prediction of the same call must not begin."""
+    done: list[str] = []
+
+    def train(*signals: signal.Signals) -> None:
+        with stop_on_signal():
+            for number in signals:
+                signal.raise_signal(number)
+            done.append("the step")
+
+    with pytest.raises(Stopped, match="after the last step, which is saved"):
+        train(signal.SIGTERM)
+    train()
+    assert done == ["the step", "the step"]
 
 
 def test_a_bar_on_a_terminal(clock: Clock) -> None:

@@ -29,6 +29,8 @@ LOOK_EVERY = 0.1
 THREADS = "OMP_NUM_THREADS"
 GPUS = "CUDA_VISIBLE_DEVICES"
 
+TOLD = "its process was told to stop (SIGTERM or SIGINT), and not by this call; the same call goes on"
+
 Begun = Literal["begin", "skip", "stop"]
 
 
@@ -180,7 +182,7 @@ def in_processes(
                 if answer is None:
                     continue
                 del running[slot]
-                end(chain, position, answer)
+                end(chain, position, Answer(failure=TOLD) if answer == Answer() else answer)
                 if answer.result is not None and position + 1 < len(chains[chain]):
                     waiting.insert(0, (chain, position + 1))
             time.sleep(LOOK_EVERY)

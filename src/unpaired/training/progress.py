@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from unpaired.errors import Stopped
 from unpaired.runs.progress import Place, duration, lost_classes
 
 
@@ -30,7 +31,11 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Generator[StopRequest]:
-    """Catch SIGINT and SIGTERM while the block runs; does nothing outside the main thread, where Python can't."""
+    """Catch SIGINT and SIGTERM while the block runs; does nothing outside the main thread, where Python can't.
+
+    Raises `Stopped` at the block's end if one came in its last step, and nobody looked: what follows in the same call
+    (the next round or fold, a prediction) is not begun.
+    """
     request = StopRequest()
     previous = {}
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -43,6 +48,8 @@ def stop_on_signal() -> Generator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if request.asked:
+        raise Stopped("stopped after the last step, which is saved; the same command goes on from there")
 
 
 EVERY_SECONDS = 60.0
