@@ -131,6 +131,34 @@ def test_the_margin_covers_what_turning_and_zooming_need() -> None:
         assert (out > 0.99).all()
 
 
+@pytest.mark.parametrize(
+    ("patch", "in_plane_only"), [((24, 96), False), ((96, 24), False), ((3, 24, 96), True), ((32, 48), False)]
+)
+def test_long_slices_that_turn_far_stay_within_what_is_cut(patch: tuple[int, ...], in_plane_only: bool) -> None:
+    """By up to 60 degrees: cut as a square, a tenth and more of such a patch lay outside."""
+    augmentation = replace(GEOMETRY_ONLY, rotation_degrees=60.0, in_plane_only=in_plane_only)
+    margins = augmentation.margins(patch)
+    image = torch.ones(1, *(math.ceil(n * margin) for n, margin in zip(patch, margins, strict=True)))
+    for seed in range(40):
+        out, _ = augment(image, image[0].long(), patch, augmentation, seed)
+        assert (out > 0.99).all()
+
+
+@pytest.mark.parametrize("shear", [0.0, 0.1])
+@pytest.mark.parametrize("degrees", [0.0, 7.3, 15.0, 30.0, 45.0, 60.0, 180.0])
+def test_squares_and_what_turns_little_are_cut_as_ever(degrees: float, shear: float) -> None:
+    """Bit by bit what published runs were trained on."""
+    augmentation = Augmentation(rotation_degrees=degrees, shear=shear)
+    angle = math.radians(min(degrees, 45.0))
+    ever = (math.cos(angle) + math.sin(angle)) * 1.2 * (1 + shear)
+    assert augmentation.margin == ever
+    assert augmentation.margins((80, 80)) == (ever, ever)
+    assert augmentation.margins((16, 64, 256)) == (ever, ever, ever)
+    assert replace(augmentation, in_plane_only=True).margins((5, 64, 64)) == (1.0, ever, ever)
+    assert (augmentation.margins((64, 256)) == (ever, ever)) == (degrees <= 15)
+    assert replace(augmentation, spatial=0).margins((64, 256)) == (1.0, 1.0)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (16, 40, 40)])
 def test_elastic_deformation_moves_tissue_by_voxels_and_folds_nothing(size: tuple[int, ...]) -> None:
     """An image of coordinates shows where each voxel came from; its label map, of one coordinate, moves alike."""

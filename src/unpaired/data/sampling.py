@@ -217,9 +217,8 @@ def _draw_patch(
     volume = case.volume()
     patch = sampling.patch_size
     size = np.array([1, *patch] if len(patch) == 2 else patch)
-    grow = np.ceil(size * sampling.augmentation.margin).astype(int)
-    if len(patch) == 2 or sampling.augmentation.in_plane_only:
-        grow[0] = size[0]
+    grow = size.copy()
+    grow[-len(patch) :] = np.ceil(np.array(patch) * sampling.augmentation.margins(patch))
     start = _draw_center(case, np.array(volume.shape), size, sampling.foreground_share, rng) - grow // 2
     image = torch.from_numpy(cut(volume, start, grow, sampling.context_slices))
     return (image[:, 0] if len(patch) == 2 else image).float(), start, grow
