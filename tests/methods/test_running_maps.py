@@ -1,6 +1,7 @@
 """Mean maps that remember: the recursion by hand, the batch's whole gradient, kept with a run."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -31,6 +32,28 @@ def test_the_gradient_is_the_whole_one_of_the_batch() -> None:
     mean = torch.ones(3, requires_grad=True)
     running("ct", mean).square().sum().backward()
     assert torch.allclose(mean.grad, torch.full((3,), 2 * 0.1))  # type: ignore[arg-type]
+
+
+def test_processes_remember_the_mean_of_all_their_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a part of the batch: they remember what one process with the whole batch does, with its gradient."""
+    parts = [torch.tensor([[4.0, 1.0], [0.0, 3.0]]), torch.tensor([[8.0, 5.0], [2.0, 9.0]])]  # of each: two steps
+    whole = RunningMaps(0.75)
+    expected = [whole("ct", (first + second) / 2).tolist() for first, second in zip(*parts, strict=True)]
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    for own, others in (parts, parts[::-1]):
+        running = RunningMaps(0.75)
+        for step in range(2):
+            monkeypatch.setattr(torch.distributed, "all_reduce", partial(torch.Tensor.add_, other=others[step]))
+            mean = own[step].clone().requires_grad_()
+            given = running("ct", mean)
+            assert given.tolist() == expected[step]
+            (gradient,) = torch.autograd.grad(given.sum(), mean)
+            assert gradient.tolist() == [1.0, 1.0]
+        assert running.maps["ct"].tolist() == whole.maps["ct"].tolist()
+        monkeypatch.setattr(torch.distributed, "all_reduce", None)  # nobody else is asked outside of training
+        running.eval()
+        running("ct", own[0])
 
 
 def test_it_is_less_noise_between_batches_of_one_kind() -> None:
