@@ -50,7 +50,7 @@ def again(made: StudyResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return Path(shutil.copytree(made.folder, tmp_path / "study"))
 
 
-def in_folder(plan: Study, phantom: Dataset, out: Path, **options: Any) -> StudyResults:
+def in_folder(plan: Study | str, phantom: Dataset, out: Path, **options: Any) -> StudyResults:
     return study(plan, hearts(phantom), out, device="cpu", viewer_mb=0, worker=False, **options)
 
 
@@ -309,6 +309,25 @@ def test_what_only_the_tables_would_miss_is_told_before_a_row_begins(tmp_path: P
         with pytest.raises(InputError, match=message):
             in_folder(unfit, phantom, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_shipped_study_of_other_data_goes_without_its_printed_table(tmp_path: Path, phantom: Dataset) -> None:
+    """What a person wrote down for data of their own is refused: it is a mistake."""
+    split, lines = Split.of(hearts(phantom)), list[str]()
+    made = in_folder(
+        "ssc_tables15", phantom, tmp_path / "a", split=split, rows=["Baseline"], run=False, say=lines.append
+    )
+    (said,) = (line for line in lines if "printed" in line)
+    assert said.startswith("Without the printed numbers of ssc-cardiac: they are of ct, mr with ")
+    assert said.endswith(f", this data has bssfp, lge with {', '.join(phantom.classes[1:])}.")
+    assert said in made.notes
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from unpaired.experiments.study import Study\nfrom unpaired.experiments.find import find_study\n\n\n"
+        "def mine() -> Study:\n    return find_study('ssc_tables15')\n"
+    )
+    with pytest.raises(InputError, match=r"^ssc-cardiac has the modality 'ct', the scores compared have bssfp, lge; "):
+        in_folder(f"{file}:mine", phantom, tmp_path / "b", split=split, run=False)
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,21 @@ def find_study(name: str, size: Size = "small") -> Study:
     for what is wrong in a file.
     """
     require_choice(size, Size, "size")
-    if ".py:" in name or name.endswith(".py"):
+    if _names_a_file(name):
         return _study_from_file(name, size)
     studies = all_studies()
     if name not in studies:
         raise InputError(f"there is no study {name!r}; {nearest(name, list(studies))}")
     return _made(studies[name], size)
+
+
+def is_shipped(plan: Study | str) -> bool:
+    """Whether a study, as it was asked for, comes with unpaired, and isn't a person's own."""
+    return isinstance(plan, str) and not _names_a_file(plan)
+
+
+def _names_a_file(name: str) -> bool:
+    return ".py:" in name or name.endswith(".py")
 
 
 def _study_from_file(name: str, size: Size) -> Study:

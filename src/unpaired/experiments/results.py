@@ -150,7 +150,7 @@ def _budget(study: Study) -> str:
 
 def _notes(study: Study, names: Sequence[str], places: Sequence[tuple[str, int]], planned: Planned) -> list[str]:
     """What is compared, and what is missing in it."""
-    notes = [f"Budget: {_budget(study)}."]
+    notes = [f"Budget: {_budget(study)}.", *study.remarks]
     missing = [name for name in study.compared if name not in names]
     wanted = len({(cell.split, cell.seed) for cell in planned.cells})
     if missing and names:

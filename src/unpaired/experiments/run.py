@@ -15,7 +15,7 @@ from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError, nearest
 from unpaired.experiments.budgets import is_one_of_several, made_by_budget
 from unpaired.experiments.cells import require_own_names
-from unpaired.experiments.find import find_study
+from unpaired.experiments.find import find_study, is_shipped
 from unpaired.experiments.on_ray import places_on_ray
 from unpaired.experiments.processes import GPUS, Places
 from unpaired.experiments.results import StudyResults, claim
@@ -61,11 +61,12 @@ def study(
 ) -> StudyResults:
     """Make a table: train every row on every split with every seed, segment, score, compare; on one page in `out`.
 
-    plan: a study, the name of one that comes with unpaired (`list_studies`), or file.py:function of your own, in one of
-    its sizes.  data: a dataset or its manifest.  rows, splits, seeds: only these of the study's (seeds: in place of its
-    own).  split: splits or their files, in place of the study's.  minutes: the budget of each run, in place of the
-    study's; a row gets as many steps as fit, by the measured speed of its own; several budgets make a table each and
-    a curve of all, and runs that are there of one of them are taken up.  changes: fields of every row's recipe.
+    plan: a study, the name of one that comes with unpaired (`list_studies`; it goes without the paper's numbers where
+    they are of other modalities or classes), or file.py:function of your own, in one of its sizes.  data: a dataset or
+    its manifest.  rows, splits, seeds: only these of the study's (seeds: in place of its own).  split: splits or their
+    files, in place of the study's.  minutes: the budget of each run, in place of the study's; a row gets as many steps
+    as fit, by the measured speed of its own; several budgets make a table each and a curve of all, and runs that are
+    there of one of them are taken up.  changes: fields of every row's recipe.
 
     What is there is not done again, by content: a cell whose recipe, sides, labels or scans changed is another one,
     with a folder beside the old one's. Rows that prepare alike share `cache` (default: `prepared` in `out`). A cell
@@ -88,6 +89,10 @@ def study(
     part = _part(shard, run or estimate, hours)
     load_trusted(trust)
     dataset, folder = as_dataset(data), Path(out)
+    if is_shipped(plan):
+        studies = [each.without_papers_of_other_data(dataset) for each in studies]
+        for remark in studies[0].remarks:
+            say(remark)
     studies[0].require_fitting(dataset)
     drawn = only_splits(studies[0].splits(dataset), splits)
     require_own_names(studies[0], drawn)

@@ -6,7 +6,7 @@ study` does what it says (`experiments.run`).
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal
 
@@ -76,6 +76,8 @@ class Study:
     scores: tuple[str, ...] = DEFAULT_SCORES
     apart: tuple[str, ...] = ()
     misaligned: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """Lines for the notes below its tables."""
 
     def __post_init__(self) -> None:
         if not self.rows or not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -113,13 +115,28 @@ class Study:
     def require_fitting(self, dataset: Dataset) -> None:
         """Raise InputError for what a dataset doesn't have and would be missed after training: the modalities and
         classes of the printed tables, and modalities whose norms stand in for others."""
-        labeled = [name for name in dataset.modalities if dataset.of(name, labeled=True)]
         for name in self.papers:
-            paper_table(name).match(labeled, dataset.classes[1:])
+            paper_table(name).match(_labeled(dataset), dataset.classes[1:])
         for row in self.rows:
             if row.norms_of is not None and row.norms_of not in dataset.modalities:
                 hint = nearest(row.norms_of, list(dataset.modalities))
                 raise InputError(f"row {row.name!r}: no modality {row.norms_of!r} in {dataset.name}; {hint}")
+
+    def without_papers_of_other_data(self, dataset: Dataset) -> "Study":
+        """The study without the printed tables that are about other modalities or classes than a dataset's; its remarks
+        say which. For a study that comes with unpaired: of a person's own, such a table is a mistake to be told."""
+        remarks: dict[str, str] = {}
+        labeled, classes = _labeled(dataset), dataset.classes[1:]
+        for name in self.papers:
+            table = paper_table(name)
+            try:
+                table.match(labeled, classes)
+            except InputError:
+                printed = f"{', '.join(table.modalities)} with {', '.join(table.classes)}"
+                had = f"{', '.join(labeled)} with {', '.join(classes)}"
+                remarks[name] = f"Without the printed numbers of {name}: they are of {printed}, this data has {had}."
+        papers = tuple(name for name in self.papers if name not in remarks)
+        return replace(self, papers=papers, remarks=(*self.remarks, *remarks.values()))
 
     def row(self, name: str) -> Row:
         """The row called `name`. Raises InputError if there is none."""
@@ -132,3 +149,8 @@ class Study:
     def compared(self) -> tuple[str, ...]:
         """The names of the rows that stand in the tables, in order."""
         return tuple(row.name for row in self.rows if row.name not in self.apart)
+
+
+def _labeled(dataset: Dataset) -> list[str]:
+    """The modalities that have labels, hence scores."""
+    return [name for name in dataset.modalities if dataset.of(name, labeled=True)]
