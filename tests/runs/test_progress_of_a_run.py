@@ -1,6 +1,7 @@
 """Where a run stands, read from its folder: speed, Dice, whether somebody trains it; `watch` shows that."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,17 @@ def test_a_run_that_has_not_logged_anything(run: RunFolder) -> None:
     assert progress.table().rows == []
     with pytest.raises(InputError, match="expected a run folder"):
         read_progress(run.folder / "absent")
+
+
+def test_a_folder_around_runs_is_none(run: RunFolder) -> None:
+    around = run.folder.parent
+    with pytest.raises(InputError, match="^expected a run folder .* found none at "):
+        watch(around, once=True)
+    shutil.copytree(run.folder, around / "fold0")
+    assert watch(around, once=True).folder == around / "fold0"
+    run.folder.rename(around / "fold1")
+    with pytest.raises(InputError, match="holds 2 runs, and one is needed here; name one of them, such as .*fold0"):
+        watch(around, once=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")

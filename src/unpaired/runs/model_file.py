@@ -93,7 +93,9 @@ def single_run(path: str | Path) -> Path:
     """The one run folder that a path stands for. Raises InputError where there are several."""
     folders = run_folders(path)
     if len(folders) > 1:
-        raise InputError(f"{path} holds {len(folders)} runs, and one is needed here; name one of them")
+        raise InputError(
+            f"{path} holds {len(folders)} runs, and one is needed here; name one of them, such as {folders[0]}"
+        )
     return folders[0]
 
 

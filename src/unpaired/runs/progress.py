@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Literal
 
+from unpaired.errors import InputError
 from unpaired.runs.facts import Rows, RunFacts, read_run_facts
-from unpaired.runs.folder import RunFolder
+from unpaired.runs.folder import RunFolder, is_run
 from unpaired.runs.lock import is_held
 from unpaired.tables import Table, TableCell
 
@@ -57,6 +58,8 @@ class RunProgress:
 def read_progress(folder: str | Path) -> RunProgress:
     """Where the run in `folder` stands. Raises InputError if it isn't a run folder."""
     run = RunFolder(Path(folder))
+    if not is_run(run.folder):
+        raise InputError(f"expected a run folder (written by `unpaired train`), found none at {folder}; check the path")
     facts = read_run_facts(run.folder)
     steps = (facts.recipe or {}).get("steps")
     logged, step = _logged(facts), last_step(facts)

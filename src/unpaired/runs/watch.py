@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unpaired.errors import InputError
-from unpaired.runs.model_file import require_no_model
+from unpaired.runs.model_file import require_no_model, single_run
 from unpaired.runs.progress import RunProgress, read_progress
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def watch(run: str | Path, *, every: float = 5.0, once: bool = False) -> RunProg
 
     Nothing but the run's folder is read, so it may be on a shared disk and the training on another machine (where the
     lock doesn't reach, it is taken for stopped and shown once). Returns what was shown last. Raises InputError for a
-    folder that is no run, or for a time of 0 and below.
+    folder that is no run, or holds several (folds), or for a time of 0 and below.
     """
     from rich.console import Console
     from rich.live import Live
@@ -25,6 +25,7 @@ def watch(run: str | Path, *, every: float = 5.0, once: bool = False) -> RunProg
     if every <= 0:
         raise InputError(f"expected a time above 0 s between two looks, got {every:g}")
     require_no_model(run, "follow the run folder that `unpaired train` writes")
+    run = single_run(run)
     progress = read_progress(run)
     console = Console(highlight=False)
     with Live(_shown(progress), console=console, auto_refresh=False, transient=True) as live:
