@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,15 @@ def names_of_shard(manifest: Path, out: Path, number: int) -> list[str]:
 def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> None:
     asked_for = {"cpus": 8, "memory": "12G", "time": "1-12:00:00", "gpus": 1, "partition": "gpu", "at_once": 5}
     script = cluster_script(
-        run.folder, manifest, "out", tmp_path / "x", shards=30, modality="two words", overlap=0.0, **asked_for
+        run.folder,
+        manifest,
+        "out",
+        tmp_path / "x",
+        shards=30,
+        modality="ct",
+        also=[run.folder],
+        overlap=0.0,
+        **asked_for,
     )
     lines = script.read_text().splitlines()
     assert lines[0] == "#!/bin/bash"
@@ -63,7 +72,7 @@ def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> N
     words = shlex.split(lines[-1])
     assert words[:5] == ["exec", sys.executable, "-m", "unpaired.cli", "predict"]
     assert words[5:8] == [str(run.folder.resolve()), str(manifest.resolve()), str(Path("out").resolve())]
-    options = ["--modality", "two words", "--backend", "torch", "--overlap", "0.0"]
+    options = ["--modality", "ct", "--backend", "torch", "--overlap", "0.0", "--also", str(run.folder.resolve())]
     assert words[8:] == [*options, "--shard", "$SLURM_ARRAY_TASK_ID/30"]
     assert "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}" in lines
 
@@ -98,12 +107,38 @@ def test_wrong_places_and_numbers(run: Run, manifest: Path, tmp_path: Path, caps
         cluster_script(tmp_path, manifest, tmp_path)
     with pytest.raises(InputError, match="found nothing at"):
         cluster_script(run.folder, tmp_path / "gone", tmp_path)
-    with pytest.raises(InputError, match="shard 1/0"):
+    with pytest.raises(InputError, match="at least 1 shard, got 0"):
         cluster_script(run.folder, manifest, tmp_path, shards=0)
     arguments = ["cluster-script", str(run.folder), str(manifest), str(tmp_path / "out"), str(tmp_path / "script")]
     assert main([*arguments, "--memory", "much"]) == 2
     assert "memory 'much': expected something like 16G" in capsys.readouterr().err
     assert not (tmp_path / "script").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"also": ["gone"]}, "expected a run folder .* found none at gone; check the path"),
+        ({"overlap": 5.0}, "overlap: expected a share of 0 or more and below 1, such as 0.25, got 5"),
+        ({"modality": "pet"}, "no case of 'pet'; modalities: ct, bssfp, lge"),
+        ({"split": "tset"}, "split: expected 'train', 'validation' or 'test', got 'tset'"),
+        ({"largest_component": "Lv"}, "'Lv', which is no foreground class; did you mean LV"),
+    ],
+)
+def test_what_every_task_would_refuse(
+    run: Run, manifest: Path, tmp_path: Path, wrong: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        cluster_script(run.folder, manifest, tmp_path / "out", tmp_path / "x", **wrong)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_of_images_needs_what_the_run_knows(run: Run, phantom: Dataset, tmp_path: Path) -> None:
+    place = phantom.cases[0].image.parent
+    with pytest.raises(InputError, match="has no modality 'pet'; known: ct, bssfp, lge"):
+        cluster_script(run.folder, place, tmp_path / "out", tmp_path / "x", modality="PET")
+    with pytest.raises(InputError, match="split 'test' needs a manifest"):
+        cluster_script(run.folder, place, tmp_path / "out", tmp_path / "x", split="test")
 
 
 def test_options_of_predict_are_passed_on(run: Run, manifest: Path, tmp_path: Path) -> None:

@@ -64,12 +64,12 @@ def test_a_run_that_has_not_logged_anything(run: RunFolder) -> None:
 
 def test_a_folder_around_runs_is_none(run: RunFolder) -> None:
     around = run.folder.parent
-    with pytest.raises(InputError, match="^expected a run folder .* found none at "):
+    with pytest.raises(InputError, match=r"^expected a run folder .* found none at "):
         watch(around, once=True)
     shutil.copytree(run.folder, around / "fold0")
     assert watch(around, once=True).folder == around / "fold0"
     run.folder.rename(around / "fold1")
-    with pytest.raises(InputError, match="holds 2 runs, and one is needed here; name one of them, such as .*fold0"):
+    with pytest.raises(InputError, match=r"holds 2 runs, and one is needed here; name one of them, such as .*fold0"):
         watch(around, once=True)
 
 

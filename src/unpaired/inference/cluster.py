@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.choices import require_choice, several
-from unpaired.errors import InputError
+from unpaired.data.dataset import Side
+from unpaired.data.manifest import is_manifest, read_dataset
+from unpaired.data.postprocess import parse_largest_component
+from unpaired.errors import InputError, known
 from unpaired.files import write_text
 from unpaired.inference.engine.plans import Precision
-from unpaired.inference.request import Backend
-from unpaired.inference.shards import Shard
+from unpaired.inference.jobs import plan
+from unpaired.inference.request import Backend, How, listed_images
 from unpaired.runs.hub import HubAddress, is_hub_address
-from unpaired.runs.model_file import holds_runs
+from unpaired.runs.model_file import as_written, holds_runs, run_folders
 from unpaired.runs.shipped import is_shipped, shipped_address
 
 PATTERNS = {
@@ -88,15 +91,18 @@ def cluster_script(
 
     From `modality` to `trust` the arguments are those of `unpaired.predict`, the others what each task gets; `at_once`
     is how many may run together. Paths become absolute, and the tasks use the Python that runs now. A task that is
-    killed or started again goes on where it was: what is done is skipped. Raises InputError if `run` holds no run, if
-    there is nothing at `images`, if there are no shards, for what Slurm would not understand, and where another
-    file of the script's name is there.
+    killed or started again goes on where it was: what is done is skipped. Raises InputError if `run` or one of `also`
+    holds no run, if there is nothing at `images`, for a modality, split, class or overlap that every task would refuse,
+    if there are no shards, for what Slurm would not understand, and where another file of the script's name is there.
     """
-    if not holds_runs(run):
-        raise InputError(f"expected a run folder (written by `unpaired train`) or a model file, found none at {run}")
-    if not Path(images).exists():
-        raise InputError(f"expected an image, a folder or a manifest, found nothing at {images}; check the path")
+    for path in (run, *several(also)):
+        if not holds_runs(path):
+            text = "expected a run folder (written by `unpaired train`) or a model file, found none at"
+            raise InputError(f"{text} {as_written(path)}; check the path")
     require_choice(backend, Backend, "backend")
+    require_choice(precision, Precision, "precision")
+    How(overlap=overlap)
+    _require_known(run, images, out, modality, split, largest_component)
     resources = Resources(cpus, memory, time, gpus, partition, at_once)
     named = {"--modality": modality, "--split": split, "--backend": backend, "--largest-component": largest_component}
     named |= {
@@ -112,6 +118,34 @@ def cluster_script(
     return write_array(script, ["predict", *words], resources, shards)
 
 
+def _require_known(
+    run: str | Path,
+    images: str | Path,
+    out: str | Path,
+    modality: str | None,
+    split: str | None,
+    largest_component: str | None,
+) -> None:
+    """Raise InputError for names that the run or the manifest doesn't know, and for images that aren't there."""
+    trained = read_dataset(run_folders(run)[0])
+    if largest_component is not None:
+        parse_largest_component(largest_component).class_numbers(trained.classes)
+    name = None if modality is None else modality.lower()
+    scans = listed_images(images)
+    manifest = read_dataset(scans) if isinstance(scans, Path) and is_manifest(scans) else None
+    if split is not None:
+        require_choice(split, Side, "split")
+    if manifest is not None:
+        plan(manifest, out, name)
+        return
+    if isinstance(scans, Path) and not scans.exists():
+        raise InputError(f"expected an image, a folder or a manifest, found nothing at {images}; check the path")
+    if split is not None:
+        raise InputError(f"split {split!r} needs a manifest, which says who is on which side; {images} is not one")
+    if name is not None and name not in trained.modalities:
+        raise InputError(f"run {as_written(run)} has no modality {name!r}; {known(list(trained.modalities))}")
+
+
 def write_array(
     script: str | Path, words: Sequence[str], resources: Resources, shards: int, outside: Sequence[str] = ()
 ) -> Path:
@@ -120,7 +154,8 @@ def write_array(
     Called outside of Slurm the script runs the command with the words `outside`, if there are any. Raises InputError
     if there are no shards, and where another file of the script's name is there.
     """
-    Shard(1, shards)
+    if shards < 1:
+        raise InputError(f"expected at least 1 shard, got {shards}; name how many tasks there are to be, such as 20")
     text, path = _script(words, resources, shards, outside), Path(script)
     if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
         raise InputError(f"{path} is there already, and differs; name another file, or delete it")

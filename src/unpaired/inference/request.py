@@ -20,7 +20,7 @@ Backend = Literal["torch", "onnxruntime", "openvino"]
 
 @dataclass(frozen=True)
 class How:
-    """How each run predicts; `Predictor` says what the words mean."""
+    """How each run predicts; `Predictor` says what the words mean. Raises InputError for an overlap that can't be."""
 
     weights: str = "best"
     device: str = "auto"
@@ -34,6 +34,10 @@ class How:
     precision: Precision = "float32"
     engine: EngineName = "auto"
     overlap: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.overlap is not None and not 0 <= self.overlap < 1:
+            raise InputError(f"overlap: expected a share of 0 or more and below 1, such as 0.25, got {self.overlap:g}")
 
 
 SegKind = Literal["binary", "labelmap"]
