@@ -131,7 +131,7 @@ def test_what_finds_nothing_or_too_much_is_refused(archive: str, scans: list[Pat
     unpaired.send_dicom(archive, scans)
     with pytest.raises(InputError, match="say what to fetch"):
         unpaired.fetch_dicom(archive, tmp_path, modality="CT")
-    with pytest.raises(InputError, match="has no series that fits"):
+    with pytest.raises(InputError, match="has no series that fits; check --patient, and"):
         unpaired.fetch_dicom(archive, tmp_path, patient="nobody")
     with pytest.raises(InputError, match="2 series fit, 1 are the limit"):
         unpaired.fetch_dicom(archive, tmp_path, study=STUDY, limit=1)

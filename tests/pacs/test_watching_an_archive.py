@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import numpy as np
 import pytest
@@ -520,13 +521,26 @@ def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Da
 
 @pytest.mark.parametrize("wrong", [{"limit_gb": 0}, {"quiet": -1}, {"poll": -1}])
 def test_numbers_that_mean_nothing_are_refused(run: Run, tmp_path: Path, wrong: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="expected numbers above 0"):
+    with pytest.raises(InputError, match=r"expected numbers above 0 .* got "):
         unpaired.watch_dicom(run, "dicom://A@127.0.0.1:1", tmp_path, **wrong)  # type: ignore[arg-type]
 
 
 def test_moving_is_how_a_poll_fetches(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--move is how a poll fetches"):
         unpaired.watch_dicom(run, "dicom://A@127.0.0.1:1", tmp_path, move=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"since": "20260131"}, "--since 20260131 is how far back a poll looks"),
+        ({"poll": 60.0, "accept": ("SCANNER",)}, "--accept and --tls are of series that are sent here"),
+        ({"poll": 60.0, "tls": True}, "--accept and --tls are of series that are sent here"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(run: Run, tmp_path: Path, asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        unpaired.watch_dicom(run, "dicom://A@127.0.0.1:1", tmp_path, **asked)
 
 
 def test_a_port_that_is_taken_is_said(run: Run, tmp_path: Path) -> None:

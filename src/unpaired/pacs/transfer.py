@@ -1,7 +1,7 @@
 """Series from an archive into a folder, and files into an archive; one that fails costs no other."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from unpaired.dicom.tree import looks_like_dicom
@@ -73,7 +73,8 @@ def fetch_dicom(
     with connected(archive, Login(title, authority, certificate, key), listening) as source:
         listed = source.find(query)
         if not listed:
-            raise InputError(f"{archive} has no series that fits")
+            asked = ", ".join(f"--{name}" for name, value in asdict(query).items() if value)  # a value may be a name
+            raise InputError(f"{archive} has no series that fits; check {asked}, and whether {title} may see it there")
         if len(listed) > limit:
             raise InputError(f"{len(listed)} series fit, {limit} are the limit; ask for less, or raise --limit")
         return _fetched(source, listed, Path(out), progress)

@@ -77,12 +77,19 @@ def watch_dicom(
     run, archive, port or folder that can't be used.
     """
     if limit_gb <= 0 or quiet < 0 or poll < 0:
-        raise InputError("expected numbers above 0 for --limit-gb, --quiet and --poll")
+        got = f"{limit_gb:g}, {quiet:g} and {poll:g}"
+        raise InputError(f"expected numbers above 0 for --limit-gb, --quiet and --poll, got {got}")
     folder, own = Path(spool), Login(title, authority, certificate, key)
     with input_error_if_unwritable(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if move and not poll:
         raise InputError("--move is how a poll fetches (--poll 60); without one, series come by C-STORE")
+    if since and not poll:
+        raise InputError(
+            f"--since {since} is how far back a poll looks (--poll 60); without one, series come by C-STORE"
+        )
+    if poll and (accept or tls):
+        raise InputError("--accept and --tls are of series that are sent here; a poll asks the archive: leave them out")
     moving = Listening(listen, port) if move else None
     with (
         only_one(folder / LOCK, "watching"),
