@@ -285,6 +285,14 @@ def test_stale_spacing_of_a_whole_modality(clean: Dataset) -> None:
     assert "2.9 times larger in mm^3 in t2 than in ct" in finding.message
 
 
+def test_a_label_map_that_cannot_be_understood_may_hold_any_class(clean: Dataset) -> None:
+    for case in clean.of("ct")[:2]:
+        assert case.label is not None
+        write_image(case.label, np.where(organs() == 3, 99, organs()).astype(np.uint8), SPACING)
+    findings = verify(clean)
+    assert [finding.rule for finding in findings] == ["label-value", "label-value"]
+
+
 def test_too_few_labeled_cases(clean: Dataset) -> None:
     bad = changed(changed(clean, 0, label=None), 1, label=None)
     finding = only(verify(bad))

@@ -32,6 +32,8 @@ class Facts:
     voxels: dict[str, int] = field(default_factory=dict)
     """Foreground class: number of voxels; only of a label map that can be trusted."""
     voxel_mm3: float = 0.0
+    is_label_broken: bool = False
+    """A label map is named that can't be read, or holds values without a meaning: what it labels is not known."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def case_findings(job: CaseJob) -> tuple[list[Finding], Facts]:
     findings: list[Finding] = []
     image = _read(job.entry, job.entry.image, read_image, findings)
     label = None if job.entry.label is None else _read(job.entry, job.entry.label, read_label_map, findings)
+    facts.is_label_broken = job.entry.label is not None and label is None
     if image is not None:
         facts.digest = _digest(image.array)
         values = scan_values(image)
@@ -127,6 +130,7 @@ def _label_findings(job: CaseJob, label: Image, file: Path, facts: Facts) -> Ite
     try:
         encoded = encode_label_map(label.array, job.encoding, file)
     except InputError as error:
+        facts.is_label_broken = True
         yield case_error("label-value", job.entry, file, str(error))
         return
     counts = count_labels(encoded)

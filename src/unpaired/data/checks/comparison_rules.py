@@ -212,18 +212,22 @@ def _label_values(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]
 
 
 def _labeled(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
-    """A class that training meets in fewer than two labeled cases of a modality can't be learned there."""
+    """A class that training meets in fewer than two labeled cases of a modality can't be learned there.
+
+    A label map that is broken, which is said of it, may hold any class.
+    """
     split = "train" if any(entry.split is not None for entry in dataset.cases) else None
     for modality in dataset.modalities:
         entries = {entry.id for entry in dataset.of(modality, split, labeled=True)}
         known = [fact for fact in facts if fact.entry.id in entries]
         annotated = [fact.entry.annotated for fact in known]
+        broken = sum(fact.is_label_broken for fact in known)
         rare: dict[int, list[str]] = defaultdict(list)
         for name in dataset.classes[1:]:
             if known and all(names is not None and name not in names for names in annotated):
                 continue  # nobody looked for it in this modality, which the manifest says
             count = sum(bool(fact.voxels.get(name)) for fact in known)
-            if count < LABELED_CASES:
+            if count + broken < LABELED_CASES:
                 rare[count].append(name)
         for count, names in sorted(rare.items()):
             text = (
