@@ -34,6 +34,7 @@ MOST = 10**9
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+LogOdds = Annotated[float, Meta(ge=-10, le=10)]
 BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 """Shares of which something must remain: dropout, the decay of an average."""
 Whole = Annotated[int, Meta(ge=0, le=MOST, description="a whole number of 0 or more, up to 10^9")]

@@ -15,9 +15,11 @@ from unpaired.data.postprocess import (
     keep_largest_component,
     parse_largest_component,
     postprocess,
+    shifted,
     smoothed,
 )
 from unpaired.data.prepare import prepare
+from unpaired.data.restore import restore_probabilities
 from unpaired.errors import InputError
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.predictor import Predictor
@@ -80,6 +82,41 @@ def test_smoothing_is_a_gaussian_in_millimeters() -> None:
     assert smoothed(probabilities, (10.0, 1.5, 2.0), 0) is probabilities
     with pytest.raises(InputError, match="smoothing_mm"):
         Postprocessing(smoothing_mm=-1)
+
+
+def test_background_gets_log_odds_and_the_others_keep_theirs() -> None:
+    probabilities = np.random.default_rng(0).dirichlet((1, 1, 1), size=(3, 6, 4)).transpose(3, 0, 1, 2)
+    before = probabilities.copy()
+    result = shifted(probabilities, 0.7)
+    np.testing.assert_allclose(
+        np.log(result[0] / (1 - result[0])), np.log(before[0] / (1 - before[0])) + 0.7, rtol=1e-5
+    )
+    np.testing.assert_allclose(result[1] / result[2], before[1] / before[2], rtol=1e-5)
+    np.testing.assert_allclose(result.sum(0), 1, rtol=1e-6)
+    np.testing.assert_array_equal(probabilities, before)
+    assert shifted(probabilities, 0) is probabilities
+    certain = np.array([1.0, 0.0, 0.0], np.float32).reshape(3, 1, 1, 1)
+    np.testing.assert_array_equal(shifted(certain, -10), certain)
+    with pytest.raises(InputError, match="background_log_odds"):
+        Postprocessing(background_log_odds=11)
+
+
+@pytest.mark.parametrize("smoothing_mm", [0.0, 2.0])
+def test_the_predictor_gives_background_its_odds_alone_and_with_others(
+    phantom: Dataset, tmp_path: Path, smoothing_mm: float
+) -> None:
+    asked = Postprocessing(smoothing_mm=smoothing_mm, background_log_odds=2.0)
+    recipe = replace(csa(), patch_size=(32, 32), postprocessing=asked)
+    run = Run.create(tmp_path / "run", recipe, phantom)
+    run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
+    scan = Image(np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32), np.diag([1.0, 1, 4, 1]))
+    raw, geometry = Predictor(run, device="cpu", postprocessing=Postprocessing()).probabilities(scan, "ct")
+    expected = restore_probabilities(smoothed(shifted(raw, 2.0), geometry.spacing_mm, smoothing_mm), geometry)
+    without = restore_probabilities(smoothed(raw, geometry.spacing_mm, smoothing_mm), geometry)
+    assert (expected != without).any(), "nothing changed: the comparison below would say nothing"
+    predictor = Predictor(run, device="cpu")
+    np.testing.assert_array_equal(predictor.segment(scan, "ct"), expected)
+    np.testing.assert_array_equal(Ensemble([predictor, predictor]).segment_case(scan, "ct").label_map, expected)
 
 
 def test_the_predictor_smooths_before_it_chooses_alone_and_with_others(phantom: Dataset, tmp_path: Path) -> None:
@@ -209,7 +246,8 @@ def test_the_predictor_applies_the_recipes_or_what_it_is_told(phantom: Dataset, 
 
 
 def test_validation_smooths_as_the_predictor_does(phantom: Dataset, tmp_path: Path) -> None:
-    recipe = replace(csa(), patch_size=(32, 32), postprocessing=Postprocessing(smoothing_mm=4.0))
+    asked = Postprocessing(smoothing_mm=4.0, background_log_odds=0.1)
+    recipe = replace(csa(), patch_size=(32, 32), postprocessing=asked)
     method = build_method(recipe, tuple(phantom.modalities), len(phantom.classes))
     (first,) = phantom.of("ct", labeled=True)[:1]
     case = prepare(phantom, recipe.preprocessing, tmp_path, only=[first.id]).cases[first.id]
@@ -217,7 +255,8 @@ def test_validation_smooths_as_the_predictor_does(phantom: Dataset, tmp_path: Pa
     for asked in (recipe, replace(recipe, postprocessing=Postprocessing())):
         scores = validate(method, asked, phantom, {case.modality: [case]}, "cpu", lambda _, labels: seen.append(labels))
         assert scores
-    boxes = segment_prepared(method.eval(), recipe, np.array(case.volume()), case.modality, "cpu")
-    expected = smoothed(whole(boxes, case.shape).numpy(), case.spacing_mm, 4.0).argmax(0)
+    plain = replace(recipe, postprocessing=Postprocessing())
+    boxes = segment_prepared(method.eval(), plain, np.array(case.volume()), case.modality, "cpu")
+    expected = smoothed(shifted(whole(boxes, case.shape).numpy(), 0.1), case.spacing_mm, 4.0).argmax(0)
     np.testing.assert_array_equal(seen[0], expected)
     assert (seen[0] != seen[1]).any(), "nothing changed: the comparison above would say nothing"

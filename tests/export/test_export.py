@@ -102,7 +102,16 @@ def test_the_script_refuses_in_a_line(folder: Path, phantom: Dataset, tmp_path: 
 
 def test_what_the_folder_holds(run: Run, folder: Path) -> None:
     """One modality's weights in each graph; no path of this machine, no pickle; facts without the scans' names."""
-    names = {"ct.onnx", "lge.onnx", "model.json", "README.txt", "predict.py", "pipeline.py", "components.py"}
+    names = {
+        "ct.onnx",
+        "lge.onnx",
+        "model.json",
+        "README.txt",
+        "predict.py",
+        "pipeline.py",
+        "components.py",
+        "probabilities.py",
+    }
     assert {path.name for path in folder.iterdir()} == names
     facts = json.loads((folder / "model.json").read_text())
     assert facts["modalities"]["ct"]["label_values"] == run.dataset.source_values("ct")

@@ -14,13 +14,13 @@ import torch
 
 from unpaired.data.dataset import NORMALIZATIONS, Modality
 from unpaired.data.images import Image
-from unpaired.data.postprocess import keep_largest_component, smoothed
+from unpaired.data.postprocess import keep_largest_component, shifted, smoothed
 from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_slabs
 from unpaired.export.export import STANDALONE
 from unpaired.inference.windows import probability_boxes, whole
 
-MODULES = ("pipeline", "components")
+MODULES = ("pipeline", "components", "probabilities")
 SETTINGS = [
     Preprocessing(),
     Preprocessing(plane="coronal", spacing_mm=(3.0, 1.1, None)),
@@ -102,7 +102,7 @@ def test_windows(pipeline: ModuleType, patch: tuple[int, ...], context: int, ove
     expected = whole(
         probability_boxes(compute, volume, patch_size=patch, context_slices=context, overlap=overlap), volume.shape
     )
-    model = {"patch_size": list(patch), "context_slices": context, "overlap": overlap}
+    model = {"patch_size": list(patch), "context_slices": context, "overlap": overlap, "background_log_odds": 0.0}
     slabs = list(pipeline.probability_slabs(volume, model, lambda x: compute(torch.from_numpy(x)).numpy()))
     np.testing.assert_allclose(np.concatenate(slabs, axis=1), expected, atol=1e-5)
     assert len(patch) == 2 or patch[0] > len(volume) or len(slabs) > 1
@@ -138,6 +138,12 @@ def test_smoothing_is_that_of_the_package(pipeline: ModuleType) -> None:
     assert pipeline.smoothed([values], image.affine, geometry, 0.0)[0] is values
 
 
+def test_log_odds_of_background_are_those_of_the_package(pipeline: ModuleType) -> None:
+    values = np.random.default_rng(0).dirichlet((1, 1, 1), size=(2, 6, 4)).transpose(3, 0, 1, 2).astype(np.float32)
+    np.testing.assert_allclose(pipeline.shifted(values, 0.5), shifted(values, 0.5), atol=1e-6)
+    np.testing.assert_array_equal(pipeline.shifted(values, 0.0), values)
+
+
 def test_label_values_and_refusals(pipeline: ModuleType) -> None:
     image = next(scans())
     model = {
@@ -146,6 +152,7 @@ def test_label_values_and_refusals(pipeline: ModuleType) -> None:
         "patch_size": [8, 8],
         "context_slices": 1,
         "overlap": 0.0,
+        "background_log_odds": 0.0,
         "smoothing_mm": 0.0,
         "largest_component": [],
     }

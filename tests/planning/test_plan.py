@@ -140,6 +140,7 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     assert (plan.recipe.randomization.share, plan.recipe.randomization.borrowed) == (0.7, 0)
     assert plan.recipe.augmentation.elastic
     assert plan.recipe.postprocessing.smoothing_mm == 3
+    assert plan.recipe.postprocessing.background_log_odds == 0.5
     assert "lge has 0 labeled patient(s), 29 simulated" in plan.reasons["randomization.share"]
     enough = replace(many, name="lge", simulated_patients=29)
     assert plan_recipe(fingerprint(many, enough)).recipe == plan_recipe(fingerprint(many, many)).recipe

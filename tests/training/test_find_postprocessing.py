@@ -19,7 +19,7 @@ from unpaired.inference.predictor import Predictor
 from unpaired.recipe import build_method
 from unpaired.runs.postprocessing import FoundPostprocessing, postprocessing_of, read_found, write_found
 from unpaired.runs.run import Run
-from unpaired.training.postprocessing import WIDTHS_MM, TriedCase, decide, decide_smoothing, try_case
+from unpaired.training.postprocessing import LOG_ODDS, WIDTHS_MM, TriedCase, decide, decide_number, try_case
 
 CLASSES = ("background", "a", "b", "c")
 SETS = ((0,), (1,), (2,), (3,))
@@ -172,7 +172,7 @@ def test_the_smoothing_that_helps_most_and_harms_nothing(
         {width: TriedCase(name, {"a": dice}, {}, {}, {}) for width, dice in zip((0.0, *WIDTHS_MM), values, strict=True)}
         for name, values in (("ct", ct), ("mr", mr))
     ]
-    width, trials = decide_smoothing(cases, ("a",))
+    width, trials = decide_number(cases, ("a",), "mm")
     assert width == expected
     assert [trial.what for trial in trials if trial.kept] == ([f"{expected:g} mm"] if expected else [])
     assert trials[0].before == pytest.approx(0.7)
@@ -211,7 +211,12 @@ def test_it_is_found_on_validation_cases_alone(runs: list[Run], monkeypatch: pyt
     assert own is not None
     assert own.validation_cases == len(validation)
     assert own.weights == found.weights[:1]
-    tried = [*(f"{width:g} mm" for width in WIDTHS_MM), "all foreground", *runs[0].dataset.classes[1:]]
+    tried = [
+        *(f"{odds:g} log odds" for odds in LOG_ODDS),
+        *(f"{width:g} mm" for width in WIDTHS_MM),
+        "all foreground",
+        *runs[0].dataset.classes[1:],
+    ]
     assert [trial.what for trial in found.trials] == tried
     assert "none of a test case" in found.table().markdown()
 
@@ -222,15 +227,17 @@ def test_predict_applies_what_was_found_and_says_so(
     run, name = runs[0], runs[0].dataset.classes[1]
     scan = Image(np.random.default_rng(0).normal(size=(32, 32, 3)).astype(np.float32), np.eye(4))
     raw = Predictor(run, device="cpu").segment(scan, "ct")
-    write_found(replace(found_for([run], name, foreground=True), smoothing_mm=2.0), run.folder)
+    write_found(replace(found_for([run], name, foreground=True), smoothing_mm=2.0, background_log_odds=0.2), run.folder)
     said: list[str] = []
     asked = Postprocessing((name,), largest_foreground=True)
-    smooth = Predictor(run, device="cpu", postprocessing=Postprocessing(smoothing_mm=2.0)).segment(scan, "ct")
+    before = Postprocessing(smoothing_mm=2.0, background_log_odds=0.2)
+    smooth = Predictor(run, device="cpu", postprocessing=before).segment(scan, "ct")
     expected = postprocess(smooth, asked, run.dataset.classes)
     assert (smooth != raw).any(), "nothing to smooth: the comparison below would say nothing"
     assert (expected != smooth).any(), "nothing to remove: the comparison below would say nothing"
     np.testing.assert_array_equal(Predictor(run, device="cpu", report=said.append).segment(scan, "ct"), expected)
-    assert "smooths probabilities by 2 mm and keeps the largest part of all foreground, " + name in said[0]
+    assert "adds 0.2 to the log odds of background and smooths probabilities by 2 mm and keeps the largest" in said[0]
+    assert "all foreground, " + name in said[0]
     image = str(run.dataset.cases[0].image)
     arguments = ["predict", str(run.folder), image, str(tmp_path / "out.nii.gz"), "--modality", "ct", "--no-worker"]
     assert main([*arguments, "--device", "cpu"]) == 0
@@ -239,7 +246,8 @@ def test_predict_applies_what_was_found_and_says_so(
     assert record is not None
     assert (record.settings["largest_component"], record.settings["largest_foreground"]) == ([name], True)
     assert record.settings["smoothing_mm"] == 2
-    for other in (("--largest-component", "none"), ("--smoothing-mm", "3")):
+    assert record.settings["background_log_odds"] == 0.2
+    for other in (("--largest-component", "none"), ("--smoothing-mm", "3"), ("--background-log-odds", "0.2")):
         assert main([*arguments, "--device", "cpu", *other]) == 1
         assert "made in another way" in capsys.readouterr().out
 

@@ -41,6 +41,7 @@ def predict(
     overlap: OptionalNumber = None,
     largest_component: OptionalText = None,
     smoothing_mm: OptionalNumber = None,
+    background_log_odds: OptionalNumber = None,
     mirror: bool = False,
     mirror_anyway: bool = False,
     modality_anyway: bool = False,
@@ -89,7 +90,10 @@ def predict(
             without it what find-postprocessing found decides, or else the recipe. Removes islands, but also the
             second of two parts that belong there.
         smoothing_mm: Smooth probabilities by a Gaussian of so many mm before the likeliest class is taken; 0 for none.
-            This and --largest-component take the place of all that was found or stands in the recipe.
+            This, --background-log-odds and --largest-component take the place of all that was found or stands in the
+            recipe.
+        background_log_odds: Add so much to the log odds of background: 0.5 where organs come out too large, less than
+            0 where they come out too small.
         mirror: Average the predictions of all mirrored forms, along the axes that training mirrored
             (augmentation.mirror). Takes two to eight times as long. Refused for a run that never saw mirrored scans.
         mirror_anyway: Mirror along height and width although a run was trained without: as a rule that costs many
@@ -134,6 +138,7 @@ def predict(
         overlap=overlap,
         postprocessing=largest_component,
         smoothing_mm=smoothing_mm,
+        background_log_odds=background_log_odds,
         mirror=mirror,
         mirror_anyway=mirror_anyway,
         modality_anyway=modality_anyway,

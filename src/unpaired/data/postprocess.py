@@ -1,4 +1,8 @@
-"""What is done after the network: probabilities are smoothed, and of chosen classes only the largest part is kept.
+"""What is done after the network: background gets its odds back, probabilities are smoothed, largest parts are kept.
+
+Networks that are trained on samples around organs, by a loss with Dice in it, draw organs too large, most where they
+are unsure (docs/results/planned.md). A number that is added to the log odds of background takes that back: the logit
+adjustment of Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, for one class.
 
 Smoothing lets a voxel's neighbors vote, those of the slices above and below too, which a 2D network never saw together:
 ragged edges and slices that disagree with both neighbors go. It is a Gaussian of one width in millimeters along every
@@ -8,7 +12,7 @@ The largest part alone removes islands far from the organ, which cost little Dic
 wrong for a class that has several parts (both kidneys as one class, lesions) and can hurt where the network breaks an
 organ in two.
 
-Both are off unless a recipe or a person asks for them, or `unpaired find-postprocessing` found on validation cases that
+All are off unless a recipe or a person asks for them, or `unpaired find-postprocessing` found on validation cases that
 they help.
 """
 
@@ -18,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from unpaired.configs import Config, Name, NotNegative
+from unpaired.configs import Config, LogOdds, Name, NotNegative
 from unpaired.errors import InputError, nearest
 
 GAUSSIAN_ENDS = 3.0
@@ -34,7 +38,10 @@ class Postprocessing(Config):
     largest_foreground: bool = False
     """Before that, of all foreground classes together only the largest connected part is kept (nnU-Net's first)."""
     smoothing_mm: NotNegative = 0.0
-    """First of all: the standard deviation of the Gaussian that smooths each class's probabilities, along all axes."""
+    """Before the likeliest class is taken: the standard deviation of the Gaussian that smooths each class's
+    probabilities, along all axes."""
+    background_log_odds: LogOdds = 0.0
+    """First of all: what is added to the log odds of background, such as 0.5 where organs come out too large."""
 
     def class_numbers(self, classes: Sequence[str]) -> tuple[int, ...]:
         """The numbers of the chosen classes; `classes[0]` is background. InputError for a name that is none of them."""
@@ -63,6 +70,20 @@ def parse_largest_component(text: str) -> Postprocessing:
     if not all(names):
         raise InputError(f'--largest-component expects "all", "none" or class names such as LV,myo; got {text!r}')
     return Postprocessing(names)
+
+
+def shifted(probabilities: np.ndarray, background_log_odds: float) -> np.ndarray:
+    """Class probabilities (class, depth, height, width) with so much added to the log odds of background (class 0).
+
+    They sum to 1 as before, and all other classes keep their odds against each other. With 0 the input itself comes
+    back.
+    """
+    if background_log_odds == 0:
+        return probabilities
+    result = probabilities.copy()
+    result[0] *= np.float32(np.exp(background_log_odds))
+    result /= result.sum(0)
+    return result
 
 
 def smoothed(probabilities: np.ndarray, spacing_mm: Sequence[float], smoothing_mm: float) -> np.ndarray:
@@ -121,7 +142,7 @@ def keep_largest_foreground(label_map: np.ndarray) -> np.ndarray:
 
 
 def postprocess(label_map: np.ndarray, postprocessing: Postprocessing, classes: Sequence[str]) -> np.ndarray:
-    """Apply what a recipe asks for to class numbers, which is all but the smoothing.
+    """Apply what a recipe asks for to class numbers, which is all but what is done to probabilities.
 
     Raises InputError if it names a class that is not in `classes`.
     """

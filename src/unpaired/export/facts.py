@@ -42,6 +42,7 @@ def model_facts(run: Run, weights: str, graphs: dict[str, str], any_size: bool) 
         "any_size": any_size,
         "context_slices": recipe.context_slices,
         "overlap": recipe.window_overlap,
+        "background_log_odds": postprocessing.background_log_odds,
         "smoothing_mm": postprocessing.smoothing_mm,
         "largest_component": [list(group) for group in postprocessing.groups(dataset.classes)],
         "input": {"name": IMAGES, "axes": ["batch", "channel", *AXES[-recipe.spatial_dims :]], "type": "float32"},

@@ -41,6 +41,7 @@ def predict(
     backend: Backend = "torch",
     postprocessing: Postprocessing | str | None = None,
     smoothing_mm: float | None = None,
+    background_log_odds: float | None = None,
     mirror: bool = False,
     mirror_anyway: bool = False,
     modality_anyway: bool = False,
@@ -80,7 +81,7 @@ def predict(
     case by the folds that were not trained with it, and "test" the cases kept out of all of them. `also` are further
     runs whose probabilities are averaged with the first one's; a model file, or a folder of folds (fold0, fold1, ...),
     stands for all its runs. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo");
-    `smoothing_mm` is put into it, or alone takes the place of what was found. See
+    `smoothing_mm` and `background_log_odds` are put into it, or alone take the place of what was found. See
     `Predictor` for weights, device, backend, precision, engine, overlap, mirror, the two "anyway"s, norms and trust,
     `plan` for modality and the files' names, `predict_files` for probabilities, overwrite and what is left as it is.
 
@@ -102,7 +103,7 @@ def predict(
         weights,
         device,
         backend,
-        _asked(postprocessing, smoothing_mm),
+        _asked(postprocessing, smoothing_mm, background_log_odds),
         mirror,
         mirror_anyway,
         modality_anyway,
@@ -125,10 +126,14 @@ def predict(
     return carry_out(request, tell, worker)
 
 
-def _asked(postprocessing: Postprocessing | str | None, smoothing_mm: float | None) -> Postprocessing | None:
+def _asked(
+    postprocessing: Postprocessing | str | None, smoothing_mm: float | None, background_log_odds: float | None
+) -> Postprocessing | None:
     """The post-processing in place of what was found; None: that, or the recipe's."""
     asked = parse_largest_component(postprocessing) if isinstance(postprocessing, str) else postprocessing
-    return asked if smoothing_mm is None else replace(asked or Postprocessing(), smoothing_mm=smoothing_mm)
+    named = {"smoothing_mm": smoothing_mm, "background_log_odds": background_log_odds}
+    changes = {name: value for name, value in named.items() if value is not None}
+    return replace(asked or Postprocessing(), **changes) if changes else asked
 
 
 def carry_out(request: Request, tell: Callable[[Event], None], worker: bool = True) -> Outcome:

@@ -84,7 +84,8 @@ class Predictor:
         if self.device.type == "cpu":
             keep_pages()
         recipe = self.run.recipe
-        self.recipe = recipe if overlap is None else replace(recipe, window_overlap=overlap)
+        overlap = recipe.window_overlap if overlap is None else overlap
+        self.recipe = replace(recipe, window_overlap=overlap, postprocessing=self.postprocessing)
         self.weights = weights
         self.classes, self.modalities = self.run.dataset.classes, self.run.modalities
         self.check = ModalityCheck(self.run)

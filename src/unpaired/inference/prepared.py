@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from unpaired.data.postprocess import shifted
 from unpaired.data.restore import Box
 from unpaired.inference.backends.engines import Backend
 from unpaired.inference.backends.segmenter import BackendSegmenter
@@ -48,13 +50,14 @@ def segment_prepared(
     order: tuple[int, int, int] = (0, 1, 2),
     each_window: bool = False,
 ) -> Iterator[Box]:
-    """Class probabilities of a prepared volume, by the recipe's windows, in boxes (see `probability_boxes`).
+    """Class probabilities of a prepared volume, by the recipe's windows, in boxes (see `probability_boxes`), with the
+    log odds that the recipe's post-processing gives background.
 
     `partners` {modality: volume on the same grid} are what a network that fuses modalities gets beside it.
     """
     engine = method if isinstance(method, WindowEngine) and not partners else None
     network = method.network if isinstance(method, Method) else method.method.network
-    return probability_boxes(
+    boxes = probability_boxes(
         lambda images, *beside: method.predict(images, modality, *beside),
         volume,
         patch_size=recipe.patch_size,
@@ -66,3 +69,5 @@ def segment_prepared(
         order=order,
         each_window=each_window or network.mixes_images,
     )
+    odds = recipe.postprocessing.background_log_odds
+    return (replace(box, probabilities=shifted(box.probabilities, odds)) for box in boxes) if odds else boxes

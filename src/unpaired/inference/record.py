@@ -31,7 +31,8 @@ def settings_of(ensemble: Ensemble, modality: str) -> dict[str, Any]:
         "mirrored": [list(predictor.mirrored) for predictor in ensemble.predictors],
         "swapped": [each.mirroring.swap.numbers for each in ensemble.predictors if each.mirroring.swap] or None,
         "norms": norms if any(norms) else None,
-        "smoothing_mm": ensemble.predictors[0].postprocessing.smoothing_mm or None,
+        "background_log_odds": ensemble.postprocessing.background_log_odds or None,
+        "smoothing_mm": ensemble.postprocessing.smoothing_mm or None,
         "largest_foreground": ensemble.predictors[0].postprocessing.largest_foreground or None,
         "largest_component": [ensemble.classes[number] for number in kept],
     }

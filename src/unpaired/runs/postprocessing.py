@@ -24,7 +24,7 @@ _ADVICE = "find it anew with `unpaired find-postprocessing`, or delete it"
 
 @dataclass(frozen=True)
 class Trial:
-    """Something that was tried: smoothing by so many mm, or of `what` (a class, or all foreground) the largest part;
+    """Something that was tried: log odds of background, smoothing, or of `what` (a class, foreground) the largest part;
     Dice 0 to 1 over validation cases, the mean over modalities; None where no case shows it."""
 
     what: str
@@ -43,11 +43,13 @@ class FoundPostprocessing:
     validation_cases: int
     trials: tuple[Trial, ...]
     smoothing_mm: float = 0.0
+    background_log_odds: float = 0.0
 
     @property
     def postprocessing(self) -> Postprocessing:
         """What was chosen, in the form that recipes have."""
-        return Postprocessing(self.largest_component, self.largest_foreground, self.smoothing_mm)
+        kept = self.largest_component, self.largest_foreground
+        return Postprocessing(*kept, self.smoothing_mm, self.background_log_odds)
 
     def table(self) -> Table:
         """A row for each thing that was tried."""
@@ -56,12 +58,14 @@ class FoundPostprocessing:
             for trial in self.trials
         ]
         notes = [f"Dice in percent over {self.validation_cases} predictions of validation cases, none of a test case."]
-        return Table(["smoothing, or largest part of", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
+        return Table(["odds, smoothing, largest part of", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
 
     def said(self) -> str:
         """What is done to the network's answers, in a line."""
         parts = [*(["all foreground"] if self.largest_foreground else []), *self.largest_component]
-        done = [f"smooths probabilities by {self.smoothing_mm:g} mm"] if self.smoothing_mm else []
+        odds = self.background_log_odds
+        done = [f"adds {odds:g} to the log odds of background"] if odds else []
+        done += [f"smooths probabilities by {self.smoothing_mm:g} mm"] if self.smoothing_mm else []
         done += [f"keeps the largest part of {', '.join(parts)}"] if parts else []
         told = " and ".join(done) or "leaves label maps as they are"
         return f"post-processing found on {self.validation_cases} validation cases {told}"

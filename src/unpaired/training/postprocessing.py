@@ -1,7 +1,8 @@
 """Post-processing that is kept only where it helps on validation cases, as nnU-Net determines it (Isensee et al. 2021).
 
-First, which is ours, probabilities are smoothed: by the width of those tried that has the highest mean Dice, if that is
-above that of none and no class of any modality falls by more than half a point, as it does by chance. Then the largest
+First, which is ours, background gets the log odds of those tried that have the highest mean Dice, if that is above that
+of none and no class of any modality falls by more than half a point, as it does by chance. Then probabilities are
+smoothed, by the width that wins in the same way. Then the largest
 part of all foreground together: kept if the mean Dice rises and no class of any modality falls. Then, on what that
 left, the largest part of each class alone: kept if the class's Dice rises and falls in no modality. A case in which
 neither mask shows a class doesn't count for it. Test cases are never looked at.
@@ -17,7 +18,7 @@ from unpaired.consent.modules import Trust
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_image, read_label_map, require_same_grid
 from unpaired.data.label_values import translate
-from unpaired.data.postprocess import Postprocessing, keep_largest_component, keep_largest_foreground, smoothed
+from unpaired.data.postprocess import Postprocessing, keep_largest_component, keep_largest_foreground, shifted, smoothed
 from unpaired.errors import InputError
 from unpaired.files import require_writable
 from unpaired.inference.ensemble import Ensemble
@@ -33,8 +34,10 @@ from unpaired.training.validate import mean_dice
 FOREGROUND = "all foreground"
 WIDTHS_MM = (2.0, 3.0, 4.0)
 """The smoothings that are tried: standard deviations."""
+LOG_ODDS = (0.5, 1.0)
+"""What is tried for background: networks draw organs too large, so none is below 0."""
 FALL = 0.005
-"""How far a class may fall where smoothing lifts the mean: it takes no organ away, as keeping one part alone may."""
+"""How far a class may fall where these lift the mean: they take no organ away, as keeping one part alone may."""
 Means = Mapping[tuple[str, str], float]
 """{(modality, class): mean Dice}"""
 
@@ -49,6 +52,10 @@ class TriedCase:
     whole: Mapping[str, float | None]
     raw_parts: Mapping[str, float | None]
     whole_parts: Mapping[str, float | None]
+
+
+Tried = Mapping[float, Mapping[float, TriedCase]]
+"""A case by log odds of background and by smoothing in mm, 0 among both."""
 
 
 def find_postprocessing(
@@ -75,7 +82,7 @@ def find_postprocessing(
     shared = [opened[0].folder.parent] if len(opened) > 1 else []
     for folder in [*(each.folder for each in opened), *shared]:
         require_writable(folder / POSTPROCESSING)
-    everything: list[dict[float, TriedCase]] = []
+    everything: list[Tried] = []
     hashes: list[str] = []
     for each in opened:
         predictor, cases = Predictor(each, weights, device, Postprocessing()), _cases(each)
@@ -106,15 +113,17 @@ def decide(cases: Sequence[TriedCase], classes: Sequence[str]) -> tuple[Postproc
     return Postprocessing(tuple(helped), foreground), tuple(trials)
 
 
-def decide_smoothing(
-    cases: Sequence[Mapping[float, TriedCase]], classes: Sequence[str]
+def decide_number(
+    cases: Sequence[Mapping[float, TriedCase]], classes: Sequence[str], unit: str
 ) -> tuple[float, tuple[Trial, ...]]:
-    """The smoothing in mm that helps most, 0 for none, and what was tried; each case by width, that of 0 among them."""
-    means = {width: _means([case[width] for case in cases], "raw", classes) for width in (0.0, *WIDTHS_MM)}
-    harmless = [width for width in WIDTHS_MM if not _falls(means[0.0], means[width], FALL)]
-    best = max((0.0, *harmless), key=lambda width: mean_dice(means[width]))  # of equals the narrowest
-    before = mean_dice(means[0.0])
-    return best, tuple(Trial(f"{width:g} mm", before, mean_dice(means[width]), width == best) for width in WIDTHS_MM)
+    """The log odds, or the smoothing in mm, that helps most, 0 for none, and what was tried, called by its unit; each
+    case by that number, 0 among them."""
+    numbers = sorted(cases[0])
+    means = {number: _means([case[number] for case in cases], "raw", classes) for number in numbers}
+    harmless = [number for number in numbers if not _falls(means[0.0], means[number], FALL)]
+    best = max(harmless, key=lambda number: mean_dice(means[number]))  # of equals the smallest
+    before, tried = mean_dice(means[0.0]), numbers[1:]
+    return best, tuple(Trial(f"{each:g} {unit}", before, mean_dice(means[each]), each == best) for each in tried)
 
 
 def try_case(
@@ -143,8 +152,8 @@ def _cases(run: Run) -> list[CaseEntry]:
     return cases
 
 
-def _tried(predictor: Predictor, case: CaseEntry, say: Callable[[str], None]) -> dict[float, TriedCase]:
-    """One case by the width in mm that its probabilities were smoothed by."""
+def _tried(predictor: Predictor, case: CaseEntry, say: Callable[[str], None]) -> Tried:
+    """One case by the log odds that background got, and by the width in mm that it was smoothed by then."""
     dataset: Dataset = predictor.run.dataset
     assert case.label is not None  # `_cases` gives labeled ones
     image, reference = read_image(case.image), read_label_map(case.label)
@@ -155,22 +164,26 @@ def _tried(predictor: Predictor, case: CaseEntry, say: Callable[[str], None]) ->
     truth = translate(reference.array, encoded, case.label)
     say(f"{predictor.run.folder.name}: {case.id}")
     parts = Ensemble([predictor]).parts(image, case.modality)
-    result: dict[float, TriedCase] = {}
-    for width in (0.0, *WIDTHS_MM):
-        answers = [smoothed(part.probabilities, part.geometry.spacing_mm, width) for part in parts]
-        labels = likeliest([replace(part, probabilities=each) for part, each in zip(parts, answers, strict=True)])
-        result[width] = try_case(labels, truth, case.modality, dataset.classes, sets)
+    result: dict[float, dict[float, TriedCase]] = {}
+    for odds in (0.0, *LOG_ODDS):
+        given = [replace(part, probabilities=shifted(part.probabilities, odds)) for part in parts]
+        result[odds] = {}
+        for width in (0.0, *WIDTHS_MM):
+            answers = [smoothed(part.probabilities, part.geometry.spacing_mm, width) for part in given]
+            labels = likeliest([replace(part, probabilities=each) for part, each in zip(given, answers, strict=True)])
+            result[odds][width] = try_case(labels, truth, case.modality, dataset.classes, sets)
     return result
 
 
-def _found(
-    tried: Sequence[Mapping[float, TriedCase]], classes: Sequence[str], hashes: Sequence[str]
-) -> FoundPostprocessing:
-    width, widths = decide_smoothing(tried, classes[1:])
-    chosen, trials = decide([case[width] for case in tried], classes[1:])
+def _found(tried: Sequence[Tried], classes: Sequence[str], hashes: Sequence[str]) -> FoundPostprocessing:
+    odds, all_odds = decide_number(
+        [{odds: case[odds][0.0] for odds in case} for case in tried], classes[1:], "log odds"
+    )
+    width, widths = decide_number([case[odds] for case in tried], classes[1:], "mm")
+    chosen, trials = decide([case[odds][width] for case in tried], classes[1:])
     assert chosen.largest_component != "all"  # names are what it gives
     parts = chosen.largest_foreground, chosen.largest_component
-    return FoundPostprocessing(*parts, tuple(hashes), len(tried), (*widths, *trials), width)
+    return FoundPostprocessing(*parts, tuple(hashes), len(tried), (*all_odds, *widths, *trials), width, odds)
 
 
 def _means(cases: Sequence[TriedCase], form: str, classes: Sequence[str]) -> dict[tuple[str, str], float]:

@@ -53,7 +53,7 @@ def contrast_stability(predictor: Predictor, cases: Sequence[CaseEntry], views: 
 
 def _label_map(predictor: Predictor, volume: np.ndarray, modality: str) -> np.ndarray:
     known = predictor.norms.modality(modality)
-    boxes = segment_prepared(predictor.segmenter, predictor.run.recipe, volume, known, predictor.device)
+    boxes = segment_prepared(predictor.segmenter, predictor.recipe, volume, known, predictor.device)
     return prepared_label_map(boxes, volume.shape)
 
 

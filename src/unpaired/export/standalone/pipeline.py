@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 from components import keep_largest, largest_part  # pyright: ignore[reportMissingImports] (beside it)
+from probabilities import shifted, smoothed  # pyright: ignore[reportMissingImports] (beside it)
 
 DOWN, RIGHTWARD = np.array([0.0, -1.0, -2.0]), np.array([-2.0, -1.0, 0.0])
 """Where rows run, in RAS (to inferior, else posterior), and columns (to the patient's left, else posterior)."""
@@ -205,7 +206,7 @@ def probability_slabs(volume, model, compute):
     total, weight_sum, done = None, np.zeros((min(size[0], volume.shape[0]), *volume.shape[1:]), np.float32), 0
     for start in [*product(*starts), (volume.shape[0], 0, 0)]:
         if (count := min(start[0], volume.shape[0]) - done) > 0 and total is not None:
-            yield total[:, :count] / weight_sum[:count]
+            yield shifted(total[:, :count] / weight_sum[:count], model["background_log_odds"])
             for sums in (total, weight_sum[np.newaxis]):
                 sums[:, : sums.shape[1] - count] = sums[:, count:].copy()
                 sums[:, sums.shape[1] - count :] = 0
@@ -258,26 +259,6 @@ def window(volume, start, size, context):
         planes = np.arange(inside[0].start, inside[0].stop) + channel - context // 2
         result[(channel, *part)] = volume[planes.clip(0, len(volume) - 1)][(slice(None), *inside[1:])]
     return result
-
-
-def smoothed(slabs, affine, geometry, smoothing_mm):
-    """The slabs, or with smoothing one of all planes: Gaussian along every axis, to 3 deviations."""
-    if not smoothing_mm:
-        return slabs
-    _, axes, _, crop, grid = geometry
-    sizes = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)[list(axes)]
-    values = np.concatenate(list(slabs), axis=1)
-    for axis, (size, (start, stop), count) in enumerate(zip(sizes, crop, grid, strict=True)):
-        deviation = smoothing_mm / (size * (stop - start) / count)
-        reach = int(3 * deviation + 0.5)
-        offsets = np.arange(-reach, reach + 1)
-        weights = np.exp(-0.5 * (offsets / deviation) ** 2)
-        places = np.arange(count)  # beyond the volume its outermost planes go on
-        values = sum(
-            np.take(values, (places + offset).clip(0, count - 1), axis + 1) * np.float32(weight)
-            for offset, weight in zip(offsets, weights / weights.sum(), strict=True)
-        )
-    return [values]
 
 
 def restore(slabs, geometry):

@@ -61,7 +61,7 @@ def segment_with_partners(
                 f"case {case.id}: expected its {name} partner on the prepared grid {case.geometry.grid}, got "
                 f"{volume.shape}; bring it there with unpaired.studies.partners.alignment.place"
             )
-    recipe = predictor.run.recipe
+    recipe = predictor.recipe
     boxes = segment_prepared(
         predictor.method, recipe, case.volume, case.modality, predictor.device, dict(partners) if partners else None
     )

@@ -1,0 +1,36 @@
+# pyright: basic
+"""What is done to class probabilities before the likeliest class is taken, with numpy alone.
+
+Written by `unpaired export`.
+"""
+
+import numpy as np
+
+
+def shifted(probabilities, background_log_odds):
+    """Class probabilities with so much added to the log odds of background, class 0."""
+    if not background_log_odds:
+        return probabilities
+    result = probabilities.copy()
+    result[0] *= np.float32(np.exp(background_log_odds))
+    return result / result.sum(0)
+
+
+def smoothed(slabs, affine, geometry, smoothing_mm):
+    """The slabs, or with smoothing one of all planes: Gaussian along every axis, to 3 deviations."""
+    if not smoothing_mm:
+        return slabs
+    _, axes, _, crop, grid = geometry
+    sizes = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)[list(axes)]
+    values = np.concatenate(list(slabs), axis=1)
+    for axis, (size, (start, stop), count) in enumerate(zip(sizes, crop, grid, strict=True)):
+        deviation = smoothing_mm / (size * (stop - start) / count)
+        reach = int(3 * deviation + 0.5)
+        offsets = np.arange(-reach, reach + 1)
+        weights = np.exp(-0.5 * (offsets / deviation) ** 2)
+        places = np.arange(count)  # beyond the volume its outermost planes go on
+        values = sum(
+            np.take(values, (places + offset).clip(0, count - 1), axis + 1) * np.float32(weight)
+            for offset, weight in zip(offsets, weights / weights.sum(), strict=True)
+        )
+    return [values]
