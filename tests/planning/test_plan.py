@@ -200,6 +200,7 @@ def test_hearts_with_few_labels_of_any_modality_begin_with_simulated_ones(
     few = [modality(name, (9, 256, 256), (8, 1, 1), labeled=labeled) for name in ("lge", "bssfp")]
     plan = plan_recipe(replace(fingerprint(*few), classes=classes), device)
     assert (plan.recipe.init_from == "unpaired://phantom_heart") == begun
+    assert not begun or plan.recipe.postprocessing.background_log_odds == 0.5
     assert (f"taught of {classes[1]}" in plan.reasons.get("init_from", "")) == begun
     beside = [replace(facts, simulated_patients=9) for facts in few]
     with_simulated = plan_recipe(replace(fingerprint(*beside), classes=classes), device)
