@@ -152,6 +152,9 @@ def test_a_comma_in_the_name_of_a_split_or_row_parts_nothing(tmp_path: Path, pha
         InputError, match=r"^run 'a, b, few, seed 0' appears twice; call its split or its row otherwise$"
     ):
         in_folder(same, phantom, tmp_path / "same")
+    outside = replace(plan, splits=TheseSplits((("../a", split),)))
+    with pytest.raises(InputError, match=r"^split '../a' can't be a file name"):
+        in_folder(outside, phantom, tmp_path / "same")
     assert not (tmp_path / "same").exists()
 
 

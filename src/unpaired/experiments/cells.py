@@ -4,7 +4,7 @@ A cell is known by its content, not by its name: recipe, sides, labels and the s
 cell whose recipe was edited is another one: its run goes to a folder beside the old one ("seed0-2"), which stays.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count, islice, takewhile
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from unpaired.configs import code_of
 from unpaired.data.dataset import Dataset
-from unpaired.data.file_names import require_distinct
+from unpaired.data.file_names import require_distinct, require_file_name
 from unpaired.data.split import Split
 from unpaired.documents import read
 from unpaired.errors import InputError
@@ -151,8 +151,11 @@ def cell_name(row: str, split: str, seed: int) -> str:
     return f"{split}, {row}, seed {seed}"
 
 
-def require_own_names(study: Study, splits: Iterable[str]) -> None:
-    """Raise InputError where two cells would be called the same: row "b, c" on split "a", row "c" on split "a, b"."""
+def require_own_names(study: Study, splits: Collection[str]) -> None:
+    """Raise InputError for a split whose name can't be a folder's, such as "../fold", and where two cells would be
+    called the same: row "b, c" on split "a", row "c" on split "a, b"."""
+    for split in splits:
+        require_file_name(split, "split")
     names = (cell_name(row.name, split, study.seeds[0]) for split in splits for row in study.rows)
     require_distinct(names, "run", "call its split or its row otherwise")
 
