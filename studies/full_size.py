@@ -138,7 +138,7 @@ def take_step(
         cost = probe.time_step(recipe, modalities, classes, device, "processor" if device == "cpu" else "wall")
         answers.put(asdict(cost))
     except (InputError, RuntimeError, MemoryError) as error:
-        answers.put({"reason": _said(error)})
+        answers.put({"reason": _said(error), "refused": isinstance(error, InputError)})
 
 
 def _said(error: Exception) -> str:
@@ -148,12 +148,14 @@ def _said(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:120]
 
 
-def tried(item: Tried, recipe: Recipe, given: argparse.Namespace) -> Tried:
-    """The item with what a step took, or why it took none."""
+def tried(item: Tried, recipe: Recipe, given: argparse.Namespace, images: Sequence[int]) -> Tried:
+    """The item with what a step of so many images took, or of twice as many if a method refuses these; or why none."""
     modalities, classes = DATA.get(item.study, HEART_MR)
     sizes, answers = list[int](), list[dict[str, Any]]()
-    for step in batches_of(recipe, given.images):
+    for step in batches_of(recipe, images):
         answer = _answer(step, recipe.modalities or modalities, classes, given)
+        if answer.get("refused") and not answers and step != recipe:
+            return tried(item, recipe, given, [2 * count for count in images])
         if "reason" in answer and not answers:
             said = f"{answer['reason']} with {step.batch_size} of {recipe.batch_size} images of a modality"
             return replace(item, reason=answer["reason"] if step == recipe else said)
@@ -237,7 +239,7 @@ def main() -> None:
     done = list(record.tried) if record is not None else []
     for item, recipe in recipes(given.studies, given.device):
         if not any(is_of(each, item) for each in done):
-            done.append(tried(item, recipe, given))
+            done.append(tried(item, recipe, given, given.images))
             now = Record(done, platform.platform(), time.strftime("%Y-%m-%d"), torch.__version__)
             write_json(given.file, asdict(now))
             print(item.study, ", ".join(item.rows), done[-1].seconds, done[-1].gigabytes, done[-1].reason, flush=True)
