@@ -14,8 +14,10 @@ from unpaired.choices import require_choice
 from unpaired.data.augment import Augmentation
 from unpaired.data.orientation import Plane
 from unpaired.data.preprocess import Preprocessing
+from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.modality_layers import NormKind
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.budget import BUDGETS, Budget, Device
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
@@ -104,7 +106,7 @@ def plan_recipe(
         f"{', so that more steps fit' if patch_voxels is not None else ''}"
     )
     recipe = Recipe(
-        network=_network(budget, patch, strides, reasons),
+        network=replace(_network(budget, patch, strides, reasons), norm=_norm(fingerprint, volumes, reasons)),
         method=SupervisedConfig(),
         patch_size=patch,
         steps=1000,
@@ -232,6 +234,17 @@ def _network(
         blocks=budget.blocks[: len(strides) + 1],
         strides=None if even else strides,
     )
+
+
+def _norm(fingerprint: Fingerprint, volumes: bool, reasons: dict[str, str]) -> NormKind:
+    """Batch norm for slices of modalities that all have labels enough to know how they look, else instance norm."""
+    fewest = min(facts.labeled_patients for facts in fingerprint.modalities)
+    if volumes or fewest < Randomization().enough:
+        return "instance"
+    reasons["network.norm"] = (
+        "batch norm: norms of a slice alone draw organs in slices beyond them, a tenth of their volume in hearts"
+    )
+    return "batch"
 
 
 def _augmentation(spacing: Triple, volumes: bool, reasons: dict[str, str]) -> Augmentation:
