@@ -1,7 +1,7 @@
 """Stages of a network that each modality has a copy of: dual streams (Valindria et al., WACV 2018)."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -16,13 +16,15 @@ class Stages:
 
     layers: Layers
     own: tuple[str, ...]
+    norms: Mapping[str, str] = field(default_factory=dict)
+    """{stage: kind of its norms} of those that have another kind than the rest."""
 
     def build(self, name: str, of: Callable[[Layers], nn.Module], grouped: bool = True) -> nn.Module:
         """A stage, or its copies with norms of their own modality alone; `grouped`: one that takes groups."""
+        layers = replace(self.layers, norm_kind=self.norms.get(name, self.layers.norm_kind))
         if name not in self.own:
-            return of(self.layers)
-        modalities = self.layers.modalities
-        return Own({modality: of(replace(self.layers, modalities=(modality,))) for modality in modalities}, grouped)
+            return of(layers)
+        return Own({name: of(replace(layers, modalities=(name,))) for name in layers.modalities}, grouped)
 
 
 def through(module: nn.Module, x: Tensor, groups: Groups) -> Tensor:

@@ -61,6 +61,8 @@ class UNetConfig(NetworkConfig):
     """One tuple (stride per spatial axis) for each stage after the first; None is 2 along every axis. Across thick
     slices, an axis that isn't pooled yet while others are, the kernel is 1, as in nnU-Net."""
     norm: NormKind = "instance"
+    stage_norms: tuple[tuple[Name, NormKind], ...] = ()
+    """Stages (as in `own`) whose norms are of another kind: (("encoder1", "instance"),) beside norm "batch"."""
     modality_norm: bool = True
     """A norm per modality (CSA Eq. 1); False is one norm for all (row Joint)."""
     own: tuple[str, ...] = ()
@@ -135,7 +137,7 @@ class UNet(SharedNetwork):
         self.size_multiples = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
         self.feature_names = feature_names(stages, config.fusion)
         layers = Layers(self.modalities, dims, config.norm, config.modality_norm, eps=1e-5)
-        own = Stages(layers, config.own)
+        own = Stages(layers, config.own, dict(config.stage_norms))
         self.mixed = config.fusion == "paired" or layers.mixed
         widths = [min(config.width * 2**stage, config.widest) for stage in range(stages)]
         self.bottleneck = widths[-1]
