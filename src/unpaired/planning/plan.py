@@ -17,7 +17,6 @@ from unpaired.data.preprocess import Preprocessing
 from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
-from unpaired.networks.modality_layers import NormKind
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.budget import BUDGETS, Budget, Device
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
@@ -106,7 +105,7 @@ def plan_recipe(
         f"{', so that more steps fit' if patch_voxels is not None else ''}"
     )
     recipe = Recipe(
-        network=replace(_network(budget, patch, strides, reasons), norm=_norm(fingerprint, volumes, reasons)),
+        network=_norms(_network(budget, patch, strides, reasons), fingerprint, volumes, reasons),
         method=SupervisedConfig(),
         patch_size=patch,
         steps=1000,
@@ -236,15 +235,16 @@ def _network(
     )
 
 
-def _norm(fingerprint: Fingerprint, volumes: bool, reasons: dict[str, str]) -> NormKind:
-    """Batch norm for slices of modalities that all have labels enough to know how they look, else instance norm."""
+def _norms(network: UNetConfig, fingerprint: Fingerprint, volumes: bool, reasons: dict[str, str]) -> UNetConfig:
+    """Batch norm behind the first stage, for slices of modalities that all have labels; else instance norm throughout."""
     fewest = min(facts.labeled_patients for facts in fingerprint.modalities)
     if volumes or fewest < Randomization().enough:
-        return "instance"
+        return network
     reasons["network.norm"] = (
-        "batch norm: norms of a slice alone draw organs in slices beyond them, a tenth of their volume in hearts"
+        "batch norm: norms of a slice alone drew organs in slices beyond them, a tenth of their volume in hearts"
     )
-    return "batch"
+    reasons["network.stage_norms"] = "instance norm where contrast is met, which differs between patients"
+    return replace(network, norm="batch", stage_norms=(("encoder1", "instance"),))
 
 
 def _augmentation(spacing: Triple, volumes: bool, reasons: dict[str, str]) -> Augmentation:
