@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unpaired.errors import InputError
-from unpaired.networks.modality_layers import ModalityNorm
+from unpaired.networks.modality_layers import ModalityNorm, NormKind
 from unpaired.networks.unet import UNet, UNetConfig, _kernels
 
 NAMES = ("ct", "mr")
@@ -199,3 +199,44 @@ def test_all_stages_own_are_networks_of_their_own() -> None:
 def test_a_stage_that_is_not_there_is_one_line() -> None:
     with pytest.raises(InputError, match=r"'encoder4' is no stage of this network; .*encoder"):
         UNetConfig(blocks=(1, 1, 1), own=("encoder4",))
+
+
+@pytest.mark.parametrize("own", [(), ("encoder1", "decoder2")])
+def test_stages_with_norms_of_another_kind(own: tuple[str, ...]) -> None:
+    config = UNetConfig(width=2, blocks=(1, 1, 1), norm="batch", own=own, stage_norms=(("encoder1", "instance"),))
+    network = config.build(("ct", "mr"), 1, 3, 2)
+    kinds = {name: type(module) for name, module in network.named_modules() if "Norm" in type(module).__name__}
+    first = {name for name in kinds if re.match(r"stem|encoder\.0", name)}
+    assert {kinds[name] for name in first} == {ModalityNorm, nn.InstanceNorm2d}
+    assert {kinds[name] for name in kinds.keys() - first} == {ModalityNorm, nn.BatchNorm2d}
+
+
+def test_instance_norm_first_takes_contrast_out_and_lets_a_slice_differ_from_another() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(1, 1, 16, 16)
+    logits = {}
+    for name, stages in {"batch": (), "instance, then batch": (("encoder1", "instance"),)}.items():
+        config = UNetConfig(width=4, blocks=(1, 1, 1), norm="batch", stage_norms=stages)
+        network = config.build(("ct",), 1, 3, 2).double().eval()
+        logits[name] = [network({"ct": image.double()})["ct"].logits for image in (x, 100 * x)]
+    torch.testing.assert_close(*logits["instance, then batch"], atol=1e-2, rtol=1e-2)
+    assert not torch.allclose(*logits["batch"], atol=1e-1, rtol=1e-1)
+
+
+def test_one_stage_of_shared_batch_norms_mixes_modalities() -> None:
+    stages: tuple[tuple[str, NormKind], ...] = (("encoder2", "batch"),)
+    assert UNetConfig(width=2, blocks=(1, 1), modality_norm=False, stage_norms=stages).build(("ct",), 1, 3, 2).mixed
+    assert not UNetConfig(width=2, blocks=(1, 1), stage_norms=stages).build(("ct",), 1, 3, 2).mixed
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ((("encoder4", "batch"),), r"UNetConfig.stage_norms: 'encoder4' is no stage"),
+        ((("output", "batch"),), r"UNetConfig.stage_norms: 'output' is no stage"),
+        ((("encoder1", "batch"), ("encoder1", "instance")), r"UNetConfig.stage_norms: names 'encoder1' twice"),
+    ],
+)
+def test_norms_of_a_stage_that_is_not_there_are_one_line(stages: tuple[tuple[str, NormKind], ...], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        UNetConfig(blocks=(1, 1, 1), stage_norms=stages)

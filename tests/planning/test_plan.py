@@ -124,6 +124,21 @@ def test_more_memory_or_time_makes_larger_patches() -> None:
         assert small != large
 
 
+@pytest.mark.parametrize(
+    ("labeled", "dimensions", "stage_norms"),
+    [(10, "2", (("encoder1", "instance"),)), (9, "2", ()), (0, "2", ()), (10, "3", ())],
+)
+def test_slices_of_modalities_with_labels_get_batch_norm_behind_instance_norm(
+    labeled: int, dimensions: Dimensions, stage_norms: tuple[tuple[str, str], ...]
+) -> None:
+    beside = modality("mr", (40, 256, 256), (2, 1, 1), labeled=labeled)
+    plan = plan_recipe(fingerprint(modality("ct", (40, 256, 256), (2, 1, 1)), beside), dimensions=dimensions)
+    assert isinstance(plan.recipe.network, UNetConfig)
+    assert plan.recipe.network.stage_norms == stage_norms
+    assert plan.recipe.network.norm == ("batch" if stage_norms else "instance")
+    assert ("network.norm" in plan.reasons) == ("network.stage_norms" in plan.reasons) == bool(stage_norms)
+
+
 def test_a_modality_with_few_labels_borrows() -> None:
     many, few = modality("ct", (9, 64, 64), (5, 1, 1)), modality("mr", (9, 64, 64), (5, 1, 1), labeled=1)
     assert plan_recipe(fingerprint(many, many)).recipe.randomization.borrowed == 0

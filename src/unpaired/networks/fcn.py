@@ -92,7 +92,7 @@ class FCNConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_stages(self.own, [*(f"group{number}" for number in range(1, 11)), "output"], "FCNConfig")
+        require_stages(self.own, [*(f"group{number}" for number in range(1, 11)), "output"], "FCNConfig.own")
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "FCN":
         """Raises InputError for strides that don't fit the number of spatial axes."""

@@ -62,7 +62,9 @@ class UNetConfig(NetworkConfig):
     slices, an axis that isn't pooled yet while others are, the kernel is 1, as in nnU-Net."""
     norm: NormKind = "instance"
     stage_norms: tuple[tuple[Name, NormKind], ...] = ()
-    """Stages (as in `own`) whose norms are of another kind: (("encoder1", "instance"),) beside norm "batch"."""
+    """Stages (named as in `own`) whose norms are of another kind. (("encoder1", "instance"),) beside norm "batch" takes
+    the contrast of a scan out where it is met and keeps deeper maps comparable between slices (IBN-Net; Pan et al.,
+    ECCV 2018): docs/results/organ-sizes.md."""
     modality_norm: bool = True
     """A norm per modality (CSA Eq. 1); False is one norm for all (row Joint)."""
     own: tuple[str, ...] = ()
@@ -92,8 +94,9 @@ class UNetConfig(NetworkConfig):
                 f"{self.strides}"
             )
         stages = len(self.blocks)
-        known = [*(f"encoder{n + 1}" for n in range(stages)), *(f"decoder{n + 1}" for n in range(stages - 1)), "output"]
-        require_stages(self.own, known, "UNetConfig")
+        normed = [*(f"encoder{n + 1}" for n in range(stages)), *(f"decoder{n + 1}" for n in range(stages - 1))]
+        require_stages(self.own, [*normed, "output"], "UNetConfig.own")
+        require_stages([stage for stage, _ in self.stage_norms], normed, "UNetConfig.stage_norms")
         if self.deep_supervision and stages < FEWEST_STAGES:
             raise InputError(
                 f"UNetConfig.deep_supervision: expected at least {FEWEST_STAGES} stages, as neither the finest nor the "
@@ -138,7 +141,7 @@ class UNet(SharedNetwork):
         self.feature_names = feature_names(stages, config.fusion)
         layers = Layers(self.modalities, dims, config.norm, config.modality_norm, eps=1e-5)
         own = Stages(layers, config.own, dict(config.stage_norms))
-        self.mixed = config.fusion == "paired" or layers.mixed
+        self.mixed = config.fusion == "paired" or own.mixed
         widths = [min(config.width * 2**stage, config.widest) for stage in range(stages)]
         self.bottleneck = widths[-1]
         kernels = _kernels(strides)

@@ -236,7 +236,7 @@ def _network(
 
 
 def _norms(network: UNetConfig, fingerprint: Fingerprint, volumes: bool, reasons: dict[str, str]) -> UNetConfig:
-    """Batch norm behind the first stage, for slices of modalities that all have labels; else instance norm throughout."""
+    """Batch norm behind the first stage, for slices of modalities that all have labels; else instance norm."""
     fewest = min(facts.labeled_patients for facts in fingerprint.modalities)
     if volumes or fewest < Randomization().enough:
         return network
