@@ -139,6 +139,16 @@ def test_slices_of_modalities_with_labels_get_batch_norm_behind_instance_norm(
     assert ("network.norm" in plan.reasons) == ("network.stage_norms" in plan.reasons) == bool(stage_norms)
 
 
+def test_two_images_are_too_few_for_batch_norm() -> None:
+    beside = modality("mr", (40, 256, 256), (2, 1, 1))
+    plan = plan_recipe(fingerprint(modality("ct", (40, 256, 256), (2, 1, 1)), beside), dimensions="2")
+    assert isinstance(plan.recipe.network, UNetConfig)
+    assert plan.with_batch(4, "memory").recipe.network == plan.recipe.network
+    fewer = plan.with_batch(2, "memory")
+    assert fewer.recipe.network == replace(plan.recipe.network, norm="instance", stage_norms=())
+    assert not {"network.norm", "network.stage_norms"} & fewer.reasons.keys()
+
+
 def test_a_modality_with_few_labels_borrows() -> None:
     many, few = modality("ct", (9, 64, 64), (5, 1, 1)), modality("mr", (9, 64, 64), (5, 1, 1), labeled=1)
     assert plan_recipe(fingerprint(many, many)).recipe.randomization.borrowed == 0

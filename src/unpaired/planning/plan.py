@@ -14,13 +14,19 @@ from unpaired.choices import require_choice
 from unpaired.data.augment import Augmentation
 from unpaired.data.orientation import Plane
 from unpaired.data.preprocess import Preprocessing
-from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.budget import BUDGETS, Budget, Device
 from unpaired.planning.fingerprint import Fingerprint, ModalityFacts, Triple, foreground_window
-from unpaired.planning.labels import begun_on_simulated_hearts, helped, method_reason, rare_classes, taught
+from unpaired.planning.labels import (
+    begun_on_simulated_hearts,
+    helped,
+    method_reason,
+    norms_by_labels,
+    rare_classes,
+    taught,
+)
 from unpaired.planning.topology import patch_within
 from unpaired.recipe import MemoryFormat, Optimization, Precision, Recipe
 
@@ -34,6 +40,8 @@ BODY = 0.7
 """A scan whose body fills less than this share is cropped to it."""
 TURNS = 60.0
 """Degrees that slices are turned by at most (docs/results/core-hour.md)."""
+FEWEST_FOR_BATCH_NORM = 4
+"""Images of a modality in a step; with so many it was measured."""
 COVERED = 0.25
 """A 3D patch sees at least this share of the body (nnU-Net's limit for its low resolution), if coarser voxels allow."""
 
@@ -67,10 +75,19 @@ class Plan:
         return Plan(recipe, {**self.reasons, **reasons}, self.summary)
 
     def with_batch(self, batch_size: int, reason: str) -> "Plan":
-        """The plan with another number of images per modality and step; of unlabeled ones at most as many."""
+        """The plan with another number of images per modality and step; of unlabeled ones at most as many.
+
+        Where these are too few for batch norm, with instance norm throughout.
+        """
         unlabeled = min(self.recipe.unlabeled_batch_size, batch_size)
         recipe = replace(self.recipe, batch_size=batch_size, unlabeled_batch_size=unlabeled)
-        return Plan(recipe, {**self.reasons, "batch_size": reason}, self.summary)
+        reasons = {**self.reasons, "batch_size": reason}
+        if batch_size < FEWEST_FOR_BATCH_NORM and isinstance(recipe.network, UNetConfig):
+            recipe = replace(recipe, network=replace(recipe.network, norm="instance", stage_norms=()))
+            reasons = {
+                name: why for name, why in reasons.items() if name not in ("network.norm", "network.stage_norms")
+            }
+        return Plan(recipe, reasons, self.summary)
 
 
 def plan_recipe(
@@ -105,7 +122,7 @@ def plan_recipe(
         f"{', so that more steps fit' if patch_voxels is not None else ''}"
     )
     recipe = Recipe(
-        network=_norms(_network(budget, patch, strides, reasons), fingerprint, volumes, reasons),
+        network=norms_by_labels(_network(budget, patch, strides, reasons), fingerprint, volumes, reasons),
         method=SupervisedConfig(),
         patch_size=patch,
         steps=1000,
@@ -233,18 +250,6 @@ def _network(
         blocks=budget.blocks[: len(strides) + 1],
         strides=None if even else strides,
     )
-
-
-def _norms(network: UNetConfig, fingerprint: Fingerprint, volumes: bool, reasons: dict[str, str]) -> UNetConfig:
-    """Batch norm behind the first stage, for slices of modalities that all have labels; else instance norm."""
-    fewest = min(facts.labeled_patients for facts in fingerprint.modalities)
-    if volumes or fewest < Randomization().enough:
-        return network
-    reasons["network.norm"] = (
-        "batch norm: norms of a slice alone drew organs in slices beyond them, a tenth of their volume in hearts"
-    )
-    reasons["network.stage_norms"] = "instance norm where contrast is met, which differs between patients"
-    return replace(network, norm="batch", stage_norms=(("encoder1", "instance"),))
 
 
 def _augmentation(spacing: Triple, volumes: bool, reasons: dict[str, str]) -> Augmentation:
