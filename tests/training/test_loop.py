@@ -12,12 +12,11 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import IN_PROCESS, assert_same, command, power_cut_at, stored_recipe, tiny
 
+from small_network import SMALL
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.errors import InputError
 from unpaired.methods.supervised import SupervisedConfig
-from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Optimization, build_method
-from unpaired.recipes.phantom import csa
 from unpaired.runs.progress import read_progress
 from unpaired.runs.run import Run
 from unpaired.training.loop import train
@@ -58,7 +57,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(
 ) -> None:
     """With losses and norms that are means over images (cross-entropy without class weights, group norm)."""
     recipe = tiny(
-        network=FCNConfig(width=2, dropout=0.0, norm="group", initialization="he"),
+        network=replace(SMALL, norm="group"),
         method=SupervisedConfig(dice_weight=0.0, class_weighting="none"),
         optimization=Optimization(optimizer="sgd", learning_rate=0.05, momentum=0.0, schedule="constant"),
         steps=3,
@@ -82,7 +81,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(
 
 def test_accumulated_batches_equal_one_larger_batch(phantom: Dataset, cache: Path, tmp_path: Path) -> None:
     recipe = tiny(
-        network=FCNConfig(width=2, dropout=0.0, norm="group", initialization="he"),
+        network=replace(SMALL, norm="group"),
         method=SupervisedConfig(dice_weight=0.0, class_weighting="none"),
         optimization=Optimization(optimizer="sgd", learning_rate=0.05, momentum=0.0, schedule="constant"),
         steps=3,
@@ -128,7 +127,7 @@ def test_a_folder_of_another_recipe_or_split_is_left_alone(straight: Run, phanto
     listing = {path: path.stat().st_mtime_ns for path in straight.folder.rglob("*")}
     with pytest.raises(InputError, match=r"another recipe \(recipe\.method\.weight is 0\.5 there and 0\.1 here\)"):
         train(
-            tiny(method=replace(csa().method, weight=0.1)), phantom, straight.folder, hardware=IN_PROCESS, cache=cache
+            tiny(method=replace(tiny().method, weight=0.1)), phantom, straight.folder, hardware=IN_PROCESS, cache=cache
         )
     moved = with_splits(phantom, {phantom.of("ct", "train")[0].id: "test"})
     with pytest.raises(InputError, match="another split"):

@@ -14,9 +14,9 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConfig
 from unpaired.methods.supervised import SupervisedConfig
-from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.sam_med3d import SAMMed3DConfig
 from unpaired.networks.swin_unet import SwinUNetConfig
+from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Optimization, Recipe, build_method
 from unpaired.recipes.phantom import csa
 from unpaired.training.first_weights import load_first_weights
@@ -115,7 +115,7 @@ def test_both_networks_begin_with_pretrained_weights(
     phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled = []
-    monkeypatch.setattr(FCNConfig, "load_pretrained", lambda config, network: filled.append(network))
+    monkeypatch.setattr(UNetConfig, "load_pretrained", lambda config, network: filled.append(network))
     crossed = tiny(method=CrossPseudoSupervisionConfig(SupervisedConfig()), unlabeled_batch_size=1)
     method = build_method(crossed, ("ct",), 6)
     load_first_weights(crossed, method, phantom.classes, tmp_path / "run")

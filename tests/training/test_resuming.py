@@ -21,10 +21,11 @@ from unpaired.methods.cross_pseudo_supervision import CrossPseudoSupervisionConf
 from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
 from unpaired.training import loop
-from unpaired.training.loop import train
+from unpaired.training.loop import Hardware, train
 
 
 @pytest.mark.parametrize("state", [{}, [], {"method": {}}, {"method": 3}, torch.zeros(2)], ids=str)
@@ -80,6 +81,25 @@ def test_a_crash_between_saves_costs_only_the_steps_since(
     assert state is not None
     assert state["step"] == 4
     resumed = train(tiny(), phantom, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
+    assert_same(resumed, straight)
+
+
+def test_dropout_comes_back_bit_equal_with_a_worker_or_without(
+    phantom: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny(
+        network=FCNConfig(width=2, dropout=0.25, initialization="he"),
+        method=SupervisedConfig(),
+        modalities=("ct",),
+        batch_size=1,
+        steps=3,
+        save_every=1,
+        validate_every=3,
+    )
+    straight = train(recipe, phantom, tmp_path / "a", hardware=IN_PROCESS, cache=cache, show=False)
+    with power_cut_at(2, monkeypatch):
+        train(recipe, phantom, tmp_path / "b", hardware=IN_PROCESS, cache=cache, show=False)
+    resumed = train(recipe, phantom, tmp_path / "b", hardware=Hardware("cpu", workers=1), cache=cache, show=False)
     assert_same(resumed, straight)
 
 

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import command, stored_recipe, tiny
 
-from unpaired.networks.fcn import FCNConfig
 from unpaired.runs.run import Run
 
 
@@ -24,7 +23,7 @@ def free_port() -> int:
 @pytest.mark.slow
 def test_two_nodes_train_one_run(manifest: Path, tmp_path: Path) -> None:
     """Both import torch and Lightning, which takes most of the time; the first one alone writes and speaks."""
-    recipe = tiny(network=FCNConfig(width=2, dropout=0.0, initialization="he"), steps=2, validate_every=2)
+    recipe = tiny(steps=2, validate_every=2)
     file = stored_recipe(tmp_path, replace(recipe, batch_size=1))
     run, cache, port = tmp_path / "run", tmp_path / "cache", free_port()
     words = command(file, manifest, run, cache, "--nodes", "2", "--devices", "1", "--workers", "0")

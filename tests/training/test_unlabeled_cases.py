@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_runs import IN_PROCESS, tiny
 
+from small_network import LAYERS
 from unpaired.data.dataset import Dataset, without_labels
 from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError
@@ -66,7 +67,7 @@ def test_terms_that_compare_unlabeled_scans_are_said_to_be_0_with_those_of_one_m
 ) -> None:
     half = labeled_fraction(phantom, 0.5).apply(phantom)
     but_lge = {case.id for case in half.cases if case.label is None and case.modality == "lge"}
-    recipe = tiny(steps=1, method=CMCReleasedConfig(layer="group9"), unlabeled_batch_size=2)
+    recipe = tiny(steps=1, method=CMCReleasedConfig(layer=LAYERS[1]), unlabeled_batch_size=2)
     for name, dataset in (("lge alone", without_labels(phantom, but_lge)), ("all", half)):
         train(recipe, dataset, tmp_path / name, hardware=IN_PROCESS, cache=cache)
         said = " ".join(capsys.readouterr().err.split())

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unpaired.networks.fcn import FCNConfig
+from small_network import LAYERS, SMALL
+from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.recipe import Recipe, dumps
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
@@ -21,10 +22,11 @@ IN_PROCESS = Hardware(device="cpu", workers=0)
 
 
 def tiny(**changes) -> Recipe:
-    """Dropout and augmentation are on: both have to come back the same after a stop."""
+    """CSA with augmentation, which has to come back the same after a stop."""
     base = replace(
         csa(),
-        network=FCNConfig(width=2, dropout=0.25, initialization="he"),
+        network=SMALL,
+        method=CSAConfig(weight=0.5, layer_pairs=(LAYERS,)),
         patch_size=(32, 32),
         window_overlap=0.0,
         batch_size=2,
