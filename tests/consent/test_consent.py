@@ -4,20 +4,25 @@ import importlib
 import json
 import os
 import py_compile
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
-from unpaired.cli import main
+from unpaired.cli import COMMANDS, main
 from unpaired.configs import from_json, to_json
 from unpaired.consent.factories import find_factory
 from unpaired.consent.modules import ConsentError, load_file, trusted_module
 from unpaired.consent.settings import all_remembered, remember, settings_folder, trust_file
+from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.recipes import find_recipe
+from unpaired.runs.run import Run
+from unpaired.studies.plan import read_members
 
 MINE = """
 from dataclasses import dataclass
@@ -212,6 +217,42 @@ def test_a_file_keeps_out_of_the_way_of_other_modules(here: Path) -> None:
             load_file(write(here / f"{name}.py"))
     with pytest.raises(InputError, match="found no file"):
         load_file(here / "mine.py")
+
+
+TRUSTING = {
+    "train": ("phantom/msbn", "DATA", "NEW"),
+    "self-train": ("phantom/msbn", "DATA", "NEW"),
+    "find-postprocessing": ("RUN",),
+    "study": ("csa_table1", "DATA", "NEW"),
+    "study-script": ("csa_table1", "DATA", "NEW"),
+    "predict": ("RUN", "DATA", "NEW", "--no-worker"),
+    "cluster-script": ("RUN", "DATA", "NEW", "SCRIPT"),
+    "features": ("RUN",),
+    "diagnose": ("RUN",),
+    "partners": ("RUN", "DATA", "NEW"),
+    "misalignment": ("RUN",),
+    "pack": ("RUN", "--out", "MODEL"),
+    "export": ("RUN", "NEW"),
+    "dicom watch": ("RUN", "http://127.0.0.1:1/dicomweb", "NEW"),
+}
+"""What each command with --trust needs besides."""
+
+
+@pytest.mark.parametrize("word", ["nowhere.py", "nowhere"])
+def test_what_is_trusted_and_not_there_is_refused_whoever_needs_it(
+    word: str, here: Path, phantom: Dataset, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert set(TRUSTING) == {name for name, command in COMMANDS.items() if "trust" in signature(command).parameters}
+    run = Run.create(here / "run", replace(find_recipe("phantom/msbn"), steps=1), phantom)
+    meant = {"RUN": run.folder, "DATA": manifest, "NEW": here / "new", "SCRIPT": here / "script"}
+    meant["MODEL"] = here / "new.unpaired"
+    for name, words in TRUSTING.items():
+        assert main([*name.split(), *(str(meant.get(word, word)) for word in words), "--trust", word]) == 2, name
+        assert re.search(rf"found no file {here}/nowhere\.py; correct|module nowhere\b", capsys.readouterr().err), name
+    with pytest.raises(InputError, match="nowhere"):
+        find_recipe("phantom/msbn", [word])
+    with pytest.raises(InputError, match="nowhere"):
+        read_members([str(manifest.parent)], [word])
 
 
 @pytest.mark.parametrize("text", ["1 / 0", "def f(:", "import no_such_module", "raise RuntimeError('a\\nb')"])

@@ -141,7 +141,11 @@ def test_a_folder_of_images_needs_what_the_run_knows(run: Run, phantom: Dataset,
         cluster_script(run.folder, place, tmp_path / "out", tmp_path / "x", split="test")
 
 
-def test_options_of_predict_are_passed_on(run: Run, manifest: Path, tmp_path: Path) -> None:
+def test_options_of_predict_are_passed_on(
+    run: Run, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("b.py").touch()
     script = tmp_path / "script"
     arguments = ["cluster-script", str(run.folder), str(manifest), str(tmp_path / "out"), str(script), "--mirror"]
     more = [
@@ -153,12 +157,12 @@ def test_options_of_predict_are_passed_on(run: Run, manifest: Path, tmp_path: Pa
         str(run.folder),
         "--probabilities",
         "--trust",
-        "a",
+        "monai",
         "b.py",
     ]
     assert main([*arguments, *more]) == 0
     words = shlex.split(script.read_text().splitlines()[-1])[8:-2]
     assert words == [
         *("--split", "test", "--backend", "openvino", "--mirror", "--probabilities"),
-        *("--also", str(run.folder), "--trust", "a", str(Path("b.py").resolve())),
+        *("--also", str(run.folder), "--trust", "monai", str(Path("b.py").resolve())),
     ]

@@ -49,6 +49,21 @@ def trusted_module(name: str, where: str, trust: Trust = ()) -> ModuleType:
     )
 
 
+def require_there(trust: Trust) -> None:
+    """Raise InputError for a module or file that a person trusts and that isn't there, whoever needs it or not.
+
+    Looking runs none of its code.
+    """
+    for word in several(trust):
+        if str(word).endswith(".py"):
+            if not Path(word).is_file():
+                raise InputError(f"--trust: found no file {Path(word).resolve()}; correct the path, or leave it out")
+        elif _seen(top_of(str(word), "--trust")) is None and str(word) not in sys.modules:
+            raise InputError(
+                f"--trust: found no module {word}; install it, or give its file: --trust path/to/{word}.py"
+            )
+
+
 def load_trusted(trust: Trust) -> None:
     """Import all that a person trusts, so that a name given later (`--set network.factory=...`) is found."""
     for word in several(trust):

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unpaired.choices import several
+from unpaired.consent.modules import Trust
 from unpaired.data.manifest import as_dataset
 from unpaired.errors import InputError
 from unpaired.experiments.find import find_study
 from unpaired.experiments.run import budgets_of, chosen_study, only_splits
 from unpaired.experiments.study import Size
-from unpaired.inference.cluster import Resources, absolute, write_array
+from unpaired.inference.cluster import Resources, absolute, absolute_modules, write_array
 from unpaired.overrides import Changes, assignments
 
 
@@ -29,7 +30,7 @@ def study_script(
     changes: Changes = (),
     cache: str | Path | None = None,
     workers: int = 0,
-    trust: Sequence[str | Path] = (),
+    trust: Trust = (),
     cpus: int = 4,
     memory: str = "16G",
     time: str = "24:00:00",
@@ -52,7 +53,6 @@ def study_script(
         only_splits(study.splits(as_dataset(data)), splits)
     resources = Resources(cpus, memory, time, gpus, partition, at_once, "unpaired-study")
     files = [absolute(file) for file in several(split)]
-    trusted = [absolute(word) if str(word).endswith(".py") else str(word) for word in several(trust)]
     options = {
         "--size": [size],
         "--rows": several(rows),
@@ -63,7 +63,7 @@ def study_script(
         "--set": assignments(changes),
         "--cache": [] if cache is None else [absolute(cache)],
         "--workers": [str(workers)],
-        "--trust": trusted,
+        "--trust": absolute_modules(trust),
     }
     words = [word for option, values in options.items() if values for word in (option, *values)]
     words = ["study", _absolute_plan(plan), absolute(data), absolute(out), *words]

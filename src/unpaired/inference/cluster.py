@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.choices import require_choice, several
+from unpaired.consent.modules import Trust, require_there
 from unpaired.data.dataset import Side
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.data.postprocess import parse_largest_component
@@ -79,7 +80,7 @@ def cluster_script(
     mirror: bool = False,
     also: Sequence[str | Path] = (),
     probabilities: bool = False,
-    trust: Sequence[str | Path] = (),
+    trust: Trust = (),
     cpus: int = 4,
     memory: str = "16G",
     time: str = "04:00:00",
@@ -112,8 +113,7 @@ def cluster_script(
     options = [word for name, value in named.items() if value is not None for word in (name, value)]
     options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
     options += [word for other in several(also) for word in ("--also", absolute(other))]
-    trusted = [absolute(word) if str(word).endswith(".py") else str(word) for word in several(trust)]
-    options += ["--trust", *trusted] if trusted else []
+    options += ["--trust", *absolute_modules(trust)] if trust else []
     words = [absolute(run), absolute(images), absolute(out), *options]
     return write_array(script, ["predict", *words], resources, shards)
 
@@ -180,6 +180,12 @@ def _script(words: Sequence[str], resources: Resources, shards: int, outside: Se
         f'exec {command} --shard "$SLURM_ARRAY_TASK_ID/{shards}"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def absolute_modules(trust: Trust) -> list[str]:
+    """Modules that a task is to trust, files by paths that mean the same everywhere. InputError if one isn't there."""
+    require_there(trust)
+    return [absolute(word) if str(word).endswith(".py") else str(word) for word in several(trust)]
 
 
 def absolute(path: str | Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from unpaired.consent.modules import Trust, load_file, one_line
+from unpaired.consent.modules import Trust, load_file, one_line, require_there
 from unpaired.errors import InputError, nearest
 from unpaired.recipe import Recipe, read_recipe
 from unpaired.runs.folder import RunFolder
@@ -37,6 +37,7 @@ def find_recipe(name: str, trust: Trust = ()) -> Recipe:
     "./phantom/csa" for the folder. Raises InputError naming the near ones if there is no such recipe, and where runs
     that a path holds have different ones, `ConsentError` for a run with code not in `trust`.
     """
+    require_there(trust)
     recipes = all_recipes()
     if name in recipes:
         return recipes[name]()

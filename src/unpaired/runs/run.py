@@ -12,7 +12,7 @@ import torch
 
 from unpaired.choices import several
 from unpaired.configs import code_of, to_json
-from unpaired.consent.modules import ConsentError, Trust
+from unpaired.consent.modules import ConsentError, Trust, require_there
 from unpaired.data.dataset import SPLITS, UNLABELED, Dataset
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.documents import read
@@ -105,6 +105,7 @@ class Run(RunFolder):
         `trust` are modules, by name or file, that a recipe with code of somebody's own may use; without them such a run
         is refused (`ConsentError`). `called` as of `Run`.
         """
+        require_there(trust)
         run = cls(folder, trust, called)
         _ = run.recipe  # refuse a broken one here
         return run

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from unpaired.comparison.contenders import parse_contender, predictions_of
-from unpaired.consent.modules import Trust
+from unpaired.consent.modules import Trust, require_there
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
@@ -53,6 +53,7 @@ def read_members(texts: Sequence[str], trust: Trust = ()) -> list[Member]:
     """Runs and folders of predictions from "PATH" or "NAME=PATH"; `trust` are modules outside the package that the runs
     may use. Raises InputError for a path that is neither, names
     that occur twice, or no path at all."""
+    require_there(trust)
     members: list[Member] = []
     for text in texts:
         name, (path, *more) = parse_contender(text)

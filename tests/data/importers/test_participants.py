@@ -79,6 +79,8 @@ def test_a_table_of_something_else_gets_one_line(tmp_path: Path) -> None:
             import_dataset(folder, tmp_path / "m.json", classes={1: "liver"}, participants=people)
     with pytest.raises(InputError, match=r"none\.csv: expected a table of patients, found no file"):
         import_dataset(folder, tmp_path / "m.json", classes={1: "liver"}, participants=tmp_path / "none.csv")
+    with pytest.raises(InputError, match="no file"):  # before scans are read, which would ask for classes
+        import_dataset(folder, tmp_path / "m.json", participants=tmp_path / "none.csv")
 
 
 def test_a_layouts_own_table_of_something_else_is_passed_over(tmp_path: Path) -> None:

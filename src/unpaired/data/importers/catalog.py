@@ -16,7 +16,7 @@ from unpaired.data.importers.listing import MOST, Listing, list_files
 from unpaired.data.importers.mmwhs import import_mmwhs
 from unpaired.data.importers.mscmrseg import import_mscmrseg
 from unpaired.data.importers.options import PATIENT_RULE, ImportOptions, Structures
-from unpaired.data.importers.participants import with_participants
+from unpaired.data.importers.participants import read_participants, with_participants
 from unpaired.data.manifest import TABLES, read_dataset, write_dataset
 from unpaired.data.overwriting import require_other_file
 from unpaired.errors import InputError, nearest
@@ -208,9 +208,10 @@ def import_dataset(
         segmentations,
         warn,
     )
+    people = {} if participants is None else read_participants(Path(participants), warn)  # before scans are written
     dataset = _only(chosen.load(source, options), modalities, source)
     if participants is not None:
-        dataset = with_participants(dataset, Path(participants), warn)
+        dataset = with_participants(dataset, Path(participants), people, warn)
     for line in (*similar_names(dataset, " (--patient-from REGEX)"), *_aligned(dataset)):
         warn(line)
     rule = PATIENT_RULES.get(chosen.name) if patient_from is None else None

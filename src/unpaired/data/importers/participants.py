@@ -29,13 +29,14 @@ MEANT = {
 SHOWN = 3
 
 
-def with_participants(dataset: Dataset, table: Path, warn: Callable[[str], None]) -> Dataset:
-    """The dataset with what a table says of its patients (else of its cases, by their ids) in place of what is known.
+def with_participants(
+    dataset: Dataset, table: Path, people: Mapping[str, Demographics], warn: Callable[[str], None]
+) -> Dataset:
+    """The dataset with what `people` of a table says of its patients (else of its cases, by their ids) in place of what
+    is known.
 
-    `warn` gets a line for patients that the table lacks, and for values that can't be read, which are left out. Raises
-    InputError for a file that is no such table, and if it names none of the patients.
+    `warn` gets a line for patients that the table lacks. Raises InputError if it names none of the patients.
     """
-    people = read_participants(table, warn)
     if not people.keys() & {name for case in dataset.cases for name in (case.patient, case.id)}:
         raise InputError(
             f"{table}: expected rows of patients such as {dataset.cases[0].patient!r}, found "
