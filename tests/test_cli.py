@@ -267,11 +267,12 @@ def test_one_bad_case_is_listed_and_stops_no_other(
     assert run("predict", trained, scans, out, "--modality", "ct", "--device", "cpu") == 1
     captured = capsys.readouterr()
     assert label_maps_in(out) == ["good.nii.gz"]
-    assert "1 written, 0 skipped, 3 failed" in captured.out
+    assert captured.out.splitlines()[-1] == "1 written, 0 skipped, 3 failed: cut; holes; text"
     failed = [line for line in captured.err.splitlines() if line.startswith("failed: ")]
     assert [line.split(":")[1].strip() for line in failed] == ["cut", "holes", "text"]
     assert "truncated" in failed[0]
     assert "NaN" in failed[1]
+    assert (captured.out + captured.err).count(failed[0].removeprefix("failed: cut: ")) == 1
 
 
 def test_a_missing_prediction_is_listed_and_scored_nowhere(

@@ -124,8 +124,11 @@ def test_a_row_that_fails_is_listed_and_stops_no_other(phantom: Dataset, again: 
     """One can't be planned for these patients, one can't be built; the finished ones are compared all the same."""
     few = Row("few", tiny_recipe(), FewPatients("lge", 9))
     wide = Row("wide", tiny_recipe(patch_size=(33, 33)))
-    made = in_folder(replace(tiny_study(), rows=(few, wide, *tiny_study().rows)), phantom, again)
+    lines: list[str] = []
+    made = in_folder(replace(tiny_study(), rows=(few, wide, *tiny_study().rows)), phantom, again, say=lines.append)
     failures = dict(made.failures)
+    for name, why in failures.items():
+        assert [line for line in lines if why in line] == [f"{name}: failed: {why}"], "each is told as it happens, once"
     assert "between 1 and 2 training patients of lge" in failures["own, few, seed 0"]
     assert "sizes must be multiples of" in failures["own, wide, seed 0"]
     assert made.compared is not None
@@ -161,8 +164,10 @@ def test_a_comma_in_the_name_of_a_split_or_row_parts_nothing(tmp_path: Path, pha
 def test_a_failure_is_told_by_a_later_call_that_only_compares(again: Path, phantom: Dataset) -> None:
     plan = replace(tiny_study(), rows=(*tiny_study().rows, Row("wide", tiny_recipe(patch_size=(33, 33)))))
     in_folder(plan, phantom, again)
-    made = in_folder(plan, phantom, again, run=False)
-    assert "sizes must be multiples of" in dict(made.failures)["own, wide, seed 0"]
+    lines: list[str] = []
+    made = in_folder(plan, phantom, again, run=False, say=lines.append)
+    assert "sizes must be multiples of" in (why := dict(made.failures)["own, wide, seed 0"])
+    assert lines == [f"own, wide, seed 0: failed in an earlier call: {why}"]
 
 
 def test_a_shard_runs_its_part_and_leaves_the_tables_to_a_last_call(
@@ -186,9 +191,11 @@ def test_a_row_that_begins_with_another_one_waits_for_it(
     plan = tiny_study(
         rows=(Row("first", tiny_recipe()), Row("second", tiny_recipe(), begins_with="first")), apart=("first",)
     )
-    made = in_folder(plan, phantom, tmp_path)
+    lines: list[str] = []
+    made = in_folder(plan, phantom, tmp_path, say=lines.append)
     assert begun == ["first"]
     assert dict(made.failures)["own, second, seed 0"] == "begins with own, first, seed 0, which failed"
+    assert "own, second, seed 0: failed: begins with own, first, seed 0, which failed" in lines
 
 
 def test_chosen_rows_keep_all_that_they_begin_with() -> None:

@@ -1,4 +1,8 @@
-"""What the commands share: their arguments' types, the width of a table, the list of failures."""
+"""What the commands share: their arguments' types, the width of a table, how failures are told.
+
+A failure is told once, with its reason: as it happens, and then counted and named at the end (`failed`), or, where that
+would tear a bar or a table apart, at the end (`list_failures`).
+"""
 
 import os
 import sys
@@ -9,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from unpaired.errors import printable
+from unpaired.errors import SHOWN, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -171,3 +175,10 @@ def list_failures(failures: Sequence[tuple[str, str]]) -> int:
     for case, message in failures:
         print(printable(f"failed: {case}: {message}"), file=sys.stderr)
     return 1 if failures else 0
+
+
+def failed(failures: Sequence[tuple[str, str]]) -> str:
+    """ "2 failed: a; b", of (case, message) pairs that were told as they happened; a long list is cut."""
+    names = [case for case, _ in failures[:SHOWN]]
+    more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
+    return printable(f"{len(failures)} failed{': ' if names else ''}{'; '.join(names)}{more}")

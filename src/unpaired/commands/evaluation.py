@@ -92,9 +92,7 @@ def evaluate(
         )
     except NothingScored as error:
         list_failures(error.failures)
-        if not json:
-            raise
-        return report_error(str(error), 2, json, error.failures)
+        return report_error(error.brief, 2, json, error.failures)
     list_warnings(scored.warnings)
     if json:
         print_json(scored.to_json())

@@ -17,6 +17,7 @@ from unpaired.commands.arguments import (
     RunFolder,
     Trusted,
     Weights,
+    failed,
     list_failures,
     print_lines,
 )
@@ -159,14 +160,16 @@ def predict(
         actors=actors,
         tell=_print,
     )
-    print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {len(outcome.failures)} failed")
+    print(f"{len(outcome.written)} written, {len(outcome.skipped)} skipped, {failed(outcome.failures)}")
     print_lines(f"the cases to look at first: {table}" for table in outcome.agreement)
-    return list_failures(outcome.failures)
+    return 1 if outcome.failures else 0
 
 
 def _print(event: "Event") -> None:
-    """What to know goes to standard error, what became of a case to standard output."""
+    """What to know and what failed goes to standard error, what became of other cases to standard output."""
     from unpaired.inference.jobs import CaseResult, Remark
 
-    if isinstance(event, CaseResult | Remark):
+    if isinstance(event, CaseResult) and event.result == "failed":
+        list_failures([(event.name, event.text)])
+    elif isinstance(event, CaseResult | Remark):
         print(*event.lines(), sep="\n", file=sys.stderr if isinstance(event, Remark) else sys.stdout, flush=True)

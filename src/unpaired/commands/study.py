@@ -1,5 +1,6 @@
 """The commands that make whole tables: studies, study, study-script."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from unpaired.commands.arguments import (
     OptionalText,
     Out,
     Trusted,
-    list_failures,
+    failed,
     print_columns,
     print_table,
     stopwatch,
@@ -119,7 +120,9 @@ def study(
         )
         print_table(*made.tables())
     print(made.told())
-    return list_failures(made.failures)
+    if made.failures:
+        print(f"{failed(made.failures)} (why is said above)", file=sys.stderr)
+    return 1 if made.failures else 0
 
 
 def study_script(

@@ -50,7 +50,9 @@ def look_at_misalignment(study: Study, done: Sequence[Cell], device: str, say: C
             if kept is not None:
                 write_json(cell.run.misalignment / ROWS, {"schema": SCHEMA, **asdict(kept)})
             if failure is not None:
-                failures[f"{cell.name}, beside misaligned partners"] = failure
+                name = f"{cell.name}, beside misaligned partners"
+                failures[name] = failure
+                say(f"{name}: failed: {failure}")
     return failures
 
 

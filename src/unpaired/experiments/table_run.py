@@ -50,7 +50,10 @@ class TableRun:
     def planned(self, study: Study, folder: Path) -> Planned:
         """The cells of a study in a folder; a budget's takes up what was run when it was the only one."""
         also = () if folder == self.folder else (self.folder,)
-        return plan_cells(study, self.dataset, self.splits, folder, self.prepared, self.speeds, self.changes, also)
+        planned = plan_cells(study, self.dataset, self.splits, folder, self.prepared, self.speeds, self.changes, also)
+        for name, why in planned.failures.items():
+            self.say(f"{name}: failed: {why}")
+        return planned
 
     def estimated(self, study: Study, folder: Path) -> StudyResults:
         """How long the study takes, or its part."""
@@ -78,7 +81,10 @@ class TableRun:
                     done = list(filter(is_done, planned.cells))
                     failures |= look_at_misalignment(study, done, here, self.say)
         done = list(filter(is_done, planned.cells))
-        failures |= _failed_before(planned, done, failures)
+        before = _failed_before(planned, done, failures)
+        for name, why in before.items():
+            self.say(f"{name}: failed in an earlier call: {why}")
+        failures |= before
         if self.part is None:
             return results_of(study, planned, done, failures, folder, self.viewer_mb)
         rows = tuple(row_statuses(study, planned, done, failures))

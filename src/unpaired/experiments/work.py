@@ -59,10 +59,9 @@ class Work:
                 self.say(f"{cell.name}: done")
             elif answer.failure is not None and not self._elsewhere(cell, failures):
                 cell.note("failed", answer.failure)
-                failures[cell.name] = answer.failure
-                self.say(f"{cell.name}: failed: {answer.failure}")
+                self._fails(cell, answer.failure, failures)
                 for later in missing[chain][position + 1 :]:
-                    failures[later.name] = f"begins with {cell.name}, which failed"
+                    self._fails(later, f"begins with {cell.name}, which failed", failures)
 
         work = [[(self._task(cell, worker), cell.log_file) for cell in chain] for chain in missing]
         if worker:
@@ -72,6 +71,11 @@ class Work:
         if monotonic() - began > 1:
             self.say(f"{total} runs took {duration(monotonic() - began)}")
         return failures
+
+    def _fails(self, cell: Cell, why: str, failures: dict[str, str]) -> None:
+        """Note that a cell failed, and tell it."""
+        failures[cell.name] = why
+        self.say(f"{cell.name}: failed: {why}")
 
     def _no_time_for(self, began: float) -> bool:
         """Whether the hours that there are, since `began`, are over."""

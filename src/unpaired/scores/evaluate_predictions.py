@@ -27,7 +27,9 @@ class NothingScored(InputError):  # noqa: N818 (what there is to say is that the
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         first = failures[0]
-        super().__init__(f"nothing could be scored: {len(failures)} failed, {first.case} because: {first.message}")
+        self.brief = f"nothing could be scored: {len(failures)} failed"
+        """For where the failures are listed beside it."""
+        super().__init__(f"{self.brief}, {first.case} because: {first.message}")
         self.failures = [(failure.case, failure.message) for failure in failures]
 
 
