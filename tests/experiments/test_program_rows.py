@@ -1,8 +1,12 @@
 """Rows of a study that a program makes in a recipe's place: how it is called, when it is done, how it fails."""
 
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ from tiny_study import hearts
 
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.experiments import budgets, results, work
+from unpaired.experiments import budgets, program, results, work
 from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.curve_figure import curve_alt
 from unpaired.experiments.program import Program
@@ -123,6 +127,47 @@ def test_what_a_program_fails_at_is_told_and_stops_no_other(tmp_path: Path, phan
     assert "wrote no folder" in failures["silent"]
     assert "no-such-program: can't be started" in failures["gone"]
     assert {row.name: row.done for row in made.rows}["good"] == 1
+
+
+STUBBORN = """
+exec 3> "$1"
+trap '' $2
+sleep 100 &
+echo ready >&3
+wait
+sleep 100
+"""
+"""Ignores the signals $2, as what it starts does, and holds the pipe $1 as long as either lives."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to ignore")
+@pytest.mark.parametrize("ignored", ["INT", "INT TERM"])
+def test_a_program_that_ignores_ctrl_c_ends_with_all_that_it_started(
+    ignored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "STOPS", ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.2)))
+    pipe, main_thread = tmp_path / "pipe", threading.main_thread().ident
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    def interrupt() -> None:
+        select.select([reading], [], [], 60)
+        assert main_thread is not None
+        signal.pthread_kill(main_thread, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            program._call(["sh", "-c", STUBBORN, "sh", str(pipe), ignored])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    interrupting.join()
+    assert os.read(reading, 100) == b"ready\n"
+    assert select.select([reading], [], [], 60)[0]
+    assert os.read(reading, 100) == b"", "nobody holds the pipe any more"
+    os.close(reading)
 
 
 HOLDS = """
