@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from unpaired.choices import require_choice, require_seed, several
+from unpaired.choices import nearest_divisor, nearest_multiple, require_choice, require_seed, several
 from unpaired.errors import InputError
 from unpaired.overrides import assignments
 from unpaired.recipe import override
@@ -53,3 +53,11 @@ def test_changes_may_be_one_text_several_or_a_mapping() -> None:
         override(msbn(), {"stepz": 5})
     with pytest.raises(InputError, match=r"not JSON serializable; replace whole parts .* dataclasses\.replace"):
         override(msbn(), {"network": msbn().network})
+
+
+@pytest.mark.parametrize(
+    ("value", "of", "multiple", "divisor"), [(7, 8, 8, 8), (33, 8, 32, 8), (1, 6, 6, 1), (4, 6, 6, 3)]
+)
+def test_the_nearest_number_that_fits(value: int, of: int, multiple: int, divisor: int) -> None:
+    assert nearest_multiple(value, of) == multiple
+    assert nearest_divisor(value, of) == divisor

@@ -1,4 +1,5 @@
-"""What a caller from Python names: one thing or several, one of a few words (where the parser asks people), a seed."""
+"""What a caller names: one thing or several, one of a few words (where the parser asks people), a seed, a number that
+has to divide another."""
 
 from collections.abc import Iterable
 from numbers import Integral
@@ -27,3 +28,13 @@ def require_seed(seed: Any) -> None:
     """Raise InputError for what seeds no random numbers: anything but a whole number of 0 or more."""
     if not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed: expected a whole number of 0 or more, got {seed!r}")
+
+
+def nearest_multiple(value: int, of: int) -> int:
+    """The multiple of `of`, from `of` itself on, that is nearest to a value."""
+    return max((value + of // 2) // of, 1) * of
+
+
+def nearest_divisor(value: int, of: int) -> int:
+    """The divisor of `of` that is nearest to a value, the smaller of two."""
+    return min((number for number in range(1, of + 1) if of % number == 0), key=lambda number: abs(number - value))

@@ -256,7 +256,10 @@ def test_training_brings_correlations_together() -> None:
     [
         (SSCConfig(scales=("decoder3",)), "scales: the network has no feature map 'decoder3'"),
         (replace(PLAIN, scales=("grop3",)), "no feature map 'grop3'; did you mean group3"),
-        (replace(PLAIN, attention=EAMConfig(heads=(3, 2, 1))), r"divides its channels \(64, 32, 8\), got \(3, 2, 1\)"),
+        (
+            replace(PLAIN, attention=EAMConfig(heads=(3, 2, 1))),
+            r"divides its channels \(64, 32, 8\), got \(3, 2, 1\); take \(2, 2, 2\)",
+        ),
         (replace(PLAIN, attention=EAMConfig(heads=(2, 2))), "one number for each scale"),
     ],
 )

@@ -98,7 +98,7 @@ def test_initialization_leaves_other_layers_alone() -> None:
 
 @pytest.mark.parametrize("spatial_dims", [1, 4])
 def test_neither_slices_nor_volumes(spatial_dims: int) -> None:
-    with pytest.raises(InputError, match=f"segments 2D or 3D images, got spatial_dims={spatial_dims}"):
+    with pytest.raises(InputError, match=f"segments 2D or 3D images, got spatial_dims={spatial_dims}; take 2 or 3"):
         check_spatial_dims(spatial_dims)
     for fine in (2, 3):
         check_spatial_dims(fine)

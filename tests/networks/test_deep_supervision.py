@@ -167,7 +167,7 @@ def test_a_modality_that_joins_begins_with_the_heads_of_another(tmp_path: Path) 
         pairs = {name: name.replace(".lge.", ".mr.") for name in state if ".lge." in name}
         assert any(PART in name for name in pairs)
         assert all(torch.equal(state[name], state[source]) for name, source in pairs.items())
-    with pytest.raises(InputError, match="holds nothing of modality 'pet', which 'lge' is to begin as"):
+    with pytest.raises(InputError, match="holds nothing of modality 'pet', which 'lge' is to begin as; known: "):
         load_weights(network, path, larger=True, like="pet")
     save_file(built(PLAIN).state_dict(), path)  # shares the output that is to be each modality's own
     with pytest.raises(InputError, match="another network"):

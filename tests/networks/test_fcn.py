@@ -185,7 +185,7 @@ def test_images_that_do_not_fit(images: dict[str, Tensor], says: str) -> None:
 @pytest.mark.parametrize(
     ("dims", "options", "says"),
     [
-        (3, {"pool_strides": ((2, 2),) * 3}, "3 strides for each pooling"),
+        (3, {"pool_strides": ((2, 2),) * 3}, r"3 strides for each pooling, such as \(2, 2, 2\)"),
         (1, {}, "2D or 3D"),
     ],
 )

@@ -63,3 +63,6 @@ def test_a_feature_map_that_is_asked_for_is_required() -> None:
     network.require_features(GROUPS, "scales")
     with pytest.raises(InputError, match="scales: the network has no feature map 'grop5'; did you mean group5"):
         network.require_features(("group9", "grop5"), "scales")
+    network.feature_names = ()
+    with pytest.raises(InputError, match="it gives none: take another network"):
+        network.require_features(("group9",), "scales")

@@ -192,12 +192,12 @@ def test_drop_path_rises_again_in_the_decoder() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"heads": (1, 2)}, r"NNFormerConfig\.heads: expected 3 of them"),
+        ({"heads": (1, 2)}, r"NNFormerConfig\.heads: expected 3 of them .*; give as many"),
         ({"windows": (3, 3)}, r"windows: expected 3 of them"),
         ({"decoder_heads": (1,)}, r"decoder_heads: expected 2 of them"),
         ({"strides": (2,)}, r"strides: expected 2 of them"),
         ({"patch_strides": ((1, 2), 2)}, "one for each of 3 axes"),
-        ({"width": 9, "heads": (1, 1, 1)}, r"width: expected an even number, got 9"),
+        ({"width": 9, "heads": (1, 1, 1)}, r"width: expected an even number, got 9; take 10$"),
     ],
 )
 def test_fields_that_do_not_fit(options: dict[str, Any], says: str) -> None:

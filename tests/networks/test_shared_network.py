@@ -81,7 +81,10 @@ def test_where_layers_mix_modalities_images_of_different_size_are_refused() -> N
         ({"cd": torch.zeros(1, 1, 4, 4)}, "doesn't know modality 'cd'; known: ct, mr"),
         ({"ct": torch.zeros(1, 2, 4, 4)}, r"expected images of shape \(batch, 1, 2 spatial axes\), got \(1, 2, 4, 4\)"),
         ({"ct": torch.zeros(1, 1, 4, 4, 4)}, "expected images of shape"),
-        ({"ct": torch.zeros(1, 1, 4, 5)}, r"spatial sizes \(4, 5\) must be multiples of \(2, 2\)"),
+        (
+            {"ct": torch.zeros(1, 1, 4, 5)},
+            r"spatial sizes \(4, 5\) must be multiples of \(2, 2\); take patch_size \(4, 6\)",
+        ),
     ],
 )
 def test_images_that_do_not_fit(given: dict[str, Tensor], words: str) -> None:

@@ -204,11 +204,11 @@ def test_the_initialization_is_the_released_one() -> None:
     ("dims", "options", "says"),
     [
         (1, {}, "2D or 3D"),
-        (2, {"heads": (1, 2)}, "expected heads for each stage"),
-        (2, {"heads": (5, 2, 4)}, "5 heads can't share 8"),
+        (2, {"heads": (1, 2)}, "expected heads for each stage.*; give 3 numbers"),
+        (2, {"heads": (5, 2, 4)}, "5 heads can't share 8 channels; take 4 heads"),
         (2, {"window": (4, 4, 4)}, "one for each of 2 axes"),
         (3, {"patch": (4, 4)}, "one for each of 3 axes"),
-        (2, {"resize_to": (20, 24)}, r"multiples of \(8, 8\)"),
+        (2, {"resize_to": (20, 24)}, r"multiples of \(8, 8\), got \(20, 24\); such as \(24, 24\)"),
     ],
 )
 def test_fields_that_do_not_fit(dims: int, options: dict[str, Any], says: str) -> None:

@@ -101,11 +101,15 @@ def test_a_fusion_leaves_all_else_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("fields", "dims", "words"),
     [
-        ({"blocks": (1, 1), "strides": ((2, 2, 2),)}, 2, "strides: expected 2 numbers for each stage"),
+        (
+            {"blocks": (1, 1), "strides": ((2, 2, 2),)},
+            2,
+            r"strides: expected 2 numbers for each stage, such as \(2, 2\)",
+        ),
         (
             {"blocks": (1, 1, 1), "strides": ((2, 2),)},
             2,
-            r"strides: expected 2 strides, one for each stage",
+            r"strides: expected 2 strides, one for each stage.*; give as many",
         ),
         ({}, 1, "2D or 3D"),
     ],

@@ -102,7 +102,7 @@ class SSCConfig(SegmentationTerms):
         if len(heads) != len(channels) or any(c % h for h, c in zip(heads, channels, strict=True)):
             raise InputError(
                 f"attention.heads: expected one number for each scale that divides its channels {tuple(channels)}, "
-                f"got {heads}"
+                f"got {heads}; take {head_counts(channels)}"
             )
         return SSC(network, classes, self, channels)
 

@@ -68,7 +68,9 @@ class AdaptedConfig(NetworkConfig):
         if multiples is None:
             multiples = find_size_multiples(network, channels, spatial_dims, self.factory)
         if len(multiples) != spatial_dims:
-            raise InputError(f"size_multiples: expected {spatial_dims} numbers, got {multiples}")
+            raise InputError(
+                f"size_multiples: expected {spatial_dims} numbers, one for each axis, got {multiples}; give as many"
+            )
         return AdaptedNetwork(network, modalities, channels, classes, multiples, self.features, self.modality_norm)
 
     def _call(self, **given: int) -> nn.Module:
@@ -82,10 +84,14 @@ class AdaptedConfig(NetworkConfig):
         except (TypeError, ValueError, AssertionError, RuntimeError, LookupError, ImportError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
-                f"{self.factory} can't be built with {keywords | dict(self.arguments or {})}: {reason}"
+                f"{self.factory} can't be built with {keywords | dict(self.arguments or {})}: {reason}; correct "
+                "network.arguments, or network.keywords if it calls channels, classes or spatial_dims otherwise"
             ) from error
         if not isinstance(network, nn.Module):
-            raise InputError(f"{self.factory}: expected it to return a torch module, got {type(network).__name__}")
+            raise InputError(
+                f"{self.factory}: expected it to return a torch module, got {type(network).__name__}; name a class of "
+                "networks, or a function that returns one"
+            )
         return network
 
 

@@ -28,7 +28,7 @@ Initialization = Literal["official", "he"]
 def check_spatial_dims(spatial_dims: int) -> None:
     """Raise InputError for images that are neither slices (2 spatial axes) nor volumes (3)."""
     if spatial_dims not in CONVOLUTIONS:
-        raise InputError(f"the network segments 2D or 3D images, got spatial_dims={spatial_dims}")
+        raise InputError(f"the network segments 2D or 3D images, got spatial_dims={spatial_dims}; take 2 or 3")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.choices import nearest_divisor
 from unpaired.errors import InputError, nearest
 from unpaired.networks.window_attention import Tokens, Windows
 
@@ -53,7 +54,10 @@ class DecomposedAttention(nn.Module):
     ) -> None:
         super().__init__()
         if heads < 1 or channels % heads:
-            raise InputError(f"{heads} heads can't share {channels} channels; choose a number that divides them")
+            raise InputError(
+                f"{heads} heads can't share {channels} channels; take {nearest_divisor(heads, channels)} heads, or a "
+                "width that they divide"
+            )
         if relative_positions not in get_args(RelativePositions):
             raise InputError(
                 f"relative_positions {relative_positions!r} are not known; "

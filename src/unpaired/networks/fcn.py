@@ -103,7 +103,10 @@ class FCNConfig(NetworkConfig):
         """The stride per spatial axis of the three poolings."""
         strides = self.pool_strides or ((2,) * spatial_dims,) * POOLED_GROUPS
         if any(len(stride) != spatial_dims for stride in strides):
-            raise InputError(f"pool_strides: expected {spatial_dims} strides for each pooling, got {strides}")
+            such = (2,) * spatial_dims
+            raise InputError(
+                f"pool_strides: expected {spatial_dims} strides for each pooling, such as {such}, got {strides}"
+            )
         return strides
 
 

@@ -13,6 +13,7 @@ from unpaired.configs import Config
 from unpaired.errors import InputError, nearest
 from unpaired.shapes import Images, Logits
 
+NO_FEATURES = "it gives none: take another network, or, of an adapted one, name modules in network.features"
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 """{number of spatial axes: torch's memory format with channels last}."""
 
@@ -51,7 +52,7 @@ class Network(nn.Module, ABC):
         """
         for name in names:
             if name not in self.feature_names:
-                hint = nearest(name, list(self.feature_names))
+                hint = nearest(name, list(self.feature_names)) if self.feature_names else NO_FEATURES
                 raise InputError(f"{where}: the network has no feature map {name!r}; {hint}")
 
     def feature_channels(self, names: Sequence[str]) -> list[int]:

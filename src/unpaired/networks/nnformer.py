@@ -84,14 +84,15 @@ class NNFormerConfig(TransformerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.width % 2:
-            raise InputError(f"NNFormerConfig.width: expected an even number, got {self.width}")
+            raise InputError(f"NNFormerConfig.width: expected an even number, got {self.width}; take {self.width + 1}")
         stages = len(self.depths)
         counts = {"heads": stages, "windows": stages, "strides": stages - 1, "decoder_heads": stages - 1}
         for name, count in counts.items():
             value = getattr(self, name)
             if value is not None and len(value) != count:
                 raise InputError(
-                    f"NNFormerConfig.{name}: expected {count} of them for depths={self.depths}, got {value}"
+                    f"NNFormerConfig.{name}: expected {count} of them for depths={self.depths}, got {value}; give as "
+                    "many, or change depths"
                 )
 
     @classmethod

@@ -51,6 +51,7 @@ from unpaired.networks.decomposed_attention import resized_table
 from unpaired.networks.sam_med3d_encoder import resized_positions
 from unpaired.networks.window_attention import WindowAttention
 
+WHERE = "docs/how-to/networks.md says where to get them"
 WRAPPERS = ("model", "state_dict", "network_weights", "model_state_dict")
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.|swin_unet\.|backbone\.)+")
 RESIDUAL_BLOCK = re.compile(r"^(encoder\.)?stages\.\d+\.blocks\.\d+\.conv1\.conv\.weight$")
@@ -102,7 +103,7 @@ def read_checkpoint(path: str | Path, sha256: str | None = None) -> tuple[dict[s
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"found no checkpoint at {path}; docs/how-to/networks.md says where to get them")
+        raise InputError(f"found no checkpoint at {path}; {WHERE}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 is not None and digest != sha256.lower():
@@ -133,7 +134,9 @@ def read_checkpoint(path: str | Path, sha256: str | None = None) -> tuple[dict[s
         if isinstance(value, Tensor)
     }
     if not tensors:
-        raise InputError(f"{path} holds no tensors by name; expected a state dict, or one under {', '.join(WRAPPERS)}")
+        raise InputError(
+            f"{path}: expected tensors by name (a state dict, or one under {', '.join(WRAPPERS)}), found none; {WHERE}"
+        )
     return tensors, digest
 
 
@@ -149,7 +152,9 @@ def load_into_swin_unet(network: nn.Module, stages: int, path: str | Path, sha25
     elif kind == "swin":
         tables = [SWIN_ENCODER, SWIN_DECODER_BLOCKS]
     else:
-        raise InputError(f"{path} is not a checkpoint of Swin or Swin-Unet (it looks like {kind or 'nothing known'})")
+        raise InputError(
+            f"{path} is not a checkpoint of Swin or Swin-Unet (it looks like {kind or 'nothing known'}); {WHERE}"
+        )
     return fill(network, tensors, tables, str(path), digest, _fitted)
 
 
@@ -174,7 +179,9 @@ def load_into_nnformer(
         last_norm = ((r"^norm\.", f"encoder.norms.{stages - 1}."),)
         tables = [(*SWIN_NNFORMER, *last_norm), SWIN_DECODER_BLOCKS]
     else:
-        raise InputError(f"{path} is not a checkpoint of Swin or nnFormer (it looks like {kind or 'nothing known'})")
+        raise InputError(
+            f"{path} is not a checkpoint of Swin or nnFormer (it looks like {kind or 'nothing known'}); {WHERE}"
+        )
     return fill(network, tensors, tables, str(path), digest, _fitted)
 
 
@@ -189,7 +196,8 @@ def load_into_sam_med3d(
     tensors, digest = read_checkpoint(path, sha256)
     if checkpoint_kind(tensors) != "sam-med3d":
         raise InputError(
-            f"{path} is not a checkpoint of SAM-Med3D (it looks like {checkpoint_kind(tensors) or 'nothing known'})"
+            f"{path} is not a checkpoint of SAM-Med3D (it looks like {checkpoint_kind(tensors) or 'nothing known'}); "
+            f"{WHERE}"
         )
     if not released_positions:
         raise InputError(
@@ -243,7 +251,11 @@ def fill(
             if source not in loaded.values():
                 skipped[source] = reasons[0] if reasons else _why_nowhere(source)
     if not loaded:
-        raise InputError(f"{file}: not one tensor fits this network; is it of another width?")
+        reason = next(iter(skipped.values()), "it is empty")
+        raise InputError(
+            f"{file}: not one tensor fits this network (the first: {reason}); give the network the checkpoint's width "
+            "and stages, or take another checkpoint"
+        )
     return PretrainedReport(file, digest, loaded, skipped, tuple(name for name in state if name not in loaded))
 
 

@@ -18,6 +18,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.choices import nearest_divisor, nearest_multiple
 from unpaired.configs import Depth, Digest, Name, Whole, Width
 from unpaired.errors import InputError
 from unpaired.networks.decomposed_attention import RelativePositions
@@ -79,20 +80,27 @@ class SAMMed3DConfig(NetworkConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.patch & (self.patch - 1):
+            below = 2 ** (self.patch.bit_length() - 1)
             raise InputError(
-                f"SAMMed3DConfig.patch: expected a power of 2, got {self.patch}; the decoder doubles the size until it "
-                "is whole again"
+                f"SAMMed3DConfig.patch: expected a power of 2 (the decoder doubles the size until it is whole again), "
+                f"got {self.patch}; take {below} or {2 * below}"
             )
         for name in ("neck", "size"):
-            if getattr(self, name) % self.patch:
+            value = getattr(self, name)
+            if value % self.patch:
                 raise InputError(
-                    f"SAMMed3DConfig.{name}: expected a multiple of patch={self.patch}, got {getattr(self, name)}"
+                    f"SAMMed3DConfig.{name}: expected a multiple of patch={self.patch}, got {value}; take "
+                    f"{nearest_multiple(value, self.patch)}"
                 )
         if self.width % self.heads:
-            raise InputError(f"SAMMed3DConfig.heads: expected a divisor of width={self.width}, got {self.heads}")
+            raise InputError(
+                f"SAMMed3DConfig.heads: expected a divisor of width={self.width}, got {self.heads}; take "
+                f"{nearest_divisor(self.heads, self.width)}"
+            )
         if any(number >= self.depth for number in self.global_blocks):
             raise InputError(
-                f"SAMMed3DConfig.global_blocks: expected blocks from 0 to {self.depth - 1}, got {self.global_blocks}"
+                f"SAMMed3DConfig.global_blocks: expected blocks from 0 to {self.depth - 1}, got {self.global_blocks}; "
+                "leave out those above, or raise depth"
             )
 
     @classmethod

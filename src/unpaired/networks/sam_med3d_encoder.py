@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.choices import nearest_multiple
 from unpaired.errors import InputError
 from unpaired.networks.decomposed_attention import DecomposedAttention
 from unpaired.networks.modality_layers import ChannelLayerNorm, Groups
@@ -154,10 +155,14 @@ def _check(
     if min(width, depth, patch, size, window, neck, 1 if adapter is None else adapter) < 1:
         raise InputError(
             "expected positive numbers (adapter: or None), got "
-            f"width={width}, depth={depth}, patch={patch}, size={size}, window={window}, neck={neck}, adapter={adapter}"
+            f"width={width}, depth={depth}, patch={patch}, size={size}, window={window}, neck={neck}, "
+            f"adapter={adapter}; take 1 or more"
         )
     if size % patch:
-        raise InputError(f"size={size} is not a multiple of patch={patch}; positions are made for whole patches")
+        raise InputError(
+            f"size={size} is not a multiple of patch={patch}, and positions are made for whole patches; take "
+            f"{nearest_multiple(size, patch)}"
+        )
     if any(not 0 <= number < depth for number in global_blocks):
         raise InputError(
             f"global_blocks={tuple(global_blocks)} names blocks that are not there; {depth} blocks count from 0 to "

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from unpaired.choices import nearest_multiple
 from unpaired.errors import InputError, known
 from unpaired.networks.modality_layers import Groups, split_by_modality
 from unpaired.networks.network import Network, NetworkOutput
@@ -89,10 +90,11 @@ def check_images(
         if x.ndim != 2 + len(multiples) or x.shape[1] != channels:
             raise InputError(
                 f"modality {name!r}: expected images of shape (batch, {channels}, {len(multiples)} spatial axes), "
-                f"got {tuple(x.shape)}"
+                f"got {tuple(x.shape)}; give the slices or volumes that the network was built for"
             )
         if any(size % multiple for size, multiple in zip(x.shape[2:], multiples, strict=True)):
+            fitting = tuple(map(nearest_multiple, x.shape[2:], multiples))
             raise InputError(
-                f"modality {name!r}: spatial sizes {tuple(x.shape[2:])} must be multiples of {tuple(multiples)}; "
-                "change the patch size or pad the images"
+                f"modality {name!r}: spatial sizes {tuple(x.shape[2:])} must be multiples of {tuple(multiples)}; take "
+                f"patch_size {fitting}, a network that pools less, or pad the images"
             )

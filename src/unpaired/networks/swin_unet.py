@@ -23,6 +23,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.choices import nearest_multiple
 from unpaired.configs import Axes, BelowOne, Depth, Size, Stride, Width
 from unpaired.errors import InputError
 from unpaired.networks.blocks import CONVOLUTIONS, check_spatial_dims
@@ -69,7 +70,8 @@ class SwinUNetConfig(TransformerConfig):
         super().__post_init__()
         if len(self.depths) != len(self.heads):
             raise InputError(
-                f"SwinUNetConfig: expected heads for each stage, got heads={self.heads} for depths={self.depths}"
+                f"SwinUNetConfig: expected heads for each stage, got heads={self.heads} for depths={self.depths}; give "
+                f"{len(self.depths)} numbers of heads"
             )
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "SwinUNet":
@@ -234,7 +236,8 @@ class Expand(nn.Module):
 
 def _check_inner_size(size: Sequence[int], multiples: Sequence[int]) -> None:
     if len(size) != len(multiples) or any(s % m for s, m in zip(size, multiples, strict=True)):
-        raise InputError(f"resize_to: expected multiples of {tuple(multiples)}, got {tuple(size)}")
+        such = tuple(map(nearest_multiple, size, multiples)) if len(size) == len(multiples) else tuple(multiples)
+        raise InputError(f"resize_to: expected multiples of {tuple(multiples)}, got {tuple(size)}; such as {such}")
 
 
 def _initialize(module: nn.Module) -> None:

@@ -91,7 +91,7 @@ class UNetConfig(NetworkConfig):
         if self.strides is not None and len(self.strides) != len(self.blocks) - 1:
             raise InputError(
                 f"UNetConfig.strides: expected {len(self.blocks) - 1} strides, one for each stage after the first, got "
-                f"{self.strides}"
+                f"{self.strides}; give as many, or change blocks"
             )
         stages = len(self.blocks)
         normed = [*(f"encoder{n + 1}" for n in range(stages)), *(f"decoder{n + 1}" for n in range(stages - 1))]
@@ -108,7 +108,8 @@ class UNetConfig(NetworkConfig):
         check_spatial_dims(spatial_dims)
         strides = self.strides or ((2,) * spatial_dims,) * (len(self.blocks) - 1)
         if any(len(stride) != spatial_dims for stride in strides):
-            raise InputError(f"strides: expected {spatial_dims} numbers for each stage, got {strides}")
+            such = (2,) * spatial_dims
+            raise InputError(f"strides: expected {spatial_dims} numbers for each stage, such as {such}, got {strides}")
         return UNet(self, modalities, channels, classes, strides)
 
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:

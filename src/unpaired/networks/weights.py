@@ -1,5 +1,6 @@
 """Weight files: what a network learned, as safetensors, which read without running any code."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from unpaired.errors import InputError
+from unpaired.errors import InputError, nearest
 from unpaired.files import atomic, is_object
 from unpaired.networks.class_rows import ClassRows
 from unpaired.networks.deep_supervision import PART, is_auxiliary
@@ -43,7 +44,7 @@ def load_weights(
     that begins fresh. Everything else has to fit as ever.
     """
     if not path.is_file():
-        raise InputError(f"found no weights at {path}; has the run been trained?")
+        raise InputError(f"found no weights at {path}; has the run been trained? `unpaired train` writes them")
     fresh: tuple[str, ...] = ()
     begins_as: dict[str, str] = {}
     try:
@@ -56,11 +57,11 @@ def load_weights(
             tensors, fresh, begins_as = _enlarged(tensors, own, network.modalities, path, like, rows)
         network.load_state_dict(tensors)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a readable weight file: {error}") from error
+        raise InputError(f"{path} is not a readable weight file: {error}; copy it again, or train anew") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        advice = "; its network, channels and dimensions have to be these" if larger else ""
-        raise InputError(f"{path} holds the weights of another network: {reason}{advice}") from error
+        advice = "its network, channels and dimensions have to be these" if larger else "take the weights of this run"
+        raise InputError(f"{path} holds the weights of another network: {reason}; {advice}") from error
     return fresh, begins_as
 
 
@@ -77,7 +78,10 @@ def _enlarged(
     tensors, anew = (tensors, ()) if rows is None else rows.translated(tensors, own)
     joining = [name for name in modalities if _of(name, own) and not _of(name, tensors)]
     if joining and like is not None and not _of(like, tensors):
-        raise InputError(f"{path} holds nothing of modality {like!r}, which {joining[0]!r} is to begin as")
+        there = sorted({name for weight in tensors for name in re.findall(r"\.by_modality\.([^.]+)\.", f".{weight}")})
+        raise InputError(
+            f"{path} holds nothing of modality {like!r}, which {joining[0]!r} is to begin as; {nearest(like, there)}"
+        )
     known = {_part(name) for name in tensors}
     lacking = {name: value for name, value in own.items() if _part(name) not in known}
     tensors |= lacking

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpaired.choices import nearest_divisor
 from unpaired.errors import InputError
 
 Tokens = Float[Tensor, "batch *spatial channel"]
@@ -48,9 +49,12 @@ class WindowAttention(nn.Module):
     ) -> None:
         super().__init__()
         if heads < 1 or channels % heads:
-            raise InputError(f"{heads} heads can't share {channels} channels; choose a number that divides them")
+            raise InputError(
+                f"{heads} heads can't share {channels} channels; take {nearest_divisor(heads, channels)} heads, or a "
+                "width that they divide"
+            )
         if min(window) < 1:
-            raise InputError(f"a window needs at least one token along each axis, got {tuple(window)}")
+            raise InputError(f"a window needs at least one token along each axis, got {tuple(window)}; take 1 or more")
         self.heads, self.window, self.shifted, self.masked = heads, tuple(window), shifted, masked
         self.qkv = nn.Linear(channels, 3 * channels) if own_query else None
         self.kv = None if own_query else nn.Linear(channels, 2 * channels)
