@@ -217,6 +217,7 @@ def test_its_minutes_are_its_estimate(tmp_path: Path, phantom: Dataset) -> None:
     assert made.estimate is not None
     assert [(row.seconds, row.fitting, row.note) for row in made.estimate.rows] == [(300.0, 1, "a program")]
     assert "5:00" in made.table().markdown()
+    assert made.told() == "nothing was run; the same command without --estimate does"
     part = study(plan, hearts(phantom), tmp_path / "out", device="cpu", worker=False, estimate=True, shard="2/2")
     assert part.estimate is not None
     assert [row.left for row in part.estimate.rows] == [0]

@@ -120,6 +120,7 @@ def test_every_term_gets_the_verdict_it_was_made_for(method: Made) -> None:
     assert (found["around_0"].noise, found["below_0"].noise) == (1.0, None)
     assert all("\n" not in advice(term) for term in found.values())
     assert len(diagnosis_table(list(found.values())).rows) == len(found)
+    assert "Cosine: +1 where they pull" in diagnosis_table(list(found.values())).markdown()
 
 
 def test_numbers_are_those_of_the_terms_and_gradients_of_one_step(method: Made) -> None:

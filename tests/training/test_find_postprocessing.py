@@ -172,7 +172,7 @@ def test_the_smoothing_that_helps_most_and_harms_nothing(
         {width: TriedCase(name, {"a": dice}, {}, {}, {}) for width, dice in zip((0.0, *WIDTHS_MM), values, strict=True)}
         for name, values in (("ct", ct), ("mr", mr))
     ]
-    width, trials = decide_number(cases, ("a",), "mm")
+    width, trials = decide_number(cases, ("a",), "{:g} mm")
     assert width == expected
     assert [trial.what for trial in trials if trial.kept] == ([f"{expected:g} mm"] if expected else [])
     assert trials[0].before == pytest.approx(0.7)
@@ -212,10 +212,10 @@ def test_it_is_found_on_validation_cases_alone(runs: list[Run], monkeypatch: pyt
     assert own.validation_cases == len(validation)
     assert own.weights == found.weights[:1]
     tried = [
-        *(f"{odds:g} log odds" for odds in LOG_ODDS),
-        *(f"{width:g} mm" for width in WIDTHS_MM),
-        "all foreground",
-        *runs[0].dataset.classes[1:],
+        *(f"background, +{odds:g} log odds" for odds in LOG_ODDS),
+        *(f"smoothing by {width:g} mm" for width in WIDTHS_MM),
+        "largest part of all foreground",
+        *(f"largest part of {name}" for name in runs[0].dataset.classes[1:]),
     ]
     assert [trial.what for trial in found.trials] == tried
     assert "none of a test case" in found.table().markdown()

@@ -25,16 +25,18 @@ def diagnose(
     trust: Trusted = (),
     json: bool = False,
 ) -> int:
-    """Ask each term of a run's objective what it does: its size, its sampling noise, its gradient beside the labels'.
+    """Ask what each term of a run's loss does: does it pull with the labels or against them, how hard, is it noise?
 
-    Says in a line which terms are inert, measure noise, go against the labels, or may help. Takes seconds.
+    Says in a line which terms do next to nothing (inert), measure which cases were drawn (noise), go against the
+    labels, or may help, and what to do. Takes seconds.
 
     Args:
         run: A run in training, stopped or finished; its saved state is looked at.
         batches: Batches of its training to look at, spread over it; at least 2. More make intervals narrower, and fewer
             verdicts unclear.
         fresh: Look at untrained weights instead, as training begins with.
-        progress: The share of training that ramps go by, from 0 to below 1 (default: where the weights are).
+        progress: The share of training done, from 0 to below 1, for weights of terms that rise as it goes on (default:
+            where the saved state is).
         cache: Folder of prepared volumes (default: `prepared` beside the run).
         json: Print the diagnosis as JSON for programs.
     """

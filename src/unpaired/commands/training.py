@@ -139,12 +139,13 @@ def find_postprocessing(
     device: Device = "auto",
     trust: Trusted = (),
 ) -> int:
-    """Try log odds, smoothing and largest parts of organs on validation cases; `predict` applies what helped.
+    """Try on validation cases what may be done to label maps after the network; `predict` does what helped.
 
-    First log odds of 0.5 or 1 for background, as organs come out too large, then smoothing by 2, 3 or 4 mm: what is
-    best and lets no class fall by half a point. Then as nnU-Net: first of all foreground together, then of each class,
-    by Dice that rises for it and falls for nothing. Test cases are not looked at. What is found holds for the weights
-    it was found with. Predict says what it applies, and leaves it out with `--largest-component none`.
+    First background gets likelier (0.5 or 1 more in its log odds), as networks draw organs too large, then
+    probabilities are smoothed by 2, 3 or 4 mm: what has the best mean Dice and costs no class half a point. Then, as in
+    nnU-Net, only the largest connected part is kept, of all foreground together, then of each class, if its Dice rises
+    and nothing falls. Test cases are not looked at. What is found holds for the weights it was found with. Predict says
+    what it applies, and leaves it out with `--largest-component none`.
 
     Args:
         run: A run, or a folder of folds: each fold gets its own, and the folds together what the cases of all say.
@@ -152,6 +153,7 @@ def find_postprocessing(
     with stopwatch() as say:
         choice = unpaired.find_postprocessing(run, weights=weights, device=device, trust=trust, say=say)
         print_table(choice.table())
+    print(f"{choice.said()}; `unpaired predict` does so from now on")
     return 0
 
 
@@ -179,11 +181,13 @@ def self_train(
         data: The manifest; scans without a label have "label": null.
         runs: Folder for the rounds: round0, round1, ..., and what they learned from, labels1, ...
         rounds: Rounds on pseudo-labels, at most; the first that isn't kept is the last.
-        confidence: Probability from which on a voxel gets its class; of less than that either of two, or nothing.
+        confidence: How probable a class has to be to become a voxel's label; where two classes are together, the label
+            is "one of these two", and where not even they are, there is none.
         tolerance: Validation Dice (0 to 1) that any modality may lose in a round that is kept, against round 0 and the
             best round so far.
         teacher: A finished run in place of round 0.
-        norms_of: Label scans of a modality that round 0 was not trained on with the norms of this one.
+        norms_of: Label scans of a modality that round 0 was not trained on as if they were of this one (with its
+            normalization layers).
         split: A split file (`unpaired split`); without it the manifest's own split is used.
         changes: Change fields of the recipe, such as steps=500 network.width=8.
         workers: Processes that cut and augment batches.

@@ -65,7 +65,9 @@ class StudyResults:
         return (*curve, *(() if self.compared is None else self.compared.tables()), self.table())
 
     def told(self) -> str:
-        """Where to look, in a line."""
+        """Where to look, in a line; after an estimate, that nothing was run."""
+        if any(each.estimate is not None for each in (self, *self.budgets)):
+            return "nothing was run; the same command without --estimate does"
         return f"tables, figures, runs: {self.folder}" if self.page is None else f"page: {self.page}"
 
     def to_json(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def estimate_table(estimate: Estimate) -> Table:
         ]
         for row in estimate.rows
     ]
-    head = ["row", "s / step", "GB", "steps", "runs left", "h:mm:ss"]
+    head = ["row", "s / step", "memory, GB", "steps", "runs left", "time left, h:mm:ss"]
     head += [] if estimate.hours is None else [f"fit into {estimate.hours:g} h"]
     remarks = [f"{row.name}: {row.note}." for row in estimate.rows if row.note]
     return Table(head, cells, "lr", title="Estimate", notes=[*remarks, *estimate.notes()])

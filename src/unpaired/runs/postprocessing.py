@@ -24,8 +24,8 @@ _ADVICE = "find it anew with `unpaired find-postprocessing`, or delete it"
 
 @dataclass(frozen=True)
 class Trial:
-    """Something that was tried: log odds of background, smoothing, or of `what` (a class, foreground) the largest part;
-    Dice 0 to 1 over validation cases, the mean over modalities; None where no case shows it."""
+    """Something that was tried, in words; Dice 0 to 1 over validation cases, the mean over modalities; None where no
+    case shows it."""
 
     what: str
     before: float | None
@@ -58,7 +58,7 @@ class FoundPostprocessing:
             for trial in self.trials
         ]
         notes = [f"Dice in percent over {self.validation_cases} predictions of validation cases, none of a test case."]
-        return Table(["odds, smoothing, largest part of", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
+        return Table(["tried", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
 
     def said(self) -> str:
         """What is done to the network's answers, in a line."""

@@ -32,6 +32,8 @@ from unpaired.scores.overlap import count_overlap, dice
 from unpaired.training.validate import mean_dice
 
 FOREGROUND = "all foreground"
+PART, SMOOTHING, ODDS = "largest part of {}", "smoothing by {:g} mm", "background, +{:g} log odds"
+"""What was tried, in words around a name or a number."""
 WIDTHS_MM = (2.0, 3.0, 4.0)
 """The smoothings that are tried: standard deviations."""
 LOG_ODDS = (0.5, 1.0)
@@ -101,29 +103,31 @@ def decide(cases: Sequence[TriedCase], classes: Sequence[str]) -> tuple[Postproc
     """What helps on these predictions, and what was tried; `classes` are the foreground's."""
     raw, whole = (_means(cases, form, classes) for form in ("raw", "whole"))
     foreground = mean_dice(whole) > mean_dice(raw) and not _falls(raw, whole)
-    trials = [Trial(FOREGROUND, mean_dice(raw), mean_dice(whole), foreground)]
+    trials = [Trial(PART.format(FOREGROUND), mean_dice(raw), mean_dice(whole), foreground)]
     before = whole if foreground else raw
     after = _means(cases, "whole_parts" if foreground else "raw_parts", classes)
     helped: list[str] = []
     for name in classes if len(classes) > 1 else ():  # of a single class it is what was tried already
         old, new = ({key: value for key, value in means.items() if key[1] == name} for means in (before, after))
         better = bool(old and new) and mean_dice(new) > mean_dice(old) and not _falls(old, new)
-        trials.append(Trial(name, mean_dice(old) if old else None, mean_dice(new) if new else None, better))
+        trials.append(
+            Trial(PART.format(name), mean_dice(old) if old else None, mean_dice(new) if new else None, better)
+        )
         helped += [name] if better else []
     return Postprocessing(tuple(helped), foreground), tuple(trials)
 
 
 def decide_number(
-    cases: Sequence[Mapping[float, TriedCase]], classes: Sequence[str], unit: str
+    cases: Sequence[Mapping[float, TriedCase]], classes: Sequence[str], words: str
 ) -> tuple[float, tuple[Trial, ...]]:
-    """The log odds, or the smoothing in mm, that helps most, 0 for none, and what was tried, called by its unit; each
-    case by that number, 0 among them."""
+    """The log odds, or the smoothing in mm, that helps most, 0 for none, and what was tried, in `words` around a
+    number; each case by that number, 0 among them."""
     numbers = sorted(cases[0])
     means = {number: _means([case[number] for case in cases], "raw", classes) for number in numbers}
     harmless = [number for number in numbers if not _falls(means[0.0], means[number], FALL)]
     best = max(harmless, key=lambda number: mean_dice(means[number]))  # of equals the smallest
     before, tried = mean_dice(means[0.0]), numbers[1:]
-    return best, tuple(Trial(f"{each:g} {unit}", before, mean_dice(means[each]), each == best) for each in tried)
+    return best, tuple(Trial(words.format(each), before, mean_dice(means[each]), each == best) for each in tried)
 
 
 def try_case(
@@ -176,10 +180,8 @@ def _tried(predictor: Predictor, case: CaseEntry, say: Callable[[str], None]) ->
 
 
 def _found(tried: Sequence[Tried], classes: Sequence[str], hashes: Sequence[str]) -> FoundPostprocessing:
-    odds, all_odds = decide_number(
-        [{odds: case[odds][0.0] for odds in case} for case in tried], classes[1:], "log odds"
-    )
-    width, widths = decide_number([case[odds] for case in tried], classes[1:], "mm")
+    odds, all_odds = decide_number([{odds: case[odds][0.0] for odds in case} for case in tried], classes[1:], ODDS)
+    width, widths = decide_number([case[odds] for case in tried], classes[1:], SMOOTHING)
     chosen, trials = decide([case[odds][width] for case in tried], classes[1:])
     assert chosen.largest_component != "all"  # names are what it gives
     parts = chosen.largest_foreground, chosen.largest_component

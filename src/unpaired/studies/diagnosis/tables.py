@@ -9,6 +9,12 @@ from unpaired.studies.diagnosis.scores import advice, cosine_text, strength_text
 from unpaired.tables import Table
 
 SCHEMA = 1
+NOTES = (
+    "Value: of the term, before its weight. Gradient: how hard it pulls at the weights, 1 as hard as the labels do. "
+    "Cosine: +1 where they pull, -1 against them.",
+    "Noise: how much of the value two batches of one modality have as well, which is due to the cases drawn.",
+)
+"""What the columns are."""
 
 
 def diagnosis_table(terms: Sequence[TermDiagnosis]) -> Table:
@@ -26,8 +32,8 @@ def diagnosis_table(terms: Sequence[TermDiagnosis]) -> Table:
         for term in terms
     ]
     head = ["term", "value", "weight", "gradient", "cosine", "noise", "verdict"]
-    title = f"gradients on the shared weights, relative to the supervised terms' ({LEVEL:.0%} intervals)"
-    return Table(head, rows, "lrrrrrl", title)
+    title = f"Each term of the loss, on the weights that modalities share, beside the labels' ({LEVEL:.0%} intervals)"
+    return Table(head, rows, "lrrrrrl", title, notes=NOTES)
 
 
 def to_json(terms: Sequence[TermDiagnosis], settings: dict[str, Any]) -> dict[str, Any]:
