@@ -1,6 +1,7 @@
 """Self-training: rounds on own labels, kept only if better, the same call goes on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 from tiny_runs import tiny
 
 from unpaired.data.dataset import Dataset, encode_values, without_labels
-from unpaired.data.images import read_image, read_label_map
+from unpaired.data.images import read_image, read_label_map, write_image
 from unpaired.data.randomization import Randomization
-from unpaired.errors import InputError
+from unpaired.errors import InputError, Stopped
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.run import Run
 from unpaired.training import self_training
@@ -80,6 +81,48 @@ def test_a_teacher_that_never_saw_a_modality_labels_it_with_the_norms_of_another
     sure = np.isin(values, given.source_values("lge"))
     assert sure.any()
     np.testing.assert_array_equal(values[sure], np.array(given.source_values("lge"))[expected][sure])
+
+
+def test_labels_of_other_scans_values_or_classes_are_not_taken(
+    phantom: Dataset, straight: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise Stopped("after the labels")
+
+    monkeypatch.setattr(self_training, "train", stop)
+    monkeypatch.setattr(self_training, "validation_dice", lambda *_: 0.5)
+    monkeypatch.setattr(self_training, "contrast_stability", lambda *_: 0.5)
+    given = scarce(phantom)
+    whole: dict[str, Any] = {"rounds": 1, "confidence": 0.51, "device": "cpu", "workers": 0, "show": False}
+    for _ in range(2):  # the same call goes on
+        with pytest.raises(Stopped):
+            self_train(RECIPE, given, tmp_path, teacher=straight, **whole)
+    first, second = given.of("lge", "train")
+    rescanned = replace(given, cases=tuple(replace(c, image=second.image) if c == first else c for c in given.cases))
+    labeled = given.of("lge", labeled=True)[0]
+    values = dict(given.label_map_of(labeled))
+    low, high = sorted(values)[1:3]
+    corrected = values | {low: values[high], high: values[low]}
+    renamed = replace(given, label_maps={**given.label_maps, labeled.label_map: corrected})
+    for changed in (rescanned, renamed):
+        with pytest.raises(InputError, match=r"labels1 holds what self-train made of .*, scans, label values and"):
+            self_train(RECIPE, changed, tmp_path, teacher=straight, **whole)
+    background, *structures = given.classes
+    turned = replace(given, classes=(background, *reversed(structures)))
+    with pytest.raises(InputError, match=rf"has the classes {', '.join(given.classes)}, but .*--set init_from="):
+        self_train(RECIPE, turned, tmp_path / "turned", teacher=straight, **whole)
+    assert not (tmp_path / "turned").exists()
+
+
+def test_a_label_map_that_lies_elsewhere_gives_no_dice(phantom: Dataset, straight: Run, tmp_path: Path) -> None:
+    case = phantom.of("ct", "validation")[0]
+    assert case.label is not None
+    label = read_label_map(case.label)
+    away = label.affine.copy()
+    away[0, 3] += 50
+    write_image(tmp_path / "away.nii.gz", np.asarray(label.array), away)
+    with pytest.raises(InputError, match=r"away\.nii\.gz: a corner of the label map lies .* away"):
+        validation_dice(Predictor(straight, device="cpu"), phantom, [replace(case, label=tmp_path / "away.nii.gz")])
 
 
 def test_rounds_end_with_the_first_that_is_no_better(

@@ -36,6 +36,16 @@ def require_same_data(
         )
 
 
+def require_same_classes(called: str, theirs: Dataset, dataset: Dataset, advice: str) -> None:
+    """Raise InputError, with `advice`, if a run's dataset has other classes than `dataset`, or in another order: what
+    a network says is a class number. `called` is how a person named the run."""
+    if theirs.classes != dataset.classes:
+        raise InputError(
+            f"run {called} has the classes {', '.join(theirs.classes)}, but {dataset.name} has "
+            f"{', '.join(dataset.classes)}; {advice}"
+        )
+
+
 def data_document(dataset: Dataset) -> dict[str, Any]:
     """What counts of a dataset besides its files, as JSON values: classes, options, what labels mean in each case that
     takes part."""

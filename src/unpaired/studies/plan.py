@@ -16,6 +16,7 @@ from unpaired.networks.network import Network
 from unpaired.recipe import build_method
 from unpaired.runs.model_file import holds_runs, unpacked_from
 from unpaired.runs.run import Run
+from unpaired.runs.same_data import require_same_classes
 from unpaired.studies.cases import read_case
 from unpaired.studies.feature_maps import require_layers
 
@@ -170,11 +171,7 @@ def common_dataset(runs: Mapping[str, Run], data: Dataset | None) -> Dataset:
         raise InputError(f"{first.called} is a model, which holds no scans: name a dataset with label maps by --data")
     dataset = first.dataset if data is None else data
     for name, run in runs.items():
-        if run.dataset.classes != dataset.classes:
-            raise InputError(
-                f"run {name} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
-                f"{', '.join(dataset.classes)}; look at runs of one dataset"
-            )
+        require_same_classes(name, run.dataset, dataset, "look at runs of one dataset")
     return dataset if data is None else with_sides_of(first, data)
 
 

@@ -8,10 +8,13 @@ its Dice there, one without by how little its label maps depend on contrast (`tr
 a measurement.
 """
 
+import json
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from unpaired.consent.modules import Trust, load_trusted
+from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import Subject, require_own_folder, write_about
@@ -20,11 +23,14 @@ from unpaired.errors import InputError, known
 from unpaired.files import write_json
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.predictor import Predictor
-from unpaired.inference.pseudo_labels import PseudoLabeled, write_pseudo_labels
+from unpaired.inference.preparation import PREPARATION
+from unpaired.inference.pseudo_labels import PseudoLabeled, value_table, write_pseudo_labels
+from unpaired.inference.record import settings_of
 from unpaired.overrides import Changes
 from unpaired.recipe import Recipe, override
 from unpaired.recipes import find_recipe
 from unpaired.runs.run import Run, training_modalities
+from unpaired.runs.same_data import require_same_classes
 from unpaired.training.loop import Hardware, train
 from unpaired.training.rounds import Round, SelfTraining, judged
 from unpaired.training.stability import contrast_stability, validation_dice
@@ -64,9 +70,10 @@ def self_train(
     A round is kept if its mean over modalities is above that of the best round so far, and no modality's validation
     Dice (0..1) is more than `tolerance` below what round 0 or the best round had.
 
-    Raises InputError for labels there that another teacher or confidence made, if there is no unlabeled training case
-    of a modality that round 0 knows or `norms_of` stands for, for a recipe that takes unlabeled images itself (train it
-    first, and give its run as `teacher`), and for numbers that make no sense.
+    Raises InputError for labels there that were made of other scans, by another teacher or confidence, for a teacher of
+    other classes, if there is no unlabeled training case of a modality that round 0 knows or `norms_of` stands for, for
+    a recipe that takes unlabeled images itself (train it first, and give its run as `teacher`), and for numbers that
+    make no sense.
     """
     if rounds < 1 or not 0.5 < confidence <= 1:
         raise InputError(f"expected 1 round or more and a confidence above 0.5 up to 1, got {rounds} and {confidence}")
@@ -87,7 +94,7 @@ def self_train(
         _require_to_label(chosen, dataset, names, norms_of)
         best = train(chosen, dataset, folder / "round0", hardware=hardware, cache=folder / "prepared", show=show)
     else:
-        best = teacher if isinstance(teacher, Run) else Run.open(teacher, trust)
+        best = _opened(teacher, dataset, trust)
     predictor = Predictor(best, device=device, norms_of=norms_of)
     unlabeled = _unlabeled(dataset, [name for name in names if predictor.knows(name)])
     done = [_scored(predictor, dataset, names, {}, {})]
@@ -110,6 +117,14 @@ def self_train(
     return SelfTraining(tuple(done))
 
 
+def _opened(teacher: Run | str | Path, dataset: Dataset, trust: Trust) -> Run:
+    """The run that stands for round 0. Raises InputError if it has other classes than the dataset."""
+    run = teacher if isinstance(teacher, Run) else Run.open(teacher, trust)
+    advice = f"begin with its weights instead: --set init_from={run.called}"
+    require_same_classes(run.called, run.dataset, dataset, advice)
+    return run
+
+
 def _labeled(
     teacher: Predictor,
     dataset: Dataset,
@@ -118,11 +133,26 @@ def _labeled(
     confidence: float,
     say: Callable[[str], None],
 ) -> PseudoLabeled:
-    """The dataset with a teacher's labels. Raises InputError where another one's, or surer ones, lie at `place`."""
-    about = Subject("self-train", (f"confidence {confidence:g}", f"weights {teacher.weights_hash}"))
+    """The dataset with a teacher's labels. Raises InputError where labels lie at `place` that are another one's, surer,
+    of other scans, or of other values."""
+    ensemble = Ensemble([teacher])
+    made_of = f"scans, label values and settings {_made_of(ensemble, dataset, cases)}"
+    about = Subject("self-train", (f"confidence {confidence:g}", f"weights {teacher.weights_hash}", made_of))
     require_own_folder(place, f"{cases[0].id}.nii.gz", about)
     write_about(place, about)
-    return write_pseudo_labels(Ensemble([teacher]), dataset, cases, place, confidence, say)
+    return write_pseudo_labels(ensemble, dataset, cases, place, confidence, say)
+
+
+def _made_of(ensemble: Ensemble, dataset: Dataset, cases: Sequence[CaseEntry]) -> str:
+    """Sixteen hexadecimal digits that stand for what, beside the weights, decides the voxels of pseudo-labels."""
+    modalities = sorted({case.modality for case in cases})
+    settings = {
+        name: {key: value for key, value in settings_of(ensemble, name).items() if value and key != PREPARATION}
+        for name in modalities
+    }
+    values = {name: list(value_table(dataset, name).items()) for name in modalities}
+    scans = {case.id: content_hash(case.image) for case in cases}
+    return sha256(json.dumps([settings, values, scans], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _require_to_label(recipe: Recipe, dataset: Dataset, names: Sequence[str], norms_of: str | None) -> None:

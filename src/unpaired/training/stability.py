@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
-from unpaired.data.images import read_image, read_label_map
+from unpaired.data.images import read_image, read_label_map, require_same_grid
 from unpaired.data.label_map import encode_label_map
 from unpaired.data.randomization import NO_RANDOMIZATION, random_convolutions
 from unpaired.data.restore import prepared_label_map
@@ -22,15 +22,20 @@ from unpaired.scores.overlap import count_overlap, dice
 
 
 def validation_dice(predictor: Predictor, dataset: Dataset, cases: Sequence[CaseEntry]) -> float:
-    """The mean over labeled cases and foreground classes of Dice, on the scans' own grids, from 0 to 1."""
+    """The mean over labeled cases and foreground classes of Dice, on the scans' own grids, from 0 to 1.
+
+    Raises InputError for a scan or label map that can't be read, and where these don't lie on one grid.
+    """
     sets = dataset.label_sets()
     place = {members: index for index, members in enumerate(sets)}
     values: list[float] = []
     for case in cases:
         assert case.label is not None  # they are labeled
         encoding = {value: place[members] for value, members in encode_values(dataset, case).items()}
-        reference = encode_label_map(np.asarray(read_label_map(case.label).array), encoding, case.label)
-        values += _dice_of_classes(predictor.segment(read_image(case.image), case.modality), reference, sets)
+        image, label = read_image(case.image), read_label_map(case.label)
+        require_same_grid(image, label, case.label)
+        reference = encode_label_map(np.asarray(label.array), encoding, case.label)
+        values += _dice_of_classes(predictor.segment(image, case.modality), reference, sets)
     return float(np.mean(values)) if values else 0.0
 
 

@@ -13,6 +13,7 @@ from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.failures import attempt
 from unpaired.inference.predictor import Predictor
+from unpaired.runs.same_data import require_same_classes
 from unpaired.studies.partners.computation import prepare_image, require_partners
 
 Say = Callable[[str], None]
@@ -28,11 +29,7 @@ def labeled_cases(predictor: Predictor, dataset: Dataset, split: str) -> list[Ca
     """
     run = predictor.run
     require_partners(predictor)
-    if dataset.classes != run.dataset.classes:
-        raise InputError(
-            f"run {run.called} has the classes {', '.join(run.dataset.classes)}, but {dataset.name} has "
-            f"{', '.join(dataset.classes)}; name the manifest that it was trained with"
-        )
+    require_same_classes(run.called, run.dataset, dataset, "name the manifest that it was trained with")
     cases = [case for case in of_patients(dataset, split=split, labeled=True) if case.modality in run.modalities]
     if not cases:
         raise InputError(
