@@ -117,6 +117,9 @@ def test_the_predictor_gives_background_its_odds_alone_and_with_others(
     predictor = Predictor(run, device="cpu")
     np.testing.assert_array_equal(predictor.segment(scan, "ct"), expected)
     np.testing.assert_array_equal(Ensemble([predictor, predictor]).segment_case(scan, "ct").label_map, expected)
+    other = Predictor(run, device="cpu", postprocessing=Postprocessing(background_log_odds=-2.0))
+    np.testing.assert_array_equal(Ensemble([predictor, other]).segment(scan, "ct"), expected)  # the first run's hold
+    assert other.recipe.postprocessing.background_log_odds == -2.0
 
 
 def test_the_predictor_smooths_before_it_chooses_alone_and_with_others(phantom: Dataset, tmp_path: Path) -> None:

@@ -32,9 +32,10 @@ class Ensemble:
     """
 
     def __init__(self, predictors: Predictor | Run | str | Path | Sequence[Predictor | Run | str | Path]) -> None:
-        self.predictors = [predictor for given in several(predictors) for predictor in _loaded(given)]
-        if not self.predictors:
+        loaded = [predictor for given in several(predictors) for predictor in _loaded(given)]
+        if not loaded:
             raise InputError("expected at least one run to predict with, got none")
+        self.predictors = [predictor.with_postprocessing(loaded[0].postprocessing) for predictor in loaded]
         first = self.predictors[0].run
         for other in self.predictors[1:]:
             if other.run.dataset.classes != first.dataset.classes:

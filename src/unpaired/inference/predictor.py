@@ -1,5 +1,6 @@
 """From an image to its label map by one trained run; `inference.ensemble` has several of them segment together."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -96,6 +97,15 @@ class Predictor:
             self.method, recipe, self.device, backend, precision, "plain" if adaptive_norms else engine, report
         )
         self.norms.require_statistics(self.method.network, backend)
+
+    def with_postprocessing(self, postprocessing: Postprocessing) -> "Predictor":
+        """This predictor with other post-processing: itself where that is its own, else one with the same network."""
+        if postprocessing == self.postprocessing:
+            return self
+        other = copy.copy(self)
+        other.postprocessing = postprocessing
+        other.recipe = replace(self.recipe, postprocessing=postprocessing)
+        return other
 
     @cached_property
     def weights_hash(self) -> str:
