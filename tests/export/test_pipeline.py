@@ -1,13 +1,16 @@
 """The exported scripts' numpy: the same numbers as the package's own preparation, windows, restoration and parts."""
 
+import gzip
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -142,6 +145,9 @@ def test_log_odds_of_background_are_those_of_the_package(pipeline: ModuleType) -
     values = np.random.default_rng(0).dirichlet((1, 1, 1), size=(2, 6, 4)).transpose(3, 0, 1, 2).astype(np.float32)
     np.testing.assert_allclose(pipeline.shifted(values, 0.5), shifted(values, 0.5), atol=1e-6)
     np.testing.assert_array_equal(pipeline.shifted(values, 0.0), values)
+    for number in (1000.0, -11.0, float("nan")):
+        with pytest.raises(ValueError, match=r"expected background_log_odds from -10 to 10 in model\.json, got"):
+            pipeline.shifted(values, number)
 
 
 def test_label_values_and_refusals(pipeline: ModuleType) -> None:
@@ -168,7 +174,43 @@ def test_label_values_and_refusals(pipeline: ModuleType) -> None:
         (holed, image.affine, second_class, "NaN, infinity or values beyond 3.4e"),
         (holed[0], image.affine, second_class, "three axes"),
         (image.array, np.diag([1.0, 1, 0, 1]), second_class, "invertible affine"),
+        (image.array, np.diag([1e3, 1, 1, 1]), second_class, "voxel sizes of 0.0001 to 100 mm"),
+        (image.array, np.eye(4) + 0.1 * np.eye(4, k=1) * (1, 1, 1, 0), second_class, "sheared"),
+        (image.array.astype(complex), image.affine, second_class, "one number per voxel"),
         (image.array, image.affine, lambda x: np.full((1, 3, 8, 8), np.inf), "no answer"),
     ):
         with pytest.raises(ValueError, match=words):
             pipeline.segment(array, affine, "ct", model, compute)
+
+
+def test_the_script_reads_no_damaged_file_and_no_header_of_two_minds(
+    pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
+    monkeypatch.delitem(sys.modules, "predict", raising=False)
+    predict = import_module("predict")
+    array, affine = np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([1.3, 1.3, 10, 1])
+    image = nibabel.Nifti1Image(array, affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    nibabel.save(image, tmp_path / "good.nii.gz")
+    read, placed = predict.read_nifti(tmp_path / "good.nii.gz")
+    np.testing.assert_array_equal(read, array)
+    np.testing.assert_allclose(placed, affine, rtol=1e-6)
+    content = gzip.compress(gzip.decompress((tmp_path / "good.nii.gz").read_bytes()), mtime=0)
+    (tmp_path / "flipped.nii.gz").write_bytes(content[:-8] + bytes([content[-8] ^ 1]) + content[-7:])
+    with pytest.raises(OSError, match="CRC"):
+        predict.read_nifti(tmp_path / "flipped.nii.gz")
+    (tmp_path / "cut.nii.gz").write_bytes(content[:-9])
+    with pytest.raises((EOFError, OSError)):
+        predict.read_nifti(tmp_path / "cut.nii.gz")
+    mirrored = bytearray(gzip.decompress(content))
+    mirrored[280:284] = np.float32(-1.3).tobytes()  # the sform's first number
+    (tmp_path / "mirrored.nii").write_bytes(mirrored)
+    with pytest.raises(ValueError, match="toward LAS by the sform, toward RAS by the qform"):
+        predict.read_nifti(tmp_path / "mirrored.nii")
+    (tmp_path / "model.json").write_text('{"schema": 1')
+    monkeypatch.setattr(predict, "__file__", str(tmp_path / "predict.py"))
+    with pytest.raises(SystemExit, match="2"):
+        predict.main([str(tmp_path / "good.nii.gz"), str(tmp_path / "out"), "--modality", "ct"])
+    monkeypatch.delitem(sys.modules, "predict")

@@ -42,6 +42,8 @@ def prepare(array, affine, settings, facts):
     affine = np.asarray(affine, dtype=np.float64)
     if array.ndim != 3 or not array.size:
         raise ValueError(f"expected a scan of three axes, got the shape {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"expected one number per voxel, got {array.dtype}")
     axes, flips = orientation(affine[:3, :3], array.shape, settings["plane"])
     view = oriented(array, axes, flips)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)[list(axes)]
@@ -68,7 +70,11 @@ def orientation(matrix, shape, plane):
     sizes = np.linalg.norm(matrix, axis=0)
     if not np.isfinite(matrix).all() or (sizes == 0).any() or abs(np.linalg.det(matrix / sizes)) < 1e-3:
         raise ValueError(f"expected an invertible affine, got {matrix.tolist()}")
+    if sizes.min() < 1e-4 or sizes.max() > 100:
+        raise ValueError(f"expected voxel sizes of 0.0001 to 100 mm, got {sizes.tolist()}")
     directions = (matrix / sizes).T
+    if np.abs(directions @ directions.T - np.eye(3)).max() > 0.01:
+        raise ValueError("the axes are sheared (gantry tilt?); resample the scan to perpendicular axes")
     depth = depth_axis(matrix, sizes, shape, plane)
     first, second = (axis for axis in range(3) if axis != depth)
     upright = abs(directions[second] @ DOWN) + abs(directions[first] @ RIGHTWARD)

@@ -11,6 +11,7 @@ Written by `unpaired export`; `model.json` says how a scan is prepared and what 
 """
 
 import argparse
+import gzip
 import json
 import sys
 from pathlib import Path
@@ -56,9 +57,14 @@ class Model:
 
 
 def read_nifti(path):
-    """Array and affine. ValueError where the header doesn't say, in one way, where the scan lies."""
+    """Array and affine. ValueError or OSError for a damaged file, and where the header doesn't say, in one way, where
+    the scan lies."""
     import nibabel
 
+    if path.name.endswith(".gz"):
+        with gzip.open(path) as file:
+            while file.read(1 << 24):  # to the checksum at the end, before which nibabel stops
+                pass
     image = nibabel.load(path)
     header = image.header
     array = np.asanyarray(image.dataobj)
@@ -69,6 +75,10 @@ def read_nifti(path):
         raise ValueError("neither sform nor qform has a code: nothing says where the patient's left is")
     if int(header["xyzt_units"]) & 7 not in MILLIMETERS:
         raise ValueError("voxel sizes are not in millimeters")
+    if int(header["sform_code"]) and int(header["qform_code"]):
+        axes = ["".join(map(str, nibabel.aff2axcodes(affine))) for affine in (image.get_sform(), image.get_qform())]
+        if axes[0] != axes[1]:
+            raise ValueError(f"its axes run toward {axes[0]} by the sform, toward {axes[1]} by the qform")
     sizes = np.linalg.norm(image.affine[:3, :3], axis=0)
     if not np.allclose(sizes[: len(header.get_zooms())], header.get_zooms()[:3], rtol=1e-3):
         raise ValueError(f"the affine says voxels of {sizes.tolist()} mm, pixdim {header.get_zooms()[:3]}")
@@ -104,7 +114,10 @@ def main(arguments=None):
     parser.add_argument("--modality", required=True, help="what the scan is; model.json lists what is known")
     parser.add_argument("--threads", type=int, help="of ONNX Runtime; without it as many as there are cores")
     given = parser.parse_args(arguments)
-    model = Model(Path(__file__).parent, given.threads)
+    try:
+        model = Model(Path(__file__).parent, given.threads)
+    except (OSError, ValueError) as error:
+        parser.error(f"model.json beside this script can't be read ({error}); export the run anew")
     if given.modality not in model.facts["modalities"]:
         parser.error(f"modality {given.modality!r} is not known; known: {', '.join(model.facts['modalities'])}")
     jobs = jobs_of(given.image, given.out)

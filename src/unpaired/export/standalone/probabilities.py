@@ -8,9 +8,12 @@ import numpy as np
 
 
 def shifted(probabilities, background_log_odds):
-    """Class probabilities with so much added to the log odds of background, class 0."""
+    """Class probabilities with so much added to the log odds of background, class 0. ValueError for what is no such
+    number: infinite odds leave nothing but NaN."""
     if not background_log_odds:
         return probabilities
+    if not -10 <= background_log_odds <= 10:
+        raise ValueError(f"expected background_log_odds from -10 to 10 in model.json, got {background_log_odds}")
     result = probabilities.copy()
     result[0] *= np.float32(np.exp(background_log_odds))
     return result / result.sum(0)
