@@ -1,5 +1,6 @@
 """Which post-processing is kept: against nnU-Net's procedure in plain loops; predict applies what was found."""
 
+import json
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -273,6 +274,24 @@ def test_what_was_found_for_other_weights_is_left_out_and_said(runs: list[Run]) 
     chosen, said = postprocessing_of(run, "best")
     assert chosen == run.recipe.postprocessing
     assert "was found for other weights and is left out" in said
+
+
+def test_a_damaged_finding_and_folds_of_other_classes_are_one_line(runs: list[Run]) -> None:
+    file = write_found(found_for(runs[:1]), runs[0].folder)
+    document = json.loads(file.read_text())
+    for damage, said in (
+        ({"background_log_odds": 1000}, "background_log_odds: expected a number between -10 and 10, got 1000; find it"),
+        ({"smoothing_mm": -1}, "smoothing_mm: expected a number of 0 or more, got -1; find it anew"),
+        ({"largest_component": ["heart"]}, "names 'heart', which is no foreground class"),
+    ):
+        file.write_text(json.dumps(document | damage))
+        with pytest.raises(InputError, match=rf"fold0.postprocessing\.json: .*{said}"):
+            postprocessing_of(runs[0], "best")
+    other = json.loads(runs[1].dataset_file.read_text())
+    other["classes"] = [other["classes"][0], *reversed(other["classes"][1:])]
+    runs[1].dataset_file.write_text(json.dumps(other))
+    with pytest.raises(InputError, match=r"fold1 has the classes .*; keep the folds of one dataset in a folder"):
+        find_postprocessing(runs[0].folder.parent, device="cpu")
 
 
 @pytest.mark.parametrize("count", [1, 2])

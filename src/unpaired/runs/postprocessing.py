@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from unpaired.configs import LogOdds, NotNegative, named
 from unpaired.data.postprocess import Postprocessing
 from unpaired.documents import read
 from unpaired.files import write_json
@@ -42,8 +43,8 @@ class FoundPostprocessing:
     weights: tuple[str, ...]
     validation_cases: int
     trials: tuple[Trial, ...]
-    smoothing_mm: float = 0.0
-    background_log_odds: float = 0.0
+    smoothing_mm: NotNegative = 0.0
+    background_log_odds: LogOdds = 0.0
 
     @property
     def postprocessing(self) -> Postprocessing:
@@ -102,5 +103,6 @@ def postprocessing_of(runs: Run | Sequence[Run], weights: str) -> tuple[Postproc
         return asked, ""
     if choice.weights != tuple(weights_hash(run.weights(weights)) for run in several):
         return asked, f"{folder / POSTPROCESSING} was found for other weights and is left out; {_ADVICE}"
-    choice.postprocessing.class_numbers(several[0].dataset.classes)
+    with named(str(folder / POSTPROCESSING)):
+        choice.postprocessing.class_numbers(several[0].dataset.classes)
     return choice.postprocessing, f"{choice.said()} ({folder / POSTPROCESSING}); --largest-component none leaves it out"

@@ -28,6 +28,7 @@ from unpaired.runs.folder import POSTPROCESSING
 from unpaired.runs.model_file import SUFFIX, run_folders
 from unpaired.runs.postprocessing import FoundPostprocessing, Trial, write_found
 from unpaired.runs.run import Run
+from unpaired.runs.same_data import require_same_classes
 from unpaired.scores.overlap import count_overlap, dice
 from unpaired.training.validate import mean_dice
 
@@ -74,13 +75,16 @@ def find_postprocessing(
     run's `postprocessing.json`, and for folds also in the folder's, which is what comes back; `predict` applies it and
     says so. A fold alone gets what its own validation cases say: those of another fold may be its test cases.
 
-    Raises InputError for a model file, which has no cases, a run without labeled validation cases, scans or label maps
-    that can't be read and, before any is predicted, a folder that can't be written.
+    Raises InputError for a model file, which has no cases, a run without labeled validation cases, folds of other
+    classes, scans or label maps that can't be read and, before any is predicted, a folder that can't be written.
     """
     folders = [run.folder] if isinstance(run, Run) else run_folders(run)
     if not isinstance(run, Run) and Path(run).suffix == SUFFIX:
         raise InputError(f"{run}: a model file has no validation cases; find it for the runs, then pack them")
     opened = [run] if isinstance(run, Run) else [Run.open(folder, trust) for folder in folders]
+    for other in opened[1:]:
+        advice = "keep the folds of one dataset in a folder"
+        require_same_classes(other.called, other.dataset, opened[0].dataset, advice)
     shared = [opened[0].folder.parent] if len(opened) > 1 else []
     for folder in [*(each.folder for each in opened), *shared]:
         require_writable(folder / POSTPROCESSING)
