@@ -154,7 +154,6 @@ ALLOWED = {
     },
     "training": {
         "configs",
-        "documents",
         "overrides",
         "consent",
         "recipes",

@@ -273,6 +273,9 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, checkpoint: Path) -> None:
     (tmp_path / "page.safetensors").write_text("<html>not found</html>")
     with pytest.raises(InputError, match="not a readable checkpoint"):
         read_checkpoint(tmp_path / "page.safetensors")
+    (tmp_path / "odd.pth").write_bytes(b"\x80\x02}}}s.")  # a dict with a dict as key
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        read_checkpoint(tmp_path / "odd.pth")
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     with pytest.raises(InputError, match="no tensors by name"):
         read_checkpoint(tmp_path / "list.pth")

@@ -52,6 +52,14 @@ def test_a_run_whose_last_step_was_validated_but_not_logged_is_finished(run: Run
     assert (progress.state, progress.step, progress.terms) == ("finished", 30, {"loss": 1.5})
 
 
+def test_damaged_logs_say_what_they_can(run: RunFolder) -> None:
+    run.log_file.write_text("step,loss,seconds\n10,2,5\n20,1.5,inf\n30,1.25,nan\n")
+    run.validation_file.write_text("step,dice\n20,0.5\n")
+    progress = read_progress(run.folder)
+    assert (progress.step, progress.seconds_left, progress.dice) == (30, None, {})
+    assert "step 30/100" in progress.headline()
+
+
 def test_a_run_that_has_not_logged_anything(run: RunFolder) -> None:
     run.log_file.unlink()
     run.validation_file.unlink()

@@ -22,6 +22,7 @@ from unpaired.recipes.phantom import csa
 from unpaired.runs import new_run
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.run import Run, training_modalities
+from unpaired.runs.saved_state import BeganWith, began_with, saved_progress
 
 RECIPE = replace(csa(), network=FCNConfig(width=2, dropout=0.0), patch_size=(32, 32), steps=2)
 
@@ -223,7 +224,10 @@ def test_weights_that_are_no_numbers_are_neither_read_nor_written(run: Run, valu
         run.load_state()
 
 
-@pytest.mark.parametrize("content", [b"", b"not torch", b"\x80\x02cos\nsystem\n.", b"PK\x03\x04 cut short"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not torch", b"\x80\x02cos\nsystem\n.", b"PK\x03\x04 cut short", b"\x80\x020.", b"\x80\x02}}}s."],
+)
 def test_a_broken_state_is_named(run: Run, content: bytes) -> None:
     assert run.load_state() is None
     (run.folder / "resume.pt").write_bytes(content)
@@ -287,6 +291,44 @@ def test_a_log_torn_anywhere_can_be_gone_on_with(run: Run, cut: int) -> None:
     assert len(steps) <= min(max(complete, 0) + 1, 2)
     run.append_rows("log", [{"step": 20, "loss": 0.125, "seconds": 1.8}])
     assert run.rows("log")[-1] == {"step": "20", "loss": "0.125", "seconds": "1.8"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"loss,seconds\n0.5,0.1\n", "expected a step in every row"),
+        (b"step,loss\nnan,0.5\n", "expected a step in every row"),
+        (b"step,loss\n\xff\xfe,0.5\n", "expected a CSV file, but"),
+    ],
+)
+def test_a_damaged_log_is_one_line(run: Run, content: bytes, said: str) -> None:
+    (run.folder / "log.csv").write_bytes(content)
+    with pytest.raises(InputError, match=rf"log\.csv: {said}.*; restore the file, or delete it"):
+        run.forget_rows_from(10)
+    (run.folder / "log.csv").write_bytes(b"step,loss\n1,0.5\n2,0.43,0.4\n")  # two rows that a kill made one
+    run.forget_rows_from(10)
+    assert [row["step"] for row in run.rows("log")] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "damage", [{"step": -1}, {"step": 3}, {"step": "2"}, {"best": float("nan")}, {"best": 3.0}, {"best": None}], ids=str
+)
+def test_a_state_says_how_far_it_is_or_is_one_line(run: Run, damage: dict[str, Any]) -> None:
+    state: dict[str, Any] = {"step": 2, "best": 0.5}
+    assert saved_progress(state, 2, run.of_another_training) == (2, 0.5)
+    for damaged in (state | damage, {}):
+        with pytest.raises(InputError, match=r"resume\.pt doesn't hold the state of this training .*; restore the"):
+            saved_progress(damaged, 2, run.of_another_training)
+
+
+def test_what_a_run_began_with_is_read_or_is_one_line(run: Run) -> None:
+    assert began_with(run.versions_file) is None
+    run.record("init_from", {"run": "a", "new_modalities": {"lge": "ct"}, "fresh": ["fusion"], "new_classes": []})
+    assert began_with(run.versions_file) == BeganWith({"lge": "ct"}, ("fusion",))
+    for damaged in ({}, "a", {"new_modalities": ["lge"], "fresh": []}):
+        run.record("init_from", damaged)
+        with pytest.raises(InputError, match=r"versions\.json: init_from: .*; restore the file or train anew"):
+            began_with(run.versions_file)
 
 
 def test_forgetting_everything_leaves_no_file(run: Run) -> None:

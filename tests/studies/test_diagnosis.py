@@ -338,3 +338,6 @@ def test_a_run_that_was_not_saved_is_refused(run: Run, tmp_path: Path, capsys: p
         == 2
     )
     assert "resume.pt" in capsys.readouterr().err
+    torch.save({}, tmp_path / "run" / "resume.pt")
+    assert main(["diagnose", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "resume.pt doesn't hold the state of this training" in capsys.readouterr().err

@@ -49,6 +49,7 @@ from unpaired.networks.checkpoint_names import (
 )
 from unpaired.networks.decomposed_attention import resized_table
 from unpaired.networks.sam_med3d_encoder import resized_positions
+from unpaired.networks.weights import UNREADABLE
 from unpaired.networks.window_attention import WindowAttention
 
 WHERE = "docs/how-to/networks.md says where to get them"
@@ -110,19 +111,16 @@ def read_checkpoint(path: str | Path, sha256: str | None = None) -> tuple[dict[s
         raise InputError(
             f"{path} has SHA-256 {digest}, expected {sha256}; it is another file, or damaged: get it again"
         )
+    safe = path.suffix == ".safetensors"
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content: Any = (
-                load_file(path)
-                if path.suffix == ".safetensors"
-                else torch.load(path, map_location="cpu", weights_only=True)
-            )
+            content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds more than tensors, and reading that would run its code; on a machine where you trust it, "
             'save its "model", "state_dict" or "network_weights" alone, as safetensors'
         ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except (SafetensorError, *UNREADABLE) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} is not a readable checkpoint ({reason}); get it again") from error
     for wrapper in WRAPPERS:

@@ -1,5 +1,6 @@
 """Weight files: what a network learned, as safetensors, which read without running any code."""
 
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,20 @@ from unpaired.files import atomic, is_object
 from unpaired.networks.class_rows import ClassRows
 from unpaired.networks.deep_supervision import PART, is_auxiliary
 from unpaired.networks.network import Network
+
+UNREADABLE = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    pickle.UnpicklingError,
+)
+"""What torch raises where it unpickles damaged bytes, which may name anything."""
 
 
 def save_weights(network: Network, path: Path) -> None:

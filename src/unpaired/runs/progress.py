@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from statistics import fmean, median
 from typing import Literal
@@ -114,7 +115,7 @@ def _dice_by_place(facts: RunFacts) -> dict[Place, list[tuple[int, float]]]:
     dice: dict[Place, list[tuple[int, float]]] = {}
     for row in facts.validation:
         value = _number(row.get("dice", ""))
-        if (row.get("step") or "").isdecimal() and value is not None:
+        if (row.get("step") or "").isdecimal() and value is not None and {"modality", "class"} <= row.keys():
             dice.setdefault((row["modality"], row["class"]), []).append((int(row["step"]), value))
     return dice
 
@@ -148,7 +149,7 @@ def _seconds_left(logged: Sequence[Mapping[str, str]], steps: int) -> float | No
     for before, after in pairwise(logged[-21:]):
         done = int(after["step"]) - int(before["step"])
         began, ended = _number(before.get("seconds", "")), _number(after.get("seconds", ""))
-        if began is not None and ended is not None and ended > began and done > 0:
+        if began is not None and ended is not None and -inf < began < ended < inf and done > 0:
             speeds.append((ended - began) / done)
     return None if not speeds else median(speeds) * max(steps - int(logged[-1]["step"]), 0)
 

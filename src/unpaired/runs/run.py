@@ -1,7 +1,6 @@
 """Run: the folder of one training run, with what it holds read and written."""
 
 import io
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +19,7 @@ from unpaired.errors import InputError, nearest
 from unpaired.files import atomic, is_object, read_json, write_json
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
-from unpaired.networks.weights import load_weights, require_finite, save_weights
+from unpaired.networks.weights import UNREADABLE, load_weights, require_finite, save_weights
 from unpaired.recipe import DAMAGED, Recipe, build_method, read_recipe
 from unpaired.runs.difference import first_difference
 from unpaired.runs.fingerprint import read_fingerprint
@@ -29,6 +28,7 @@ from unpaired.runs.log_rows import append_rows, drop_rows_after, read_rows
 from unpaired.runs.model_file import as_written, by_its_name, names_of, run_folders, single_run, unpacked_from
 from unpaired.runs.new_run import place_new_run
 from unpaired.runs.same_data import brought_up_to_date, require_same_data
+from unpaired.runs.saved_state import began_with
 
 
 @dataclass(frozen=True, init=False)
@@ -166,8 +166,8 @@ class Run(RunFolder):
         """The modalities that joined an earlier run and alone are trained (`recipe.trained`); empty where all are."""
         if self.recipe.trained == "all":
             return ()
-        record = read(self.versions_file, dict[str, Any], DAMAGED).get("init_from")
-        return tuple(record["new_modalities"]) if is_object(record) else ()
+        began = began_with(self.versions_file)
+        return () if began is None else tuple(began.new_modalities)
 
     @property
     def origin(self) -> dict[str, str]:
@@ -224,7 +224,7 @@ class Run(RunFolder):
             return None
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        except UNREADABLE as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"{path} can't be read ({reason}); delete it to train from the start") from error
         if not is_object(state):

@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import Console
 
-from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.methods.method import Method
 from unpaired.networks.network import Network
@@ -16,6 +15,7 @@ from unpaired.recipe import DAMAGED, Recipe
 from unpaired.runs.beginning import begin_with_run
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.run import Run
+from unpaired.runs.saved_state import began_with
 from unpaired.training.optimization import parameter_counts
 from unpaired.training.progress import tell
 
@@ -43,7 +43,7 @@ def load_first_weights(recipe: Recipe, method: Method, classes: Sequence[str], f
 
 
 def train_new_modalities_alone(
-    recipe: Recipe, method: Method, folder: str | Path, began_with: dict[str, Any]
+    recipe: Recipe, method: Method, folder: str | Path, begins_with: dict[str, Any]
 ) -> tuple[str, ...] | None:
     """Freeze all but what belongs to modalities that `init_from`'s run lacks, if the recipe says so; their names.
 
@@ -53,15 +53,14 @@ def train_new_modalities_alone(
     """
     if recipe.trained == "all":
         return None
-    record = began_with or read(RunFolder(Path(folder)).versions_file, dict[str, Any], DAMAGED)
-    names = tuple(record["init_from"]["new_modalities"])
+    names, fresh = _joined(RunFolder(Path(folder)), begins_with)
     if not names:
         modalities = ", ".join(method.network.modalities)
         raise InputError(
             f"recipe.trained is new_modalities, but {recipe.init_from} has all of {modalities} or the network has "
             "nothing of a modality's own; name a network with a norm per modality and a new modality"
         )
-    if fresh := record["init_from"]["fresh"]:
+    if fresh:
         raise InputError(
             f"recipe.trained is new_modalities, but {recipe.init_from} has no {', '.join(fresh)}, which would stay as "
             "random as it begins; take that run's network (recipe.network), or train all"
@@ -71,6 +70,17 @@ def train_new_modalities_alone(
         for parameter, tensor in network.named_parameters():
             tensor.requires_grad_(tensor.requires_grad and any(belongs_to(parameter, name) for name in names))
     return names
+
+
+def _joined(run: RunFolder, begins_with: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The modalities that join, and parts that begin fresh: of a run that begins, or as its versions.json has it."""
+    if begins_with:
+        record = begins_with["init_from"]
+        return tuple(record["new_modalities"]), tuple(record["fresh"])
+    began = began_with(run.versions_file)
+    if began is None:
+        raise InputError(f"{run.versions_file}: lacks 'init_from', which says what joined which run; {DAMAGED}")
+    return tuple(began.new_modalities), began.fresh
 
 
 def _require_no_shared_statistics(network: Network, names: tuple[str, ...]) -> None:

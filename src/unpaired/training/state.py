@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 
 from unpaired.methods.method import Method
 from unpaired.runs.run import Run
+from unpaired.runs.saved_state import saved_progress
 from unpaired.training.layout import MemoryFormat
 from unpaired.training.validate import mean_dice
 
@@ -32,11 +33,11 @@ class TrainingState:
             if self.fabric.is_global_zero:
                 self.run.forget_rows_from(-1)
             return 0
+        step, self.best = saved_progress(saved, self.run.recipe.steps, self.run.of_another_training)
         try:
             self.method.load_state_dict(saved["method"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.fabric.strategy.precision.load_state_dict(saved["precision"])
-            step, self.best = int(saved["step"]), float(saved["best"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
             raise self.run.of_another_training(error) from error
         if self.fabric.is_global_zero:

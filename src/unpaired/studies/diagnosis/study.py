@@ -12,6 +12,7 @@ from unpaired.recipe import build_method
 from unpaired.runs.folder import PREPARED
 from unpaired.runs.model_file import require_no_model
 from unpaired.runs.run import Run
+from unpaired.runs.saved_state import saved_progress
 from unpaired.studies.diagnosis.computation import TermDiagnosis, diagnose_terms
 from unpaired.studies.diagnosis.scores import advice, verdict
 from unpaired.studies.diagnosis.tables import diagnosis_table, to_json
@@ -77,7 +78,7 @@ def diagnose(
     recipe = run.recipe
     fabric = build_fabric(device, 1, 1, recipe.precision)
     state = None if fresh else run.load_state()
-    step = 0 if state is None else int(state["step"])
+    step = 0 if state is None else saved_progress(state, recipe.steps, run.of_another_training)[0]
     method = build_method(recipe, run.modalities, len(run.dataset.classes)) if fresh else run.load_whole_method()
     prepared = Path(cache or run.folder.parent / PREPARED)
     cases = prepared_cases(run, prepared, run.modalities, fabric, 1, Console(quiet=True))
