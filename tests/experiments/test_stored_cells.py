@@ -228,6 +228,9 @@ def test_a_budget_has_the_steps_that_another_version_gave_it(tmp_path: Path, pha
         speed.write_text(json.dumps(kept)) if speed == stored else speed.unlink()
     with pytest.raises(AssertionError, match="a step is timed"):
         planned(plan, phantom, tmp_path)
+    stored.write_text(json.dumps(kept | {"seconds": 0}))
+    with pytest.raises(AssertionError, match=r"0123456789abcdef.json: seconds: expected a number above 0, got 0; del"):
+        planned(plan, phantom, tmp_path)
 
 
 def test_an_early_speed_is_known_by_the_recipes_of_runs(tmp_path: Path, phantom: Dataset) -> None:

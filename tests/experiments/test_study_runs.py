@@ -120,6 +120,18 @@ def test_a_label_map_that_was_replaced_is_seen(again: Path, phantom: Dataset, mo
     assert begun == ["MSBN"]
 
 
+def test_a_run_in_the_place_of_another_one_is_not_taken_for_it(
+    again: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tasks_of(monkeypatch)
+    msbn, joint = (again / "runs" / "own" / name / "seed0" for name in ("msbn", "joint"))
+    shutil.rmtree(joint)
+    shutil.copytree(msbn, joint)  # with scores that fit its predictions, beside the record of the other row
+    made = in_folder(tiny_study(), phantom, again)
+    assert begun == ["Joint"]
+    assert made.compared is None
+
+
 def test_a_row_that_fails_is_listed_and_stops_no_other(phantom: Dataset, again: Path) -> None:
     """One can't be planned for these patients, one can't be built; the finished ones are compared all the same."""
     few = Row("few", tiny_recipe(), FewPatients("lge", 9))

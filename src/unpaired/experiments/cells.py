@@ -286,9 +286,10 @@ def chains(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def is_done(cell: Cell) -> bool:
-    """Whether a cell was trained, predicted and scored, and its scores are those of the files that lie there."""
+    """Whether a cell was trained, predicted and scored, its run is of its content, and its scores are those of the
+    files that lie there."""
     record = cell.record()
-    if record is None or record.state != "done":
+    if record is None or record.state != "done" or not cell.content.is_of(cell.run):
         return False
     try:
         evaluation = read_evaluation(cell.run.evaluation)

@@ -15,6 +15,7 @@ from typing import Any
 from unpaired.configs import code_of, dumps, from_json, to_json
 from unpaired.data.dataset import Dataset, Modality
 from unpaired.data.known_content import Hashed, hashed, read_hashes, remember_hashes
+from unpaired.data.manifest import read_dataset
 from unpaired.data.prepare import HASHES
 from unpaired.documents import fitted
 from unpaired.errors import InputError
@@ -82,6 +83,21 @@ class Content:
             return None
         return replace(self, key=key, document=self.document if "program" in self.document["recipe"] else there)
 
+    def is_of(self, run: RunFolder) -> bool:
+        """Whether a run folder's own files say that it is of this content: another one may lie in its place."""
+        try:
+            dataset = read_dataset(run.dataset_file)
+            stored = self._recipe_in(run)
+        except InputError:
+            return False
+        there = {
+            **self.document,
+            "recipe": self.document["recipe"] if "program" in self.document["recipe"] else stored,
+            "data": {**self.document["data"], "cases": data_document(dataset)["cases"]},
+        }
+        sides = {case: side for case, (side, *_) in self.document["sides"].items()}
+        return sides == {case.id: case.split for case in dataset.cases if case.split} and self._equals(there)
+
     def difference(self, before: Mapping[str, Any]) -> str:
         """The first thing that another content, as a record has it, says otherwise."""
         here = self.document
@@ -99,11 +115,16 @@ class Content:
 
     def _early_of(self, run: RunFolder, key: str) -> Mapping[str, Any] | None:
         """The document with this key that an early version may have hashed."""
-        stored = read_json(run.recipe_file, DAMAGED) if run.recipe_file.is_file() else None
-        own = [_without_names(stored, self.document["begins_with"])] if is_object(stored) else []
+        stored = self._recipe_in(run)
+        own = [] if stored is None else [stored]
         forms = (self.document, *self.early)
         tried = [{**form, "recipe": recipe} for form in forms for recipe in (form["recipe"], *own)]
         return next((document for document in tried if content_key(document) == key), None)
+
+    def _recipe_in(self, run: RunFolder) -> dict[str, Any] | None:
+        """The recipe of a run folder, as this document would have it; None where there is none."""
+        stored = read_json(run.recipe_file, DAMAGED) if run.recipe_file.is_file() else None
+        return _without_names(stored, self.document["begins_with"]) if is_object(stored) else None
 
     def _equals(self, other: Mapping[str, Any]) -> bool:
         """Whether a document says the same, as far as this version can read it."""

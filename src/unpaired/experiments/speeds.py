@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from unpaired.configs import code_of, from_json, to_json
+from unpaired.configs import NotNegative, Positive, code_of, from_json, to_json
 from unpaired.data.dataset import Dataset
 from unpaired.documents import read
 from unpaired.errors import InputError
@@ -77,8 +77,8 @@ class Step:
 class _Kept:
     """A speed as it is stored, with the step; early versions left the step out."""
 
-    seconds: float
-    gigabytes: float
+    seconds: Positive
+    gigabytes: NotNegative
     device: str
     step: Step | None = None
 
