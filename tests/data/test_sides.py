@@ -11,6 +11,7 @@ KIDNEYS = ("background", "left kidney", "liver", "kidney_right", "Right Kidney")
 def test_pairs_differ_in_left_and_right_alone() -> None:
     assert side_pairs(KIDNEYS) == [("left kidney", "Right Kidney")]
     assert side_pairs(("background", "lung-left", "lung_right")) == [("lung-left", "lung_right")]
+    assert side_pairs(("background", "kidney (left)", "Kidney, Right")) == [("kidney (left)", "Kidney, Right")]
     assert side_pairs(("background", "left kidney", "liver")) == []
     assert side_pairs(("background", "KidneyL", "KidneyR", "RightLung", "LeftLung")) == [
         ("KidneyL", "KidneyR"),

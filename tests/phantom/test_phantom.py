@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from unpaired.data.dataset import Dataset, Modality
+from unpaired.data.images import read_image, write_image
 from unpaired.data.join import join_datasets
 from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
@@ -310,7 +311,10 @@ def test_a_phantom_goes_on_and_replaces_no_scan_of_a_patient(tmp_path: Path) -> 
     assert digests(tmp_path) == whole
     for name in ("dataset.json", "bssfp/bssfp001.nii.gz"):
         (tmp_path / name).unlink()
-    for content in (b"a patient's", (tmp_path / "bssfp/bssfp002_label.nii.gz").read_bytes()):
+    moved = read_image(tmp_path / "bssfp/bssfp002.nii.gz")
+    write_image(tmp_path / "moved.nii.gz", moved.array, moved.affine + 2 * np.eye(4, k=3))
+    files = (tmp_path / "bssfp/bssfp002_label.nii.gz", tmp_path / "moved.nii.gz")
+    for content in (b"a patient's", *[file.read_bytes() for file in files]):
         (tmp_path / "bssfp/bssfp002.nii.gz").write_bytes(content)
         before = digests(tmp_path)
         with pytest.raises(InputError, match=r"bssfp002\.nii\.gz is there and is another scan than the phantom's"):

@@ -114,6 +114,6 @@ def mirror_warning(classes: Sequence[str], plane: str, mirrored: Sequence[str], 
 
 
 def _words(name: str) -> tuple[str, ...]:
-    """The words of a class's name: "kidney", "left" of "kidney_left", "KidneyLeft" and "kidney-Left"."""
+    """The words of a class's name: "kidney", "left" of "kidney_left", "KidneyLeft", "kidney (Left)"."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return tuple(re.split(r"[\s_-]+", apart.lower()))
+    return tuple(re.findall(r"[^\W_]+", apart.lower()))

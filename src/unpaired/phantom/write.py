@@ -112,7 +112,7 @@ def _write_scan(scan: Scan, folder: Path) -> None:
     image, labels, affine = simulate(scan)
     arrays = dict(zip(_files(scan, folder), (image, labels), strict=True))
     for path, array in arrays.items():
-        if path.exists() and not _holds(path, array):
+        if path.exists() and not _holds(path, array, affine):
             raise InputError(f"{path} is there and is another scan than the phantom's; name another folder")
     for path, array in arrays.items():
         if not path.exists():
@@ -124,11 +124,12 @@ def _files(scan: Scan, folder: Path) -> tuple[Path, Path]:
     return folder / scan.modality / f"{scan.id}.nii.gz", folder / scan.modality / f"{scan.id}_label.nii.gz"
 
 
-def _holds(path: Path, array: np.ndarray) -> bool:
+def _holds(path: Path, array: np.ndarray, affine: np.ndarray) -> bool:
     try:
-        return np.array_equal(read_image(path).array, array)
+        there = read_image(path)
     except ImageError:
         return False
+    return np.array_equal(there.array, array) and np.allclose(there.affine, affine, atol=1e-3)
 
 
 def _none_in(real: Dataset, anatomy: str, what: str, names: Iterable[str]) -> InputError:
