@@ -322,6 +322,18 @@ def test_damage_and_bombs_get_one_line(folds: Path, tmp_path: Path, cache: Path)
         archive.writestr("0/split.json", b"0" * (2 << 20))
     with pytest.raises(InputError, match="promises more than 100 times what it holds"):
         run_folders(path)
+    for method, damage, said in (
+        (zipfile.ZIP_LZMA, b"", "model.json is neither stored nor deflated"),
+        (zipfile.ZIP_DEFLATED, b"\x07", "expected a model file, but .*invalid block type"),
+    ):
+        other = tmp_path / f"{method}.unpaired"
+        with zipfile.ZipFile(other, "w", method) as archive:
+            archive.writestr("model.json", json.dumps({"sha256": {}}))
+        begin = 30 + len("model.json")  # the entry's first byte
+        content = other.read_bytes()
+        other.write_bytes(content[:begin] + damage + content[begin + len(damage) :])
+        with pytest.raises(InputError, match=said):
+            run_folders(other)
     content = bytearray(path.read_bytes())
     place = content.rindex(b"PK\x01\x02")  # the last entry of the directory: say that it is 4 GB
     content[place + 24 : place + 28] = (0xFFFFFFFE).to_bytes(4, "little")

@@ -15,6 +15,7 @@ import hashlib
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,8 @@ LARGEST = 8 << 30
 """Bytes of all files of a model together."""
 MOST_COMPRESSED = 100
 """How many times larger a file may be than what a model file stores of it; weights hardly shrink at all."""
+OF_A_ZIP_FILE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error)
+"""What reading a damaged one raises of its own."""
 _OF_A_RUN = "|".join(map(re.escape, (*FILES, POSTPROCESSING)))
 _NAME = re.compile(rf"{'|'.join(map(re.escape, (MODEL, CARD, POSTPROCESSING)))}|(?:0|[1-9][0-9]{{0,2}})/({_OF_A_RUN})")
 _FOLD = re.compile(rf"{FOLD}(\d+)")
@@ -175,7 +178,7 @@ def _extract(path: Path, folder: Path) -> None:
                 raise InputError(f"{path}: {missing[0]} is missing; {_DAMAGED}")
     except InputError:
         raise
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+    except (*OF_A_ZIP_FILE, NotImplementedError, EOFError, ValueError, OverflowError, RuntimeError) as error:
         raise InputError(f"{path}: expected a model file, but {error}; {_DAMAGED}") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # of a place before the file's beginning, which a damaged one names
@@ -187,10 +190,14 @@ def _extract(path: Path, folder: Path) -> None:
 
 def _require_names(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     """Only the files that a model has, each once, stored or deflated, and not too large together."""
-    names = [entry.filename for entry in entries]
-    for name in names:
-        if not _NAME.fullmatch(name) or names.count(name) > 1:
+    names: set[str] = set()
+    for entry in entries:
+        name = entry.filename
+        if not _NAME.fullmatch(name) or name in names:
             raise InputError(f"{path}: {name[:80]!a} has no place in a model file; {_DAMAGED}")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{path}: {name} is neither stored nor deflated; {_DAMAGED}")
+        names.add(name)
     if MODEL not in names:
         raise InputError(f"{path}: {MODEL} is missing; {_DAMAGED}")
     if sum(entry.file_size for entry in entries) > LARGEST:
