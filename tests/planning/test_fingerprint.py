@@ -1,5 +1,6 @@
 """The fingerprint of small written scans, by hand; of the phantom, in full; what can't be read, in one line."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +98,16 @@ def test_it_comes_back_from_its_file(study: Dataset, tmp_path: Path) -> None:
     ):
         (tmp_path / "g.json").write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=rf"g\.json: {said}.*; write it with `unpaired inspect`"):
+            read_fingerprint(tmp_path / "g.json")
+    for field, value, said in (
+        ("spacing_mm", [0, 1, 1], r"spacing_mm\[0\]: expected a number above 0, got 0"),
+        ("percentiles", [1.0], r"percentiles: expected \[a number, ...\], 7 of them, got \[1.0\]"),
+        ("labeled_patients", -1, "labeled_patients: expected a whole number of 0 or more"),
+    ):
+        document = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))
+        document["modalities"][0][field] = value
+        (tmp_path / "g.json").write_text(json.dumps(document), encoding="utf-8")
+        with pytest.raises(InputError, match=rf"g\.json: modalities\[0\]\.{said}.*; write it with"):
             read_fingerprint(tmp_path / "g.json")
 
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import nibabel as nib
 import numpy as np
+from msgspec import Meta
 
+from unpaired.configs import Count, Positive, Share
 from unpaired.data.dataset import CaseEntry
 from unpaired.data.image import Image
 from unpaired.data.images import read_image, read_label_map, require_same_grid
@@ -14,6 +17,8 @@ from unpaired.data.orientation import orientation, oriented
 from unpaired.data.preprocess import body_box
 
 PERCENTILES = (0.5, 5.0, 25.0, 50.0, 75.0, 95.0, 99.5)
+Percentiles = Annotated[tuple[float, ...], Meta(min_length=len(PERCENTILES), max_length=len(PERCENTILES))]
+Sizes = tuple[Positive, Positive, Positive]
 VALUES = 4096
 """How many values of a scan, evenly spread over organs or body, are kept for histograms while a page is drawn."""
 THUMBNAIL = 112
@@ -34,19 +39,19 @@ class CaseFacts:
     patient: str
     modality: str
     labeled: bool
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
+    shape: tuple[Count, Count, Count]
+    spacing_mm: Sizes
     plane: str
     """The anatomical plane of the slices: axial, coronal, sagittal, or oblique where none is within `OBLIQUE`."""
     axes: str
     """The file's axes, such as LPS: where each points to."""
-    percentiles: tuple[float, ...]
+    percentiles: Percentiles
     """At `PERCENTILES`, of the values inside the organs, or inside the body of an unlabeled scan."""
     mean: float
     std: float
-    body_share: float
+    body_share: Share
     """The share of the scan that the box around the body takes, 0 to 1."""
-    body_mm: tuple[float, float, float]
+    body_mm: Sizes
     volumes_ml: Mapping[str, float]
     """{class: millilitres} of the classes that the label map shows for certain."""
     simulated: bool = False

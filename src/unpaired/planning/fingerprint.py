@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
+from unpaired.configs import Share, Whole
 from unpaired.data.dataset import Dataset, encode_values
 from unpaired.data.importers.options import is_ct
 from unpaired.data.manifest import as_dataset
@@ -16,7 +18,7 @@ from unpaired.data.simulated import simulated_beside
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import write_json
-from unpaired.planning.case_facts import PERCENTILES, CaseFacts, CaseJob, CasePicture, look_at
+from unpaired.planning.case_facts import PERCENTILES, CaseFacts, CaseJob, CasePicture, Percentiles, Sizes, look_at
 from unpaired.planning.near_duplicates import Alike, near_duplicates
 
 Triple = tuple[float, float, float]
@@ -32,26 +34,26 @@ class ModalityFacts:
     """
 
     name: str
-    cases: int
-    patients: int
-    labeled_patients: int
+    cases: Whole
+    patients: Whole
+    labeled_patients: Whole
     is_ct: bool
     """Whether its name says that values are Hounsfield units."""
-    shape: Triple
-    spacing_mm: Triple
-    spacing_range: tuple[Triple, Triple]
+    shape: Sizes
+    spacing_mm: Sizes
+    spacing_range: tuple[Sizes, Sizes]
     """The smallest and the largest spacing of each axis."""
     planes: Mapping[str, int]
     """{axial, coronal or sagittal: cases}."""
-    body_share: float
-    body_mm: Triple
-    percentiles: tuple[float, ...]
+    body_share: Share
+    body_mm: Sizes
+    percentiles: Percentiles
     """At `case_facts.PERCENTILES`, medians over the cases' own, inside organs (or the body)."""
     labeled_with: Mapping[str, int]
     """{class: patients whose label map shows it}, every class of the dataset."""
     volumes_ml: Mapping[str, float]
     """{class: median volume where it is shown}."""
-    simulated_patients: int = 0
+    simulated_patients: Whole = 0
     """Labeled, beside those who were scanned."""
 
 
@@ -61,8 +63,8 @@ class Fingerprint:
 
     dataset: str
     classes: tuple[str, ...]
-    modalities: tuple[ModalityFacts, ...]
-    cases: tuple[CaseFacts, ...]
+    modalities: Annotated[tuple[ModalityFacts, ...], Meta(min_length=1)]
+    cases: Annotated[tuple[CaseFacts, ...], Meta(min_length=1)]
     failures: tuple[tuple[str, str], ...] = ()
     alike: tuple[Alike, ...] = ()
     """Cases of different patients that look like one scan."""
