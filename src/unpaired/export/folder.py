@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unpaired.errors import InputError
-from unpaired.files import clear_leftovers, input_error_if_unwritable, temporary_folder
+from unpaired.files import clear_leftovers, input_error_if_unwritable, resolved, temporary_folder
 
 
 @contextmanager
@@ -17,14 +17,15 @@ def new_folder(path: Path) -> Generator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} is there already; name a new folder, or remove it first")
+    place = resolved(path)  # what a link leads to, which stays one
     with input_error_if_unwritable(path):
-        path.resolve().parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(path.resolve().parent)
-        temporary = temporary_folder(path.resolve())
+        place.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(place.parent)
+        temporary = temporary_folder(place)
         try:
             yield temporary
-            if path.exists():
-                path.rmdir()
-            temporary.rename(path.resolve())
+            if place.exists():
+                place.rmdir()
+            temporary.rename(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
