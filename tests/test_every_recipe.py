@@ -23,7 +23,7 @@ from unpaired.recipe import Recipe, build_method
 from unpaired.recipes import all_recipes
 from unpaired.training.loop import Hardware, train
 
-pytestmark = pytest.mark.usefixtures("probed_once")
+pytestmark = pytest.mark.usefixtures("probed_once", "shallow_fcn")
 SIDE = {2: 32, 3: 16}
 """Pixels of a patch by spatial axes."""
 ALL = all_recipes()

@@ -31,7 +31,7 @@ from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.ummkd_unet import UMMKDUNetConfig
 from unpaired.networks.unet import UNetConfig
 
-pytestmark = pytest.mark.usefixtures("probed_once")
+pytestmark = pytest.mark.usefixtures("probed_once", "shallow_fcn")
 NAMES = ("ct", "mr", "lge")
 C = 3
 MONAI = "monai.networks.nets:"
