@@ -220,6 +220,7 @@ def test_it_is_found_on_validation_cases_alone(runs: list[Run], monkeypatch: pyt
     ]
     assert [trial.what for trial in found.trials] == tried
     assert "none of a test case" in found.table().markdown()
+    assert "costs no class of a modality more than half a point" in found.table().markdown()
 
 
 def test_predict_applies_what_was_found_and_says_so(
