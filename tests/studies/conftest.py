@@ -6,19 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from small_network import LAYERS, SMALL
 from unpaired.data.dataset import Dataset
 from unpaired.inference.jobs import plan
 from unpaired.inference.predict import predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.supervised import SupervisedConfig
-from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.report import features_page
 from unpaired.runs.run import Run
 
-NETWORK = FCNConfig(width=2, dropout=0.0, initialization="he")
-RECIPE = Recipe(NETWORK, SupervisedConfig(), (32, 32), steps=1, modalities=("ct", "lge"), window_overlap=0.0)
+RECIPE = Recipe(SMALL, SupervisedConfig(), (32, 32), steps=1, modalities=("ct", "lge"), window_overlap=0.0)
 
 
 def make_run(folder: Path, recipe: Recipe, dataset: Dataset, seed: int) -> Run:
@@ -32,7 +31,7 @@ def make_run(folder: Path, recipe: Recipe, dataset: Dataset, seed: int) -> Run:
 def runs(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """ "msbn" and "csa" with predictions of the test cases."""
     folder = tmp_path_factory.mktemp("runs")
-    csa = replace(RECIPE, method=CSAConfig(layer_pairs=(("group3", "group4"),)))
+    csa = replace(RECIPE, method=CSAConfig(layer_pairs=(LAYERS,)))
     found = {
         "msbn": make_run(folder / "msbn", RECIPE, phantom, 1),
         "csa": make_run(folder / "csa", csa, phantom, 2),

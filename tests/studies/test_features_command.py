@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from small_network import LAYERS
 from undrawn import undrawn
 from unpaired import cli
 from unpaired.data.manifest import write_dataset
 from unpaired.errors import InputError
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.networks.adapt import AdaptedConfig
+from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.run import Run
 from unpaired.studies.attention.study import ClassAttention
 from unpaired.studies.plan import Options, make_plan, read_members, readable
-
-LAYERS = [f"group{number}" for number in range(1, 10)]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,8 @@ def test_everything_is_written(both):
         assert f'id="{part}"' in page
     assert "<script" not in page
     document = json.loads((both / "localization.json").read_text(encoding="utf-8"))
-    assert (document["runs"], document["layers"], document["modalities"]) == (["msbn", "csa"], LAYERS, ["ct", "lge"])
+    assert (document["runs"], document["layers"]) == (["msbn", "csa"], [*LAYERS, "decoder1"])
+    assert document["modalities"] == ["ct", "lge"]
     assert document["chosen_on"] == {"ct": "validation", "lge": "validation"}
     rows = list(csv.DictReader((both / "localization.csv").read_text(encoding="utf-8").splitlines()))
     assert {row["run"] for row in rows} == {"msbn", "csa"}
@@ -88,11 +89,11 @@ def test_only_test_patients_are_reported(both, phantom):
 
 def test_one_run_goes_into_its_folder_and_its_layers_can_be_chosen(runs, capsys):
     folder = runs["csa"].folder
-    arguments = ["--layers", "group3", "group4", "--json", "--device", "cpu"]
+    arguments = ["--layers", *LAYERS, "--json", "--device", "cpu"]
     with undrawn():  # these figures are drawn of both runs
         assert cli.main(["features", str(folder), *arguments]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["layers"], document["folder"]) == (["group3", "group4"], str(folder / "features"))
+    assert (document["layers"], document["folder"]) == ([*LAYERS], str(folder / "features"))
     assert (folder / "features" / "features.html").is_file()
     shutil.rmtree(folder / "features")
 
@@ -124,8 +125,8 @@ def test_bad_inputs_are_one_line(runs, phantom, tmp_path, capsys, monkeypatch):
     assert "found none at nowhere" in refused(["nowhere"], capsys)
     assert "two runs are called 'csa'" in refused([csa, csa], capsys)
     assert "name each seed's run apart" in refused([f"x={csa},{msbn}"], capsys)
-    assert "did you mean group4" in refused([csa, "--layers", "grop4"], capsys)
-    assert "has no feature map 'encoder1'" in refused([csa, "--pair", "group4", "encoder1"], capsys)
+    assert "did you mean encoder2" in refused([csa, "--layers", "encodr2"], capsys)
+    assert "has no feature map 'group4'" in refused([csa, "--pair", "encoder1", "group4"], capsys)
     assert "has no feature map 'x'" in refused([csa, "--layer", "x"], capsys)
     assert "no run 'cas'" in refused([csa, msbn, "--baseline", "cas"], capsys)
     unlabeled = replace(phantom, cases=tuple(replace(case, label=None) for case in phantom.cases))
@@ -146,8 +147,8 @@ def test_runs_that_do_not_fit_together_are_refused(runs, phantom, tmp_path, caps
     plain = replace(recipe, network=mlp, method=runs["msbn"].recipe.method)
     Run.create(tmp_path / "plain", plain, phantom)
     assert "no named feature maps" in refused([str(tmp_path / "plain")], capsys)
-    Run.create(tmp_path / "unet", replace(plain, network=UNetConfig(width=2)), phantom)
-    assert "runs of different networks" in refused([csa, str(tmp_path / "unet")], capsys)
+    Run.create(tmp_path / "fcn", replace(plain, network=FCNConfig(width=2)), phantom)
+    assert "runs of different networks" in refused([csa, str(tmp_path / "fcn")], capsys)
     swapped = {case.id: {"test": "train", "train": "test"}.get(case.split or "", case.split) for case in phantom.cases}
     cases = tuple(replace(case, split=swapped[case.id]) for case in phantom.cases)
     Run.create(tmp_path / "swapped", recipe, replace(phantom, cases=cases))
