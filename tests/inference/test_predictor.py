@@ -96,6 +96,10 @@ def test_an_ensemble_answers_to_what_a_predictor_does(runs: list[Run], phantom: 
     assert of_each_run <= public
     for name in ("classes", "modalities", "postprocessing"):
         assert getattr(alone, name) == getattr(predictor, name)
+    likelier = Postprocessing(background_log_odds=1.0)
+    assert alone.with_postprocessing(likelier).postprocessing == likelier
+    assert predictor.with_postprocessing(likelier).postprocessing == likelier
+    assert alone.postprocessing == predictor.postprocessing != likelier
     assert alone.runs == (runs[0],)
     assert (alone.knows("ct"), predictor.knows("ct"), alone.knows("pet"), predictor.knows("pet")) == (1, 1, 0, 0)
     np.testing.assert_array_equal(alone.label_map(SCAN, "ct"), predictor.label_map(SCAN, "ct"))

@@ -44,6 +44,10 @@ class Ensemble:
                     f"{first.called} has {', '.join(first.dataset.classes)}; runs are averaged class by class"
                 )
 
+    def with_postprocessing(self, postprocessing: Postprocessing) -> "Ensemble":
+        """These runs with other post-processing of what they segment together; their networks are the same."""
+        return Ensemble([predictor.with_postprocessing(postprocessing) for predictor in self.predictors])
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes of every run."""
