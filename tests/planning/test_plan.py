@@ -162,8 +162,7 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     plan = plan_recipe(fingerprint(many, replace(none, simulated_patients=29)))
     assert isinstance(plan.recipe.network, UNetConfig)
     assert not plan.recipe.network.modality_norm
-    assert plan.recipe.network.norm == "batch"
-    assert plan.recipe.network.stage_norms == tuple((f"encoder{number}", "instance") for number in (1, 2, 3))
+    assert (plan.recipe.network.norm, plan.recipe.network.stage_norms) == ("instance", ())
     assert (plan.recipe.randomization.share, plan.recipe.randomization.borrowed) == (0.7, 0)
     assert plan.recipe.augmentation.elastic
     assert plan.recipe.postprocessing.smoothing_mm == 3
@@ -183,9 +182,6 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     assert said["randomization.borrowed"].startswith(
         "lge has 1 labeled patient(s), 2 simulated; t2 has 0 labeled patient(s): borrows"
     )
-    volumes = plan_recipe(fingerprint(many, replace(none, simulated_patients=29)), dimensions="3").recipe.network
-    assert isinstance(volumes, UNetConfig)
-    assert (volumes.modality_norm, volumes.norm, volumes.stage_norms) == (False, "instance", ())
     nobody = plan_recipe(fingerprint(replace(none, simulated_patients=29), t2)).recipe
     assert nobody.randomization == with_t2.randomization, "where no patient is labeled simulated scans alone teach"
 

@@ -49,6 +49,7 @@ def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
         return replace(recipe, randomization=randomization)
     counts = "; ".join(f"{name} has {labeled[name]} labeled patient(s), {n} simulated" for name, n in simulated.items())
     reasons["randomization.share"] = f"{counts}: random contrast, so that these and scans of patients look alike"
+    reasons["network.modality_norm"] = "one norm for all, since those of simulated scans alone don't fit patients"
     reasons["augmentation.elastic"] = "tissue is stretched and squeezed too, as it was where simulated scans helped"
     reasons["postprocessing"] = (
         "smoothing gave hearts another 0.8 Dice where simulated scans stood in for labels; organs came out a fifth too "
@@ -56,25 +57,11 @@ def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
     )
     return replace(
         recipe,
-        network=_norms_beside_simulated(planned, len(recipe.patch_size) == 3, reasons),
+        network=replace(planned, modality_norm=False),
         randomization=replace(randomization, share=0.7),
         augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9),
         postprocessing=Postprocessing(smoothing_mm=3.0, background_log_odds=0.5),
     )
-
-
-def _norms_beside_simulated(network: UNetConfig, volumes: bool, reasons: dict[str, str]) -> UNetConfig:
-    """One norm for all modalities; for slices batch norm behind the first three stages.
-
-    That gave bSSFP 3.6 Dice and LGE, which had no label, 0.2 (docs/results/organ-sizes.md).
-    """
-    reasons["network.modality_norm"] = "one norm for all, since those of simulated scans alone don't fit patients"
-    if volumes:
-        return replace(network, modality_norm=False)
-    reasons["network.norm"] = "batch norm: norms of a slice alone drew organs in slices beyond them"
-    reasons["network.stage_norms"] = "instance norm where contrast is met, in which simulated scans and patients differ"
-    stages = tuple((f"encoder{number}", "instance") for number in range(1, min(len(network.blocks), 4)))
-    return replace(network, modality_norm=False, norm="batch", stage_norms=stages)
 
 
 def norms_by_labels(
@@ -140,11 +127,9 @@ def begun_on_simulated_hearts(recipe: Recipe, fingerprint: Fingerprint, reasons:
         return recipe
     if not known or recipe.context_slices != 1 or not isinstance(planned, UNetConfig):
         return recipe
-    like = replace(planned, width=SIMULATED_NETWORK.width, modality_norm=True, norm="instance", stage_norms=())
-    if like != SIMULATED_NETWORK:
+    if replace(planned, width=SIMULATED_NETWORK.width, modality_norm=True) != SIMULATED_NETWORK:
         return recipe
-    norms = ("network.modality_norm", "network.norm", "network.stage_norms")
-    for changed in ("randomization.share", "randomization.borrowed", *norms):
+    for changed in ("randomization.share", "randomization.borrowed", "network.modality_norm"):
         reasons.pop(changed, None)
     reasons["init_from"] = (
         f"no modality has more than {most} labeled patient(s): begins with what simulated hearts taught of "
