@@ -277,7 +277,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, checkpoint: Path) -> None:
     with pytest.raises(InputError, match="not a readable checkpoint"):
         read_checkpoint(tmp_path / "odd.pth")
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
-    with pytest.raises(InputError, match="no tensors by name"):
+    with pytest.raises(InputError, match="expected tensors by name"):
         read_checkpoint(tmp_path / "list.pth")
 
 

@@ -251,7 +251,7 @@ def test_predict_applies_what_was_found_and_says_so(
     assert record.settings["background_log_odds"] == 0.2
     for other in (("--largest-component", "none"), ("--smoothing-mm", "3"), ("--background-log-odds", "0.2")):
         assert main([*arguments, "--device", "cpu", *other]) == 1
-        assert "made in another way" in capsys.readouterr().out
+        assert "made in another way" in capsys.readouterr().err
 
 
 def test_folds_together_take_what_was_found_for_them(runs: list[Run], tmp_path: Path) -> None:
