@@ -17,14 +17,17 @@ import numpy as np
 import pytest
 
 import unpaired
+from few_slices import OF_FEW_SLICES
 from undrawn import undrawn
 from unpaired import cli
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image, read_label_map, write_image
+from unpaired.phantom.write import SIZES
 from unpaired.recipes import all_recipes, find_recipe
 from unpaired.runs.run import Run
 
+pytestmark = pytest.mark.usefixtures("shallow_fcn")
 RECIPE = "phantom/msbn"
 TINY = ["network.width=2", "patch_size=[32,32]", "batch_size=1", "steps=3", "window_overlap=0.0"]
 TRAIN = ["--set", *TINY, "--device", "cpu", "--workers", "0"]
@@ -58,9 +61,11 @@ def label_maps_in(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A phantom written by the command, in a folder whose name is no easy one."""
+    """A phantom of few slices, written by the command, in a folder whose name is no easy one."""
     folder = tmp_path_factory.mktemp("données à moi") / "ph"
-    assert run("phantom", folder, "--size", "tiny") == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", OF_FEW_SLICES)
+        assert run("phantom", folder, "--size", "tiny") == 0
     return folder
 
 

@@ -22,6 +22,7 @@ import torch
 
 import unpaired
 from few_slices import OF_FEW_SLICES
+from small_network import LAYERS, SMALL
 from test_architecture import ALLOWED, EVERYBODY
 from undrawn import undrawn
 from unpaired import cli
@@ -30,7 +31,7 @@ from unpaired.data.image import Rule
 from unpaired.data.images import read_image, write_image
 from unpaired.data.importers.catalog import LAYOUTS
 from unpaired.errors import InputError
-from unpaired.networks.fcn import FCNConfig
+from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.networks.pretrained import read_checkpoint
 from unpaired.phantom.write import SIZES
 from unpaired.recipe import Recipe, build_method, override
@@ -59,7 +60,8 @@ def blocks(text: str, *languages: str) -> list[str]:
 def small(recipe: Recipe) -> Recipe:
     return replace(
         recipe,
-        network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+        network=SMALL,
+        method=CSAConfig(layer_pairs=(LAYERS,)),
         patch_size=(48, 48),
         batch_size=2,
         steps=2,
@@ -367,6 +369,7 @@ def test_the_api_page_shows_exactly_the_public_names() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shallow_fcn")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_api_page_is_a_script_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its examples, in order, in an empty folder; what they leave there is what the commands would."""
