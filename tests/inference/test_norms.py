@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from small_network import SMALL
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import Image, read_image, write_image
@@ -16,15 +17,14 @@ from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.supervised import SupervisedConfig
-from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipe import Recipe, build_method
-from unpaired.recipes.phantom import csa
+from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run
 
 RECIPE = replace(
-    csa(),
-    network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+    msbn(),
+    network=SMALL,
     preprocessing=Preprocessing(plane="axial"),
     patch_size=(16, 16),
     window_overlap=0.0,

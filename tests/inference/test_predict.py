@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from small_network import SMALL
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.images import Image, read_image, write_image
 from unpaired.data.preprocess import Preprocessing
@@ -18,15 +19,14 @@ from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Job, plan
 from unpaired.inference.predict import predict_files
 from unpaired.inference.predictor import Predictor
-from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.recipe import Recipe, build_method
-from unpaired.recipes.phantom import csa
+from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run
 
 RECIPE = replace(
-    csa(),
-    network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+    msbn(),
+    network=SMALL,
     preprocessing=Preprocessing(plane="axial"),
     patch_size=(32, 32),
     window_overlap=0.0,

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from processes import temporary_of_a_dead_process
+from small_network import SMALL
 from unpaired import cli
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import Dataset, Modality
@@ -31,17 +32,16 @@ from unpaired.inference.predict import (
 )
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.record import probabilities_path
-from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import build_method
-from unpaired.recipes.phantom import csa
+from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run
 from unpaired.scores.evaluate import evaluate_folders
 from unpaired.scores.reading import Reading
 from unpaired.scores.trust.uncertainty import measure_uncertainty, read_uncertainty
 
 RECIPE = replace(
-    csa(),
-    network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+    msbn(),
+    network=SMALL,
     patch_size=(48, 48),
     window_overlap=0.0,
 )
