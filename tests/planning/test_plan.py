@@ -327,3 +327,23 @@ def test_few_labels_of_every_modality_and_unlabeled_scans_get_a_teacher(
     for others in (fingerprint(*of), replace(fingerprint(*simulated), cases=(UNLABELED,))):
         without = plan_recipe(others, dimensions=dimensions).recipe
         assert (without.method, without.unlabeled_batch_size) == (SupervisedConfig(), 0)
+
+
+@pytest.mark.parametrize(("unlabeled", "expected"), [((7, 8), True), ((7, 7), False)])
+def test_a_teacher_with_enough_scans_of_each_modality_has_batch_norm(
+    unlabeled: tuple[int, int], expected: bool
+) -> None:
+    few = [modality(name, (9, 256, 256), (8, 1, 1), labeled=n) for name, n in (("lge", 3), ("bssfp", 2))]
+    cases = tuple(
+        replace(UNLABELED, id=f"{facts.name}{number}", modality=facts.name)
+        for facts, count in zip(few, unlabeled, strict=True)
+        for number in range(count)
+    )
+    plan = plan_recipe(replace(fingerprint(*few), cases=cases))
+    assert isinstance(plan.recipe.method, WeakToStrongConfig)
+    assert isinstance(plan.recipe.network, UNetConfig)
+    assert plan.recipe.network.stage_norms == ((("encoder1", "instance"),) if expected else ())
+    assert plan.recipe.network.norm == ("batch" if expected else "instance")
+    assert ("network.norm" in plan.reasons) == ("network.stage_norms" in plan.reasons) == expected
+    fewer = plan.with_batch(2, "memory").recipe.network
+    assert fewer == replace(plan.recipe.network, norm="instance", stage_norms=())

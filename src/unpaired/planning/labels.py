@@ -69,11 +69,16 @@ def norms_by_labels(
 ) -> UNetConfig:
     """Batch norm behind the first stage, for slices of modalities that all have labels; else instance norm.
 
-    Statistics of three labeled patients took 8 to 11 Dice of LGE (docs/results/organ-sizes.md).
+    Statistics of three labeled patients took 8 to 11 Dice of LGE (docs/results/organ-sizes.md); `taught` has those of
+    unlabeled scans too.
     """
     fewest = min(facts.labeled_patients for facts in fingerprint.modalities)
     if volumes or fewest < Randomization().enough:
         return network
+    return _batch_norm_behind_the_first_stage(network, reasons)
+
+
+def _batch_norm_behind_the_first_stage(network: UNetConfig, reasons: dict[str, str]) -> UNetConfig:
     reasons["network.norm"] = (
         "batch norm: norms of a slice alone drew organs in slices beyond them, a tenth of their volume in hearts"
     )
@@ -155,7 +160,8 @@ def taught(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
 
     Measured on slices of hearts with two and three labeled patients of each modality, on random weights and on those of
     simulated hearts. Beside simulated scans it gave nothing (docs/results/semi-supervised.md), and beside slices that
-    one labeled patient of a modality borrows from another's it gave little (docs/results/scarce-labels.md).
+    one labeled patient of a modality borrows from another's it gave little (docs/results/scarce-labels.md). The student
+    sees the unlabeled patients, so batch norm has their statistics too (docs/results/organ-sizes.md).
     """
     labeled = [facts.labeled_patients for facts in fingerprint.modalities]
     counts = _unlabeled(fingerprint)
@@ -167,7 +173,12 @@ def taught(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
         "disturbed ones (weak to strong)"
     )
     reasons["unlabeled_batch_size"] = "as many unlabeled images as labeled ones"
-    return replace(recipe, method=WeakToStrongConfig(recipe.method), unlabeled_batch_size=recipe.batch_size)
+    taught = replace(recipe, method=WeakToStrongConfig(recipe.method), unlabeled_batch_size=recipe.batch_size)
+    unlabeled = _unlabeled_scans(fingerprint)
+    seen = min(facts.labeled_patients + unlabeled[facts.name] for facts in fingerprint.modalities)
+    if seen < Randomization().enough or not isinstance(recipe.network, UNetConfig):
+        return taught
+    return replace(taught, network=_batch_norm_behind_the_first_stage(recipe.network, reasons))
 
 
 def method_reason(fingerprint: Fingerprint) -> str:
@@ -191,11 +202,14 @@ def method_reason(fingerprint: Fingerprint) -> str:
 
 def _unlabeled(fingerprint: Fingerprint) -> str:
     """How many scans of each modality are unlabeled, such as "12 of lge"; "" if none is."""
-    unlabeled = {
+    return ", ".join(f"{count} of {name}" for name, count in _unlabeled_scans(fingerprint).items() if count)
+
+
+def _unlabeled_scans(fingerprint: Fingerprint) -> dict[str, int]:
+    return {
         facts.name: sum(case.modality == facts.name and not case.labeled for case in fingerprint.cases)
         for facts in fingerprint.modalities
     }
-    return ", ".join(f"{count} of {name}" for name, count in unlabeled.items() if count)
 
 
 def rare_classes(fingerprint: Fingerprint, reasons: dict[str, str]) -> float:
