@@ -123,6 +123,9 @@ class Recipe(Config):
     accumulate: Count = 1
     """Batches whose gradients are added up before one optimizer step."""
     window_overlap: BelowOne = 0.5
+    turned_degrees: tuple[Annotated[float, Meta(ge=0, lt=180)], ...] = ()
+    """Angles by which prediction segments scans turned in their slices too, both ways; the probabilities are averaged.
+    At most `augmentation.rotation_degrees`; one angle takes three times as long."""
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     norm_batches: Whole = 0
     """Over so many training batches, dropout off, batch norm's running statistics are taken anew before each validation
@@ -161,6 +164,12 @@ class Recipe(Config):
         if len(self.patch_size) == 2 and "depth" in self.augmentation.mirror:
             raise InputError("recipe.augmentation.mirror: slices have no depth to mirror; name height or width")
         self.augmentation.require_sides(self.preprocessing.plane)
+        if max(self.turned_degrees, default=0.0) > self.augmentation.rotation_degrees:
+            raise InputError(
+                f"recipe.turned_degrees: expected at most augmentation.rotation_degrees, "
+                f"{self.augmentation.rotation_degrees:g}, since slices turned further are strange to the network; got "
+                f"{max(self.turned_degrees):g}"
+            )
         if self.unlabeled_batch_size and self.preprocessing.leaks_reference:
             raise InputError(
                 "recipe.unlabeled_batch_size: preprocessing.roi 'label' crops around a reference, which unlabeled "

@@ -91,7 +91,7 @@ def test_an_ensemble_answers_to_what_a_predictor_does(runs: list[Run], phantom: 
     alone = Ensemble(predictor)
     public = {name for name in dir(predictor) if not name.startswith("_")}
     of_each_run = {"run", "recipe", "weights", "weights_hash", "device", "method", "segmenter", "check", "norms"}
-    of_each_run |= {"modality_anyway", "mirroring", "mirrored", "views", "prepared", "backend", "precision"}
+    of_each_run |= {"modality_anyway", "mirroring", "mirrored", "turned", "forms", "prepared", "backend", "precision"}
     assert public - of_each_run <= set(dir(alone))
     assert of_each_run <= public
     for name in ("classes", "modalities", "postprocessing"):

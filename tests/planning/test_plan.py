@@ -347,3 +347,10 @@ def test_a_teacher_with_enough_scans_of_each_modality_has_batch_norm(
     assert ("network.norm" in plan.reasons) == ("network.stage_norms" in plan.reasons) == expected
     fewer = plan.with_batch(2, "memory").recipe.network
     assert fewer == replace(plan.recipe.network, norm="instance", stage_norms=())
+
+
+@pytest.mark.parametrize(("dimensions", "degrees"), [("2", (30.0,)), ("3", ())])
+def test_slices_are_predicted_turned_too(dimensions: Dimensions, degrees: tuple[float, ...]) -> None:
+    plan = plan_recipe(ABDOMEN_CT_AND_THICK_MR, dimensions=dimensions)
+    assert plan.recipe.turned_degrees == degrees
+    assert ("turned_degrees" in plan.reasons) == bool(degrees)

@@ -8,6 +8,7 @@ import tyro
 import unpaired
 from unpaired.commands.arguments import (
     AlsoRuns,
+    Angles,
     Images,
     OptionalCount,
     OptionalNumber,
@@ -35,6 +36,7 @@ def cluster_script(
     overlap: OptionalNumber = None,
     largest_component: OptionalText = None,
     mirror: bool = False,
+    turned: Angles = (),
     also: AlsoRuns = (),
     probabilities: bool = False,
     trust: Trusted = (),
@@ -63,6 +65,7 @@ def cluster_script(
         overlap: The share that neighboring windows have in common.
         largest_component: Keep only the largest connected part of these classes.
         mirror: Average the predictions of all mirrored forms.
+        turned: Average those of the scan turned by so many degrees, too.
         also: Another run that segments too.
         probabilities: Save class probabilities too.
         cpus: Cores of each task.
@@ -85,6 +88,7 @@ def cluster_script(
         overlap=overlap,
         largest_component=largest_component,
         mirror=mirror,
+        turned=turned or None,
         also=also,
         probabilities=probabilities,
         trust=trust,

@@ -71,6 +71,7 @@ OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 OptionalText = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
 OptionalNumber = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 OptionalCount = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+Angles = Annotated[tuple[float, ...], tyro.conf.arg(metavar="DEGREES")]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import tyro
 import unpaired
 from unpaired.commands.arguments import (
     AlsoRuns,
+    Angles,
     Device,
     Images,
     OptionalCount,
@@ -44,6 +45,7 @@ def predict(
     smoothing_mm: OptionalNumber = None,
     background_log_odds: OptionalNumber = None,
     mirror: bool = False,
+    turned: Angles = (),
     mirror_anyway: bool = False,
     modality_anyway: bool = False,
     norms_of: OptionalText = None,
@@ -67,7 +69,8 @@ def predict(
     Of a folder of DICOM files the series of the run's modalities are segmented; DICOM objects stand beside each label
     map (extra `dicom`).
 
-    With --mirror or --also several predictions are averaged, and uncertainty.csv says how far they agree per case.
+    With --mirror, --turned or --also several predictions are averaged, and uncertainty.csv says how far they agree
+    per case.
 
     Args:
         run: A trained run.
@@ -97,6 +100,9 @@ def predict(
             0 where they come out too small.
         mirror: Average the predictions of all mirrored forms, along the axes that training mirrored
             (augmentation.mirror). Takes two to eight times as long. Refused for a run that never saw mirrored scans.
+        turned: Average the predictions of the scan as it is and turned in its slices by so many degrees, both ways: 30,
+            or several angles; 0 for none, in place of the recipe's turned_degrees. One angle takes three times as long.
+            At most what training turned slices by (augmentation.rotation_degrees).
         mirror_anyway: Mirror along height and width although a run was trained without: as a rule that costs many
             points of Dice. Compare on validation cases first.
         modality_anyway: Segment scans too whose values contradict the modality that they are given as, such as a CT
@@ -141,6 +147,7 @@ def predict(
         smoothing_mm=smoothing_mm,
         background_log_odds=background_log_odds,
         mirror=mirror,
+        turned=turned or None,
         mirror_anyway=mirror_anyway,
         modality_anyway=modality_anyway,
         norms_of=norms_of,

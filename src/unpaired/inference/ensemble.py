@@ -1,8 +1,8 @@
 """From an image to its label map by several trained runs together.
 
-With several runs, or with mirroring, the same scan is segmented several times. Their class probabilities are averaged,
-every run counting alike, and each single prediction (a *member*) is kept, because what they disagree on is where to
-look (see `scores.trust.uncertainty`).
+With several runs, mirrored or turned forms, the same scan is segmented several times. Their class probabilities are
+averaged, every run counting alike, and each single prediction (a *member*) is kept, because what they disagree on is
+where to look (see `scores.trust.uncertainty`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,8 +71,8 @@ class Ensemble:
 
     @property
     def size(self) -> int:
-        """How many single predictions a label map is averaged from: mirrored forms of all runs."""
-        return sum(len(predictor.views) for predictor in self.predictors)
+        """How many single predictions a label map is averaged from: mirrored and turned forms of all runs."""
+        return sum(predictor.forms for predictor in self.predictors)
 
     def knows(self, modality: str) -> bool:
         """Whether every network was trained on this modality, or on one that stands for it."""
@@ -124,7 +124,7 @@ class Ensemble:
         self, image: Image, modality: str, members: list[np.ndarray] | None
     ) -> Iterator[tuple[np.ndarray, Geometry, float]]:
         for predictor in self.predictors:
-            share = 1 / (len(self.predictors) * len(predictor.views))
+            share = 1 / (len(self.predictors) * predictor.forms)
             for raw, geometry in predictor.members(image, modality):
                 probabilities = self.smoothed(raw, geometry)
                 if members is not None:

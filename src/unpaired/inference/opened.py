@@ -117,6 +117,7 @@ def _ensemble(runs: Sequence[Run], how: How, tell: Tell) -> Ensemble:
                 precision=how.precision,
                 engine=how.engine,
                 overlap=how.overlap,
+                turned=how.turned,
                 report=lambda line: tell(Remark(f"note: {line}")),
             )
             for run in runs

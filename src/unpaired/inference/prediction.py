@@ -50,6 +50,7 @@ def predict(
     precision: Precision = "float32",
     engine: EngineName = "auto",
     overlap: float | None = None,
+    turned: float | Sequence[float] | None = None,
     also: "Sequence[Run | str | Path]" = (),
     probabilities: bool = False,
     overwrite: bool = False,
@@ -82,8 +83,9 @@ def predict(
     runs whose probabilities are averaged with the first one's; a model file, or a folder of folds (fold0, fold1, ...),
     stands for all its runs. `postprocessing` may be what `--largest-component` takes ("all", "none", "LV,myo");
     `smoothing_mm` and `background_log_odds` are put into it, or alone take the place of what was found. See
-    `Predictor` for weights, device, backend, precision, engine, overlap, mirror, the two "anyway"s, norms and trust,
-    `plan` for modality and the files' names, `predict_files` for probabilities, overwrite and what is left as it is.
+    `Predictor` for weights, device, backend, precision, engine, overlap, mirror, turned, the two "anyway"s, norms and
+    trust, `plan` for modality and the files' names, `predict_files` for probabilities, overwrite and what is left as it
+    is.
 
     `shard` "3/20" does the third of twenty parts of equal work (`inference.shards`): start it once for each number, on
     as many machines as there are, with the same folder `out`.
@@ -112,6 +114,7 @@ def predict(
         precision,
         engine,
         overlap,
+        None if turned is None else tuple(several(turned)),
     )
     runs = run, *several(also)
     require_choice(dicom_seg, SegKind, "dicom_seg")

@@ -1,7 +1,7 @@
 """From an image to its label map by one trained run; `inference.ensemble` has several of them segment together."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,9 @@ from unpaired.inference.modality_check import ModalityCheck
 from unpaired.inference.norms import NormChoice
 from unpaired.inference.pages import keep_pages
 from unpaired.inference.prepared import Segmenter, segment_prepared, segmenter_of
+from unpaired.inference.request import both_ways
 from unpaired.inference.segmentation import Part, gathered, likeliest
+from unpaired.inference.turning import require_turned_training, turned, turned_back
 from unpaired.inference.windows import leanest_order, whole
 from unpaired.runs.postprocessing import postprocessing_of, weights_hash
 from unpaired.runs.run import Run
@@ -36,8 +38,10 @@ class Predictor:
 
     `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces what `find_postprocessing` found, or
     else the recipe's. With `mirror` the scan is segmented in every mirrored form along the axes of `mirroring_of` and
-    the probabilities are averaged, which a run trained without mirroring refuses unless `mirror_anyway` says so too. A
-    scan that contradicts the modality it is given as (`ModalityCheck`) is refused unless `modality_anyway`. Only the
+    the probabilities are averaged, which a run trained without mirroring refuses unless `mirror_anyway` says so too.
+    `turned` are angles in degrees (0 or none: as it is): the scan is segmented turned in its slices by each of them,
+    both ways, in place of the recipe's `turned_degrees`, by at most what training turned slices by. A scan that
+    contradicts the modality it is given as (`ModalityCheck`) is refused unless `modality_anyway`. Only the
     network is used, none of the method's training parts. `trust` are modules outside the package that a run read from a
     path may use.
 
@@ -68,6 +72,7 @@ class Predictor:
         precision: Precision = "float32",
         engine: EngineName = "auto",
         overlap: float | None = None,
+        turned: Sequence[float] | None = None,
     ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run, trust)
         self.postprocessing, said = (
@@ -79,6 +84,8 @@ class Predictor:
         if mirror and not mirror_anyway:
             require_mirrored_training(self.run)
         self.mirroring = mirroring_of(self.run) if mirror or mirror_anyway else Mirroring()
+        self.turned = both_ways(self.run.recipe.turned_degrees if turned is None else turned)
+        require_turned_training(self.run, self.turned)
         if backend != "torch" and device not in ("auto", "cpu"):
             raise InputError(f"backend {backend} computes on the processor, not on {device!r}; leave --device out")
         self.device = choose_device(device if backend == "torch" else "cpu")
@@ -118,9 +125,9 @@ class Predictor:
         return self.mirroring.axes
 
     @property
-    def views(self) -> list[tuple[int, ...]]:
-        """The sets of volume axes to mirror, one prediction each; the scan as it is comes first."""
-        return self.mirroring.views
+    def forms(self) -> int:
+        """In how many forms a scan is segmented: as it is, mirrored, turned."""
+        return len(self.mirroring.views) + len(self.turned)
 
     def prepared(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
         """An image as the network wants it, (depth, height, width), and the geometry that leads back.
@@ -157,13 +164,19 @@ class Predictor:
     def members(self, image: Image, modality: str) -> Iterator[tuple[np.ndarray, Geometry]]:
         """Each single prediction's class probabilities on the prepared grid, and the geometry that leads back."""
         volume, geometry = self.prepared(image, modality)
-        for axes in self.views:
+        unturned = np.empty(0)
+        for axes in self.mirroring.views:
             mirrored = np.ascontiguousarray(np.flip(volume, axes))
             probabilities = whole(self._boxes(mirrored, modality), volume.shape).numpy()
+            unturned = probabilities if self.turned and not axes else unturned
             yield self.mirroring.undone(probabilities, axes), geometry
+        for degrees in self.turned:
+            shown = turned(volume, degrees, geometry.spacing_mm)
+            probabilities = whole(self._boxes(shown, modality), volume.shape).numpy()
+            yield turned_back(probabilities, degrees, geometry.spacing_mm, unturned), geometry
 
     def label_map(self, image: Image, modality: str) -> np.ndarray:
-        """The likeliest class of each voxel of an image as it is, not mirrored, smoothed but not yet post-processed.
+        """The likeliest class of each voxel of an image as it is, in one form, smoothed but not yet post-processed.
 
         What is held per class is what neighboring windows share, however deep the scan is; with smoothing a volume.
         """
@@ -180,7 +193,7 @@ class Predictor:
         return smoothed(probabilities, geometry.spacing_mm, self.postprocessing.smoothing_mm)
 
     def probabilities(self, image: Image, modality: str) -> tuple[np.ndarray, Geometry]:
-        """Class probabilities on the prepared grid, averaged over mirrored forms and smoothed, and the way back."""
+        """Class probabilities on the prepared grid, averaged over all forms and smoothed, and the way back."""
         part = self._averaged(image, modality)
         return part.probabilities, part.geometry
 
@@ -191,12 +204,12 @@ class Predictor:
         patient's left is. `Image(array, affine)` says both; `numpy.eye(4)` means 1 mm, axes to right, front and top.
         """
         require_image(image)
-        alone = len(self.views) == 1
+        alone = self.forms == 1
         labels = self.label_map(image, modality) if alone else likeliest([self._averaged(image, modality)])
         return postprocess(labels, self.postprocessing, self.classes)
 
     def _averaged(self, image: Image, modality: str) -> Part:
-        share = 1 / len(self.views)
+        share = 1 / self.forms
         (part,) = gathered((values, geometry, share) for values, geometry in self.members(image, modality))
         return replace(part, probabilities=self.smoothed(part.probabilities, part.geometry))
 

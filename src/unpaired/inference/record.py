@@ -1,4 +1,4 @@
-"""The record of what an ensemble predicts (`data.prediction_record`): which networks, mirroring and post-processing."""
+"""The record of what an ensemble predicts (`data.prediction_record`): networks, forms of a scan, post-processing."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +30,7 @@ def settings_of(ensemble: Ensemble, modality: str) -> dict[str, Any]:
         PREPARATION: [Preparation.of(predictor, modality).to_json() for predictor in ensemble.predictors],
         "mirrored": [list(predictor.mirrored) for predictor in ensemble.predictors],
         "swapped": [each.mirroring.swap.numbers for each in ensemble.predictors if each.mirroring.swap] or None,
+        "turned": [list(each.turned) for each in ensemble.predictors if each.turned] or None,
         "norms": norms if any(norms) else None,
         "background_log_odds": ensemble.postprocessing.background_log_odds or None,
         "smoothing_mm": ensemble.postprocessing.smoothing_mm or None,

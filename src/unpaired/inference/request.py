@@ -20,7 +20,8 @@ Backend = Literal["torch", "onnxruntime", "openvino"]
 
 @dataclass(frozen=True)
 class How:
-    """How each run predicts; `Predictor` says what the words mean. Raises InputError for an overlap that can't be."""
+    """How each run predicts; `Predictor` says what the words mean. Raises InputError for an overlap or an angle that
+    can't be."""
 
     weights: str = "best"
     device: str = "auto"
@@ -34,10 +35,23 @@ class How:
     precision: Precision = "float32"
     engine: EngineName = "auto"
     overlap: float | None = None
+    turned: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.overlap is not None and not 0 <= self.overlap < 1:
             raise InputError(f"overlap: expected a share of 0 or more and below 1, such as 0.25, got {self.overlap:g}")
+        both_ways(self.turned or ())
+
+
+def both_ways(degrees: Sequence[float]) -> tuple[float, ...]:
+    """Angles (degrees) with their opposites, one form each: (30,) is -30 and 30; 0 is no turned form.
+
+    Raises InputError for an angle that isn't from 0 to below 180.
+    """
+    for angle in degrees:
+        if not 0 <= angle < 180:
+            raise InputError(f"turned: expected angles of 0 or more and below 180 degrees, such as 30, got {angle:g}")
+    return tuple(sign * float(angle) for angle in dict.fromkeys(degrees) if angle for sign in (-1, 1))
 
 
 SegKind = Literal["binary", "labelmap"]

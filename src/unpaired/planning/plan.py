@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from unpaired.choices import require_choice
-from unpaired.data.augment import Augmentation
 from unpaired.data.orientation import Plane
 from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError
@@ -28,6 +27,7 @@ from unpaired.planning.labels import (
     taught,
 )
 from unpaired.planning.topology import patch_within
+from unpaired.planning.turns import augmentation_of, turned_predictions
 from unpaired.recipe import MemoryFormat, Optimization, Precision, Recipe
 
 Dimensions = Literal["auto", "2", "3"]
@@ -38,8 +38,6 @@ EQUAL = 0.05
 """Spacings that differ by less than this share aren't resampled."""
 BODY = 0.7
 """A scan whose body fills less than this share is cropped to it."""
-TURNS = 60.0
-"""Degrees that slices are turned by at most (docs/results/core-hour.md)."""
 FEWEST_FOR_BATCH_NORM = 4
 """Images of a modality in a step; with so many it was measured."""
 COVERED = 0.25
@@ -127,9 +125,10 @@ def plan_recipe(
         patch_size=patch,
         steps=1000,
         preprocessing=_preprocessing(fingerprint, spacing, volumes, reasons),
-        augmentation=_augmentation(spacing, volumes, reasons),
+        augmentation=augmentation_of(volumes, spacing[0] / min(spacing[1:]) > ANISOTROPY, reasons),
         optimization=_optimization(device, reasons),
         batch_size=2 if volumes else budget.batch_2d,
+        turned_degrees=turned_predictions(volumes, reasons),
         rare_classes=rare_classes(fingerprint, reasons),
     )
     recipe = helped(recipe, fingerprint, reasons)
@@ -250,19 +249,6 @@ def _network(
         blocks=budget.blocks[: len(strides) + 1],
         strides=None if even else strides,
     )
-
-
-def _augmentation(spacing: Triple, volumes: bool, reasons: dict[str, str]) -> Augmentation:
-    reasons["augmentation.mirror"] = "not mirrored: a left kidney is no right one"
-    if not volumes:
-        reasons["augmentation.rotation_degrees"] = (
-            "it cost nothing on hearts, and those that lie turned by 45 degrees were segmented as well as others"
-        )
-        return Augmentation(rotation_degrees=TURNS)
-    flat = spacing[0] / min(spacing[1:]) > ANISOTROPY
-    if flat:
-        reasons["augmentation.in_plane_only"] = "slices are far apart: turned within them only"
-    return Augmentation(in_plane_only=flat)
 
 
 def _optimization(device: Device, reasons: dict[str, str]) -> Optimization:
