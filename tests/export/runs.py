@@ -19,6 +19,7 @@ RECIPE = replace(
     preprocessing=Preprocessing(plane="axial", spacing_mm=(None, 2.0, 2.0), roi="body", roi_margin_mm=5),
     postprocessing=Postprocessing(("LV", "myo")),
     patch_size=(32, 32),
+    turned_degrees=(10.0,),
 )
 
 

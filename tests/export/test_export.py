@@ -111,6 +111,7 @@ def test_what_the_folder_holds(run: Run, folder: Path) -> None:
         "pipeline.py",
         "components.py",
         "probabilities.py",
+        "turns.py",
     }
     assert {path.name for path in folder.iterdir()} == names
     facts = json.loads((folder / "model.json").read_text())

@@ -21,9 +21,10 @@ from unpaired.data.postprocess import keep_largest_component, shifted, smoothed
 from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_slabs
 from unpaired.export.export import STANDALONE
+from unpaired.inference.turning import turned, turned_back
 from unpaired.inference.windows import probability_boxes, whole
 
-MODULES = ("pipeline", "components", "probabilities")
+MODULES = ("pipeline", "components", "probabilities", "turns")
 SETTINGS = [
     Preprocessing(),
     Preprocessing(plane="coronal", spacing_mm=(3.0, 1.1, None)),
@@ -160,6 +161,7 @@ def test_label_values_and_refusals(pipeline: ModuleType) -> None:
         "overlap": 0.0,
         "background_log_odds": 0.0,
         "smoothing_mm": 0.0,
+        "turned_degrees": [],
         "largest_component": [],
     }
 
@@ -214,3 +216,18 @@ def test_the_script_reads_no_damaged_file_and_no_header_of_two_minds(
     with pytest.raises(SystemExit, match="2"):
         predict.main([str(tmp_path / "good.nii.gz"), str(tmp_path / "out"), "--modality", "ct"])
     monkeypatch.delitem(sys.modules, "predict")
+
+
+def test_the_scripts_turn_as_unpaired_does(pipeline: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.random((3, 4, 14, 11)).astype(np.float32)
+    volume, spacing = probabilities[0], (5.0, 1.0, 1.5)
+
+    def slabs_of(shown: np.ndarray) -> list[np.ndarray]:
+        return [np.stack([shown, 1 - shown])]
+
+    (found,) = pipeline.in_all_forms(slabs_of, volume, [-25.0, 25.0], spacing)
+    (alone,) = slabs_of(volume)
+    forms = [turned_back(slabs_of(turned(volume, angle, spacing))[0], angle, spacing, alone) for angle in (-25.0, 25.0)]
+    np.testing.assert_allclose(found, np.mean([alone, *forms], axis=0), atol=1e-5)
+    assert pipeline.in_all_forms(lambda shown: shown, volume, [], spacing) is volume

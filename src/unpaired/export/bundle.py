@@ -20,9 +20,9 @@ def write_bundle(folder: Path, facts: dict[str, Any]) -> None:
     documents = {FACTS: facts, "configs/metadata.json": metadata(facts), f"configs/{INFERENCE}": inference(facts)}
     for name, document in documents.items():
         write_text(folder / name, json.dumps(document, indent=4) + "\n")  # ASCII: MONAI reads in any encoding
-    for name in ("__init__.py", "transforms.py", "pipeline.py", "components.py", "probabilities.py"):
+    for name in ("__init__.py", "transforms.py", "pipeline.py", "components.py", "probabilities.py", "turns.py"):
         text = (STANDALONE / name).read_text(encoding="utf-8")
-        for module in ("components", "probabilities"):  # there it is a package
+        for module in ("components", "probabilities", "turns"):  # there it is a package
             text = text.replace(f"from {module} import", f"from .{module} import")
         (folder / "scripts" / name).write_text(text, encoding="utf-8")
 

@@ -20,7 +20,7 @@ from unpaired.methods.method import Method
 from unpaired.networks.one_modality import one_modality, trace
 from unpaired.runs.run import Run
 
-SCRIPTS = ("predict.py", "pipeline.py", "components.py", "probabilities.py")
+SCRIPTS = ("predict.py", "pipeline.py", "components.py", "probabilities.py", "turns.py")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from unpaired.errors import InputError
+from unpaired.inference.request import both_ways
 from unpaired.networks.one_modality import IMAGES, LOGITS
 from unpaired.runs.postprocessing import postprocessing_of
 from unpaired.runs.run import Run
@@ -42,6 +43,7 @@ def model_facts(run: Run, weights: str, graphs: dict[str, str], any_size: bool) 
         "any_size": any_size,
         "context_slices": recipe.context_slices,
         "overlap": recipe.window_overlap,
+        "turned_degrees": list(both_ways(recipe.turned_degrees)),
         "background_log_odds": postprocessing.background_log_odds,
         "smoothing_mm": postprocessing.smoothing_mm,
         "largest_component": [list(group) for group in postprocessing.groups(dataset.classes)],

@@ -14,7 +14,7 @@ README = {
     "onnx": _SHARED
     + """*.onnx       a network for each modality: images in, logits out
 predict.py   segments NIfTI files; needs numpy, onnxruntime and nibabel, neither torch nor unpaired
-pipeline.py, components.py, probabilities.py   what it calls, numpy alone
+pipeline.py, components.py, probabilities.py, turns.py   what it calls, numpy alone
 
     pip install numpy onnxruntime nibabel
     python predict.py scan.nii.gz labels.nii.gz --modality {first}

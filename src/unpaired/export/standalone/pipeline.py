@@ -10,7 +10,8 @@ from itertools import product
 
 import numpy as np
 from components import keep_largest, largest_part  # pyright: ignore[reportMissingImports] (beside it)
-from probabilities import shifted, smoothed  # pyright: ignore[reportMissingImports] (beside it)
+from probabilities import prepared_spacing, shifted, smoothed  # pyright: ignore[reportMissingImports] (beside it)
+from turns import in_all_forms  # pyright: ignore[reportMissingImports] (beside it)
 
 DOWN, RIGHTWARD = np.array([0.0, -1.0, -2.0]), np.array([-2.0, -1.0, 0.0])
 """Where rows run, in RAS (to inferior, else posterior), and columns (to the patient's left, else posterior)."""
@@ -24,7 +25,8 @@ def segment(array, affine, modality, model, compute):
     """
     facts = model["modalities"][modality]
     volume, geometry = prepare(array, affine, model["preprocessing"], facts)
-    slabs = smoothed(probability_slabs(volume, model, compute), affine, geometry, model["smoothing_mm"])
+    slabs = averaged_slabs(volume, model, compute, prepared_spacing(affine, geometry))
+    slabs = smoothed(slabs, affine, geometry, model["smoothing_mm"])
     labels = restore(slabs, geometry)
     return label_values(labels, model["largest_component"], facts["label_values"])
 
@@ -199,6 +201,13 @@ def resample_plane(plane, rows, columns):
             left += (np.take(plane, after, axis).astype(np.float32) - left) * np.expand_dims(weight, 1 - axis)
         plane = left
     return plane
+
+
+def averaged_slabs(volume, model, compute, spacing):
+    """Class probabilities in slabs, averaged over the forms in which a scan is segmented."""
+    return in_all_forms(
+        lambda shown: probability_slabs(shown, model, compute), volume, model["turned_degrees"], spacing
+    )
 
 
 def probability_slabs(volume, model, compute):

@@ -23,11 +23,9 @@ def smoothed(slabs, affine, geometry, smoothing_mm):
     """The slabs, or with smoothing one of all planes: Gaussian along every axis, to 3 deviations."""
     if not smoothing_mm:
         return slabs
-    _, axes, _, crop, grid = geometry
-    sizes = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)[list(axes)]
     values = np.concatenate(list(slabs), axis=1)
-    for axis, (size, (start, stop), count) in enumerate(zip(sizes, crop, grid, strict=True)):
-        deviation = smoothing_mm / (size * (stop - start) / count)
+    for axis, (spacing, count) in enumerate(zip(prepared_spacing(affine, geometry), values.shape[1:], strict=True)):
+        deviation = smoothing_mm / spacing
         reach = int(3 * deviation + 0.5)
         offsets = np.arange(-reach, reach + 1)
         weights = np.exp(-0.5 * (offsets / deviation) ** 2)
@@ -37,3 +35,10 @@ def smoothed(slabs, affine, geometry, smoothing_mm):
             for offset, weight in zip(offsets, weights / weights.sum(), strict=True)
         )
     return [values]
+
+
+def prepared_spacing(affine, geometry):
+    """(depth, height, width) spacing of the prepared volume in mm."""
+    _, axes, _, crop, grid = geometry
+    sizes = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)[list(axes)]
+    return [size * (stop - start) / count for size, (start, stop), count in zip(sizes, crop, grid, strict=True)]

@@ -42,7 +42,8 @@ class PrepareScand(MapTransform):
             affine = np.asarray(data[key].affine, dtype=np.float64)
             name = data[key].meta.get("filename_or_obj", "scan")
             volume, geometry = pipeline.prepare(np.asarray(data[key][0]), affine, self.settings, self.facts)
-            data[key] = torch.from_numpy(volume)[None]
+            spacing = pipeline.prepared_spacing(affine, geometry)
+            data[key] = MetaTensor(torch.from_numpy(volume)[None], torch.diag(torch.tensor([*spacing, 1.0])))
             data[key + GEOMETRY] = json.dumps([geometry, affine.tolist(), str(name)])
         return data
 
@@ -59,8 +60,12 @@ class WindowInferer(Inferer):
             with torch.no_grad():
                 return network(torch.from_numpy(images)).numpy()
 
+        spacings = np.diagonal(np.asarray(inputs.affine).reshape(-1, 4, 4), axis1=1, axis2=2)[:, :3]
         volumes = [np.asarray(volume[0].cpu(), dtype=np.float32) for volume in inputs]
-        slabs = [list(pipeline.probability_slabs(volume, self.model, compute)) for volume in volumes]
+        slabs = [
+            list(pipeline.averaged_slabs(volume, self.model, compute, spacing))
+            for volume, spacing in zip(volumes, spacings, strict=True)
+        ]
         return torch.from_numpy(np.stack([np.concatenate(parts, axis=1) for parts in slabs]))
 
 
