@@ -49,8 +49,8 @@ def segment_with_partners(
     """The label map of a prepared case on its file's own grid (class numbers, uint8), beside `partners`.
 
     `partners` {other modality: volume on the case's prepared grid}, see `studies.partners.alignment.place`; None or
-    empty is the partner-free prediction, as `Predictor.segment` gives it in one form, not mirrored or turned. Raises InputError for an
-    unknown modality, the case's own, and a volume of another shape.
+    empty is the partner-free prediction, as `Predictor.segment` gives it, not mirrored or turned. Raises InputError for
+    an unknown modality, the case's own, and a volume of another shape.
     """
     for name, volume in (partners or {}).items():
         predictor.check_modality(name)
