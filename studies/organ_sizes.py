@@ -11,24 +11,22 @@ lacks. Means over cases. Slices lie along the axis of the largest spacing.
 
 import argparse
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from results_pages import PAGES, SCHEMA, About, PlainTable, read_numbers
-from unpaired import __version__, read_dataset
+from results_pages import PlainTable, store
+from unpaired import read_dataset
 from unpaired.data.images import read_label_map
 from unpaired.data.label_values import prediction_values, translate
 from unpaired.errors import InputError
-from unpaired.files import write_json
 from unpaired.tables import Table
 
-FILE = PAGES / "organ-sizes.json"
 HEAD = ("row", "modality", "class", "volume", "beyond %", "too much %", "missing %")
+ALIGN = "lllrrrr"
 
 
 @dataclass(frozen=True)
@@ -92,14 +90,6 @@ def measure(rows: dict[str, list[Path]]) -> Iterator[tuple[str, ...]]:
             yield row, modality, name, f"{mean[0]:.2f}", *(f"{100 * share:.1f}" for share in mean[1:])
 
 
-def store(table: str, budget: str, lines: list[tuple[str, ...]], command: str) -> None:
-    """Keep the lines as a table of the page."""
-    numbers = read_numbers(FILE)
-    about = numbers.about or About(__version__, time.strftime("%Y-%m-%d"), "said by each table", (), command)
-    plain = numbers.plain | {table: PlainTable(budget, HEAD, tuple(lines), "lllrrrr")}
-    write_json(FILE, {"schema": SCHEMA, **asdict(replace(numbers, plain=plain, about=about))})
-
-
 def main() -> None:
     """Print a table; exit code 2 and one line for what holds no predictions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,9 +102,10 @@ def main() -> None:
     except InputError as error:
         print(f"organ_sizes: {error}", file=sys.stderr)
         sys.exit(2)
-    print(Table(HEAD, lines, "lllrrrr").markdown(), end="")
+    print(Table(HEAD, lines, ALIGN).markdown(), end="")
     if given.store:
-        store(given.store, given.budget, lines, "studies/organ_sizes.py")
+        table = PlainTable(given.budget, HEAD, tuple(lines), ALIGN)
+        store("organ-sizes", given.store, table, "studies/organ_sizes.py")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ import argparse
 import json
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from unpaired import __version__
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import write_json, write_text
@@ -286,6 +288,15 @@ def add(out: Path, page: str, table: str, budget: str | None) -> None:
     made = from_comparison(document, budget) if budget else from_study(document)
     numbers = read_numbers(file)
     stored = replace(numbers, tables=numbers.tables | {table: made})
+    write_json(file, {"schema": SCHEMA, **asdict(stored)})
+
+
+def store(page: str, table: str, lines: PlainTable, command: str) -> None:
+    """Keep what a command printed as a table of a page, beside the others of it."""
+    file = PAGES / f"{page}.json"
+    numbers = read_numbers(file)
+    about = numbers.about or About(__version__, time.strftime("%Y-%m-%d"), "said by each table", (), command)
+    stored = replace(numbers, plain=numbers.plain | {table: lines}, about=about)
     write_json(file, {"schema": SCHEMA, **asdict(stored)})
 
 
