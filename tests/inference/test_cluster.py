@@ -155,6 +155,8 @@ def test_options_of_predict_are_passed_on(
         "openvino",
         "--also",
         str(run.folder),
+        "--turned",
+        "30",
         "--probabilities",
         "--trust",
         "monai",
@@ -164,5 +166,5 @@ def test_options_of_predict_are_passed_on(
     words = shlex.split(script.read_text().splitlines()[-1])[8:-2]
     assert words == [
         *("--split", "test", "--backend", "openvino", "--mirror", "--probabilities"),
-        *("--also", str(run.folder), "--trust", "monai", str(Path("b.py").resolve())),
+        *("--turned", "30", "--also", str(run.folder), "--trust", "monai", str(Path("b.py").resolve())),
     ]

@@ -173,12 +173,12 @@ def taught(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
         "disturbed ones (weak to strong)"
     )
     reasons["unlabeled_batch_size"] = "as many unlabeled images as labeled ones"
-    taught = replace(recipe, method=WeakToStrongConfig(recipe.method), unlabeled_batch_size=recipe.batch_size)
+    recipe = replace(recipe, method=WeakToStrongConfig(recipe.method), unlabeled_batch_size=recipe.batch_size)
     unlabeled = _unlabeled_scans(fingerprint)
     seen = min(facts.labeled_patients + unlabeled[facts.name] for facts in fingerprint.modalities)
     if seen < Randomization().enough or not isinstance(recipe.network, UNetConfig):
-        return taught
-    return replace(taught, network=_batch_norm_behind_the_first_stage(recipe.network, reasons))
+        return recipe
+    return replace(recipe, network=_batch_norm_behind_the_first_stage(recipe.network, reasons))
 
 
 def method_reason(fingerprint: Fingerprint) -> str:
