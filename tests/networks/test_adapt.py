@@ -119,6 +119,31 @@ def test_it_finds_out_the_sizes_that_the_network_takes(dims: int) -> None:
         config().build(NAMES, 1, 3, dims)({"ct": torch.zeros(1, 1, *[9] * dims)})
 
 
+class Pooled(nn.Module):
+    """Halves the first axis as often as `first` says and the second as `second` does, and comes back."""
+
+    def __init__(self, channels: int, classes: int, spatial_dims: int, first: int, second: int) -> None:
+        super().__init__()
+        self.factors = (2**first, 2**second)
+        self.out = nn.Conv2d(channels, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the images' size, where that is a multiple of the factors."""
+        return self.out(nn.functional.interpolate(nn.functional.max_pool2d(x, self.factors), scale_factor=self.factors))
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (3, 0), (6, 5)])
+def test_each_axis_has_its_own_multiple(first: int, second: int) -> None:
+    pooled = AdaptedConfig(f"{__name__}:Pooled", arguments={"first": first, "second": second})
+    assert pooled.build(NAMES, 1, 3, 2).size_multiples == (2**first, 2**second)
+
+
+def test_a_network_that_takes_no_power_of_two_up_to_64_is_refused() -> None:
+    pooled = AdaptedConfig(f"{__name__}:Pooled", arguments={"first": 7, "second": 0})
+    with pytest.raises(InputError, match="can't find out which image sizes it takes"):
+        pooled.build(NAMES, 1, 3, 2)
+
+
 def test_it_survives_the_way_through_json() -> None:
     stored = config(arguments={"norm": "group", "width": 6}, size_multiples=(4, 4))
     again = from_json(json.loads(json.dumps(to_json(stored))), trust=[__name__])

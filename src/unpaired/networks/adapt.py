@@ -13,9 +13,11 @@ else is shared. The network knows nothing of modalities: it sees images of one m
 """
 
 import copy
+from bisect import bisect_left
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -27,6 +29,7 @@ from unpaired.consent.factories import NamesCode, find_factory
 from unpaired.errors import InputError, nearest
 from unpaired.networks.modality_layers import Groups, modality_modules
 from unpaired.networks.network import NetworkConfig, NetworkOutput
+from unpaired.networks.shapes_alone import ShapesAlone
 from unpaired.networks.shared_network import SharedNetwork
 from unpaired.shapes import Images
 
@@ -34,7 +37,7 @@ NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 """Batch and instance norms (`_NormBase`), group, layer and RMS norms."""
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 MONAI_KEYWORDS = {"channels": "in_channels", "classes": "out_channels"}
-LARGEST_MULTIPLE = 64
+MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -209,19 +212,21 @@ def find_size_multiples(network: nn.Module, channels: int, spatial_dims: int, na
     to 64 does.
     """
     probe = copy.deepcopy(network).to("meta").eval()
-    multiples = [LARGEST_MULTIPLE] * spatial_dims
+    multiples = [MULTIPLES[-1]] * spatial_dims
     for axis in range(spatial_dims):
-        while multiples[axis] > 1:
-            smaller = [*multiples[:axis], multiples[axis] // 2, *multiples[axis + 1 :]]
-            if _refusal(probe, channels, smaller, axis):
-                break
-            multiples = smaller
+        takes = partial(_takes, probe, channels, multiples, axis)
+        multiples[axis] = MULTIPLES[bisect_left(MULTIPLES[:-1], True, key=takes)]
     refusal = _refusal(probe, channels, multiples, 0)
     if refusal:
         raise InputError(
             f"{name}: can't find out which image sizes it takes ({refusal}); mend it or give size_multiples"
         )
     return tuple(multiples)
+
+
+def _takes(probe: nn.Module, channels: int, multiples: Sequence[int], axis: int, multiple: int) -> bool:
+    """Whether the network takes multiples of `multiple` along an axis, and of `multiples` along the others."""
+    return _refusal(probe, channels, [*multiples[:axis], multiple, *multiples[axis + 1 :]], axis) is None
 
 
 def _refusal(probe: nn.Module, channels: int, multiples: Sequence[int], axis: int) -> str | None:
@@ -232,7 +237,7 @@ def _refusal(probe: nn.Module, channels: int, multiples: Sequence[int], axis: in
     for factor in (3, 5, 8):
         size = [factor * m if other == axis else 2 * m for other, m in enumerate(multiples)]
         try:
-            with torch.no_grad():
+            with torch.no_grad(), ShapesAlone():
                 output = probe(torch.empty(1, channels, *size, device="meta"))
         except (RuntimeError, ValueError, AssertionError, TypeError, LookupError, AttributeError) as error:
             return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

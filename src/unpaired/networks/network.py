@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unpaired.configs import Config
 from unpaired.errors import InputError, nearest
+from unpaired.networks.shapes_alone import ShapesAlone
 from unpaired.shapes import Images, Logits
 
 NO_FEATURES = "it gives none: take another network, or, of an adapted one, name modules in network.features"
@@ -65,7 +66,7 @@ class Network(nn.Module, ABC):
         modality = self.modalities[0]
         image = torch.empty(1, self.channels, *(2 * m for m in self.size_multiples), device="meta")
         try:
-            with torch.no_grad():
+            with torch.no_grad(), ShapesAlone():
                 output: NetworkOutput = weightless({modality: image})[modality]
         except (RuntimeError, NotImplementedError) as error:
             reason = str(error).strip().partition("\n")[0]
