@@ -144,6 +144,18 @@ def test_long_slices_that_turn_far_stay_within_what_is_cut(patch: tuple[int, ...
         assert (out > 0.99).all()
 
 
+@pytest.mark.parametrize("patch", [(6, 24, 24), (24, 24, 6), (8, 16, 24)])
+def test_long_volumes_that_turn_far_about_all_axes_stay_within_what_is_cut(patch: tuple[int, ...]) -> None:
+    """By up to 60 degrees: cut as a cube, more than a third of 6 x 24 x 24 voxels lay outside."""
+    augmentation = replace(GEOMETRY_ONLY, rotation_degrees=60.0)
+    margins = augmentation.margins(patch)
+    image = torch.ones(1, *(math.ceil(n * margin) for n, margin in zip(patch, margins, strict=True)))
+    turned = [augment(image, image[0].long(), patch, augmentation, seed)[0] for seed in range(40)]
+    empty = [(out < 0.99).float().mean().item() for out in turned]
+    assert max(empty) < 0.12
+    assert sum(empty) / len(empty) < 0.02
+
+
 @pytest.mark.parametrize("shear", [0.0, 0.1])
 @pytest.mark.parametrize("degrees", [0.0, 7.3, 15.0, 30.0, 45.0, 60.0, 180.0])
 def test_squares_and_what_turns_little_are_cut_as_ever(degrees: float, shear: float) -> None:
@@ -153,7 +165,8 @@ def test_squares_and_what_turns_little_are_cut_as_ever(degrees: float, shear: fl
     ever = (math.cos(angle) + math.sin(angle)) * 1.2 * (1 + shear)
     assert augmentation.margin == ever
     assert augmentation.margins((80, 80)) == (ever, ever)
-    assert augmentation.margins((16, 64, 256)) == (ever, ever, ever)
+    assert augmentation.margins((80, 80, 80)) == (ever, ever, ever)
+    assert (augmentation.margins((16, 64, 256)) == (ever, ever, ever)) == (degrees <= 15)
     assert replace(augmentation, in_plane_only=True).margins((5, 64, 64)) == (1.0, ever, ever)
     assert (augmentation.margins((64, 256)) == (ever, ever)) == (degrees <= 15)
     assert replace(augmentation, spatial=0).margins((64, 256)) == (1.0, 1.0)

@@ -95,17 +95,18 @@ class Augmentation(Config):
     def margins(self, patch_size: tuple[int, ...]) -> tuple[float, ...]:
         """How much larger than the patch a sample is cut along each of its axes.
 
-        A slice, or a volume turned within its slices, that is longer along one axis than along the other one needs
-        more along the short axis, and gets it where it turns by more than `ALIKE` degrees. Up to these, and in volumes
-        turned about all axes, every axis gets what a square needs, as runs had it that are published: a long patch then
-        has some empty corners, 3 % of 16 x 64 x 64 voxels turned by 15 degrees about all axes.
+        What is longer along one axis than along another needs more along the short one, and gets it where it turns by
+        more than `ALIKE` degrees: about all axes as much as turning about any one of them needs, and turning about
+        several at once leaves up to 1 % empty. Up to these degrees every axis gets what a square needs, as runs had it
+        that are published: a long patch then has some empty corners, 3 % of 16 x 64 x 64 voxels turned by 15 degrees
+        about all axes.
         """
-        in_plane = len(patch_size) == 2 or self.in_plane_only
-        if not in_plane:
-            return (self.margin,) * len(patch_size)
-        height, width = patch_size[-2:]
-        ratio = width / height if self.rotation_degrees > ALIKE else 1.0
-        return (1.0,) * (len(patch_size) - 2) + (self._margin(ratio), self._margin(1 / ratio))
+        flat = self.in_plane_only and len(patch_size) == 3
+        turning = patch_size[-2:] if flat else patch_size
+        if self.rotation_degrees <= ALIKE:
+            turning = (1,) * len(turning)
+        margins = (max(self._margin(n / size) for n in _without(turning, axis)) for axis, size in enumerate(turning))
+        return (1.0,) * flat + tuple(margins)
 
     def _margin(self, ratio: float) -> float:
         """Of an axis when the patch is `ratio` times as long along the one that it is turned towards."""
@@ -113,6 +114,10 @@ class Augmentation(Config):
             return 1.0
         angle = min(math.radians(self.rotation_degrees), math.atan(ratio))
         return (math.cos(angle) + ratio * math.sin(angle)) * max(1.0, self.zoom[1]) * (1 + self.shear)
+
+
+def _without(sizes: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return sizes[:axis] + sizes[axis + 1 :]
 
 
 ALIKE = 15.0
