@@ -375,3 +375,23 @@ def test_it_is_unpacked_once(folds: Path, tmp_path: Path) -> None:
     before = (folder / "recipe.json").stat().st_mtime_ns
     assert run_folders(path) == [folder]
     assert (folder / "recipe.json").stat().st_mtime_ns == before
+
+
+def test_what_became_of_the_cache_is_noticed_and_unpacked_anew(folds: Path, cache: Path, tmp_path: Path) -> None:
+    """A bit that fell over, a file cut short, one that went, a description of something else."""
+    path = tmp_path / "m.unpaired"
+    unpaired.pack(folds / "fold0", path)
+    (folder,) = run_folders(path)
+    weights, split, model = folder / "weights_best.safetensors", folder / "split.json", folder.parent / "model.json"
+    whole = {file: file.read_bytes() for file in (weights, split, model)}
+    for damage in (
+        lambda: weights.write_bytes(whole[weights][:-1] + bytes([whole[weights][-1] ^ 1])),
+        lambda: weights.write_bytes(whole[weights][:100]),
+        split.unlink,
+        lambda: model.write_bytes(b"{}"),
+        lambda: shutil.rmtree(folder),
+    ):
+        damage()
+        assert run_folders(path) == [folder]
+        assert {file: file.read_bytes() for file in whole} == whole
+        assert list((cache / "models").iterdir()) == [folder.parent]

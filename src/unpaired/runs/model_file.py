@@ -7,7 +7,8 @@
     1/...                             the other folds, if there are any
 
 Everywhere a run is taken such a file is taken: it is unpacked once into a cache folder, by its hash. Only files of
-these names are unpacked, no larger than they say, and only if their hash is the one of model.json.
+these names are unpacked, no larger than they say, and only if their hash is the one of model.json. What lies in the
+cache is compared with these hashes again whenever it is used, and unpacked anew where something became of it.
 """
 
 import errno
@@ -17,7 +18,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from unpaired.files import (
     clear_leftovers,
     input_error_if_unwritable,
     is_object,
+    temporary_beside,
     temporary_folder,
     user_cache,
 )
@@ -133,30 +135,53 @@ def by_its_name(folder: Path, called: str) -> Generator[None]:
 
 
 def unpack(path: Path) -> list[Path]:
-    """The run folders of a model file, unpacked into the cache if they aren't there yet.
+    """The run folders of a model file, unpacked into the cache if they aren't there yet, or no longer what they were.
 
     Raises InputError for what is no such file, names or sizes that no model has, and files that aren't the hashed ones.
     """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    place = user_cache("models") / digest.hexdigest()[:32]
-    if not place.is_dir():
+    place = user_cache("models") / _digest(path)[:32]
+    if not _is_whole(place, path):
         with input_error_if_unwritable(place, OTHER_CACHE):
             place.parent.mkdir(parents=True, exist_ok=True)
             clear_leftovers(place.parent)
             temporary = temporary_folder(place)
             try:
                 _extract(path, temporary)
-                if not place.is_dir():  # another process may have been faster
-                    temporary.rename(place)
+                _put(temporary, place)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
     runs = sorted((folder for folder in place.iterdir() if folder.is_dir()), key=lambda folder: int(folder.name))
     if not runs:
         raise InputError(f"{path}: holds no run; {_DAMAGED}")
     return runs
+
+
+def _is_whole(place: Path, path: Path) -> bool:
+    """Whether all that was unpacked of a model file lies there as it does in the file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if not place.is_dir() or archive.read(MODEL) != (place / MODEL).read_bytes():
+                return False
+        return all(_digest(place / name) == digest for name, digest in _hashes(path, place / MODEL).items())
+    except (OSError, KeyError, ValueError, InputError, *OF_A_ZIP_FILE):  # `_extract` says what is wrong with the file
+        return False
+
+
+def _put(temporary: Path, place: Path) -> None:
+    """Move an unpacked model to its place, and away what was damaged there."""
+    damaged = temporary_beside(place.with_name(f"{place.name}-damaged"))
+    try:
+        with suppress(FileNotFoundError):
+            place.rename(damaged)
+        if not place.is_dir():  # another process may have been faster
+            temporary.rename(place)
+    finally:
+        shutil.rmtree(damaged, ignore_errors=True)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _extract(path: Path, folder: Path) -> None:
@@ -169,9 +194,7 @@ def _extract(path: Path, folder: Path) -> None:
                 content = folder / entry.filename
                 if entry.filename != MODEL:
                     _content(archive, entry.filename, folder)
-                    with content.open("rb") as file:
-                        digest = hashlib.file_digest(file, "sha256").hexdigest()
-                    if hashes.get(entry.filename) != digest:
+                    if hashes.get(entry.filename) != _digest(content):
                         raise InputError(f"{path}: {entry.filename} is not the file that model.json hashes; {_DAMAGED}")
             missing = sorted(set(hashes) - {entry.filename for entry in entries})
             if missing:
