@@ -318,7 +318,8 @@ def case_with(**changes: Any) -> dict[str, Any]:
         (case_with(id="a\\b"), "can't be a file name"),
         (case_with(image="a\0.nii"), "no file can be called"),
         (case_with(patient=True), "patient: expected .*, got True"),
-        ({"label_maps": {"m": {str(2**32): "liver"}}}, "of at most 32 bits"),
+        ({"label_maps": {"m": {str(2**31): "liver"}}}, "of at most 32 bits"),
+        ({"label_maps": {"m": {str(-(2**31)): "liver"}}}, "of at most 32 bits"),
         ({"name": "a\x1b[2J"}, "name: .* which no name may"),
     ],
 )

@@ -45,6 +45,7 @@ def test_a_record_of_a_version_that_noted_no_image_is_read(tmp_path: Path) -> No
         {"values": {}},
         {"values": {"background": 0, "liver": "6"}},
         {"values": {"background": 0, "liver": 0}},
+        {"values": {"background": 0, "liver": -(2**31)}},
         {"values": [0, 1]},
         {"values": {"background": False}},
         {"settings": 3},

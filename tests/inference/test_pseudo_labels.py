@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
-from unpaired.data.images import read_label_map, write_image
+from unpaired.data.images import LARGEST_VALUE, read_label_map, write_image
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.pseudo_labels import partial_labels, value_table, write_pseudo_labels
 from unpaired.inference.segmentation import Segmentation
@@ -57,6 +57,16 @@ def test_values_are_the_modalitys_own_and_the_next_free_ones(tmp_path: Path) -> 
         (601, ("background", "LV")),
     ]
     assert list(table.items())[-1] == (607, CLASSES)
+
+
+@pytest.mark.parametrize("largest", [LARGEST_VALUE, LARGEST_VALUE - 3])
+def test_values_beyond_the_largest_of_a_label_map_are_the_smallest_free_ones(tmp_path: Path, largest: int) -> None:
+    given = dataset(tmp_path)
+    values = {1: ("background",), largest: ("LV",), 3: ("myo",), 0: ("RV",)}
+    table = value_table(replace(given, label_maps={"file": values}), "lge")
+    further = [*range(largest + 1, LARGEST_VALUE + 1), 2, 4, 5, 6, 7, 8, 9][:7]
+    assert list(table) == [1, largest, 3, 0, *further]
+    assert np.array(list(table), np.int32).tolist() == list(table)
 
 
 class Said(Segmentation):

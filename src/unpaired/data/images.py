@@ -23,6 +23,8 @@ READERS: dict[str, Callable[[Path], Image]] = {
     ".png": read_png,
 }
 IMAGE_SUFFIXES = tuple(READERS)
+LARGEST_VALUE = 2**31 - 1
+"""The largest label value, as of whole numbers of 32 bits; the smallest is as far below 0."""
 CORNER_VOXELS = 0.5
 """How far a label map's corner may lie from its image's: less than a voxel is rounding in headers."""
 COMPRESSION = 2
@@ -79,7 +81,7 @@ def read_label_map(path: str | Path) -> Image:
         return Image(image.array.astype(np.uint8), image.affine, image.notes)
     with np.errstate(invalid="ignore"):  # infinities are named below
         rounded = np.rint(image.array)
-        wrong = ~(np.abs(image.array - rounded) <= 1e-3) | (np.abs(rounded) >= 2**31)
+        wrong = ~(np.abs(image.array - rounded) <= 1e-3) | (np.abs(rounded) > LARGEST_VALUE)
     if wrong.any():
         raise ImageError(
             f"{path}: expected whole numbers as label values, got {float(image.array[wrong][0]):g}; "

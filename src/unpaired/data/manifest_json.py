@@ -13,6 +13,7 @@ from unpaired.data.class_codes import ClassCode
 from unpaired.data.dataset import CASE_FIELDS, COLUMNS, SPLITS, CaseEntry, Dataset, Modality, Side
 from unpaired.data.demographics import demographics_to_json, read_demographics
 from unpaired.data.file_names import require_distinct, require_file_name
+from unpaired.data.images import LARGEST_VALUE
 from unpaired.documents import decode, shown
 from unpaired.errors import InputError, known, nearest, require_name
 from unpaired.files import resolved
@@ -28,7 +29,6 @@ RESERVED = {
     "none": "which means no class",
 }
 """What no structure may be called, in upper or lower case, and why."""
-LARGEST_VALUE = 2**31
 Name = str | int | float
 """What is called by a number in other people's lists is text here."""
 Word = Annotated[str, Meta(min_length=1)]

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unpaired.data.images import image_suffix
+from unpaired.data.images import LARGEST_VALUE, image_suffix
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import write_json
@@ -76,4 +76,8 @@ def read_record(label_map: Path) -> Record | None:
     record = read(path, Record, AGAIN, schema=SCHEMA)
     if not record.values or len(set(record.values.values())) != len(record.values):
         raise InputError(f"{path}: expected 'values' to give each class a whole number of its own; {AGAIN}")
+    if max(map(abs, record.values.values())) > LARGEST_VALUE:
+        raise InputError(
+            f"{path}: expected label values of at most 32 bits, got {max(record.values.values(), key=abs)}; {AGAIN}"
+        )
     return record

@@ -12,13 +12,13 @@ nothing.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations, islice
 from pathlib import Path
 
 import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset
-from unpaired.data.images import read_image, read_label_map, write_image
+from unpaired.data.images import LARGEST_VALUE, read_image, read_label_map, write_image
 from unpaired.inference.ensemble import Ensemble
 
 PSEUDO = "pseudo"
@@ -83,11 +83,12 @@ def is_pseudo_labeled(case: CaseEntry) -> bool:
 
 def value_table(dataset: Dataset, modality: str) -> dict[int, tuple[str, ...]]:
     """{file value: classes that it stands for} of a modality's pseudo-labels, in the order of `partial_labels`: each
-    class by the modality's own value, then each pair of classes (of at most `MOST_CLASSES`), then all of them."""
+    class by the modality's own value, then each pair of classes (of at most `MOST_CLASSES`), then all of them, by the
+    next values, or, where a label map holds no larger ones, the smallest that are free."""
     names, own = dataset.classes, dataset.source_values(modality)
     sets = [(name,) for name in names] + [*_pairs(names), names]
-    free = max(own) + 1
-    values = [*own, *range(free, free + len(sets) - len(names))]
+    free = (value for value in chain(range(max(own) + 1, LARGEST_VALUE + 1), range(max(own))) if value not in own)
+    values = [*own, *islice(free, len(sets) - len(names))]
     return dict(zip(values, sets, strict=True))
 
 
