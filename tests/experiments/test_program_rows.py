@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from tiny_study import hearts
 
+from processes import ended
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
-from unpaired.experiments import budgets, program, results, work
+from unpaired.experiments import budgets, calling, guard, results, work
 from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.curve_figure import curve_alt
 from unpaired.experiments.program import Program
@@ -145,7 +146,7 @@ sleep 100
 def test_a_program_that_ignores_ctrl_c_ends_with_all_that_it_started(
     ignored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "STOPS", ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.2)))
+    monkeypatch.setattr(guard, "STOPS", ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.2)))
     pipe, main_thread = tmp_path / "pipe", threading.main_thread().ident
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -160,7 +161,7 @@ def test_a_program_that_ignores_ctrl_c_ends_with_all_that_it_started(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
     try:
         with pytest.raises(KeyboardInterrupt):
-            program._call(["sh", "-c", STUBBORN, "sh", str(pipe), ignored])
+            calling.call(["sh", "-c", STUBBORN, "sh", str(pipe), ignored])
     finally:
         signal.signal(signal.SIGINT, before)
     interrupting.join()
@@ -168,6 +169,42 @@ def test_a_program_that_ignores_ctrl_c_ends_with_all_that_it_started(
     assert select.select([reading], [], [], 60)[0]
     assert os.read(reading, 100) == b"", "nobody holds the pipe any more"
     os.close(reading)
+
+
+PATIENT = """
+exec 3> "$1"
+echo ready >&3
+sleep 60
+sleep 60
+"""
+"""Ends at SIGINT, as what it starts does, and holds the pipe $1 as long as either lives."""
+CALLS = "import sys; from unpaired.experiments.calling import call; call(sys.argv[1:])"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
+def test_a_program_whose_caller_is_killed_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    caller = subprocess.Popen([sys.executable, "-c", CALLS, "sh", "-c", PATIENT, "sh", str(pipe)])
+    with ended(caller):
+        select.select([reading], [], [], 60)
+        assert os.read(reading, 100) == b"ready\n"
+    assert select.select([reading], [], [], 60)[0]
+    assert os.read(reading, 100) == b"", "nobody holds the pipe any more"
+    os.close(reading)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
+def test_a_group_that_ignores_signals_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "STOPS", ((signal.SIGINT, 0.1), (signal.SIGTERM, 0.1)))
+    stubborn = ["sh", "-c", "trap '' INT TERM; echo ready; while :; do sleep 0.05; done"]
+    process = subprocess.Popen(stubborn, stdout=subprocess.PIPE, process_group=0)
+    with ended(process):
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        guard.end_group(process.pid)
+        assert process.wait() == -signal.SIGKILL
 
 
 HOLDS = """

@@ -7,17 +7,13 @@ OUT/predictions/CASE.nii.gz on the scan's own grid for each test case: with the 
 with a record beside it that says what its values mean. OUT/versions.json may say what it was, for the tables:
 {"program": "theirs 2.1", "trained": {"steps": 851, "seconds": 300.0}}. What it prints goes to the run's log. It may be
 killed and called again in the same folder. Exit code 0: done. It leads a process group, which gets SIGINT where the
-study is stopped, SIGTERM after 30 seconds more and SIGKILL after another 10, and nothing of which outlives it.
+study is stopped, SIGTERM after 30 seconds more and SIGKILL after another 10, and nothing of which outlives it. So it is
+where the study's process itself is killed.
 """
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,14 +23,11 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import write_dataset
 from unpaired.data.split import Split, write_split
 from unpaired.errors import InputError
+from unpaired.experiments.calling import call
 from unpaired.inference.devices import choose_device
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.lock import only_one
 from unpaired.scores.evaluate_predictions import evaluate
-
-STOPS = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0))
-"""How a program is asked to stop, and the seconds that it has each time to save and end. Then it is killed."""
-KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ class RunProgram:
             write_dataset(self.dataset, run.dataset_file)
             write_split(Split.of(self.dataset), run.split_file)
             began = time.monotonic()
-            _call(self.program.words(run.dataset_file, self.folder, choose_device(self.device).type))
+            call(self.program.words(run.dataset_file, self.folder, choose_device(self.device).type))
             predicted = time.monotonic()
             if not run.predictions.is_dir():
                 raise InputError(f"{self.name}: its program ended and wrote no folder {run.predictions}")
@@ -124,42 +117,3 @@ class RunProgram:
                 case, reason = scored.failures[0]
                 raise InputError(f"{len(scored.failures)} cases could not be scored: {case}: {reason}")
             return {"train": predicted - began, "evaluate": time.monotonic() - predicted}
-
-
-def _call(words: list[str]) -> None:
-    """Run a command to its end, its output in ours. Raises InputError where it can't be started, or fails."""
-    try:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=2, env=os.environ, process_group=0)
-    except OSError as error:
-        raise InputError(f"{words[0]}: can't be started ({error.strerror}); check the row's command") from error
-    try:
-        code = process.wait()
-    except BaseException:
-        _ask_to_stop(process)
-        raise
-    finally:  # also of a second Ctrl-C, and where it ended and left something behind
-        _signal(process, KILL)
-        process.wait()
-    if code:
-        what = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise InputError(
-            f"`{' '.join(words[:2])} ...` failed ({what}); what it said is in the log beside the run folder"
-        )
-
-
-def _ask_to_stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ask a program to end, more firmly each time, until it has."""
-    for number, seconds in STOPS:
-        _signal(process, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-            return
-
-
-def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:
-    """Send a signal to a program and to all that it started, as a terminal does: they are a process group."""
-    if sys.platform == "win32":
-        process.terminate()
-    else:
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left; on a Mac, nobody but zombies
-            os.killpg(process.pid, number)
