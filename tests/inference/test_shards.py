@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export.runs import fresh_run
+from processes import ended
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import write_image
@@ -97,7 +98,8 @@ def test_two_processes_with_the_same_shard(run: Run, phantom: Dataset, tmp_path:
     command = [sys.executable, "-m", "unpaired.cli", "predict", str(run.folder), str(manifest), str(tmp_path)]
     command += ["--modality", "ct", "--shard", "1/2", "--no-worker"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate() for process in both]
+    with ended(*both):
+        said = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     expected = predict(run, phantom, tmp_path, modality="ct", shard="1/2", worker=False)
     assert (expected.written, expected.failures) == ([], [])

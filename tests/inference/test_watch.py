@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processes import temporary_of_a_dead_process
+from processes import ended, temporary_of_a_dead_process
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import write_image
 from unpaired.errors import InputError, UnwritableError
@@ -263,11 +263,10 @@ watch.BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); exec(ope
 watch.predict_watched(Request((Path("run"),), Path("images"), Path({str(out)!r})), print)
 """
     watching = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
-    wait_until(lambda: (out / "pid").exists() and (out / "pid").read_text() != "")
-    worker = int((out / "pid").read_text())
-    assert is_alive(worker)
-    watching.kill()
-    watching.wait()
+    with ended(watching):
+        wait_until(lambda: (out / "pid").exists() and (out / "pid").read_text() != "")
+        worker = int((out / "pid").read_text())
+        assert is_alive(worker)
     wait_until(lambda: not is_alive(worker))
 
 

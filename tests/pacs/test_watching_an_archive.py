@@ -22,6 +22,7 @@ from orthanc import Orthanc, free_port
 from pydicom import dcmread
 
 import unpaired
+from processes import ended
 from synthetic_dicom import lps, volume, write_series
 from unpaired.data.dataset import Dataset
 from unpaired.data.image import TO_RAS
@@ -504,14 +505,14 @@ def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Da
     command += [str(came)]
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=buffered)
-    assert process.stdout is not None
-    assert "receiving as UNPAIRED on 127.0.0.1" in process.stdout.readline()
-    with pytest.raises(InputError, match="is in use"):
-        unpaired.watch_dicom(run, server.dimse, tmp_path / "spool", port=0, health_port=0)
-    unpaired.send_dicom(f"dicom://UNPAIRED@127.0.0.1:{port}", write_case(phantom, tmp_path / "scans"))
-    came.touch()
-    assert process.wait(60) == -signal.SIGKILL
-    process.stdout.close()
+    with ended(process):
+        assert process.stdout is not None
+        assert "receiving as UNPAIRED on 127.0.0.1" in process.stdout.readline()
+        with pytest.raises(InputError, match="is in use"):
+            unpaired.watch_dicom(run, server.dimse, tmp_path / "spool", port=0, health_port=0)
+        unpaired.send_dicom(f"dicom://UNPAIRED@127.0.0.1:{port}", write_case(phantom, tmp_path / "scans"))
+        came.touch()
+        assert process.wait(60) == -signal.SIGKILL
     assert server.ask("series") == []
     with watching(run, server.dimse, tmp_path / "spool", port=port) as (lines, _):
         wait_for(lambda: any("objects sent" in line for line in lines))

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import IN_PROCESS, assert_same, command, power_cut_at, stored_recipe, tiny
 
+from processes import ended
 from unpaired.data.dataset import Dataset
 from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError, Stopped
@@ -130,9 +131,10 @@ def test_kill_9_leaves_a_run_that_goes_on_bit_equal(
     process = subprocess.Popen(
         command(file, manifest, run, cache, "--workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    wait_for(run / "resume.pt", process)
-    process.kill()
-    process.communicate()
+    with ended(process):
+        wait_for(run / "resume.pt", process)
+        process.kill()
+        process.communicate()
     assert process.returncode == (-signal.SIGKILL if os.name == "posix" else 1)
     assert saved_step(run) == 2
     assert_same(train(tiny(), phantom, run, hardware=IN_PROCESS, cache=cache, show=False), straight)
@@ -155,12 +157,13 @@ def test_ctrl_c_in_a_terminal_stops_every_process_in_one_line(
         text=True,
         start_new_session=True,
     )
-    wait_for(run / "resume.pt", process)
-    with pytest.raises(InputError, match=rf"terminal is in use: process {process.pid} on .* is training there"):
-        train(tiny(), phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
-    os.killpg(process.pid, signal.SIGINT)
-    (tmp_path / "go").touch()
-    _, messages = process.communicate()  # returns once the workers have let go of the pipe as well
+    with ended(process):
+        wait_for(run / "resume.pt", process)
+        with pytest.raises(InputError, match=rf"terminal is in use: process {process.pid} on .* is training there"):
+            train(tiny(), phantom, run, hardware=IN_PROCESS, cache=cache, show=False)
+        os.killpg(process.pid, signal.SIGINT)
+        (tmp_path / "go").touch()
+        _, messages = process.communicate()  # returns once the workers have let go of the pipe as well
     assert process.returncode == 130, messages
     assert "Traceback" not in messages
     assert messages.splitlines()[-1] == (

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import command, stored_recipe, tiny
 
+from processes import ended
 from unpaired.runs.run import Run
 
 
@@ -34,7 +35,8 @@ def test_two_nodes_train_one_run(manifest: Path, tmp_path: Path) -> None:
         nodes.append(
             subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
-    said = [node.communicate(timeout=300) for node in nodes]
+    with ended(*nodes):  # where one fails, the other would wait for it for good
+        said = [node.communicate(timeout=300) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     assert said[1][0] == "", "the second node writes nothing on standard output"
     trained = Run.open(run)
