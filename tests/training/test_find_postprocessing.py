@@ -16,6 +16,7 @@ from unpaired.data.image import Image
 from unpaired.data.postprocess import Postprocessing, keep_largest_foreground, postprocess
 from unpaired.data.prediction_record import read_record
 from unpaired.errors import InputError
+from unpaired.inference.jobs import Event, Remark
 from unpaired.inference.predictor import Predictor
 from unpaired.recipe import build_method
 from unpaired.runs.postprocessing import FoundPostprocessing, postprocessing_of, read_found, write_found
@@ -259,14 +260,19 @@ def test_folds_together_take_what_was_found_for_them(runs: list[Run], tmp_path: 
     write_found(found_for(runs[:1], first), runs[0].folder)
     write_found(found_for(runs, second), folder)
     image = runs[0].dataset.cases[0].image
-    kept = {}
+    kept, notes = {}, {}
     for name, run, also in (("folds", folder, ()), ("fold", runs[0].folder, ()), ("also", runs[0], runs[1:])):
         out = tmp_path / f"{name}.nii.gz"
-        predict(run, image, out, modality="ct", also=also, device="cpu", worker=False)
+        events: list[Event] = []
+        predict(run, image, out, modality="ct", also=also, device="cpu", worker=False, tell=events.append)
+        notes[name] = [event.text for event in events if isinstance(event, Remark) and "post-processing" in event.text]
         record = read_record(out)
         assert record is not None
         kept[name] = record.settings["largest_component"]
     assert kept == {"folds": [second], "fold": [first], "also": []}
+    assert all("post-processing found on" in note for name in ("folds", "fold") for note in notes[name])
+    (left_out,) = notes["also"]
+    assert f"fold0's recipe: what was found for {runs[0].folder} and {folder} says nothing of these runs" in left_out
 
 
 def test_what_was_found_for_other_weights_is_left_out_and_said(runs: list[Run]) -> None:

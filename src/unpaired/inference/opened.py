@@ -16,7 +16,7 @@ from unpaired.inference.predict import remarks, seen_in_training, with_sides_of
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.request import How, Request
 from unpaired.inference.shards import jobs_of_shard
-from unpaired.runs.postprocessing import postprocessing_of
+from unpaired.runs.postprocessing import left_out_of_several, postprocessing_of
 from unpaired.runs.run import Run
 
 Tell = Callable[[Event], None]
@@ -92,9 +92,10 @@ def _with_postprocessing(request: Request, runs: Sequence[Run], tell: Tell) -> H
     first; a single run looks for what was found itself."""
     if len(runs) == 1 or request.how.postprocessing is not None:
         return request.how
-    chosen, said = runs[0].recipe.postprocessing, ""
     if len(request.runs) == 1:
         chosen, said = postprocessing_of(runs, request.how.weights)
+    else:
+        chosen, said = runs[0].recipe.postprocessing, left_out_of_several(runs)
     if said:
         tell(Remark(f"note: {said}"))
     return replace(request.how, postprocessing=chosen)

@@ -6,6 +6,7 @@
 It holds for the weights that it was found with, and for no others: a run that trained on goes back to its recipe.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -16,6 +17,7 @@ from unpaired.data.postprocess import Postprocessing
 from unpaired.documents import read
 from unpaired.files import write_json
 from unpaired.runs.folder import POSTPROCESSING
+from unpaired.runs.model_file import as_written
 from unpaired.runs.run import Run
 from unpaired.tables import Table, percent
 
@@ -92,6 +94,21 @@ def read_found(folder: Path) -> FoundPostprocessing | None:
     """What was found for the run or the folds in a folder; None if nobody looked. Raises InputError if damaged."""
     path = folder / POSTPROCESSING
     return read(path, FoundPostprocessing, _ADVICE, schema=SCHEMA) if path.is_file() else None
+
+
+def left_out_of_several(runs: Sequence[Run]) -> str:
+    """A line on what was found for some of these runs, from several places, and says nothing of all together ("": none
+    of them has such a file)."""
+    beside = Counter(run.folder.parent for run in runs)
+    names = {run.folder: run.called for run in runs}
+    names |= {run.folder.parent: as_written(Path(run.called).parent) for run in runs if beside[run.folder.parent] > 1}
+    left_out = [name for folder, name in names.items() if (folder / POSTPROCESSING).is_file()]
+    if not left_out:
+        return ""
+    return (
+        f"post-processing is that of {runs[0].called}'s recipe: what was found for {' and '.join(left_out)} says "
+        "nothing of these runs together; --background-log-odds, --smoothing-mm and --largest-component choose otherwise"
+    )
 
 
 def postprocessing_of(runs: Run | Sequence[Run], weights: str) -> tuple[Postprocessing, str]:
