@@ -1,5 +1,6 @@
 """`study` end to end, on the phantom: what is run, what is skipped, what a failed or edited row does."""
 
+import errno
 import json
 import shutil
 import sys
@@ -17,7 +18,7 @@ from undrawn import undrawn
 from unpaired.comparison.files import FILES
 from unpaired.data.dataset import Dataset
 from unpaired.data.split import Split
-from unpaired.errors import InputError
+from unpaired.errors import InputError, UnwritableError
 from unpaired.experiments import budget, results, run, work
 from unpaired.experiments.labels import FewPatients
 from unpaired.experiments.program import Program
@@ -180,6 +181,26 @@ def test_a_failure_is_told_by_a_later_call_that_only_compares(again: Path, phant
     made = in_folder(plan, phantom, again, run=False, say=lines.append)
     assert "sizes must be multiples of" in (why := dict(made.failures)["own, wide, seed 0"])
     assert lines == [f"own, wide, seed 0: failed in an earlier call: {why}"]
+
+
+def test_a_full_disk_leaves_runs_and_earlier_tables_and_says_so(
+    again: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written last is what no longer fits; the tables before it, which would have, are as they were too."""
+    before = {file: file.read_bytes() for file in again.rglob("*") if file.is_file()}
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name.endswith(results.STATUS):
+            write(path, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    said = r"study\.json: No space left on device; free some space or .* Runs and their scores are kept, and .*tables"
+    with pytest.raises(UnwritableError, match=rf"^can't write .*{said}"):
+        in_folder(tiny_study(remarks=("another remark",)), phantom, again)
+    assert {file: file.read_bytes() for file in again.rglob("*") if file.is_file()} == before
 
 
 def test_a_shard_runs_its_part_and_leaves_the_tables_to_a_last_call(

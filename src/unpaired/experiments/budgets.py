@@ -6,11 +6,11 @@ from pathlib import Path
 
 from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.curve_figure import curve_alt, draw_curve
-from unpaired.experiments.results import PAGE, STATUS, StudyResults
+from unpaired.experiments.results import PAGE, STATUS, StudyResults, tables_written
 from unpaired.experiments.study import Study
 from unpaired.experiments.tables import curve_table, status_table
 from unpaired.figures.style import write_figure
-from unpaired.files import remove, together, write_json, write_text
+from unpaired.files import remove, write_json, write_text
 from unpaired.report.curve_page import BudgetLink, write_curve_page
 from unpaired.tables import csv_records
 
@@ -56,7 +56,7 @@ def made_by_budget(
     )
     if not write:
         return whole
-    with together():
+    with tables_written():
         if curve is None:  # what lies there is of rows that have changed since
             _remove(folder)
         else:

@@ -1,6 +1,7 @@
 """What a study has found so far: its finished rows compared, beside the paper's table, on one page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from unpaired.comparison.methods import ComparedMethods, compare_methods
 from unpaired.comparison.run_groups import RunGroup
 from unpaired.data.overwriting import ADVICE, SCHEMA, Subject, require_own_folder, write_about
 from unpaired.documents import read
+from unpaired.errors import UnwritableError
 from unpaired.experiments.cells import Cell, Planned
 from unpaired.experiments.curve import StudyCurve
 from unpaired.experiments.energy import read_energy
@@ -119,7 +121,7 @@ def results_of(
             groups, baseline=baseline, scores=study.scores, paper=study.papers, budget=_budget(study)
         )
     results = StudyResults(out, rows, tuple(notes), compared, list(failures.items()))
-    with together():
+    with tables_written():
         if compared is None:  # what lies there is of rows that have changed since
             remove_comparison(out, PAGE)
         else:
@@ -135,6 +137,19 @@ def results_of(
             )
         write_json(out / STATUS, {"schema": 1, "study": study.title, **results.to_json()})
     return results
+
+
+@contextmanager
+def tables_written() -> Generator[None]:
+    """All that the block writes of a study's results, or nothing; where the disk is full it is said what remains."""
+    try:
+        with together():
+            yield
+    except UnwritableError as error:
+        raise UnwritableError(
+            f"{error}. Runs and their scores are kept, and earlier tables are as they were: the same call makes the "
+            "tables, with --viewer-mb 0 in least space"
+        ) from error
 
 
 def _left_out(planned: Planned, done: Sequence[Cell]) -> list[str]:
