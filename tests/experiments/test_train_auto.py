@@ -30,7 +30,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         if train_auto.main():
             raise InputError("exit code 2")
 
-    monkeypatch.setattr(program, "_call", call)
+    monkeypatch.setattr(program, "call", call)
 
 
 def test_a_planned_row_is_trained_on_what_it_sees_and_scored(few_steps: None, phantom: Dataset, tmp_path: Path) -> None:

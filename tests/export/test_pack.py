@@ -134,8 +134,13 @@ def test_messages_name_the_model_and_never_the_cache(
             unpaired.predict(model, scan, tmp_path / "out.nii.gz", modality="ct", weights="last", worker=False)
     with pytest.raises(InputError, match=f"^run {re.escape(str(alone))} has no modality 'pet'"):
         unpaired.export_run(alone, tmp_path / "graphs", modalities=["pet"])
-    for file in cache.glob("models/*/*/recipe.json"):  # as of a version with other fields
-        file.write_text(file.read_text().replace('"steps"', '"stepz"'))
+    for model in (alone, both):  # as of a version with other fields
+        with zipfile.ZipFile(model) as archive:
+            facts = json.loads(archive.read("model.json"))
+            recipes = {name: archive.read(name) for name in archive.namelist() if name.endswith("/recipe.json")}
+        changed = {name: content.replace(b'"steps"', b'"stepz"') for name, content in recipes.items()}
+        facts["sha256"] |= {name: hashlib.sha256(content).hexdigest() for name, content in changed.items()}
+        rewritten(model, {**changed, "model.json": json.dumps(facts).encode()})
     with pytest.raises(InputError, match=f"^{re.escape(str(both))}/0/recipe.json"):
         find_recipe(str(both))
     with pytest.raises(InputError, match=f"^{re.escape(str(alone))}/recipe.json"):

@@ -106,7 +106,7 @@ def test_the_recipe_says_whether_scans_are_turned(phantom: Dataset, tmp_path: Pa
     run = made(replace(RECIPE, turned_degrees=(20.0, 40.0)), phantom, tmp_path / "turned")
     assert Predictor(run, device="cpu").turned == (-20.0, 20.0, -40.0, 40.0)
     assert Predictor(run, device="cpu", turned=(0,)).turned == ()
-    mixed = Ensemble([Predictor(run, device="cpu"), Predictor(run, device="cpu", turned=(), mirror_anyway=True)])
+    mixed = Ensemble([Predictor(run, device="cpu"), Predictor(run, device="cpu", turned=(0,), mirror_anyway=True)])
     assert mixed.size == 5 + 4
 
 

@@ -88,7 +88,7 @@ def cluster_script(
         overlap=overlap,
         largest_component=largest_component,
         mirror=mirror,
-        turned=turned or None,
+        turned=turned,
         also=also,
         probabilities=probabilities,
         trust=trust,

@@ -147,7 +147,7 @@ def predict(
         smoothing_mm=smoothing_mm,
         background_log_odds=background_log_odds,
         mirror=mirror,
-        turned=turned or None,
+        turned=turned,
         mirror_anyway=mirror_anyway,
         modality_anyway=modality_anyway,
         norms_of=norms_of,

@@ -78,7 +78,7 @@ def cluster_script(
     overlap: float | None = None,
     largest_component: str | None = None,
     mirror: bool = False,
-    turned: float | Sequence[float] | None = None,
+    turned: float | Sequence[float] = (),
     also: Sequence[str | Path] = (),
     probabilities: bool = False,
     trust: Trust = (),
@@ -103,7 +103,7 @@ def cluster_script(
             raise InputError(f"{text} {as_written(path)}; check the path")
     require_choice(backend, Backend, "backend")
     require_choice(precision, Precision, "precision")
-    angles = None if turned is None else tuple(several(turned))
+    angles = tuple(several(turned))
     How(overlap=overlap, turned=angles)
     _require_known(run, images, out, modality, split, largest_component)
     resources = Resources(cpus, memory, time, gpus, partition, at_once)
@@ -114,7 +114,7 @@ def cluster_script(
     }
     options = [word for name, value in named.items() if value is not None for word in (name, value)]
     options += [name for name, wanted in {"--mirror": mirror, "--probabilities": probabilities}.items() if wanted]
-    options += [] if angles is None else ["--turned", *(f"{angle:g}" for angle in angles)]
+    options += ["--turned", *(f"{angle:g}" for angle in angles)] if angles else []
     options += [word for other in several(also) for word in ("--also", absolute(other))]
     options += ["--trust", *absolute_modules(trust)] if trust else []
     words = [absolute(run), absolute(images), absolute(out), *options]

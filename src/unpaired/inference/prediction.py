@@ -50,7 +50,7 @@ def predict(
     precision: Precision = "float32",
     engine: EngineName = "auto",
     overlap: float | None = None,
-    turned: float | Sequence[float] | None = None,
+    turned: float | Sequence[float] = (),
     also: "Sequence[Run | str | Path]" = (),
     probabilities: bool = False,
     overwrite: bool = False,
@@ -114,7 +114,7 @@ def predict(
         precision,
         engine,
         overlap,
-        None if turned is None else tuple(several(turned)),
+        tuple(several(turned)),
     )
     runs = run, *several(also)
     require_choice(dicom_seg, SegKind, "dicom_seg")

@@ -39,9 +39,9 @@ class Predictor:
     `weights` is "best" (by validation Dice) or "last". `postprocessing` replaces what `find_postprocessing` found, or
     else the recipe's. With `mirror` the scan is segmented in every mirrored form along the axes of `mirroring_of` and
     the probabilities are averaged, which a run trained without mirroring refuses unless `mirror_anyway` says so too.
-    `turned` are angles in degrees (0 or none: as it is): the scan is segmented turned in its slices by each of them,
-    both ways, in place of the recipe's `turned_degrees`, by at most what training turned slices by. A scan that
-    contradicts the modality it is given as (`ModalityCheck`) is refused unless `modality_anyway`. Only the
+    `turned` are angles in degrees: the scan is segmented turned in its slices by each of them too, both ways, by at
+    most what training turned slices by; none are the recipe's `turned_degrees`, and (0,) is the scan as it is. A scan
+    that contradicts the modality it is given as (`ModalityCheck`) is refused unless `modality_anyway`. Only the
     network is used, none of the method's training parts. `trust` are modules outside the package that a run read from a
     path may use.
 
@@ -72,7 +72,7 @@ class Predictor:
         precision: Precision = "float32",
         engine: EngineName = "auto",
         overlap: float | None = None,
-        turned: Sequence[float] | None = None,
+        turned: Sequence[float] = (),
     ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run, trust)
         self.postprocessing, said = (
@@ -84,7 +84,7 @@ class Predictor:
         if mirror and not mirror_anyway:
             require_mirrored_training(self.run)
         self.mirroring = mirroring_of(self.run) if mirror or mirror_anyway else Mirroring()
-        self.turned = both_ways(self.run.recipe.turned_degrees if turned is None else turned)
+        self.turned = both_ways(turned or self.run.recipe.turned_degrees)
         require_turned_training(self.run, self.turned)
         if backend != "torch" and device not in ("auto", "cpu"):
             raise InputError(f"backend {backend} computes on the processor, not on {device!r}; leave --device out")

@@ -35,12 +35,12 @@ class How:
     precision: Precision = "float32"
     engine: EngineName = "auto"
     overlap: float | None = None
-    turned: tuple[float, ...] | None = None
+    turned: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.overlap is not None and not 0 <= self.overlap < 1:
             raise InputError(f"overlap: expected a share of 0 or more and below 1, such as 0.25, got {self.overlap:g}")
-        both_ways(self.turned or ())
+        both_ways(self.turned)
 
 
 def both_ways(degrees: Sequence[float]) -> tuple[float, ...]:
