@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -128,7 +129,9 @@ def measure(dataset: Dataset, recipe: Recipe, layers: Sequence[str], folder: Pat
             cases = [case for case in made.cases.values() if case.modality == modality]
             tallies = Tallies(Tally)
             for case in cases:
-                label_map = torch.from_numpy(case.load().label_map)  # type: ignore[union-attr]
+                reference = case.label_map()
+                assert reference is not None  # of labeled cases alone
+                label_map = torch.from_numpy(np.array(reference))
                 images = label_map if recipe.spatial_dims == 2 else label_map.unsqueeze(0)
                 missing = [-n % m for n, m in zip(images.shape[1:], network.size_multiples, strict=True)]
                 images = F.pad(images, [side for more in reversed(missing) for side in (0, more)])
