@@ -16,8 +16,9 @@ demo: install
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
+# The pip that comes with Python 3.11 takes twice as long to resolve and install all of this as one of today.
 $(VENV)/.created:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --upgrade-deps $(VENV)
 	touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/.created

@@ -70,6 +70,28 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def git_asked_once() -> Iterator[None]:
+    """Every run that is made records the state of the repository that it is made in: three processes of git each time.
+
+    Here they are started once for each folder: nothing is committed in one while tests run.
+    """
+    from unpaired.runs import versions
+
+    states: dict[Path, dict[str, Any] | None] = {}
+    ask = versions.git_state
+
+    def looked_up() -> dict[str, Any] | None:
+        folder = Path.cwd()
+        if folder not in states:
+            states[folder] = ask()
+        return states[folder]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(versions, "git_state", looked_up)
+        yield
+
+
 @pytest.fixture(scope="session")
 def whole_phantom(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Three modalities, four patients each (2 train, 1 validation, 1 test), 48x48 pixels. Do not write into it."""

@@ -9,6 +9,7 @@ import torch
 
 from test_methods_on_networks import NETWORKS
 from unpaired.export.formats import PACKAGES, Format, write_graph
+from unpaired.networks.adapt import AdaptedConfig
 from unpaired.networks.cmc_released import CMCReleasedNetworkConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
@@ -23,9 +24,11 @@ from unpaired.networks.swin_unet import SwinUNetConfig
 from unpaired.networks.ummkd_unet import UMMKDUNetConfig
 from unpaired.networks.unet import UNetConfig
 
+pytestmark = pytest.mark.usefixtures("shallow_fcn")
 NAMES = ("ct", "mr", "lge")
 UNET = UNetConfig(width=4, widest=8, blocks=(1, 1))
-MONAI = "MONAI UNet"
+SHALLOW = {"channels": (4, 8), "strides": (2,), "num_res_units": 1, "norm": "batch"}
+MONAI = AdaptedConfig("monai.networks.nets:UNet", ("model.0",), SHALLOW)
 TINY: dict[str, tuple[NetworkConfig, int]] = {
     "FCN": (FCNConfig(width=1), 2),
     "UMMKD": (UMMKDUNetConfig(width=1, initialization="he"), 3),
@@ -82,7 +85,7 @@ def test_onnx(name: str, tmp_path: Path) -> None:
 
 def test_monais_as_onnx(tmp_path: Path) -> None:
     pytest.importorskip("monai", reason="MONAI is not installed (extra dev)")
-    check(NETWORKS[MONAI][0], 2, "onnx", tmp_path)
+    check(MONAI, 2, "onnx", tmp_path)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
