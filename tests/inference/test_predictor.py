@@ -127,6 +127,12 @@ def test_an_ensemble_is_made_of_whatever_stands_for_runs(phantom: Dataset, tmp_p
     apart = Ensemble(folds)
     assert apart.runs == tuple(folds)
     assert not apart.postprocessing.largest_foreground, "it was found for the folds together"
+    alone = FoundPostprocessing(True, (), (weights_hash(folds[0].weights("best")),), 2, ())
+    write_found(alone, folds[0].folder)
+    assert Ensemble(folds[0]).postprocessing.largest_foreground
+    assert not Ensemble(folds).postprocessing.largest_foreground, "nor does what one has by itself hold for both"
+    chosen = Ensemble([Predictor(folds[0], device="cpu"), folds[1]])
+    assert chosen.postprocessing.largest_foreground, "a predictor is as its caller made it"
 
 
 def test_runs_are_averaged_on_the_images_own_grid(runs: list[Run]) -> None:

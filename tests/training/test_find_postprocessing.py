@@ -283,6 +283,16 @@ def test_what_was_found_for_other_weights_is_left_out_and_said(runs: list[Run]) 
     assert "was found for other weights and is left out" in said
 
 
+def test_what_was_found_for_a_model_file_is_named_by_the_file(runs: list[Run], tmp_path: Path) -> None:
+    write_found(found_for(runs[:1]), runs[0].folder)
+    write_found(found_for(runs), runs[0].folder.parent)
+    for source, name in ((runs[0].folder, "run.unpaired"), (runs[0].folder.parent, "folds.unpaired")):
+        pack(source, tmp_path / name)
+        opened = Run.open_all(tmp_path / name)
+        _, said = postprocessing_of(opened, "best")
+        assert f"({tmp_path / name}/postprocessing.json)" in said, "where it was unpacked is nobody's business"
+
+
 def test_a_damaged_finding_and_folds_of_other_classes_are_one_line(runs: list[Run]) -> None:
     file = write_found(found_for(runs[:1]), runs[0].folder)
     document = json.loads(file.read_text())

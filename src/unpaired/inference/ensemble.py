@@ -26,13 +26,15 @@ class Ensemble:
     """Several runs that segment together: their probabilities are averaged on the image's own grid.
 
     `predictors` are some, or runs: a run, its folder, a folder of folds, a model file (all its runs). Runs get the
-    device and weights that a `Predictor` chooses by itself, and folds the post-processing that was found for them
-    together. Networks, methods and preparation may differ; classes and their order may not. Values and post-processing
-    are those of the first run. Raises InputError if classes differ.
+    device and weights that a `Predictor` chooses by itself, and the post-processing that `predict` gives them: what was
+    found for a run, or for folds together; of several that are given here the first one's recipe, as nothing was found
+    for these together. A `Predictor` that is given first decides that itself. Networks, methods and preparation may
+    differ; classes and their order may not. Values are those of the first run. Raises InputError if classes differ.
     """
 
     def __init__(self, predictors: Predictor | Run | str | Path | Sequence[Predictor | Run | str | Path]) -> None:
-        loaded = [predictor for given in several(predictors) for predictor in _loaded(given)]
+        members = several(predictors)
+        loaded = [predictor for given in members for predictor in _loaded(given, together=len(members) > 1)]
         if not loaded:
             raise InputError("expected at least one run to predict with, got none")
         self.predictors = [predictor.with_postprocessing(loaded[0].postprocessing) for predictor in loaded]
@@ -163,10 +165,10 @@ class Ensemble:
         return postprocess(label_map, self.postprocessing, self.classes)
 
 
-def _loaded(given: Predictor | Run | str | Path) -> list[Predictor]:
-    """A predictor as it is, or those of a run, or of the folds in a folder."""
+def _loaded(given: Predictor | Run | str | Path, together: bool) -> list[Predictor]:
+    """A predictor as it is, or those of a run, or of the folds in a folder; `together` with others that are given."""
     if isinstance(given, Predictor):
         return [given]
     runs = [given] if isinstance(given, Run) else Run.open_all(given)
-    postprocessing, _ = postprocessing_of(runs, "best")
-    return [Predictor(run, postprocessing=postprocessing) for run in runs]
+    chosen = runs[0].recipe.postprocessing if together else postprocessing_of(runs, "best")[0]
+    return [Predictor(run, postprocessing=chosen) for run in runs]

@@ -17,7 +17,7 @@ from unpaired.data.postprocess import Postprocessing
 from unpaired.documents import read
 from unpaired.files import write_json
 from unpaired.runs.folder import POSTPROCESSING
-from unpaired.runs.model_file import as_written
+from unpaired.runs.model_file import as_written, by_its_name
 from unpaired.runs.run import Run
 from unpaired.tables import Table, percent
 
@@ -118,12 +118,15 @@ def postprocessing_of(runs: Run | Sequence[Run], weights: str) -> tuple[Postproc
     InputError for a file that is damaged or names a class that the run lacks.
     """
     several = [runs] if isinstance(runs, Run) else list(runs)
-    folder = several[0].folder if len(several) == 1 else several[0].folder.parent
-    choice, asked = read_found(folder), several[0].recipe.postprocessing
-    if choice is None or not all(run.weights(weights).is_file() for run in several):
-        return asked, ""
-    if choice.weights != tuple(weights_hash(run.weights(weights)) for run in several):
-        return asked, f"{folder / POSTPROCESSING} was found for other weights and is left out; {_ADVICE}"
-    with named(str(folder / POSTPROCESSING)):
-        choice.postprocessing.class_numbers(several[0].dataset.classes)
-    return choice.postprocessing, f"{choice.said()} ({folder / POSTPROCESSING}); --largest-component none leaves it out"
+    folder, called = several[0].folder, several[0].called
+    if len(several) > 1:
+        folder, called = folder.parent, as_written(Path(called).parent)
+    with by_its_name(folder, called):
+        choice, asked = read_found(folder), several[0].recipe.postprocessing
+        if choice is None or not all(run.weights(weights).is_file() for run in several):
+            return asked, ""
+        if choice.weights != tuple(weights_hash(run.weights(weights)) for run in several):
+            return asked, f"{called}/{POSTPROCESSING} was found for other weights and is left out; {_ADVICE}"
+        with named(str(folder / POSTPROCESSING)):
+            choice.postprocessing.class_numbers(several[0].dataset.classes)
+    return choice.postprocessing, f"{choice.said()} ({called}/{POSTPROCESSING}); --largest-component none leaves it out"
