@@ -16,7 +16,7 @@ from unpaired.figures.segmentation_grid import (
     segmentation_grid_alt,
     shown_slice,
 )
-from unpaired.figures.style import png
+from unpaired.figures.style import DARK, png
 from unpaired.studies.affinities.figure import AffinityView, affinities_alt, draw_affinities
 
 CLASSES = ("background", "LV", "RV")
@@ -116,7 +116,7 @@ def test_affinities_say_their_mean_squared_difference(modalities):
     after = [[rng.uniform(-1, 1, (4, 3)) for _ in CLASSES[:2]] + [None] for _ in modalities]
     before = [[np.zeros((4, 3)), np.full((4, 3), 0.5 * (place == 0)), None] for place in range(len(modalities))]
     found = AffinityView("csa", ("group4", "group5"), modalities, CLASSES, before, after)
-    figure = draw_affinities(found)
+    figure = draw_affinities(found, DARK)
     expected = f"{0.25 * (len(modalities) - 1) / (len(modalities) * (len(modalities) - 1) / 2):.2g}"
     assert expected in texts(figure)
     assert texts(figure).count("absent") == 2 * (len(modalities) + (1 if len(modalities) == 2 else 3))

@@ -1,6 +1,5 @@
 """Two runs on the tiny phantom that were never trained, so that nothing has to wait: weights of two seeds."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from unpaired.inference.predictor import Predictor
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.recipe import Recipe, build_method
-from unpaired.report import features_page
 from unpaired.runs.run import Run
 
 RECIPE = Recipe(SMALL, SupervisedConfig(), (32, 32), steps=1, modalities=("ct", "lge"), window_overlap=0.0)
@@ -25,6 +23,11 @@ def make_run(folder: Path, recipe: Recipe, dataset: Dataset, seed: int) -> Run:
     run = Run.create(folder, recipe, dataset)
     run.save_weights(build_method(replace(recipe, seed=seed), run.modalities, len(dataset.classes)).network, "best")
     return run
+
+
+@pytest.fixture(scope="session")
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +45,3 @@ def runs(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             [job for job in plan(phantom, run.predictions, split="test") if job.modality in run.modalities],
         )
     return found
-
-
-@pytest.fixture(scope="session", autouse=True)
-def coarse_pictures() -> Iterator[None]:
-    """Figures of few pixels: their drawing is most of the time that these tests take."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features_page, "DPI", 30)
-        yield

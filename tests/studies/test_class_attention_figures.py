@@ -5,6 +5,7 @@ import pytest
 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
+from unpaired.figures.style import DARK, png
 from unpaired.studies.affinities.scores import differences
 from unpaired.studies.attention.figure import (
     AttentionView,
@@ -50,6 +51,7 @@ def test_matrices_and_their_difference_are_drawn_with_numbers():
     assert {"0.75", "+0.25", "-0.25"} <= set(found)
     assert "mean squared difference 0.062" in found  # every entry differs by a quarter
     assert "decoder1 0.062" in correlations_alt(view_of(A, B))
+    assert png(draw_correlations(view_of(A, B), DARK), 40).startswith(b"\x89PNG")
 
 
 def test_one_modality_has_no_difference_and_a_missing_matrix_says_so():
@@ -70,8 +72,10 @@ def attention(cols: int = 8) -> AttentionView:
 
 
 def test_attention_is_drawn_with_its_mean_inside_and_outside():
-    found = texts(draw_attention(attention()))
+    figure = draw_attention(attention())
+    found = texts(figure)
     assert {"in 4  out 0.5", "in 8  out 1", "background", "LV", "encoder3"} <= set(found)
     assert "encoder3, decoder2" in attention_alt(attention())
+    assert png(figure, 40).startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"case p1: expected a reference, and attention of shape \(2, 8, 8\)"):
         draw_attention(attention(7))

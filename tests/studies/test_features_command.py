@@ -28,9 +28,9 @@ from unpaired.studies.plan import Options, make_plan, read_members, readable
 def both(runs, tmp_path_factory):
     """The folder that the command wrote about both runs."""
     out = tmp_path_factory.mktemp("features")
-    assert (
-        cli.main(["features", *(str(run.folder) for run in runs.values()), "--out", str(out), "--device", "cpu"]) == 0
-    )
+    folders = (str(run.folder) for run in runs.values())
+    with undrawn():
+        assert cli.main(["features", *folders, "--out", str(out), "--device", "cpu"]) == 0
     return out
 
 
@@ -52,7 +52,7 @@ def test_everything_is_written(both):
         assert f'href="figures/{name}"' in page
 
 
-def test_an_ssc_run_shows_its_attention(phantom, tmp_path, monkeypatch):
+def test_an_ssc_run_shows_its_attention(phantom, tmp_path):
     method = SSCConfig(scales=("encoder3", "decoder2"))
     network = UNetConfig(width=4, blocks=(1, 1, 1))
     run = Run.create(tmp_path / "ssc", Recipe(network, method, (48, 48), steps=1, modalities=("ct", "lge")), phantom)
@@ -60,8 +60,8 @@ def test_an_ssc_run_shows_its_attention(phantom, tmp_path, monkeypatch):
     run.save_weights(trained.network, "best")
     run.append_rows("log", [{"step": step, "loss": 1, "term/class_distance/1": 0.5 / step} for step in (1, 10)])
     run.save_state({"step": 1, "method": trained.state_dict()})
-    monkeypatch.setattr("unpaired.report.features_page.DPI", 20)
-    assert cli.main(["features", str(run.folder), "--device", "cpu", "--layers", "decoder2"]) == 0
+    with undrawn():
+        assert cli.main(["features", str(run.folder), "--device", "cpu", "--layers", "decoder2"]) == 0
     page = (run.folder / "features" / "features.html").read_text(encoding="utf-8")
     assert 'id="attention"' in page
     assert "LV from 0.5 to 0.05" in page
@@ -90,7 +90,7 @@ def test_only_test_patients_are_reported(both, phantom):
 def test_one_run_goes_into_its_folder_and_its_layers_can_be_chosen(runs, capsys):
     folder = runs["csa"].folder
     arguments = ["--layers", *LAYERS, "--json", "--device", "cpu"]
-    with undrawn():  # these figures are drawn of both runs
+    with undrawn():
         assert cli.main(["features", str(folder), *arguments]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["layers"], document["folder"]) == ([*LAYERS], str(folder / "features"))
@@ -100,7 +100,8 @@ def test_one_run_goes_into_its_folder_and_its_layers_can_be_chosen(runs, capsys)
 
 def test_bare_predictions_stand_in_the_grid(runs, manifest, tmp_path, capsys):
     arguments = [f"a={runs['csa'].predictions}", f"b={runs['msbn'].predictions}", "--out", str(tmp_path)]
-    assert cli.main(["features", *arguments, "--data", str(manifest)]) == 0
+    with undrawn():
+        assert cli.main(["features", *arguments, "--data", str(manifest)]) == 0
     page = (tmp_path / "features.html").read_text(encoding="utf-8")
     assert 'id="segmentations"' in page
     assert 'id="localization"' not in page

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from unpaired.errors import InputError
+from unpaired.figures.style import DARK, svg
 from unpaired.statistics import holm, signed_rank
 from unpaired.studies.localization.comparison import ALL, MEAN, Place, compare_localization
+from unpaired.studies.localization.figure import draw_localization
 from unpaired.studies.localization.scores import Row
 from unpaired.studies.localization.tables import FILES, by_class, by_layer, markdown, overview, write_localization
 
@@ -138,3 +140,12 @@ def test_tables_for_people():
     alone = overview(compare_localization({"msbn": rows_of()}, CLASSES), "best")
     assert alone.head == ["modality", "run", "patients", "AP", "chance", "ceiling"]
     assert [row[:3] for row in alone.rows] == [["ct", "msbn", "7"]]
+
+
+def test_levels_and_differences_are_drawn():
+    comparison = compare_localization({"msbn": rows_of(), "csa": rows_of(0.05, seed=1)}, CLASSES)
+    figure = draw_localization(comparison, "ct", theme=DARK)
+    levels, differences = figure.axes
+    assert len(levels.lines) == 2 * 2 + 2  # a run's layers, and all together; chance and ceiling
+    assert [text.get_text() for text in differences.get_xticklabels()] == ["l", "k", "all layers"]
+    assert svg(figure).count(b"<path") > 50
