@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from warm_python import Fork
+
 
 def temporary_of_a_dead_process(path: Path) -> str:
     """The name under which a process, which has ended by now, would have written `path`."""
@@ -17,7 +19,7 @@ def temporary_of_a_dead_process(path: Path) -> str:
 
 
 @contextmanager
-def ended(*processes: "subprocess.Popen[Any]") -> Generator[None]:
+def ended(*processes: "subprocess.Popen[Any] | Fork") -> Generator[None]:
     """Processes that have ended after the block, whatever happens in it."""
     try:
         yield

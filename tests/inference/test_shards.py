@@ -1,8 +1,6 @@
 """An archive in shards: each case once, equal work, the same for everybody, whoever is first."""
 
 import gzip
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from unpaired.inference.jobs import Job
 from unpaired.inference.prediction import predict
 from unpaired.inference.shards import Shard, image_size, jobs_of_shard
 from unpaired.runs.run import Run
+from warm_python import python
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +94,9 @@ def test_shards_fill_one_folder_and_go_on(run: Run, phantom: Dataset, tmp_path: 
 
 def test_two_processes_with_the_same_shard(run: Run, phantom: Dataset, tmp_path: Path) -> None:
     manifest = phantom.cases[0].image.parent.parent / "dataset.json"
-    command = [sys.executable, "-m", "unpaired.cli", "predict", str(run.folder), str(manifest), str(tmp_path)]
+    command = ["-m", "unpaired.cli", "predict", str(run.folder), str(manifest), str(tmp_path)]
     command += ["--modality", "ct", "--shard", "1/2", "--no-worker"]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [python(*command) for _ in range(2)]
     with ended(*both):
         said = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], said

@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(
     )
     file, run = stored_recipe(tmp_path, recipe), tmp_path / "ddp"
     done = subprocess.run(
-        command(file, manifest, run, cache, "--devices", "2", "--workers", "0"),
+        [sys.executable, *command(file, manifest, run, cache, "--devices", "2", "--workers", "0")],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},

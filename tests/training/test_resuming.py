@@ -3,9 +3,9 @@
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 import torch
@@ -27,6 +27,7 @@ from unpaired.recipe import Recipe
 from unpaired.runs.run import Run
 from unpaired.training import loop
 from unpaired.training.loop import Hardware, train
+from warm_python import Fork, python
 
 
 @pytest.mark.parametrize("state", [{}, [], {"method": {}}, {"method": 3}, torch.zeros(2)], ids=str)
@@ -67,7 +68,7 @@ loop._training_step = held
     return file
 
 
-def wait_for(file: Path, process: subprocess.Popen) -> None:
+def wait_for(file: Path, process: Fork | Popen[str]) -> None:
     while not file.exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -128,9 +129,7 @@ def test_kill_9_leaves_a_run_that_goes_on_bit_equal(
     straight: Run, manifest: Path, phantom: Dataset, cache: Path, tmp_path: Path
 ) -> None:
     file, run = recipe_held_at(3, tmp_path, tiny()), tmp_path / "d"
-    process = subprocess.Popen(
-        command(file, manifest, run, cache, "--workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    process = python(*command(file, manifest, run, cache, "--workers", "1"))
     with ended(process):
         wait_for(run / "resume.pt", process)
         process.kill()
@@ -150,13 +149,7 @@ def test_ctrl_c_in_a_terminal_stops_every_process_in_one_line(
     While it trains, nobody else may train there.
     """
     file, run = recipe_held_at(2, tmp_path, tiny()), tmp_path / "terminal"
-    process = subprocess.Popen(
-        command(file, manifest, run, cache, "--workers", "1"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = python(*command(file, manifest, run, cache, "--workers", "1"), new_session=True)
     with ended(process):
         wait_for(run / "resume.pt", process)
         with pytest.raises(InputError, match=rf"terminal is in use: process {process.pid} on .* is training there"):

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tiny_runs import command, stored_recipe, tiny
 
 from processes import ended
 from unpaired.runs.run import Run
+from warm_python import python
 
 
 def free_port() -> int:
@@ -23,18 +23,16 @@ def free_port() -> int:
 
 @pytest.mark.slow
 def test_two_nodes_train_one_run(manifest: Path, tmp_path: Path) -> None:
-    """Both import torch and Lightning, which takes most of the time; the first one alone writes and speaks."""
+    """The first one alone writes and speaks."""
     recipe = tiny(steps=2, validate_every=2)
     file = stored_recipe(tmp_path, replace(recipe, batch_size=1))
     run, cache, port = tmp_path / "run", tmp_path / "cache", free_port()
     words = command(file, manifest, run, cache, "--nodes", "2", "--devices", "1", "--workers", "0")
-    nodes: list[subprocess.Popen[str]] = []
+    nodes = []
     for rank in range(2):
         environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(rank)}
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-        nodes.append(
-            subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        )
+        nodes.append(python(*words, environment=environment))
     with ended(*nodes):  # where one fails, the other would wait for it for good
         said = [node.communicate(timeout=300) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said

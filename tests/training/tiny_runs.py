@@ -1,6 +1,5 @@
 """A training of seconds, how it is cut off, and what makes two runs the same."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -66,7 +65,8 @@ def power_cut_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def command(recipe: Path, data: Path, run: Path, cache: Path, *options: str) -> list[str]:
-    start = [sys.executable, "-m", "unpaired.cli", "train", f"{recipe}:stored", str(data), str(run)]
+    """The words after `python`."""
+    start = ["-m", "unpaired.cli", "train", f"{recipe}:stored", str(data), str(run)]
     return [*start, "--device", "cpu", "--cache", str(cache), *options]
 
 
