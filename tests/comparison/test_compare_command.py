@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undrawn import undrawn
 from unpaired import cli
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_image, write_image
@@ -129,7 +130,8 @@ def test_runs_and_a_page_with_figures(phantom: Dataset, manifest: Path, tmp_path
         assert run("evaluate", predictions, manifest, "--split", "test", "--workers", 1) == 0
         shutil.copy(manifest, tmp_path / name / "dataset.json")
     out = tmp_path / "out"
-    assert run("compare", tmp_path / "a", tmp_path / "b", "--scores", "dice", "--out", out) == 0
+    with undrawn():
+        assert run("compare", tmp_path / "a", tmp_path / "b", "--scores", "dice", "--out", out) == 0
     drawn = {file.name for file in (out / "figures").iterdir()}
     assert drawn == {"dice_differences.svg", *(f"dice_{modality}.svg" for modality in phantom.modalities)}
     assert (out / "comparison.html").is_file()

@@ -11,7 +11,7 @@ from unpaired.comparison.figures import boxes_alt, differences_alt, draw_boxes, 
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
 from unpaired.figures.method_overlays import draw_methods
-from unpaired.figures.style import DARK, LIGHT, svg
+from unpaired.figures.style import DARK, LIGHT, png, svg
 from unpaired.scores.scores import Evaluation, Score
 
 
@@ -105,6 +105,7 @@ def test_both_themes_draw_and_repeat_to_the_byte(comparison, theme):
     first, second = (svg(draw_differences(comparison, "dice", theme)) for _ in range(2))
     assert first == second
     assert theme.paper.encode() in first
+    assert theme.paper.encode() in svg(draw_boxes(comparison, "dice", "ct", theme))
 
 
 def test_words_for_those_who_can_not_see_the_plots(comparison):
@@ -140,6 +141,7 @@ def test_methods_stand_side_by_side_on_the_same_slices(views):
     assert "slice 5 of 6" in shown  # where "wrong" is most wrong
     fills = [len(axes.images) for axes in figure.axes]
     assert fills == [1] * 3 + [2] * 9  # the first column has no prediction
+    assert png(figure, 20).startswith(b"\x89PNG")
 
 
 def test_slices_follow_the_method_and_the_class_in_question(views):

@@ -3,7 +3,7 @@
 import pytest
 
 from unpaired.figures.curves import POINTS, Curve, curves_of, draw_curve
-from unpaired.figures.style import LIGHT
+from unpaired.figures.style import LIGHT, svg
 
 LOG = [
     {"step": "0", "loss": "3.0", "term/ce/ct": "1.0", "term/ce/mr": "2.0", "term/affinity": "0.5", "lr": "0.01"},
@@ -45,7 +45,9 @@ def test_words_for_those_who_can_not_see_it():
 
 
 def test_a_modality_keeps_its_color_and_style_where_others_are_missing():
-    both = draw_curve(Curve("ce", {"ct": [(0.0, 1.0)], "mr": [(0.0, 1.0)]}), ("ct", "mr")).axes[0].lines
+    figure = draw_curve(Curve("ce", {"ct": [(0.0, 1.0)], "mr": [(0.0, 1.0)]}), ("ct", "mr"))
+    assert all(color.lower().encode() in svg(figure) for color in LIGHT.series[:2])
+    both = figure.axes[0].lines
     alone = draw_curve(Curve("dice", {"mr": [(0.0, 1.0)]}), ("ct", "mr")).axes[0].lines
     assert alone[0].get_color() == both[1].get_color() == LIGHT.series[1]
     assert alone[0].get_linestyle() == both[1].get_linestyle() == "--"

@@ -5,6 +5,7 @@ import pytest
 from chromium import find_chromium, launched
 from test_in_browser import READY, choose, colored, labels, like, scan, settle
 
+from undrawn import undrawn
 from unpaired.comparison.comparison import compare
 from unpaired.report.comparison_page import write_comparison_report
 
@@ -18,7 +19,8 @@ PLACE = "document.getElementById('viewer-place').textContent"
 def page(rivals):
     comparison = compare(rivals[1], ["dice"])
     predictions = {**rivals[2], "<odd> &": [rivals[3] / "nowhere"] * 2}  # one method's label maps are gone
-    return write_comparison_report(comparison, rivals[3] / "browser" / "page.html", rivals[0], predictions)
+    with undrawn(whole=True):
+        return write_comparison_report(comparison, rivals[3] / "browser" / "page.html", rivals[0], predictions)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from chromium import find_chromium, launched
 
+from undrawn import undrawn
 from unpaired.comparison.comparison import compare
 from unpaired.comparison.contenders import Contender
 from unpaired.comparison.files import write_comparison
@@ -69,7 +70,8 @@ def comparison(world):
 def html(world, comparison):
     dataset, _, predictions, folder = world
     write_comparison(comparison, folder / "out")
-    path = write_comparison_report(comparison, folder / "out" / "comparison.html", dataset, predictions)
+    with undrawn(whole=True):
+        path = write_comparison_report(comparison, folder / "out" / "comparison.html", dataset, predictions)
     assert not [file for file in path.parent.iterdir() if "tmp" in file.name]
     return path.read_text(encoding="utf-8")
 

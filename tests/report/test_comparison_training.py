@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from matplotlib.colors import to_rgb
 
+from undrawn import undrawn
 from unpaired.comparison.comparison import compare
 from unpaired.comparison.contenders import Contender
 from unpaired.figures import curves
@@ -90,6 +91,7 @@ def test_differences_between_methods_fill_the_panel_of_validation(runs, drawn):
 
 
 def test_pictures_have_words(runs):
-    (loss, *_) = methods_training(runs).curves
+    with undrawn():
+        (loss, *_) = methods_training(runs).curves
     assert loss.light.startswith("data:image/svg+xml")
     assert "b, run 2 from 4 to 1" in loss.alt

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from chromium import NO_WEBGL, find_chromium, launched
 
+from undrawn import undrawn
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.figures.style import class_color
@@ -49,7 +50,8 @@ def bodies(world, tmp_path_factory):
         cases.append(CaseEntry(name, name, "ct", files[0], files[1], split="test"))
     dataset = Dataset("bodies", ("background", "block", "<i>other</i>"), {"ct": Modality()}, tuple(cases))
     evaluation = evaluate_dataset(dataset, folder / "predictions")
-    return write_run_page(world[2], dataset, folder / "predictions", evaluation, folder / "page.html")
+    with undrawn(whole=True):
+        return write_run_page(world[2], dataset, folder / "predictions", evaluation, folder / "page.html")
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from undrawn import undrawn
 from unpaired.errors import InputError
 from unpaired.report.page import write_run_page
 from unpaired.runs.facts import read_run_facts
@@ -59,6 +60,13 @@ class Page(HTMLParser):
     @property
     def text(self):
         return " ".join(" ".join(self.texts).split())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pixels():
+    """A browser loads the same page with its pictures."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from base64 import b64decode
 import pytest
 from PIL import Image
 
+from undrawn import undrawn
 from unpaired.data.images import read_image, write_image
 from unpaired.report import pictures
 from unpaired.report.pictures import empty_masks
@@ -67,18 +68,20 @@ def test_invented_structures_are_drawn_too(world, tmp_path):
 
 
 def test_of_many_each_is_smaller_and_none_is_left_out(worse, monkeypatch):
-    few = list(empty_masks(*worse))
-    monkeypatch.setattr(pictures, "MANY", 3)
-    many = list(empty_masks(*worse))
+    with undrawn(whole=True):
+        few = list(empty_masks(*worse))
+        monkeypatch.setattr(pictures, "MANY", 3)
+        many = list(empty_masks(*worse))
     assert [(item.case, item.class_name) for item in many] == [(item.case, item.class_name) for item in few]
     assert size(many[0].picture)[0] < size(few[0].picture)[0]
 
 
 def test_of_very_many_the_largest_are_drawn_and_all_are_named(worse, monkeypatch):
-    all_drawn = list(empty_masks(*worse))
+    with undrawn():
+        all_drawn = list(empty_masks(*worse))
+        monkeypatch.setattr(pictures, "DRAWN", 2)
+        shown = list(empty_masks(*worse))
     sizes = sorted((item.milliliters for item in all_drawn), reverse=True)
-    monkeypatch.setattr(pictures, "DRAWN", 2)
-    shown = list(empty_masks(*worse))
     assert [(item.case, item.class_name) for item in shown] == [(item.case, item.class_name) for item in all_drawn]
     drawn = [item.milliliters for item in shown if item.picture is not None]
     assert sorted(drawn, reverse=True) == sizes[:2]

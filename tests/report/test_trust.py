@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undrawn import undrawn
 from unpaired import cli
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import read_label_map, write_image
@@ -47,7 +48,8 @@ def judged(phantom: Dataset, predictions: Path, out: Path) -> Trust:
 def view(phantom: Dataset, predictions: Path) -> TrustView:
     folder = predictions.parent / "evaluation"
     judged(phantom, predictions, folder)
-    return trust_view(predictions, folder)
+    with undrawn():
+        return trust_view(predictions, folder)
 
 
 def test_what_was_judged_is_read_back(phantom: Dataset, predictions: Path, tmp_path: Path) -> None:

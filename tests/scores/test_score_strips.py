@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from unpaired.figures.style import DARK, svg
 from unpaired.scores.figure import draw_dice_strips
 from unpaired.scores.scores import Evaluation, Score
 
@@ -21,11 +22,13 @@ def test_dots_crosses_and_means():
         ],
         [],
     )
-    axes = draw_dice_strips(evaluation).axes[0]
+    figure = draw_dice_strips(evaluation, DARK)
+    axes = figure.axes[0]
     heights = [np.asarray(dots.get_offsets())[:, 1].tolist() for dots in axes.collections]
     assert heights == [[0.7, 0.9], [0.0], [], [], [0.0], []]  # per modality: scored, missed, the legend's own
     (mean,) = axes.lines  # mr has no scored case, hence no mean
     assert np.allclose(mean.get_ydata(), 1.6 / 3)
+    assert DARK.paper.encode() in svg(figure)
 
 
 def test_an_empty_evaluation_is_an_empty_picture():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from undrawn import undrawn
 from unpaired.commands.comparison import compare as command
 from unpaired.comparison.comparison import compare
 from unpaired.comparison.contenders import Contender
@@ -366,9 +367,9 @@ def test_the_page_shows_the_table_beside_the_paper_s(found, tmp_path):
     from unpaired.report.template import render
 
     write_comparison(found.comparison, tmp_path, [found])
-    text = write_comparison_report(found.comparison, tmp_path / "page.html", layouts=[found]).read_text(
-        encoding="utf-8"
-    )
+    with undrawn():
+        page = write_comparison_report(found.comparison, tmp_path / "page.html", layouts=[found])
+    text = page.read_text(encoding="utf-8")
     section = text.split('<section id="papers">')[1].split("</section>")[0]
     assert section.count("<table") == section.count("</table>") == 2
     assert section.count(f">{LABEL}<") == 12

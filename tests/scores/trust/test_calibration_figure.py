@@ -35,9 +35,11 @@ def test_the_points_are_the_bins(theme: Theme) -> None:
 
 def test_agreement_has_a_point_per_case() -> None:
     points = [Point("a", "a", "ct", 0.8, 0.9), Point("b", "b", "mr", 0.7, 0.6), Point("c", "c", "ct", 0.5, 0.4)]
-    axes = draw_agreement(points).axes[0]
+    figure = draw_agreement(points)
+    axes = figure.axes[0]
     assert [group.get_offsets().tolist() for group in axes.collections] == [[[0.8, 0.9], [0.5, 0.4]], [[0.7, 0.6]]]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ct", "mr"]
+    assert len(png(figure)) > 1000
 
 
 def test_nothing_to_draw_gives_empty_axes() -> None:
