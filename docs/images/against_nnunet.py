@@ -3,7 +3,8 @@
     .venv/bin/python docs/images/against_nnunet.py
 
 The tables are those of docs/results/against-nnunet.json, one for each budget ("5 minutes"), which
-`studies/results_pages.py --add` fills from the study `against_nnunet`.
+`studies/results_pages.py --add` fills from the study `against_nnunet`; where MSBN was not run for a budget, the table
+"40 minutes, against nnU-Net" has the others.
 """
 
 import json
@@ -19,12 +20,13 @@ NUMBERS = Path(__file__).parents[1] / "results" / "against-nnunet.json"
 
 
 def points(tables: dict[str, dict[str, object]]) -> list[CurvePoint]:
-    """A point for each row, modality and budget; tables of another name than "5 minutes" are left out."""
+    """A point for each row, modality and budget; p, against MSBN, is of the tables that have it."""
     made = list[CurvePoint]()
     for name, table in tables.items():
-        minutes, _, unit = name.partition(" ")
+        minutes, _, rest = name.partition(" ")
         rows, groups = table["rows"], table["groups"]
-        if unit == "minutes" and isinstance(rows, list) and isinstance(groups, dict):
+        alone = rest == "minutes, against nnU-Net" and f"{minutes} minutes" not in tables
+        if (rest == "minutes" or alone) and isinstance(rows, list) and isinstance(groups, dict):
             made += [
                 CurvePoint(
                     row["name"],
@@ -32,7 +34,7 @@ def points(tables: dict[str, dict[str, object]]) -> list[CurvePoint]:
                     float(minutes),
                     dice["mean"] / 100,
                     groups[group],
-                    p=row["differences"].get(group, {}).get("p"),
+                    p=None if alone else row["differences"].get(group, {}).get("p"),
                 )
                 for row in rows
                 for group, dice in row["dice"].items()
