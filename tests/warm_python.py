@@ -10,28 +10,48 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from subprocess import PIPE, Popen, TimeoutExpired
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from unpaired.inference import watch
+
+if TYPE_CHECKING:  # forks need none
+    import pytest
 
 IMPORTED = ["__main__", "unpaired.training.train", "unpaired.inference.requested", "unpaired.inference.predict"]
 
 
 class Fork:
-    """What tests need of a `subprocess.Popen` whose pipes are of text."""
+    """A `subprocess.Popen` of `[sys.executable, "-m", MODULE, ...]` or `[sys.executable, "-c", CODE, ...]`."""
 
-    stdin = None
-
-    def __init__(self, words: list[str], environment: dict[str, str], new_session: bool) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        text: bool = False,
+        env: Mapping[str, str] = os.environ,
+        start_new_session: bool = False,
+    ) -> None:
+        words = [word for word in command[1:] if word != "-P"]  # no folder of the test's is on the fork's search path
+        mode = "" if text else "b"
+        self.stdin, stdin = (None, os.dup(0)) if stdin != PIPE else _written(mode)
+        self.stdout, stdout = (None, os.dup(1)) if stdout != PIPE else _read(mode)
+        self.stderr, stderr = (None, os.dup(2)) if stderr != PIPE else _read(mode)
         forks = multiprocessing.get_context("forkserver")
         forks.set_forkserver_preload(IMPORTED)
-        (ours_out, out), (ours_err, err) = forks.Pipe(duplex=False), forks.Pipe(duplex=False)
-        self.stdout, self.stderr = os.fdopen(os.dup(ours_out.fileno())), os.fdopen(os.dup(ours_err.fileno()))
-        self._process = forks.Process(target=_run, args=(words, environment, new_session, Path.cwd(), out, err))
+        streams = [Connection(number) for number in (stdin, stdout, stderr)]  # the numbers go where the process goes
+        self._process = forks.Process(target=_run, args=(words, streams, dict(env), start_new_session, Path.cwd()))
         self._process.start()
-        for end in (ours_out, ours_err, out, err):
-            end.close()
+        for stream in streams:
+            stream.close()
 
     @property
     def pid(self) -> int:
@@ -45,46 +65,58 @@ class Fork:
     def poll(self) -> int | None:
         return self.returncode
 
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
     def kill(self) -> None:
         self._process.kill()
 
-    def wait(self, timeout: float | None = None) -> int | None:
+    def wait(self, timeout: float | None = None) -> int:
         self._process.join(timeout)
+        if self.returncode is None:
+            raise TimeoutExpired("a fork", timeout or 0)
         return self.returncode
 
-    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Both pipes to their ends; then the process has `timeout` seconds to end."""
+    def communicate(self, timeout: float | None = None) -> tuple[Any, ...]:
+        """What came through pipes to their ends; then the process has `timeout` seconds to end."""
         with ThreadPoolExecutor(2) as both:
-            out, err = both.map(lambda pipe: pipe.read(), (self.stdout, self.stderr))
+            said = tuple(both.map(lambda pipe: pipe and pipe.read(), (self.stdout, self.stderr)))
         self.wait(timeout)
-        return out, err
+        return said
 
 
-def python(
-    *words: str, environment: Mapping[str, str] = os.environ, new_session: bool = False
-) -> "Fork | subprocess.Popen[str]":
+def python(*words: str, env: Mapping[str, str] = os.environ, start_new_session: bool = False) -> "Fork | Popen[str]":
     """`python WORDS`, which are "-m" and a module or "-c" and code, and arguments; started, with pipes to read."""
+    begin = Fork if sys.platform == "linux" else Popen
+    command = [sys.executable, *words]
+    return begin(command, stdout=PIPE, stderr=PIPE, text=True, env=env, start_new_session=start_new_session)
+
+
+def warm_workers(monkeypatch: "pytest.MonkeyPatch") -> None:
+    """Predictions of this test have their processes from here."""
     if sys.platform == "linux":
-        return Fork(list(words), dict(environment), new_session)
-    return subprocess.Popen(
-        [sys.executable, *words],
-        env=environment,
-        start_new_session=new_session,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+        monkeypatch.setattr(watch, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": Fork}))
+
+
+def _written(mode: str) -> tuple[Any, int]:
+    theirs, ours = os.pipe()
+    return os.fdopen(ours, f"w{mode}"), theirs
+
+
+def _read(mode: str) -> tuple[Any, int]:
+    ours, theirs = os.pipe()
+    return os.fdopen(ours, f"r{mode}"), theirs
 
 
 def _run(
-    words: list[str], environment: dict[str, str], new_session: bool, folder: Path, out: Connection, err: Connection
+    words: list[str], streams: list[Connection], environment: dict[str, str], new_session: bool, folder: Path
 ) -> None:
     multiprocessing.set_start_method(None, force=True)  # as before: it is the fork server's, for what starts here too
     if new_session:
         os.setsid()
-    for number, pipe in ((1, out), (2, err)):
-        os.dup2(pipe.fileno(), number)
-        pipe.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream.fileno(), number)
+        stream.close()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -96,4 +128,4 @@ def _run(
         else:
             exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
     finally:
-        atexit._run_exitfuncs()  # multiprocessing leaves them out
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] (multiprocessing leaves them out)

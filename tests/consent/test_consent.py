@@ -23,6 +23,7 @@ from unpaired.errors import InputError
 from unpaired.recipes import find_recipe
 from unpaired.runs.run import Run
 from unpaired.studies.plan import read_members
+from warm_python import warm_workers
 
 MINE = """
 from dataclasses import dataclass
@@ -299,9 +300,10 @@ def test_the_command_lists_and_forgets(here: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_whole_road_of_a_recipe_of_ones_own(
-    here: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training and resuming by the file need no word; using the run does, in this folder or another."""
+    warm_workers(monkeypatch)
     write(here / "mine_beside.py")
     write(here / "mine_recipe.py", RECIPE)
     image = str(next((manifest.parent / "ct").glob("*1.nii.gz")))

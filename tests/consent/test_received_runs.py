@@ -24,6 +24,7 @@ from unpaired.networks.network import NetworkConfig
 from unpaired.recipe import Recipe, build_method
 from unpaired.runs.run import Run
 from unpaired.runs.versions import git_state
+from warm_python import warm_workers
 
 EVIL = """
 from pathlib import Path
@@ -162,8 +163,14 @@ def test_arguments_of_a_network_stay_what_they_are(here: Path) -> None:
     ids=lambda command: command[0],
 )
 def test_every_command_that_would_use_the_code_asks_first(
-    command: list[str], here: Path, phantom: Dataset, manifest: Path, capsys: pytest.CaptureFixture[str]
+    command: list[str],
+    here: Path,
+    phantom: Dataset,
+    manifest: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    warm_workers(monkeypatch)
     for name, here_or_there in (("os:system", []), ("evil:Net", ["--no-worker"] if command[0] == "predict" else [])):
         run = stored_run(here / "received" / name.partition(":")[0], phantom, as_factory(name))
         words = {"RUN": str(run), "IMAGE": str(phantom.cases[0].image), "DATA": str(manifest)}

@@ -21,6 +21,11 @@ from unpaired.runs.run import Run
 
 
 @pytest.fixture(scope="module")
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
+
+
+@pytest.fixture(scope="module")
 def run(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """In a folder whose name the shell would read as something else."""
     return fresh_run(tmp_path_factory.mktemp("runs") / "a 'run' $HOME", phantom)

@@ -38,6 +38,7 @@ from unpaired.runs.run import Run
 from unpaired.scores.evaluate import evaluate_folders
 from unpaired.scores.reading import Reading
 from unpaired.scores.trust.uncertainty import measure_uncertainty, read_uncertainty
+from warm_python import warm_workers
 
 RECIPE = replace(
     msbn(),
@@ -380,12 +381,17 @@ def test_training_cases_are_found_by_their_image(runs: list[Run], phantom: Datas
 
 
 def test_the_command_takes_several_runs_and_warns(
-    runs: list[Run], phantom: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: list[Run],
+    phantom: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    warm_workers(monkeypatch)
     also = ["--also", str(runs[1].folder), "--also", str(runs[2].folder)]
     out, scan = str(tmp_path / "out"), str(phantom.of("ct", "train")[0].image)
     watched = ["predict", str(runs[0].folder), scan, out, "--modality", "ct", "--device", "cpu"]
-    asked = [*watched, "--no-worker"]  # one call has a process of its own, which takes seconds to start
+    asked = [*watched, "--no-worker"]  # one call has a process of its own, which takes a second
     assert cli.main([*asked, *also, "--mirror"]) == 2
     assert "was trained without mirroring" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

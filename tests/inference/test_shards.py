@@ -25,6 +25,11 @@ from warm_python import python
 
 
 @pytest.fixture(scope="module")
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
+
+
+@pytest.fixture(scope="module")
 def run(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fresh_run(tmp_path_factory.mktemp("runs") / "run", phantom)
 

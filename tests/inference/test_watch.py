@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from processes import ended, temporary_of_a_dead_process
+from small_network import SMALL
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import write_image
 from unpaired.errors import InputError, UnwritableError
@@ -22,10 +23,10 @@ from unpaired.inference.jobs import CaseResult, Event, Outcome, Remark
 from unpaired.inference.prediction import predict
 from unpaired.inference.request import Request
 from unpaired.inference.watch import predict_watched
-from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import build_method
-from unpaired.recipes.phantom import csa
+from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run
+from warm_python import warm_workers
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to be killed by")
 
@@ -292,8 +293,7 @@ def test_a_folder_of_scans_of_which_one_kills(
     phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole road with networks: what is written is what this process would write."""
-    network = FCNConfig(width=2, dropout=0.0, initialization="he")
-    recipe = replace(csa(), network=network, patch_size=(48, 48), window_overlap=0.0)
+    recipe = replace(msbn(), network=SMALL, patch_size=(48, 48), window_overlap=0.0)
     run = Run.create(tmp_path / "run", recipe, phantom)
     run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
     for name in ("a", "b", "c"):
@@ -303,6 +303,7 @@ def test_a_folder_of_scans_of_which_one_kills(
     alone = predict(run, tmp_path / "scans", tmp_path / "alone", modality="ct", device="cpu", worker=False)
     assert alone == Outcome(["a", "b", "c"])
     monkeypatch.setattr(watch, "BEGIN", killing(["b"], tmp_path / "mark"))
+    warm_workers(monkeypatch)
     outcome = predict(
         run,
         tmp_path / "scans",

@@ -149,7 +149,7 @@ def test_ctrl_c_in_a_terminal_stops_every_process_in_one_line(
     While it trains, nobody else may train there.
     """
     file, run = recipe_held_at(2, tmp_path, tiny()), tmp_path / "terminal"
-    process = python(*command(file, manifest, run, cache, "--workers", "1"), new_session=True)
+    process = python(*command(file, manifest, run, cache, "--workers", "1"), start_new_session=True)
     with ended(process):
         wait_for(run / "resume.pt", process)
         with pytest.raises(InputError, match=rf"terminal is in use: process {process.pid} on .* is training there"):

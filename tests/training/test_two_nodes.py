@@ -32,7 +32,7 @@ def test_two_nodes_train_one_run(manifest: Path, tmp_path: Path) -> None:
     for rank in range(2):
         environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(rank)}
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-        nodes.append(python(*words, environment=environment))
+        nodes.append(python(*words, env=environment))
     with ended(*nodes):  # where one fails, the other would wait for it for good
         said = [node.communicate(timeout=300) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
