@@ -16,6 +16,7 @@ from tiny_study import hearts, tiny_recipe, tiny_study
 
 from undrawn import undrawn
 from unpaired.comparison.files import FILES
+from unpaired.data import known_content
 from unpaired.data.dataset import Dataset
 from unpaired.data.split import Split
 from unpaired.errors import InputError, UnwritableError
@@ -39,8 +40,9 @@ def phantom(thin_phantom: Dataset) -> Dataset:
 
 @pytest.fixture(scope="module")
 def made(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
-    """The tiny study, run; its figures are not drawn."""
-    with undrawn():
+    """The tiny study, run; its figures are not drawn. The phantom's hashes are kept, however young its files are."""
+    with undrawn(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known_content, "RECENT_NS", 0)
         return in_folder(tiny_study(), phantom, tmp_path_factory.mktemp("study"))
 
 

@@ -3,23 +3,22 @@
 from dataclasses import replace
 from typing import Any
 
+from small_network import SMALL
 from unpaired.data.dataset import Dataset
 from unpaired.experiments.study import Row, Study
-from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe
 from unpaired.recipes.phantom import msbn
 
 
 def tiny_recipe(**changes: Any) -> Recipe:
     """Two steps of two slices."""
-    network = FCNConfig(width=2, dropout=0.0, initialization="he")
-    tiny = replace(msbn(), network=network, patch_size=(32, 32), batch_size=2, steps=2, validate_every=2, save_every=1)
+    tiny = replace(msbn(), network=SMALL, patch_size=(32, 32), batch_size=2, steps=2, validate_every=2, save_every=1)
     return replace(tiny, **changes)
 
 
 def tiny_study(**changes: Any) -> Study:
     """Rows "MSBN" and "Joint" on the manifest's own sides."""
-    joint = tiny_recipe(network=FCNConfig(width=2, dropout=0.0, initialization="he", modality_norm=False))
+    joint = tiny_recipe(network=replace(SMALL, modality_norm=False))
     rows = (Row("MSBN", tiny_recipe()), Row("Joint", replace(joint, paper_row="Joint")))
     return replace(Study("tiny", rows, scores=("dice",)), **changes)
 
