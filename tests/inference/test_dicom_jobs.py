@@ -1,6 +1,7 @@
 """`predict` of a study: which series it takes and why, the DICOM SEG beside each label map, and what stops no other."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pydicom
 import pytest
 
 import unpaired
+from small_network import SMALL
 from synthetic_dicom import write_series
 from unpaired.data.dataset import Dataset
 from unpaired.data.image import TO_RAS
@@ -17,18 +19,22 @@ from unpaired.dicom.tree import list_dicom
 from unpaired.dicom.volume import read_volume
 from unpaired.errors import InputError
 from unpaired.inference.jobs import Remark
-from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import build_method
-from unpaired.recipes.phantom import csa
+from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run
 
 highdicom = pytest.importorskip("highdicom")
 RECIPE = replace(
-    csa(),
-    network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+    msbn(),
+    network=SMALL,
     patch_size=(32, 32),
     window_overlap=0.0,
 )
+
+
+@pytest.fixture(scope="module")
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +138,11 @@ def test_series_are_chosen_by_a_person(run: Run, study: Path, tmp_path: Path) ->
         predicted(run, study, tmp_path / "c", series=["9"])
 
 
-def test_a_bad_series_is_a_failed_case_and_the_others_go_on(run: Run, study: Path, tmp_path: Path) -> None:
+def test_a_bad_series_is_a_failed_case_and_the_others_go_on(
+    run: Run, study: Path, whole_phantom: Dataset, tmp_path: Path
+) -> None:
+    shutil.rmtree(study / "1")
+    write_case(whole_phantom, "ct", study / "1", "1")
     paths = sorted((study / "1").iterdir())
     paths[2].unlink()
     outcome, _ = predicted(run, study, tmp_path / "out")

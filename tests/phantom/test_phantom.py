@@ -167,9 +167,15 @@ def test_a_painted_sphere_keeps_its_volume_in_image_and_labels() -> None:
 
 
 @pytest.fixture(scope="module")
-def heart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantom") / "heart"
-    write_phantom(folder, size="tiny")
+def heart(whole_phantom: Dataset) -> Path:
+    """Do not write into it."""
+    return whole_phantom.cases[0].image.parent.parent
+
+
+@pytest.fixture(scope="module")
+def abdomen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("abdomen")
+    write_phantom(folder, anatomy="abdomen", size="tiny", patients={"train": 2})
     return folder
 
 
@@ -217,16 +223,16 @@ def test_hearts_are_adults(heart: Path) -> None:
             assert (0.25 if cut else 1) * low < volumes[name] < high, (case.id, name, volumes)
 
 
-def test_abdomens_are_adults(tmp_path: Path) -> None:
-    dataset = write_phantom(tmp_path, anatomy="abdomen", size="tiny", patients={"train": 2})
+def test_abdomens_are_adults(abdomen: Path) -> None:
+    dataset = read_dataset(abdomen)
     assert dataset.source_values("t2") == [0, 63, 252, 189, 126]
     assert dataset.source_values("ct") == [0, 6, 1, 3, 2]
-    for volumes in volumes_ml(tmp_path):
+    for volumes in volumes_ml(abdomen):
         for name, (low, high) in ADULT_ORGANS_ML.items():
             assert low < volumes[name] < high, (name, volumes)
 
 
-def test_organs_lie_where_the_affine_says(tmp_path: Path, heart: Path) -> None:
+def test_organs_lie_where_the_affine_says(abdomen: Path, heart: Path) -> None:
     def center(dataset_folder: Path, case_id: str, name: str) -> np.ndarray:
         dataset = read_dataset(dataset_folder)
         case = dataset.case(case_id)
@@ -234,10 +240,8 @@ def test_organs_lie_where_the_affine_says(tmp_path: Path, heart: Path) -> None:
         (value,) = [value for value, names in dataset.label_map_of(case).items() if names == (name,)]
         return label.affine[:3, :3] @ np.argwhere(np.asarray(label.dataobj) == value).mean(0) + label.affine[:3, 3]
 
-    for case in write_phantom(tmp_path, anatomy="abdomen", size="tiny", patients={"train": 2}).cases:
-        right = {
-            name: center(tmp_path, case.id, name)[0] for name in ("liver", "spleen", "left kidney", "right kidney")
-        }
+    for case in read_dataset(abdomen).cases:
+        right = {name: center(abdomen, case.id, name)[0] for name in ("liver", "spleen", "left kidney", "right kidney")}
         assert min(right["liver"], right["right kidney"]) > 20 > -20 > max(right["spleen"], right["left kidney"])
     for case in read_dataset(heart).cases:
         ventricle, right, aorta = (center(heart, case.id, name) for name in ("LV", "RV", "AA"))

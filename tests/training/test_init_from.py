@@ -269,9 +269,10 @@ def test_a_layer_from_classes_to_classes_keeps_what_is_between_known_ones(tmp_pa
     learned, begun = torch.arange(9.0).reshape(3, 3), -torch.arange(1.0, 10.0).reshape(3, 3)
     came = rows.translated({"up": learned}, {"up": begun})[0]["up"]
     assert came.tolist() == [[0, -2, 1], [-4, -5, -6], [3, -8, 4]]
-    network = FCNConfig().build(NAMES, 1, 4, 2)
-    rows = class_rows(FCNConfig(), network, 2, ("background", "a"), ("background", "b", "a", "c"))
-    before = FCNConfig().build(NAMES, 1, 2, 2).state_dict()
+    config = FCNConfig(width=4)
+    network = config.build(NAMES, 1, 4, 2)
+    rows = class_rows(config, network, 2, ("background", "a"), ("background", "b", "a", "c"))
+    before = config.build(NAMES, 1, 2, 2).state_dict()
     tensors, anew = rows.translated(before, network.state_dict())
     network.load_state_dict(tensors)
     severally = ("deconvolution", "deconvolution_norm", "output")  # they have several maps of each class

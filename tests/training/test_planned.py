@@ -16,6 +16,7 @@ from unpaired.cli import main
 from unpaired.data.dataset import Dataset, with_splits, without_labels
 from unpaired.errors import InputError
 from unpaired.methods.method import Method
+from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import take_fingerprint
 from unpaired.planning.plan import plan_recipe
 from unpaired.recipe import Recipe, build_method
@@ -26,13 +27,20 @@ from unpaired.training import planned, probe
 from unpaired.training import train as train_module
 from unpaired.training.probe import Clock, StepCost, time_step
 
+LIGHT = replace(
+    find_recipe("phantom/msbn"),
+    network=UNetConfig(width=8, widest=16, blocks=(1, 1), norm="batch"),
+    patch_size=(32, 32),
+    window_overlap=0.0,
+)
+"""Its steps cost little to time."""
+
 
 def test_a_step_is_timed_and_leaves_random_numbers_alone(phantom: Dataset) -> None:
     import torch
 
-    recipe = find_recipe("phantom/msbn")
     torch.manual_seed(0)
-    cost = time_step(recipe, list(phantom.modalities), len(phantom.classes))
+    cost = time_step(LIGHT, list(phantom.modalities), len(phantom.classes))
     assert cost.seconds > 0
     assert cost.gigabytes >= 0
     after = torch.rand(1)
@@ -44,7 +52,7 @@ def test_what_a_step_keeps_grows_with_its_images_and_its_state_does_not(
     phantom: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 0)
-    recipe, modalities = find_recipe("phantom/msbn"), list(phantom.modalities)
+    recipe, modalities = LIGHT, list(phantom.modalities)
     few, many = (time_step(replace(recipe, batch_size=images), modalities, len(phantom.classes)) for images in (1, 3))
     assert few.state_gb == many.state_gb
     assert many.kept_gb == pytest.approx(3 * few.kept_gb, rel=0.02)
@@ -64,7 +72,7 @@ def test_a_step_is_timed_with_all_that_it_accumulates_and_in_its_precision(
         return method
 
     monkeypatch.setattr(probe, "build_method", built)
-    recipe, modalities = find_recipe("phantom/msbn"), list(phantom.modalities)
+    recipe, modalities = LIGHT, list(phantom.modalities)
     changes: list[dict[str, Any]] = [{}, {"accumulate": 3}, {"precision": "64-true"}]
     single, summed, double = (
         time_step(replace(recipe, **change), modalities, len(phantom.classes)) for change in changes
@@ -82,7 +90,7 @@ def test_other_programs_have_no_part_in_seconds_of_the_processor(
     for name, seconds in (("perf_counter", 10.0), ("process_time", 3.0)):
         moments = itertools.count(step=seconds)
         monkeypatch.setattr(probe.time, name, lambda moments=moments: next(moments))
-    cost = time_step(find_recipe("phantom/msbn"), ["ct"], len(phantom.classes), clock=clock)
+    cost = time_step(LIGHT, ["ct"], len(phantom.classes), clock=clock)
     assert cost.seconds == pytest.approx(each * probe.LOADING)
 
 
@@ -284,9 +292,8 @@ def test_train_auto_plans_once_and_goes_on(phantom: Dataset, tmp_path: Path, mon
 
 
 def test_windows_of_a_plan_reach_the_run(phantom: Dataset, tmp_path: Path) -> None:
-    recipe = find_recipe("phantom/msbn")
     recipe = replace(
-        recipe, steps=1, validate_every=1, preprocessing=replace(recipe.preprocessing, windows=(("ct", -100.0, 200.0),))
+        LIGHT, steps=1, validate_every=1, preprocessing=replace(LIGHT.preprocessing, windows=(("ct", -100.0, 200.0),))
     )
     run = train(recipe, phantom, tmp_path / "run", device="cpu", workers=0, show=False)
     assert run.dataset.modalities["ct"].clip == (-100.0, 200.0)
