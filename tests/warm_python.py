@@ -117,6 +117,7 @@ def _run(
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
+    sys.stdout = os.fdopen(1, "w", closefd=False)  # buffered as it is at the start, whatever the fork server's is
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from small_network import SMALL
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import write_image
 from unpaired.errors import InputError
 from unpaired.inference import on_ray
 from unpaired.inference.on_ray import Node, Share, shares
 from unpaired.inference.prediction import predict
-from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import build_method
-from unpaired.recipes.phantom import csa
+from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run
 
 
@@ -86,8 +86,8 @@ class Deadly(Segments):
 def test_two_actors_of_which_one_is_killed(phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost, nothing done twice, and the files are those of this process."""
     recipe = replace(
-        csa(),
-        network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+        msbn(),
+        network=SMALL,
         patch_size=(48, 48),
         window_overlap=0.0,
     )

@@ -23,6 +23,7 @@ from pydicom import dcmread
 
 import unpaired
 from processes import ended
+from small_network import SMALL
 from synthetic_dicom import lps, volume, write_series
 from unpaired.data.dataset import Dataset
 from unpaired.data.image import TO_RAS
@@ -32,7 +33,6 @@ from unpaired.dicom.structure_set import read_structure_set
 from unpaired.dicom.structure_set_writer import write_structure_set
 from unpaired.dicom.tree import list_dicom
 from unpaired.errors import InputError, UnwritableError
-from unpaired.networks.fcn import FCNConfig
 from unpaired.pacs import segment
 from unpaired.pacs import service as pacs_service
 from unpaired.pacs.archive import Login, Query, RemoteSeries
@@ -43,8 +43,9 @@ from unpaired.pacs.service import Polling, Service
 from unpaired.pacs.spool import Spool
 from unpaired.pacs.storage import LOOPBACK, Listening
 from unpaired.recipe import build_method
-from unpaired.recipes.phantom import csa
+from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run
+from warm_python import python
 
 pytest.importorskip("pynetdicom")
 pytest.importorskip("highdicom")
@@ -328,8 +329,8 @@ def test_a_poll_fetches_what_is_whole_once(service: Service, lines: list[str], t
 def run(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of CT, LGE and bSSFP with fresh weights."""
     recipe = replace(
-        csa(),
-        network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+        msbn(),
+        network=SMALL,
         patch_size=(32, 32),
         window_overlap=0.0,
     )
@@ -501,10 +502,9 @@ def test_a_service_that_is_killed_goes_on(server: Orthanc, run: Run, phantom: Da
     While it lives nobody else works in its spool.
     """
     port, came = free_port(), tmp_path / "came"
-    command = [sys.executable, "-c", KILLED, str(run.folder), server.dimse, str(tmp_path / "spool"), str(port)]
-    command += [str(came)]
+    words = [str(run.folder), server.dimse, str(tmp_path / "spool"), str(port), str(came)]
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=buffered)
+    process = python("-c", KILLED, *words, env=buffered)
     with ended(process):
         assert process.stdout is not None
         assert "receiving as UNPAIRED on 127.0.0.1" in process.stdout.readline()

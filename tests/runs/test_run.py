@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load, save
 
 from processes import temporary_of_a_dead_process
+from small_network import LAYERS, SMALL
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.fewer_labels import labeled_fraction
 from unpaired.errors import InputError
+from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.supervised import SupervisedConfig
-from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.weights import load_weights
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import csa
@@ -24,7 +25,7 @@ from unpaired.runs.facts import read_run_facts
 from unpaired.runs.run import Run, training_modalities
 from unpaired.runs.saved_state import BeganWith, began_with, saved_progress
 
-RECIPE = replace(csa(), network=FCNConfig(width=2, dropout=0.0), patch_size=(32, 32), steps=2)
+RECIPE = replace(csa(), network=SMALL, method=CSAConfig(layer_pairs=(LAYERS,)), patch_size=(32, 32), steps=2)
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_files_may_be_read_by_others(run: Run) -> None:
     [
         (replace(RECIPE, steps=3), r"recipe\.steps is 2 there and 3 here"),
         (replace(RECIPE, method=SupervisedConfig()), "recipe.method.type is .*CSAConfig.* there"),
-        (replace(RECIPE, network=replace(FCNConfig(dropout=0.0), width=4)), r"network\.width is 2 there and 4 here"),
+        (replace(RECIPE, network=replace(SMALL, width=4)), r"network\.width is 2 there and 4 here"),
     ],
 )
 def test_another_recipe_is_refused(run: Run, phantom: Dataset, changed: Recipe, message: str) -> None:
@@ -182,7 +183,7 @@ def test_weights_that_are_missing_broken_or_of_another_network_are_named(run: Ru
         with pytest.raises(InputError, match="not a readable weight file") as caught:
             run.load_method("best")
         assert "\n" not in str(caught.value)
-    wide = build_method(replace(RECIPE, network=FCNConfig(width=4)), run.modalities, 6).network
+    wide = build_method(replace(RECIPE, network=replace(SMALL, width=4)), run.modalities, 6).network
     with pytest.raises(InputError, match="weights of another network") as caught:
         load_weights(wide, run.weights("last"))
     assert "\n" not in str(caught.value)

@@ -3,8 +3,6 @@
 import csv
 import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import IN_PROCESS, assert_same, command, power_cut_at, stored_recipe, tiny
 
+from processes import ended
 from small_network import SMALL
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.errors import InputError
@@ -21,6 +20,7 @@ from unpaired.recipe import Optimization, build_method
 from unpaired.runs.progress import read_progress
 from unpaired.runs.run import Run
 from unpaired.training.loop import train
+from warm_python import python
 
 
 def test_a_run_folder_holds_what_its_readme_says(straight: Run) -> None:
@@ -66,13 +66,13 @@ def test_two_processes_equal_one_with_the_doubled_batch(
         validate_every=3,
     )
     file, run = stored_recipe(tmp_path, recipe), tmp_path / "ddp"
-    done = subprocess.run(
-        [sys.executable, *command(file, manifest, run, cache, "--devices", "2", "--workers", "0")],
-        capture_output=True,
-        text=True,
+    process = python(
+        *command(file, manifest, run, cache, "--devices", "2", "--workers", "0"),
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
     )
-    assert done.returncode == 0, done.stderr
+    with ended(process):
+        said = process.communicate()
+    assert process.returncode == 0, said
     whole = train(
         replace(recipe, batch_size=2), phantom, tmp_path / "one", hardware=IN_PROCESS, cache=cache, show=False
     )
