@@ -1,5 +1,6 @@
 """`unpaired import dicom`: series and their segmentations as a dataset; what is bad costs itself alone."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,10 @@ def masks_of(label_map: np.ndarray) -> np.ndarray:
     return np.stack([number == label_map.T for number in (1, 2)], axis=-1)
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CT with a SEG of liver and spleen, an MR with contours of the liver, an MR with nothing; two patients."""
-    tree = tmp_path / "tree"
+    tree = tmp_path_factory.mktemp("planted")
     write_series(tree / "a", volume(SHAPE), lps(turn=oblique()), series="1")
     who = {"PatientID": "0815", "PatientAge": "063Y", "PatientSex": "F", "ManufacturerModelName": "Avanto"}
     write_series(tree / "b" / "deep", volume(SHAPE, seed=1), lps(), "MR", series="2", **who)
@@ -46,6 +47,12 @@ def tree(tmp_path: Path) -> Path:
     write_structure_set(tree / "rt.dcm", labels(2) // 2, mr, {1: "Liver"})
     (tree / "notes.txt").write_text("no DICOM")
     return tree
+
+
+@pytest.fixture
+def tree(planted: Path, tmp_path: Path) -> Path:
+    """A copy, to change."""
+    return shutil.copytree(planted, tmp_path / "tree")
 
 
 def of_number(tree: Path, number: int) -> Series:

@@ -29,11 +29,12 @@ GRIDS = {
 }
 
 
-@pytest.fixture(params=list(GRIDS))
-def series(request: pytest.FixtureRequest, tmp_path: Path) -> Series:
+@pytest.fixture(scope="module", params=list(GRIDS))
+def series(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Series:
     """A series of pixels that aren't square, in several directions."""
-    write_series(tmp_path / "scan", volume(SHAPE), GRIDS[request.param])
-    (series,) = list_dicom(tmp_path / "scan").volumes()
+    folder = tmp_path_factory.mktemp("scan")
+    write_series(folder, volume(SHAPE), GRIDS[request.param])
+    (series,) = list_dicom(folder).volumes()
     return series
 
 
@@ -246,7 +247,7 @@ def test_what_is_written_comes_back_to_the_voxel(tmp_path: Path, series: Series,
     regions = read_regions(path)
     assert [segment.name for segment in regions.segments] == ["left ventricle", "left kidney", "widget"]
     assert [segment.label for segment in regions.segments] == list(names.values())
-    assert segmented_series(regions, list_dicom(tmp_path / "scan")) == series
+    assert segmented_series(regions, list_dicom(series.files[0].parent)) == series
     back = read_structure_set(path, series)
     assert np.array_equal(back.array, shapes())
     assert "'widget' has no closed contour: nothing was drawn of it" in back.notes
