@@ -172,7 +172,8 @@ def test_a_modality_without_labels_is_trained_on_borrowed_samples_and_the_others
 def test_shares_are_what_the_rule_says(cases: dict[str, list[PreparedCase]]) -> None:
     labeled = {name: members for name, members in cases.items() if members}
     drawn = steps(labeled, Randomization(borrowed=0.8, enough=2, share=0.25, modalities=("ct",)), batch_size=16)
-    numbers = {name: [n for step in range(40) for n in numbers_of(drawn[step][name])] for name in labeled}
+    batches = [drawn[step] for step in range(40)]
+    numbers = {name: [n for step in batches for n in numbers_of(step[name])] for name in labeled}
     shares = {name: np.mean([n != AS_IT_IS for n in drawn]) for name, drawn in numbers.items()}
     assert shares["ct"] == pytest.approx(0.25, abs=0.05), "enough labels: it borrows nothing"
     assert shares["lge"] == pytest.approx(0.4, abs=0.06), "0.8 (1 - 1 / 2)"
@@ -183,9 +184,10 @@ def test_shares_are_what_the_rule_says(cases: dict[str, list[PreparedCase]]) -> 
 def test_a_networks_labels_are_no_reason_to_borrow_less(cases: dict[str, list[PreparedCase]]) -> None:
     taught = {"ct": cases["ct"], "lge": cases["lge"] * 12}
     drawn = steps(taught, Randomization(borrowed=0.75), batch_size=16, pseudo={cases["lge"][0].id})
-    numbers = [n for step in range(40) for n in numbers_of(drawn[step]["lge"])]
+    batches = [drawn[step] for step in range(40)]
+    numbers = [n for step in batches for n in numbers_of(step["lge"])]
     assert np.mean([n != AS_IT_IS for n in numbers]) == pytest.approx(0.75, abs=0.06)
-    assert all(n == AS_IT_IS for step in range(4) for n in numbers_of(drawn[step]["ct"]))
+    assert all(n == AS_IT_IS for step in batches for n in numbers_of(step["ct"]))
 
 
 @pytest.mark.parametrize(
