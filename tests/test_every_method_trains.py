@@ -166,15 +166,15 @@ def test_images_of_one_kind_are_never_cut_to_the_number_of_the_other(name: str) 
             assert (gradient.flatten(1).abs().amax(dim=1) > 0).all()
 
 
-def test_validation_leaves_training_as_it_was(phantom: Dataset, tmp_path: Path) -> None:
+def test_validation_leaves_training_as_it_was(thin_phantom: Dataset, tmp_path: Path) -> None:
     wrapping = {name: config for name, config in CONFIGS.items() if hasattr(config, "method")}
     assert len(wrapping) >= 2
-    case = phantom.of("ct", "validation")[0]
-    cases = {"ct": [prepare(phantom, csa().preprocessing, tmp_path, only={case.id}).cases[case.id]]}
+    case = thin_phantom.of("ct", "validation")[0]
+    cases = {"ct": [prepare(thin_phantom, csa().preprocessing, tmp_path, only={case.id}).cases[case.id]]}
     recipe = replace(csa(), network=UNET, method=SupervisedConfig(), patch_size=(16, 16), context_slices=1)
     for name, config in wrapping.items():
-        method = config.build(UNET.build(["ct", "lge"], 1, len(phantom.classes), 2), len(phantom.classes))
+        method = config.build(UNET.build(["ct", "lge"], 1, len(thin_phantom.classes), 2), len(thin_phantom.classes))
         for training in (True, False):
             method.train(training)
-            validate(method, recipe, phantom, cases, "cpu")
+            validate(method, recipe, thin_phantom, cases, "cpu")
             assert {module.training for module in method.modules()} == {training}, name

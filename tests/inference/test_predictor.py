@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from small_network import SMALL
 from unpaired.data.augment import NO_AUGMENTATION
 from unpaired.data.dataset import Dataset
 from unpaired.data.images import Image
@@ -21,15 +22,14 @@ from unpaired.inference.predictor import Predictor
 from unpaired.inference.prepared import segment_prepared
 from unpaired.inference.segmentation import averaged
 from unpaired.inference.windows import whole
-from unpaired.networks.fcn import FCNConfig
 from unpaired.recipe import Recipe, build_method
-from unpaired.recipes.phantom import csa
+from unpaired.recipes.phantom import msbn
 from unpaired.runs.postprocessing import FoundPostprocessing, weights_hash, write_found
 from unpaired.runs.run import Run
 
 RECIPE = replace(
-    csa(),
-    network=FCNConfig(width=2, dropout=0.0, initialization="he"),
+    msbn(),
+    network=SMALL,
     preprocessing=Preprocessing(plane="axial"),
     patch_size=(16, 16),
     window_overlap=0.0,

@@ -38,6 +38,11 @@ RECIPE = replace(
 )
 
 
+@pytest.fixture(scope="module")
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
+
+
 @pytest.fixture
 def run(phantom: Dataset, tmp_path: Path) -> Run:
     return made(RECIPE, phantom, tmp_path / "run")

@@ -30,6 +30,11 @@ RECIPE = replace(
 
 
 @pytest.fixture(scope="module")
+def phantom(thin_phantom: Dataset) -> Dataset:
+    return thin_phantom
+
+
+@pytest.fixture(scope="module")
 def run(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.create(tmp_path_factory.mktemp("runs") / "run", RECIPE, phantom)
     run.save_weights(build_method(RECIPE, run.modalities, len(phantom.classes)).network, "best")
