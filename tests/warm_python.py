@@ -26,8 +26,10 @@ if TYPE_CHECKING:  # forks need none
 IMPORTED = ["__main__", "unpaired.training.train", "unpaired.inference.requested", "unpaired.inference.predict"]
 
 
-class Fork:
+class Fork(Popen[Any]):
     """A `subprocess.Popen` of `[sys.executable, "-m", MODULE, ...]` or `[sys.executable, "-c", CODE, ...]`."""
+
+    _child_created = False  # by Popen itself, which would wait for it
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Fork:
         env: Mapping[str, str] = os.environ,
         start_new_session: bool = False,
     ) -> None:
+        self.args = command
         words = [word for word in command[1:] if word != "-P"]  # no folder of the test's is on the fork's search path
         mode = "" if text else "b"
         self.stdin, stdin = (None, os.dup(0)) if stdin != PIPE else _written(mode)

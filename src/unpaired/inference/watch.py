@@ -118,7 +118,7 @@ def _worker(request: Request, finished: Collection[Path]) -> Generator[Iterator[
         _end(process)
 
 
-def _events(process: "subprocess.Popen[bytes]") -> Iterator[Event]:
+def _events(process: subprocess.Popen[bytes]) -> Iterator[Event]:
     """What the process tells, until it says that it is done. Raises what it says is wrong, and `WorkerDied`."""
     assert process.stdout is not None
     for line in process.stdout:
@@ -143,7 +143,7 @@ def _event(kind: str, fields: dict[str, Any]) -> Event:
     return KINDS[kind](**values)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """Wait for a process that is done, or was told to clean up and stop; kill it if it takes long."""
     try:
         process.wait(STOP_SECONDS)
