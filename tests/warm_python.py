@@ -8,6 +8,7 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,9 @@ class Fork(Popen[Any]):
         forks = multiprocessing.get_context("forkserver")
         forks.set_forkserver_preload(IMPORTED)
         streams = [Connection(number) for number in (stdin, stdout, stderr)]  # the numbers go where the process goes
-        self._process = forks.Process(target=_run, args=(words, streams, dict(env), start_new_session, Path.cwd()))
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # here and now, not where the fork server was begun
+        begin = words, streams, dict(env), start_new_session, Path.cwd(), held
+        self._process = forks.Process(target=_run, args=begin)
         self._process.start()
         for stream in streams:
             stream.close()
@@ -112,8 +115,16 @@ def _read(mode: str) -> tuple[Any, int]:
 
 
 def _run(
-    words: list[str], streams: list[Connection], environment: dict[str, str], new_session: bool, folder: Path
+    words: list[str],
+    streams: list[Connection],
+    environment: dict[str, str],
+    new_session: bool,
+    folder: Path,
+    held: set[signal.Signals],
 ) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     multiprocessing.set_start_method(None, force=True)  # as before: it is the fork server's, for what starts here too
     if new_session:
         os.setsid()
