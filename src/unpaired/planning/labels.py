@@ -184,9 +184,8 @@ def taught(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
 def method_reason(fingerprint: Fingerprint) -> str:
     """Why a plan trains on labeled scans alone, with shared kernels and a norm for each modality.
 
-    Scans without labels wait for a recipe of semi-supervision: with a tenth of the labels most of its methods gained on
-    one modality what they lost on the other (docs/results/semi-supervised.md); what did better was measured with few
-    labels in every modality (`taught`).
+    Scans without labels are used by a teacher alone (`taught`), which was measured with few labels in every modality:
+    with a tenth of them mean teacher gained less, and CAC and CMC lost (docs/results/semi-supervised.md).
     """
     reason = "shared kernels, a norm for each modality: no term beats it beyond noise where all are labeled"
     if counts := _unlabeled(fingerprint):

@@ -4,10 +4,11 @@
     unpaired predict runs/borrowed data/mscmrseg.json runs/borrowed/predictions --split test
 
 All small rows have one network, optimizer and number of steps: the small U-Net of `semi_supervised` with 16 channels
-for 12, which a step in bf16 costs nothing (0.24 against 0.23 s for 8 slices on one core), and an instance norm per
-modality; in `small_unet_scarce`, which did best on the fold that it was chosen by, one for all.
-What is randomized, and what is borrowed: `data.randomization` and docs/methods/random_convolutions.md. The script
-`unpaired study scarce_labels` takes the labels away and scores these rows.
+for 12, which costs hardly any time in bf16 (0.24 against 0.23 s for a step of 8 slices on one core), and an instance
+norm per modality; one for all in `small_unet_scarce`, which did best on LGE patients whose unlabeled scans it saw, on
+the fold that it was chosen by.
+What is randomized, and what is borrowed: `data.randomization` and docs/methods/random_convolutions.md. The study
+`unpaired study scarce_labels` takes the labels away and scores these rows (docs/results/scarce-labels.md).
 """
 
 from dataclasses import replace
