@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from unpaired.choices import nearest_divisor, nearest_multiple, require_choice, require_seed, several
+from unpaired.choices import counted, nearest_divisor, nearest_multiple, require_choice, require_seed, several, some_of
 from unpaired.errors import InputError
 from unpaired.overrides import assignments
 from unpaired.recipe import override
@@ -25,6 +25,19 @@ from unpaired.recipes.phantom import msbn
 )
 def test_one_is_a_list_of_itself(given: Any, listed: list[Any]) -> None:
     assert several(given) == listed
+
+
+def test_what_a_message_names_says_how_many_it_leaves_out() -> None:
+    assert some_of(["a", "b", "c"]) == "a, b, c"
+    assert some_of(["a", "b", "c", "d"]) == "a, b, c and 1 more"
+    assert some_of(range(7), 5) == "0, 1, 2, 3, 4 and 2 more"
+    assert some_of([]) == ""
+
+
+def test_a_number_has_its_word() -> None:
+    assert counted(1, "case") == "1 case"
+    assert counted(0, "case") == "0 cases"
+    assert counted(2, "study", "studies") == "2 studies"
 
 
 def test_a_word_that_is_none_of_a_few_is_one_line() -> None:

@@ -136,7 +136,7 @@ def test_few_shot_keeps_the_other_sides(data: Path, tmp_path: Path, capsys: pyte
     assert few["test"] == whole["test"]
     assert few["validation"] == whole["validation"]
     assert set(few["train"]) < set(whole["train"])
-    assert "lge trains on 1 case(s)" in capsys.readouterr().out
+    assert "lge trains on 1 case of " in capsys.readouterr().out
     assert run("few-shot", data, tmp_path / "s.json", "lge", 1, "--split", tmp_path / "s.json") == 2
 
 
@@ -145,7 +145,7 @@ def test_a_labeled_fraction_is_a_split_that_training_and_few_shot_read(
 ) -> None:
     assert run("labeled-fraction", data, tmp_path / "half.json", "--fraction", 0.5) == 0
     out = capsys.readouterr().out
-    assert out.count("trains on 1 labeled, 1 unlabeled patient(s)") == 3
+    assert out.count("trains on 1 labeled and 1 unlabeled patient\n") == 3
     assert run("few-shot", data, tmp_path / "one.json", "lge", 1, "--split", tmp_path / "half.json") == 0
     half, one = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("half.json", "one.json"))
     assert len(half["unlabeled"]) == 3

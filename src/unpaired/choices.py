@@ -1,7 +1,7 @@
 """What a caller names: one thing or several, one of a few words (where the parser asks people), a seed, a number that
-has to divide another."""
+has to divide another. And how things are counted and named to them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +14,17 @@ def several(given: Any) -> list[Any]:
     if isinstance(given, str | Path) or not isinstance(given, Iterable):
         return [given]
     return list(given)
+
+
+def some_of(names: Sequence[object], most: int = 3) -> str:
+    """The first of some names for a message, which says how many it leaves out: "a, b, c and 4 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(map(str, names[:most]))}{more}"
+
+
+def counted(number: int, word: str, many: str = "") -> str:
+    """A number with its word: "1 case", "2 cases"; `many` where an s doesn't do."""
+    return f"{number} {word if number == 1 else many or word + 's'}"
 
 
 def require_choice(given: Any, kind: Any, what: str) -> None:

@@ -141,11 +141,11 @@ def test_fewer_labels_name_patients_alone() -> None:
     said: list[str] = []
     drawn = few_shot(sided, "lge", 1, say=said.append, warn=lambda line: None)
     (patient,) = [name for name in drawn.train if name.startswith("p")]
-    assert said == [f"both: lge trains on 1 case(s) of patient(s) {patient}, and 3 simulated case(s)"]
+    assert said == [f"both: lge trains on 1 case of {patient}, and 3 simulated cases"]
     labeled_fraction(sided, 0.5, say=said.append, warn=lambda line: None)
     assert said[1:] == [
-        "both: bssfp trains on 3 labeled, 3 unlabeled patient(s), and 1 simulated case(s)",
-        "both: lge trains on 3 labeled, 3 unlabeled patient(s), and 3 simulated case(s)",
+        "both: bssfp trains on 3 labeled and 3 unlabeled patients, and 1 simulated case",
+        "both: lge trains on 3 labeled and 3 unlabeled patients, and 3 simulated cases",
     ]
 
 

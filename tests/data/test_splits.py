@@ -241,6 +241,9 @@ def test_a_split_is_drawn_from_a_manifest_and_counted(tmp_path: Path) -> None:
     assert not warned
     folds = split(manifest, tmp_path / "folds", folds=3, validation=0)
     assert [read_split(tmp_path / "folds" / f"fold{number}.json") for number in range(3)] == folds
+    with pytest.raises(InputError, match=r"folds holds fold2\.json of a draw of more folds; name another folder"):
+        split(manifest, tmp_path / "folds", folds=2)
+    assert [read_split(tmp_path / "folds" / f"fold{number}.json") for number in range(3)] == folds
     alone = scarce(a=["ct"], b=["mr"], c=["mr"])
     with pytest.warns(UserWarning, match="d: ct: no labeled case in test"):
         split(alone, validation=0)

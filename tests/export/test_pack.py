@@ -186,7 +186,7 @@ def test_nobody_s_name_is_in_it(folds: Path, phantom: Dataset, tmp_path: Path) -
     assert "manifest says nothing of its patients' age" in card
     assert "without scores" in card
     steps = Run.open(folds / "fold0").recipe.steps
-    assert f", 1 run(s) of {steps} steps (" in card
+    assert f", 1 run of {steps} steps (" in card
     (folder,) = run_folders(tmp_path / "m.unpaired")
     values = [case.values for case in read_fingerprint(Run.open(folder)).values()]
     assert values == [case.values for case in read_fingerprint(Run.open(folds / "fold0")).values()]
@@ -254,7 +254,7 @@ def test_age_and_sex_are_told_of_groups_alone(folds: Path, tmp_path: Path, capsy
 def test_the_command(folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "m.unpaired"
     assert main(["pack", str(folds), "--out", str(out)]) == 0
-    assert "2 run(s) for ct, bssfp, lge; Dice not evaluated" in capsys.readouterr().out
+    assert "2 runs for ct, bssfp, lge; Dice not evaluated" in capsys.readouterr().out
     assert main(["pack", str(folds), "--out", str(out)]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["pack", str(folds), "--out", str(tmp_path / "m.zip")]) == 2

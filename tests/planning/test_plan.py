@@ -154,7 +154,7 @@ def test_a_modality_with_few_labels_borrows() -> None:
     assert plan_recipe(fingerprint(many, many)).recipe.randomization.borrowed == 0
     plan = plan_recipe(fingerprint(many, few))
     assert plan.recipe.randomization.borrowed == 0.75
-    assert "mr has 1 labeled patient(s)" in plan.reasons["randomization.borrowed"]
+    assert "mr has 1 labeled patient" in plan.reasons["randomization.borrowed"]
 
 
 def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_contrast() -> None:
@@ -167,7 +167,7 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     assert plan.recipe.augmentation.elastic
     assert plan.recipe.postprocessing.smoothing_mm == 3
     assert plan.recipe.postprocessing.background_log_odds == 0.5
-    assert "lge has 0 labeled patient(s), 29 simulated" in plan.reasons["randomization.share"]
+    assert "lge has 0 labeled patients, 29 simulated" in plan.reasons["randomization.share"]
     enough = replace(many, name="lge", simulated_patients=29)
     assert plan_recipe(fingerprint(many, enough)).recipe == plan_recipe(fingerprint(many, many)).recipe
     nobody_of_lge = [
@@ -180,7 +180,7 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     assert (with_t2.randomization.share, with_t2.randomization.borrowed) == (0.7, 0.75)
     said = plan_recipe(fingerprint(many, replace(none, labeled_patients=1, simulated_patients=2), t2)).reasons
     assert said["randomization.borrowed"].startswith(
-        "lge has 1 labeled patient(s), 2 simulated; t2 has 0 labeled patient(s): borrows"
+        "lge has 1 labeled patient, 2 simulated; t2 has 0 labeled patients: borrows"
     )
     nobody = plan_recipe(fingerprint(replace(none, simulated_patients=29), t2)).recipe
     assert nobody.randomization == with_t2.randomization, "where no patient is labeled simulated scans alone teach"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from unpaired.choices import counted
 from unpaired.commands.arguments import OptionalText, Trusted, Weights
 
 Model = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
@@ -41,9 +42,8 @@ def pack(
         runs, out, weights=weights, licence=licence, about=about, demographics=demographics, trust=trust
     )
     scores = ", ".join(f"{name} {row['dice']:.3f}" for name, row in packed.facts["scores"].items())
-    print(
-        f"{packed.facts['runs']} run(s) for {', '.join(packed.facts['modalities'])}; Dice {scores or 'not evaluated'}"
-    )
+    number = counted(packed.facts["runs"], "run")
+    print(f"{number} for {', '.join(packed.facts['modalities'])}; Dice {scores or 'not evaluated'}")
     if packed.demographics:
         print(
             f"its model card tells of groups of patients: {', '.join(packed.demographics)} (not with --no-demographics)"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unpaired.choices import some_of
 from unpaired.comparison.replicates import match_folds
 from unpaired.errors import InputError
 from unpaired.runs.folder import EVALUATION, PREDICTIONS
@@ -215,7 +216,7 @@ def _difference_message(left_out: Sequence[LeftOut]) -> str:
     for method in dict.fromkeys(item.method for item in left_out):
         items = [item for item in left_out if item.method == method]
         names = [item.case if item.class_name is None else f"{item.case}/{item.class_name}" for item in items]
-        listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        listed = some_of(names, SHOWN)
         parts.append(f"{method} lacks {len(names)} of the structures or cases compared: {listed} ({items[0].reason})")
     return f"not comparable: {'; '.join(parts)}; score the same cases, or compare what all have with --common"
 

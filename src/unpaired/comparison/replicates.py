@@ -11,6 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
+from unpaired.choices import some_of
 from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, Score
 
@@ -155,4 +156,4 @@ def _require_balance(name: str, runs: Sequence[Evaluation], folds: Sequence[Sequ
 
 def _patients(run: Evaluation) -> str:
     names = list(dict.fromkeys(row.patient for row in run.scores))
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return some_of(names, SHOWN)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpaired.choices import some_of
 from unpaired.comparison.contenders import folder_of, parse_contender
 from unpaired.documents import read
 from unpaired.errors import InputError
@@ -157,4 +158,4 @@ def _differing(first: TrainedRun, other: TrainedRun) -> str:
     parts += [f"no {name}" for name, value in fields if value is ABSENT]
     if not parts:
         parts = [f"{count} {modality} patients" for modality, count in other.training.items()]
-    return ", ".join(parts[:NAMED]) + (f" and {len(parts) - NAMED} more" if len(parts) > NAMED else "")
+    return some_of(parts, NAMED)

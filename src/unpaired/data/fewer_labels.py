@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from unpaired.choices import counted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_other_file
@@ -55,7 +56,7 @@ def few_shot(
     _keep(drawn, dataset, out, warn)
     left = [case.patient for case in of_patients(dataset, modality) if sides.get(case.id) == "train"]
     say(
-        f"{out or dataset.name}: {modality} trains on {len(left)} case(s) of patient(s) {', '.join(sorted(set(left)))}"
+        f"{out or dataset.name}: {modality} trains on {counted(len(left), 'case')} of {', '.join(sorted(set(left)))}"
         f"{_and_simulated(drawn.apply(dataset), modality)}"
     )
     return drawn
@@ -98,17 +99,17 @@ def labeled_fraction(
             len({case.patient for case in of_patients(fewer, modality, "train", labeled)}) for labeled in (True, False)
         )
         say(
-            f"{out or dataset.name}: {modality} trains on {labeled} labeled, {others} unlabeled patient(s)"
+            f"{out or dataset.name}: {modality} trains on {labeled} labeled and {counted(others, 'unlabeled patient')}"
             f"{_and_simulated(fewer, modality)}"
         )
     return drawn
 
 
 def _and_simulated(dataset: Dataset, modality: str) -> str:
-    """ ", and 4 simulated case(s)", those that train beside patients; "" where there is none."""
+    """ ", and 4 simulated cases", those that train beside patients; "" where there is none."""
     beside = simulated_beside(dataset)
     count = sum(case.id in beside for case in dataset.of(modality, "train"))
-    return f", and {count} simulated case(s)" if count else ""
+    return f", and {counted(count, 'simulated case')}" if count else ""
 
 
 def _with_sides(data: Dataset | str | Path, split: Split | str | Path | None, out: str | Path | None) -> Dataset:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from unpaired.choices import some_of
 from unpaired.errors import InputError
 
 FOREGROUND_SAMPLES = 4096
@@ -34,17 +35,12 @@ def encode_label_map(label_map: np.ndarray, encoding: Mapping[int, int], file: P
             encoded[label_map == value] = index
     unknown = np.unique(label_map[encoded == UNKNOWN]).tolist()
     if unknown:
-        which = f"label value {unknown[0]} is" if len(unknown) == 1 else f"label values {_some(unknown)} are"
+        which = f"label value {unknown[0]} is" if len(unknown) == 1 else f"label values {some_of(unknown, 5)} are"
         raise InputError(
             f"{file}: {which} not in the case's label map (it knows {', '.join(map(str, sorted(encoding)))}); "
             "add what is missing to label_maps in the manifest"
         )
     return encoded
-
-
-def _some(values: list[int]) -> str:
-    shown = ", ".join(map(str, values[:5]))
-    return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
 
 
 def count_values(values: np.ndarray, length: int) -> np.ndarray:

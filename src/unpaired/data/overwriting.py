@@ -1,10 +1,10 @@
 """What a command writes never takes the place of what it was made from, nor of results about something else."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from unpaired.choices import some_of
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import manifest_files
 from unpaired.documents import read
@@ -54,6 +54,14 @@ def require_other_file(out: Path, *sources: object) -> None:
         raise InputError(f"{out} would overwrite the manifest or split that it comes from; name another file")
 
 
+def require_no_more_folds(folder: Path, folds: int | None) -> None:
+    """Raise InputError if a folder for so many folds has files of a draw of more, which would stay beside the new."""
+    numbers = {path.name: path.stem.removeprefix("fold") for path in sorted(folder.glob("fold*.json"))}
+    left = [name for name, number in numbers.items() if folds and number.isdecimal() and int(number) >= folds]
+    if left:
+        raise InputError(f"{folder} holds {some_of(left)} of a draw of more folds; name another folder, or delete them")
+
+
 def require_own_folder(folder: Path, main: str, about: Subject) -> None:
     """Raise InputError if a folder holds the results of this command about something else, or can't be written.
 
@@ -66,8 +74,8 @@ def require_own_folder(folder: Path, main: str, about: Subject) -> None:
         there = read(file, Subject, ADVICE, schema=SCHEMA)
         if there != about:
             raise InputError(
-                f"{folder} holds what {about.command} made of {_listed(there.of)}; name another folder for "
-                f"{_listed(about.of)} (--out), or delete it"
+                f"{folder} holds what {about.command} made of {some_of(there.of)}; name another folder for "
+                f"{some_of(about.of)} (--out), or delete it"
             )
     elif (folder / main).exists():
         raise InputError(
@@ -92,10 +100,5 @@ def require_own_file(path: Path, about: Subject) -> None:
             if about.mark.encode() in file.read(HEAD_BYTES):
                 return
     raise InputError(
-        f"{path} is there, and {about.command} didn't make it of {_listed(about.of)}; name another file, or delete it"
+        f"{path} is there, and {about.command} didn't make it of {some_of(about.of)}; name another file, or delete it"
     )
-
-
-def _listed(places: Sequence[str]) -> str:
-    shown = ", ".join(places[:3])
-    return shown if len(places) <= 3 else f"{shown} and {len(places) - 3} more"

@@ -11,7 +11,7 @@ from typing import overload
 from unpaired.data.checks.spelling import similar_names
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.manifest import as_dataset
-from unpaired.data.overwriting import require_other_file
+from unpaired.data.overwriting import require_no_more_folds, require_other_file
 from unpaired.data.simulated import of_patients, simulated_beside
 from unpaired.data.split import Split, write_split
 from unpaired.data.subsets import (
@@ -86,6 +86,7 @@ def split(
     place = None if out is None else Path(out)
     if place is not None:
         require_other_file(place, data, training_only)
+        require_no_more_folds(place, folds)
     dataset = with_so_many_patients(dataset, parse_patients(patients), seed)
     if folds is None:
         splits = {place: split_by_patient(dataset, test=test, validation=validation, seed=seed)}

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from unpaired.choices import some_of
 from unpaired.data.dataset import Dataset
 from unpaired.data.demographics import DEMOGRAPHIC_FIELDS
 from unpaired.data.manifest import write_dataset
@@ -32,7 +33,7 @@ def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
     shared = [patient for patient, count in Counter(_patients_by_modality(dataset)).items() if count > 1]
     if shared:
         yield (
-            f"{len(shared)} patient{'' if len(shared) == 1 else 's'} in several modalities ({', '.join(shared[:3])}): "
+            f"{len(shared)} patient{'' if len(shared) == 1 else 's'} in several modalities ({some_of(shared)}): "
             "scans of one name are one person's"
         )
     known = {name: len(_patients_who_say(dataset, name)) for name in DEMOGRAPHIC_FIELDS}

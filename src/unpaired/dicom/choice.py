@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from unpaired.choices import some_of
 from unpaired.data.checks.modality import CT_WORD
 from unpaired.dicom.index import Index, Series
 from unpaired.dicom.listing import title_of
@@ -77,7 +78,7 @@ def _named(index: Index, word: str) -> list[Series]:
         known = list(dict.fromkeys(str(each.number) for each in index.series))
         raise InputError(
             f"--series {word}: expected a series number, a UID or its end, found no such series; the tree has the "
-            f"numbers {', '.join(known[:16])} (unpaired dicom list shows them)"
+            f"numbers {some_of(known, 16)} (unpaired dicom list shows them)"
         )
     if len({each.uid for each in matching}) > 1:
         raise InputError(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from unpaired.choices import counted
 from unpaired.dicom.index import Index, Series
 from unpaired.errors import printable
 from unpaired.tables import Table, TableCell
@@ -26,8 +27,8 @@ def series_table(index: Index) -> Table:
     volumes = sum(series.problem is None for series in index.series)
     patients = len({series.patient for series in index.series})
     counts = (
-        f"{_count(volumes, 'volume')} in {_count(len(index.series), 'series', 'series')} of "
-        f"{_count(len(studies), 'study', 'studies')} and {_count(patients, 'patient')}"
+        f"{counted(volumes, 'volume')} in {counted(len(index.series), 'series', 'series')} of "
+        f"{counted(len(studies), 'study', 'studies')} and {counted(patients, 'patient')}"
     )
     return Table(TITLES, rows, "llllll", notes=(counts, *_notes(index)), sections=ends)
 
@@ -85,7 +86,7 @@ def _notes(index: Index) -> Iterator[str]:
     if kinds:
         yield "no scans: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     if index.others:
-        yield f"{_count(index.others, 'file')} no DICOM"
+        yield f"{counted(index.others, 'file is', 'files are')} no DICOM"
 
 
 def _series_document(series: Series) -> dict[str, Any]:
@@ -112,7 +113,3 @@ def _series_document(series: Series) -> dict[str, Any]:
         "notes": list(series.notes),
         "files": [str(Path(file)) for file in series.files],
     }
-
-
-def _count(number: int, word: str, many: str = "") -> str:
-    return f"{number} {word if number == 1 else many or word + 's'}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unpaired.choices import some_of
 from unpaired.data.class_codes import Code
 from unpaired.data.file_names import same_file_key
 from unpaired.data.formats.dicom_file import DicomFile, read_elements
@@ -91,7 +92,7 @@ def segmented_series(segmentation: Segmentation, index: Index) -> Series:
     named = {series: _named(segmentation, series) for series in usable}
     best = [series for series, count in named.items() if count == max(named.values())]
     if len(best) > 1:
-        names = ", ".join(series.name for series in best[:3])
+        names = some_of([series.name for series in best])
         raise InputError(f"{segmentation.path}: fits several volumes alike ({names}); keep the one it was drawn on")
     others = [series for series in index.series if any(_named(segmentation, series))]
     if others and not any(named[best[0]]):

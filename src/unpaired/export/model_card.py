@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from unpaired.choices import counted
 from unpaired.export.patient_groups import patient_groups_table
 from unpaired.runs.model_file import SUFFIX
 
@@ -12,7 +13,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
     lines = [f"# {', '.join(facts['classes'][1:])} in {', '.join(facts['modalities'])}", ""]
     lines += [facts["about"], ""] if facts["about"] else []
     kind = f"{facts['network']}, {facts['method']}"
-    lines += [f"One network for every modality ({kind}), {facts['runs']} run(s) of {facts['budget']}.", ""]
+    lines += [f"One network for every modality ({kind}), {counted(facts['runs'], 'run')} of {facts['budget']}.", ""]
     lines += ["| modality | training patients | labeled | validation patients |", "|---|---:|---:|---:|"]
     for name, count in facts["patients"].items():
         lines.append(f"| {name} | {count['train']} | {count['labeled']} | {count['validation']} |")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from unpaired.choices import some_of
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import NNUNetFold, Split, is_list_of_folds, read_folds, read_split, scan_name
@@ -119,6 +120,6 @@ def _told(file: Path, folds: Sequence[NNUNetFold]) -> Iterator[str]:
     never = sorted(names - set(scored))
     if never and len(folds) > 1:
         yield (
-            f"note: {file}: {len(never)} scans are in no fold's val ({', '.join(never[:3])}), so nnU-Net's scores over "
+            f"note: {file}: {len(never)} scans are in no fold's val ({some_of(never)}), so nnU-Net's scores over "
             "all folds lack them"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from unpaired.choices import counted
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.randomization import Labels, Randomization
 from unpaired.methods.weak_to_strong import WeakToStrongConfig
@@ -47,7 +48,9 @@ def helped(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
     planned = recipe.network
     if not simulated or not isinstance(planned, UNetConfig):
         return replace(recipe, randomization=randomization)
-    counts = "; ".join(f"{name} has {labeled[name]} labeled patient(s), {n} simulated" for name, n in simulated.items())
+    counts = "; ".join(
+        f"{name} has {counted(labeled[name], 'labeled patient')}, {n} simulated" for name, n in simulated.items()
+    )
     reasons["randomization.share"] = f"{counts}: random contrast, so that these and scans of patients look alike"
     reasons["network.modality_norm"] = "one norm for all, since those of simulated scans alone don't fit patients"
     reasons["augmentation.elastic"] = "tissue is stretched and squeezed too, as it was where simulated scans helped"
@@ -92,7 +95,7 @@ def _borrowers(fingerprint: Fingerprint, randomization: Randomization) -> Iterat
     for name, borrowing in randomization.borrowing(labels).items():
         if borrowing.share:
             beside = f", {labels[name].simulated} simulated" if labels[name].simulated else ""
-            yield f"{name} has {labels[name].patients} labeled patient(s){beside}"
+            yield f"{name} has {counted(labels[name].patients, 'labeled patient')}{beside}"
 
 
 def _among(names: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -137,7 +140,7 @@ def begun_on_simulated_hearts(recipe: Recipe, fingerprint: Fingerprint, reasons:
     for changed in ("randomization.share", "randomization.borrowed", "network.modality_norm"):
         reasons.pop(changed, None)
     reasons["init_from"] = (
-        f"no modality has more than {most} labeled patient(s): begins with what simulated hearts taught of "
+        f"no modality has more than {counted(most, 'labeled patient')}: begins with what simulated hearts taught of "
         f"{', '.join(known)}"
     )
     reasons["network.width"] = f"that of the network to begin with, for {planned.width}"

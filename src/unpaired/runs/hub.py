@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unpaired.choices import some_of
 from unpaired.errors import InputError
 from unpaired.files import OTHER_CACHE, input_error_if_unwritable, user_cache
 
@@ -121,7 +122,7 @@ def _only_model(api: "HfApi", address: HubAddress) -> str:
         name for name in api.list_repo_files(address.repo, revision=address.revision) if name.endswith(MODEL_SUFFIX)
     ]
     if len(files) != 1:
-        holds = f"{len(files)} model files ({', '.join(sorted(files)[:5])})" if files else "no model file"
+        holds = f"{len(files)} model files ({some_of(sorted(files), 5)})" if files else "no model file"
         raise InputError(f"{address} holds {holds}; name one: hf://{address.repo}/NAME{MODEL_SUFFIX}")
     return files[0]
 

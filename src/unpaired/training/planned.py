@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from unpaired.choices import some_of
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.simulated import simulated_beside
@@ -198,7 +199,7 @@ def _fingerprint(
     if missing := [case.id for case in dataset.cases if case.id not in looked_at]:
         raise InputError(
             f"the fingerprint of dataset {known.dataset} was taken without {len(missing)} of the cases of "
-            f"{dataset.name} ({', '.join(missing[:3])}); take it anew with `unpaired inspect`"
+            f"{dataset.name} ({some_of(missing)}); take it anew with `unpaired inspect`"
         )
     known = known.of_cases({case.id for case in dataset.cases}, simulated)
     there = {case.id: (case.patient, case.modality, case.label is not None) for case in dataset.cases}
@@ -206,7 +207,7 @@ def _fingerprint(
     if other:
         raise InputError(
             f"the fingerprint of dataset {known.dataset} has another patient, modality or label for {len(other)} of "
-            f"the cases that train ({', '.join(other[:3])}); plan without it: the scans are read then"
+            f"the cases that train ({some_of(other)}); plan without it: the scans are read then"
         )
     return known
 

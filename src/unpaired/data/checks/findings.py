@@ -9,6 +9,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.text import Text
 
+from unpaired.choices import counted
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.tables import DASH, Table, TableCell
 
@@ -70,7 +71,7 @@ def print_findings(findings: Findings, console: Console) -> None:
     """
     dataset = findings.dataset
     folder = _common_folder(dataset)
-    console.print(f"{dataset.name}: {_count(len(dataset.cases), 'case')} of {', '.join(dataset.modalities)}", end="")
+    console.print(f"{dataset.name}: {counted(len(dataset.cases), 'case')} of {', '.join(dataset.modalities)}", end="")
     console.print(f" in {os.path.normpath(folder)}" if folder else "", soft_wrap=True)
     if findings:
         console.print(findings.table())
@@ -83,9 +84,9 @@ def summary(dataset: Dataset, findings: Sequence[Finding]) -> str:
         whole = "the only case is" if len(dataset.cases) == 1 else f"all {len(dataset.cases)} cases are"
         return f"no findings: {whole} sound"
     errors = sum(finding.severity == "error" for finding in findings)
-    counts = f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}"
+    counts = f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}"
     cases = {finding.case for finding in findings} - {None}
-    return f"{counts} in {len(cases)} of {_count(len(dataset.cases), 'case')}"
+    return f"{counts} in {len(cases)} of {counted(len(dataset.cases), 'case')}"
 
 
 def _table(findings: Sequence[Finding], prefix: str) -> Table:
@@ -110,7 +111,3 @@ def _common_folder(dataset: Dataset) -> Path | None:
 
 def _summary_style(findings: Sequence[Finding]) -> str:
     return "green" if not findings else STYLES[min(finding.severity for finding in findings)]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unpaired.choices import require_choice, several
+from unpaired.choices import require_choice, several, some_of
 from unpaired.data.checks.spelling import similar_names
 from unpaired.data.dataset import Dataset
 from unpaired.data.importers import bids, datalist, folders, nnunet, patients, totalsegmentator
@@ -225,7 +225,7 @@ def recognize_layout(source: str | Path) -> tuple[Layout, str]:
         reason = layout.recognize(listing)
         if reason is not None:
             return layout, reason
-    seen = ", ".join(listing.files[:3]) or "no file"
+    seen = some_of(listing.files) or "no file"
     raise InputError(
         f"{source}: expected one of the layouts {', '.join(layout.name for layout in LAYOUTS)} (unpaired import --help "
         f"shows what they look like), got {seen}; put your scans into a table: patient,modality,image,label"

@@ -13,6 +13,7 @@ its values mean: `classes` does. Scans in no modality's folder are of the only o
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from unpaired.choices import some_of
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.importers.listing import Listing, list_files, make_dataset
 from unpaired.data.importers.options import ImportOptions, modality_name
@@ -39,7 +40,7 @@ def recognize(listing: Listing) -> str | None:
     scans = [file for file in listing.scans() if not is_label(file)]
     modalities = sorted({_modality(file) for file in scans} - {""})
     if modalities:
-        return f"a folder of scans for each of {', '.join(modalities[:6])}"
+        return f"a folder of scans for each of {some_of(modalities, 6)}"
     return f"{len(scans)} scans in no folder of a modality" if scans else None
 
 
@@ -94,7 +95,7 @@ def _require_modalities(listing: Listing, images: list[str], options: ImportOpti
     named = any(modality_words(scan_name(file)) for file in images)
     if (named or len(first) > MOST_MODALITIES) and first and not are_modalities(first):
         raise InputError(
-            f"{listing.source}: its folders ({', '.join(first[:3])}) aren't called after modalities; say where these "
+            f"{listing.source}: its folders ({some_of(first)}) aren't called after modalities; say where these "
             f"stand, such as {guessed_expression(images)}; if folders are patients, say unpaired import patients"
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from unpaired.choices import some_of
 from unpaired.data.dataset import Dataset
 from unpaired.data.demographics import DEMOGRAPHIC_FIELDS, Demographics, is_unstated, readable_demographics
 from unpaired.documents import shown
@@ -40,7 +41,7 @@ def with_participants(
     if not people.keys() & {name for case in dataset.cases for name in (case.patient, case.id)}:
         raise InputError(
             f"{table}: expected rows of patients such as {dataset.cases[0].patient!r}, found "
-            f"{', '.join(map(repr, list(people)[:SHOWN])) or 'none'}; call them as the manifest does (--patient-from)"
+            f"{some_of(list(map(repr, people)), SHOWN) or 'none'}; call them as the manifest does (--patient-from)"
         )
     missing = [name for name in dataset.patients if name not in people]
     missing = [name for name in missing if not any(c.id in people for c in dataset.cases if c.patient == name)]
