@@ -44,6 +44,14 @@ def test_terminal_table_says_the_same():
     assert "left out of the distances" in printed(Evaluation(EVALUATION.scores, [], "excluded"))
 
 
+def test_a_column_of_volumes_says_what_is_off():
+    shown = score_table(EVALUATION, ["dice", "relative_volume_difference"]).markdown().splitlines()
+    assert any(
+        line.startswith("Volume off: by how much the prediction's volume is larger or smaller") for line in shown
+    )
+    assert "Volume off" not in score_table(EVALUATION).markdown()
+
+
 def test_a_class_name_with_a_bar_does_not_break_the_markdown():
     evaluation = Evaluation([Score("a", "p", "ct", "L|R", "missed", 0.0)], [])
     assert "L\\|R" in score_table(evaluation).markdown()

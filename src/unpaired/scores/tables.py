@@ -79,6 +79,10 @@ def definitions(evaluation: Evaluation) -> str:
 
 
 AREA = ", elements weighted by their area"
+VOLUMES = (
+    "Volume off: by how much the prediction's volume is larger or smaller than the reference's, in ml or (rel.) as a "
+    "share of the reference's."
+)
 
 
 def score_table(evaluation: Evaluation, shown: Sequence[str] = SHOWN) -> Table:
@@ -88,7 +92,7 @@ def score_table(evaluation: Evaluation, shown: Sequence[str] = SHOWN) -> Table:
     """
     shown = _columns(evaluation, shown)
     rows = list(summary_rows(evaluation))
-    notes = [definitions(evaluation)]
+    notes = [definitions(evaluation), *([VOLUMES] if any("volume" in name for name in shown) else [])]
     if evaluation.failures:
         names = [failure.case for failure in evaluation.failures]
         what = "1 case failed and is" if len(names) == 1 else f"{len(names)} cases failed and are"
