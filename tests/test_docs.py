@@ -271,6 +271,11 @@ def test_every_command_is_shown_somewhere() -> None:
     assert "unpaired demo" in text_of("docs/tutorial.md")
 
 
+def test_the_reference_shows_every_command() -> None:
+    shown = re.findall(r"^::: (unpaired\.[\w.]+)$", text_of("docs/reference/commands.md"), re.M)
+    assert {command.__module__ for command in cli.COMMANDS.values()} == set(shown)
+
+
 # ---- files, fields
 
 
