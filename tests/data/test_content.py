@@ -33,6 +33,8 @@ def test_content_counts_and_name_place_and_time_do_not(tmp_path: Path) -> None:
         ("a.mhd", b"ElementDataFile = s%02d.raw 1 2 1\n", ["s01.raw", "s02.raw"]),
         ("a.nrrd", b"NRRD0004\ntype: short\ndata file: a.raw\n\n", ["a.raw"]),
         ("a.nhdr", b"NRRD0004\ndatafile: a.raw\n", ["a.raw"]),
+        ("a.mhd", b"ElementDataFile = ./s%di.raw 1 2 1\n", []),
+        ("a.mhd", b"ElementDataFile = LIST\nb.raw\nb.raw\n", ["b.raw"]),
         ("a.mha", b"ElementDataFile = LOCAL\nElementDataFile = a.raw", []),
         ("a.nrrd", b"NRRD0004\nencoding: raw\n\nvoxels", []),
         ("a.nii", b"ElementDataFile = a.raw", []),
@@ -48,6 +50,21 @@ def test_data_that_a_header_names_counts_too(tmp_path: Path, name: str, header: 
         (tmp_path / each).write_bytes(b"others")
         assert (content_hash(tmp_path / name) != before) == (each in data)
         (tmp_path / each).write_bytes(b"voxels")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../a.raw", "{}/a.raw", "{}/%d.raw 1 1 1", "../%d.raw 1 1 1", "**%d.raw 1 1 1", "**/%d.raw 1 1 1", "%", "\0%d"],
+)
+@pytest.mark.parametrize("text", ["ElementDataFile = {}\n", "ElementDataFile = LIST\n{}\n"])
+def test_no_header_names_files_outside_of_its_folder(tmp_path: Path, text: str, name: str) -> None:
+    """A name from anywhere is no pattern of folders, and nothing that a reader refuses is looked at."""
+    folder = write(tmp_path / "scans", a_mhd=text.format(name.format(tmp_path)).encode())
+    for place in (tmp_path, folder / "below"):
+        write(place, a_raw=b"voxels")
+        (place / "1.raw").write_bytes(b"voxels")
+    assert [*image_parts(folder / "a.mhd")] == [folder / "a.mhd"]
+    assert content_hash(folder / "a.mhd")
 
 
 def test_a_folder_is_all_its_files(tmp_path: Path) -> None:

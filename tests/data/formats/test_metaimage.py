@@ -52,6 +52,9 @@ def write(path: Path, *changes: tuple[str, str], data: bytes = RAW) -> Path:
         ((("Offset", "Origin"), ("TransformMatrix", "Orientation")), RAW),
         ((("TransformMatrix", "Rotation"),), RAW),
         ((("ElementSpacing", "ElementSize"),), RAW),
+        ((("Offset", "AnatomicalOrientation = PSL\nOffset"),), RAW),
+        ((("Offset", "AnatomicalOrientation = AIR\nOffset"),), RAW),
+        ((("Offset", "AnatomicalOrientation = ???\nOffset"),), RAW),
         ((("MET_SHORT", "MET_LONG"),), VOXELS.astype("<i4").tobytes("F")),
         ((("CompressedData = False", f"CompressedData = True\nCompressedDataSize = {len(PACKED)}"),), PACKED),
         ((("ObjectType", "Comment = anything\nObjectSubType =\ndim[0] = 3\n0008|0005 = ISO: x\nObjectType"),), RAW),
@@ -94,6 +97,8 @@ def test_the_place_by_hand(tmp_path: Path) -> None:
         (("CenterOfRotation = 0 0 0", "CenterOfRotation = 5 5 5"), "CenterOfRotation [5.0, 5.0, 5.0] is left out"),
         (("Offset", "ElementToIntensityFunctionSlope = 2\nOffset"), "FunctionSlope 2 is left out: values are read as"),
         (("Offset", "ElementToIntensityFunctionOffset = -1024\nOffset"), "FunctionOffset -1024 is left out"),
+        (("Offset", "AnatomicalOrientation = PSR\nOffset"), "is PSR, TransformMatrix says PSL; read by Transf"),
+        (("Offset", "AnatomicalOrientation = LPS\nOffset"), "is LPS, TransformMatrix says PSL; read by Transf"),
         (("Element", "ElementSize = 1 1 1\nElement"), "ElementSize 1 x 1 x 1 mm; read by ElementSpacing"),
     ],
 )

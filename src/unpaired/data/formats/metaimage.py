@@ -39,6 +39,8 @@ ALIASES = {
     "Origin": "Offset",
     "ElementByteOrderMSB": "BinaryDataByteOrderMSB",
 }
+CLEARLY = 0.8
+"""So much of an axis of length 1 along one of the body's: of a more oblique one programs may name another side."""
 LINE = re.compile(r"\s*([^=:]+?)\s*[=:]\s*(.*?)\s*")
 """A name may be anything: ITK writes what it knew of other formats, as in `dim[0] = 3`."""
 
@@ -195,11 +197,28 @@ def _geometry(header: Header, dimension: int) -> tuple[np.ndarray, tuple[str, ..
     center = real_numbers(header.get("CenterOfRotation", zeros), "CenterOfRotation", path, dimension)
     if center.any() and not np.array_equal(direction, np.eye(dimension)):
         notes.append(f"CenterOfRotation {center.tolist()} is left out, as ITK does")
+    notes += _orientation_notes(header, direction)
     factor, unit_note = unit_mm([header.get("DistanceUnits", "mm")], path)
     affine, used = np.eye(4), min(dimension, 3)
     affine[:used, :used] = (direction * spacing)[:used, :used] * factor
     affine[:used, 3] = offset[:used] * factor
     return TO_RAS @ affine, (*notes, *unit_note)
+
+
+def _orientation_notes(header: Header, direction: np.ndarray) -> Iterator[str]:
+    """A note where AnatomicalOrientation, which ITK leaves out too, contradicts the directions of the axes.
+
+    Some programs write the side that an axis comes from, others the one that it runs toward: both are right.
+    """
+    said = "".join(header.fields.get("AnatomicalOrientation", "").upper().split())
+    main = np.abs(direction).argmax(axis=0)
+    parts = np.take_along_axis(direction, main[None], axis=0)[0]
+    if len(direction) != 3 or not re.fullmatch("[LRAPSI]{3}", said) or (np.abs(parts) < CLEARLY).any():
+        return
+    toward = "".join("LPS"[axis] if part > 0 else "RAI"[axis] for axis, part in zip(main, parts, strict=True))
+    come_from = "".join("RAILPS"["LPSRAI".index(side)] for side in toward)
+    if said not in (toward, come_from):
+        yield f"AnatomicalOrientation is {said}, TransformMatrix says {toward}; read by TransformMatrix, as ITK does"
 
 
 def _scale_notes(header: Header) -> Iterator[str]:
