@@ -18,6 +18,29 @@ def test_pairs_differ_in_left_and_right_alone() -> None:
         ("LeftLung", "RightLung"),
     ]
     assert side_pairs(("background", "LV", "RV", "LA", "RA")) == [], "each of these stays what it is"
+    assert side_pairs(("background", "LVmyo", "RVmyo", "lvm", "rvm")) == []
+    assert side_pairs(("background", "liver", "lung", "left lung", "right lung")) == [("left lung", "right lung")]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("lkid", "rkid"),
+        ("LKidney", "RKidney"),
+        ("linke Niere", "rechte Niere"),
+        ("Niere links", "Niere rechts"),
+        ("rein gauche", "rein droit"),
+        ("surrénale_gauche", "surrénale_droite"),
+        ("rene sinistro", "rene destro"),
+        ("rene sx", "rene dx"),
+        ("riñón izquierdo", "riñón derecho"),
+        ("ren sinister", "ren dexter"),
+        ("glandula suprarenalis sinistra", "glandula suprarenalis dextra"),
+    ],
+)
+def test_sides_in_a_letter_and_in_other_languages(pair: tuple[str, str]) -> None:
+    assert side_pairs(("background", pair[1], "liver", pair[0])) == [pair]
+    assert side_pairs(("background", pair[0], "liver")) == []
 
 
 @pytest.mark.parametrize(

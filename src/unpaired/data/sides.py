@@ -7,7 +7,7 @@ of a mirrored heart each stay what they are.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +15,27 @@ from unpaired.errors import InputError, nearest
 
 LEFT_RIGHT = {"axial": ("width",), "coronal": ("width",), "sagittal": ("depth",), "native": ("depth", "width")}
 """Of a plane's prepared volumes: the axes that run from left to right, or may, where slices are as acquired."""
-SIDES = {"left": "right", "l": "r", "lt": "rt", "lh": "rh"}
-"""The words for a side, and for the other one."""
+SIDES = {
+    "left": ("right",),
+    "l": ("r",),
+    "lt": ("rt",),
+    "lh": ("rh",),
+    "links": ("rechts",),
+    "linke": ("rechte",),
+    "linker": ("rechter",),
+    "linkes": ("rechtes",),
+    "gauche": ("droit", "droite"),
+    "sx": ("dx",),
+    "sinistro": ("destro",),
+    "sinistra": ("destra", "dextra"),
+    "sinister": ("dexter",),
+    "izquierdo": ("derecho",),
+    "izquierda": ("derecha",),
+}
+"""The words for a side, and for the other one: English, German, French, Italian, Latin, Spanish."""
+ABBREVIATED = re.compile(r"l(?!v)[^\W\d_]{3}")
+"""How a word begins that may have the side as its first letter: "lkidney", but not "lv" and "lvmyo", which have theirs
+in the heart, not in the body."""
 Swaps = Literal["by_name"] | tuple[tuple[str, str], ...]
 """Which classes turn into each other when mirrored: named two by two, or all that `side_pairs` finds."""
 
@@ -34,15 +53,21 @@ class MirrorSwap:
 
 
 def side_pairs(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of class names that differ in a word for the side alone: "left kidney", "kidney_left", "kidney L"."""
-    words = {name: _words(name) for name in classes}
-    by_words = {split: name for name, split in words.items()}
-    swapped = {name: tuple(SIDES.get(word, word) for word in split) for name, split in words.items()}
-    return [
-        (name, by_words[swapped[name]])
-        for name in classes
-        if swapped[name] != words[name] and swapped[name] in by_words
-    ]
+    """Pairs of class names that differ in the side alone: "left kidney", "kidney_left", "kidney L", "lkidney"."""
+    by_words = {_words(name): name for name in classes}
+    pairs = ((name, by_words.get(words)) for name in classes for words in _other_sides(_words(name)))
+    return [(name, other) for name, other in pairs if other is not None]
+
+
+def _other_sides(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """What a left structure's words may be on the other side: its words for the side swapped, or one's first letter."""
+    if any(word in SIDES for word in words):
+        forms = (tuple(SIDES.get(word, (word,))[form] for word in words) for form in (0, -1))
+        yield from dict.fromkeys(forms)
+    else:
+        for place, word in enumerate(words):
+            if ABBREVIATED.match(word):
+                yield (*words[:place], f"r{word[1:]}", *words[place + 1 :])
 
 
 def swapped_pairs(classes: Sequence[str], swaps: Swaps) -> list[tuple[str, str]]:
