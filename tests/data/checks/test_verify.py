@@ -27,6 +27,13 @@ def organs(scale: int = 1) -> np.ndarray:
     return label
 
 
+def of_patient(number: int) -> np.ndarray:
+    """No two patients are alike to the voxel."""
+    label = organs()
+    label[9 + number % 6, 5, 2 + number // 6] = 0
+    return label
+
+
 def values(modality: str, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     return (generator.normal(0, 300, SHAPE) - (300 if modality == "ct" else -900)).astype(np.float32)
@@ -40,7 +47,7 @@ def clean(tmp_path: Path) -> Dataset:
         name = f"{modality}{number}"
         image, label = tmp_path / f"{name}.nii.gz", tmp_path / f"{name}_label.nii.gz"
         write_image(image, values(modality, number), SPACING)
-        write_image(label, organs(), SPACING)
+        write_image(label, of_patient(number), SPACING)
         split = "test" if number % 4 == 3 else "train"
         cases.append(CaseEntry(name, f"patient{number}", modality, image, label, split=split))
     return Dataset("clean", CLASSES, {"ct": Modality(), "t2": Modality()}, tuple(cases))
@@ -126,15 +133,15 @@ def test_shape_and_corners(clean: Dataset) -> None:
     write_image(first, organs()[:-1], SPACING)
     moved = SPACING.copy()
     moved[1, 3] = 1.2  # 0.6 voxels
-    write_image(second, organs(), moved)
+    write_image(second, of_patient(1), moved)
     shape, corners = verify(clean)
     assert (shape.case, shape.rule, shape.severity) == ("ct0", "shape", "error")
     assert "(23, 20, 8)" in shape.message
     assert (corners.case, corners.rule, corners.severity) == ("ct1", "corners", "error")
     assert "0.6 voxels" in corners.message
     moved[1, 3] = 0.8  # 0.4 voxels are allowed
-    write_image(second, organs(), moved)
-    write_image(first, organs(), SPACING)
+    write_image(second, of_patient(1), moved)
+    write_image(first, of_patient(0), SPACING)
     assert verify(clean) == []
 
 
@@ -242,6 +249,48 @@ def test_the_same_image_twice(clean: Dataset) -> None:
     assert (same_side.severity, same_side.rule) == ("warning", "duplicate")
 
 
+def test_the_same_label_map_twice(clean: Dataset) -> None:
+    finding = only(verify(changed(clean, 1, label=clean.cases[0].label)))
+    assert (finding.severity, finding.rule, finding.case) == ("warning", "duplicate-label", "ct1")
+    assert "the same label map as case ct0" in finding.message
+    assert "patients patient0 and patient1" in finding.message
+    write_image(clean.cases[1].label or "", of_patient(0).astype(np.int16), SPACING)  # another file is no excuse
+    assert only(verify(clean)) == replace(finding, file=clean.cases[1].label)
+    assert not verify(changed(clean, 1, patient="patient0")), "one patient's scans may share one"
+    write_image(clean.cases[1].image, values("ct", 0), SPACING)
+    assert [each.rule for each in verify(clean)] == ["duplicate"], "one scan twice is told once"
+    few = np.zeros(SHAPE, np.uint8)
+    few[9:12, 5:8, 2:5] = 3
+    for case in clean.cases[:2]:
+        write_image(case.label or "", few, SPACING)
+    assert "duplicate-label" not in {finding.rule for finding in verify(clean)}, "27 voxels may be alike by chance"
+
+
+def test_the_same_label_map_of_simulated_scans(clean: Dataset) -> None:
+    both = changed(changed(clean, 0, simulated=True), 1, simulated=True, label=clean.cases[0].label)
+    assert "duplicate-label" not in {finding.rule for finding in verify(both)}
+
+
+@pytest.mark.parametrize(
+    ("window", "severity", "words"),
+    [
+        ((5000.0, 6000.0), "error", "and the window 5000..6000 of ct (clip in the manifest) makes all of them one"),
+        ((-9000.0, -5000.0), "error", "makes all of them one"),
+        ((0.0, 1000.0), "warning", "all 275 labeled voxels lie in -400..-300, and the window 0..1000 of ct"),
+        ((-5000.0, -400.0), "warning", "makes them one value: nothing is seen of what is labeled"),
+        ((-350.0, 1000.0), None, ""),
+    ],
+)
+def test_a_window_that_leaves_nothing(clean: Dataset, window: tuple[float, float], severity: str, words: str) -> None:
+    scan = values("ct", 0)
+    scan[of_patient(0) > 0] = np.linspace(-400, -300, int((of_patient(0) > 0).sum()))
+    write_image(clean.cases[0].image, scan, SPACING)
+    alone = replace(clean, cases=clean.cases[:1], modalities={"ct": Modality(clip=window)})
+    found = [finding for finding in verify(alone) if finding.rule == "constant"]
+    assert [finding.severity for finding in found] == ([severity] if severity else [])
+    assert not found or words in found[0].message
+
+
 def test_ct_that_is_none(clean: Dataset) -> None:
     write_image(clean.cases[0].image, np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.uint8), SPACING)
     write_image(clean.cases[1].image, values("t2", 1), SPACING)
@@ -279,7 +328,7 @@ def test_stale_spacing_of_a_whole_modality(clean: Dataset) -> None:
     for case in clean.of("t2"):
         assert case.label is not None
         write_image(case.image, values("t2", int(case.id[2:])), stale)
-        write_image(case.label, organs(), stale)
+        write_image(case.label, of_patient(int(case.id[2:])), stale)
     finding = only(verify(clean))
     assert (finding.severity, finding.rule) == ("warning", "organ-size")
     assert "2.9 times larger in mm^3 in t2 than in ct" in finding.message
@@ -311,7 +360,7 @@ def test_partly_annotated_and_merged_labels_are_no_fault(clean: Dataset) -> None
     partly = replace(clean, cases=tuple(replace(case, annotated=("liver",)) for case in clean.cases))
     for case in partly.cases:
         assert case.label is not None
-        write_image(case.label, (organs() == 3).astype(np.uint8) * 3, SPACING)
+        write_image(case.label, (of_patient(int(case.id[2:])) == 3).astype(np.uint8) * 3, SPACING)
     assert verify(partly) == []
 
 

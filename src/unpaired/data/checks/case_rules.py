@@ -26,6 +26,8 @@ class Facts:
 
     entry: CaseEntry
     digest: str | None = None
+    label_digest: str | None = None
+    """Only of a label map that can be trusted, and where enough is labeled."""
     spacing_mm: tuple[float, ...] | None = None
     """Ascending, so that the files' axis order doesn't matter."""
     values: ScanValues | None = None
@@ -44,6 +46,8 @@ class CaseJob:
     """File value: index of a label set; the first ones are the classes."""
     background: frozenset[int]
     """The label sets that may be background."""
+    window: tuple[float, float] | None = None
+    """What the modality's values are clipped to."""
 
 
 def case_findings(job: CaseJob) -> tuple[list[Finding], Facts]:
@@ -56,7 +60,7 @@ def case_findings(job: CaseJob) -> tuple[list[Finding], Facts]:
     if image is not None:
         facts.digest = _digest(image.array)
         values = scan_values(image)
-        constant = list(_constant_findings(job.entry, image.array, values))
+        constant = list(_constant_findings(job.entry, image.array, values, job.window))
         findings += constant or _value_findings(job.entry, values)
         facts.spacing_mm = tuple(sorted(image.spacing_mm))
         facts.values = None if constant else values  # it doesn't speak for its modality
@@ -90,7 +94,9 @@ def _digest(array: np.ndarray) -> str:
     ).hexdigest()
 
 
-def _constant_findings(entry: CaseEntry, array: np.ndarray, values: ScanValues) -> Iterator[Finding]:
+def _constant_findings(
+    entry: CaseEntry, array: np.ndarray, values: ScanValues, window: tuple[float, float] | None
+) -> Iterator[Finding]:
     low, high = values.lowest, values.highest
     if low == high:
         text = f"every voxel is {low:g}: a blank scan; export it again, or leave the case out"
@@ -98,6 +104,13 @@ def _constant_findings(entry: CaseEntry, array: np.ndarray, values: ScanValues) 
     elif not ((array != low) & (array != high)).any():
         text = f"every voxel is {low:g} or {high:g}: a mask, no scan; name the file that it was drawn on"
         yield case_error("constant", entry, entry.image, text)
+    elif window is not None and (high <= window[0] or low >= window[1]):
+        text = f"its values lie in {low:g}..{high:g}, {_clipped(entry, window)} makes all of them one"
+        yield case_error("constant", entry, entry.image, f"{text}; correct the window, or the file's slope")
+
+
+def _clipped(entry: CaseEntry, window: tuple[float, float]) -> str:
+    return f"and the window {window[0]:g}..{window[1]:g} of {entry.modality} (clip in the manifest)"
 
 
 def _labeled_value_findings(job: CaseJob, array: np.ndarray, label: np.ndarray) -> Iterator[Finding]:
@@ -109,6 +122,12 @@ def _labeled_value_findings(job: CaseJob, array: np.ndarray, label: np.ndarray) 
             "the label map is this scan's, or export the scan again"
         )
         yield case_warning("constant", job.entry, job.entry.image, text)
+    elif len(labeled) > CHANCE_VOXELS and job.window is not None:
+        low, high = labeled.min(), labeled.max()
+        if high <= job.window[0] or low >= job.window[1]:
+            text = f"all {len(labeled)} labeled voxels lie in {low:g}..{high:g}, {_clipped(job.entry, job.window)}"
+            text += " makes them one value: nothing is seen of what is labeled; correct the window, or the file's slope"
+            yield case_warning("constant", job.entry, job.entry.image, text)
 
 
 def _value_findings(entry: CaseEntry, values: ScanValues) -> Iterator[Finding]:
@@ -142,6 +161,7 @@ def _label_findings(job: CaseJob, label: Image, file: Path, facts: Facts) -> Ite
         yield case_error("empty-label", job.entry, file, text)
         return
     facts.voxels = {name: int(count) for name, count in zip(job.classes[1:], counts[1:], strict=False)}
+    facts.label_digest = _digest(encoded) if sum(facts.voxels.values()) > CHANCE_VOXELS else None
     facts.voxel_mm3 = float(np.prod(label.spacing_mm))
     for left, right in side_pairs(job.classes):
         masks = [encoded == job.classes.index(name) for name in (left, right)]

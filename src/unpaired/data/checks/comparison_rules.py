@@ -33,6 +33,7 @@ def comparison_findings(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Fi
         _similar_patients,
         _similar_classes,
         _duplicates,
+        _duplicate_labels,
         _modalities,
         _spacings,
         _organ_sizes,
@@ -120,6 +121,24 @@ def _duplicates(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
             elif first.patient != other.patient:
                 text += f"but patients {first.patient} and {other.patient}: drop one or correct the patient"
                 yield case_warning("duplicate", other, other.image, text)
+
+
+def _duplicate_labels(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    """Two patients are never labeled alike to the voxel: one's label map stands in the other's place.
+
+    Scans that are one to the voxel, which the rule "duplicate" tells, may be, and so may simulated ones.
+    """
+    first: dict[str, Facts] = {}
+    for fact in facts:
+        if fact.label_digest is None or fact.entry.simulated:
+            continue
+        other = first.setdefault(fact.label_digest, fact)
+        if other.entry.patient != fact.entry.patient and other.digest != fact.digest and fact.entry.label is not None:
+            text = (
+                f"the same label map as case {other.entry.id} ({other.entry.label}), voxel by voxel; but patients "
+                f"{other.entry.patient} and {fact.entry.patient}: name each scan's own"
+            )
+            yield case_warning("duplicate-label", fact.entry, fact.entry.label, text)
 
 
 def _modalities(dataset: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ def verify(
             dataset.classes,
             {value: sets[members] for value, members in encode_values(dataset, entry).items()},
             background,
+            dataset.modalities[entry.modality].clip,
         )
         for entry in dataset.cases
     ]
