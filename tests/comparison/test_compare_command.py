@@ -150,7 +150,7 @@ def test_a_run_that_was_trained_on_scored_patients_is_named(
         (folders / name / "split.json").write_text(json.dumps({"train": trained, "validation": [], "test": []}))
     wishes = ("--reference", manifest, "--split", "test", "--out", folders / "out", "--no-report", "--json")
     assert run("compare", folders / "fair", folders / "unfair" / "predictions", *wishes) == 0
-    said = [warning for warning in json.loads(capsys.readouterr().out)["warnings"] if "training" in warning]
+    said = [warning for warning in json.loads(capsys.readouterr().out)["warnings"] if "used in training" in warning]
     assert len(said) == 1
     assert said[0].startswith(
         f"unfair: Some scored patients were also used in training or validation ({cases[0].patient})"

@@ -199,9 +199,40 @@ def several(count):
     [(4, "No p below 0.125 is possible"), (6, "after Holm over 2 tests 0.0625"), (7, None)],
 )
 def test_too_few_patients_are_said_beforehand(patients, words):
-    found = [w for w in warnings(compare([method(n, several(patients)) for n in "abc"], ["dice"])) if "patients" in w]
+    found = [w for w in warnings(compare([method(n, several(patients)) for n in "abc"], ["dice"])) if "are needed" in w]
     assert [words in warning for warning in found] == ([True] if words else [])
     assert all("at least 7 patients are needed" in warning for warning in found)
+
+
+def test_what_was_trained_once_is_said_to_be_one_draw():
+    def said(*methods):
+        return [warning for warning in warnings(compare(methods, ["dice"])) if warning.startswith("Each patient has")]
+
+    (every,) = said(method("a", A), method("b", B))
+    assert "one result of every method:" in every
+    assert every.endswith("give b=RUN,RUN.")
+    (some,) = said(method("a", A, B), method("b", B))
+    assert "one result of b:" in some
+    assert not said(method("a", A, B), method("b", B, A))
+    other = {f"q{k}": {"LV": 0.8, "RV": 0.7} for k in range(3)}
+    assert "every method" in said(method("a", A, other), method("b", B, other))[0]  # folds are no seeds
+
+
+def test_a_difference_that_another_training_turns_is_said():
+    base = {f"p{k}": {"LV": 0.5 + 0.01 * k} for k in range(8)}
+
+    def moved(by):
+        return {patient: {"LV": classes["LV"] + by} for patient, classes in base.items()}
+
+    def said(*gains):
+        seeds = method("b", *(moved(gain) for gain in gains))
+        both = compare([method("a", *[base] * len(gains)), seeds], ["dice"])
+        return [warning for warning in warnings(both) if "not in each training" in warning]
+
+    (turned,) = said(0.09, -0.01)
+    assert turned.startswith("dice, ct: b differs from a over patients (p 0.0078 after Holm)")
+    assert not said(0.09, 0.01)
+    assert not said(0.04)
 
 
 def test_a_correction_over_the_table_leaves_one_family():

@@ -4,11 +4,13 @@ from statistics import fmean, stdev
 
 import pytest
 
-from unpaired.comparison.cells import row_name
+from unpaired.comparison.cells import row_name, seeds_text
+from unpaired.comparison.cells import test_cells as cells_of_tests
+from unpaired.comparison.cells import test_headings as headings_of_tests
 from unpaired.comparison.comparison import compare, empty_structures
 from unpaired.comparison.contenders import Contender
 from unpaired.comparison.files import to_json
-from unpaired.comparison.records import Column
+from unpaired.comparison.records import Column, Key
 from unpaired.comparison.replicates import Replicates, match_folds, mean_and_spread, merged, replicates
 from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, Failure, Score
@@ -145,6 +147,34 @@ def test_folds_times_seeds_against_folds_with_one():
     assert one.differences["dice", LV, "b"].mean == pytest.approx(0.1)
     assert (row_name(one, "a"), row_name(one, "b")) == ("a (2 folds x 2 seeds)", "b (2 folds)")
     assert one.cells["dice", LV, "a"].std == pytest.approx(stdev([0.5, 0.7, 0.6, 0.8]))
+
+
+def test_each_seed_is_a_difference_over_the_patients_of_all_folds():
+    # Seeds stand in the order given within a fold, whatever the order of the folds.
+    a = (run(p=0.4, q=0.6), run(r=0.5), run(p=0.6, q=0.8), run(r=0.8))
+    b = (run(r=0.6), run(p=0.5, q=0.6), run(r=0.5), run(p=0.6, q=0.5))
+    one = compare([method("a", *a), method("b", *b)], ["dice"])
+    # First trainings: 0.1 (p), 0.0 (q), 0.1 (r); second ones: 0.0, -0.3, -0.3.
+    assert one.seed_differences["dice", LV, "b"] == (pytest.approx(0.2 / 3), pytest.approx(-0.2))
+    assert one.differences["dice", LV, "b"].mean == pytest.approx((0.2 / 3 - 0.2) / 2)
+    assert headings_of_tests(one)[-1] == "each seed"
+    assert cells_of_tests(one, Key("dice", LV, "b"))[-1] == "+6.67, -20.00"
+    record = next(row for row in to_json(one)["columns"] if row["method"] == "b")
+    assert (record["seeds_lowest"], record["seeds_highest"]) == (pytest.approx(-0.2), pytest.approx(0.2 / 3))
+
+
+def test_trainings_are_not_paired_where_one_method_has_fewer():
+    a, b = (run(p=0.4, q=0.6), run(p=0.6, q=0.8)), (run(p=0.6, q=0.8),)
+    one = compare([method("a", *a), method("b", *b)], ["dice"])
+    assert one.seed_differences == {("dice", LV, "b"): ()}
+    assert "each seed" not in headings_of_tests(one)
+    assert {row["seeds_lowest"] for row in to_json(one)["columns"]} == {None}
+
+
+def test_many_seeds_are_told_by_the_lowest_and_the_highest():
+    assert seeds_text("dice", (0.015, -0.0218)) == "+1.50, -2.18"
+    assert seeds_text("hd95", (0.5, -2.0, 1.25, 0.0)) == "-2.00 to +1.25 (4)"
+    assert seeds_text("dice", ()) == "–"
 
 
 def test_every_patient_of_every_fold_is_shown_once():

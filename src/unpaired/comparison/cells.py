@@ -1,5 +1,7 @@
 """What stands in the cells of a comparison's tables: numbers with units, marks, counts; the same in every format."""
 
+from collections.abc import Sequence
+
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.notes import BETTER_MARK, WORSE_MARK
 from unpaired.comparison.records import Cell, Column, Key
@@ -22,6 +24,8 @@ TEST_HEADINGS = (
     "p",
     "p Holm",
 )
+SEED_HEADING = "each seed"
+SEEDS_SHOWN = 3
 
 
 def percent(score: str) -> bool:
@@ -91,8 +95,29 @@ def count_text(comparison: Comparison, name: str) -> tuple[str, str]:
     return f"{missed} of {true}", str(invented)
 
 
-def test_cells(key: Key, difference: PairedDifference) -> tuple[str, ...]:
-    """A row of the table of tests: a text under each of `TEST_HEADINGS`."""
+def test_headings(comparison: Comparison) -> tuple[str, ...]:
+    """What stands above the table of tests; `SEED_HEADING` last, where methods were trained more than once."""
+    return (*TEST_HEADINGS, *([SEED_HEADING] if any(comparison.seed_differences.values()) else []))
+
+
+def test_cells(comparison: Comparison, key: Key) -> tuple[str, ...]:
+    """A row of the table of tests: a text under each of `test_headings`."""
+    cells = _test_cells(key, comparison.differences[key])
+    several = any(comparison.seed_differences.values())
+    return (*cells, *([seeds_text(key.score, comparison.seed_differences[key])] if several else []))
+
+
+def seeds_text(score: str, differences: Sequence[float]) -> str:
+    """ "+1.50, -2.18": what each pair of trainings gives alone; of more than three the lowest and the highest."""
+    if not differences:
+        return DASH
+    if len(differences) <= SEEDS_SHOWN:
+        return ", ".join(number(score, difference, signed=True) for difference in differences)
+    low, high = (number(score, end(differences), signed=True) for end in (min, max))
+    return f"{low} to {high} ({len(differences)})"
+
+
+def _test_cells(key: Key, difference: PairedDifference) -> tuple[str, ...]:
     score, interval = key.score, difference.interval
     return (
         short_title(score),

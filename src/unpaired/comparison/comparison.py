@@ -18,7 +18,15 @@ from typing import Literal
 from unpaired.choices import require_choice
 from unpaired.comparison.contenders import Contender, LeftOut, require_comparable
 from unpaired.comparison.records import CaseLoss, Cell, Column, Key, PatientValue
-from unpaired.comparison.replicates import Replicates, mean_and_spread, merged, patient_averages, replicates
+from unpaired.comparison.replicates import (
+    Replicates,
+    differences_by_seed,
+    match_folds,
+    mean_and_spread,
+    merged,
+    patient_averages,
+    replicates,
+)
 from unpaired.errors import InputError, nearest
 from unpaired.scores.scores import PRESET_COLUMNS, STATUSES, Evaluation, Score, higher_is_better
 from unpaired.scores.summaries import MEAN, case_means, patient_means
@@ -162,6 +170,17 @@ class Comparison:
         return holm_corrected(
             differences, lambda key: (key.score, key.column) if self.family == "methods" else (key.score,)
         )
+
+    @cached_property
+    def seed_differences(self) -> dict[Key, tuple[float, ...]]:
+        """What each pair of trainings gives alone: the method's minus the baseline's; () where each has but one."""
+        folds = match_folds({method.name: method.seeds for method in self.contenders})
+        return {
+            key: differences_by_seed(
+                folds, key.method, self.baseline, {name: self.by_seed[key._replace(method=name)] for name in self.names}
+            )
+            for key in self.differences
+        }
 
     @property
     def tests_in_family(self) -> int:

@@ -126,6 +126,7 @@ def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:
                     "best": name in best,
                     "baseline": comparison.baseline,
                     **_difference_record(difference),
+                    **_seed_record(comparison.seed_differences.get(key, ())),
                 }
 
 
@@ -141,6 +142,12 @@ def _difference_record(difference: PairedDifference | None) -> dict[str, Any]:
         **{name: getattr(difference, name, None) for name in fields},
         "p_exact": None if difference is None else difference.exact,
     }
+
+
+def _seed_record(differences: Sequence[float]) -> dict[str, float | None]:
+    """The ends of what each pair of trainings gives alone; None where each method was trained once."""
+    ends = (min(differences), max(differences)) if differences else (None, None)
+    return dict(zip(("seeds_lowest", "seeds_highest"), ends, strict=True))
 
 
 def _patient_records(comparison: Comparison) -> Iterable[dict[str, Any]]:

@@ -41,6 +41,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
         "Intervals: 95 %, percentile bootstrap over patients, 10,000 resamples, expanded for few patients (Hesterberg "
         "2015). Effect: matched rank-biserial correlation, from -1 (worse in every patient) to 1 (better in every one)."
     )
+    if any(comparison.seed_differences.values()):
+        yield (
+            "Each seed: the difference by one training of the method and one of the baseline, in the order in which "
+            "they were given, means over patients."
+        )
 
 
 def warnings(comparison: Comparison) -> Iterator[str]:
@@ -66,6 +71,8 @@ def cautions(comparison: Comparison) -> Iterator[str]:
                 f"(policy {comparison.reference.policy}): {listed}{more}."
             )
     yield from _too_few(comparison)
+    yield from _trained_once(comparison)
+    yield from _seeds_disagree(comparison)
     tests = [difference for difference in comparison.differences.values() if difference.p is not None]
     families = len(tests) // max(1, comparison.tests_in_family)
     if families > 1:
@@ -106,4 +113,34 @@ def _too_few(comparison: Comparison) -> Iterator[str]:
             yield (
                 f"{column.modality}: {n} patients. The smallest possible p is {p:.3g}, after Holm over {tests} tests "
                 f"{min(1.0, p * tests):.3g}, so no difference can be significant; {needed}."
+            )
+
+
+def _trained_once(comparison: Comparison) -> Iterator[str]:
+    """Whose differences hold what one training happened to learn: no test over patients sees that."""
+    once = [name for name, runs in comparison.replicates.items() if runs.seeds == 1]
+    if not once:
+        return
+    listed = ", ".join(once[:SHOWN]) + (f" and {len(once) - SHOWN} more" if len(once) > SHOWN else "")
+    of = "every method" if len(once) == len(comparison.contenders) else listed
+    yield (
+        f"Each patient has one result of {of}: tests and intervals say what other patients would give, not what "
+        f"another training (its seed, the draw of its labels) would. Train with other seeds too, and give "
+        f"{once[-1]}=RUN,RUN."
+    )
+
+
+def _seeds_disagree(comparison: Comparison) -> Iterator[str]:
+    """Differences that hold over patients, and not over trainings."""
+    for key, difference in comparison.differences.items():
+        by_seed = comparison.seed_differences[key]
+        if (
+            key.column in comparison.main_columns
+            and difference.significant
+            and by_seed
+            and min(by_seed) * max(by_seed) <= 0
+        ):
+            yield (
+                f"{key.score}, {key.column.modality}: {key.method} differs from {comparison.baseline} over patients (p "
+                f"{difference.p_holm:.2g} after Holm), but not in each training: another seed may turn its sign."
             )

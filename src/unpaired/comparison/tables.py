@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from unpaired.comparison.cells import TEST_HEADINGS, count_text, row_name, table_cell, test_cells, title
+from unpaired.comparison.cells import count_text, row_name, table_cell, test_cells, test_headings, title
 from unpaired.comparison.comparison import Comparison
 from unpaired.comparison.notes import notes, warnings
 from unpaired.comparison.records import Key
@@ -55,9 +55,9 @@ def turned_table(comparison: Comparison, score: str) -> Table:
 
 
 def difference_table(comparison: Comparison) -> Table:
-    """Every method against the baseline in the mean columns: difference, interval, effect and p values."""
-    rows = [test_cells(*item) for item in comparison.differences.items() if item[0].column in comparison.main_columns]
-    return Table(TEST_HEADINGS, rows, "llllr", f"Against {comparison.baseline}")
+    """Every method against the baseline in the mean columns: difference, interval, effect, p values, seeds."""
+    rows = [test_cells(comparison, key) for key in comparison.differences if key.column in comparison.main_columns]
+    return Table(test_headings(comparison), rows, "llllr", f"Against {comparison.baseline}")
 
 
 def markdown(comparison: Comparison) -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.comparison.cells import (
-    TEST_HEADINGS,
     count_text,
     number,
     row_name,
     short_title,
     table_cell,
     test_cells,
+    test_headings,
     title,
 )
 from unpaired.comparison.comparison import Comparison
@@ -127,9 +127,9 @@ def _numbers(comparison: Comparison) -> dict[str, Any]:
             for modality in comparison.modalities
         ],
         "tables": {title(score): _table(comparison, score) for score in comparison.scores},
-        "test_headings": TEST_HEADINGS,
+        "test_headings": test_headings(comparison),
         "tests": [
-            (key, difference, test_cells(key, difference))
+            (key, difference, test_cells(comparison, key))
             for key, difference in sorted(
                 comparison.differences.items(), key=lambda item: item[0].column not in comparison.main_columns
             )
