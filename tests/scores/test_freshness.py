@@ -197,3 +197,22 @@ def test_a_label_map_of_another_image_is_told(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "out"), str(manifest), "--out", str(tmp_path / "again")]) == 0
     assert capsys.readouterr().err.startswith("warning: out: By their records the label maps of b were made")
     assert "label maps of b were made" in read_evaluation(tmp_path / "again").remarks[0]
+
+
+def test_label_maps_that_stand_in_each_others_place_are_told(tmp_path):
+    """Two folders have no images to compare; a record's case that is no name here is a scan's before it was renamed."""
+    for name, case in (("a", "b"), ("b", "a"), ("c", "c"), ("d", "scan4_0000"), ("e", None)):
+        for folder in ("predictions", "references"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_image(tmp_path / folder / f"{name}.nii.gz", label_map(), np.eye(4))
+        path = tmp_path / "predictions" / f"{name}.nii.gz"
+        if case is not None:
+            write_record(Record(case, "ct", {}, [], {"background": 0, "LV": 1, "myo": 2}), path)
+    scored = evaluate_folders(tmp_path / "predictions", tmp_path / "references", {1: "LV", 2: "myo"})
+    (said,) = scored.remarks
+    assert "of other cases: a (of b), b (of a); give each" in said
+    (tmp_path / "predictions" / "a.prediction.json").write_text("{")
+    (tmp_path / "predictions" / "b.prediction.json").unlink()
+    again = evaluate_folders(tmp_path / "predictions", tmp_path / "references", {1: "LV", 2: "myo"})
+    assert not again.remarks
+    assert [failure.case for failure in again.failures] == ["a"], "the damaged record is told once, as a failure"

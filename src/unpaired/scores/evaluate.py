@@ -18,7 +18,12 @@ from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError, nearest
 from unpaired.failures import attempt
 from unpaired.scores.case_scores import DEFAULT
-from unpaired.scores.freshness import is_of_another_image, remark_on_other_images, scored_files
+from unpaired.scores.freshness import (
+    is_of_another_image,
+    remark_on_other_cases,
+    remark_on_other_images,
+    scored_files,
+)
 from unpaired.scores.pairs import label_files, require_a_match, stranger
 from unpaired.scores.reading import AS_NAMED, Reading
 from unpaired.scores.references import DatasetReferences, FolderReferences
@@ -109,7 +114,9 @@ def evaluate_folders(
         name: Task(partial(pairs.score, name), _only(predicted, name), _only(referenced, name))
         for name in sorted({*predicted, *referenced})
     }
-    return _evaluate(tasks, predictions, scoring, reading, workers)
+    evaluation = _evaluate(tasks, predictions, scoring, reading, workers)
+    said = remark_on_other_cases({name: task.prediction for name, task in tasks.items()})
+    return replace(evaluation, remarks=(*evaluation.remarks, *filter(None, [said])))
 
 
 def _evaluate(

@@ -74,6 +74,32 @@ def is_of_another_image(case: CaseEntry, prediction: Path) -> bool:
         return False
 
 
+def remark_on_other_cases(predictions: Mapping[str, Path | None]) -> str:
+    """A sentence about label maps {case: file} whose records name another of these cases; empty where there are none.
+
+    A name of its own, such as the scan's before it was renamed, says nothing.
+    """
+    said = {name: _recorded_case(path) for name, path in predictions.items() if path is not None}
+    swapped = [name for name, case in said.items() if case != name and case in predictions]
+    if not swapped:
+        return ""
+    more = f" and {len(swapped) - SHOWN} more" if len(swapped) > SHOWN else ""
+    named = ", ".join(f"{name} (of {said[name]})" for name in swapped[:SHOWN])
+    return (
+        f"By their records these label maps are those of other cases: {named}{more}; give each label map and its "
+        "record their own case's name, or predict again."
+    )
+
+
+def _recorded_case(path: Path) -> str | None:
+    """What the record beside a label map calls its case; None without one, or where whoever scores tells of damage."""
+    try:
+        record = read_record(path)
+    except (InputError, OSError):
+        return None
+    return None if record is None else record.case
+
+
 def remark_on_other_images(cases: Sequence[str]) -> str:
     """A sentence about the cases whose label maps were made of another image; empty where there are none."""
     if not cases:
