@@ -20,7 +20,7 @@ from unpaired.data.content import content_hash
 from unpaired.data.dataset import Dataset, Modality
 from unpaired.data.images import image_files, name_below, read_image, write_image
 from unpaired.data.postprocess import Postprocessing
-from unpaired.data.prediction_record import Source, read_record, record_path, write_record
+from unpaired.data.prediction_record import Source, Written, read_record, record_path, write_record
 from unpaired.errors import InputError
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Job, plan
@@ -83,6 +83,8 @@ def test_a_record_says_how_a_label_map_was_made(runs: list[Run], scans: Path, tm
     assert record is not None
     assert (record.case, record.modality, record.uncertainty) == ("a", "ct", None)
     assert record.image == Source(str(scans / "a.nii.gz"), content_hash(scans / "a.nii.gz"))
+    content = (tmp_path / "a.nii.gz").read_bytes()
+    assert record.label_map == Written(len(content), sha256(content).hexdigest())
     assert record.settings["largest_component"] == ["LV"]
     assert record.settings["mirrored"] == [[]]
     assert record.runs == [
@@ -140,6 +142,30 @@ def test_what_is_done_is_not_done_again(runs: list[Run], scans: Path, tmp_path: 
     assert predict_files(pair, jobs, probabilities=True).skipped == ["a", "b"]
     probabilities_path(jobs[0].output).unlink()
     assert predict_files(pair, jobs, probabilities=True).written == ["a"]
+
+
+def test_a_label_map_that_its_record_does_not_tell_of_is_not_done(runs: list[Run], scans: Path, tmp_path: Path) -> None:
+    """Cut short, or another case's; it may be a person's correction too, so it is never overwritten unasked."""
+    predictor, jobs = Predictor(runs[0], device="cpu"), plan(scans, tmp_path, "ct")
+    predict_files(predictor, jobs)
+    files = {job.name: job.output.read_bytes() for job in jobs}
+    assert len(files["a"]) > 20
+    jobs[0].output.write_bytes(files["a"][:20])
+    jobs[1].output.write_bytes(bytes([*files["b"][:-1], files["b"][-1] ^ 1]))
+    outcome = predict_files(predictor, jobs, probabilities=True)
+    assert (outcome.written, outcome.skipped) == ([], [])
+    (_, of_a), (_, of_b) = outcome.failures
+    assert "a.nii.gz was corrected, cut short or replaced since it was predicted (it has 20 bytes, its record " in of_a
+    assert "(it holds other bytes than its record says); --overwrite redoes it" in of_b
+    assert len(jobs[0].output.read_bytes()) == 20
+    assert predict_files(predictor, jobs, overwrite=True).written == ["a", "b"]
+    assert {job.name: job.output.read_bytes() for job in jobs} == files
+
+    record = read_record(jobs[0].output)
+    assert record is not None
+    write_record(replace(record, label_map=None), jobs[0].output)
+    jobs[0].output.write_bytes(files["b"])
+    assert predict_files(predictor, jobs).skipped == ["a", "b"], "a version that noted no file: nobody can tell"
 
 
 def test_nothing_of_an_older_prediction_stands_beside_a_newer_one(runs: list[Run], scans: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.data.manifest import write_dataset
-from unpaired.data.prediction_record import Record, Source, write_record
+from unpaired.data.prediction_record import Record, Source, Written, write_record
 from unpaired.errors import InputError
 from unpaired.scores.evaluate import evaluate_folders
 from unpaired.scores.freshness import require_fresh, stale_predictions, stale_references, unchecked
@@ -216,3 +216,33 @@ def test_label_maps_that_stand_in_each_others_place_are_told(tmp_path):
     again = evaluate_folders(tmp_path / "predictions", tmp_path / "references", {1: "LV", 2: "myo"})
     assert not again.remarks
     assert [failure.case for failure in again.failures] == ["a"], "the damaged record is told once, as a failure"
+
+
+def test_label_maps_that_were_replaced_are_told(tmp_path, capsys):
+    """A person may have corrected one, so it is scored; what its record says of other bytes is said."""
+    for name in "abcd":
+        for folder in ("predictions", "references"):
+            write_image(tmp_path / folder / f"{name}.nii.gz", label_map(), np.eye(4))
+        path = tmp_path / "predictions" / f"{name}.nii.gz"
+        written = None if name == "d" else Written.of(path.read_bytes())  # d is of a version that didn't note it
+        write_record(Record(name, "ct", {}, [], {"background": 0, "LV": 1}, label_map=written), path)
+    command = ["evaluate", str(tmp_path / "predictions"), str(tmp_path / "references"), "--classes", "1:LV"]
+    assert main([*command, "--out", str(tmp_path / "before")]) == 0
+    assert "warning" not in capsys.readouterr().err
+    for name in "bd":
+        write_image(tmp_path / "predictions" / f"{name}.nii.gz", label_map(1), np.eye(4))
+    path = tmp_path / "predictions" / "c.nii.gz"
+    path.write_bytes(path.read_bytes()[:30])
+    assert main([*command, "--out", str(tmp_path / "after")]) == 1, "c can't be read"
+    said = capsys.readouterr().err
+    warning = (
+        "warning: predictions: The label maps of b, c were corrected, cut short or replaced since they were predicted"
+    )
+    assert warning in said
+    scored = read_evaluation(tmp_path / "after")
+    assert {score.case: score.dice for score in scored.scores} == {
+        "a": 1.0,
+        "b": pytest.approx(2 / 3),  # two of three slices are shared
+        "d": pytest.approx(2 / 3),
+    }
+    assert scored.remarks[0].endswith("delete the record of one that has other label values, or predict again.")

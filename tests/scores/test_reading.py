@@ -9,7 +9,7 @@ from unpaired.cli import main
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.data.manifest import write_dataset
-from unpaired.data.prediction_record import Record, write_record
+from unpaired.data.prediction_record import Record, Written, record_path, write_record
 from unpaired.errors import InputError
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
 from unpaired.scores.reading import Reading, foreground_classes
@@ -208,3 +208,20 @@ def test_the_command_reads_as_it_is_told(tmp_path: Path, capsys: pytest.CaptureF
     manifest = write_dataset(study(tmp_path, STUDY_A), tmp_path / "study.json")
     assert main([*asked[:2], str(manifest), *named[:2]]) == 2
     assert "a manifest says itself what its label values mean" in capsys.readouterr().err
+
+
+def test_values_of_a_file_that_was_replaced_are_no_fault_of_the_reference(tmp_path: Path) -> None:
+    """Another program's label map took the prediction's place: the record of the old one doesn't say what 9 is."""
+    dataset = study(tmp_path, STUDY_B)
+    folder = predicted(tmp_path, "c0", numbered(organs(), STUDY_A))
+    path = folder / "c0.nii.gz"
+    write_record(Record("c0", "ct", {}, [], STUDY_A, label_map=Written.of(path.read_bytes())), path)
+    assert set(dice(evaluate_dataset(dataset, folder)).values()) == {1.0}
+    write_image(path, numbered(organs(), {**STUDY_A, "liver": 9}), AFFINE)
+    (failure,) = evaluate_dataset(dataset, folder).failures
+    assert "expected label values 0, 1, 2, 6; found 9;" in failure.message
+    assert "The file was replaced since its record was written" in failure.message
+    assert "delete c0.prediction.json if it doesn't say what these values mean" in failure.message
+    record_path(path).unlink()
+    said = Reading(predictions={9: "liver", 1: "spleen", 2: "kidney"})
+    assert set(dice(evaluate_dataset(dataset, folder, reading=said)).values()) == {1.0}

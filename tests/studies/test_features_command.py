@@ -1,6 +1,7 @@
 """`unpaired features`: everything is written, and bad inputs end in one line and exit code 2."""
 
 import csv
+import html
 import json
 import shutil
 from dataclasses import replace
@@ -9,10 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import unpaired
 from small_network import LAYERS
 from undrawn import undrawn
 from unpaired import cli
+from unpaired.data.images import read_label_map, write_image
 from unpaired.data.manifest import write_dataset
+from unpaired.data.prediction_record import Record, Written, write_record
 from unpaired.errors import InputError
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.networks.adapt import AdaptedConfig
@@ -107,6 +111,24 @@ def test_bare_predictions_stand_in_the_grid(runs, manifest, tmp_path, capsys):
     assert 'id="localization"' not in page
     assert cli.main(["features", *arguments]) == 2
     assert "--data" in capsys.readouterr().err
+
+
+def test_label_maps_that_were_replaced_are_noted(runs, phantom, manifest, tmp_path):
+    copies = tmp_path / "copies"
+    shutil.copytree(runs["csa"].predictions, copies)
+    paths = {name: copies / f"{phantom.of(name, 'test')[0].id}.nii.gz" for name in ("ct", "lge")}
+    for name, path in paths.items():
+        values = dict(zip(phantom.classes, phantom.source_values(name), strict=True))
+        write_record(Record("a", name, {}, [], values, label_map=Written.of(path.read_bytes())), path)
+    label_map = read_label_map(paths["ct"])
+    write_image(paths["ct"], label_map.array[::-1], label_map.affine)
+    with undrawn():
+        studied = unpaired.features(f"a={copies}", data=manifest, out=tmp_path / "out")
+    (note,) = studied.notes
+    assert note.startswith(
+        f"a: The label maps of {phantom.of('ct', 'test')[0].id} were corrected, cut short or replaced"
+    )
+    assert note in html.unescape((tmp_path / "out" / "features.html").read_text(encoding="utf-8"))
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

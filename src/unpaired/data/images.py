@@ -98,6 +98,11 @@ def write_image(path: str | Path, image: Image | np.ndarray, affine: np.ndarray 
     Raises InputError when the affine places no scan, or when the file can't be written (no space, no permission);
     nothing half-written is left.
     """
+    write_bytes(Path(path), image_bytes(path, image, affine))
+
+
+def image_bytes(path: str | Path, image: Image | np.ndarray, affine: np.ndarray | None = None) -> bytes:
+    """What `write_image` writes to `path`."""
     import nibabel as nib
 
     path = Path(path)
@@ -116,11 +121,11 @@ def write_image(path: str | Path, image: Image | np.ndarray, affine: np.ndarray 
     nifti.set_sform(placed, code="scanner")
     nifti.set_qform(placed, code="scanner")
     content = nifti.to_bytes()
-    if path.name.endswith(".gz"):
-        from isal import igzip
+    if not path.name.endswith(".gz"):
+        return content
+    from isal import igzip
 
-        content = igzip.compress(content, compresslevel=COMPRESSION, mtime=0)
-    write_bytes(path, content)
+    return bytes(igzip.compress(content, compresslevel=COMPRESSION, mtime=0))
 
 
 def image_files(folder: str | Path, but: Collection[str | Path] = ()) -> list[Path]:

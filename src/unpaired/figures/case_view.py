@@ -10,7 +10,7 @@ from unpaired.data.case import Geometry
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import Image, read_image, read_label_map
 from unpaired.data.label_values import prediction_values, translate
-from unpaired.data.prediction_record import read_record
+from unpaired.data.prediction_record import doubting_record, read_record
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.errors import InputError
 
@@ -67,7 +67,9 @@ def read_prediction(dataset: Dataset, case: CaseEntry, image: Image, path: Path)
 
     Raises InputError if it can't be read, isn't on the image's grid, or shows a class that the dataset doesn't have.
     """
-    return _label_map(image, path, prediction_values(dataset, case, read_record(path)))
+    record = read_record(path)
+    with doubting_record(record, path):
+        return _label_map(image, path, prediction_values(dataset, case, record))
 
 
 def read_case_view(dataset: Dataset, case: CaseEntry, prediction: Path | None) -> CaseView:

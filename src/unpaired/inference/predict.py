@@ -8,13 +8,13 @@ import numpy as np
 
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset, with_splits
-from unpaired.data.images import write_image
-from unpaired.data.prediction_record import read_record, write_record
+from unpaired.data.images import image_bytes
+from unpaired.data.prediction_record import Written, difference_from_record, read_record, write_record
 from unpaired.data.probability_maps import write_probabilities
 from unpaired.data.sides import mirror_warning
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.files import clear_leftovers, remove, require_writable, resolved
+from unpaired.files import clear_leftovers, remove, require_writable, resolved, write_bytes
 from unpaired.inference.dicom_jobs import read_scan, source_of
 from unpaired.inference.dicom_objects import objects_are_there, objects_difference, remove_objects, write_objects
 from unpaired.inference.ensemble import Ensemble
@@ -41,10 +41,11 @@ def predict_files(
     too. Where several predictions are averaged (mirrored ones, several runs), the records say how far they agree, and
     `uncertainty.csv` and `uncertainty.json` in the outputs' folder say it for all its cases.
 
-    A label map that was made of another image (by content) or in another way, or by nobody knows whom because it has
-    no record, is a failure of its case, never taken for done and never overwritten unasked. So is a scan of a modality
-    that a run doesn't know, or one that contradicts it. Raises InputError before anything is written if no job's
-    modality is known, and `UnwritableError` when the disk is full.
+    A label map that was made of another image (by content) or in another way, that isn't the file that its record
+    tells of, or that was made by nobody knows whom because it has no record, is a failure of its case, never taken for
+    done and never overwritten unasked. So is a scan of a modality that a run doesn't know, or one that contradicts it.
+    Raises InputError before anything is written if no job's modality is known, and `UnwritableError` when the disk is
+    full.
     """
     ensemble = predictor if isinstance(predictor, Ensemble) else Ensemble([predictor])
     outcome = Outcome()
@@ -237,8 +238,10 @@ def _predict(job: Job, ensemble: Ensemble, probabilities: bool) -> tuple[str, ..
             ensemble.classes,
         )
     write_objects(job, ensemble, segmentation.label_map, image)
-    write_record(make_record(ensemble, job.name, job.modality, source, uncertainty), job.output)
-    write_image(job.output, ensemble.source_values(segmentation.label_map, job.modality), image.affine)
+    content = image_bytes(job.output, ensemble.source_values(segmentation.label_map, job.modality), image.affine)
+    record = make_record(ensemble, job.name, job.modality, source, uncertainty, Written.of(content))
+    write_record(record, job.output)
+    write_bytes(job.output, content)
     return (*image.notes, *ensemble.remarks(image, job.modality))
 
 
@@ -261,6 +264,8 @@ def _difference(job: Job, ensemble: Ensemble) -> str | None:
         return "is there without a record of how it was made"
     if record.image is None:
         return "was made by a version that did not note of which image"
+    if (changed := difference_from_record(record, job.output)) is not None:
+        return f"was corrected, cut short or replaced since it was predicted ({changed})"
     source = source_of(job)
     if record.image.sha256 != source.sha256:
         return f"was made of another image ({record.image.file} as it was then), not of {source.file}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.data.images import image_suffix
-from unpaired.data.prediction_record import SUFFIX, Record, Source, read_record
+from unpaired.data.prediction_record import SUFFIX, Record, Source, Written, read_record
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.preparation import PREPARATION, Preparation
 from unpaired.runs.folder import probabilities_of
@@ -46,7 +46,12 @@ def values_of(ensemble: Ensemble, modality: str) -> dict[str, int]:
 
 
 def make_record(
-    ensemble: Ensemble, case: str, modality: str, image: Source, uncertainty: CaseUncertainty | None
+    ensemble: Ensemble,
+    case: str,
+    modality: str,
+    image: Source,
+    uncertainty: CaseUncertainty | None,
+    label_map: Written,
 ) -> Record:
     """The record of a label map that the ensemble makes of `image`."""
     return Record(
@@ -65,6 +70,7 @@ def make_record(
         values_of(ensemble, modality),
         image,
         None if uncertainty is None else uncertainty_to_json(uncertainty),
+        label_map,
     )
 
 

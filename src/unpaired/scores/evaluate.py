@@ -19,7 +19,9 @@ from unpaired.errors import InputError, nearest
 from unpaired.failures import attempt
 from unpaired.scores.case_scores import DEFAULT
 from unpaired.scores.freshness import (
+    is_not_as_recorded,
     is_of_another_image,
+    remark_on_changed,
     remark_on_other_cases,
     remark_on_other_images,
     scored_files,
@@ -147,6 +149,7 @@ def _evaluate(
         done = list(stack.enter_context(ThreadPoolExecutor(workers)).map(scored, tasks.items()))
     scores = [score for _, result in done if not isinstance(result, Failure) for score in result]
     failures = [result for _, result in done if isinstance(result, Failure)]
+    changed = remark_on_changed([known.case for known, _ in done if _is_changed(tasks[known.case].prediction, known)])
     return Evaluation(
         scores,
         [*failures, *strangers],
@@ -156,9 +159,13 @@ def _evaluate(
         scoring.class_tolerances_mm,
         scoring.presets,
         tuple(known for known, _ in done),
-        reading.remarks(),
+        (*reading.remarks(), *filter(None, [changed])),
         predictions.resolve().as_posix(),
     )
+
+
+def _is_changed(prediction: Path | None, known: ScoredFiles) -> bool:
+    return prediction is not None and is_not_as_recorded(prediction, known.prediction_sha256)
 
 
 def _only(files: Mapping[str, Sequence[Path]], name: str) -> Path | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry
 from unpaired.data.images import NIFTI
-from unpaired.data.prediction_record import SERIES, read_record
+from unpaired.data.prediction_record import SERIES, difference_from_record, read_record
 from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, ScoredFiles
 
@@ -98,6 +98,27 @@ def _recorded_case(path: Path) -> str | None:
     except (InputError, OSError):
         return None
     return None if record is None else record.case
+
+
+def is_not_as_recorded(prediction: Path, sha256: str | None = None) -> bool:
+    """Whether a label map, of which the SHA-256 may be known, isn't the file that the record beside it tells of."""
+    try:
+        record = read_record(prediction)
+        return record is not None and difference_from_record(record, prediction, sha256) is not None
+    except (InputError, OSError):  # told by whoever needs them
+        return False
+
+
+def remark_on_changed(cases: Sequence[str]) -> str:
+    """A sentence about the cases whose label maps aren't as their records tell; empty where there are none."""
+    if not cases:
+        return ""
+    more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
+    return (
+        f"The label maps of {', '.join(cases[:SHOWN])}{more} were corrected, cut short or replaced since they were "
+        "predicted: their records tell of other files. Their values are read by these records all the same; delete "
+        "the record of one that has other label values, or predict again."
+    )
 
 
 def remark_on_other_images(cases: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from unpaired.data.file_names import require_distinct
 from unpaired.data.images import Image
 from unpaired.data.label_values import parse_classes, recorded_values, translate
 from unpaired.data.manifest_json import RESERVED
-from unpaired.data.prediction_record import Record, read_record, record_path
+from unpaired.data.prediction_record import Record, doubting_record, read_record, record_path
 from unpaired.errors import InputError, nearest
 from unpaired.scores.scores import Others
 
@@ -113,7 +113,8 @@ def predicted_numbers(
         said = foreground_classes(reading.predictions)
         _require_classes(list(said.values()), wanted, f"{path}: it was said that its classes are")
         table = dict.fromkeys([0, *reading.predictions], 0) | {v: classes.index(name) for v, name in said.items()}
-    return translate(prediction.array, table, path, None if reading.others == "refuse" else 0, strange)
+    with doubting_record(record, path):
+        return translate(prediction.array, table, path, None if reading.others == "refuse" else 0, strange)
 
 
 def _require_classes(known: list[str], wanted: Iterable[str], who: str) -> None:

@@ -4,7 +4,7 @@ Every choice is made by a rule that looks at no method in particular, and nothin
 chosen on them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from unpaired.figures.segmentation_grid import GridCase, dice_by_class, median_a
 from unpaired.inference.devices import choose_device
 from unpaired.networks.network import Network
 from unpaired.runs.run import Run
+from unpaired.scores.freshness import is_not_as_recorded, remark_on_changed
 from unpaired.studies.affinities.figure import AffinityView
 from unpaired.studies.affinities.study import affinity_view
 from unpaired.studies.attention.study import ClassAttention
@@ -96,6 +97,7 @@ def _grid(members: Sequence[Member], plan: Plan, failures: list[tuple[str, str]]
             shown.append(member)
         else:
             notes.append(f"{member.name} has no predictions to draw; make them with `unpaired predict`")
+    notes += _remarks(shown, plan)
     grid: list[GridCase] = []
     if not shown:
         return grid, notes
@@ -113,6 +115,14 @@ def _grid(members: Sequence[Member], plan: Plan, failures: list[tuple[str, str]]
         for case, why in median_and_worst(scores).items():
             grid.append(GridCase(why, _views(shown, plan.dataset, plan.dataset.case(case))))
     return grid, notes
+
+
+def _remarks(shown: Sequence[Member], plan: Plan) -> Iterator[str]:
+    """A line for each method some of whose label maps aren't as their records tell."""
+    for member in shown:
+        files = {case.id: path for of in plan.cases.values() for case in of if (path := _label_map(member, case))}
+        if said := remark_on_changed([case for case, path in files.items() if is_not_as_recorded(path)]):
+            yield f"{member.name}: {said}"
 
 
 def _label_map(member: Member, entry: CaseEntry) -> Path | None:
