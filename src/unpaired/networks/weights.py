@@ -62,6 +62,7 @@ def load_weights(
         raise InputError(f"found no weights at {path}; has the run been trained? `unpaired train` writes them")
     fresh: tuple[str, ...] = ()
     begins_as: dict[str, str] = {}
+    tensors: dict[str, Tensor] = {}
     try:
         tensors = load_file(path)
         require_finite(tensors, str(path), "take other weights (--weights) or train anew: such a network says nothing")
@@ -74,10 +75,35 @@ def load_weights(
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable weight file: {error}; copy it again, or train anew") from error
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        advice = "its network, channels and dimensions have to be these" if larger else "take the weights of this run"
+        reason = _difference(tensors, network.state_dict()) or " ".join(str(error).split())[:200]
+        advice = (
+            "leave network, channels and dimensions as they were there, or begin with random weights "
+            "(--set init_from=null)"
+            if larger
+            else "take the weights of this run"
+        )
         raise InputError(f"{path} holds the weights of another network: {reason}; {advice}") from error
     return fresh, begins_as
+
+
+def _difference(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """By which tensors those of a file are not those of a network: the first of each kind, and how many more."""
+    shared = [name for name in own if name in tensors and isinstance(own[name], Tensor)]
+    sizes = [name for name in shared if tensors[name].shape != own[name].shape]
+    told = [
+        (f"{name!r} has size {_size(tensors[name])} in the file and {_size(own[name])} in this network", len(sizes))
+        for name in sizes[:1]
+    ]
+    for names, what in (
+        ([name for name in own if name not in tensors], "is not in the file"),
+        ([name for name in tensors if name not in own], "is not in this network"),
+    ):
+        told += [(f"{name!r} {what}", len(names)) for name in names[:1]]
+    return ", ".join(text + (f" (and {count - 1} more like it)" if count > 1 else "") for text, count in told)
+
+
+def _size(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "1"
 
 
 def _enlarged(
