@@ -171,9 +171,10 @@ def test_a_label_map_that_its_record_does_not_tell_of_is_not_done(runs: list[Run
 def test_nothing_of_an_older_prediction_stands_beside_a_newer_one(runs: list[Run], scans: Path, tmp_path: Path) -> None:
     """Probabilities and agreement of two runs would be judged as those of the one that replaced them."""
     jobs = plan(scans, tmp_path, "ct")
-    predict_files(Ensemble([Predictor(run, device="cpu") for run in runs[:2]]), jobs, probabilities=True)
+    pair = Ensemble([Predictor(run, device="cpu") for run in runs[:2]])
+    assert predict_files(pair, jobs, probabilities=True).agreement == [tmp_path / "uncertainty.csv"]
     alone = Predictor(runs[2], device="cpu")
-    predict_files(alone, jobs[:1], overwrite=True)
+    assert predict_files(alone, jobs[:1], overwrite=True).agreement == [], "told by what averaged, not by old tables"
     assert [probabilities_path(job.output).is_file() for job in jobs] == [False, True]
     assert [case.case for case in read_uncertainty(tmp_path)] == ["b"], "the other one is still of two runs"
     predict_files(alone, jobs[1:], overwrite=True)

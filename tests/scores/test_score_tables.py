@@ -52,6 +52,15 @@ def test_a_column_of_volumes_says_what_is_off():
     assert "Volume off" not in score_table(EVALUATION).markdown()
 
 
+def test_a_table_without_distances_explains_none():
+    for shown in (["dice"], ["dice", "iou"], ["volume_difference_ml"]):
+        text = score_table(EVALUATION, shown).markdown()
+        assert "A missed or false positive class counts with Dice 0." in text
+        assert "istance" not in text
+    for shown in (["assd"], ["dice", "hd"]):
+        assert "Distances in mm" in score_table(EVALUATION, shown).markdown()
+
+
 def test_a_class_name_with_a_bar_does_not_break_the_markdown():
     evaluation = Evaluation([Score("a", "p", "ct", "L|R", "missed", 0.0)], [])
     assert "L\\|R" in score_table(evaluation).markdown()

@@ -90,20 +90,26 @@ def clear_outputs(jobs: Sequence[Job]) -> None:
 
 
 def tell_agreement(jobs: Sequence[Job], averaged: bool, tell: Callable[[Event], None]) -> None:
-    """Tables of how far predictions agree, in every folder of the jobs; where none are `averaged`, only of old ones."""
+    """Write the tables of how far predictions agree, in every folder of the jobs, by the records that lie there now.
+
+    They are told of where predictions were `averaged`. Elsewhere older tables alone are brought up to date, silently.
+    """
     for folder in dict.fromkeys(job.output.parent for job in jobs):
-        if averaged or (folder / UNCERTAINTY).is_file():
-            _tell_uncertainty(folder, tell)
+        if not averaged and not (folder / UNCERTAINTY).is_file():
+            continue
+        if _write_agreement(folder) and averaged:
+            tell(Agreement(folder / UNCERTAINTY_TABLE))
 
 
-def _tell_uncertainty(folder: Path, tell: Callable[[Event], None]) -> None:
-    """Write how far averaged predictions agree, by the records that lie there now; nothing is left of older ones."""
-    if cases := list(recorded_uncertainty(folder)):
+def _write_agreement(folder: Path) -> bool:
+    """Whether a folder holds records of averaged predictions; if so they are tabled, else no older table is left."""
+    cases = list(recorded_uncertainty(folder))
+    if cases:
         write_uncertainty(cases, folder)
-        tell(Agreement(folder / UNCERTAINTY_TABLE))
     else:
         for name in (UNCERTAINTY, UNCERTAINTY_TABLE):
             remove(folder / name)
+    return bool(cases)
 
 
 def predict_job(job: Job, ensemble: Ensemble, *, probabilities: bool, overwrite: bool) -> CaseResult:

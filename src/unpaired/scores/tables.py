@@ -25,6 +25,7 @@ from unpaired.tables import DASH, Table, TableCell, csv_records
 SCHEMA = 2
 SHOWN = ("dice", "hd95", "assd")
 """The columns of a table that was asked for no others."""
+DISTANCES = ("hd", "hd95", "assd", "masd")
 COUNTS = ("n", "scored", "missed", "false positive")
 HEADINGS = ("modality", "class", "Dice", "HD95 mm", "ASSD mm", *COUNTS)
 TITLES = {
@@ -62,8 +63,8 @@ def cells(row: SummaryRow, shown: Sequence[str] = SHOWN) -> tuple[str, ...]:
     return (row.modality, row.class_name, *(_cell(score, row.means[score]) for score in shown), *map(str, counts))
 
 
-def definitions(evaluation: Evaluation) -> str:
-    """A few sentences that say how the numbers were computed."""
+def definitions(evaluation: Evaluation, shown: Sequence[str] | None = None) -> str:
+    """A few sentences that say how the numbers were computed: all, or of those scores that are `shown`."""
     empty = {
         "diagonal": "a missed or false positive class counts with Dice 0 and the image diagonal as its distance",
         "excluded": "a missed or false positive class counts with Dice 0 and is left out of the distances",
@@ -72,7 +73,9 @@ def definitions(evaluation: Evaluation) -> str:
         "Distances in mm on the reference's own grid; HD95 is the larger of the two directed 95th percentiles, ASSD "
         f"pools both surfaces ({evaluation.surface} surface{AREA if evaluation.surface == 'area' else ''}); {empty}."
     )
-    if evaluation.class_tolerances_mm:
+    if shown is not None and not any(name in DISTANCES or "@" in name for name in shown):
+        text = "A missed or false positive class counts with Dice 0."
+    if evaluation.class_tolerances_mm and (shown is None or "nsd@own" in shown):
         own = ", ".join(f"{name} {tolerance:g}" for name, tolerance in evaluation.class_tolerances_mm.items())
         text += f" NSD own: each class at its own tolerance in mm ({own})."
     return " ".join([text, *evaluation.remarks, *(PRESETS[name] for name in evaluation.presets)])
@@ -92,7 +95,7 @@ def score_table(evaluation: Evaluation, shown: Sequence[str] = SHOWN) -> Table:
     """
     shown = _columns(evaluation, shown)
     rows = list(summary_rows(evaluation))
-    notes = [definitions(evaluation), *([VOLUMES] if any("volume" in name for name in shown) else [])]
+    notes = [definitions(evaluation, shown), *([VOLUMES] if any("volume" in name for name in shown) else [])]
     if evaluation.failures:
         names = [failure.case for failure in evaluation.failures]
         what = "1 case failed and is" if len(names) == 1 else f"{len(names)} cases failed and are"
