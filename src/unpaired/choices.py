@@ -27,6 +27,12 @@ def counted(number: int, word: str, many: str = "") -> str:
     return f"{number} {word if number == 1 else many or word + 's'}"
 
 
+def in_hours(hours: float, digits: int = 4) -> str:
+    """A time in hours, to some digits: "0.25 hours", "1 hour"."""
+    number = f"{hours:.{digits}g}"
+    return f"{number} hour{'' if number == '1' else 's'}"
+
+
 def require_choice(given: Any, kind: Any, what: str) -> None:
     """Raise InputError if what was given is none of the words of a `Literal`."""
     choices = get_args(kind)

@@ -96,8 +96,8 @@ def test_it_is_recognized_and_its_command_says_what_it_wrote(
     assert recognize_layout(tree / "a")[0].name == "dicom"
     assert main(["import", "dicom", str(tree), str(tmp_path / "data.json"), "--segmentations"]) == 0
     out = capsys.readouterr().out
-    assert "ct: 1 cases, 1 labeled, 1 patients" in out
-    assert "mr: 2 cases, 1 labeled, 1 patients" in out
+    assert "ct: 1 case, 1 labeled, 1 patient" in out
+    assert "mr: 2 cases, 1 labeled, 1 patient" in out
     assert main(["verify", str(tmp_path / "data.json"), "--workers", "0"]) in (0, 1)
 
 

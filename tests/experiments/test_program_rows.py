@@ -124,7 +124,7 @@ def test_what_a_program_fails_at_is_told_and_stops_no_other(tmp_path: Path, phan
     made = run((*programs(tmp_path, fails=FAILS, half=half, silent="", good=COPIES), gone), phantom, tmp_path / "out")
     failures = {name.split(", ")[1]: reason for name, reason in made.failures}
     assert "failed (exit code 3)" in failures["fails"]
-    assert "1 cases could not be scored" in failures["half"]
+    assert "1 case could not be scored" in failures["half"]
     assert "wrote no folder" in failures["silent"]
     assert "no-such-program: can't be started" in failures["gone"]
     assert {row.name: row.done for row in made.rows}["good"] == 1

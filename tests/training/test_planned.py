@@ -143,7 +143,7 @@ def test_where_all_patients_test_the_plan_is_for_simulated_scans_and_says_so(
     ("hours", "steps", "limited"),
     [
         (1.0, 1800, ""),
-        (0.01, 200, r"0\.01 hours are enough for 18 steps; a plan has at least 200, .*: 0\.11 hours"),
+        (0.01, 200, r"18 steps fit into 0\.01 hours; a plan has at least 200, .*: 0\.11 hours"),
         (100.0, 100_000, r"a plan has at most 100,000 steps: 56 of the 100 hours"),
     ],
 )
@@ -158,7 +158,8 @@ def test_a_plan_says_where_it_takes_other_hours_than_those_given(
     assert len(said) == (1 if limited else 0)
     assert re.fullmatch(limited, made.limited)
     comments = " ".join(line.strip(" #") for line in (tmp_path / "heart.py").read_text().splitlines())
-    assert f"2.00 s a step on this machine, {hours:g} hours{'; ' if limited else ''}{made.limited}" in comments
+    given = "1 hour" if hours == 1 else f"{hours:g} hours; "
+    assert f"2.00 s a step on this machine, {given}{made.limited}" in comments
     assert all(f"note: {made.limited}" == line for line in said)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from unpaired.choices import counted
 from unpaired.comparison.comparison import Comparison, empty_structures
 from unpaired.comparison.contenders import SHOWN
 from unpaired.scores.tables import definitions
@@ -106,7 +107,7 @@ def _too_few(comparison: Comparison) -> Iterator[str]:
         needed = f"at least {patients_needed(tests)} patients are needed"
         if p >= ALPHA:
             yield (
-                f"{column.modality}: {n} patient{'s' if n != 1 else ''}. No p below {p:.3g} is possible, so no "
+                f"{column.modality}: {counted(n, 'patient')}. No p below {p:.3g} is possible, so no "
                 f"difference can be significant; {needed}."
             )
         elif p * tests >= ALPHA:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unpaired.choices import some_of
+from unpaired.choices import counted, some_of
 from unpaired.comparison.contenders import folder_of, parse_contender
 from unpaired.documents import read
 from unpaired.errors import InputError
@@ -157,5 +157,5 @@ def _differing(first: TrainedRun, other: TrainedRun) -> str:
     ]
     parts += [f"no {name}" for name, value in fields if value is ABSENT]
     if not parts:
-        parts = [f"{count} {modality} patients" for modality, count in other.training.items()]
+        parts = [f"{counted(count, f'{modality} patient')}" for modality, count in other.training.items()]
     return some_of(parts, NAMED)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from unpaired.choices import counted
 from unpaired.data.class_codes import ClassCode
 from unpaired.data.demographics import DEMOGRAPHIC_FIELDS, UNSTATED, Demographics
 from unpaired.errors import InputError, nearest
@@ -86,7 +87,8 @@ class Dataset:
         patients = len(set(self.patients) - simulated) or len(simulated)
         counts = [f"{name} {len(self.of(name))} ({self._kinds(name)})" for name in self.modalities]
         classes = ", ".join(self.classes[1:])
-        return f"{self.name}: {len(self.cases)} cases of {patients} patients; {', '.join(counts)}; {classes}"
+        whole = f"{counted(len(self.cases), 'case')} of {counted(patients, 'patient')}"
+        return f"{self.name}: {whole}; {', '.join(counts)}; {classes}"
 
     def _kinds(self, modality: str) -> str:
         """ "28 labeled", and where there are scans of patients too how many of these are simulated."""

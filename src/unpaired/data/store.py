@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from unpaired.choices import some_of
+from unpaired.choices import counted, some_of
 from unpaired.data.dataset import Dataset
 from unpaired.data.demographics import DEMOGRAPHIC_FIELDS
 from unpaired.data.manifest import write_dataset
@@ -29,7 +29,7 @@ def stored_lines(dataset: Dataset, path: Path) -> Iterator[str]:
         patients = len({case.patient for case in cases if case.id not in beside})
         simulated = sum(case.id in beside for case in cases)
         said = f", {simulated} of the cases simulated" if simulated else ""
-        yield f"{modality}: {len(cases)} cases, {labeled} labeled, {patients} patients{said}"
+        yield f"{modality}: {counted(len(cases), 'case')}, {labeled} labeled, {counted(patients, 'patient')}{said}"
     shared = [patient for patient, count in Counter(_patients_by_modality(dataset)).items() if count > 1]
     if shared:
         yield (

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from unpaired.choices import counted
 from unpaired.data.formats.dicom_file import DicomFile, one_line
 from unpaired.data.formats.payload import require_affordable
 from unpaired.data.image import ImageError
@@ -209,5 +210,5 @@ def _notes(segment: Segment, levels: list[int]) -> Iterator[str]:
     if not levels:
         yield f"{segment.label!r} has no closed contour: nothing was drawn of it"
     elif levels[-1] - levels[0] + 1 > len(levels):
-        missing = levels[-1] - levels[0] + 1 - len(levels)
-        yield f"{segment.label!r} has no contour in {missing} slices between its first and its last: background there"
+        missing = counted(levels[-1] - levels[0] + 1 - len(levels), "slice")
+        yield f"{segment.label!r} has no contour in {missing} between its first and its last: background there"

@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from unpaired.choices import counted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import write_dataset
 from unpaired.data.split import Split, write_split
@@ -115,5 +116,5 @@ class RunProgram:
             )
             if scored.failures:
                 case, reason = scored.failures[0]
-                raise InputError(f"{len(scored.failures)} cases could not be scored: {case}: {reason}")
+                raise InputError(f"{counted(len(scored.failures), 'case')} could not be scored: {case}: {reason}")
             return {"train": predicted - began, "evaluate": time.monotonic() - predicted}

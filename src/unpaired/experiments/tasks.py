@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpaired.choices import counted
 from unpaired.configs import code_of, dumps, from_json
 from unpaired.consent.modules import load_trusted
 from unpaired.data.dataset import Dataset
@@ -111,7 +112,7 @@ def follow_first_stage(recipe: Recipe, run: RunFolder) -> None:
 def _require_none(what: str, failures: list[tuple[str, str]]) -> None:
     if failures:
         lines = "; ".join(f"{case}: {reason}" for case, reason in failures[:SHOWN])
-        raise InputError(f"{len(failures)} cases could not be {what}: {lines}")
+        raise InputError(f"{counted(len(failures), 'case')} could not be {what}: {lines}")
 
 
 @dataclass(frozen=True)

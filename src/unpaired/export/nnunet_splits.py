@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from unpaired.choices import some_of
+from unpaired.choices import counted, some_of
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import NNUNetFold, Split, is_list_of_folds, read_folds, read_split, scan_name
@@ -113,13 +113,13 @@ def _told(file: Path, folds: Sequence[NNUNetFold]) -> Iterator[str]:
     """What is in a file, and what nnU-Net will lack."""
     scored = Counter(name for fold in folds for name in fold.val)
     names = {name for fold in folds for name in (*fold.train, *fold.val)}
-    yield f"wrote {file}: {len(folds)} fold{'' if len(folds) == 1 else 's'} of {len(names)} scans"
+    yield f"wrote {file}: {counted(len(folds), 'fold')} of {counted(len(names), 'scan')}"
     empty = [str(number) for number, fold in enumerate(folds) if not fold.train or not fold.val]
     if empty:
         yield f"note: {file}: fold {', '.join(empty)} has no scan to train or none to score; nnU-Net can't use it"
     never = sorted(names - set(scored))
     if never and len(folds) > 1:
         yield (
-            f"note: {file}: {len(never)} scans are in no fold's val ({some_of(never)}), so nnU-Net's scores over "
-            "all folds lack them"
+            f"note: {file}: {counted(len(never), 'scan is', 'scans are')} in no fold's val ({some_of(never)}), "
+            "so nnU-Net's scores over all folds lack them"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from unpaired.choices import counted
 from unpaired.data.dataset import Dataset
 from unpaired.data.out_of_fold import out_of_fold
 from unpaired.errors import InputError
@@ -45,7 +46,8 @@ def judged_by_folds(
     chose = judged.chose_weights(sides) if split == "validation" else []
     if chose:
         note(
-            f"{len(chose)} cases were tested by no fold: each is predicted by a fold whose weights it helped to choose"
+            f"{counted(len(chose), 'case was', 'cases were')} tested by no fold: each is predicted by a fold whose "
+            "weights it helped to choose"
         )
     return JudgedByFolds(
         judged.dataset,

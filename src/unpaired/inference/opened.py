@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unpaired.choices import counted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.data.simulated import left_out
@@ -51,7 +52,7 @@ def opened_request(request: Request, tell: Tell) -> list[Group]:
     jobs = _jobs(runs[0], request, dataset, tell)
     if request.shard is not None:
         jobs = jobs_of_shard(jobs, request.shard)
-        tell(Remark(f"note: shard {request.shard.number}/{request.shard.count} has {len(jobs)} cases"))
+        tell(Remark(f"note: shard {request.shard.number}/{request.shard.count} has {counted(len(jobs), 'case')}"))
     if dataset is None and request.modality is None and all(job.dicom is None for job in jobs):
         jobs = with_modalities(runs[0], jobs, lambda line: tell(Remark(f"note: {line}")))
     groups = judged.groups(jobs) if judged is not None else {tuple(runs): jobs} if jobs else {}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from unpaired.choices import require_choice
+from unpaired.choices import in_hours, require_choice
 from unpaired.data.orientation import Plane
 from unpaired.data.preprocess import Preprocessing
 from unpaired.errors import InputError
@@ -116,7 +116,7 @@ def plan_recipe(
     patch, strides = patch_within(sizes[axes], spacing[axes], voxels, len(budget.blocks))
     reasons["patch_size"] = (
         f"the median body is {_numbers(sizes[axes], 0)} voxels of {_numbers(spacing[axes], 2)} mm; at most {voxels:,} "
-        f"voxels for {f'{memory_gb:g} GB' if device == 'cuda' else f'{hours:.4g} hours'} on {device}"
+        f"voxels for {f'{memory_gb:g} GB' if device == 'cuda' else in_hours(hours)} on {device}"
         f"{', so that more steps fit' if patch_voxels is not None else ''}"
     )
     recipe = Recipe(

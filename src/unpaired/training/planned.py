@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from unpaired.choices import some_of
+from unpaired.choices import in_hours, some_of
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.simulated import simulated_beside
@@ -64,7 +64,7 @@ class PlannedTraining:
         return (
             self.plan.summary,
             f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {self.step.seconds:.2f} s: "
-            f"{self.hours:.2g} hours, validation on top; about {memory_text(self.step.gigabytes)}",
+            f"{in_hours(self.hours, 2)}, validation on top; about {memory_text(self.step.gigabytes)}",
             *(f"note: {line}" for line in notes if line),
         )
 
@@ -114,7 +114,7 @@ def plan_training(
     learned = known.taught_by(trains, simulated)
     plan, step = _timed(learned, kind, limit, hours, dimensions)
     steps, limited = _steps(hours, step.seconds)
-    took = f"{step.seconds:.2f} s a step on this machine, {hours:.4g} hours"
+    took = f"{step.seconds:.2f} s a step on this machine, {in_hours(hours)}"
     plan = plan.with_steps(steps, "; ".join(filter(None, (took, limited))))
     if out is not None:
         write_recipe(plan, out, dataset.name, version("unpaired"))
@@ -162,11 +162,11 @@ def _steps(hours: float, seconds: float) -> tuple[int, str]:
     takes = steps * seconds / 3600
     if fitting < LEAST:
         return steps, (
-            f"{hours:.4g} hours are enough for {fitting} steps; a plan has at least {LEAST}, since fewer teach a "
-            f"network little: {takes:.2g} hours"
+            f"{fitting} steps fit into {in_hours(hours)}; a plan has at least {LEAST}, since fewer teach a "
+            f"network little: {in_hours(takes, 2)}"
         )
     if fitting > MOST:
-        return steps, f"a plan has at most {MOST:,} steps: {takes:.2g} of the {hours:.4g} hours"
+        return steps, f"a plan has at most {MOST:,} steps: {takes:.2g} of the {in_hours(hours)}"
     return steps, ""
 
 

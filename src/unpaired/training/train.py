@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from unpaired.choices import counted, in_hours
 from unpaired.consent.modules import Trust, load_trusted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
@@ -86,7 +87,7 @@ def _require_no_hours(recipe: Recipe | str, hours: float | None) -> None:
     """Raise InputError for hours that nobody would keep to."""
     if recipe != AUTO and hours is not None:
         raise InputError(
-            f"hours are what the recipe auto is planned for, and another one has its own steps; got {hours:.4g} hours: "
+            f"hours are what the recipe auto is planned for, and another one has its own steps; got {in_hours(hours)}: "
             "leave them out, or change the recipe (--set steps=2000)"
         )
 
@@ -104,7 +105,7 @@ def _planned_recipe(dataset: Dataset, run: Path, hours: float | None, hardware: 
             "with `unpaired plan` and train that file"
         )
     cases = sum(case.split != "test" for case in dataset.cases)
-    _say(f"planning for {hours:.4g} hours: reading {cases} cases, then timing a step", show)
+    _say(f"planning for {in_hours(hours)}: reading {counted(cases, 'case')}, then timing a step", show)
     with case_progress("reading", Console(stderr=True, quiet=not show)) as progress:
         planned = plan_training(
             dataset, hours=hours, device=hardware.device, workers=hardware.workers, progress=progress
@@ -177,8 +178,8 @@ def _drawn_folds(dataset: Dataset, folds: int, show: bool) -> list[Split]:
     free = replace(dataset, cases=tuple(case for case in dataset.cases if case.patient not in kept))
     if kept:
         _say(
-            f"note: {len(kept)} patients that the manifest keeps for testing are in no fold; predict them by all folds "
-            "with --split test",
+            f"note: {counted(len(kept), 'patient')} that the manifest keeps for testing "
+            f"{'is' if len(kept) == 1 else 'are'} in no fold; predict them by all folds with --split test",
             show,
         )
     return folds_by_patient(free, folds=folds)

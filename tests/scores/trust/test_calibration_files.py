@@ -110,7 +110,7 @@ def test_it_is_written_read_back_and_shown(phantom: Dataset, tmp_path: Path) -> 
     shown = io.StringIO()
     Console(width=120, file=shown).print(calibration_table(found))
     text = shown.getvalue()
-    assert "1 cases could not be judged" in text
+    assert "1 case could not be judged" in text
     for row in found.rows("ct"):
         assert f"{row.ece:.4f}" in text
     path = tmp_path / "evaluation" / "calibration.json"

@@ -53,7 +53,7 @@ def test_what_is_not_applicable_or_not_scored_is_left_out() -> None:
     check = check_uncertainty(cases, evaluation)
     assert [(row.class_name, row.n, row.rho) for row in check.rows] == [("LV", 1, None), ("mean", 1, None)]
     assert [point.case for point in check.points] == ["a"]
-    assert "can't be computed, 1 cases" in sentences(check)[0]
+    assert "can't be computed over 1 case; " in sentences(check)[0]
     with pytest.raises(InputError, match="none of the cases with an uncertainty was scored"):
         check_uncertainty([uncertain("x", 0.1)], evaluation)
 

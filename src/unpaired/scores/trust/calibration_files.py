@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+from unpaired.choices import counted
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
 from unpaired.data.images import read_label_map
 from unpaired.data.label_values import translate
@@ -164,5 +165,5 @@ def calibration_table(calibration: Calibration) -> Table:
             rows.append([modality, row.class_name, *numbers, str(row.cases)])
     notes = [calibration.definitions]
     if calibration.failures:
-        notes.append(f"{len(calibration.failures)} cases could not be judged.")
+        notes.append(f"{counted(len(calibration.failures), 'case')} could not be judged.")
     return Table(["modality", "class", "ECE", "ECE per case", "Brier", "cases"], rows, "llr", "Calibration", notes)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
+from unpaired.choices import counted
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import write_json
@@ -137,7 +138,7 @@ def sentences(check: UncertaintyCheck) -> list[str]:
             "" if whole.low is None or whole.high is None else f" (95 % interval {whole.low:+.2f} to {whole.high:+.2f})"
         )
         lines.append(
-            f"{modality}: rank correlation of agreement and Dice {rho}{interval}, {whole.n} cases; "
+            f"{modality}: rank correlation of agreement and Dice {rho}{interval} over {counted(whole.n, 'case')}; "
             f"{covered} of {total} true volumes in their interval"
         )
     return lines

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from unpaired.choices import counted
 from unpaired.files import write_json, write_text
 from unpaired.statistics import Interval
 from unpaired.studies.misalignment.scores import (
@@ -71,7 +72,7 @@ def conclusions(rows: Sequence[MisalignmentRow]) -> list[str]:
         interval = f", 95 % {_ends(worst.change_interval)}" if worst.change_interval else ""
         sentences.append(
             f"{run}: mean Dice falls most by {percent(worst.change, signed=True)} points{interval}: {curve.modality}, "
-            f"{curve.kind} {worst.amount:g} {UNITS[curve.kind]}, {worst.patients} patients."
+            f"{curve.kind} {worst.amount:g} {UNITS[curve.kind]}, {counted(worst.patients, 'patient')}."
         )
     return sentences
 
