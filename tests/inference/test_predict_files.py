@@ -407,6 +407,19 @@ def test_training_cases_are_found_by_their_image(runs: list[Run], phantom: Datas
     assert seen_in_training(ensemble(runs[:1]), jobs[:-1]) == []
 
 
+@pytest.mark.parametrize(("unlabeled", "seen"), [(0, False), (1, True)])
+def test_unlabeled_scans_were_seen_by_runs_that_take_them(
+    phantom: Dataset, tmp_path: Path, unlabeled: int, seen: bool
+) -> None:
+    scan = phantom.of(split="train")[0]
+    cases = tuple(replace(case, label=None) if case.id == scan.id else case for case in phantom.cases)
+    recipe = replace(RECIPE, unlabeled_batch_size=unlabeled)
+    run = Run.create(tmp_path / "run", recipe, replace(phantom, cases=cases))
+    run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
+    jobs = [Job("x", scan.image, "ct", tmp_path / "x")]
+    assert seen_in_training(Ensemble([Predictor(run, device="cpu")]), jobs) == ([(run.folder, ["x"])] if seen else [])
+
+
 def test_the_command_takes_several_runs_and_warns(
     runs: list[Run],
     phantom: Dataset,

@@ -199,11 +199,16 @@ def mirror_remarks(ensemble: Ensemble) -> Iterator[str]:
 
 
 def seen_in_training(ensemble: Ensemble, jobs: Sequence[Job]) -> list[tuple[Path, list[str]]]:
-    """For each run that was trained or validated on some of the jobs' images (by path): its folder, the jobs' names."""
+    """For each run that was trained or validated on some of the jobs' images (by path): its folder, the jobs' names.
+
+    An unlabeled scan is one of them where the run's recipe takes such scans.
+    """
     familiar: list[tuple[Path, list[str]]] = []
     for predictor in ensemble.predictors:
-        cases = predictor.run.dataset.cases
-        seen = {resolved(case.image) for case in cases if case.split in ("train", "validation")}
+        run = predictor.run
+        cases = run.dataset.of(split="train", labeled=None if run.recipe.unlabeled_batch_size else True)
+        cases += run.dataset.of(split="validation", labeled=True)
+        seen = {resolved(case.image) for case in cases}
         names = [job.name for job in jobs if resolved(job.image) in seen]
         familiar += [(predictor.run.folder, names)] if names else []
     return familiar
