@@ -81,7 +81,9 @@ def test_fields_are_replaced_deep_inside() -> None:
         ("context_slices=2", "expected an odd number"),
         ("patch_size=[3]", "patch_size: expected .* 2 to 3 of them, got .3,."),
         ("foreground_share=2", "expected a number between 0 and 1, got 2"),
-        ("window_overlap=1", "expected a number of 0 or more and below 1, got 1"),
+        ("window_overlap=0.81", r"window_overlap: expected a number between 0 and 0\.8, got 0\.81"),
+        ("turned_degrees=[1,2,3,4,5]", r"turned_degrees: expected .*, 0 to 4 of them, got \(1, 2, 3, 4, 5\)"),
+        ("postprocessing.smoothing_mm=31", "smoothing_mm: expected a number between 0 and 30, got 31"),
         ("unlabeled_batch_size=-1", "unlabeled_batch_size: expected a whole number of 0 or more, .* got -1"),
     ],
 )

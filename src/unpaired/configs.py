@@ -37,6 +37,15 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 LogOdds = Annotated[float, Meta(ge=-10, le=10)]
 BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 """Shares of which something must remain: dropout, the decay of an average."""
+MOST_OVERLAP = 0.8
+MOST_ANGLES = 4
+Smoothing = Annotated[float, Meta(ge=0, le=30)]
+"""The deviation of a Gaussian in mm, whose time grows with it; `find-postprocessing` tries 2, 3 and 4."""
+Overlap = Annotated[float, Meta(ge=0, le=MOST_OVERLAP)]
+"""The share that neighboring windows have in common. At 0.5 a voxel of a volume lies in 8 windows, at 0.8 in 125."""
+Angles = Annotated[tuple[Annotated[float, Meta(ge=0, lt=180)], ...], Meta(max_length=MOST_ANGLES)]
+"""Degrees by which slices are turned both ways: each is two more predictions, and docs/results/turned-predictions.md
+has what one and two give."""
 Whole = Annotated[int, Meta(ge=0, le=MOST, description="a whole number of 0 or more, up to 10^9")]
 Count = Annotated[int, Meta(ge=1, le=MOST, description="a whole number of 1 or more, up to 10^9")]
 Width = Annotated[int, Meta(ge=1, le=2**14)]

@@ -15,12 +15,13 @@ from msgspec import Meta
 
 from unpaired import overrides
 from unpaired.configs import (
-    BelowOne,
+    Angles,
     Config,
     Count,
     Name,
     Names,
     NotNegative,
+    Overlap,
     Positive,
     Share,
     Size,
@@ -122,8 +123,8 @@ class Recipe(Config):
     drawn so many times that about that share is simulated, or less. 1 draws all cases alike."""
     accumulate: Count = 1
     """Batches whose gradients are added up before one optimizer step."""
-    window_overlap: BelowOne = 0.5
-    turned_degrees: tuple[Annotated[float, Meta(ge=0, lt=180)], ...] = ()
+    window_overlap: Overlap = 0.5
+    turned_degrees: Angles = ()
     """Angles by which prediction segments scans turned in their slices too, both ways; the probabilities are averaged.
     At most `augmentation.rotation_degrees`; one angle takes three times as long."""
     postprocessing: Postprocessing = field(default_factory=Postprocessing)

@@ -124,7 +124,7 @@ def test_wrong_places_and_numbers(run: Run, manifest: Path, tmp_path: Path, caps
     ("wrong", "words"),
     [
         ({"also": ["gone"]}, "expected a run folder .* found none at gone; check the path"),
-        ({"overlap": 5.0}, "overlap: expected a share of 0 or more and below 1, such as 0.25, got 5"),
+        ({"overlap": 5.0}, "overlap: expected a share from 0 to 0.8, such as 0.25, got 5"),
         ({"modality": "pet"}, "no case of 'pet'; modalities: ct, bssfp, lge"),
         ({"split": "tset"}, "split: expected 'train', 'validation' or 'test', got 'tset'"),
         ({"largest_component": "Lv"}, "'Lv', which is no foreground class; did you mean LV"),

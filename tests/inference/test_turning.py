@@ -121,6 +121,9 @@ def test_both_ways() -> None:
     for wrong in (-1, 180):
         with pytest.raises(InputError, match=f"turned: expected angles of 0 or more and below 180 .*, got {wrong}"):
             both_ways([wrong])
+    assert len(both_ways([10, 20, 30, 40])) == 8
+    with pytest.raises(InputError, match=r"turned: expected up to 4 angles, each of which is two more .*, got 5; one"):
+        both_ways([10, 20, 30, 40, 50])
 
 
 def test_angles_that_training_never_saw_are_refused(run: Run, phantom: Dataset, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from unpaired.configs import Config, LogOdds, Name, NotNegative
+from unpaired.configs import Config, LogOdds, Name, Smoothing
 from unpaired.errors import InputError, nearest
 
 GAUSSIAN_ENDS = 3.0
@@ -37,7 +37,7 @@ class Postprocessing(Config):
     """Foreground classes of which only the largest connected part is kept, or "all" of them."""
     largest_foreground: bool = False
     """Before that, of all foreground classes together only the largest connected part is kept (nnU-Net's first)."""
-    smoothing_mm: NotNegative = 0.0
+    smoothing_mm: Smoothing = 0.0
     """Before the likeliest class is taken: the standard deviation of the Gaussian that smooths each class's
     probabilities, along all axes."""
     background_log_odds: LogOdds = 0.0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from unpaired.configs import MOST_ANGLES, MOST_OVERLAP
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
 from unpaired.errors import InputError
@@ -38,16 +39,21 @@ class How:
     turned: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.overlap is not None and not 0 <= self.overlap < 1:
-            raise InputError(f"overlap: expected a share of 0 or more and below 1, such as 0.25, got {self.overlap:g}")
+        if self.overlap is not None and not 0 <= self.overlap <= MOST_OVERLAP:
+            raise InputError(f"overlap: expected a share from 0 to {MOST_OVERLAP}, such as 0.25, got {self.overlap:g}")
         both_ways(self.turned)
 
 
 def both_ways(degrees: Sequence[float]) -> tuple[float, ...]:
     """Angles (degrees) with their opposites, one form each: (30,) is -30 and 30; 0 is no turned form.
 
-    Raises InputError for an angle that isn't from 0 to below 180.
+    Raises InputError for an angle that isn't from 0 to below 180, and for more than `MOST_ANGLES`.
     """
+    if len(degrees) > MOST_ANGLES:
+        raise InputError(
+            f"turned: expected up to {MOST_ANGLES} angles, each of which is two more predictions, got {len(degrees)}; "
+            "one such as 30 does"
+        )
     for angle in degrees:
         if not 0 <= angle < 180:
             raise InputError(f"turned: expected angles of 0 or more and below 180 degrees, such as 30, got {angle:g}")
