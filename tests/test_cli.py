@@ -235,10 +235,12 @@ def test_predict_skips_what_is_there_until_told_otherwise(
     assert run(*command) == 0
     (file,) = tmp_path.glob("*.nii*")
     whole = file.read_bytes()
-    file.write_bytes(b"mine")
     assert run(*command) == 0
-    assert file.read_bytes() == b"mine"
     assert "0 written, 1 skipped" in capsys.readouterr().out
+    file.write_bytes(b"mine")
+    assert run(*command) == 1
+    assert file.read_bytes() == b"mine"
+    assert "corrected, cut short or replaced since it was predicted (it has 4 bytes" in capsys.readouterr().err
     assert run(*command, "--overwrite") == 0
     assert file.read_bytes() == whole
 

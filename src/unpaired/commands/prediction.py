@@ -101,8 +101,8 @@ def predict(
         mirror: Average the predictions of all mirrored forms, along the axes that training mirrored
             (augmentation.mirror). Takes two to eight times as long. Refused for a run that never saw mirrored scans.
         turned: Average the predictions of the scan as it is and turned in its slices by so many degrees, both ways: 30,
-            or up to four angles; 0 for none, in place of the recipe's turned_degrees. One angle takes three times as long.
-            At most what training turned slices by (augmentation.rotation_degrees).
+            or up to four angles; 0 for none, in place of the recipe's turned_degrees. One angle takes three times as
+            long. At most what training turned slices by (augmentation.rotation_degrees).
         mirror_anyway: Mirror along height and width although a run was trained without: as a rule that costs many
             points of Dice. Compare on validation cases first.
         modality_anyway: Segment scans too whose values contradict the modality that they are given as, such as a CT
