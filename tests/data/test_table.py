@@ -84,6 +84,14 @@ def test_what_spreadsheets_of_other_people_hold(table: str, tmp_path: Path) -> N
     assert dataset.modalities == {"ct": Modality(clip=(0, 1))}
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("name", ["cases.csv", "cases.tsv"])
+def test_cells_are_told_apart_whatever_the_file_is_called(separator: str, name: str, tmp_path: Path) -> None:
+    table = "patient,modality,image,split\np1,ct,a.nii,train\n".replace(",", separator)
+    (case,) = read_dataset(write(tmp_path, table, {"classes": ["background", "liver"]}, name)).cases
+    assert (case.patient, case.modality, case.image.name, case.split) == ("p1", "ct", "a.nii", "train")
+
+
 @pytest.mark.parametrize(
     ("table", "options", "message"),
     [
@@ -92,6 +100,11 @@ def test_what_spreadsheets_of_other_people_hold(table: str, tmp_path: Path) -> N
         ("patient,modalty,image\n", OPTIONS, "unknown column 'modalty'; did you mean modality"),
         ("patient,modality,image,image\n", OPTIONS, "column 'image' appears twice"),
         ("patient,modality\n", OPTIONS, "lacks image"),
+        (
+            "patient;modality;image;age,years\n",
+            OPTIONS,
+            "read with commas between cells, lacks patient, modality, image",
+        ),
         (HEADER + "p1,ct,\n", OPTIONS, "row 2 has no 'image'"),
         (HEADER + "p1,ct,a.nii\n\np2,,b.nii\n", OPTIONS, "row 4 has no 'modality'"),
         (HEADER + "p1,ct,a.nii,train\n", OPTIONS, "row 2 has 4 cells under 3 columns"),

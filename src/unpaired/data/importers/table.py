@@ -11,8 +11,8 @@
 
 Columns: patient, modality, image; and if wanted id, label, label_map, annotated (class names with `;` between them, or
 "all"), split, fold, simulated (yes or no), and what is known of the patient: age, sex, site, scanner; in capitals or
-not. Further columns are passed over, unless their name looks like a misspelled one. A CSV may have semicolons for
-commas, as spreadsheets of some languages write. A modality is taken in small letters. An empty cell is an absent value,
+not. Further columns are passed over, unless their name looks like a misspelled one. A CSV may have semicolons or
+tabs for commas, as spreadsheets write them. A modality is taken in small letters. An empty cell is an absent value,
 so a case without a label is unlabeled. Paths are relative to the table. Only `classes` is required in the JSON file;
 without `label_maps`, label value i is class i.
 """
@@ -30,12 +30,13 @@ from unpaired.errors import InputError, nearest
 
 MISSPELLED = 0.75
 """How alike (difflib's ratio) an unknown column is to one that is missing, to be taken for a misspelling of it."""
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _EXAMPLE = '{"classes": ["background", "liver", "spleen"]}'
 
 
 def table_document(path: Path) -> dict[str, Any]:
-    """The manifest document of a `.csv` (comma or semicolon) or `.tsv` (tab) table with a header row, in UTF-8.
+    """The manifest document of a `.csv` or `.tsv` table (commas, semicolons or tabs) with a header row, in UTF-8.
 
     Raises InputError naming the row and column that are wrong. A table without rows gives a document without cases,
     which the manifest's own check refuses.
@@ -69,7 +70,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     except csv.Error as error:
         raise InputError(f"{path}: expected a table of cells, but {error}; close each quote in it") from error
     columns = [name.strip().lower() for name in rows[0]] if rows else []
-    _check_columns(columns, path)
+    _check_columns(columns, path, SEPARATORS[_delimiter(path, text)])
     for number, cells in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
@@ -98,13 +99,13 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _delimiter(path: Path, text: str) -> str:
+    """What stands between the header's cells: what the suffix says, or else another one that is there."""
     head = text.split("\n", 1)[0]
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    return ";" if ";" in head and "," not in head else ","
+    usual = "\t" if path.suffix.lower() == ".tsv" else ","
+    return next((mark for mark in (usual, ";", "\t", ",") if mark in head), usual)
 
 
-def _check_columns(columns: list[str], path: Path) -> None:
+def _check_columns(columns: list[str], path: Path, separators: str) -> None:
     for name in columns:
         meant = get_close_matches(name, CASE_FIELDS, n=1, cutoff=MISSPELLED)
         if name not in COLUMNS and meant and meant[0] not in columns:
@@ -113,4 +114,7 @@ def _check_columns(columns: list[str], path: Path) -> None:
             raise InputError(f"{path}: column {name!r} appears twice; rename or remove one")
     missing = [name for name in ("patient", "modality", "image") if name not in columns]
     if missing:
-        raise InputError(f"{path}: the header row lacks {', '.join(missing)}; it needs at least patient,modality,image")
+        raise InputError(
+            f"{path}: the header row, read with {separators} between cells, lacks {', '.join(missing)}; it needs at "
+            "least patient,modality,image"
+        )
