@@ -227,6 +227,7 @@ def test_hearts_with_few_labels_of_any_modality_begin_with_simulated_ones(
     plan = plan_recipe(replace(fingerprint(*few), classes=classes), device)
     assert (plan.recipe.init_from == "unpaired://phantom_heart") == begun
     assert not begun or plan.recipe.postprocessing.background_log_odds == 0.5
+    assert (plan.recipe.randomization.share == 0) == (begun or labeled == 5)
     assert (f"taught of {classes[1]}" in plan.reasons.get("init_from", "")) == begun
     beside = [replace(facts, simulated_patients=9) for facts in few]
     with_simulated = plan_recipe(replace(fingerprint(*beside), classes=classes), device)
@@ -242,6 +243,23 @@ def test_hearts_with_few_labels_of_any_modality_begin_with_simulated_ones(
     assert plan.recipe.network == (
         SIMULATED_NETWORK if begun else plan_recipe(fingerprint(*few), device).recipe.network
     )
+
+
+@pytest.mark.parametrize(
+    ("labeled", "dimensions", "elastic", "share"),
+    [((4, 4), "2", 0.7, 0.7), ((4, 1), "2", 0.7, 0.0), ((5, 4), "2", 0.0, 0.0), ((4, 4), "3", 0.0, 0.0)],
+)
+def test_few_labels_of_every_modality_get_stretched_tissue_and_random_contrast(
+    labeled: tuple[int, int], dimensions: Dimensions, elastic: float, share: float
+) -> None:
+    few = [modality(name, (40, 256, 256), (2, 1, 1), labeled=n) for name, n in zip(("ct", "mr"), labeled, strict=True)]
+    plan = plan_recipe(fingerprint(*few), dimensions=dimensions)
+    assert (plan.recipe.augmentation.elastic, plan.recipe.randomization.share) == (elastic, share)
+    assert ("no modality has more than 4 labeled patients" in plan.reasons.get("augmentation.elastic", "")) == (
+        elastic > 0
+    )
+    assert ("randomization.share" in plan.reasons) == (share > 0)
+    assert (plan.recipe.randomization.borrowed > 0) == (labeled[0] != labeled[1]), "who borrows has random contrast"
 
 
 @pytest.mark.parametrize(("shown", "rare"), [(9, True), (10, False), (0, False), (20, False)])
@@ -321,6 +339,7 @@ def test_few_labels_of_every_modality_and_unlabeled_scans_get_a_teacher(
     recipe = plan.recipe
     assert isinstance(recipe.method, WeakToStrongConfig) == expected
     assert recipe.unlabeled_batch_size == (recipe.batch_size if expected else 0)
+    assert not expected or recipe.randomization.share == 0
     assert plan.reasons["method"].startswith("few labels beside unlabeled scans (1 of lge): a teacher") == expected
     assert plan.with_batch(2, "memory").recipe.unlabeled_batch_size == (2 if expected else 0)
     simulated = [replace(facts, simulated_patients=9) for facts in of]

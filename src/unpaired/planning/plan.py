@@ -25,6 +25,7 @@ from unpaired.planning.labels import (
     norms_by_labels,
     rare_classes,
     taught,
+    varied,
 )
 from unpaired.planning.topology import patch_within
 from unpaired.planning.turns import augmentation_of, turned_predictions
@@ -136,7 +137,8 @@ def plan_recipe(
     reasons["batch_size"] = f"{kind} of each modality in every step, on {device}"
     reasons["method"] = method_reason(fingerprint)
     if not volumes:
-        recipe = taught(begun_on_simulated_hearts(recipe, fingerprint, reasons), fingerprint, reasons)
+        for step in (begun_on_simulated_hearts, varied, taught):
+            recipe = step(recipe, fingerprint, reasons)
     names = ", ".join(facts.name for facts in fingerprint.modalities)
     return Plan(recipe, reasons, f"One network for {kind} of {names}: {', '.join(fingerprint.classes[1:])}.")
 

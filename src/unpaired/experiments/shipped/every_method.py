@@ -61,6 +61,10 @@ def _recipes(size: Size) -> dict[str, Recipe]:
     borrowed = replace(plain, randomization=random.BORROWED)
     begun = random.small_unet_begun()
     turned = replace(begun, augmentation=replace(begun.augmentation, rotation_degrees=60.0))
+    deformed = replace(
+        plain, augmentation=replace(augmentation, rotation_degrees=60.0, elastic=0.7, elastic_strain=0.9)
+    )
+    randomized = replace(deformed, randomization=random.small_unet_own().randomization)
     return {
         "a network each": replace(plain, network=IndependentNetworksConfig(network)),
         "joint": replace(plain, network=replace(network, modality_norm=False)),
@@ -70,11 +74,17 @@ def _recipes(size: Size) -> dict[str, Recipe]:
         "CMC": _with_unlabeled(cmc, CMCConfig(layer="encoder5", ramp=RAMP)),
         "turned by 60": replace(plain, augmentation=replace(augmentation, rotation_degrees=60.0)),
         "elastic": replace(plain, augmentation=replace(augmentation, elastic=0.7, elastic_strain=0.9)),
+        "turned, elastic": deformed,
+        "turned, elastic, random convolutions": randomized,
+        "turned, elastic, random convolutions, weak to strong": _with_unlabeled(
+            randomized, WeakToStrongConfig(plain.method)
+        ),
         "random convolutions": replace(plain, randomization=random.small_unet_own().randomization),
         "borrowed": borrowed,
         "borrowed, weak to strong": _with_unlabeled(borrowed, WeakToStrongConfig(plain.method)),
         "phantom start": begun,
         "phantom start, turned": turned,
+        "phantom start, turned, random convolutions": replace(turned, randomization=randomized.randomization),
         "phantom start, turned, weak to strong": random.small_unet_begun_taught(),
     }
 
