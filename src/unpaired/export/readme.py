@@ -34,7 +34,8 @@ scripts/     what inference.json names: preparation, windows and restoration in 
     python -m monai.bundle run --config_file configs/inference.json --bundle_root . --modality {first} \\
         --dataset_dir images
 
-Label maps go to eval/. Configs and scripts are code, and a .pt2 file may hold some: use bundles of people you trust.
+MONAI's command line needs the package fire besides (pip install monai fire). Label maps go to eval/. Configs
+and scripts are code, and a .pt2 file may hold some: use bundles of people you trust.
 """,
     "torch": _SHARED
     + """*.pt2        a program of torch.export for each modality (torch.export.load("{first}.pt2").module())
