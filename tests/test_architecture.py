@@ -119,6 +119,7 @@ ALLOWED = {
         "runs.folder",
     },
     "inference": {
+        "configs",
         "consent",
         "documents",
         "shapes",

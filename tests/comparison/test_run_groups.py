@@ -109,7 +109,7 @@ def test_few_shot_runs_are_not_repetitions_of_the_whole(tmp_path):
     groups = [(group.name, len(group.places)) for group in group_runs([*whole, *few, two], ssc_row)]
     assert groups == [("V3 + CR", 2), ("1 MR", 2), ("two", 1)]
     names = [group.name for group in group_runs([*whole, *few], lambda recipe, training: "same")]
-    assert names == ["same", "same (8 ct patients, 1 mr patients)"]
+    assert names == ["same", "same (8 ct patients, 1 mr patient)"]
 
 
 def test_simulated_scans_are_no_training_patients(tmp_path):

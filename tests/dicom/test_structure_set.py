@@ -110,7 +110,7 @@ def test_contours_are_filled_as_a_plain_loop_in_millimeters_does(tmp_path: Path,
     assert np.array_equal(label_map.array == 1, by_loops(first, series))
     assert np.array_equal(label_map.array == 2, by_loops(second, series))
     assert label_map.array[5, 4, 1] == 0
-    assert label_map.notes == ("'A' has no contour in 1 slices between its first and its last: background there",)
+    assert label_map.notes == ("'A' has no contour in 1 slice between its first and its last: background there",)
     assert not (read_structure_set(path, series, [2]).array == 1).any()
 
 

@@ -133,10 +133,13 @@ def test_where_all_patients_test_the_plan_is_for_simulated_scans_and_says_so(
     made = plan_training(both, tmp_path / "plan.py", device="cpu")
     assert [(facts.patients, facts.simulated_patients) for facts in made.fingerprint.modalities] == [(0, 2), (0, 2)]
     assert made.plan.recipe.randomization.share == 0.7, "as beside patients who don't train"
+    assert isinstance(made.plan.recipe.network, UNetConfig)
+    assert not made.plan.recipe.network.modality_norm
     said = "all patients of .* are on the test side: the plan is for 4 simulated scans, which train alone; split anew"
     assert [line for line in made.lines() if re.match(f"note: {said}", line)]
     alone = plan_training(replace(phantom, cases=tuple(few)), device="cpu")
-    assert (alone.without_patients, alone.plan.recipe.randomization.share) == ("", 0)
+    assert isinstance(alone.plan.recipe.network, UNetConfig)
+    assert (alone.without_patients, alone.plan.recipe.network.modality_norm) == ("", True)
 
 
 @pytest.mark.parametrize(
