@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from unpaired.choices import counted
+from unpaired.choices import counted, some_of
 from unpaired.comparison.comparison import Comparison, empty_structures
 from unpaired.comparison.contenders import SHOWN
 from unpaired.scores.tables import definitions
@@ -122,8 +122,7 @@ def _trained_once(comparison: Comparison) -> Iterator[str]:
     once = [name for name, runs in comparison.replicates.items() if runs.seeds == 1]
     if not once:
         return
-    listed = ", ".join(once[:SHOWN]) + (f" and {len(once) - SHOWN} more" if len(once) > SHOWN else "")
-    of = "every method" if len(once) == len(comparison.contenders) else listed
+    of = "every method" if len(once) == len(comparison.contenders) else some_of(once, SHOWN)
     yield (
         f"Each patient has one result of {of}: tests and intervals say what other patients would give, not what "
         f"another training (its seed, the draw of its labels) would. Train with other seeds too, and give "
@@ -135,12 +134,8 @@ def _seeds_disagree(comparison: Comparison) -> Iterator[str]:
     """Differences that hold over patients, and not over trainings."""
     for key, difference in comparison.differences.items():
         by_seed = comparison.seed_differences[key]
-        if (
-            key.column in comparison.main_columns
-            and difference.significant
-            and by_seed
-            and min(by_seed) * max(by_seed) <= 0
-        ):
+        turned = by_seed and min(by_seed) <= 0 <= max(by_seed)
+        if turned and difference.significant and key.column in comparison.main_columns:
             yield (
                 f"{key.score}, {key.column.modality}: {key.method} differs from {comparison.baseline} over patients (p "
                 f"{difference.p_holm:.2g} after Holm), but not in each training: another seed may turn its sign."

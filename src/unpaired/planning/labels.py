@@ -174,7 +174,7 @@ def varied(recipe: Recipe, fingerprint: Fingerprint, reasons: dict[str, str]) ->
     recipe = replace(recipe, augmentation=replace(recipe.augmentation, elastic=0.7, elastic_strain=0.9))
     if recipe.randomization.borrowed:
         return recipe
-    reasons["randomization.share"] = f"{few}: random contrast in most samples, which gave hearts most"
+    reasons["randomization.share"] = f"{few}: random contrast in most samples, which gave LGE hearts most"
     return replace(recipe, randomization=Randomization(share=0.7))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
+from unpaired.choices import some_of
 from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry
 from unpaired.data.images import NIFTI
@@ -83,10 +84,9 @@ def remark_on_other_cases(predictions: Mapping[str, Path | None]) -> str:
     swapped = [name for name, case in said.items() if case != name and case in predictions]
     if not swapped:
         return ""
-    more = f" and {len(swapped) - SHOWN} more" if len(swapped) > SHOWN else ""
-    named = ", ".join(f"{name} (of {said[name]})" for name in swapped[:SHOWN])
+    named = some_of([f"{name} (of {said[name]})" for name in swapped], SHOWN)
     return (
-        f"By their records these label maps are those of other cases: {named}{more}; give each label map and its "
+        f"By their records these label maps are those of other cases: {named}; give each label map and its "
         "record their own case's name, or predict again."
     )
 
@@ -113,9 +113,8 @@ def remark_on_changed(cases: Sequence[str]) -> str:
     """A sentence about the cases whose label maps aren't as their records tell; empty where there are none."""
     if not cases:
         return ""
-    more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
     return (
-        f"The label maps of {', '.join(cases[:SHOWN])}{more} were corrected, cut short or replaced since they were "
+        f"The label maps of {some_of(cases, SHOWN)} were corrected, cut short or replaced since they were "
         "predicted: their records tell of other files. Their values are read by these records all the same; delete "
         "the record of one that has other label values, or predict again."
     )
@@ -125,9 +124,8 @@ def remark_on_other_images(cases: Sequence[str]) -> str:
     """A sentence about the cases whose label maps were made of another image; empty where there are none."""
     if not cases:
         return ""
-    more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
     return (
-        f"By their records the label maps of {', '.join(cases[:SHOWN])}{more} were made of other images than the "
+        f"By their records the label maps of {some_of(cases, SHOWN)} were made of other images than the "
         "manifest has now, or of files that changed since: predict again, unless these are known to be the same scans."
     )
 
@@ -145,8 +143,7 @@ def require_fresh(
     parts: list[str] = []
     for what in dict.fromkeys(item.what for item in stale):
         cases = [item.case for item in stale if item.what == what]
-        more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
-        parts.append(f"the {what} of {', '.join(cases[:SHOWN])}{more}")
+        parts.append(f"the {what} of {some_of(cases, SHOWN)}")
     raise InputError(
         f"{scores} holds scores of other files than lie there now: since they were made {'; '.join(parts)}; score "
         f"again: unpaired evaluate {predictions} REFERENCE"
