@@ -146,7 +146,7 @@ sleep 100
 def test_a_program_that_ignores_ctrl_c_ends_with_all_that_it_started(
     ignored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "STOPS", ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.2)))
+    monkeypatch.setattr(calling, "SECONDS", (0.2, 0.2))
     pipe, main_thread = tmp_path / "pipe", threading.main_thread().ident
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -174,36 +174,54 @@ def test_a_program_that_ignores_ctrl_c_ends_with_all_that_it_started(
 PATIENT = """
 exec 3> "$1"
 echo ready >&3
+test -z "$2" || kill -9 "$2"
 sleep 60
 sleep 60
 """
-"""Ends at SIGINT, as what it starts does, and holds the pipe $1 as long as either lives."""
-CALLS = "import sys; from unpaired.experiments.calling import call; call(sys.argv[1:])"
+"""Ends at SIGINT, as what it starts does, and holds the pipe $1 as long as either lives; first it kills process $2."""
+CALLS = """
+import os, sys
+from unpaired.experiments.calling import call
+caller = str(os.getpid()) if sys.argv[1] == "kills" else ""
+call([*sys.argv[2:], caller])
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
-def test_a_program_whose_caller_is_killed_ends_with_all_that_it_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("who", ["kills", "test"])
+def test_a_program_whose_caller_is_killed_ends_with_all_that_it_started(who: str, tmp_path: Path) -> None:
+    """Killed from outside, and by the program itself, before a caller could say which process it has started."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    caller = subprocess.Popen([sys.executable, "-c", CALLS, "sh", "-c", PATIENT, "sh", str(pipe)])
+    caller = subprocess.Popen([sys.executable, "-c", CALLS, who, "sh", "-c", PATIENT, "sh", str(pipe)])
     with ended(caller):
         select.select([reading], [], [], 60)
         assert os.read(reading, 100) == b"ready\n"
+        if who == "kills":
+            assert caller.wait() == -signal.SIGKILL
     assert select.select([reading], [], [], 60)[0]
     assert os.read(reading, 100) == b"", "nobody holds the pipe any more"
     os.close(reading)
 
 
+KILLS_ITS_PARENT = "sleep 0.5; kill -9 $PPID; sleep 60"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
-def test_a_group_that_ignores_signals_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "STOPS", ((signal.SIGINT, 0.1), (signal.SIGTERM, 0.1)))
+def test_a_program_whose_guard_is_killed_has_failed() -> None:
+    with pytest.raises(InputError, match="the process that watches over it was killed"):
+        calling.call(["sh", "-c", KILLS_ITS_PARENT])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
+def test_a_group_that_ignores_signals_is_killed() -> None:
     stubborn = ["sh", "-c", "trap '' INT TERM; echo ready; while :; do sleep 0.05; done"]
     process = subprocess.Popen(stubborn, stdout=subprocess.PIPE, process_group=0)
     with ended(process):
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        guard.end_group(process.pid)
+        guard.end_group(process.pid, (0.1, 0.1))
         assert process.wait() == -signal.SIGKILL
 
 

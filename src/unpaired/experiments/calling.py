@@ -1,74 +1,68 @@
 """A program called to its end, as the leader of a process group nothing of which outlives the one that called it."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
 
 from unpaired.errors import InputError
 from unpaired.experiments import guard
 
+SECONDS = (30.0, 10.0)
+"""What a program has to save and end, after each of the signals that ask it to."""
+
 
 def call(words: list[str]) -> None:
     """Run a command to its end, its output in ours. Raises InputError where it can't be started, or fails."""
-    with _guarded() as guarded:
-        try:
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=2, env=os.environ, process_group=0)
-        except OSError as error:
-            raise InputError(f"{words[0]}: can't be started ({error.strerror}); check the row's command") from error
-        try:
-            guarded(process.pid)
-            code = process.wait()
-        except BaseException:
-            _ask_to_stop(process)
-            raise
-        finally:  # also of a second Ctrl-C, and where it ended and left something behind
-            _signal(process, guard.KILL)
-            process.wait()
+    code = _alone(words) if sys.platform == "win32" else _guarded(words)
     if code:
         what = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise InputError(
-            f"`{' '.join(words[:2])} ...` failed ({what}); what it said is in the log beside the run folder"
-        )
+        raise _failed(words, what)
 
 
-@contextmanager
-def _guarded() -> Generator[Callable[[int], None]]:
-    """Tell a process of its own which program to end where this one is killed before the block has ended."""
-    if sys.platform == "win32":  # which has no process groups
-        yield lambda group: None
-        return
-    command = [sys.executable, "-I", "-S", guard.__file__]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
-    assert process.stdin is not None  # the pipe was asked for
-    told = process.stdin
-
-    def tell(group: int) -> None:
-        with suppress(BrokenPipeError):  # somebody killed it
-            told.write(f"{group}\n".encode())
-            told.flush()
-
+def _alone(words: list[str]) -> int:
+    """Run a command where there are no process groups; its exit code."""
     try:
-        yield tell
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=2)
+    except OSError as error:
+        raise _not_started(words, error.strerror) from error
+    try:
+        return process.wait()
     finally:
-        process.kill()
-        process.wait()
-        told.close()
-
-
-def _ask_to_stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ask a program to end, more firmly each time, until it has."""
-    for number, seconds in guard.STOPS:
-        _signal(process, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-            return
-
-
-def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:
-    """Send a signal to a program and to all that it started, as a terminal does: they are a process group."""
-    if sys.platform == "win32":
         process.terminate()
-    else:
-        guard.signal_group(process.pid, number)
+        process.wait()
+
+
+def _guarded(words: list[str]) -> int:
+    """Run a command as a process group that is ended where this process is stopped or killed; its exit code.
+
+    Another process starts it (`guard`), which is there before it and ends it at the end of its own standard input.
+    """
+    command = [sys.executable, "-I", "-S", guard.__file__, *map(str, SECONDS), *words]
+    guarding = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    assert guarding.stdin is not None  # the pipes were asked for
+    assert guarding.stdout is not None
+    started = b""
+    try:
+        started = guarding.stdout.readline().strip()
+        code = guarding.stdout.readline()
+    finally:
+        guarding.stdin.close()
+        try:
+            guarding.wait()
+        finally:  # also of a second Ctrl-C, or of somebody who killed the guard
+            if started.isdigit():
+                guard.signal_group(int(started), guard.KILL)
+            guarding.wait()
+            guarding.stdout.close()
+    if started and not started.isdigit():
+        raise _not_started(words, started.decode())
+    if not code:
+        raise _failed(words, "the process that watches over it was killed")
+    return int(code)
+
+
+def _not_started(words: list[str], why: str | None) -> InputError:
+    return InputError(f"{words[0]}: can't be started ({why}); check the row's command")
+
+
+def _failed(words: list[str], what: str) -> InputError:
+    return InputError(f"`{' '.join(words[:2])} ...` failed ({what}); what it said is in the log beside the run folder")
