@@ -1,24 +1,27 @@
-"""Running statistics taken anew equal the mean over batches, computed by hand, and nothing else changes."""
+"""Running statistics taken anew are mean and variance of all batches as one, and nothing else changes."""
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
+from unpaired.errors import InputError
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.norm_statistics import refresh_norms
 from unpaired.networks.unet import UNetConfig
 
 
-def images(seed: int, *modalities: str) -> dict[str, torch.Tensor]:
+def images(seed: int, *modalities: str, count: int = 2) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return {name: 3 + 2 * torch.randn(2, 1, 16, 16, generator=generator) for name in modalities}
+    return {name: 3 + seed + 2 * torch.randn(count, 1, 16, 16, generator=generator) for name in modalities}
 
 
-def test_statistics_are_the_mean_over_the_batches_without_dropout() -> None:
+def test_statistics_are_those_of_all_batches_as_one_without_dropout() -> None:
+    """The last batch is one image of 5 besides 2 of 3 and 3 of 4: it counts a sixth, not a third."""
     torch.manual_seed(0)
     network = FCNConfig(width=2, dropout=0.5, initialization="he").build(("ct", "mr"), 1, 3, 2)
-    batches = [images(seed, "ct", "mr") for seed in range(3)]
+    batches = [images(seed, "ct", "mr", count=count) for seed, count in enumerate((2, 3, 1))]
     seen: list[torch.Tensor] = []
     norm = next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
     hook = norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
@@ -26,8 +29,10 @@ def test_statistics_are_the_mean_over_the_batches_without_dropout() -> None:
     hook.remove()
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0))
-    torch.testing.assert_close(norm.running_var, torch.stack([x.var((0, 2, 3)) for x in seen]).mean(0))
+    every = torch.cat(seen)
+    assert len(every) == 6
+    torch.testing.assert_close(norm.running_mean, every.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, every.var((0, 2, 3)))
     again = copy.deepcopy(network.state_dict())
     refresh_norms(network, iter(batches))  # dropout would make it another result
     for name, value in network.state_dict().items():
@@ -49,6 +54,16 @@ def test_only_statistics_change_and_modes_come_back() -> None:
     assert all("running_" in name and ".ct." in name for name in changed), changed
     assert modes == {name: module.training for name, module in network.named_modules()}
     assert momenta == {m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
+
+
+def test_where_a_batch_fails_statistics_stay_what_they_were() -> None:
+    network = UNetConfig(width=4, widest=8, blocks=(1, 1), norm="batch").build(("ct",), 1, 3, 2)
+    before = copy.deepcopy(network.state_dict())
+    two_channels = torch.zeros(1, 2, 16, 16)
+    with pytest.raises(InputError, match="expected images of shape"):
+        refresh_norms(network, iter([images(0, "ct"), {"ct": two_channels}]))
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_without_batches_nothing_changes() -> None:
