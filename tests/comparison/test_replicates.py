@@ -9,6 +9,7 @@ from unpaired.comparison.cells import test_cells as cells_of_tests
 from unpaired.comparison.cells import test_headings as headings_of_tests
 from unpaired.comparison.comparison import compare, empty_structures
 from unpaired.comparison.contenders import Contender
+from unpaired.comparison.crossed import SeedDifferences
 from unpaired.comparison.files import to_json
 from unpaired.comparison.records import Column, Key
 from unpaired.comparison.replicates import Replicates, match_folds, mean_and_spread, merged, replicates
@@ -155,10 +156,11 @@ def test_each_seed_is_a_difference_over_the_patients_of_all_folds():
     b = (run(r=0.6), run(p=0.5, q=0.6), run(r=0.5), run(p=0.6, q=0.5))
     one = compare([method("a", *a), method("b", *b)], ["dice"])
     # First trainings: 0.1 (p), 0.0 (q), 0.1 (r); second ones: 0.0, -0.3, -0.3.
-    assert one.seed_differences["dice", LV, "b"] == (pytest.approx(0.2 / 3), pytest.approx(-0.2))
+    assert one.seed_differences["dice", LV, "b"].by_seed == (pytest.approx(0.2 / 3), pytest.approx(-0.2))
     assert one.differences["dice", LV, "b"].mean == pytest.approx((0.2 / 3 - 0.2) / 2)
-    assert headings_of_tests(one)[-1] == "each seed"
-    assert cells_of_tests(one, Key("dice", LV, "b"))[-1] == "+6.67, -20.00"
+    assert one.seed_differences["dice", LV, "b"].interval is None, "a fold of one patient has no spread"
+    assert headings_of_tests(one)[-2:] == ("each seed", "95 %, seeds too")
+    assert cells_of_tests(one, Key("dice", LV, "b"))[-2:] == ("+6.67, -20.00", "–")
     record = next(row for row in to_json(one)["columns"] if row["method"] == "b")
     assert (record["seeds_lowest"], record["seeds_highest"]) == (pytest.approx(-0.2), pytest.approx(0.2 / 3))
 
@@ -166,7 +168,7 @@ def test_each_seed_is_a_difference_over_the_patients_of_all_folds():
 def test_trainings_are_not_paired_where_one_method_has_fewer():
     a, b = (run(p=0.4, q=0.6), run(p=0.6, q=0.8)), (run(p=0.6, q=0.8),)
     one = compare([method("a", *a), method("b", *b)], ["dice"])
-    assert one.seed_differences == {("dice", LV, "b"): ()}
+    assert one.seed_differences == {("dice", LV, "b"): SeedDifferences()}
     assert "each seed" not in headings_of_tests(one)
     assert {row["seeds_lowest"] for row in to_json(one)["columns"]} == {None}
 

@@ -7,7 +7,7 @@ from unpaired.comparison.notes import BETTER_MARK, WORSE_MARK
 from unpaired.comparison.records import Cell, Column, Key
 from unpaired.scores.scores import higher_is_better
 from unpaired.scores.tables import heading
-from unpaired.statistics import PairedDifference
+from unpaired.statistics import Interval, PairedDifference
 from unpaired.tables import DASH, TableCell
 
 DIGITS = 2
@@ -24,7 +24,7 @@ TEST_HEADINGS = (
     "p",
     "p Holm",
 )
-SEED_HEADING = "each seed"
+SEED_HEADINGS = ("each seed", "95 %, seeds too")
 SEEDS_SHOWN = 3
 
 
@@ -96,15 +96,23 @@ def count_text(comparison: Comparison, name: str) -> tuple[str, str]:
 
 
 def test_headings(comparison: Comparison) -> tuple[str, ...]:
-    """What stands above the table of tests; `SEED_HEADING` last, where methods were trained more than once."""
-    return (*TEST_HEADINGS, *([SEED_HEADING] if any(comparison.seed_differences.values()) else []))
+    """What stands above the table of tests; `SEED_HEADINGS` last, where methods were trained more than once."""
+    return (*TEST_HEADINGS, *(SEED_HEADINGS if comparison.several_seeds else ()))
 
 
 def test_cells(comparison: Comparison, key: Key) -> tuple[str, ...]:
     """A row of the table of tests: a text under each of `test_headings`."""
-    cells = _test_cells(key, comparison.differences[key])
-    several = any(comparison.seed_differences.values())
-    return (*cells, *([seeds_text(key.score, comparison.seed_differences[key])] if several else []))
+    cells, seeds = _test_cells(key, comparison.differences[key]), comparison.seed_differences[key]
+    if not comparison.several_seeds:
+        return cells
+    return (*cells, seeds_text(key.score, seeds.by_seed), interval_text(key.score, seeds.interval))
+
+
+def interval_text(score: str, interval: Interval | None) -> str:
+    """ "-0.31 to +2.45"; a dash for None."""
+    if interval is None:
+        return DASH
+    return " to ".join(number(score, end, signed=True) for end in (interval.low, interval.high))
 
 
 def seeds_text(score: str, differences: Sequence[float]) -> str:
@@ -118,7 +126,7 @@ def seeds_text(score: str, differences: Sequence[float]) -> str:
 
 
 def _test_cells(key: Key, difference: PairedDifference) -> tuple[str, ...]:
-    score, interval = key.score, difference.interval
+    score = key.score
     return (
         short_title(score),
         key.column.modality,
@@ -126,9 +134,7 @@ def _test_cells(key: Key, difference: PairedDifference) -> tuple[str, ...]:
         key.method,
         str(difference.patients),
         number(score, difference.mean, signed=True),
-        DASH
-        if interval is None
-        else f"{number(score, interval.low, signed=True)} to {number(score, interval.high, signed=True)}",
+        interval_text(score, difference.interval),
         f"{difference.better} / {difference.worse}" + (f", {difference.equal} equal" if difference.equal else ""),
         DASH if difference.effect is None else _fixed(difference.effect, signed=True),
         p_text(difference.p),

@@ -17,10 +17,10 @@ from typing import Literal
 
 from unpaired.choices import require_choice
 from unpaired.comparison.contenders import Contender, LeftOut, require_comparable
+from unpaired.comparison.crossed import SeedDifferences, seed_differences
 from unpaired.comparison.records import CaseLoss, Cell, Column, Key, PatientValue
 from unpaired.comparison.replicates import (
     Replicates,
-    differences_by_seed,
     match_folds,
     mean_and_spread,
     merged,
@@ -172,15 +172,20 @@ class Comparison:
         )
 
     @cached_property
-    def seed_differences(self) -> dict[Key, tuple[float, ...]]:
-        """What each pair of trainings gives alone: the method's minus the baseline's; () where each has but one."""
+    def seed_differences(self) -> dict[Key, SeedDifferences]:
+        """What each pair of trainings gives alone: the method's minus the baseline's."""
         folds = match_folds({method.name: method.seeds for method in self.contenders})
         return {
-            key: differences_by_seed(
+            key: seed_differences(
                 folds, key.method, self.baseline, {name: self.by_seed[key._replace(method=name)] for name in self.names}
             )
             for key in self.differences
         }
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether some method and the baseline were trained more than once on a fold, each as often."""
+        return any(seeds.by_seed for seeds in self.seed_differences.values())
 
     @property
     def tests_in_family(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from unpaired.comparison.budget import trained_by, trained_of
 from unpaired.comparison.cells import best_methods
 from unpaired.comparison.comparison import Comparison
+from unpaired.comparison.crossed import SeedDifferences
 from unpaired.comparison.few_shot import few_shot_curves
 from unpaired.comparison.notes import notes, warnings
 from unpaired.comparison.papers.formats import paper_json, paper_latex, paper_markdown, paper_records
@@ -126,7 +127,7 @@ def _records(comparison: Comparison) -> Iterable[dict[str, Any]]:
                     "best": name in best,
                     "baseline": comparison.baseline,
                     **_difference_record(difference),
-                    **_seed_record(comparison.seed_differences.get(key, ())),
+                    **_seed_record(comparison.seed_differences.get(key, SeedDifferences())),
                 }
 
 
@@ -144,10 +145,12 @@ def _difference_record(difference: PairedDifference | None) -> dict[str, Any]:
     }
 
 
-def _seed_record(differences: Sequence[float]) -> dict[str, float | None]:
-    """The ends of what each pair of trainings gives alone; None where each method was trained once."""
-    ends = (min(differences), max(differences)) if differences else (None, None)
-    return dict(zip(("seeds_lowest", "seeds_highest"), ends, strict=True))
+def _seed_record(seeds: SeedDifferences) -> dict[str, float | None]:
+    """The ends of what each pair of trainings gives alone, and of their interval; None where there was but one."""
+    ends = (min(seeds.by_seed), max(seeds.by_seed)) if seeds.by_seed else (None, None)
+    interval = (None, None) if seeds.interval is None else (seeds.interval.low, seeds.interval.high)
+    names = ("seeds_lowest", "seeds_highest", "seeds_interval_low", "seeds_interval_high")
+    return dict(zip(names, (*ends, *interval), strict=True))
 
 
 def _patient_records(comparison: Comparison) -> Iterable[dict[str, Any]]:

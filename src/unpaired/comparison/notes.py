@@ -42,10 +42,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
         "Intervals: 95 %, percentile bootstrap over patients, 10,000 resamples, expanded for few patients (Hesterberg "
         "2015). Effect: matched rank-biserial correlation, from -1 (worse in every patient) to 1 (better in every one)."
     )
-    if any(comparison.seed_differences.values()):
+    if comparison.several_seeds:
         yield (
             "Each seed: the difference by one training of the method and one of the baseline, in the order in which "
-            "they were given, means over patients."
+            "they were given, means over patients. Seeds too: the interval for other patients and other trainings, "
+            "from the spread of both (Welch and Satterthwaite); the interval before it is for these trainings."
         )
 
 
@@ -133,10 +134,11 @@ def _trained_once(comparison: Comparison) -> Iterator[str]:
 def _seeds_disagree(comparison: Comparison) -> Iterator[str]:
     """Differences that hold over patients, and not over trainings."""
     for key, difference in comparison.differences.items():
-        by_seed = comparison.seed_differences[key]
-        turned = by_seed and min(by_seed) <= 0 <= max(by_seed)
-        if turned and difference.significant and key.column in comparison.main_columns:
+        seeds = comparison.seed_differences[key]
+        if seeds.turns and difference.significant and key.column in comparison.main_columns:
+            alike = min(seeds.by_seed) > 0 or max(seeds.by_seed) < 0
+            but = "but the 95 % interval of other trainings too holds 0" if alike else "but not in each training"
             yield (
                 f"{key.score}, {key.column.modality}: {key.method} differs from {comparison.baseline} over patients (p "
-                f"{difference.p_holm:.2g} after Holm), but not in each training: another seed may turn its sign."
+                f"{difference.p_holm:.2g} after Holm), {but}: another seed may turn its sign."
             )

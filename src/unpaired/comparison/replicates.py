@@ -125,30 +125,6 @@ def pooled_mean_and_spread(by_run: Sequence[Mapping[str, float]]) -> tuple[float
     return fmean(values) if values else None, float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def differences_by_seed(
-    folds: Sequence[Fold], name: str, baseline: str, by_run: Mapping[str, Sequence[Mapping[str, float]]]
-) -> tuple[float, ...]:
-    """How far each training of a method is from the baseline's beside it: means over the patients of both.
-
-    `by_run` {method: {patient: value} of each of its runs}. Trainings of a fold are paired in the order in which they
-    were given, and the first of all folds make one difference, the second another. Empty where the two methods have one
-    seed, other numbers of seeds, or no patient in common.
-    """
-    seeds = {len(fold.get(method, ())) for fold in folds for method in (name, baseline)}
-    if len(seeds) != 1 or max(seeds) < 2:
-        return ()
-    differences = list[float]()
-    for seed in range(max(seeds)):
-        of_method, of_baseline = (
-            patient_averages([by_run[method][fold[method][seed]] for fold in folds]) for method in (name, baseline)
-        )
-        paired = [of_method[patient] - of_baseline[patient] for patient in of_method if patient in of_baseline]
-        if not paired:
-            return ()
-        differences.append(fmean(paired))
-    return tuple(differences)
-
-
 def _cases(run: Evaluation, known: set[str]) -> frozenset[str]:
     failed = {failure.case for failure in run.failures}
     return frozenset(row.case for row in run.scores) | frozenset(failed & known)
