@@ -160,6 +160,7 @@ def test_a_field_of_a_part_is_guessed_by_its_place() -> None:
         ({"stepz": 3}, "no field 'stepz'"),
         ({"steps": -1}, "steps: expected a whole number of 1 or more"),
         ({"steps": "many"}, "recipe: Recipe.steps: expected a whole number .*, got 'many'"),
+        ({"patch_size": [65536, 4]}, r"Recipe.patch_size\[0\]: expected a whole number between 1 and 16384, got 65536"),
         ({"method": None}, "Recipe.method: expected a MethodConfig, got None"),
         (
             {"network": {"type": "unpaired.recipe:Optimization"}},

@@ -56,7 +56,9 @@ Stride = Annotated[int, Meta(ge=1, le=256)]
 """Voxels along an axis that a layer takes together: a stride, a patch, a window."""
 Axes = Annotated[tuple[Stride, ...], Meta(min_length=2, max_length=3)]
 """One number for each spatial axis."""
-Size = Annotated[tuple[Count, ...], Meta(min_length=2, max_length=3)]
+Side = Annotated[int, Meta(ge=1, le=2**14)]
+"""Voxels of a window along an axis."""
+Size = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=3)]
 """(height, width) or (depth, height, width)."""
 Name = Annotated[str, Meta(min_length=1)]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1)]

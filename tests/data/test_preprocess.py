@@ -1,6 +1,7 @@
 """The way to the network's grid and back. Oracles: world positions, scipy, loops over voxels."""
 
 import json
+import re
 from itertools import pairwise, permutations, product
 
 import numpy as np
@@ -322,6 +323,10 @@ def test_label_box_is_marked_as_a_leak_and_holds_the_reference() -> None:
         {"roi": "center"},
         {"size": (1, 2, 3)},
         {"roi_margin_mm": -1.0},
+        {"roi_margin_mm": 1e7, "roi": "body"},
+        {"spacing_mm": (1, 1e-9, 1)},
+        {"spacing_mm": (1, 1, 1e300)},
+        {"roi": "center", "roi_size_mm": (1e9, 1, 1)},
         {"normalization": "zscor"},
     ],
 )
@@ -330,6 +335,24 @@ def test_impossible_preprocessing(fields: dict) -> None:
 
     with pytest.raises((InputError, TypeCheckError)):  # the type hook, on under pytest only, comes first for some
         Preprocessing(**fields)
+
+
+@pytest.mark.parametrize(
+    ("voxels_mm", "fields", "became"),
+    [
+        ((90, 90, 90), {"spacing_mm": (1, 1, 1)}, "900 x 3600 x 3600, with up to 46.7 GB"),
+        ((1, 1, 1), {"spacing_mm": (1e-6, 1e-6, 1e-6)}, "10000000 x 40000000 x 40000000, with up to 6.4e"),
+        ((1, 1, 1), {"roi": "center", "size": (50_000, 50_000, 50_000)}, "50000 x 50000 x 50000, with up to 5e"),
+        ((1, 1, 1), {"roi": "center", "roi_size_mm": (1e5, 1e5, 1e5)}, "100000 x 100000 x 100000, with up to 4e"),
+        ((1, 1, 1), {"roi": "center", "size": (1, 1, 1), "spacing_mm": (1e5, 1e5, 1e5)}, "1 x 1 x 1, with up to 1e"),
+    ],
+)
+def test_a_volume_that_no_memory_holds_is_refused_before_it_is_made(
+    voxels_mm: tuple, fields: dict, became: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNPAIRED_MAX_IMAGE_GB", "20")
+    with pytest.raises(InputError, match=rf"would become {re.escape(became)}.* where 20 GB may be taken; check"):
+        apply(scan((40, 40, 10), voxels_mm), Preprocessing(**fields), RAW)
 
 
 def test_bad_images() -> None:

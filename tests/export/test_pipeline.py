@@ -82,6 +82,17 @@ def test_preparation_and_the_way_back(pipeline: ModuleType, settings: Preprocess
         np.testing.assert_array_equal(pipeline.restore(slabs, way), restore_slabs(slabs, geometry))
 
 
+def test_the_body_of_a_scan_that_is_thinner_than_it_is_looked_at(pipeline: ModuleType) -> None:
+    array = np.random.default_rng(0).normal(0, 5, (60, 50, 2)).astype(np.float32)
+    array[20:45, 11:31] += 300
+    settings = Preprocessing(roi="body")
+    expected, geometry = apply(Image(array, np.eye(4)), settings, Modality())
+    volume, (*_, crop, _) = pipeline.prepare(array, np.eye(4), asdict(settings), facts_of(Modality()))
+    assert tuple(crop) == geometry.crop
+    assert volume.shape < (2, 60, 50)
+    np.testing.assert_allclose(volume, expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", NORMALIZATIONS)
 def test_values(pipeline: ModuleType, kind: str) -> None:
     modality = Modality(kind, clip_percentiles=(2.0, 97.0))

@@ -4,6 +4,7 @@ Cropping comes first: resampling only what is kept is what makes a full-size CT 
 voxel-centre, so values equal scipy's and SimpleITK's linear interpolation.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -13,6 +14,8 @@ from msgspec import Meta
 from unpaired.configs import Config, Count, Name
 from unpaired.data.case import Geometry
 from unpaired.data.dataset import Dataset, Modality, Normalization
+from unpaired.data.formats.payload import LIMIT_VARIABLE, exceeded_limit
+from unpaired.data.image import millimeters
 from unpaired.data.images import Image
 from unpaired.data.normalize import normalize_in_place
 from unpaired.data.orientation import Plane, orientation, oriented
@@ -22,9 +25,11 @@ from unpaired.errors import InputError
 
 Region = Literal["none", "body", "label", "center"]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-Extent = Annotated[float, Meta(gt=0)] | Annotated[int, Meta(gt=0)] | None
+MOST_MM = 1e6
+Extent = Annotated[float, Meta(ge=1e-6, le=MOST_MM)] | Annotated[int, Meta(ge=1, le=int(MOST_MM))] | None
 Triple = Annotated[
-    tuple[Extent, Extent, Extent], Meta(description="[depth, height, width], each a number above 0 or null")
+    tuple[Extent, Extent, Extent],
+    Meta(description="[depth, height, width], each a number from 0.000001 to 1000000 or null"),
 ]
 
 Voxels = Annotated[
@@ -51,7 +56,7 @@ class Preprocessing(Config):
     is as large as the body or reference plus margin."""
     size: Voxels | None = None
     """Fixed extent of the box in prepared voxels (CSA: 224 x 224 of the file's pixels); wins over `roi_size_mm`."""
-    roi_margin_mm: Annotated[float, Meta(ge=0)] | Annotated[int, Meta(ge=0)] = 0.0
+    roi_margin_mm: Annotated[float, Meta(ge=0, le=MOST_MM)] | Annotated[int, Meta(ge=0, le=int(MOST_MM))] = 0.0
     """Added on each side of the body's or reference's box; not used along axes with a fixed extent."""
     normalization: Normalization | None = None
     """Overrides the normalization that the manifest gives to a modality."""
@@ -147,6 +152,7 @@ def _cropped_view(image: Image, preprocessing: Preprocessing, label: Image | Non
     else:
         box = tuple((0, size) for size in view.shape)
     crop, grid = _crop_and_grid(box, view.shape, spacing, preprocessing)  # type: ignore[arg-type]
+    _require_affordable(crop, grid, spacing)
     rows = tuple(tuple(float(value) for value in row) for row in np.asarray(image.affine))
     return view, Geometry(image.array.shape, rows, axes, flips, crop, grid)  # type: ignore[arg-type]
 
@@ -175,6 +181,20 @@ def _crop_and_grid(
         crop.append((int(start), int(stop)))
         grid.append(count or max(1, round((stop - start) * spacing[axis] / step)))
     return (crop[0], crop[1], crop[2]), (grid[0], grid[1], grid[2])
+
+
+def _require_affordable(crop: Box, grid: tuple[int, int, int], spacing: np.ndarray) -> None:
+    """InputError for volumes that no memory holds, the prepared one (float32) or the label map put back: of a header's
+    odd voxel sizes, or of a recipe's."""
+    size = max(4 * math.prod(grid), math.prod(stop - start for start, stop in crop))
+    limit = exceeded_limit(size)
+    if limit is not None:
+        raise InputError(
+            f"the scan's voxels of {millimeters(spacing)} (depth, height, width) would become "
+            f"{' x '.join(map(str, grid))}, with up to {size / 1e9:.3g} GB for them where {limit / 1e9:.3g} GB may be "
+            "taken; check the header's voxel sizes, and the recipe's spacing_mm, size, roi_size_mm and roi_margin_mm, "
+            f"or set {LIMIT_VARIABLE}"
+        )
 
 
 def box_of(mask: np.ndarray) -> Box:

@@ -41,12 +41,18 @@ def byte_limit() -> int:
     return int(gigabytes * 1e9)
 
 
+def exceeded_limit(size: int) -> int | None:
+    """`byte_limit` if `size` bytes are more than that, else None."""
+    if size < SMALL and LIMIT_VARIABLE not in os.environ:
+        return None
+    limit = byte_limit()
+    return limit if size > limit else None
+
+
 def require_affordable(size: int, path: Path) -> None:
     """Raise ImageError if `size` bytes of voxels are more than `byte_limit` allows."""
-    if size < SMALL and LIMIT_VARIABLE not in os.environ:
-        return
-    limit = byte_limit()
-    if size > limit:
+    limit = exceeded_limit(size)
+    if limit is not None:
         text = f"promises {size / 1e9:.2f} GB of voxels, an image may take {limit / 1e9:.2f} GB here"
         raise ImageError(f"{path}: {text}; set {LIMIT_VARIABLE} to read it all the same")
 

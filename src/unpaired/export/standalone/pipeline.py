@@ -130,7 +130,8 @@ def crop_and_grid(view, spacing, settings):
 def body_box(view, spacing):
     """The box around the largest thing that is brighter than air, looked for on a grid of about 4 mm."""
     strides = [max(1, int(4.0 / size)) for size in spacing]
-    coarse = view[tuple(slice(stride // 2, None, stride) for stride in strides)]
+    firsts = [min(stride // 2, size - 1) for stride, size in zip(strides, view.shape, strict=True)]
+    coarse = view[tuple(slice(first, None, stride) for first, stride in zip(firsts, strides, strict=True))]
     lowest = float(coarse.min())
     threshold = -300.0 if lowest < -200 else lowest + 0.1 * (float(np.percentile(coarse, 99)) - lowest)
     mask = largest_part(coarse > threshold, corners=False)
