@@ -14,7 +14,7 @@ from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
-from unpaired.inference.cluster import Resources, cluster_script
+from unpaired.inference.cluster import cluster_script
 from unpaired.inference.jobs import plan
 from unpaired.inference.shards import Shard, jobs_of_shard
 from unpaired.runs.run import Run
@@ -90,21 +90,6 @@ def test_a_script_that_is_there_stays(run: Run, manifest: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="x is there already, and differs"):
         cluster_script(run.folder, manifest, "out", script)
     assert script.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"time": "soon"}, "time 'soon': expected something like 04:00:00"),
-        ({"memory": "16 GB"}, "memory '16 GB': expected something like 16G"),
-        ({"partition": "a\nb"}, r"partition 'a\\nb': expected"),
-        ({"cpus": 0}, "at least 1 core"),
-        ({"at_once": 0}, "1 task at once"),
-    ],
-)
-def test_what_slurm_would_not_understand_is_refused(changes: dict[str, object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        Resources(**changes)  # pyright: ignore[reportArgumentType]
 
 
 def test_wrong_places_and_numbers(run: Run, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,12 +12,11 @@ from safetensors.torch import load_file
 
 from unpaired.cli import main
 from unpaired.errors import InputError
-from unpaired.inference.cluster import absolute
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.labels import SIMULATED_CLASSES, SIMULATED_NETWORK
 from unpaired.recipes.random_convolutions import small_unet_plain
 from unpaired.runs.beginning import begin_with_run
-from unpaired.runs.model_file import holds_runs
+from unpaired.runs.model_file import absolute, holds_runs
 from unpaired.runs.run import Run
 from unpaired.runs.shipped import shipped_file
 

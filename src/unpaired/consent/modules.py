@@ -64,6 +64,15 @@ def require_there(trust: Trust) -> None:
             )
 
 
+def absolute_modules(trust: Trust) -> list[str]:
+    """Modules that another process is to trust, files by paths that mean the same everywhere.
+
+    Raises InputError if one isn't there.
+    """
+    require_there(trust)
+    return [str(Path(word).resolve()) if str(word).endswith(".py") else str(word) for word in several(trust)]
+
+
 def load_trusted(trust: Trust) -> None:
     """Import all that a person trusts, so that a name given later (`--set network.factory=...`) is found."""
     for word in several(trust):

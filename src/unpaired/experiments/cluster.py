@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unpaired.choices import several
-from unpaired.consent.modules import Trust
+from unpaired.consent.modules import Trust, absolute_modules
 from unpaired.data.manifest import as_dataset
 from unpaired.errors import InputError
 from unpaired.experiments.find import find_study
 from unpaired.experiments.run import budgets_of, chosen_study, only_splits
 from unpaired.experiments.study import Size
-from unpaired.inference.cluster import Resources, absolute, absolute_modules, write_array
 from unpaired.overrides import Changes, assignments
+from unpaired.runs.model_file import absolute
+from unpaired.slurm import Resources, write_array
 
 
 def study_script(

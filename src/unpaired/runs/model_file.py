@@ -119,6 +119,11 @@ def as_written(path: str | Path) -> str:
     return str(HubAddress.parse(path)) if is_hub_address(path) else str(path)
 
 
+def absolute(path: str | Path) -> str:
+    """A path that means the same in every folder; addresses on the Hub and in the package do."""
+    return as_written(path) if is_shipped(path) or is_hub_address(path) else str(Path(path).resolve())
+
+
 def unpacked_from(folder: Path) -> str | None:
     """How the SHA-256 of the model file begins (32 digits) that a run folder was unpacked from; None for any other."""
     return folder.parent.name if folder.parent.parent == user_cache("models") else None
