@@ -4,18 +4,21 @@ import os
 import shlex
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from export.runs import fresh_run
-from unpaired.cli import main
+from unpaired.cli import COMMANDS, main
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
 from unpaired.inference.cluster import cluster_script
-from unpaired.inference.jobs import plan
+from unpaired.inference.jobs import Outcome, plan
+from unpaired.inference.prediction import predict
+from unpaired.inference.request import Request
 from unpaired.inference.shards import Shard, jobs_of_shard
 from unpaired.runs.run import Run
 
@@ -77,7 +80,7 @@ def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> N
     words = shlex.split(lines[-1])
     assert words[:5] == ["exec", sys.executable, "-m", "unpaired.cli", "predict"]
     assert words[5:8] == [str(run.folder.resolve()), str(manifest.resolve()), str(Path("out").resolve())]
-    options = ["--modality", "ct", "--backend", "torch", "--overlap", "0.0", "--also", str(run.folder.resolve())]
+    options = ["--modality", "ct", "--overlap", "0", "--also", str(run.folder.resolve())]
     assert words[8:] == [*options, "--shard", "$SLURM_ARRAY_TASK_ID/30"]
     assert "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}" in lines
 
@@ -111,6 +114,7 @@ def test_wrong_places_and_numbers(run: Run, manifest: Path, tmp_path: Path, caps
         ({"also": ["gone"]}, "expected a run folder .* found none at gone; check the path"),
         ({"overlap": 5.0}, "overlap: expected a share from 0 to 0.8, such as 0.25, got 5"),
         ({"modality": "pet"}, "no case of 'pet'; modalities: ct, bssfp, lge"),
+        ({"norms_of": "pet"}, "norms of 'pet': run .* has no such modality; known: ct, bssfp, lge"),
         ({"split": "tset"}, "split: expected 'train', 'validation' or 'test', got 'tset'"),
         ({"largest_component": "Lv"}, "'Lv', which is no foreground class; did you mean LV"),
     ],
@@ -131,30 +135,68 @@ def test_a_folder_of_images_needs_what_the_run_knows(run: Run, phantom: Dataset,
         cluster_script(run.folder, place, tmp_path / "out", tmp_path / "x", split="test")
 
 
-def test_options_of_predict_are_passed_on(
-    run: Run, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_script_takes_every_option_of_predict_that_a_task_may_have() -> None:
+    """But `overwrite`, with which a task that starts again would do all anew."""
+    of_each_call = {"overwrite", "shard", "worker", "on", "actors"}
+    of_slurm = {"script", "shards", "cpus", "memory", "time", "gpus", "partition", "at_once"}
+    of_predict = set(signature(COMMANDS["predict"]).parameters) - of_each_call
+    assert set(signature(COMMANDS["cluster-script"]).parameters) - of_slurm == of_predict
+
+
+EVERY_OPTION: dict[str, Any] = {
+    "modality": "ct",
+    "split": "test",
+    "weights": "last",
+    "device": "cpu",
+    "backend": "openvino",
+    "precision": "bf16",
+    "engine": "plain",
+    "overlap": 0.25,
+    "largest_component": "LV,myo",
+    "smoothing_mm": 2,
+    "background_log_odds": -0.5,
+    "mirror": True,
+    "turned": [30, 12.5],
+    "mirror_anyway": True,
+    "modality_anyway": True,
+    "norms_of": "lge",
+    "norms": "adaptive",
+    "probabilities": True,
+    "series": ["1.2.3", "7"],
+    "modality_from": "(ct|lge) .*",
+    "objects": ["seg", "pdf"],
+    "dicom_seg": "labelmap",
+    "deidentify": True,
+}
+
+
+@pytest.mark.parametrize("nothing_of", [None, "largest_component", "objects"])
+def test_a_task_asks_for_what_the_script_was_asked_for(
+    run: Run, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_of: str | None
 ) -> None:
+    """Whatever an option is called on the way: the task's request is that of `predict` with the same wishes."""
     monkeypatch.chdir(tmp_path)
     Path("b.py").touch()
-    script = tmp_path / "script"
-    arguments = ["cluster-script", str(run.folder), str(manifest), str(tmp_path / "out"), str(script), "--mirror"]
-    more = [
-        "--split",
-        "test",
-        "--backend",
-        "openvino",
-        "--also",
-        str(run.folder),
-        "--turned",
-        "30",
-        "--probabilities",
-        "--trust",
-        "monai",
-        "b.py",
-    ]
-    assert main([*arguments, *more]) == 0
-    words = shlex.split(script.read_text().splitlines()[-1])[8:-2]
-    assert words == [
-        *("--split", "test", "--backend", "openvino", "--mirror", "--probabilities"),
-        *("--turned", "30", "--also", str(run.folder), "--trust", "monai", str(Path("b.py").resolve())),
-    ]
+    options = EVERY_OPTION | {"also": [run.folder], "trust": ["monai", "b.py"]}
+    if nothing_of is not None:
+        options[nothing_of] = {"largest_component": "none", "objects": []}[nothing_of]
+    script = cluster_script(run.folder, manifest, "out", tmp_path / "x", shards=3, **options)
+    words = shlex.split(script.read_text().splitlines()[-1])[4:]
+    requests: list[Request] = []
+
+    def carried_out(request: Request, *others: object) -> Outcome:
+        requests.append(request)
+        return Outcome()
+
+    monkeypatch.setattr("unpaired.inference.prediction.carry_out", carried_out)
+    assert main([*words[:-1], "2/3"]) == 0
+    options["postprocessing"] = options.pop("largest_component")
+    options["adaptive_norms"] = options.pop("norms") == "adaptive"
+    options["trust"] = ["monai", str(tmp_path / "b.py")]
+    predict(run.folder, manifest, tmp_path / "out", shard="2/3", **options)
+    assert requests[0] == requests[1]
+
+
+def test_what_is_so_anyway_is_not_written(run: Run, manifest: Path, tmp_path: Path) -> None:
+    script = cluster_script(run.folder, manifest, tmp_path / "out", tmp_path / "x")
+    assert shlex.split(script.read_text().splitlines()[-1])[8:] == ["--shard", "$SLURM_ARRAY_TASK_ID/20"]

@@ -72,6 +72,7 @@ OptionalText = Annotated[str | None, tyro.conf.arg(metavar="TEXT")]
 OptionalNumber = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 OptionalCount = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Angles = Annotated[tuple[float, ...], tyro.conf.arg(metavar="DEGREES")]
+SeriesNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SERIES")]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ they help.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -70,6 +70,20 @@ def parse_largest_component(text: str) -> Postprocessing:
     if not all(names):
         raise InputError(f'--largest-component expects "all", "none" or class names such as LV,myo; got {text!r}')
     return Postprocessing(names)
+
+
+def asked_postprocessing(
+    largest_component: Postprocessing | str | None, smoothing_mm: float | None, background_log_odds: float | None
+) -> Postprocessing | None:
+    """What a person asks for in place of what was found, or of the recipe's; None where nothing is asked for.
+
+    `largest_component` may be what `parse_largest_component` takes. Raises InputError for numbers that can't be.
+    """
+    given = largest_component
+    asked = parse_largest_component(given) if isinstance(given, str) else given
+    named = {"smoothing_mm": smoothing_mm, "background_log_odds": background_log_odds}
+    changes = {name: value for name, value in named.items() if value is not None}
+    return replace(asked or Postprocessing(), **changes) if changes else asked
 
 
 def shifted(probabilities: np.ndarray, background_log_odds: float) -> np.ndarray:

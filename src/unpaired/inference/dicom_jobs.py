@@ -92,7 +92,7 @@ def source_of(job: Job) -> Source:
 def _job(choice: Choice, out: Path, wishes: DicomWishes) -> Job:
     series, modality = choice.series, choice.modality or ""
     name = f"{modality}-{series.number}-{sha256(series.name.encode()).hexdigest()[:8]}"
-    scan = DicomScan(series, wishes.objects, wishes.segmentation, wishes.deidentify)
+    scan = DicomScan(series, wishes.objects, wishes.dicom_seg, wishes.deidentify)
     return Job(name, series.files[0], modality, out / f"{name}.nii.gz", scan)
 
 

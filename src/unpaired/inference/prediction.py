@@ -1,13 +1,12 @@
 """`predict`: scans to label maps, as the command does it, from Python. Imports no torch: the worker does."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from unpaired.choices import require_choice, several
 from unpaired.data.dataset import Dataset
-from unpaired.data.postprocess import Postprocessing, parse_largest_component
+from unpaired.data.postprocess import Postprocessing, asked_postprocessing
 from unpaired.errors import InputError
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.jobs import Event, Outcome
@@ -20,6 +19,7 @@ from unpaired.inference.request import (
     RayWishes,
     Request,
     SegKind,
+    Weights,
     request_of,
 )
 from unpaired.inference.shards import Shard
@@ -36,7 +36,7 @@ def predict(
     *,
     modality: str | None = None,
     split: str | None = None,
-    weights: Literal["best", "last"] = "best",
+    weights: Weights = "best",
     device: str = "auto",
     backend: Backend = "torch",
     postprocessing: Postprocessing | str | None = None,
@@ -105,7 +105,7 @@ def predict(
         weights,
         device,
         backend,
-        _asked(postprocessing, smoothing_mm, background_log_odds),
+        asked_postprocessing(postprocessing, smoothing_mm, background_log_odds),
         mirror,
         mirror_anyway,
         modality_anyway,
@@ -117,26 +117,26 @@ def predict(
         tuple(several(turned)),
     )
     runs = run, *several(also)
-    require_choice(dicom_seg, SegKind, "dicom_seg")
-    for kind in several(objects):
-        require_choice(kind, ObjectKind, "objects")
     dicom = DicomWishes(tuple(several(series)), modality_from, tuple(several(objects)), dicom_seg, deidentify)
     require_choice(on, Place, "on")
     if actors is not None and on != "ray":
         raise InputError("the number of actors is for --on ray; leave --actors out, or predict on Ray")
     ray = RayWishes(actors) if on == "ray" else None
-    request = request_of(runs, images, out, modality, split, how, probabilities, overwrite, trust, shard, dicom, ray)
+    request = request_of(
+        runs,
+        images,
+        out,
+        modality=modality,
+        split=split,
+        how=how,
+        probabilities=probabilities,
+        overwrite=overwrite,
+        trust=trust,
+        shard=shard,
+        dicom=dicom,
+        ray=ray,
+    )
     return carry_out(request, tell, worker)
-
-
-def _asked(
-    postprocessing: Postprocessing | str | None, smoothing_mm: float | None, background_log_odds: float | None
-) -> Postprocessing | None:
-    """The post-processing in place of what was found; None: that, or the recipe's."""
-    asked = parse_largest_component(postprocessing) if isinstance(postprocessing, str) else postprocessing
-    named = {"smoothing_mm": smoothing_mm, "background_log_odds": background_log_odds}
-    changes = {name: value for name, value in named.items() if value is not None}
-    return replace(asked or Postprocessing(), **changes) if changes else asked
 
 
 def carry_out(request: Request, tell: Callable[[Event], None], worker: bool = True) -> Outcome:

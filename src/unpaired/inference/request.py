@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from unpaired.choices import require_choice
 from unpaired.configs import MOST_ANGLES, MOST_OVERLAP
 from unpaired.data.dataset import Dataset
 from unpaired.data.postprocess import Postprocessing
@@ -15,16 +16,20 @@ from unpaired.inference.shards import Shard
 if TYPE_CHECKING:
     from unpaired.runs.run import Run
 
+Weights = Literal["best", "last"]
+"""Those of the best validation Dice, or of the last step."""
 Backend = Literal["torch", "onnxruntime", "openvino"]
 """What computes the networks; as `backends.engines` has it, without torch."""
+Norms = Literal["trained", "adaptive"]
+"""Where the statistics of batch norms are from: training, or each scan itself."""
 
 
 @dataclass(frozen=True)
 class How:
-    """How each run predicts; `Predictor` says what the words mean. Raises InputError for an overlap or an angle that
-    can't be."""
+    """How each run predicts; `Predictor` says what the words mean. Raises InputError for a word, an overlap or an angle
+    that can't be."""
 
-    weights: str = "best"
+    weights: Weights = "best"
     device: str = "auto"
     backend: Backend = "torch"
     postprocessing: Postprocessing | None = None
@@ -39,6 +44,10 @@ class How:
     turned: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        require_choice(self.weights, Weights, "weights")
+        require_choice(self.backend, Backend, "backend")
+        require_choice(self.precision, Precision, "precision")
+        require_choice(self.engine, EngineName, "engine")
         if self.overlap is not None and not 0 <= self.overlap <= MOST_OVERLAP:
             raise InputError(f"overlap: expected a share from 0 to {MOST_OVERLAP}, such as 0.25, got {self.overlap:g}")
         both_ways(self.turned)
@@ -70,13 +79,21 @@ Place = Literal["here", "ray"]
 
 @dataclass(frozen=True)
 class DicomWishes:
-    """What is asked for of a tree of DICOM files; `prediction.predict` says what it means."""
+    """What is asked for of a tree of DICOM files; `prediction.predict` says what it means.
+
+    Raises InputError for kinds of objects that can't be written.
+    """
 
     series: tuple[str, ...] = ()
     modality_from: str | None = None
     objects: tuple[ObjectKind, ...] = ("seg",)
-    segmentation: SegKind = "binary"
+    dicom_seg: SegKind = "binary"
     deidentify: bool = False
+
+    def __post_init__(self) -> None:
+        require_choice(self.dicom_seg, SegKind, "dicom_seg")
+        for kind in self.objects:
+            require_choice(kind, ObjectKind, "objects")
 
 
 @dataclass(frozen=True)
@@ -134,17 +151,21 @@ def request_of(
     runs: "Sequence[Run | str | Path]",
     images: Dataset | str | Path | Sequence[str | Path],
     out: str | Path,
-    modality: str | None,
-    split: str | None,
-    how: How,
-    probabilities: bool,
-    overwrite: bool,
-    trust: Sequence[str | Path],
+    *,
+    modality: str | None = None,
+    split: str | None = None,
+    how: How = How(),
+    probabilities: bool = False,
+    overwrite: bool = False,
+    trust: Sequence[str | Path] = (),
     shard: Shard | str | None = None,
     dicom: DicomWishes = DicomWishes(),
     ray: RayWishes | None = None,
 ) -> Request:
-    """A request for runs that may be open already; what they trust is trusted."""
+    """A request for runs that may be open already; what they trust is trusted.
+
+    Raises InputError for a list of images without a path, or with one where nothing is, and for a shard that can't be.
+    """
     folders = tuple(Path(run) if isinstance(run, str | Path) else run.folder for run in runs)
     trusted = (*trust, *(word for run in runs if not isinstance(run, str | Path) for word in run.trust))
     scans = images if isinstance(images, Dataset) else listed_images(images)
