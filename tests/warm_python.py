@@ -24,7 +24,7 @@ from unpaired.inference import watch
 if TYPE_CHECKING:  # forks need none
     import pytest
 
-IMPORTED = ["__main__", "unpaired.training.train", "unpaired.inference.requested", "unpaired.inference.predict"]
+IMPORTED = ["__main__", "unpaired.training.train", "unpaired.inference.requested", "unpaired.inference.predict_files"]
 
 
 class Fork(Popen[Any]):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from unpaired.inference.cluster import cluster_script
     from unpaired.inference.ensemble import Ensemble
     from unpaired.inference.jobs import Outcome
-    from unpaired.inference.prediction import predict
+    from unpaired.inference.predict import predict
     from unpaired.inference.predictor import Predictor
     from unpaired.pacs.transfer import Fetched, Sent, fetch_dicom, send_dicom
     from unpaired.pacs.watch import watch_dicom
@@ -179,7 +179,7 @@ _HOMES = {
     "inference.cluster": ("cluster_script",),
     "inference.ensemble": ("Ensemble",),
     "inference.jobs": ("Outcome",),
-    "inference.prediction": ("predict",),
+    "inference.predict": ("predict",),
     "inference.predictor": ("Predictor",),
     "pacs.transfer": ("Fetched", "Sent", "fetch_dicom", "send_dicom"),
     "pacs.watch": ("watch_dicom",),

@@ -8,7 +8,7 @@ from unpaired.data.checks.verify import verify
 from unpaired.data.dataset import MANIFEST
 from unpaired.data.manifest import read_dataset
 from unpaired.inference.jobs import Outcome
-from unpaired.inference.prediction import predict
+from unpaired.inference.predict import predict
 from unpaired.phantom.write import write_phantom
 from unpaired.report.page import write_run_page
 from unpaired.runs.run import Run

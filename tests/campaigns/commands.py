@@ -154,7 +154,7 @@ def warm_up() -> None:
     """Import what commands import when they run, so that forks needn't; compute nothing, so that no thread starts."""
     import unpaired.comparison.methods
     import unpaired.data.checks.verify
-    import unpaired.inference.predict
+    import unpaired.inference.predict_files
     import unpaired.report.comparison_page
     import unpaired.report.page
     import unpaired.scores.evaluate

@@ -17,7 +17,7 @@ from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
 from unpaired.inference.cluster import cluster_script
 from unpaired.inference.jobs import Outcome, plan
-from unpaired.inference.prediction import predict
+from unpaired.inference.predict import predict
 from unpaired.inference.request import Request
 from unpaired.inference.shards import Shard, jobs_of_shard
 from unpaired.runs.run import Run
@@ -188,7 +188,7 @@ def test_a_task_asks_for_what_the_script_was_asked_for(
         requests.append(request)
         return Outcome()
 
-    monkeypatch.setattr("unpaired.inference.prediction.carry_out", carried_out)
+    monkeypatch.setattr("unpaired.inference.predict.carry_out", carried_out)
     assert main([*words[:-1], "2/3"]) == 0
     options["postprocessing"] = options.pop("largest_component")
     options["adaptive_norms"] = options.pop("norms") == "adaptive"

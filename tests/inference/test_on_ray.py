@@ -16,7 +16,7 @@ from unpaired.data.images import write_image
 from unpaired.errors import InputError
 from unpaired.inference import on_ray
 from unpaired.inference.on_ray import Node, Share, shares
-from unpaired.inference.prediction import predict
+from unpaired.inference.predict import predict
 from unpaired.recipe import build_method
 from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run

@@ -17,7 +17,7 @@ from unpaired.errors import InputError, UnwritableError
 from unpaired.inference.devices import choose_device
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Job, plan
-from unpaired.inference.predict import predict_files
+from unpaired.inference.predict_files import predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.recipe import Recipe, build_method

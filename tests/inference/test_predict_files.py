@@ -24,7 +24,7 @@ from unpaired.data.prediction_record import Source, Written, read_record, record
 from unpaired.errors import InputError
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Job, plan
-from unpaired.inference.predict import (
+from unpaired.inference.predict_files import (
     predict_files,
     seen_in_training,
     value_remarks,

@@ -18,7 +18,7 @@ from unpaired.data.prediction_record import read_record
 from unpaired.errors import InputError
 from unpaired.inference import shards
 from unpaired.inference.jobs import Job
-from unpaired.inference.prediction import predict
+from unpaired.inference.predict import predict
 from unpaired.inference.shards import Shard, image_size, jobs_of_shard
 from unpaired.runs.run import Run
 from warm_python import python

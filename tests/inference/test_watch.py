@@ -20,7 +20,7 @@ from unpaired.data.images import write_image
 from unpaired.errors import InputError, UnwritableError
 from unpaired.inference import watch
 from unpaired.inference.jobs import CaseResult, Event, Outcome, Remark
-from unpaired.inference.prediction import predict
+from unpaired.inference.predict import predict
 from unpaired.inference.request import Request
 from unpaired.inference.watch import predict_watched
 from unpaired.recipe import build_method
@@ -276,13 +276,13 @@ def killing(names: Sequence[str], mark: Path) -> str:
     return f"""
 import json, os, signal, sys; sys.path[:] = json.loads(sys.argv[1])
 from pathlib import Path
-import unpaired.inference.predict as prediction
-original = prediction._predict
+import unpaired.inference.predict_files as predict_files
+original = predict_files._predict
 def deadly(job, *arguments):
     with Path({str(mark)!r}).open("a") as file: file.write(job.name)
     if job.name in {list(names)!r}: os.kill(os.getpid(), signal.SIGKILL)
     return original(job, *arguments)
-prediction._predict = deadly
+predict_files._predict = deadly
 from unpaired.inference.worker import serve
 sys.exit(serve())
 """

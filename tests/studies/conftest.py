@@ -8,7 +8,7 @@ import pytest
 from small_network import LAYERS, SMALL
 from unpaired.data.dataset import Dataset
 from unpaired.inference.jobs import plan
-from unpaired.inference.predict import predict_files
+from unpaired.inference.predict_files import predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.supervised import SupervisedConfig

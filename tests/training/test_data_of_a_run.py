@@ -12,7 +12,7 @@ from unpaired.data.images import read_image
 from unpaired.data.manifest import read_dataset
 from unpaired.errors import InputError
 from unpaired.inference.jobs import plan
-from unpaired.inference.predict import predict_files
+from unpaired.inference.predict_files import predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.fingerprint import read_fingerprint
 from unpaired.runs.run import Run

@@ -15,7 +15,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.files import is_object, read_json, write_json
 from unpaired.inference.devices import choose_device
-from unpaired.inference.prediction import predict
+from unpaired.inference.predict import predict
 from unpaired.recipe import DAMAGED, Recipe
 from unpaired.runs.folder import RunFolder
 from unpaired.runs.lock import only_one

@@ -16,7 +16,7 @@ from unpaired import __version__
 from unpaired.errors import InputError, Stopped
 from unpaired.experiments.program import Program
 from unpaired.files import write_json
-from unpaired.inference.prediction import predict
+from unpaired.inference.predict import predict
 from unpaired.runs.budget import training_seconds
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.folder import RunFolder

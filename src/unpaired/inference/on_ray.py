@@ -23,7 +23,7 @@ from unpaired.inference.dispatch import Answer, Died, Ready, Said, Wrong, dispat
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Event, Job, Remark
 from unpaired.inference.opened import Group, Tell, loaded_ensemble, tell_remarks
-from unpaired.inference.predict import clear_outputs, predict_job, require_known, tell_agreement
+from unpaired.inference.predict_files import clear_outputs, predict_job, require_known, tell_agreement
 from unpaired.inference.request import How, RayWishes, Request
 from unpaired.inference.shards import largest_first
 from unpaired.runs.run import Run

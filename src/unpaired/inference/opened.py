@@ -13,7 +13,7 @@ from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.folds import judged_by_folds
 from unpaired.inference.jobs import Event, Job, Remark, plan
 from unpaired.inference.modality_guess import with_modalities
-from unpaired.inference.predict import remarks, seen_in_training, with_sides_of
+from unpaired.inference.predict_files import remarks, seen_in_training, with_sides_of
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.request import How, Request
 from unpaired.inference.shards import jobs_of_shard

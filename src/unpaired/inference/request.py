@@ -79,7 +79,7 @@ Place = Literal["here", "ray"]
 
 @dataclass(frozen=True)
 class DicomWishes:
-    """What is asked for of a tree of DICOM files; `prediction.predict` says what it means.
+    """What is asked for of a tree of DICOM files; `unpaired.predict` says what it means.
 
     Raises InputError for kinds of objects that can't be written.
     """
@@ -105,7 +105,7 @@ class RayWishes:
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `prediction.predict`, which says what they mean; the first of `runs` decides label values."""
+    """The arguments of `unpaired.predict`, which says what they mean; the first of `runs` decides label values."""
 
     runs: tuple[Path, ...]
     images: Path | tuple[Path, ...] | Dataset

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from unpaired.inference.on_ray import predict_on_ray, require_ray
 from unpaired.inference.opened import Group, Tell, loaded_ensemble, opened_request, tell_remarks
-from unpaired.inference.predict import predict_jobs
+from unpaired.inference.predict_files import predict_jobs
 from unpaired.inference.request import Request
 
 
 def predict_requested(request: Request, tell: Tell, finished: Collection[Path] = ()) -> None:
     """Do what is asked for and tell of it; jobs whose output is `finished` are left as they are.
 
-    Raises InputError for what fits no case, as `prediction.predict` says.
+    Raises InputError for what fits no case, as `unpaired.predict` says.
     """
     if request.ray is not None:
         require_ray()

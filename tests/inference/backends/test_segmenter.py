@@ -22,7 +22,7 @@ from unpaired.inference.backends.engines import PACKAGES, Backend, require_backe
 from unpaired.inference.backends.packages import require_packages
 from unpaired.inference.backends.segmenter import BackendSegmenter, disagreement
 from unpaired.inference.jobs import plan
-from unpaired.inference.predict import predict_files
+from unpaired.inference.predict_files import predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.one_modality import one_modality
