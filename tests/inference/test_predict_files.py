@@ -24,14 +24,11 @@ from unpaired.data.prediction_record import Source, Written, read_record, record
 from unpaired.errors import InputError
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Job, plan
-from unpaired.inference.predict_files import (
-    predict_files,
-    seen_in_training,
-    value_remarks,
-    with_sides_of,
-)
+from unpaired.inference.known_cases import seen_in_training, with_sides_of
+from unpaired.inference.predict_files import predict_files
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.record import probabilities_path
+from unpaired.inference.remarks import value_remarks
 from unpaired.recipe import build_method
 from unpaired.recipes.phantom import msbn
 from unpaired.runs.run import Run

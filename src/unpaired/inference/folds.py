@@ -8,7 +8,7 @@ from unpaired.data.dataset import Dataset
 from unpaired.data.out_of_fold import out_of_fold
 from unpaired.errors import InputError
 from unpaired.inference.jobs import Job
-from unpaired.inference.predict_files import sides_in
+from unpaired.inference.known_cases import sides_in
 from unpaired.runs.run import Run
 
 

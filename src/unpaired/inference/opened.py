@@ -12,9 +12,10 @@ from unpaired.inference.dicom_jobs import dicom_jobs, is_dicom
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.folds import judged_by_folds
 from unpaired.inference.jobs import Event, Job, Remark, plan
+from unpaired.inference.known_cases import seen_in_training, with_sides_of
 from unpaired.inference.modality_guess import with_modalities
-from unpaired.inference.predict_files import remarks, seen_in_training, with_sides_of
 from unpaired.inference.predictor import Predictor
+from unpaired.inference.remarks import remarks
 from unpaired.inference.request import How, Request
 from unpaired.inference.shards import jobs_of_shard
 from unpaired.runs.postprocessing import left_out_of_several, postprocessing_of

@@ -11,7 +11,7 @@ from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.simulated import of_patients
 from unpaired.errors import InputError
 from unpaired.failures import attempt
-from unpaired.inference.predict_files import with_sides_of
+from unpaired.inference.known_cases import with_sides_of
 from unpaired.networks.network import Network
 from unpaired.recipe import build_method
 from unpaired.runs.model_file import holds_runs, unpacked_from

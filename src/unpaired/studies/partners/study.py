@@ -18,7 +18,7 @@ from unpaired.data.manifest import as_dataset
 from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.figures.style import write_figure
 from unpaired.files import together
-from unpaired.inference.predict_files import with_sides_of
+from unpaired.inference.known_cases import with_sides_of
 from unpaired.inference.predictor import Predictor
 from unpaired.runs.run import Run
 from unpaired.studies.partners.cases import CaseWork, Say, kept_scans, labeled_cases, score_cases
@@ -103,8 +103,8 @@ def study_partners(
 ) -> PartnerStudy:
     """Predict and score every labeled case of a side in each form; see `studies.partners.scores`.
 
-    `dataset` has the run's sides (`with_sides_of`). Raises InputError before any network runs if the
-    run knows one modality only, if there is no case, or no partner for one; and if not a single case could be read.
+    `dataset` has the run's sides (`inference.known_cases.with_sides_of`). Raises InputError before any network runs if
+    the run knows one modality only, if there is no case, or no partner for one; and if not a single case could be read.
     """
     cases = labeled_cases(predictor, dataset, split)
     modalities = predictor.run.modalities
