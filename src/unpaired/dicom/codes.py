@@ -29,9 +29,9 @@ def code_of(name: str, codes: Mapping[str, ClassCode | str] | None = None) -> Cl
     """The coded terms of a class, by its name in a data set: "LV", "kidney_left", "right adrenal gland".
 
     `codes` are a manifest's own, {class: terms, or the name of a structure of the table}; they win. A class that
-    neither knows gets a local code of the scheme `LOCAL_SCHEME` whose meaning is its name (`is_local`), category
-    tissue, so that what is written stays valid. Always with a color. Raises InputError for a manifest's structure that
-    the table lacks.
+    neither knows gets a local code of the scheme `LOCAL_SCHEME` whose meaning is its name, category tissue, so that
+    what is written stays valid. Always with a color. Raises InputError for a manifest's structure that the
+    table lacks.
     """
     own = (codes or {}).get(name)
     if isinstance(own, ClassCode):
@@ -42,11 +42,6 @@ def code_of(name: str, codes: Mapping[str, ClassCode | str] | None = None) -> Cl
             f"codes.{name}: {own!r} is no structure of the table of codes; {nearest(own, [*structure_names()])}"
         )
     return _local(name) if code is None else code
-
-
-def is_local(code: ClassCode) -> bool:
-    """Whether only this package knows the code: give the class one of a public scheme in the manifest."""
-    return code.type.scheme == LOCAL_SCHEME
 
 
 def display_color(code: ClassCode) -> tuple[int, int, int]:

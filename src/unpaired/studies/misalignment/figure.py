@@ -55,17 +55,6 @@ def draw_misalignment(rows: Sequence[MisalignmentRow], theme: Theme = LIGHT) -> 
     return figure
 
 
-def misalignment_alt(rows: Sequence[MisalignmentRow]) -> str:
-    """The curves in words: Dice at the first and last amount of each."""
-    parts = [
-        f"{curve.run}, {curve.modality}, {curve.kind}: {100 * curve.points[0].dice:.1f} at "
-        f"{curve.points[0].amount:g} to {100 * curve.points[-1].dice:.1f} at {curve.points[-1].amount:g} "
-        f"{UNITS[curve.kind]}"
-        for curve in misalignment_curves(rows)
-    ]
-    return f"Dice % against misalignment of the partner. {'; '.join(parts)}"
-
-
 def _draw_curve(axes: Axes, curve: MisalignmentCurve, name: str, place: int, theme: Theme) -> None:
     color, style = theme.series[place % len(theme.series)], LINE_STYLES[place % len(LINE_STYLES)]
     amounts = [point.amount for point in curve.points]
