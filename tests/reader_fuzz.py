@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unpaired.data.dicom import dicom_files, read_series
 from unpaired.data.image import Image, require_finite, require_placed
 from unpaired.data.images import read_image
+from unpaired.dicom.one_series import dicom_files, read_series
 from unpaired.errors import InputError
 
 SHAPE = (9, 8, 5)

@@ -52,7 +52,7 @@ ALLOWED = {
     "consent": {"documents"},
     "configs": {"consent", "documents"},
     "overrides": {"configs"},
-    "data": {"documents", "tables", "shapes", "configs", "dicom.importing"},
+    "data": {"documents", "tables", "shapes", "configs", "dicom.importing", "dicom.one_series"},
     "phantom": {"data"},
     "dicom": {"data", "tables", "figures.segmentation_page"},
     "pacs": {"consent", "data", "dicom", "inference", "runs"},

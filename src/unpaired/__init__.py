@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from unpaired.data.checks.findings import Finding, Findings
     from unpaired.data.checks.verify import verify
     from unpaired.data.dataset import Dataset
-    from unpaired.data.dicom import Series, read_series
     from unpaired.data.fewer_labels import few_shot, labeled_fraction
     from unpaired.data.images import Image, read_image, write_image
     from unpaired.data.importers.catalog import ImportedDataset, import_dataset
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from unpaired.data.split import Split, read_split, write_split
     from unpaired.data.splits import split
     from unpaired.demo import Demo, run_demo
+    from unpaired.dicom.index import Series
+    from unpaired.dicom.one_series import SeriesVolume, read_series
     from unpaired.dicom.tree import list_dicom
     from unpaired.dicom.volume import read_volume
     from unpaired.errors import InputError
@@ -96,6 +97,7 @@ __all__ = [
     "SelfTraining",
     "Sent",
     "Series",
+    "SeriesVolume",
     "Split",
     "StudiedFeatures",
     "Study",
@@ -155,7 +157,6 @@ _HOMES = {
     "data.checks.findings": ("Finding", "Findings"),
     "data.checks.verify": ("verify",),
     "data.dataset": ("Dataset",),
-    "data.dicom": ("Series", "read_series"),
     "data.fewer_labels": ("few_shot", "labeled_fraction"),
     "data.images": ("Image", "read_image", "write_image"),
     "data.importers.catalog": ("ImportedDataset", "import_dataset"),
@@ -164,6 +165,8 @@ _HOMES = {
     "data.split": ("Split", "read_split", "write_split"),
     "data.splits": ("split",),
     "demo": ("Demo", "run_demo"),
+    "dicom.index": ("Series",),
+    "dicom.one_series": ("SeriesVolume", "read_series"),
     "dicom.tree": ("list_dicom",),
     "dicom.volume": ("read_volume",),
     "errors": ("InputError",),

@@ -21,11 +21,11 @@ import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
 from campaigns.tally import Tally, run_alone
 from unpaired.data.case import Geometry
 from unpaired.data.dataset import Modality
-from unpaired.data.dicom import dicom_files, read_series
 from unpaired.data.images import Image, read_image, read_label_map, write_image
 from unpaired.data.orientation import Plane
 from unpaired.data.preprocess import Preprocessing, apply, apply_to_label
 from unpaired.data.restore import restore_slabs
+from unpaired.dicom.one_series import dicom_files, read_series
 
 ORDERS = [
     (axes, flips) for axes in itertools.permutations(range(3)) for flips in itertools.product((False, True), repeat=3)

@@ -11,8 +11,8 @@ import SimpleITK as sitk  # noqa: N813 (its own documentation's name)
 from nibabel.funcs import as_closest_canonical
 from nibabel.nifti1 import Nifti1Image
 from PIL import Image as Picture
-from test_dicom import write_slice
 
+from dicom.test_one_series import write_slice
 from itk_locale import locale_kept
 from unpaired.commands.data import import_, join
 from unpaired.data.checks.verify import verify

@@ -7,13 +7,12 @@ compressed ones are decoded in a process of its own.
 import io
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from unpaired.data.formats.decoder import DECODER
-from unpaired.data.formats.dicom_file import DEFLATED, DicomFile, one_line, read_elements
-from unpaired.data.formats.payload import require_affordable, require_length, scaled
+from unpaired.data.formats.dicom_file import DEFLATED, DicomFile, one_line
+from unpaired.data.formats.payload import require_affordable, require_length
 from unpaired.data.image import ImageError
 
 UNCOMPRESSED = dict.fromkeys(("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DEFLATED), "<") | {
@@ -23,25 +22,6 @@ UNCOMPRESSED = dict.fromkeys(("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DE
 RUN_LENGTHS = "1.2.840.10008.1.2.5"
 SHORTEST_RUN_LENGTHS = 64
 """GDCM refuses frames in RLE of fewer bytes, so that pydicom decodes these."""
-
-
-def read_dicom(path: Path) -> DicomFile:
-    """The elements of a file with one slice of gray pixels. Raises ImageError for anything else."""
-    file = read_elements(path)
-    if file.frames != 1:
-        raise ImageError(
-            f"{path}: expected one slice per file, found {file.frames} frames; read it with unpaired.dicom.volume, or "
-            "convert it to NIfTI (dcm2niix)"
-        )
-    with one_line(path):
-        reverse = str(file.elements.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
-    if reverse:
-        raise ImageError(
-            f"{path}: is stored for display in reverse (MONOCHROME1); programs differ on whether its values are, too: "
-            "export it as MONOCHROME2"
-        )
-    require_gray(file)
-    return file
 
 
 def require_gray(file: DicomFile) -> None:
@@ -57,12 +37,6 @@ def require_gray(file: DicomFile) -> None:
     if not columns or not rows or not file.frames:
         raise ImageError(f"{path}: expected an image, got no pixels ({columns} x {rows}); export it again")
     require_affordable(columns * rows * 4 * file.frames, path)
-
-
-def pixels(file: DicomFile) -> np.ndarray:
-    """(columns, rows) of one file, after slope and intercept; floats as float32. Raises ImageError for damage."""
-    ((_, stored),) = stored_frames(file, [0])
-    return scaled(stored, *rescale_of(file, 0), file.path)
 
 
 def rescale_of(file: DicomFile, frame: int) -> tuple[float, float]:

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
-from unpaired.data.dicom import Series, dicom_files, read_series
 from unpaired.data.images import grid_problem, read_image, write_image
 from unpaired.data.importers.converted import convert
 from unpaired.data.importers.listing import walk_files
 from unpaired.data.importers.named_files import find_named_files
+from unpaired.dicom.one_series import SeriesVolume, dicom_files, read_series
 from unpaired.errors import InputError, nearest
 from unpaired.files import placed
 
@@ -186,7 +186,7 @@ def _write(folder: Path, named_by: Path, ground: Path, image: Path, label: Path 
     write_image(image, series.image.array, series.image.affine)
 
 
-def _labels(series: Series, ground: Path) -> np.ndarray:
+def _labels(series: SeriesVolume, ground: Path) -> np.ndarray:
     """The label map on the series' grid: a PNG's rows and columns are those of its DICOM file."""
     pngs = sorted(
         (path for path in ground.iterdir() if path.suffix.lower() == ".png"), key=lambda file: _natural(file.name)
@@ -209,7 +209,7 @@ def _labels(series: Series, ground: Path) -> np.ndarray:
     return labels
 
 
-def _require_anatomy(series: Series, labels: np.ndarray, ground: Path) -> None:
+def _require_anatomy(series: SeriesVolume, labels: np.ndarray, ground: Path) -> None:
     """InputError if slices or sides are the wrong way around.
 
     The liver is of one tissue: its values spread less in the right order than with slices reversed or sides mirrored
@@ -232,7 +232,7 @@ def _require_anatomy(series: Series, labels: np.ndarray, ground: Path) -> None:
             raise InputError(f"{ground}: the liver lies below the {kidney}; check the order of the slices")
 
 
-def _center_mm(mask: np.ndarray, series: Series) -> np.ndarray:
+def _center_mm(mask: np.ndarray, series: SeriesVolume) -> np.ndarray:
     center = np.argwhere(mask).mean(axis=0)
     return (series.image.affine @ np.array([*center, 1.0]))[:3]
 
