@@ -78,7 +78,8 @@ def test_the_network_gets_the_partners_windows_at_the_same_places(phantom, tmp_p
 def test_only_a_fusion_listens_to_partners(phantom, tmp_path, patch) -> None:
     for fusion in ("paired", "alone", None):
         smooth = Postprocessing(smoothing_mm=1.5 if fusion == "alone" else 0.0, background_log_odds=0.3)
-        predictor = Predictor(new_run(tmp_path / str(fusion), phantom, fusion, patch), "best", "cpu", smooth)
+        run = new_run(tmp_path / str(fusion), phantom, fusion, patch)
+        predictor = Predictor(run, device="cpu", postprocessing=smooth)
         case = prepare_image(predictor, scan(0, (18, 16, 2)), "ct", "a", "a")
         assert np.array_equal(
             segment_with_partners(predictor, case), predictor.segment(scan(0, (18, 16, 2)), "ct")

@@ -91,7 +91,7 @@ def find_postprocessing(
     everything: list[Tried] = []
     hashes: list[str] = []
     for each in opened:
-        predictor, cases = Predictor(each, weights, device, Postprocessing()), _cases(each)
+        predictor, cases = Predictor(each, weights, device, postprocessing=Postprocessing()), _cases(each)
         tried = [_tried(predictor, case, say) for case in cases]
         choice = _found(tried, each.dataset.classes, [predictor.weights_hash])
         say(f"wrote {write_found(choice, each.folder)}")
