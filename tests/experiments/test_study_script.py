@@ -3,13 +3,14 @@
 import shlex
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import unpaired
-from unpaired.cli import main
+from unpaired.cli import COMMANDS, main
 from unpaired.errors import InputError
 from unpaired.experiments.cluster import study_script
 
@@ -20,6 +21,7 @@ def test_its_tasks_run_the_study_with_their_shard(
     """What a task would run is taken by the command line, which then asks for what was asked for."""
     monkeypatch.chdir(tmp_path)
     asked: dict[str, Any] = {"size": "full", "rows": ("MSBN", "CSA"), "seeds": (0, 1), "minutes": (5.0, 10.0)}
+    asked |= {"hours": 2.5, "jobs": 2, "threads": 1, "device": "cuda", "workers": 1, "viewer_mb": 0.0}
     script = study_script("csa_table1", manifest, "out", shards=30, changes={"steps": 20}, gpus=1, **asked)
     text = script.read_text()
     assert "#SBATCH --array=1-30\n" in text
@@ -36,6 +38,13 @@ def test_its_tasks_run_the_study_with_their_shard(
     assert seen["positional"] == ("csa_table1", manifest, tmp_path / "out")
     assert (seen["shard"], seen["changes"]) == ("7/30", ("steps=20",))
     assert {name: seen[name] for name in asked} == asked
+
+
+def test_a_script_takes_every_option_of_study_that_a_task_may_have() -> None:
+    of_each_call = {"estimate", "run", "on", "shard"}
+    of_slurm = {"script", "shards", "cpus", "memory", "time", "gpus", "partition", "at_once"}
+    of_study = set(signature(COMMANDS["study"]).parameters) - of_each_call
+    assert set(signature(COMMANDS["study-script"]).parameters) - of_slurm == of_study
 
 
 def test_outside_of_slurm_it_makes_the_tables_of_what_was_asked_for(manifest: Path, tmp_path: Path) -> None:

@@ -140,8 +140,13 @@ def study_script(
     split: Files = (),
     minutes: Minutes = (),
     changes: Changes = (),
+    hours: OptionalNumber = None,
+    jobs: OptionalCount = None,
+    threads: OptionalCount = None,
     cache: OptionalPath = None,
+    device: Device = "auto",
     workers: int = 0,
+    viewer_mb: float = 20.0,
     trust: Trusted = (),
     cpus: int = 4,
     memory: str = "16G",
@@ -167,8 +172,12 @@ def study_script(
         split: Split files, in place of the study's splits.
         minutes: As many steps as fit so many minutes, for every run; several budgets make a curve.
         changes: Change fields of all rows' recipes, such as steps=500.
+        hours: Begin no run of a task after so many.
+        jobs: Runs of a task at a time, each in a process of its own; several GPUs are dealt out.
+        threads: Of each process.
         cache: Folder for prepared volumes (default: `prepared` in OUT).
         workers: Processes of each run that cut and augment batches.
+        viewer_mb: How many megabytes of scans the page's viewer may hold; 0 leaves the viewer out.
         trust: Modules or .py files of your own that --set names.
         cpus: Cores of each task.
         memory: Memory of each task, as Slurm writes it.
@@ -190,8 +199,13 @@ def study_script(
         split=split,
         minutes=minutes,
         changes=changes,
+        hours=hours,
+        jobs=jobs,
+        threads=threads,
         cache=cache,
+        device=device,
         workers=workers,
+        viewer_mb=viewer_mb,
         trust=trust,
         cpus=cpus,
         memory=memory,

@@ -11,6 +11,7 @@ from unpaired.experiments.find import find_study
 from unpaired.experiments.run import budgets_of, chosen_study, only_splits
 from unpaired.experiments.study import Size
 from unpaired.overrides import Changes, assignments
+from unpaired.report.viewer import VIEWER_MB
 from unpaired.runs.model_file import absolute
 from unpaired.slurm import Resources, write_array
 
@@ -29,8 +30,13 @@ def study_script(
     split: str | Path | Sequence[str | Path] = (),
     minutes: float | Sequence[float] | None = (),
     changes: Changes = (),
+    hours: float | None = None,
+    jobs: int | None = None,
+    threads: int | None = None,
     cache: str | Path | None = None,
+    device: str = "auto",
     workers: int = 0,
+    viewer_mb: float = VIEWER_MB,
     trust: Trust = (),
     cpus: int = 4,
     memory: str = "16G",
@@ -62,8 +68,13 @@ def study_script(
         "--split": files,
         "--minutes": [str(budget) for budget in budgets_of(minutes) if budget is not None],
         "--set": assignments(changes),
+        "--hours": [] if hours is None else [f"{hours:.12g}"],
+        "--jobs": [] if jobs is None else [str(jobs)],
+        "--threads": [] if threads is None else [str(threads)],
         "--cache": [] if cache is None else [absolute(cache)],
+        "--device": [] if device == "auto" else [device],
         "--workers": [str(workers)],
+        "--viewer-mb": [] if viewer_mb == VIEWER_MB else [f"{viewer_mb:.12g}"],
         "--trust": absolute_modules(trust),
     }
     words = [word for option, values in options.items() if values for word in (option, *values)]
