@@ -81,6 +81,8 @@ def test_a_study_of_ones_own_is_found_from_any_folder(manifest: Path, tmp_path: 
         ({"seeds": (0, -1)}, "seed: expected a whole number of 0 or more, got -1"),
         ({"minutes": (5.0, 0.0)}, "minutes must be above 0"),
         ({"split": ["nowhere.json"]}, "nowhere.json"),
+        ({"hours": 0.0}, "hours must be above 0, got 0"),
+        ({"jobs": 0}, "jobs must be 1 or more, got 0"),
         ({"shards": 0}, "expected at least 1 shard, got 0"),
         ({"time": "soon"}, "time 'soon': expected something like"),
         ({"data": "nowhere.json"}, "expected a manifest, found nothing at nowhere.json"),

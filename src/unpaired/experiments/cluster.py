@@ -8,7 +8,7 @@ from unpaired.consent.modules import Trust, absolute_modules
 from unpaired.data.manifest import as_dataset
 from unpaired.errors import InputError
 from unpaired.experiments.find import find_study
-from unpaired.experiments.run import budgets_of, chosen_study, only_splits
+from unpaired.experiments.run import budgets_of, chosen_study, only_splits, require_possible
 from unpaired.experiments.study import Size
 from unpaired.overrides import Changes, assignments
 from unpaired.report.viewer import VIEWER_MB
@@ -55,6 +55,7 @@ def study_script(
     """
     if not Path(data).exists():
         raise InputError(f"expected a manifest, found nothing at {data}; check the path")
+    require_possible(hours, jobs, threads)
     for budget in budgets_of(minutes) or [None]:
         study = chosen_study(find_study(plan, size), rows, seeds, split, budget)
         only_splits(study.splits(as_dataset(data)), splits)

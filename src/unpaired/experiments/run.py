@@ -86,7 +86,8 @@ def study(
     """
     named = plan if isinstance(plan, Study) else find_study(plan, size)
     studies = [chosen_study(named, rows, seeds, split, each) for each in budgets_of(minutes) or [None]]
-    part = _part(shard, run or estimate, hours)
+    require_possible(hours, jobs, threads)
+    part = _part(shard, run or estimate)
     load_trusted(trust)
     dataset, folder = as_dataset(data), Path(out)
     if is_shipped(plan):
@@ -115,13 +116,20 @@ def study(
         return made_by_budget(studies, folder, made, say, write=part is None and not estimate)
 
 
-def _part(shard: Shard | str | None, works: bool, hours: float | None) -> Shard | None:
-    """The shard as a value. Raises InputError for one of nothing, and for hours in which nothing can begin."""
+def require_possible(hours: float | None, jobs: int | None, threads: int | None) -> None:
+    """Raise InputError for hours in which nothing can begin, and for jobs and threads below 1."""
+    if hours is not None and not hours > 0:
+        raise InputError(f"hours must be above 0, got {hours:g}")
+    for name, value in (("jobs", jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be 1 or more, got {value}")
+
+
+def _part(shard: Shard | str | None, works: bool) -> Shard | None:
+    """The shard as a value. Raises InputError for one of nothing."""
     part = Shard.parse(shard) if isinstance(shard, str) else shard
     if part is not None and not works:
         raise InputError(f"shard {part.number}/{part.count} runs its part, and makes no tables; leave it or no-run out")
-    if hours is not None and not hours > 0:
-        raise InputError(f"hours must be above 0, got {hours:g}")
     return part
 
 
@@ -195,9 +203,7 @@ def places_of(jobs: int, threads: int | None, device: str, worker: bool) -> Plac
 
     Raises InputError for numbers below 1, for a device that can't be used, and for jobs without processes.
     """
-    for name, value in (("jobs", jobs), ("threads", threads)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be 1 or more, got {value}")
+    require_possible(None, jobs, threads)
     if jobs > 1 and not worker:
         raise InputError(f"{jobs} jobs at a time need processes of their own; leave worker=False out")
     chosen = choose_device(device)
