@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -189,6 +190,12 @@ def test_patients_needed_is_the_first_number_that_suffices(comparisons):
     assert comparisons * smallest_p(n) < 0.05 <= comparisons * smallest_p(n - 1)
 
 
+def test_patients_needed_is_below_alpha_not_at_it_and_without_a_comparison_as_for_one():
+    # All five patients better: p = 2 / 2^5 = 1/16, which isn't below 1/16; six give 1/32.
+    assert patients_needed(alpha=1 / 16) == 6
+    assert patients_needed(0) == patients_needed(1) == 6
+
+
 # ---- the interval
 
 
@@ -219,6 +226,16 @@ def test_with_few_patients_the_expanded_interval_holds_the_truth_where_plain_per
             hits[place] += found.low <= 0 <= found.high
     assert hits[0] / 400 < 0.90
     assert hits[1] / 400 > 0.91
+
+
+@pytest.mark.parametrize(("n", "level"), [(4, 0.8), (6, 0.95), (25, 0.9)])
+def test_the_percentiles_are_expanded_by_students_t_with_a_degree_less_than_patients(n, level):
+    # Hesterberg 2015, section 5.3: the tail alpha' / 2 = Phi(-sqrt(n / (n - 1)) t_{1 - alpha / 2, n - 1}).
+    differences = np.random.default_rng(n).normal(1, 2, n)
+    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, df=n - 1))
+    plain = bootstrap_interval(differences, level=1 - 2 * tail, expanded=False)
+    expanded = bootstrap_interval(differences, level=level)
+    assert (expanded.low, expanded.high) == pytest.approx((plain.low, plain.high), rel=1e-6)
 
 
 @settings(max_examples=30)
@@ -316,6 +333,12 @@ def test_each_family_is_corrected_for_itself():
     assert any(difference.significant for difference in holm_corrected(differences, lambda key: key).values())
 
 
+def test_significant_is_below_five_percent_not_at_it():
+    difference = paired_difference({"a": 1.0}, {"a": 0.0})
+    assert not difference.significant  # not corrected yet
+    assert [replace(difference, p_holm=p).significant for p in (0.049, 0.05, 1.0)] == [True, False, False]
+
+
 # ---- rank correlation
 
 
@@ -374,6 +397,9 @@ def test_few_patients_get_no_interval() -> None:
     assert spearman_interval([1, 2, 3], [1, 2, 3], ["a", "b", "c"]) is None
     assert spearman_interval([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], ["a", "b", "c", "c", "c"]) is None
     assert spearman_interval([1, 1, 1, 1], [1, 2, 3, 4], list("abcd")) is None
+    four = spearman_interval([1, 2, 3, 4], [1, 2, 3, 4], list("abcd"))
+    assert four is not None
+    assert four.high == 1
     assert spearman_interval([1, 2, 3, 4], [1, 2, 3, 4], list("abcd")) == spearman_interval(
         [1, 2, 3, 4], [1, 2, 3, 4], list("abcd")
     )
