@@ -12,7 +12,14 @@ from unpaired.comparison.contenders import Contender
 from unpaired.comparison.crossed import SeedDifferences
 from unpaired.comparison.files import to_json
 from unpaired.comparison.records import Column, Key
-from unpaired.comparison.replicates import Replicates, match_folds, mean_and_spread, merged, replicates
+from unpaired.comparison.replicates import (
+    Replicates,
+    match_folds,
+    mean_and_spread,
+    merged,
+    pooled_mean_and_spread,
+    replicates,
+)
 from unpaired.errors import InputError
 from unpaired.scores.scores import Evaluation, Failure, Score
 
@@ -92,6 +99,13 @@ def test_repeated_random_splits_may_share_patients():
 def test_the_merged_scores_have_each_case_once():
     one = merged([run(a=0.5, b=0.6), run(b=0.8, c=0.7)])
     assert {row.case: row.dice for row in one.scores} == {"a": 0.5, "b": 0.6, "c": 0.7}
+
+
+def test_pooled_patients_count_once_for_each_run():
+    # 1, 2 and 3 deviate by 1 from their mean; patient by patient they would be 2 (a) and 2 (b).
+    assert pooled_mean_and_spread([{"a": 1.0, "b": 2.0}, {"a": 3.0}]) == (2.0, 1.0)
+    assert pooled_mean_and_spread([{"a": 0.5}, {}]) == (0.5, None)
+    assert pooled_mean_and_spread([{}]) == (None, None)
 
 
 def test_nothing_has_no_mean():

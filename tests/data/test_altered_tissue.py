@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from unpaired.data.altered_tissue import altered_tissue
+from unpaired.data.altered_tissue import EDGE, altered_tissue
 from unpaired.data.randomization import Randomization, randomize
+from unpaired.data.smooth_maps import smooth_map
 
 
 def rings(size: tuple[int, ...]) -> Tensor:
@@ -45,6 +47,33 @@ def test_a_part_may_look_like_its_neighbor() -> None:
     assert untouched > 0.4
     assert values.min() > -2.01
     assert values.max() < 3.01
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_part_is_altered_as_the_equation_says(number: int) -> None:
+    """x' = x + w (v + c (x - mean) - x) in numpy, with the random numbers in the order they are drawn."""
+    labels = rings((20, 18))
+    noise = 0.5 * torch.randn(1, 2, 20, 18, generator=torch.Generator().manual_seed(9))
+    image = torch.tensor([0.0, 3.0, -2.0])[labels].unsqueeze(1) + noise
+    generator = torch.Generator().manual_seed(number)
+    x, where = image[0].numpy().astype(float), labels[0].numpy()
+    low, high = x.min(axis=(1, 2)), x.max(axis=(1, 2))
+    means = [x[:, where == region].mean(axis=1) for region in range(3)]
+    expected = x.copy()
+    for region in range(3):
+        rarely, kept, place, share, any_value, which, spacing = torch.rand(7, generator=generator).tolist()
+        shape = smooth_map((20, 18), round(4 * (16 / 4) ** spacing), generator).numpy().astype(float)
+        if region == 0 or rarely < 0.5:
+            continue
+        others = [mean for other, mean in enumerate(means) if other != region]
+        v = others[int(2 * which)] if any_value < 0.5 else low + place * (high - low)
+        inside = shape[where == region]
+        cut = np.quantile(inside, 1 - (0.1 + 0.5 * share))
+        w = (where == region) / (1 + np.exp(-(shape - cut) / (EDGE * inside.std())))
+        texture = (0.5 + 0.5 * kept) * (x - means[region][:, None, None])
+        expected += w * (v[:, None, None] + texture - expected)
+    got = altered_tissue(image, labels, [number])[0].numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
 def test_each_image_by_its_own_number_and_no_random_state_moves() -> None:

@@ -31,6 +31,13 @@ def test_every_normalization_by_hand() -> None:
     assert volume[0, 0, 1] == 2  # the input is left alone
 
 
+def test_what_was_0_before_clipping_stays_0() -> None:
+    volume = np.array([[[0.0, 2.0], [4.0, 30.0]]])
+    got = normalize(volume, Modality("zscore_nonzero", clip=(1.0, 10.0))).ravel()
+    values = np.array([2.0, 4.0, 10.0])
+    np.testing.assert_allclose(got, [0, *(values - 16 / 3) / values.std()], rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["zscore", "zscore_slice", "zscore_nonzero", "minmax"])
 def test_the_unit_of_the_values_changes_nothing(kind: str) -> None:
     """A diffusion coefficient in square meters a second is 1e-9; in square micrometers it is 1000."""

@@ -151,6 +151,27 @@ def test_foreground_is_hit_as_often_as_asked(tmp_path: Path) -> None:
     assert 0.65 < np.mean(hits) < 0.85
 
 
+def test_small_structures_are_looked_for_as_often_as_large_ones(tmp_path: Path) -> None:
+    """One voxel of class 1 in a corner, 400 of class 2 far from it: each in every second patch."""
+    case = grid_case(tmp_path, (9, 60, 60))
+    many = np.array([(4, 35 + n // 20, 35 + n % 20) for n in range(400)], np.int32)
+    case = with_foreground(case, {1: np.array([[4, 6, 6]], np.int32), 2: many})
+    target = float(case.volume()[4, 6, 6])
+    sampling = Sampling((3, 12, 12), 1, foreground_share=1.0)
+    hits = [bool((draw_sample(case, sampling, np.random.default_rng(seed))[0] == target).any()) for seed in range(200)]
+    assert 0.4 < np.mean(hits) < 0.6
+
+
+def test_a_scan_smaller_than_the_patch_lies_in_its_middle(tmp_path: Path) -> None:
+    """Of odd rests one voxel more comes before it, as in prediction (`window_starts`)."""
+    case = grid_case(tmp_path, (3, 6, 7))
+    expected = np.zeros((5, 10, 12))
+    expected[1:4, 2:8, 3:10] = np.arange(3 * 6 * 7).reshape(3, 6, 7) + 1
+    for seed in range(5):
+        image, _ = draw_sample(case, Sampling((5, 10, 12), 1), np.random.default_rng(seed))
+        assert np.array_equal(image[0].numpy(), expected)
+
+
 def test_neighbor_slices_become_channels_and_the_outermost_repeat() -> None:
     volume = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((4, 2, 2), np.float32)
     whole = cut(volume, np.array([0, 0, 0]), np.array([4, 2, 2]), context_slices=3)

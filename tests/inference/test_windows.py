@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from torch import Tensor
 
 from unpaired.data.restore import Box
@@ -40,6 +41,17 @@ def test_weights_are_one_without_overlap_and_peak_in_the_middle_with_it() -> Non
     assert weights[0, 4, 0] == weights.max() == weights[0, 4, 8]
     assert np.array_equal(weights, weights[:, ::-1])
     assert weights.min() >= 1e-3 * weights.max()
+
+
+def test_weights_are_a_gaussian_of_an_eighth_of_the_window_and_a_thousandth_at_least() -> None:
+    weights = window_weights((1, 2, 12), (False, False, True))
+    density = norm.pdf(np.arange(12), loc=5.5, scale=12 / 8) / norm.pdf(0, scale=12 / 8)
+    np.testing.assert_allclose(weights[0], [density, density], rtol=1e-5)
+    far = window_weights((1, 1, 64), (False, False, True))[0, 0]
+    assert far[0] == far[-1] == pytest.approx(1e-3 * far.max())
+    assert far[3] > far[0]
+    both = window_weights((1, 12, 12), (False, True, True))[0]
+    np.testing.assert_allclose(both[4:8, 4:8], np.outer(density, density)[4:8, 4:8], rtol=1e-5)
 
 
 def pointwise(images: torch.Tensor) -> torch.Tensor:

@@ -83,6 +83,22 @@ def test_every_reading_equals_the_loops(variant: dict[str, str]) -> None:
     )
 
 
+@pytest.mark.parametrize("consistency", CHOICES["consistency"])
+def test_a_class_that_one_lacks_may_count_as_affinity_0(consistency: str) -> None:
+    config = replace(PLAIN, absent="zero", consistency=consistency)  # pyright: ignore[reportArgumentType]
+    features, batches = example(absent=("ct",))
+    got, expected = (function(features, batches, config) for function in (affinity_consistency, oracle))
+    torch.testing.assert_close(loss_and_gradients(got, features), loss_and_gradients(expected, features))
+
+
+def test_of_several_layer_pairs_it_is_the_mean() -> None:
+    features, batches = example()
+    pairs = (("l", "k"), ("l", "l"), ("k", "k"))
+    of_each = [affinity_consistency(features, batches, replace(PLAIN, layer_pairs=(pair,))).item() for pair in pairs]
+    got = affinity_consistency(features, batches, replace(PLAIN, layer_pairs=pairs))
+    assert got.item() == pytest.approx(sum(of_each) / 3)
+
+
 GRIDS = {"2d": (4, 3), "3d": (2, 3, 2)}
 
 LACKING = {"all have it": (), "one lacks": ("ct",), "two lack": ("ct", "mr"), "one has it": ("ct", "mr", "lge")}

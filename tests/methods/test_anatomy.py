@@ -9,7 +9,7 @@ from torch import Tensor
 from oracles import collaboration_loops as loops
 from unpaired.errors import InputError
 from unpaired.methods import anatomy
-from unpaired.methods.anatomical_frame import in_frame, moments
+from unpaired.methods.anatomical_frame import in_frame, moments, presence
 from unpaired.methods.anatomy import AnatomyConfig, anatomical_consistency, pairwise_dice
 
 FORMS = ("frame", "shape", "voxels")
@@ -122,6 +122,13 @@ def test_equal_predictions_agree_and_are_a_minimum(form: str) -> None:
     (gradient,) = torch.autograd.grad(loss, z)
     assert gradient.abs().max() < 1e-6
     assert value(config, ct=z.detach(), mr=blobs((14, 22), (14, 12))) > 0.1
+
+
+def test_how_much_there_is_by_hand_and_without_gradient() -> None:
+    """None, one voxel, three; a prediction that could raise its weight would otherwise be drawn to show less."""
+    mass = torch.tensor([0.0, 1.0, 3.0], requires_grad=True)
+    assert presence(mass).tolist() == [0.0, 0.5, 0.75]
+    assert not presence(mass).requires_grad
 
 
 def test_dice_by_hand() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,23 @@ def test_both_terms_come_in_at_epoch_350_with_the_weights_of_the_whole_training(
     assert before.terms["csc"] == before.terms["cac"] == 0
     weighted = ramp_up(0.7) * after.terms["csc"] + ramp_down(0.7) * after.terms["cac"]
     torch.testing.assert_close(after.loss, before.loss + weighted)
+
+
+def test_over_three_modalities_both_terms_are_means_over_pairs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = {name: torch.randn(2, C, 3, 3, generator=generator) for name in (*NAMES, "lge")}
+    method = RELEASED.build(Logits(**{name: torch.zeros(1) for name in maps}), C)
+    outputs = {name: NetworkOutput(z, {"encoder4": z}) for name, z in maps.items()}
+    pairs = list(combinations([z.double().numpy() for z in maps.values()], 2))
+    dice = [
+        2 * np.sum(a[i, c] * b[i, c]) / np.sum(a[i, c] ** 2 + b[i, c] ** 2)
+        for a, b in pairs
+        for i in range(2)
+        for c in range(C)
+    ]
+    assert method._cac(outputs).item() == pytest.approx(np.mean(dice), rel=1e-4)
+    contrasts = [row_contrast(torch.from_numpy(a), torch.from_numpy(b), 0.5).item() for a, b in pairs]
+    assert method._csc(outputs).item() == pytest.approx(np.mean(contrasts), rel=1e-4)
 
 
 def test_a_modality_without_unlabeled_images_has_no_partner() -> None:

@@ -112,6 +112,22 @@ def test_every_modality_is_another_ones_target() -> None:
     assert len({tuple(targets.values()) for targets in drawn}) == 2
 
 
+def test_images_get_the_targets_amplitudes_and_are_segmented_as_the_target() -> None:
+    """With the mean alone in the band: an image of ct, with the mean of mr's, goes through the network as mr."""
+    method = built()
+    generator = torch.Generator().manual_seed(0)
+    images = {name: mean + torch.randn(1, 1, 8, 8, generator=generator) for name, mean in (("ct", 2.0), ("mr", 5.0))}
+    seen: list[dict[str, Tensor]] = []
+    hook = method.network.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    said = method.translate(images, images, {"ct": "mr", "mr": "ct"})
+    hook.remove()
+    (given,) = seen
+    for name, target in (("ct", "mr"), ("mr", "ct")):
+        expected = images[name] - images[name].mean() + images[target].mean()
+        torch.testing.assert_close(given[target], expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(said[name], method.network({target: given[target]})[target].logits)
+
+
 def test_the_loss_is_the_sum_of_its_weighted_terms() -> None:
     config = CoTrainingConfig(translated_weight=0.3, consistency_weight=0.7, co_training_weight=0.2, dice_weight=2.0)
     loss, terms = built(config)(random_batches(NAMES, (8, 8), unlabeled={"ct": 3, "mr": 1}), 0.9)

@@ -107,6 +107,22 @@ def test_noise_makes_them_differ_and_comes_from_the_global_random_state() -> Non
     assert method(batches(ct=2), 0.5).terms["mean_teacher/ct"] == first
 
 
+def test_student_and_teacher_each_get_noise_of_their_own_of_the_deviation_asked_for() -> None:
+    method = built(replace(CONFIG, noise=0.5))
+    seen: list[Tensor] = []
+    for network in (method.teacher, method.network):
+        network.register_forward_pre_hook(lambda module, given: seen.append(given[0]["ct"]))
+    torch.manual_seed(0)
+    method.compare({"ct": torch.full((2, 1, 64, 64), 3.0)})
+    noises = [images - 3 for images in seen]
+    assert len(noises) == 2
+    for noise in noises:
+        assert noise.mean().item() == pytest.approx(0, abs=0.03)
+        assert noise.std().item() == pytest.approx(0.5, abs=0.03)
+    correlation = np.corrcoef(*(noise.flatten().numpy() for noise in noises))[0, 1]
+    assert abs(correlation) < 0.05
+
+
 def test_without_unlabeled_images_it_is_the_method_itself() -> None:
     method = built(replace(CONFIG, noise=0.5, labeled=True))
     torch.manual_seed(5)

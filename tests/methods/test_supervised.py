@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -165,6 +166,29 @@ def test_a_u_nets_stages_are_supervised_on_their_own_grids_in_loops(
     assert all(p.grad is not None and not p.grad.any() for p in heads)
     objective.loss.backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in heads)
+
+
+@pytest.mark.parametrize(
+    ("options", "weighted", "clip", "over_all"),
+    [
+        ({"class_weighting": "none"}, False, None, False),
+        ({"clip": 0.3}, True, 0.3, False),
+        ({"cross_entropy_mean": "all"}, True, None, True),
+    ],
+    ids=["weighting", "clip", "mean"],
+)
+def test_the_cross_entropy_is_as_the_config_says_in_loops(
+    options: dict[str, Any], weighted: bool, clip: float | None, over_all: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 5, generator=generator)
+    labels = torch.randint(0, len(SETS), (2, 4, 5), generator=generator)
+    batch = Batch(torch.zeros(2, 1, 4, 5), labels, SETS)
+    terms = supervised_terms({"ct": NetworkOutput(logits, {})}, {"ct": batch}, SupervisedConfig(**options)).terms
+    expected = segmentation_loops.cross_entropy(logits, labels, SETS, weighted, clip, over_all=over_all)
+    usual = segmentation_loops.cross_entropy(logits, labels, SETS, True)
+    assert terms["ce/ct"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert expected.item() != pytest.approx(usual.item(), rel=1e-2)
 
 
 def test_halving_weights_are_nnu_nets() -> None:

@@ -110,6 +110,48 @@ def test_each_image_is_disturbed_in_its_own_way_and_a_field_of_zero_leaves_it(di
     assert bool(disturbed(torch.zeros_like(x), CONFIG).isfinite().all())
 
 
+def test_brightness_contrast_and_gamma_go_both_ways_as_far_as_they_may() -> None:
+    """Of each image the number that was drawn, seen by what it did: 64 of them fill the reach of 0.5 to both sides."""
+    x = torch.rand(64, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    axes = (1, 2, 3)
+    torch.manual_seed(0)
+    brighter, contrasted, curved = (
+        disturbed(x, replace(STILL, **{name: 0.5})) for name in ("brightness", "contrast", "gamma")
+    )
+    torch.testing.assert_close(contrasted.mean(dim=axes), x.mean(dim=axes), rtol=0, atol=1e-4)
+    low, high = x.amin(dim=axes, keepdim=True), x.amax(dim=axes, keepdim=True)
+    before, after = ((y - low) / (high - low) for y in (x, curved))
+    drawn = {
+        "brightness": (brighter - x).mean(dim=axes),
+        "contrast": (contrasted.std(dim=axes) / x.std(dim=axes)).log(),
+        "gamma": exponent_of(before, after).log(),
+    }
+    for name, numbers in drawn.items():
+        assert numbers.abs().max() <= 0.5 + 1e-3, name
+        assert numbers.min() < -0.35, name
+        assert numbers.max() > 0.35, name
+
+
+def exponent_of(before: Tensor, after: Tensor) -> Tensor:
+    """The power by which each image of values in 0..1 became another, alike at all of its values but the ends."""
+    exponents = []
+    for x, y in zip(before.flatten(1), after.flatten(1), strict=True):
+        inner = (x > 0.1) & (x < 0.9)
+        powers = y[inner].log() / x[inner].log()
+        torch.testing.assert_close(powers, powers[:1].expand_as(powers), rtol=1e-2, atol=0)
+        exponents.append(powers.mean())
+    return torch.stack(exponents)
+
+
+def test_noise_is_gaussian_of_the_deviation_asked_for() -> None:
+    torch.manual_seed(0)
+    noise = disturbed(torch.zeros(4, 1, 64, 64), replace(STILL, noise=0.3))
+    assert noise.mean().item() == pytest.approx(0, abs=0.01)
+    assert noise.std().item() == pytest.approx(0.3, abs=0.01)
+    within = (noise.abs() < 0.3).float().mean().item()
+    assert within == pytest.approx(0.683, abs=0.02)
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_box_comes_with_its_labels(dims: int) -> None:
     """Image k holds the value k everywhere, and so does its label map."""

@@ -19,6 +19,11 @@ def test_long_voxels_wait() -> None:
     assert pooling((16, 160, 160), (8, 1.5, 1.5), 6) == ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
 
 
+def test_voxels_twice_as_long_wait_and_shorter_ones_do_not() -> None:
+    assert pooling((64, 64, 64), (2, 1, 1), 4) == ((1, 2, 2), (2, 2, 2), (2, 2, 2))
+    assert pooling((64, 64, 64), (1.99, 1, 1), 4) == ((2, 2, 2),) * 3
+
+
 def test_a_small_axis_stops_alone() -> None:
     assert pooling((8, 64, 64), (1, 1, 1), 6) == ((2, 2, 2), (1, 2, 2), (1, 2, 2), (1, 2, 2))
 
@@ -27,6 +32,7 @@ def test_the_axis_that_covers_most_gives_way() -> None:
     patch, _ = patch_within((200, 100, 100), (1, 1, 1), 64**3, 5)
     assert patch[0] == max(patch)
     assert math.prod(patch) <= 64**3
+    assert patch_within((64, 256, 256), (1, 1, 1), 32 * 128 * 128, 5)[0] == (32, 128, 128)  # a half of each
 
 
 @settings(max_examples=150, deadline=None)
