@@ -163,6 +163,9 @@ def test_a_labeled_fraction_keeps_its_share_of_each_set_of_modalities() -> None:
     kept = patients_with_labels(labeled_fraction(data, 0.2).apply(data))
     assert Counter("both" if int(patient[1:]) < 10 else "lge" for patient in kept) == {"both": 2, "lge": 4}
     assert len({labeled_fraction(data, 0.2, seed=seed).unlabeled for seed in range(5)}) > 1
+    for fraction, both, alone in ((0.25, 3, 5), (0.24, 2, 5), (0.33, 3, 7)):  # 2.5 of ten is three
+        kept = patients_with_labels(labeled_fraction(data, fraction).apply(data))
+        assert Counter("both" if int(patient[1:]) < 10 else "lge" for patient in kept) == {"both": both, "lge": alone}
     few = labeled_fraction(data, 0.001).apply(data)
     assert len(patients_with_labels(few)) == 1, "bssfp needs a patient, who serves lge too"
     assert few.of("bssfp", labeled=True)

@@ -1,12 +1,14 @@
 """Norms drawn together: the penalty in loops, nothing for norms that are alike, one line where there is none."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from random_batches import C, random_batches
 
 from unpaired.errors import InputError
 from unpaired.methods.mean_teacher import MeanTeacherConfig
-from unpaired.methods.norm_shrinkage import NormShrinkage, NormShrinkageConfig, norm_differences
+from unpaired.methods.norm_shrinkage import NormShrinkage, NormShrinkageConfig, norm_differences, norm_vectors
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.unet import UNetConfig
 
@@ -63,7 +65,24 @@ def test_it_asks_for_unlabeled_images_where_the_other_method_does() -> None:
     assert built(NormShrinkageConfig(MeanTeacherConfig(SupervisedConfig()))).needs_unlabeled
 
 
-@pytest.mark.parametrize(("network", "names"), [(UNetConfig(modality_norm=False), NAMES), (UNET, ("ct",))])
+def test_the_bias_of_a_modalitys_own_convolution_is_no_shift_of_a_norm() -> None:
+    method = built(NormShrinkageConfig(SupervisedConfig()), replace(UNET, own=("output",)))
+    plain = built(NormShrinkageConfig(SupervisedConfig()))
+    assert len(norm_vectors(method.network)) == len(norm_vectors(plain.network))
+    for name, parameter in method.network.named_parameters():
+        if name.startswith("output.by_modality."):
+            torch.nn.init.normal_(parameter)
+    assert norm_differences(method.network).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("network", "names"),
+    [
+        (UNetConfig(modality_norm=False), NAMES),
+        (replace(UNET, modality_norm=False, own=("output",)), NAMES),
+        (UNET, ("ct",)),
+    ],
+)
 def test_without_norms_that_differ_there_is_nothing_to_shrink(network: UNetConfig, names: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="no norms that differ between modalities"):
         built(NormShrinkageConfig(SupervisedConfig()), network, names)

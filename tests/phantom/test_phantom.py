@@ -22,6 +22,7 @@ from unpaired.phantom.physics import (
     add_rician_noise,
     bssfp_signal,
     bssfp_values,
+    coil_sensitivity,
     inversion_recovery_signal,
     lge_values,
     nulling_inversion_ms,
@@ -87,6 +88,14 @@ def test_spin_echo_limits() -> None:
     assert spin_echo_signal(1000.0, 80.0, 1e9, 0.0) == pytest.approx(1)
     assert spin_echo_signal(1000.0, 80.0, 1e9, 80.0) == pytest.approx(np.exp(-1))
     assert spin_echo_signal(1000.0, 80.0, 0.0, 10.0) == 0
+    # Half of the magnetization is back after T1 ln 2, and half of the signal left after T2 ln 2.
+    assert spin_echo_signal(1000.0, 80.0, 1000 * np.log(2), 80 * np.log(2)) == pytest.approx(1 / 4)
+
+
+def test_a_coil_sees_half_at_its_reach_and_a_fifth_at_twice_that() -> None:
+    points = np.array([[10.0, 10.0, 10.0, 16.0], [-5.0, 45.0, -5.0, 27.0], [2.0, 2.0, 102.0, 26.0]], np.float32)
+    seen = coil_sensitivity(points, np.array([10.0, -5.0, 2.0]), 50.0)  # 0, 50, 100 and hypot(6, 32, 24) mm away
+    np.testing.assert_allclose(seen, [1, 1 / 2, 1 / 5, 1 / (1 + (6**2 + 32**2 + 24**2) / 50**2)], rtol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(20))

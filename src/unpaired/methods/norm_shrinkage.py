@@ -65,12 +65,15 @@ def norm_differences(network: Network) -> Scalar:
 def norm_vectors(network: Network) -> list[list[Tensor]]:
     """For each scale and shift of a norm the vectors of all modalities, where two modalities or more have their own.
 
-    Told by names such as "stem.norm.by_modality.ct.weight".
+    Told by names such as "stem.norm.by_modality.ct.weight", and by the scale's one axis: a modality's own convolution
+    has a bias too, which is no shift of a norm.
     """
     vectors: dict[str, list[Tensor]] = {}
-    for name, parameter in network.named_parameters():
+    parameters = dict(network.named_parameters())
+    for name, parameter in parameters.items():
         before, _, of = name.rpartition(".by_modality.")
         modality, _, kind = of.partition(".")
-        if modality in network.modalities and kind in ("weight", "bias") and parameter.ndim == 1:
+        scale = parameters.get(f"{before}.by_modality.{modality}.weight")
+        if modality in network.modalities and kind in ("weight", "bias") and scale is not None and scale.ndim == 1:
             vectors.setdefault(f"{before}.{kind}", []).append(parameter)
     return [of for of in vectors.values() if len(of) > 1]
