@@ -18,6 +18,7 @@ from unpaired.files import (
     is_written,
     read_json,
     remove,
+    require_replaceable,
     require_writable,
     temporary_beside,
     temporary_folder,
@@ -255,6 +256,15 @@ def test_json_that_nobody_can_use_is_one_line(text: str, words: str, tmp_path: P
 def test_json_of_usual_depth_and_size_is_read(text: str, tmp_path: Path) -> None:
     (tmp_path / "file.json").write_text(text, encoding="utf-8")
     assert read_json(tmp_path / "file.json", "") == json.loads(text)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_document(tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    file.write_bytes(b'\xef\xbb\xbf{"cases": ["\xc3\xa9"]}')
+    assert read_json(file, "") == {"cases": ["é"]}
+    require_replaceable(file, "manifest", lambda there: "cases" in there)
+    with pytest.raises(InputError, match="is there and is no split file"):
+        require_replaceable(file, "split file", lambda there: "train" in there)
 
 
 def test_bytes_that_are_no_text_are_one_line(tmp_path: Path) -> None:

@@ -185,11 +185,11 @@ def _is_alive(process: int) -> bool:
 
 
 def read_json(path: Path, advice: str) -> Any:
-    """The JSON value in a UTF-8 file. Raises InputError, with `advice` on what to do, for what `parse_json` refuses."""
+    """The JSON value in a UTF-8 file, BOM or not. InputError, with `advice` on what to do, for what can't be used."""
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: expected a JSON file, found a folder, pipe or device; {advice}")
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected JSON, but {error}; {advice}") from error
     except UnusableJSONError as error:
@@ -203,7 +203,7 @@ def require_replaceable(path: Path, what: str, known: Callable[[dict[str, Any]],
         return
     try:
         with path.open("rb") as file:
-            begins = file.read(BEGINNING).lstrip().startswith(b"{")
+            begins = file.read(BEGINNING).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
         document = read_json(path, "") if begins else None
     except (InputError, OSError):
         document = None

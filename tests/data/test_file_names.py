@@ -92,5 +92,10 @@ def test_images_of_one_folder_whose_label_maps_would_meet(tmp_path: Path) -> Non
     folder = tmp_path / "scans"
     for name in ("P1.nii.gz", "p1.nii"):
         write_image(folder / name, np.zeros((4, 4, 4), np.int16), np.eye(4))
-    with pytest.raises(InputError, match="would both be written"):
+    with pytest.raises(InputError, match=r"would both be written to .* \(on a Mac and on Windows, which"):
         plan(folder, tmp_path / "out", "mr")
+    (folder / "P1.nii.gz").rename(folder / "p1.nii.gz")
+    with pytest.raises(InputError, match=r"would both be written to \S*p1.nii.gz; rename one"):
+        plan(folder, tmp_path / "out", "mr")
+    with pytest.raises(InputError, match=r"p1.nii is named twice; take one out"):
+        plan((folder / "p1.nii", folder / "p1.nii"), tmp_path / "out", "mr")

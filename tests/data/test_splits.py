@@ -306,7 +306,9 @@ def test_a_missing_or_broken_split_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no file"):
         read_split(tmp_path / "no.json")
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(InputError, match="expected JSON"):
+    with pytest.raises(
+        InputError, match=r"expected JSON, .* write a split with `unpaired split`, or expected a list of"
+    ):
         read_split(tmp_path / "broken.json")
 
 

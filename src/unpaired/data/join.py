@@ -1,10 +1,11 @@
 """Several datasets as one, such as the CT of one study and the MR of another: what unpaired training is for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from unpaired.choices import several
+from unpaired.choices import counted, several, some_of
 from unpaired.data.checks.spelling import similar_names
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.file_names import require_distinct
@@ -14,6 +15,7 @@ from unpaired.data.simulated import with_simulated_training
 from unpaired.data.store import store_dataset
 from unpaired.errors import InputError
 
+SHOWN = 3
 LabelMap = Mapping[int, tuple[str, ...]]
 
 
@@ -24,16 +26,17 @@ def join(
 
     data: two datasets or more, or their manifests; patients of equal names are one person.  out: the manifest to write,
     which also names the dataset. Files stay where they are. A class that one of them doesn't have was not looked for in
-    its cases, so it isn't taken for background there. `say` gets a line for each modality, one for the file, and one
-    for names of patients or classes that differ in spelling alone. Raises InputError for datasets that don't go
-    together (see `join_datasets`), and where `out` is one of their manifests.
+    its cases, so it isn't taken for background there. `say` gets a line for each modality, one for the file, one for
+    patients of several datasets, and one for names of patients or classes that differ in spelling alone. Raises
+    InputError for datasets that don't go together (see `join_datasets`), and where `out` is one of their manifests.
     """
     out = Path(out)
     data = several(data)
     require_other_file(out, *data)
-    joined = join_datasets([as_dataset(each) for each in data], out.stem if out.suffix == ".json" else out.name)
+    datasets = [as_dataset(each) for each in data]
+    joined = join_datasets(datasets, out.stem if out.suffix == ".json" else out.name)
     store_dataset(joined, out, say)
-    for line in similar_names(joined):
+    for line in (*_shared_patients(datasets), *similar_names(joined)):
         say(f"note: {line}")
     return joined
 
@@ -64,7 +67,7 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
                 raise InputError(
                     f"two cases are called {case.id}, one of them in dataset {dataset.name}; give it another id"
                 )
-            looked_for = case.annotated or dataset.classes[1:]
+            looked_for = dataset.classes[1:] if case.annotated is None else case.annotated
             whole = set(looked_for) == set(classes[1:])
             annotated = None if whole else tuple(looked_for)
             cases[case.id] = replace(case, label_map=renamed[case.label_map], annotated=annotated)
@@ -72,6 +75,18 @@ def join_datasets(datasets: Sequence[Dataset], name: str) -> Dataset:
     codes = {class_name: code for dataset in reversed(datasets) for class_name, code in dataset.codes.items()}
     joined = Dataset(name, classes, modalities, tuple(cases.values()), label_maps, about, codes)
     return with_simulated_training(joined)
+
+
+def _shared_patients(datasets: Sequence[Dataset]) -> Iterator[str]:
+    """A line on patients that several datasets have, which two sites may have called alike."""
+    count = Counter(patient for dataset in datasets for patient in {case.patient for case in dataset.cases})
+    shared = [patient for patient, number in sorted(count.items()) if number > 1]
+    if shared:
+        yield (
+            f"{counted(len(shared), 'patient')} of several datasets ({some_of(shared, SHOWN)}) "
+            f"{'is' if len(shared) == 1 else 'are'} taken for one person each; where these are others, such as those "
+            "of two hospitals that count from 1, give them other names"
+        )
 
 
 def _require_alike(dataset: Dataset, first: Dataset, modalities: Mapping[str, Modality]) -> None:

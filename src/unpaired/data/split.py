@@ -168,7 +168,7 @@ def read_split(path: str | Path) -> Split:
 
 def is_list_of_folds(path: Path) -> bool:
     """Whether a file holds a list, as nnU-Net's splits_final.json does."""
-    return isinstance(read_json(path, _EXPECTED), list)
+    return isinstance(read_json(path, f"write a split with `unpaired split`, or {_EXPECTED}"), list)
 
 
 def read_folds(path: str | Path) -> list[Split]:

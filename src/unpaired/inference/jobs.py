@@ -208,13 +208,14 @@ def _file_job(file: Path, modality: str, output: Path, name: str) -> Job:
 
 
 def _distinct(jobs: Iterable[Job]) -> Iterator[Job]:
-    seen: dict[str, Path] = {}
+    seen: dict[str, Job] = {}
     for job in jobs:
         key = same_file_key(job.name)
         if key in seen:
-            raise InputError(
-                f"{job.image} and {seen[key]} would both be written to {job.output} (on a Mac and on Windows, where "
-                "they differ in case alone); rename one"
-            )
-        seen[key] = job.image
+            first = seen[key]
+            if job.image == first.image:
+                raise InputError(f"{job.image} is named twice; take one out")
+            where = "" if job.output == first.output else " (on a Mac and on Windows, which don't tell the names apart)"
+            raise InputError(f"{job.image} and {first.image} would both be written to {job.output}{where}; rename one")
+        seen[key] = job
         yield job

@@ -386,6 +386,8 @@ def test_two_readers_of_one_modality_whose_numbers_mean_different_organs(clean: 
     ("one", "other"),
     [
         ("1", "01"),
+        ("1", "1.0"),
+        ("017", "17.0 "),
         ("P1", "p1"),
         ("p1 ", "p1"),
         ("p_1", "p1"),

@@ -79,6 +79,8 @@ LARGE = np.diag([1e3, 1e3, 1e3, 1.0]) @ REAL
         (fields(qform_code=0, quatern_b=7), REAL, ""),
         (sform(turned(20)), turned(20), "sform and qform place the scan up to 12.5 mm apart; read by the sform"),
         (sform(turned(20), 2), turned(20), "read by the sform"),
+        (fields(qoffset_x=np.nan), REAL, "the qform places the scan nowhere (its offset is not finite)"),
+        (fields(qoffset_z=np.inf), REAL, "the qform places the scan nowhere"),
         (sform(turned(1e-4)), turned(1e-4), ""),
         (sform(LARGER, 4), REAL, "(its code is MNI)"),
         (sform(SHEARED, 4), REAL, "(its code is MNI)"),

@@ -1,4 +1,4 @@
-"""Names that differ in spelling alone: "1" and "01", "P1" and "p_1", "Liver" and "liver", a trailing space."""
+"""Names that differ in spelling alone: "1" and "01" or "1.0", "P1" and "p_1", "Liver" and "liver", a trailing space."""
 
 import re
 import unicodedata
@@ -40,9 +40,12 @@ def similar_names(dataset: Dataset, how: str = "") -> Iterator[str]:
 
 
 def spelling(name: str) -> tuple[str, ...]:
-    """The words and numbers of a name, without case, leading zeros, what stands between them, and what nobody sees."""
-    text = unicodedata.normalize("NFKC", visible(name)).casefold()
-    parts = re.findall(r"[^\W\d_]+|\d+", text)
+    """The words and numbers of a name, without case, leading zeros, what stands between them, and what nobody sees.
+
+    Without the ".0" either that spreadsheets and pandas give whole numbers in a column with empty cells.
+    """
+    text = unicodedata.normalize("NFKC", visible(name)).casefold().strip()
+    parts = re.findall(r"[^\W\d_]+|\d+", re.sub(r"(?<=\d)[.,]0+$", "", text))
     return tuple(part.lstrip("0") or "0" for part in parts) or (text,)
 
 

@@ -223,6 +223,8 @@ def _agreed(given: Placements, shape: tuple[int, ...], path: Path) -> tuple[np.n
 def _place_notes(sform: np.ndarray, qform: np.ndarray | None, shape: tuple[int, ...], path: Path) -> tuple[str, ...]:
     if qform is None:
         return ()
+    if not np.isfinite(qform).all():
+        return ("the qform places the scan nowhere (its offset is not finite); read by the sform",)
     ends = np.array(np.meshgrid(*([0, size - 1] for size in [*shape, 1, 1, 1][:3]), [1], indexing="ij")).reshape(4, -1)
     apart = column_lengths(((sform - qform) @ ends)[:3]).max()
     if apart <= PLACE_VOXELS * column_lengths(sform[:3, :3]).min():
