@@ -323,7 +323,7 @@ def test_there_are_no_import_cycles() -> None:
 
 
 UPWARD = {("data", "dicom")}
-"""(room, the room above it that it imports all the same): a tree of DICOM is one of `data.importers`' layouts."""
+"""(room, the room above it that it imports all the same): trees and series of DICOM are layouts of `data.importers`."""
 
 
 def test_rooms_lie_above_each_other() -> None:
