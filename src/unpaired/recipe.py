@@ -130,8 +130,9 @@ class Recipe(Config):
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     norm_batches: Whole = 0
     """Over so many training batches, dropout off, batch norm's running statistics are taken anew before each validation
-    (`networks.norm_statistics`): with dropout the trailing ones are those of another network. A modality without labels
-    has its unlabeled images for it. 0 keeps the trailing ones, as the papers' code does."""
+    (`networks.norm_statistics`): with dropout the trailing ones are those of another network. A modality that
+    borrows has its own images alone for it, if some are unlabeled. 0 keeps the trailing ones, as the papers' code
+    does."""
     validate_every: Count = 1000
     save_every: Count = 500
     precision: Precision = "32-true"

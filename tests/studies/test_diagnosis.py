@@ -299,17 +299,18 @@ def test_what_running_maps_remember_is_one_modalitys_where_modalities_are_to_be_
 def run(phantom: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("diagnosed")
     recipe = replace(
-        csa(), network=FCNConfig(width=2, dropout=0.0, initialization="he"), patch_size=(32, 32), batch_size=2, steps=2
+        csa(), network=FCNConfig(width=2, dropout=0.0, initialization="he"), patch_size=(32, 32), batch_size=2, steps=3
     )
     return train(recipe, phantom, folder / "run", hardware=Hardware("cpu", workers=0), show=False)
 
 
 def test_the_command_says_what_each_term_does(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["diagnose", str(run.folder), "--batches", "2", "--device", "cpu"]) == 0
+    """The run has three batches: none is looked at twice, however many are asked for."""
+    assert main(["diagnose", str(run.folder), "--batches", "8", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
-    assert "after 2 of 2 steps, 2 batches" in said
+    assert "after 3 of 3 steps, 3 batches" in said
     assert "csa: " in said
-    assert main(["diagnose", str(run.folder), "--batches", "2", "--fresh", "--json", "--device", "cpu"]) == 0
+    assert main(["diagnose", str(run.folder), "--batches", "3", "--fresh", "--json", "--device", "cpu"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["step"] == 0
     assert {term["name"] for term in document["terms"]} == {"dice", "ce", "csa"}
@@ -319,7 +320,7 @@ def test_the_command_says_what_each_term_does(run: Run, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--batches", "1"], "batches: expected at least 2"),
+        (["--batches", "2"], "batches: expected at least 3, as noise is what batches of one modality differ by"),
         (["--progress", "1.0"], "progress: expected a share of training"),
     ],
 )

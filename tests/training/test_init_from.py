@@ -161,7 +161,7 @@ def test_a_modality_joins_a_run_whose_own_scans_are_not_there(phantom: Dataset, 
     before = Run.create(tmp_path / "before", first, phantom)
     before.save_weights(build_method(first, NAMES, len(phantom.classes)).network, "best")
     lge_alone = replace(phantom, cases=tuple(phantom.of("lge")))
-    joined = replace(recipe(UNET, before.folder), modalities=None, begin_as="ct", trained="new_modalities")
+    joined = replace(recipe(UNET, before.folder), modalities=None, begin_as="ct", trained="new_modalities", steps=2)
     run = train(joined, lge_alone, tmp_path / "joined", hardware=IN_PROCESS, show=False)
     assert (run.modalities, run.joined) == (("ct", "bssfp", "lge"), ("lge",))
     scan = read_image(phantom.of("ct", "test")[0].image)

@@ -32,8 +32,8 @@ def diagnose(
 
     Args:
         run: A run in training, stopped or finished; its saved state is looked at.
-        batches: Batches of its training to look at, spread over it; at least 2. More make intervals narrower, and fewer
-            verdicts unclear.
+        batches: Batches of its training to look at, spread over it, each once; at least 2, and as many as modalities.
+            More make intervals narrower, and fewer verdicts unclear.
         fresh: Look at untrained weights instead, as training begins with.
         progress: The share of training done, from 0 to below 1, for weights of terms that rise as it goes on (default:
             where the saved state is).

@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 from unpaired.data.batch import Batch
 from unpaired.data.dataset import Dataset
 from unpaired.data.prepared import PreparedCase
-from unpaired.data.randomization import Randomization, randomize
+from unpaired.data.randomization import AS_IT_IS, Randomization, randomize
 from unpaired.data.sampling import Sampling, UnpairedSteps
 from unpaired.data.sides import class_swap, label_swap
 from unpaired.data.simulated import simulated_beside
@@ -99,15 +100,24 @@ def on_device(batches: dict[str, Batch], randomization: Randomization, fabric: F
 def images_over_the_run(steps: UnpairedSteps, count: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
     """Images of `count` training batches spread evenly over the run: always the same, so that a resumed run is too.
 
-    Of a modality without labels its own unlabeled images, if the batches have some, and not what it borrows.
+    Of a modality that borrows, and has unlabeled images, its own alone: what it will meet is neither scans of another
+    one nor in random intensities.
     """
-    own = {name for name, members in steps.cases.items() if members}
     for index in range(count):
-        batches = on_device(steps[index * len(steps) // count], steps.sampling.randomization, fabric)
+        drawn = steps[index * len(steps) // count]
+        batches = on_device(drawn, steps.sampling.randomization, fabric)
         yield {
-            name: batch.images if name in own or batch.unlabeled is None else batch.unlabeled
+            name: own_images(batch, drawn[name].random_numbers) if steps.borrowing[name].share else batch.images
             for name, batch in batches.items()
         }
+
+
+def own_images(batch: Batch, random_numbers: Tensor | None) -> Tensor:
+    """The images of a batch that are as they are, and the unlabeled ones; all labeled ones where there are none of
+    these. What is borrowed is always randomized, so none of it is as it is."""
+    if batch.unlabeled is None or random_numbers is None:
+        return batch.images
+    return torch.cat([batch.images[(random_numbers == AS_IT_IS).to(batch.images.device)], batch.unlabeled])
 
 
 class TimedBatches:

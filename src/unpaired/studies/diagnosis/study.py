@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from unpaired.choices import counted
 from unpaired.consent.modules import Trust
 from unpaired.errors import InputError
 from unpaired.recipe import build_method
@@ -66,16 +67,17 @@ def diagnose(
     batches are those of the run's training, spread over it. `progress` in [0, 1) is what ramps go by (None: where the
     weights are in training). Prepared volumes are read from, or made in, `cache` (default: beside the run).
 
-    Raises InputError for fewer than two batches, or a run that was not saved.
+    No batch is looked at twice: of a run with fewer batches all of them are.
+
+    Raises InputError for fewer than two batches, or fewer than modalities, and for a run that was not saved.
     """
-    if batches < 2:
-        raise InputError(f"batches: expected at least 2, as noise is what two of them differ by; got {batches}")
     if progress is not None and not 0 <= progress < 1:
         raise InputError(f"progress: expected a share of training from 0 to below 1, got {progress}")
     if not isinstance(run, Run):
         require_no_model(run, "diagnose the run folder that it was packed from: it has resume.pt and the scans")
     run = run if isinstance(run, Run) else Run.open(run, trust)
     recipe = run.recipe
+    batches = _distinct(batches, run)
     fabric = build_fabric(device, 1, 1, recipe.precision)
     state = None if fresh else run.load_state()
     step = 0 if state is None else saved_progress(state, recipe.steps, run.of_another_training)[0]
@@ -88,3 +90,23 @@ def diagnose(
     with fabric.autocast():
         terms = diagnose_terms(method.to(fabric.device), given, at, recipe.seed)
     return Diagnosis(run.folder, step, recipe.steps, batches, terms)
+
+
+def _distinct(batches: int, run: Run) -> int:
+    """How many batches are looked at: no more than there are. Raises InputError for too few to tell noise by.
+
+    A batch beside itself has no noise, so each modality is given another one where all are to be one modality.
+    """
+    least = max(2, len(run.joined or run.modalities))
+    there = run.recipe.steps * run.recipe.accumulate
+    if batches < least:
+        raise InputError(
+            f"batches: expected at least {least}, as noise is what batches of one modality differ by, a batch for each "
+            f"that the run has; got {batches}"
+        )
+    if there < least:
+        raise InputError(
+            f"run {run.called} has {counted(there, 'batch', 'batches')}, and a diagnosis needs {least}, one for each "
+            "modality; train it for more steps"
+        )
+    return min(batches, there)
