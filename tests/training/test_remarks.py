@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
-from unpaired.data.randomization import BORROWED_GAIN_AND_PRICE, GAIN_AND_PRICE
+from unpaired.data.randomization import BORROWED_ALL_GAIN_AND_PRICE, BORROWED_GAIN_AND_PRICE, GAIN_AND_PRICE
 from unpaired.recipe import Recipe
 from unpaired.recipes import random_convolutions as recipes
 from unpaired.runs.run import Run
@@ -58,8 +58,12 @@ def test_simulated_cases_are_counted_beside_those_of_patients(tmp_path: Path) ->
 def test_simulated_scans_are_told_from_labels_of_patients_where_modalities_borrow(tmp_path: Path) -> None:
     borrowed = recipes.small_unet_borrowed()
     assert heard(borrowed, hearts(1, 3), tmp_path / "few")[0] == (
-        "lge has 1 labeled training cases (3 simulated): 45% of its samples are borrowed from modalities with more, "
+        "lge has 1 labeled training case (3 simulated): 45% of its samples are borrowed from modalities with more, "
         f"their intensities randomized: {BORROWED_GAIN_AND_PRICE}"
     )
+    assert heard(borrowed, hearts(0, 0), tmp_path / "none")[0] == (
+        "lge has 0 labeled training cases: 100% of its samples are borrowed from modalities with more, "
+        f"their intensities randomized: {BORROWED_ALL_GAIN_AND_PRICE}"
+    ), "what one label and borrowed slices gave says nothing of this"
     many = heard(borrowed, hearts(1, 30), tmp_path / "many")
     assert not any("borrowed" in line for line in many), "neither lge, nor bssfp from simulated scans"

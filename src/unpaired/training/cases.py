@@ -6,10 +6,16 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from rich.console import Console
 
+from unpaired.choices import counted
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.prepare import file_hashes, prepare
 from unpaired.data.prepared import Prepared, PreparedCase
-from unpaired.data.randomization import BORROWED_GAIN_AND_PRICE, GAIN_AND_PRICE, count_labels
+from unpaired.data.randomization import (
+    BORROWED_ALL_GAIN_AND_PRICE,
+    BORROWED_GAIN_AND_PRICE,
+    GAIN_AND_PRICE,
+    count_labels,
+)
 from unpaired.data.sampling import times_of_patients
 from unpaired.data.sides import mirror_warning
 from unpaired.data.simulated import idle_simulated, simulated_beside
@@ -84,9 +90,10 @@ def _of_borrowed(run: Run, modalities: tuple[str, ...]) -> Iterator[str]:
             of = labels[modality]
             beside = [f"{n} {kind}" for n, kind in ((of.simulated, "simulated"), (of.pseudo, "pseudo-labeled")) if n]
             besides = f" ({', '.join(beside)})" if beside else ""
+            measured = BORROWED_GAIN_AND_PRICE if of.patients or beside else BORROWED_ALL_GAIN_AND_PRICE
             yield (
-                f"{modality} has {of.patients} labeled training cases{besides}: {borrowing.share:.0%} of its samples "
-                f"are borrowed from modalities with more, their intensities randomized: {BORROWED_GAIN_AND_PRICE}"
+                f"{modality} has {counted(of.patients, 'labeled training case')}{besides}: {borrowing.share:.0%} of "
+                f"its samples are borrowed from modalities with more, their intensities randomized: {measured}"
             )
 
 
