@@ -74,6 +74,8 @@ HEADER = "patient,modality,image\n"
         "Patient;MODALITY;image;Age\np1;CT;a.nii;63\n",
         "patient,modality,image,age,scanner\np1,Ct,a.nii,63,\n",
         "patient\tmodality\timage\np1\tct\ta.nii\n",
+        "\r\n \r\npatient,modality,image\r\np1,ct,a.nii\r\n",
+        "sep=;\r\npatient;modality;image\r\np1;ct;a.nii\r\n",
     ],
 )
 def test_what_spreadsheets_of_other_people_hold(table: str, tmp_path: Path) -> None:
@@ -106,6 +108,8 @@ def test_cells_are_told_apart_whatever_the_file_is_called(separator: str, name: 
             "read with commas between cells, lacks patient, modality, image",
         ),
         (HEADER + "p1,ct,\n", OPTIONS, "row 2 has no 'image'"),
+        ("\nsep=,\n" + HEADER + "p1,ct,\n", OPTIONS, "row 4 has no 'image'"),
+        (HEADER + "p1,ct,ct\\\\a.nii\n", OPTIONS, "has a backslash, which is no folder's end here; write / between"),
         (HEADER + "p1,ct,a.nii\n\np2,,b.nii\n", OPTIONS, "row 4 has no 'modality'"),
         (HEADER + "p1,ct,a.nii,train\n", OPTIONS, "row 2 has 4 cells under 3 columns"),
         (HEADER + "p1,pet,a.nii\n", OPTIONS, "modality 'pet'"),

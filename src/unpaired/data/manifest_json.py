@@ -268,6 +268,10 @@ def _case(
 
 def _id(case: _Case, path: Path) -> str:
     """The case's id, or its image's name without suffixes; what it makes names files."""
+    if case.id is None and "\\" in Path(case.image).name:
+        raise InputError(
+            f"{path}: image {shown(case.image)} has a backslash, which is no folder's end here; write / between folders"
+        )
     name = Path(case.image).name.split(".")[0] if case.id is None else str(case.id)
     require_file_name(name, f"{path}: case id")
     return name

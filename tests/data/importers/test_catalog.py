@@ -215,6 +215,21 @@ def test_a_datalist_whose_entries_say_modality_and_patient(tmp_path: Path) -> No
     ]
 
 
+def test_a_datalist_counts_patients_and_folds_from_0_and_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    entries = [{"image": f"{name}.nii.gz", "modality": "CT", "patient": 0, "fold": fold} for name, fold in ("a0", "b1")]
+    describe(path, labels=["background", "liver"], training=entries)
+    cases = import_dataset(path, tmp_path / "m.json").dataset.cases
+    assert [(case.id, case.patient, case.fold) for case in cases] == [("a", "0", 0), ("b", "0", 1)]
+    for wrong in ("x", 1.5, True, [1]):
+        describe(path, labels=["background", "liver"], training=[{**entries[0], "fold": wrong}])
+        with pytest.raises(InputError, match=r"training\[0\]: expected a whole number as fold, got"):
+            import_dataset(path, tmp_path / "n.json")
+    describe(path, labels=["background", "liver"], training=[entries[0]], validation=[entries[0]])
+    with pytest.raises(InputError, match=r"a.nii.gz is listed twice, as the case 'a'; take one out"):
+        import_dataset(path, tmp_path / "n.json")
+
+
 def test_a_datalist_says_which_scans_are_simulated(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     entries = [{"image": f"{name}.nii.gz", "label": "b.nii.gz", "modality": "CT"} for name in "ac"]

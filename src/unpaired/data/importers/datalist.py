@@ -10,6 +10,7 @@ modality of its own.
 References: Antonelli et al. 2022 (Nature Communications 13:4128); MONAI's `load_decathlon_datalist`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -82,15 +83,24 @@ def _cases(
     for modality, image in zip(modalities, files, strict=True):
         yield CaseEntry(
             id=name if len(modalities) == 1 else f"{name}_{modality}",
-            patient=str(entry.get("patient") or options.patient_of(below, name)),
+            patient=options.patient_of(below, name) if entry.get("patient") in (None, "") else str(entry["patient"]),
             modality=modality,
             image=image,
             label=label,
             label_map="datalist",
             split=side if label is not None else None,
-            fold=entry["fold"] if isinstance(entry.get("fold"), int) else None,
+            fold=_fold(entry, where),
             simulated=_simulated(entry, where),
         )
+
+
+def _fold(entry: Mapping[str, Any], where: str) -> int | None:
+    said = entry.get("fold")
+    if said in (None, ""):
+        return None
+    if isinstance(said, bool) or not re.fullmatch(r"-?[0-9]{1,9}", str(said)):
+        raise InputError(f"{where}: expected a whole number as fold, got {said!r}; correct it, or take it out")
+    return int(said)
 
 
 def _simulated(entry: Mapping[str, Any], where: str) -> bool:

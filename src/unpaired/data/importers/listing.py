@@ -106,7 +106,10 @@ def make_dataset(
     seen: dict[str, CaseEntry] = {}
     for case in cases:
         if case.id in seen:
-            raise InputError(f"{case.image} and {seen[case.id].image} would both be the case {case.id!r}; rename one")
+            first = seen[case.id].image
+            if case.image == first:
+                raise InputError(f"{first} is listed twice, as the case {case.id!r}; take one out")
+            raise InputError(f"{case.image} and {first} would both be the case {case.id!r}; rename one")
         seen[case.id] = case
     require_distinct(seen, "case id", "rename one of the images")
     modalities = {

@@ -19,6 +19,7 @@ without `label_maps`, label value i is class i.
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,6 +32,8 @@ from unpaired.errors import InputError, nearest
 MISSPELLED = 0.75
 """How alike (difflib's ratio) an unknown column is to one that is missing, to be taken for a misspelling of it."""
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_BEFORE_HEADER = re.compile(r"(\s*\n)?(sep=.\r?\n)?", re.IGNORECASE)
+"""Empty lines, and the line by which Excel is told what stands between cells."""
 _YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _EXAMPLE = '{"classes": ["background", "liver", "spleen"]}'
 
@@ -64,6 +67,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         # utf-8-sig: spreadsheets put a byte order mark in front of the first column's name.
         text = path.read_text(encoding="utf-8-sig")
+        before = _BEFORE_HEADER.match(text)
+        text = text[before.end() :] if before else text
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a table in UTF-8, but {error}; save it as UTF-8") from error
@@ -71,7 +76,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"{path}: expected a table of cells, but {error}; close each quote in it") from error
     columns = [name.strip().lower() for name in rows[0]] if rows else []
     _check_columns(columns, path, SEPARATORS[_delimiter(path, text)])
-    for number, cells in enumerate(rows[1:], start=2):
+    skipped = before[0].count("\n") if before else 0
+    for number, cells in enumerate(rows[1:], start=2 + skipped):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(columns):
