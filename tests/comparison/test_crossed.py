@@ -114,7 +114,7 @@ def test_a_difference_that_holds_over_patients_alone_is_named():
     a = [run(**dict.fromkeys(patients, 0.5))] * 2
     b = [run(**{who: 0.5 + gain + place / 1000 for place, who in enumerate(patients)}) for gain in (0.01, 0.1)]
     said = " ".join(warnings(compare([method("a", *a), method("b", *b)], ["dice"])))
-    assert "b differs from a over patients (p 0.0078 after Holm), but the 95 % interval of other trainings too" in said
+    assert "b differs from a over patients (p 0.0078 after Holm), but 2 trainings are too few, or too far apart" in said
     b[0] = run(**{who: 0.49 + place / 10_000 for place, who in enumerate(patients)})
     said = " ".join(warnings(compare([method("a", *a), method("b", *b)], ["dice"])))
     assert "but not in each training: another seed may turn its sign." in said

@@ -137,8 +137,13 @@ def _seeds_disagree(comparison: Comparison) -> Iterator[str]:
         seeds = comparison.seed_differences[key]
         if seeds.turns and difference.significant and key.column in comparison.main_columns:
             alike = min(seeds.by_seed) > 0 or max(seeds.by_seed) < 0
-            but = "but the 95 % interval of other trainings too holds 0" if alike else "but not in each training"
+            but = (
+                f"but {len(seeds.by_seed)} trainings are too few, or too far apart, to say that another seed would not "
+                "turn its sign (the interval over seeds too holds 0)"
+                if alike
+                else "but not in each training: another seed may turn its sign"
+            )
             yield (
                 f"{key.score}, {key.column.modality}: {key.method} differs from {comparison.baseline} over patients (p "
-                f"{difference.p_holm:.2g} after Holm), {but}: another seed may turn its sign."
+                f"{difference.p_holm:.2g} after Holm), {but}."
             )
