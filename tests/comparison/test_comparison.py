@@ -153,6 +153,8 @@ def test_an_excluded_distance_is_left_out_of_every_method():
     # Without this rule b, which missed RV, would have the better mean: 3 against 16.5.
     assert one.patient_values("hd95", MEAN_CT, "a") == one.patient_values("hd95", MEAN_CT, "b") == {"p1": 3.0}
     assert one.patient_values("dice", MEAN_CT, "b") == {"p1": pytest.approx(0.45)}
+    assert one.case_values["hd95", "a"] == one.case_values["hd95", "b"] == {"p1": 3.0}
+    assert [case.loss for case in one.losses("hd95")] == [0.0]
     assert one.differences["hd95", Column("ct", "RV"), "b"].patients == 0
     assert one.differences["hd95", Column("ct", "RV"), "b"].p is None
     assert any("in no hd95 of any method" in warning and "p1/RV" in warning for warning in warnings(one))

@@ -162,6 +162,21 @@ def test_small_structures_are_looked_for_as_often_as_large_ones(tmp_path: Path) 
     assert 0.4 < np.mean(hits) < 0.6
 
 
+def test_the_voxel_that_is_looked_for_lies_anywhere_in_the_middle_half_of_the_patch(tmp_path: Path) -> None:
+    """A patch of 41 around a voxel far from all borders: at place 20, up to 10 to either side."""
+    case = grid_case(tmp_path, (9, 100, 100), np.array([[4, 50, 50]], dtype=np.int32))
+    target = float(case.volume()[4, 50, 50])
+    sampling = Sampling((3, 41, 41), 1, foreground_share=1.0)
+    places = []
+    for seed in range(150):
+        image, _ = draw_sample(case, sampling, np.random.default_rng(seed))
+        places.append(torch.nonzero(image[0] == target)[0].tolist())
+    for of_axis in list(zip(*places, strict=True))[1:]:
+        assert 10 <= min(of_axis) <= 12
+        assert 28 <= max(of_axis) <= 30
+        assert np.mean(of_axis) == pytest.approx(20, abs=1.5)
+
+
 def test_a_scan_smaller_than_the_patch_lies_in_its_middle(tmp_path: Path) -> None:
     """Of odd rests one voxel more comes before it, as in prediction (`window_starts`)."""
     case = grid_case(tmp_path, (3, 6, 7))

@@ -1,5 +1,6 @@
 """Plans for fingerprints like those of public datasets: what is decided, from which fact, and always the same."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from unpaired.networks.unet import UNetConfig
 from unpaired.phantom.acquisition import CLASSES, LABEL_VALUES
 from unpaired.planning.budget import Device
 from unpaired.planning.case_facts import CaseFacts
+from unpaired.planning.fingerprint import ModalityFacts
 from unpaired.planning.labels import SIMULATED, SIMULATED_NETWORK, simulated_advice
 from unpaired.planning.plan import Dimensions, plan_recipe
 from unpaired.planning.topology import multiples
@@ -93,6 +95,86 @@ def test_a_window_of_values_in_another_unit_keeps_its_width(
 def test_a_ct_of_one_value_has_no_window() -> None:
     facts = replace(modality("ct", (60, 256, 256), (3.0, 1.0, 1.0), is_ct=True), percentiles=(0.0,) * 7)
     assert plan_recipe(fingerprint(facts)).recipe.preprocessing.windows == ()
+
+
+def with_body(name: str, spacing: tuple[float, float, float], body_mm: tuple[float, float, float]) -> ModalityFacts:
+    return replace(modality(name, (40, 200, 200), spacing), body_mm=body_mm)
+
+
+def test_the_grid_of_slices_by_hand() -> None:
+    """Rows 1.0 and 1.6 mm, columns 1.0 and 2.0: medians 1.3 and 1.5, of which the median is 1.4 for both. The larger
+    body, 260 x 300 mm, in 128 x 128 pixels of 1.4 mm: sqrt(78,000 / (16,384 * 1.96)) = 1.5585 times coarser."""
+    facts = with_body("ct", (8, 1.0, 1.0), (80, 200, 300)), with_body("mr", (8, 1.6, 2.0), (90, 260, 250))
+    plan = plan_recipe(fingerprint(*facts), "cpu")
+    assert plan.recipe.preprocessing.spacing_mm == (None, 2.19, 2.19)
+    assert "1.56 times coarser" in plan.reasons["preprocessing.spacing_mm"]
+    assert plan.recipe.network.width == 12  # type: ignore[attr-defined]
+    huge = with_body("ct", (8, 1.0, 1.0), (80, 900, 900))  # 7.03 times: more than 3 is not allowed
+    assert plan_recipe(fingerprint(huge), "cpu").recipe.preprocessing.spacing_mm == (None, 3.0, 3.0)
+
+
+def test_the_grid_of_volumes_by_hand() -> None:
+    """A quarter of 200 x 300 x 400 mm in 64 x 96 x 96 voxels of 2 mm^3: the cube root of 5.0863, 1.7198."""
+    plan = plan_recipe(fingerprint(with_body("ct", (2, 1.0, 1.0), (200, 300, 400))), "cpu")
+    assert plan.recipe.preprocessing.spacing_mm == (3.44, 1.72, 1.72)
+    assert plan.recipe.network.width == 8  # type: ignore[attr-defined]
+    nearly = plan_recipe(fingerprint(with_body("ct", (2, 1.0, 1.04), (200, 300, 400))), "cpu")
+    spacing = nearly.recipe.preprocessing.spacing_mm
+    assert spacing is not None
+    assert spacing[1] == spacing[2], "less than 5 % apart: the finer of both"
+    apart = plan_recipe(fingerprint(with_body("ct", (2, 1.0, 1.1), (200, 300, 400))), "cpu")
+    assert apart.recipe.preprocessing.spacing_mm is not None
+    assert apart.recipe.preprocessing.spacing_mm[2] == pytest.approx(
+        1.1 * apart.recipe.preprocessing.spacing_mm[1], abs=0.02
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "given", "voxels"),
+    [
+        ("cuda", {"memory_gb": 8.0}, 112 * 128 * 128),
+        ("cuda", {"memory_gb": 16.0}, 2 * 112 * 128 * 128),
+        ("cuda", {"memory_gb": 80.0}, 4 * 112 * 128 * 128),
+        ("cpu", {"hours": 0.2}, 64 * 96 * 96),
+        ("cpu", {"hours": 2.0}, 2 * 64 * 96 * 96),
+        ("cpu", {"hours": 9.0}, 4 * 64 * 96 * 96),
+    ],
+)
+def test_voxels_of_a_patch_follow_memory_or_hours_up_to_four_times(
+    device: Device, given: dict[str, float], voxels: int
+) -> None:
+    plan = plan_recipe(WHOLE_HEART, device, **given)  # type: ignore[arg-type]
+    assert f"at most {voxels:,} voxels" in plan.reasons["patch_size"]
+    assert math.prod(plan.recipe.patch_size) <= voxels
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "dimensions"),
+    [
+        ((8, 200, 200), (2, 1, 1), 3),
+        ((7, 200, 200), (2, 1, 1), 2),
+        ((40, 200, 200), (3.0, 1, 2), 3),  # 3 of the smaller pixels apart
+        ((40, 200, 200), (3.01, 1, 2), 2),
+    ],
+)
+def test_where_slices_end_and_volumes_begin(
+    shape: tuple[float, float, float], spacing: tuple[float, float, float], dimensions: int
+) -> None:
+    assert plan_recipe(fingerprint(modality("ct", shape, spacing))).recipe.spatial_dims == dimensions
+
+
+def test_a_scan_whose_body_fills_less_than_seven_tenths_is_cropped() -> None:
+    rois = [plan_recipe(fingerprint(modality("ct", (40, 200, 200), (2, 1, 1), body=b))).recipe for b in (0.69, 0.7)]
+    assert [recipe.preprocessing.roi for recipe in rois] == ["body", "none"]
+
+
+def test_a_network_has_a_stage_more_than_it_halves_and_steps_of_its_own() -> None:
+    plan = plan_recipe(fingerprint(modality("ct", (1, 32, 32), (5, 1, 1))))
+    assert plan.recipe.patch_size == (32, 32)  # 32, 16, 8, 4
+    assert len(plan.recipe.network.blocks) == 4  # type: ignore[attr-defined]
+    for steps, warmup, every in ((200, 20, 50), (10_000, 50, 1000), (30, 3, 30)):
+        recipe = plan.with_steps(steps, "the clock").recipe
+        assert (recipe.optimization.warmup_steps, recipe.validate_every) == (warmup, every)
 
 
 def test_volumes_of_several_planes_meet_in_one() -> None:

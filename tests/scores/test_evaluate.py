@@ -230,6 +230,11 @@ def test_overlap_and_volumes_by_hand():
     invented = evaluate_case(prediction, nothing, (1.0, 2.0), ("background", "line"))[0]
     assert invented.relative_volume_difference is None
     assert invented.volume_difference_ml == pytest.approx(3 * 2 / 1000)
+    swapped = evaluate_case(reference, prediction, (1.0, 2.0), ("background", "line"))[0]
+    assert swapped.relative_volume_difference == pytest.approx(2 / 3), "of the reference, also where it is the smaller"
+    one_slice = evaluate_case(prediction[..., None], reference[..., None], (1.0, 2.0, 10.0), ("background", "line"))[0]
+    assert (one_slice.prediction_ml, one_slice.reference_ml) == pytest.approx((3 * 20 / 1000, 5 * 20 / 1000))
+    assert one_slice.hd == score.hd
 
 
 def test_splits_choose_the_cases(tmp_path):

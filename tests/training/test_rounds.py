@@ -45,6 +45,12 @@ def test_what_a_kept_round_gained_is_not_given_away_either() -> None:
     assert (third.kept, third.worse, third.before) == (False, ("lge",), {"ct": 0.90, "lge": 0.70})
 
 
+def test_a_round_above_the_first_and_below_the_best_is_not_kept() -> None:
+    second = judged(scored({"ct": 0.90, "lge": 0.70}), FIRST, FIRST, 0.01)
+    third = judged(scored({"ct": 0.90, "lge": 0.695}), FIRST, second, 0.01)
+    assert (third.kept, third.worse) == (False, ())  # nothing fell by more than the tolerance
+
+
 def test_stability_is_in_the_mean_and_pays_for_no_dice() -> None:
     first = scored({"ct": 0.90}, {"lge": 0.50})
     assert judged(scored({"ct": 0.90}, {"lge": 0.60}), first, first, 0.01).kept

@@ -16,6 +16,7 @@ from unpaired.scores.trust.uncertainty_check import (
     sentences,
     write_check,
 )
+from unpaired.statistics import spearman_interval
 
 
 def uncertain(case: str, agreement: float | None, low: float = 1.0, high: float = 2.0) -> CaseUncertainty:
@@ -45,6 +46,18 @@ def test_coverage_and_ranks_by_hand() -> None:
     (line,) = sentences(check)
     assert line.startswith("ct: rank correlation of agreement and Dice +1.00 (95 % interval ")
     assert line.endswith("4 cases; 2 of 4 true volumes in their interval")
+
+
+def test_the_interval_is_over_patients_however_many_cases_they_have() -> None:
+    agreement, dice = [0.9, 0.8, 0.3, 0.6, 0.5, 0.7], [0.95, 0.7, 0.4, 0.8, 0.5, 0.6]
+    names = [f"{patient}{number}" for number in (1, 2) for patient in "abcdef"]  # each scanned twice, alike
+    cases = [uncertain(name, value) for name, value in zip(names, agreement * 2, strict=True)]
+    scores = [score(name, value, 1.5) for name, value in zip(names, dice * 2, strict=True)]
+    for row in check_uncertainty(cases, Evaluation(scores, [])).rows:
+        assert (row.n, row.patients) == (12, 6)
+        once = spearman_interval(agreement, dice, list("abcdef"), 2000)
+        assert once is not None
+        assert (row.low, row.high) == pytest.approx((once.low, once.high), abs=1e-9)
 
 
 def test_what_is_not_applicable_or_not_scored_is_left_out() -> None:
