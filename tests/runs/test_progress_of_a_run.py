@@ -72,7 +72,7 @@ def test_a_run_that_has_not_logged_anything(run: RunFolder) -> None:
 
 def test_a_folder_around_runs_is_none(run: RunFolder) -> None:
     around = run.folder.parent
-    with pytest.raises(InputError, match=r"^expected a run folder .* found none at "):
+    with pytest.raises(InputError, match=r"^expected a run folder .* found a folder of runs at .*name one, such as"):
         watch(around, once=True)
     shutil.copytree(run.folder, around / "fold0")
     assert watch(around, once=True).folder == around / "fold0"

@@ -60,10 +60,17 @@ def test_what_is_written_is_read_back(run: Run, phantom: Dataset) -> None:
 def test_a_path_is_enough_and_what_is_no_run_is_refused_at_once(run: Run, tmp_path: Path) -> None:
     assert Run(str(run.folder)) == Run(run.folder) == Run.open(run.folder) == run
     assert Run(str(run.folder)).predictions == run.folder / "predictions"
-    with pytest.raises(
-        InputError, match=r"expected a run folder \(written by `unpaired train`\), found no recipe.json in"
-    ):
+    expected = r"^expected a run folder \(written by `unpaired train`\), found "
+    with pytest.raises(InputError, match=rf"{expected}none at .*nowhere; check the path$"):
         Run(str(tmp_path / "nowhere"))
+    (run.folder / "empty").mkdir()
+    with pytest.raises(InputError, match=rf"{expected}no recipe.json in .*; check the path$"):
+        Run(str(run.folder / "empty"))
+    with pytest.raises(InputError, match=rf"{expected}a folder of runs at .*; name one, such as .*/{run.folder.name}$"):
+        Run(str(run.folder.parent))
+    run.split_file.unlink()
+    with pytest.raises(InputError, match=rf"{expected}no split.json in .*; copy the whole folder again$"):
+        Run(run.folder)
 
 
 def test_the_same_recipe_and_split_open_the_run_again_untouched(run: Run, phantom: Dataset) -> None:

@@ -280,3 +280,19 @@ def test_a_full_disk_leaves_the_earlier_scores_as_they_were(folders, monkeypatch
     assert {file.name: file.read_bytes() for file in (folders / "out").iterdir()} == before
     assert evaluate(folders) == 0
     assert all((folders / "out" / name).read_bytes() != content for name, content in before.items())
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("nothing", "expected a manifest, a run or a folder of label maps to score against, found no folder at {}; "),
+        ("theirs/good.nii.gz", "to score against, found no folder at {}; check the path"),
+        ("runs", "found a folder of runs at {}; name one, such as {}/csa"),
+        ("theirs", 'folders of label maps need their classes: --classes "1:LV,2:myo"'),
+    ],
+)
+def test_what_to_score_against_has_to_be_there(folders, capsys, reference, told):
+    (folders / "runs" / "csa").mkdir(parents=True)
+    (folders / "runs" / "csa" / "recipe.json").write_text("{}")
+    assert main(["evaluate", str(folders / "ours"), str(folders / reference)]) == 2
+    assert told.replace("{}", str(folders / reference)) in capsys.readouterr().err

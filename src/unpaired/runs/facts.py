@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from unpaired.documents import read
 from unpaired.errors import InputError
 from unpaired.files import is_object
-from unpaired.runs.folder import RunFolder
+from unpaired.runs.folder import RunFolder, no_run
 from unpaired.tables import csv_value
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def read_run_facts(folder: Path) -> RunFacts:
     Raises InputError only if the folder isn't there.
     """
     if not folder.is_dir():
-        raise InputError(f"expected a run folder (written by `unpaired train`), found none at {folder}")
+        raise no_run(folder, str(folder))
     notes: list[str] = []
     run = RunFolder(folder)
     recipe = _read_object(run.recipe_file, dict[str, Any], notes)

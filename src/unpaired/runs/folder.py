@@ -160,6 +160,26 @@ def is_run(folder: Path) -> bool:
     return RunFolder(folder).recipe_file.is_file()
 
 
+def runs_in(folder: Path) -> list[Path]:
+    """The run folders that lie directly in a folder, by name; none where it is no folder."""
+    return sorted(each for each in folder.iterdir() if is_run(each)) if folder.is_dir() else []
+
+
+def no_run(folder: Path, called: str, lacks: str = RECIPE) -> InputError:
+    """The error for a path that is no run folder, or one that lacks the file `lacks`; `called` is what was given.
+
+    It names the runs that lie in the folder, as whoever means one of them writes them.
+    """
+    expected = "expected a run folder (written by `unpaired train`)"
+    if not folder.is_dir():
+        return InputError(f"{expected}, found none at {called}; check the path")
+    inside = [f"{called}/{each.name}" for each in runs_in(folder)]
+    if inside:
+        return InputError(f"{expected}, found a folder of runs at {called}; name one, such as {inside[0]}")
+    advice = "copy the whole folder again" if is_run(folder) else "check the path"
+    return InputError(f"{expected}, found no {lacks} in {called}; {advice}")
+
+
 def probabilities_of(predictions: Path, case: str) -> Path:
     """The class probabilities of a case in a folder of predictions."""
     return predictions / PROBABILITIES / f"{case}.nii.gz"

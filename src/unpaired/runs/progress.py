@@ -8,9 +8,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Literal
 
-from unpaired.errors import InputError
 from unpaired.runs.facts import Rows, RunFacts, read_run_facts
-from unpaired.runs.folder import RunFolder, is_run
+from unpaired.runs.folder import RunFolder, is_run, no_run
 from unpaired.runs.lock import is_held
 from unpaired.tables import Table, TableCell
 
@@ -60,7 +59,7 @@ def read_progress(folder: str | Path) -> RunProgress:
     """Where the run in `folder` stands. Raises InputError if it isn't a run folder."""
     run = RunFolder(Path(folder))
     if not is_run(run.folder):
-        raise InputError(f"expected a run folder (written by `unpaired train`), found none at {folder}; check the path")
+        raise no_run(run.folder, str(folder))
     facts = read_run_facts(run.folder)
     steps = (facts.recipe or {}).get("steps")
     logged, step = _logged(facts), last_step(facts)

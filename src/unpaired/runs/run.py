@@ -23,7 +23,7 @@ from unpaired.networks.weights import UNREADABLE, load_weights, require_finite, 
 from unpaired.recipe import DAMAGED, Recipe, build_method, read_recipe
 from unpaired.runs.difference import first_difference
 from unpaired.runs.fingerprint import read_fingerprint
-from unpaired.runs.folder import RunFolder, is_run
+from unpaired.runs.folder import RunFolder, is_run, no_run
 from unpaired.runs.log_rows import append_rows, drop_rows_after, read_rows
 from unpaired.runs.model_file import as_written, by_its_name, names_of, run_folders, single_run, unpacked_from
 from unpaired.runs.new_run import place_new_run
@@ -52,9 +52,7 @@ class Run(RunFolder):
         object.__setattr__(self, "called", called or as_written(folder))
         for file in (self.recipe_file, self.dataset_file, self.split_file):
             if not file.is_file():
-                raise InputError(
-                    f"expected a run folder (written by `unpaired train`), found no {file.name} in {self.called}"
-                )
+                raise no_run(self.folder, self.called, file.name)
 
     @classmethod
     def create(cls, folder: str | Path, recipe: Recipe, dataset: Dataset, name: str = "") -> "Run":

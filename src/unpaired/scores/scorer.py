@@ -10,7 +10,7 @@ from unpaired.data.manifest import is_manifest, read_dataset
 from unpaired.data.out_of_fold import out_of_fold
 from unpaired.errors import InputError
 from unpaired.files import resolved
-from unpaired.runs.folder import RunFolder, is_run, place_of
+from unpaired.runs.folder import RunFolder, is_run, no_run, place_of, runs_in
 from unpaired.runs.model_file import require_no_model, run_folders
 from unpaired.scores.evaluate import evaluate_dataset, evaluate_folders
 from unpaired.scores.reading import Reading
@@ -58,6 +58,13 @@ class Scorer:
             given = read_dataset(given)
         elif isinstance(given, Path) and len(folds := run_folders(given)) > 1:
             given, side = _of_folds(folds), split or "validation"
+        if isinstance(given, Path) and not given.is_dir():
+            raise InputError(
+                f"expected a manifest, a run or a folder of label maps to score against, found no folder at {given}; "
+                "check the path"
+            )
+        if isinstance(given, Path) and classes is None and runs_in(given):
+            raise no_run(given, str(given))
         if isinstance(given, Path) and classes is None:
             raise InputError('folders of label maps need their classes: --classes "1:LV,2:myo" (or give a manifest)')
         if isinstance(given, Path) and split is not None:

@@ -62,7 +62,9 @@ def read_members(texts: Sequence[str], trust: Trust = ()) -> list[Member]:
             raise InputError(f"{name}: expected one run, got {1 + len(more)}; name each seed's run apart: NAME=PATH")
         holds = holds_runs(path)
         if not (holds or path.is_dir()):
-            raise InputError(f"expected a run folder, a model file or a folder of predictions, found none at {path}")
+            raise InputError(
+                f"expected a run folder, a model file or a folder of predictions, found none at {path}; check the path"
+            )
         run = Run.open(path, trust) if holds else None
         members.append(Member(name, run, predictions_of(path)))
     names = [member.name for member in members]
