@@ -156,6 +156,15 @@ def test_a_class_that_falls_in_one_modality_is_left_alone() -> None:
         assert trials[0].after > trials[0].before
 
 
+@pytest.mark.parametrize(("gain", "kept"), [(0.00009, False), (0.00011, True)])
+def test_a_part_is_kept_alone_for_a_gain_that_the_table_shows(gain: float, kept: bool) -> None:
+    low, high = {"a": 0.8, "b": 0.8}, {"a": 0.8 + gain, "b": 0.8 + gain}
+    assert decide([TriedCase("ct", low, high, low, high)], ("a", "b"))[0].largest_foreground is kept
+    assert decide([TriedCase("ct", low, low, high, high)], ("a", "b"))[0].largest_component == (
+        ("a", "b") if kept else ()
+    )
+
+
 @pytest.mark.parametrize(
     ("ct", "mr", "expected"),
     [
@@ -164,6 +173,8 @@ def test_a_class_that_falls_in_one_modality_is_left_alone() -> None:
         ((0.7, 0.8, 0.9, 0.9), (0.7, 0.7, 0.696, 0.694), 3.0),  # MR falls by less than half a point
         ((0.7, 0.8, 0.8, 0.8), (0.7, 0.8, 0.8, 0.8), 2.0),  # of equals the narrowest
         ((0.7, 0.7, 0.7, 0.7), (0.7, 0.7, 0.7, 0.7), 0.0),  # nothing is won
+        ((0.7, 0.70009, 0.7, 0.7), (0.7, 0.7, 0.7, 0.7), 0.0),  # less than the table shows
+        ((0.7, 0.8, 0.80009, 0.8), (0.7, 0.8, 0.8, 0.8), 2.0),  # of what the table shows as equals the narrowest
         ((0.7, 0.9, 0.9, 0.9), (0.7, 0.6, 0.6, 0.6), 0.0),  # CT wins, MR falls
     ],
 )

@@ -63,7 +63,7 @@ class FoundPostprocessing:
         notes = [
             f"Dice in percent over {self.validation_cases} predictions of validation cases, none of a test case.",
             "Kept: of odds and smoothing the best that costs no class of a modality more than half a point, a largest "
-            "part if it helps and costs none anything.",
+            "part if it costs none anything; each gains 0.01 or more.",
         ]
         return Table(["tried", "Dice before", "after", "kept"], rows, "lrrl", notes=notes)
 

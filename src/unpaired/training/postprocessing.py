@@ -4,8 +4,9 @@ First, which is ours, background gets the log odds of those tried that have the 
 of none and no class of any modality falls by more than half a point, as it does by chance. Then probabilities are
 smoothed, by the width that wins in the same way. Then the largest
 part of all foreground together: kept if the mean Dice rises and no class of any modality falls. Then, on what that
-left, the largest part of each class alone: kept if the class's Dice rises and falls in no modality. A case in which
-neither mask shows a class doesn't count for it. Test cases are never looked at.
+left, the largest part of each class alone: kept if the class's Dice rises and falls in no modality. What rises by less
+than `LEAST` counts as equal. A case in which neither mask shows a class doesn't count for it. Test cases are never
+looked at.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,8 @@ WIDTHS_MM = (2.0, 3.0, 4.0)
 """The smoothings that are tried: standard deviations."""
 LOG_ODDS = (0.5, 1.0)
 """What is tried for background: networks draw organs too large, so none is below 0."""
+LEAST = 1e-4
+"""What a step has to gain, in Dice: less isn't seen in the table of what was tried, and each costs time."""
 FALL = 0.005
 """How far a class may fall where these lift the mean: they take no organ away, as keeping one part alone may."""
 Means = Mapping[tuple[str, str], float]
@@ -106,14 +109,14 @@ def find_postprocessing(
 def decide(cases: Sequence[TriedCase], classes: Sequence[str]) -> tuple[Postprocessing, tuple[Trial, ...]]:
     """What helps on these predictions, and what was tried; `classes` are the foreground's."""
     raw, whole = (_means(cases, form, classes) for form in ("raw", "whole"))
-    foreground = mean_dice(whole) > mean_dice(raw) and not _falls(raw, whole)
+    foreground = _helps(raw, whole) and not _falls(raw, whole)
     trials = [Trial(PART.format(FOREGROUND), mean_dice(raw), mean_dice(whole), foreground)]
     before = whole if foreground else raw
     after = _means(cases, "whole_parts" if foreground else "raw_parts", classes)
     helped: list[str] = []
     for name in classes if len(classes) > 1 else ():  # of a single class it is what was tried already
         old, new = ({key: value for key, value in means.items() if key[1] == name} for means in (before, after))
-        better = bool(old and new) and mean_dice(new) > mean_dice(old) and not _falls(old, new)
+        better = bool(old and new) and _helps(old, new) and not _falls(old, new)
         trials.append(
             Trial(PART.format(name), mean_dice(old) if old else None, mean_dice(new) if new else None, better)
         )
@@ -129,7 +132,8 @@ def decide_number(
     numbers = sorted(cases[0])
     means = {number: _means([case[number] for case in cases], "raw", classes) for number in numbers}
     harmless = [number for number in numbers if not _falls(means[0.0], means[number], FALL)]
-    best = max(harmless, key=lambda number: mean_dice(means[number]))  # of equals the smallest
+    most = max(harmless, key=lambda number: mean_dice(means[number]))
+    best = next(number for number in harmless if not _helps(means[number], means[most]))  # of equals the smallest
     before, tried = mean_dice(means[0.0]), numbers[1:]
     return best, tuple(Trial(words.format(each), before, mean_dice(means[each]), each == best) for each in tried)
 
@@ -200,6 +204,10 @@ def _means(cases: Sequence[TriedCase], form: str, classes: Sequence[str]) -> dic
             if value is not None:
                 values.setdefault((case.modality, name), []).append(value)
     return {key: float(np.mean(scores)) for key, scores in values.items()}
+
+
+def _helps(before: Means, after: Means) -> bool:
+    return mean_dice(after) - mean_dice(before) >= LEAST
 
 
 def _falls(before: Means, after: Means, by: float = 0.0) -> bool:
