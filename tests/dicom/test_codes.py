@@ -13,6 +13,7 @@ from unpaired.dicom.codes import (
     code_of,
     display_color,
     name_of,
+    same_classes,
     structure_names,
     words_of,
 )
@@ -104,6 +105,29 @@ def test_a_name_in_any_spelling(name: str, value: str, side: str | None) -> None
     assert (code.type.value, code.modifier and code.modifier.meaning) == (value, side)
     assert code.category == ANATOMY
     assert code.color is not None
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "same"),
+    [
+        (["Myocardium", "lv"], ["LV", "myo", "RV"], {"Myocardium": "myo", "lv": "LV"}),
+        (
+            ["kidney_L", "kidney right"],
+            ["right kidney", "left kidney"],
+            {"kidney_L": "left kidney", "kidney right": "right kidney"},
+        ),
+        (["kidney"], ["left kidney"], {}),
+        (["rib 1"], ["rib 2"], {}),  # of one code
+        (["aorta"], ["AA"], {}),
+        (["myo", "myocardium"], ["myo"], {"myo": "myo"}),  # the equal one wins
+        (["lv myo", "myocardium"], ["myo"], {}),  # nobody knows which
+        (["myo"], ["lvm", "myocardium"], {}),
+        (["organ 7"], ["organ 8"], {}),
+        (["Organ 7"], ["organ 7"], {"Organ 7": "organ 7"}),
+    ],
+)
+def test_classes_that_are_the_same_by_whatever_name(names: list[str], others: list[str], same: dict[str, str]) -> None:
+    assert same_classes(names, others) == same
 
 
 def test_a_side_is_that_of_the_region_where_something_may_lie_anywhere() -> None:

@@ -351,22 +351,22 @@ def test_short_axis_ct_cuts_the_ventricle_like_the_mr() -> None:
 def test_a_phantom_like_a_dataset_can_be_joined_with_it(heart: Path, tmp_path: Path) -> None:
     real = replace(
         read_dataset(heart),
-        classes=("nothing", "rv", "LV", "scar"),
+        classes=("nothing", "rv", "LV", "scar", "myocardium"),
         modalities={"lge": Modality("zscore_slice"), "pet": Modality()},
         cases=(),
     )
     simulated = write_phantom(tmp_path / "mr", size="tiny", like=real, patients=["train=1"])
     assert simulated == read_dataset(tmp_path / "mr")
-    assert simulated.classes == ("nothing", "rv", "LV"), "in the dataset's own letters"
+    assert simulated.classes == ("nothing", "rv", "LV", "myocardium"), "in the dataset's own words"
     assert simulated.modalities == {"lge": Modality("zscore_slice")}
     (case,) = simulated.cases
     known = simulated.label_map_of(case)
     whole = read_dataset(heart)
     for value, (name,) in whole.label_map_of(whole.of("lge")[0]).items():
-        assert known[value] == ({"RV": "rv", "LV": "LV"}.get(name, "nothing"),)
+        assert known[value] == ({"RV": "rv", "LV": "LV", "myo": "myocardium"}.get(name, "nothing"),)
     joined = join_datasets([real, simulated], "both")
     assert joined.classes == real.classes
-    assert joined.cases[0].annotated == ("rv", "LV")
+    assert joined.cases[0].annotated == ("rv", "LV", "myocardium")
 
 
 def test_spacing_can_be_chosen(tmp_path: Path) -> None:

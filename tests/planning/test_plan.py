@@ -274,6 +274,7 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
         (("background", "LV"), "lge", 0, 0, "lge: few labels; simulated scans can stand beside yours.*--anatomy heart"),
         (("background", "liver"), "t2", 3, 0, "t2: few labels.*--anatomy abdomen"),
         (("background", "Liver"), "t2", 3, 0, "t2: few labels.*--anatomy abdomen"),
+        (("background", "kidney_left"), "t2", 3, 0, "t2: few labels.*--anatomy abdomen"),
         (("background", "LV"), "lge", 0, 9, "^$"),
         (("background", "LV"), "lge", 10, 0, "^$"),
         (("background", "LV"), "t1", 0, 0, "^$"),
@@ -297,6 +298,7 @@ def test_the_phantom_simulates_what_the_advice_says() -> None:
     [
         (("background", "LV", "scar"), 4, "cpu", True),
         (("background", "lv", "scar"), 4, "cpu", True),
+        (("background", "left ventricle", "scar"), 4, "cpu", True),
         (("background", "LV", "scar"), 5, "cpu", False),
         (("background", "liver"), 4, "cpu", False),
         (("background", "LV", "scar"), 4, "cuda", False),  # its network is another one

@@ -15,7 +15,7 @@ from unpaired.errors import InputError
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.labels import SIMULATED_CLASSES, SIMULATED_NETWORK
 from unpaired.recipes.random_convolutions import small_unet_plain
-from unpaired.runs.beginning import begin_with_run
+from unpaired.runs.beginning import Beginning, begin_with_run
 from unpaired.runs.model_file import absolute, holds_runs
 from unpaired.runs.run import Run
 from unpaired.runs.shipped import shipped_file
@@ -79,8 +79,8 @@ def test_other_modalities_and_classes_begin_with_it() -> None:
     assert isinstance(recipe.network, UNetConfig)
     network = recipe.network.build(("pet", "lge"), 1, len(classes), 2)
     fresh = network.output.bias.detach().clone()
-    parts, begins_as, new = begin_with_run(network, recipe, classes)
-    assert (parts, begins_as, new) == ((), {"pet": "shared", "lge": "shared"}, ("scar",))
+    begun = begin_with_run(network, recipe, classes)
+    assert begun == Beginning((), {"pet": "shared", "lge": "shared"}, ("scar",), {})
     learned = load_file(Run(HEART).weights("best"))
     state = network.state_dict()
     assert state["output.bias"].tolist() == [
@@ -92,3 +92,22 @@ def test_other_modalities_and_classes_begin_with_it() -> None:
         torch.testing.assert_close(
             state[f"decoder.0.norm.by_modality.{modality}.weight"], learned["decoder.0.norm.shared.weight"].float()
         )
+
+
+def test_a_class_begins_with_what_was_learned_of_it_whatever_it_is_called() -> None:
+    recipe = replace(small_unet_plain(), init_from=HEART)
+    classes = ("background", "Myocardium", "heart_ventricle_left", "aorta", "rv")
+    network = recipe.network.build(("lge",), 1, len(classes), 2)
+    fresh = float(network.output.bias.detach()[3])
+    begun = begin_with_run(network, recipe, classes)
+    assert begun.new_classes == ("aorta",), "AA is a part of it"
+    assert begun.renamed_classes == {"heart_ventricle_left": "LV", "Myocardium": "myo", "rv": "RV"}
+    learned = load_file(Run(HEART).weights("best"))["output.bias"]
+    assert network.output.bias.tolist() == [*map(float, learned[[0, 2, 1]]), fresh, float(learned[3])]
+
+
+def test_a_message_about_weights_names_the_model_and_not_the_cache() -> None:
+    recipe = replace(small_unet_plain(), init_from=HEART, network=UNetConfig(width=8, blocks=(1, 1, 1, 1, 1)))
+    network = recipe.network.build(("lge",), 1, 2, 2)
+    with pytest.raises(InputError, match=rf"^{HEART}/weights_best.safetensors holds the weights of another network"):
+        begin_with_run(network, recipe, ("background", "LV"))

@@ -67,6 +67,7 @@ def test_networks_trained_apart_meet_in_a_fresh_fusion(
     assert record == {"run": str(apart.folder), "weights": "best", "fresh": ["fusion"]} | {
         "new_modalities": {},
         "new_classes": [],
+        "renamed_classes": {},
     }
     start, end = load_file(apart.weights("best")), load_file(together.weights("last"))
     fresh = build_method(second, NAMES, len(phantom.classes)).network.state_dict()
@@ -241,7 +242,7 @@ def test_what_was_learned_of_a_class_goes_to_the_class_of_that_name(
     other = replace(phantom, classes=("nothing", "aa", "scar", "myo", "LV", "RV"), label_maps=known)
     run = train(recipe(UNET, before.folder), other, tmp_path / "run", hardware=IN_PROCESS)
     said = " ".join(capsys.readouterr().err.split())
-    assert "bssfp begins as shared, ct begins as shared, class scar begins fresh" in said
+    assert "bssfp begins as shared, ct begins as shared, class aa begins as AA, class scar begins fresh" in said
     start, end = load_file(before.weights("best")), load_file(run.weights("last"))
     fresh = build_method(run.recipe, NAMES, len(other.classes)).network.state_dict()
     for name, tensor in end.items():

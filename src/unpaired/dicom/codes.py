@@ -1,11 +1,12 @@
 """From a class's name to its coded terms in DICOM and back; the table of names is in `structures`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 
 from unpaired.data.class_codes import ClassCode, Code
+from unpaired.data.file_names import same_file_key
 from unpaired.dicom.structures import LEFT, RIGHT, STRUCTURES, TISSUE, Structure
 from unpaired.errors import InputError, nearest
 
@@ -81,16 +82,43 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[a-z0-9]+", spaced.lower()))
 
 
+def same_classes(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """{a name: which of `others` is the same class}: the equal one, in whatever letters, or else the only one that the
+    table takes for the same structure on the same side ("myo" and "Myocardium"), where no second name is taken for it.
+    """
+    names, others = list(names), list(others)
+    known = {same_file_key(other): other for other in others}
+    same = {name: known[key] for name in names if (key := same_file_key(name)) in known}
+    rest = _by_structure(name for name in names if name not in same)
+    left = _by_structure(other for other in others if other not in same.values())
+    return same | {rest[of][0]: left[of][0] for of in rest if len(rest[of]) == 1 and len(left.get(of, ())) == 1}
+
+
+def _by_structure(names: Iterable[str]) -> dict[tuple[Structure, Code | None], list[str]]:
+    """The names that the table knows, by structure and side."""
+    known: dict[tuple[Structure, Code | None], list[str]] = {}
+    for name in names:
+        if (of := _structure(name)) is not None:
+            known.setdefault(of, []).append(name)
+    return known
+
+
 def _listed(name: str) -> ClassCode | None:
     """The table's code of a name, in any of its spellings."""
+    of = _structure(name)
+    return None if of is None else _code(*of)
+
+
+def _structure(name: str) -> tuple[Structure, Code | None] | None:
+    """The table's row of a name, in any of its spellings, and the side that the name says."""
     words = words_of(name)
     table = _by_words()
     if words in table:
-        return _code(table[words], None)
+        return table[words], None
     for place, word in enumerate(words):
         row = table.get(words[:place] + words[place + 1 :])
         if word in SIDES and row is not None and row.paired:
-            return _code(row, SIDES[word])
+            return row, SIDES[word]
     return None
 
 

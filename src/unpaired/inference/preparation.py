@@ -17,6 +17,7 @@ from unpaired.files import is_object, read_json
 from unpaired.inference.predictor import Predictor
 from unpaired.recipe import DAMAGED
 from unpaired.runs.difference import first_difference
+from unpaired.runs.model_file import by_its_name
 
 PREPARATION = "preparation"
 """Where a record's settings hold it: a list, of each run's."""
@@ -72,7 +73,8 @@ def _difference(stored: Any, predictor: Predictor, modality: str) -> str | None:
 def _early_hashes(preparation: Preparation, predictor: Predictor) -> set[str]:
     """What early versions may have called it: by the fields of now, or by those that the run's recipe has."""
     document = preparation.to_json()
-    recipe = read_json(predictor.run.recipe_file, DAMAGED)
+    with by_its_name(predictor.run.folder, predictor.run.called):
+        recipe = read_json(predictor.run.recipe_file, DAMAGED)
     stored = recipe.get("preprocessing") if is_object(recipe) else None
     then = {name: value for name, value in stored.items() if name != "type"} if is_object(stored) else {}
     return {_early_hash(document), _early_hash(document | {"preprocessing": then})}

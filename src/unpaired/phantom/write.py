@@ -19,12 +19,12 @@ import numpy as np
 
 from unpaired.choices import require_seed, several
 from unpaired.data.dataset import MANIFEST, SPLITS, CaseEntry, Dataset, Modality
-from unpaired.data.file_names import same_file_key
 from unpaired.data.image import ImageError
 from unpaired.data.images import read_image, write_image
 from unpaired.data.manifest import as_dataset, write_dataset
 from unpaired.data.parallel import for_each
 from unpaired.data.subsets import Patients, parse_counts
+from unpaired.dicom.codes import same_classes
 from unpaired.errors import InputError, nearest
 from unpaired.phantom.acquisition import CLASSES, LABEL_VALUES, PhantomSize, Scan, simulate
 
@@ -140,9 +140,9 @@ def _none_in(real: Dataset, anatomy: str, what: str, names: Iterable[str]) -> In
 
 
 def _shared_classes(real: Dataset, anatomy: str) -> dict[str, str]:
-    """{the anatomy's class: what the dataset calls it, perhaps in other letters}, in the dataset's order."""
-    known = {same_file_key(name): name for name in CLASSES[anatomy][1:]}
-    return {known[key]: name for name in real.classes[1:] if (key := same_file_key(name)) in known}
+    """{the anatomy's class: what the dataset calls it, perhaps in other words}, in the dataset's order."""
+    theirs = same_classes(real.classes[1:], CLASSES[anatomy][1:])
+    return {theirs[name]: name for name in real.classes[1:] if name in theirs}
 
 
 def _as_in(real: Dataset, phantom: Dataset, classes: Mapping[str, str]) -> Dataset:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from unpaired.choices import counted
 from unpaired.data.postprocess import Postprocessing
 from unpaired.data.randomization import Labels, Randomization
+from unpaired.dicom.codes import same_classes
 from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.networks.unet import UNetConfig
 from unpaired.planning.fingerprint import Fingerprint
@@ -99,9 +100,9 @@ def _borrowers(fingerprint: Fingerprint, randomization: Randomization) -> Iterat
 
 
 def _among(names: Sequence[str], classes: Sequence[str]) -> list[str]:
-    """The names that are classes, in whatever letters, as `init_from` and `unpaired phantom --like` take them."""
-    known = {name.lower() for name in classes}
-    return [name for name in names if name.lower() in known]
+    """The names that are classes, perhaps in other words, as `init_from` and `unpaired phantom --like` take them."""
+    known = same_classes(names, classes)
+    return [name for name in names if name in known]
 
 
 def simulated_advice(fingerprint: Fingerprint) -> str:

@@ -164,7 +164,8 @@ class Run(RunFolder):
         """The modalities that joined an earlier run and alone are trained (`recipe.trained`); empty where all are."""
         if self.recipe.trained == "all":
             return ()
-        began = began_with(self.versions_file)
+        with by_its_name(self.folder, self.called):
+            began = began_with(self.versions_file)
         return () if began is None else tuple(began.new_modalities)
 
     @property

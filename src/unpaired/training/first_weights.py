@@ -1,6 +1,7 @@
 """What the weights of a run begin with: random numbers, a pre-trained file, or another run."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,8 @@ def load_first_weights(recipe: Recipe, method: Method, classes: Sequence[str], f
     if Run.begun(folder):
         return {}
     if recipe.init_from:
-        fresh, begin, new_classes = begin_with_run(method.network, recipe, classes)
-        record = {"run": str(recipe.init_from), "weights": "best", "fresh": list(fresh), "new_modalities": begin}
-        return {"init_from": record | {"new_classes": list(new_classes)}}
+        begun = begin_with_run(method.network, recipe, classes)
+        return {"init_from": {"run": str(recipe.init_from), "weights": "best", **asdict(begun)}}
     for network in method.further_networks:
         recipe.network.load_pretrained(network)
     pretrained = recipe.network.load_pretrained(method.network)
@@ -108,6 +108,7 @@ def record_first_weights(run: Run, method: Method, began_with: dict[str, Any], c
         else:
             text = f"all weights from {record['run']}" + "".join(f", {part} begins fresh" for part in record["fresh"])
             text += "".join(f", {name} begins as {like}" for name, like in record["new_modalities"].items())
+            text += "".join(f", class {name} begins as {theirs}" for name, theirs in record["renamed_classes"].items())
             text += "".join(f", class {name} begins fresh" for name in record["new_classes"])
         tell(console, text)
     counts = parameter_counts(method)
