@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 
 import pytest
 from rich.console import Console
@@ -119,4 +121,24 @@ def test_bad_score_files_are_named(tmp_path, text, message):
 
 def test_missing_scores_are_named(tmp_path):
     with pytest.raises(InputError, match="unpaired evaluate"):
+        read_evaluation(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dice": 2.5}, "expected dice of LV in case a from 0 to 1, found 2.5"),
+        ({"dice": -1.0}, "expected dice of LV in case a from 0 to 1, found -1"),
+        ({"dice": None}, "expected a Dice for LV in case a, which is scored, found none"),
+        ({"hd95": -5.0}, "expected hd95 of LV in case a of 0 or more, found -5"),
+        ({"nsd": {"nsd@1": 1.5}}, "expected nsd@1 of LV in case a from 0 to 1, found 1.5"),
+        ({"class_name": "RV"}, "expected RV in case a once, found it twice"),
+    ],
+)
+def test_scores_that_cannot_be_are_not_compared(change, words, tmp_path):
+    write_evaluation(EVALUATION, tmp_path)
+    document = json.loads((tmp_path / "scores.json").read_text())
+    document["scores"][0] |= change
+    (tmp_path / "scores.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=rf"scores.json: {re.escape(words)}; run `unpaired evaluate` again"):
         read_evaluation(tmp_path)

@@ -3,7 +3,8 @@
 A mean is never shown without its counts, and there is no number where nothing was scored.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from unpaired.tables import DASH, Table, TableCell, csv_records
 SCHEMA = 2
 SHOWN = ("dice", "hd95", "assd")
 """The columns of a table that was asked for no others."""
+ROUNDING = 1e-6
 DISTANCES = ("hd", "hd95", "assd", "masd")
 COUNTS = ("n", "scored", "missed", "false positive")
 HEADINGS = ("modality", "class", "Dice", "HD95 mm", "ASSD mm", *COUNTS)
@@ -158,7 +160,25 @@ def read_evaluation(folder: Path) -> Evaluation:
     known = set(evaluation.presets) <= set(PRESETS)
     if not known or any(score.status not in STATUSES for score in evaluation.scores):
         raise InputError(f"{path}: a preset or status is unknown to this version; run `unpaired evaluate` again")
+    if problem := next(_impossible(evaluation), None):
+        raise InputError(f"{path}: {problem}; run `unpaired evaluate` again")
     return evaluation
+
+
+def _impossible(evaluation: Evaluation) -> Iterator[str]:
+    """What no evaluation says, of a file that was edited or damaged."""
+    seen: set[tuple[str, str]] = set()
+    for row in evaluation.scores:
+        where = f"{row.class_name} in case {row.case}"
+        if (row.case, row.class_name) in seen:
+            yield f"expected {where} once, found it twice"
+        seen.add((row.case, row.class_name))
+        if row.status == "scored" and row.dice is None:
+            yield f"expected a Dice for {where}, which is scored, found none"
+        for name in (*SCORE_FIELDS[SCORE_FIELDS.index("dice") :], *row.nsd):
+            value, share = row.value(name), name in ("dice", "iou") or name in row.nsd
+            if value is not None and not 0 <= value <= (1 + ROUNDING if share else math.inf):
+                yield f"expected {name} of {where} {'from 0 to 1' if share else 'of 0 or more'}, found {value:g}"
 
 
 def _columns(evaluation: Evaluation, shown: Sequence[str]) -> tuple[str, ...]:
