@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from unpaired.consent.modules import load_file
 from unpaired.errors import InputError, UnwritableError
 from unpaired.failures import attempt
 
@@ -56,6 +57,23 @@ def test_a_fault_names_the_file_with_its_traceback(error: Exception) -> None:
     file = Path(failure.split(" in ")[-1])
     assert "raise error" in file.read_text(encoding="utf-8")
     file.unlink()
+
+
+def test_a_mistake_in_a_persons_own_file_is_told_as_that_files(tmp_path: Path) -> None:
+    """Also where a library raises what that file called; what this package raises that it called is the package's."""
+    file = tmp_path / "own_part.py"
+    file.write_text(
+        "import json\nfrom unpaired.choices import nearest_divisor\n"
+        "def wrong():\n    return {}['nix']\n"
+        "def wrong_text():\n    return json.loads('{')\n"
+        "def wrong_call():\n    return nearest_divisor('a', 2)\n"
+    )
+    module = load_file(file)
+    assert attempt(module.wrong)[1] == f"{file}, line 4: KeyError: 'nix'; correct it there"
+    assert (attempt(module.wrong_text)[1] or "").startswith(f"{file}, line 6: JSONDecodeError: ")
+    failure = attempt(module.wrong_call)[1] or ""
+    assert "this is a fault of unpaired" in failure
+    Path(failure.split(" in ")[-1]).unlink()
 
 
 def test_a_fault_where_no_traceback_can_be_saved_names_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import TypeVar
 
 from unpaired.errors import InputError, UnwritableError
@@ -25,9 +26,10 @@ and numpy say that so much can't even be counted."""
 def attempt(work: Callable[[], Result]) -> tuple[Result | None, str | None]:
     """(what `work` returns, None), or (None, one line that says why it failed).
 
-    Bad input, a file that can't be read, too little memory (the device's too) and even a fault of this package are the
-    failure of the case that `work` is about. A fault is told with the file that holds its traceback. A folder that
-    can't be written (`UnwritableError`) is raised, as the next case would meet it too; so is Ctrl-C.
+    Bad input, a file that can't be read, too little memory (the device's too), a mistake in code of a person's own and
+    even a fault of this package are the failure of the case that `work` is about. A fault is told with the file that
+    holds its traceback, a mistake with its line. A folder that can't be written (`UnwritableError`) is raised, as the
+    next case would meet it too; so is Ctrl-C.
     """
     try:
         return work(), None
@@ -53,10 +55,36 @@ def reason_for(error: Exception) -> str:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or _one_line(error) or 'the system refused it'}; check the file and its disk"
+    if _raised_by(error) == "own":
+        return f"{own_place(error)}: {type(error).__name__}: {_one_line(error) or 'no details'}; correct it there"
     return (
         f"unexpected {type(error).__name__}: {_one_line(error) or 'no details'}; this is a fault of unpaired, please "
         f"report it with {_saved_traceback(error)}"
     )
+
+
+def own_place(error: BaseException) -> str | None:
+    """The innermost line of a person's own code that an error passed: "/home/me/mine.py, line 3"; None: of none."""
+    for frame, line in _frames(error):
+        if _whose(frame) == "own":
+            return f"{frame.f_code.co_filename}, line {line}"
+    return None
+
+
+def _raised_by(error: BaseException) -> str:
+    """Whose code raised an error, or called what did: "unpaired", "own" (a person's file); "" for nobody's."""
+    return next((whose for frame, _ in _frames(error) if (whose := _whose(frame))), "")
+
+
+def _whose(frame: FrameType) -> str:
+    if getattr(frame.f_globals.get("__loader__"), "of_a_person", False):
+        return "own"
+    return "unpaired" if str(frame.f_globals.get("__name__")).partition(".")[0] == "unpaired" else ""
+
+
+def _frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    """(frame, line) of an error's traceback, the innermost first."""
+    return list(traceback.walk_tb(error.__traceback__))[::-1]
 
 
 def _wants_memory(error: Exception) -> bool:

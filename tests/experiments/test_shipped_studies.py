@@ -215,3 +215,37 @@ def test_a_file_of_a_persons_own_has_studies(tmp_path: Path) -> None:
         find_study(f"{file}:min")
     with pytest.raises(InputError, match="found no file"):
         find_study("nowhere.py:mine")
+
+
+OWN = """
+from functools import partial
+from unpaired import Study
+from unpaired.experiments.study import Row
+from unpaired.recipes.phantom import msbn
+
+rows = partial(Row, "MSBN", msbn())
+def nothing() -> Study:
+    rows()
+def unsaid():
+    return Study("a", (rows(),))
+def of_data(data, size) -> "Study":
+    return Study("a", (rows(),))
+def leaves() -> Study:
+    raise SystemExit("no GPU")
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("nothing", r"own\.py: expected a Study, got None; correct it there$"),
+        ("unsaid", r"own\.py: unsaid is not annotated with what it returns; write `def unsaid\(\.\.\.\) -> Study:`$"),
+        ("of_data", r"own\.py: nobody gives of_data its data; give study functions defaults for all$"),
+        ("rows", r"own\.py has no study 'rows'; known: leaves, nothing$"),
+        ("leaves", r"own\.py, line 15: SystemExit: no GPU; correct it there$"),
+    ],
+)
+def test_a_function_that_makes_no_study_is_one_line(function: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    with pytest.raises(InputError, match=said):
+        find_study(f"{tmp_path / 'own.py'}:{function}")

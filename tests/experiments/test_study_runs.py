@@ -394,6 +394,69 @@ def test_a_study_of_what_cannot_be_compared_is_none(changes: dict[str, Any], mes
         tiny_study(**changes)
 
 
+def made_of(kind: type[Row | Study | Program], **values: Any) -> Any:
+    """A value as a person's code makes it: without the check of types that tests put before ours."""
+    made = object.__new__(kind)
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+    made.__post_init__()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (Row, {"recipe": "csa"}, "row 'MSBN': recipe: expected Recipe or Program, got 'csa'"),
+        (Row, {"labels": "10%"}, r"labels: expected a function .*, such as LabeledShare\(0.1\), or None, got '10%'"),
+        (Row, {"norms_of": 3}, "row 'MSBN': norms_of: expected text or None, got 3"),
+        (Row, {"name": ""}, "row '': its folder '' can't be a file name"),
+        (Row, {"name": "a\nb"}, r"a row's name: 'a\\nb' holds '\\n', which no name may"),
+        (Study, {"rows": ("MSBN",)}, "study 'tiny': rows: expected Row, got 'MSBN'; correct it there"),
+        (Study, {"minutes": "5"}, "minutes: expected a number or None, got '5'"),
+        (Study, {"title": 7}, "a study's title: expected text, got 7"),
+        (Study, {"splits": "a.json"}, r"splits: expected a function of a dataset, such as Folds\(5\), got 'a.json'"),
+        (Study, {"seeds": ("a",)}, "seed: expected a whole number of 0 or more, got 'a'"),
+        (Program, {"command": "python theirs.py"}, r"expected its words, such as \(.*\), got 'python theirs.py'"),
+    ],
+)
+def test_values_of_another_kind_are_one_line(kind: type, values: dict[str, Any], message: str) -> None:
+    start = tiny_study()
+    whole = {Row: vars(start.rows[0]), Study: vars(start), Program: vars(Program(("x",)))}[kind]
+    with pytest.raises(InputError, match=message):
+        made_of(kind, **whole | values)
+
+
+def test_a_lone_value_is_a_list_of_itself() -> None:
+    start = tiny_study()
+    lone = made_of(Study, **vars(start) | {"rows": start.rows[0], "seeds": 3, "scores": "dice", "papers": []})
+    assert (lone.rows, lone.seeds, lone.scores, lone.papers) == (start.rows[:1], (3,), ("dice",), ())
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (lambda _: {}, r"expected \{name: split\}, they drew none"),
+        (lambda _: ["a"], r"expected \{name: split\}, got \['a'\]"),
+        (lambda _: {"a": "a.json"}, "'a': expected Split, got 'a.json'"),
+        (lambda: {}, r"TypeError: .* takes 0 positional arguments but 1 was given; correct it there"),
+    ],
+)
+def test_splits_that_draw_none_are_one_line(splits: Any, message: str, tmp_path: Path, phantom: Dataset) -> None:
+    with pytest.raises(InputError, match=f"^study 'tiny': its splits: {message}"):
+        in_folder(tiny_study(splits=splits), phantom, tmp_path)
+
+
+def test_labels_that_fail_are_told_as_the_rows(tmp_path: Path, phantom: Dataset) -> None:
+    """They are a person's own code, hence no fault of the package, and they stop no other row."""
+    first, second = tiny_study().rows
+    rows = (first, replace(second, labels=lambda *_: None), replace(second, name="c", labels=lambda data: data))
+    made = in_folder(tiny_study(rows=rows), phantom, tmp_path, run=False)
+    said = dict(made.failures)
+    assert said["own, Joint, seed 0"] == "row 'Joint': its labels: expected a Dataset, got None; correct it there"
+    assert said["own, c, seed 0"].startswith("row 'c': its labels: TypeError: ")
+    assert not any("fault of unpaired" in why for why in said.values())
+
+
 @pytest.mark.parametrize(
     ("device", "dealt"), [("cuda", ["4", "7", "4"]), ("cuda:1", ["7", "7", "7"]), ("cpu", [None, None, None])]
 )

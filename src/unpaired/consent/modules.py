@@ -7,7 +7,6 @@ remembered in the settings (`consent.settings`) and its files are still the same
 
 import importlib
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -17,6 +16,7 @@ from unpaired.choices import several
 from unpaired.consent.settings import Entry, fingerprint, remembered
 from unpaired.consent.source_only import SourceOnly, search_last
 from unpaired.errors import InputError
+from unpaired.failures import own_place
 
 Trust = Sequence[str | Path]
 """Modules that a person trusts: their names, or Python files. A name covers the parts of its package."""
@@ -109,18 +109,17 @@ def load_file(path: Path, sha256: str | None = None, again: bool = False) -> Mod
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[path.stem]
-        if isinstance(error, InputError) or not isinstance(error, Exception):
+        if isinstance(error, InputError) or not isinstance(error, Exception | SystemExit):
             raise
-        raise one_line(path, error) from error
+        raise one_line(str(path), error) from error
     return module
 
 
-def one_line(path: Path, error: BaseException) -> InputError:
-    """What is wrong in a person's own file, and in which line of it."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    where = f", line {lines[-1]}" if lines else ""
-    reason = " ".join(str(error).split())
-    return InputError(f"{path}{where}: {type(error).__name__}: {reason}; correct it there")
+def one_line(what: str, error: BaseException) -> InputError:
+    """What is wrong in code of a person's own, with the innermost line of theirs; `what` it is, such as its file."""
+    where = (own_place(error) or "").removeprefix(what).removeprefix(", ")
+    reason = " ".join(str(error).split()) or "no details"
+    return InputError(f"{what}{where and f', {where}'}: {type(error).__name__}: {reason}; correct it there")
 
 
 def top_of(name: str, where: str) -> str:

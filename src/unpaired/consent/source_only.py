@@ -15,6 +15,9 @@ from types import CodeType
 class SourceOnly(SourceFileLoader):
     """Runs the text of a Python file; with `sha256` only a text of that hash."""
 
+    of_a_person = True
+    """What goes wrong in such a file is told as that file's (`failures.own_place`)."""
+
     def __init__(self, name: str, path: str, sha256: str | None = None) -> None:
         super().__init__(name, path)
         self.sha256 = sha256

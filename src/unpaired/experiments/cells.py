@@ -220,7 +220,7 @@ def _cell(
     speeds: Speeds,
     changes: Changes,
 ) -> Cell:
-    seen = row.labels(sided, seed) if row.labels is not None else sided
+    seen = row.seen(sided, seed)
     if isinstance(row.recipe, Program):
         recipe = replace(row.recipe, seed=seed, minutes=study.minutes)
     else:

@@ -58,7 +58,7 @@ def study_script(
     require_possible(hours, jobs, threads)
     for budget in budgets_of(minutes) or [None]:
         study = chosen_study(find_study(plan, size), rows, seeds, split, budget)
-        only_splits(study.splits(as_dataset(data)), splits)
+        only_splits(study.drawn(as_dataset(data)), splits)
     resources = Resources(cpus, memory, time, gpus, partition, at_once, "unpaired-study")
     files = [absolute(file) for file in several(split)]
     options = {

@@ -8,11 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 from unpaired.choices import require_choice
-from unpaired.consent.modules import load_file, one_line
+from unpaired.consent.modules import load_file
+from unpaired.consent.own_code import called, lacking, returns, why_not
 from unpaired.errors import InputError, nearest
 from unpaired.experiments import shipped
 from unpaired.experiments.study import Size, Study
 
+FILLED = ("size",)
 StudyFunction = Callable[..., Study]
 """Takes `size` if it has a form for each, and nothing that has no default."""
 
@@ -42,7 +44,7 @@ def find_study(name: str, size: Size = "small") -> Study:
     studies = all_studies()
     if name not in studies:
         raise InputError(f"there is no study {name!r}; {nearest(name, list(studies))}")
-    return _made(studies[name], size)
+    return studies[name](**_form(studies[name], size))
 
 
 def is_shipped(plan: Study | str) -> bool:
@@ -59,20 +61,16 @@ def _study_from_file(name: str, size: Size) -> Study:
     path = Path(path_text if path_text.endswith(".py") else f"{path_text}.py")
     if not path.is_file():
         raise InputError(f"study {name!r}: found no file {path}")
-    studies = _studies_in(load_file(path, again=True))
+    module = load_file(path, again=True)
+    studies = _studies_in(module)
     if function not in studies:
-        hint = nearest(function, sorted(studies)) if studies else "it has no function annotated `-> Study`"
-        raise InputError(f"{path} has no study {function!r}; {hint}")
-    try:
-        return _made(studies[function], size)
-    except BaseException as error:
-        if isinstance(error, InputError) or not isinstance(error, Exception):
-            raise
-        raise one_line(path.resolve(), error) from error
+        raise InputError(why_not(path, module, function, Study, sorted(studies), FILLED))
+    return called(str(path.resolve()), Study, studies[function], **_form(studies[function], size))
 
 
-def _made(function: StudyFunction, size: Size) -> Study:
-    return function(size=size) if "size" in inspect.signature(function).parameters else function()
+def _form(function: StudyFunction, size: Size) -> dict[str, Size]:
+    """The arguments of a study's function: its size, if it has a form for each."""
+    return {"size": size} if "size" in inspect.signature(function).parameters else {}
 
 
 def _studies_in(module: ModuleType) -> dict[str, StudyFunction]:
@@ -81,9 +79,6 @@ def _studies_in(module: ModuleType) -> dict[str, StudyFunction]:
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if not name.startswith("_")
         and function.__module__ == module.__name__
-        and function.__annotations__.get("return") in (Study, "Study")
-        and all(
-            parameter.default is not parameter.empty or parameter.name == "size"
-            for parameter in inspect.signature(function).parameters.values()
-        )
+        and returns(function, Study)
+        and not lacking(function, FILLED)
     }

@@ -23,6 +23,7 @@ from unpaired.choices import counted
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import write_dataset
 from unpaired.data.split import Split, write_split
+from unpaired.documents import shown
 from unpaired.errors import InputError
 from unpaired.experiments.calling import call
 from unpaired.inference.devices import choose_device
@@ -47,6 +48,15 @@ class Program:
     command: tuple[str, ...]
     seed: int = 0
     minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a command that is none: a lone text would be called letter by letter."""
+        words = self.command
+        if isinstance(words, str) or not words or not all(isinstance(word, str) for word in words):
+            raise InputError(
+                f'a program\'s command: expected its words, such as ("python", "theirs.py"), got {shown(words)}; '
+                "correct it there"
+            )
 
     def content(self, whole_folder: bool = False) -> dict[str, Any]:
         """What decides its predictions: words, files of the command by what they hold, seed and minutes; no path.

@@ -95,7 +95,7 @@ def study(
         for remark in studies[0].remarks:
             say(remark)
     studies[0].require_fitting(dataset)
-    drawn = only_splits(studies[0].splits(dataset), splits)
+    drawn = only_splits(studies[0].drawn(dataset), splits)
     require_own_names(studies[0], drawn)
     prepared = Path(cache or folder / PREPARED)
     with _placed(on, jobs, threads, device, worker) as (places, kind):

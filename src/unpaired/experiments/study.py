@@ -8,15 +8,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
+from types import NoneType
 from typing import Literal
 
-from unpaired.choices import require_seed
+from unpaired.choices import require_seed, several
 from unpaired.comparison.comparison import DEFAULT_SCORES, require_testable
 from unpaired.comparison.papers.tables import paper_table
+from unpaired.consent.own_code import called
 from unpaired.data.dataset import Dataset
 from unpaired.data.file_names import require_distinct, require_file_name
 from unpaired.data.split import Split
-from unpaired.errors import InputError, nearest
+from unpaired.documents import shown
+from unpaired.errors import InputError, nearest, require_name
 from unpaired.experiments.program import Program
 from unpaired.experiments.splits import OwnSides
 from unpaired.recipe import Recipe
@@ -54,6 +57,31 @@ class Row:
         """The name as a folder's."""
         return re.sub(r"[^\w.+-]+", "_", self.name).strip("_.").lower()
 
+    def __post_init__(self) -> None:
+        """Raises InputError for a value that is none of its field's."""
+        require_kind(self.name, str, "a row's name")
+        require_name(self.name, "a row's name")
+        where = f"row {self.name!r}"
+        if "=" in self.name:
+            raise InputError(f"{where}: a name can't hold '='; say it in other words")
+        require_file_name(self.folder, f"{where}: its folder")
+        require_kind(self.recipe, (Recipe, Program), f"{where}: recipe")
+        require_kind(self.begins_with, (str, NoneType), f"{where}: begins_with")
+        require_kind(self.norms_of, (str, NoneType), f"{where}: norms_of")
+        if self.labels is not None and not callable(self.labels):
+            raise InputError(
+                f"{where}: labels: expected a function of a dataset and a seed, such as LabeledShare(0.1), or None, "
+                f"got {shown(self.labels)}"
+            )
+        if isinstance(self.recipe, Program) and (self.begins_with or self.norms_of):
+            raise InputError(f"{where} is a program's, which begins with no run and has no norms")
+
+    def seen(self, sided: Dataset, seed: int) -> Dataset:
+        """The dataset as the row may see it. Raises InputError, of its `labels`, for whatever they raise and give."""
+        if self.labels is None:
+            return sided
+        return called(f"row {self.name!r}: its labels", Dataset, self.labels, sided, seed)
+
 
 @dataclass(frozen=True)
 class Study:
@@ -80,6 +108,7 @@ class Study:
     """Lines for the notes below its tables."""
 
     def __post_init__(self) -> None:
+        self._require_kinds()
         if not self.rows or not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"study {self.title!r}: expected rows, and seeds that differ, got {self.seeds}")
         for seed in self.seeds:
@@ -88,12 +117,6 @@ class Study:
             raise InputError(f"study {self.title!r}: minutes must be above 0 and finite, got {self.minutes}")
         require_distinct((row.name for row in self.rows), "row", "each row needs a name of its own")
         require_distinct((row.folder for row in self.rows), "row's folder", "each row needs a folder of its own")
-        for row in self.rows:
-            if "=" in row.name:
-                raise InputError(f"row {row.name!r}: a name can't hold '='; say it in other words")
-            require_file_name(row.folder, f"row {row.name!r}: its folder")
-            if isinstance(row.recipe, Program) and (row.begins_with or row.norms_of):
-                raise InputError(f"row {row.name!r} is a program's, which begins with no run and has no norms")
         named = [*self.apart, *self.misaligned, *(row.begins_with for row in self.rows if row.begins_with)]
         for name in [*named, *([self.baseline] if self.baseline is not None else [])]:
             self.row(name)
@@ -111,6 +134,38 @@ class Study:
         for score in self.scores:
             if score not in SCORE_NAMES and not score.startswith("nsd@"):
                 raise InputError(f"study {self.title!r}: no score {score!r}; {nearest(score, list(SCORE_NAMES))}")
+
+    def _require_kinds(self) -> None:
+        """Raise InputError for a value that is none of its field's. Of a field with several, a list becomes a tuple,
+        and a lone value is one of itself."""
+        require_kind(self.title, str, "a study's title")
+        require_name(self.title, "a study's title")
+        where = f"study {self.title!r}"
+        require_kind(self.minutes, (int, float, NoneType), f"{where}: minutes")
+        require_kind(self.baseline, (str, NoneType), f"{where}: baseline")
+        for field, kind in SEVERAL.items():
+            values = tuple(several(getattr(self, field)))
+            object.__setattr__(self, field, values)
+            for value in values:
+                require_kind(value, kind, f"{where}: {field}")
+        if not callable(self.splits):
+            raise InputError(
+                f"{where}: splits: expected a function of a dataset, such as Folds(5), got {shown(self.splits)}; files "
+                "are named by --split"
+            )
+
+    def drawn(self, dataset: Dataset) -> Mapping[str, Split]:
+        """{name: split}, as its `splits` draw them. Raises InputError for whatever they raise and give."""
+        where = f"study {self.title!r}: its splits"
+        drawn = called(where, object, self.splits, dataset)
+        if not isinstance(drawn, Mapping):
+            raise InputError(f"{where}: expected {{name: split}}, got {shown(drawn)}; correct it there")
+        if not drawn:
+            raise InputError(f"{where}: expected {{name: split}}, they drew none; correct it there")
+        for name, split in drawn.items():
+            require_kind(name, str, f"{where}: a name")
+            require_kind(split, Split, f"{where}: {name!r}")
+        return drawn
 
     def require_fitting(self, dataset: Dataset) -> None:
         """Raise InputError for what a dataset doesn't have and would be missed after training: the modalities and
@@ -149,6 +204,29 @@ class Study:
     def compared(self) -> tuple[str, ...]:
         """The names of the rows that stand in the tables, in order."""
         return tuple(row.name for row in self.rows if row.name not in self.apart)
+
+
+SEVERAL: Mapping[str, type] = {
+    "rows": Row,
+    "seeds": object,  # numpy's whole numbers too; `require_seed` looks at them
+    "papers": str,
+    "scores": str,
+    "apart": str,
+    "misaligned": str,
+    "remarks": str,
+}
+"""What fields of a study hold several of."""
+
+
+WORDS = {str: "text", NoneType: "None", int: "a number", float: "a number"}
+
+
+def require_kind(value: object, kind: type | tuple[type, ...], where: str) -> None:
+    """Raise InputError for a value of another class than expected."""
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        words = " or ".join(dict.fromkeys(WORDS.get(each, each.__name__) for each in kinds))
+        raise InputError(f"{where}: expected {words}, got {shown(value)}; correct it there")
 
 
 def _labeled(dataset: Dataset) -> list[str]:

@@ -1,4 +1,4 @@
-"""Recipes by name. Every public function of a module in this folder that takes nothing and returns a Recipe is one."""
+"""Recipes by name. Every public function of a module in this folder that needs nothing and returns a Recipe is one."""
 
 import importlib
 import inspect
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from unpaired.consent.modules import Trust, load_file, one_line, require_there
+from unpaired.consent.modules import Trust, load_file, require_there
+from unpaired.consent.own_code import called, lacking, returns, why_not
 from unpaired.errors import InputError, nearest
 from unpaired.recipe import Recipe, read_recipe
 from unpaired.runs.folder import RunFolder
@@ -77,14 +78,8 @@ def _recipe_from_file(name: str) -> Recipe:
     if not function and recipes:
         raise InputError(f"{path} holds recipes: name one of them, such as {path}:{sorted(recipes)[0]}")
     if function not in recipes:
-        hint = nearest(function, sorted(recipes)) if recipes else "it has no function annotated `-> Recipe`"
-        raise InputError(f"{path} has no recipe {function!r}; {hint}")
-    try:
-        return recipes[function]()
-    except BaseException as error:
-        if isinstance(error, InputError) or not isinstance(error, Exception):
-            raise
-        raise one_line(path.resolve(), error) from error
+        raise InputError(why_not(path, module, function, Recipe, sorted(recipes), ()))
+    return called(str(path.resolve()), Recipe, recipes[function])
 
 
 def _recipes_in(module: ModuleType) -> dict[str, Callable[[], Recipe]]:
@@ -93,6 +88,6 @@ def _recipes_in(module: ModuleType) -> dict[str, Callable[[], Recipe]]:
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if not name.startswith("_")
         and function.__module__ == module.__name__
-        and function.__annotations__.get("return") in (Recipe, "Recipe")
-        and not inspect.signature(function).parameters
+        and returns(function, Recipe)
+        and not lacking(function)
     }
