@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from unpaired.errors import UnwritableError
 from unpaired.experiments import energy as module
 from unpaired.experiments.energy import ENERGY, Counter, counters, energy_noted, read_energy
 
@@ -184,3 +185,35 @@ def test_a_machine_that_does_not_tell_is_not_asked_again(tmp_path: Path, monkeyp
         pass
     assert not list(tmp_path.iterdir())
     assert read_energy(tmp_path) is None
+
+
+def test_a_damaged_file_of_a_call_is_told_and_left_out(tmp_path: Path) -> None:
+    """As a power cut leaves one: the tables of a night's runs don't wait for somebody who deletes it."""
+    (tmp_path / ENERGY).mkdir()
+    (tmp_path / ENERGY / "a.json").write_text("")
+    energy = read_energy(tmp_path)
+    assert energy is not None
+    assert energy.note() == "Energy: nothing can be read. Without 1 call whose file in energy/ is damaged."
+    (tmp_path / ENERGY / "b.json").write_text('{"schema": 1, "joules": {"package-0": 5.0}, "seconds": 60.0}')
+    energy = read_energy(tmp_path)
+    assert energy is not None
+    assert (energy.joules, energy.seconds, energy.damaged) == ({"package-0": 5.0}, 60.0, 1)
+    assert energy.note().endswith("did meanwhile. Without 1 call whose file in energy/ is damaged.")
+
+
+def test_a_full_disk_ends_neither_the_watch_nor_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    power, tries = tmp_path / "power", list[Path]()
+
+    def full(file: Path, document: object) -> None:
+        tries.append(file)
+        raise UnwritableError("no space")
+
+    monkeypatch.setattr(module, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "write_json", full)
+    package(power, 0)
+    with energy_noted(tmp_path, (), power):
+        package(power, 30_000_000)
+        began = monotonic()
+        while len(tries) < 3 and monotonic() - began < 30:
+            sleep(0.01)
+    assert len(tries) > 3, "it tried again, and once more at the end"

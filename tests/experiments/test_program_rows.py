@@ -25,7 +25,7 @@ from unpaired.experiments.results import StudyResults
 from unpaired.experiments.run import study
 from unpaired.experiments.study import Row, Study
 from unpaired.experiments.tables import curve_table
-from unpaired.experiments.work import ELSEWHERE
+from unpaired.experiments.work import ELSEWHERE, TAKEN
 
 COPIES = """
 import json, pathlib, shutil, sys
@@ -264,6 +264,29 @@ def test_what_another_call_did_meanwhile_is_not_done_again(
     study(plan, hearts(phantom), tmp_path / "out", device="cpu", viewer_mb=0, worker=False, say=said.append)
     assert "own, one, seed 0: done by another call (1 of 2)" in said
     assert [path.parts[-3] for path in (tmp_path / "out" / "runs").rglob("called.json")] == ["two"]
+
+
+def test_a_folder_that_another_call_took_for_another_content_stays_that_ones(tmp_path: Path, phantom: Dataset) -> None:
+    """As where a row is edited and the study called again while the first call is at work on rows before it."""
+    out, edited = tmp_path / "out", tmp_path / "edited"
+    rows = (*programs(tmp_path, one=COPIES), *programs(tmp_path, two=COPIES))
+    other = replace(rows[1], recipe=replace(programs(edited, two=f"{COPIES}# edited")[0].recipe))
+    record = out / "runs" / "own" / "two" / "seed0.json"
+    texts: list[str] = []
+
+    def told(line: str) -> None:
+        if line == "own, one, seed 0: done":
+            assert not run((other,), phantom, out).failures
+            texts.append(record.read_text())
+
+    plan = Study("programs", rows, scores=("dice",))
+    made = study(plan, hearts(phantom), out, device="cpu", viewer_mb=0, worker=False, say=told)
+    assert dict(made.failures) == {"own, two, seed 0": TAKEN}
+    assert [record.read_text()] == texts
+    again = run(rows, phantom, out)
+    assert not again.failures
+    assert {row.name: row.done for row in again.rows} == {"one": 1, "two": 1}
+    assert [path.parts[-2] for path in sorted((out / "runs").rglob("called.json"))] == ["seed0", "seed0", "seed0-2"]
 
 
 def test_its_minutes_are_its_estimate(tmp_path: Path, phantom: Dataset) -> None:

@@ -17,7 +17,7 @@ from tiny_study import hearts, tiny_recipe, tiny_study
 from undrawn import undrawn
 from unpaired.comparison.files import FILES
 from unpaired.data import known_content
-from unpaired.data.dataset import Dataset
+from unpaired.data.dataset import Dataset, without_labels
 from unpaired.data.split import Split
 from unpaired.errors import InputError, UnwritableError
 from unpaired.experiments import budget, results, run, work
@@ -240,6 +240,13 @@ def test_chosen_rows_keep_all_that_they_begin_with() -> None:
     assert [row.name for row in chosen.rows] == ["first", "second", "third"]
 
 
+def test_steps_in_place_of_a_studys_minutes_are_its_budget(tmp_path: Path, phantom: Dataset) -> None:
+    """Else the tables would say of a try of 4 steps that it had half an hour."""
+    made = in_folder(tiny_study(minutes=30), phantom, tmp_path, changes="steps=4", run=False)
+    assert made.notes[0] == "Budget: as many steps as the recipes say."
+    assert [row.steps for row in made.rows] == [(4,), (4,)]
+
+
 def test_a_budget_in_minutes_becomes_steps_once(
     tmp_path: Path, phantom: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,12 +340,16 @@ def test_a_folder_of_another_study_is_refused(again: Path, phantom: Dataset) -> 
         ({"hours": -1.0}, "hours must be above 0, got -1"),
         ({"hours": float("nan")}, "hours must be above 0, got nan"),
         ({"shard": "1/2", "run": False}, "shard 1/2 runs its part, and makes no tables"),
+        ({"viewer_mb": -1.0}, "viewer budget: expected a number of megabytes from 0, got -1"),
+        ({"changes": "stepz=5"}, "Recipe has no field 'stepz'; did you mean steps"),
+        ({"changes": "steps=5", "minutes": 3.0}, "--minutes 3 and --set steps both say how long rows train; leave one"),
+        ({"changes": {"seed": 5}}, "--set seed: every run would have this one; name a study's seeds by --seeds"),
         ({"split": [Path("a/fold0.json"), Path("b/fold0.json")]}, "split 'fold0' appears twice"),
     ],
 )
 def test_what_fits_no_cell_is_refused(options: dict[str, Any], message: str, tmp_path: Path, phantom: Dataset) -> None:
     with pytest.raises(InputError, match=message):
-        in_folder(tiny_study(), phantom, tmp_path, **options)
+        study(tiny_study(), hearts(phantom), tmp_path, **{"device": "cpu", "viewer_mb": 0, "worker": False} | options)
 
 
 def test_what_only_the_tables_would_miss_is_told_before_a_row_begins(tmp_path: Path, phantom: Dataset) -> None:
@@ -444,6 +455,45 @@ def test_a_lone_value_is_a_list_of_itself() -> None:
 def test_splits_that_draw_none_are_one_line(splits: Any, message: str, tmp_path: Path, phantom: Dataset) -> None:
     with pytest.raises(InputError, match=f"^study 'tiny': its splits: {message}"):
         in_folder(tiny_study(splits=splits), phantom, tmp_path)
+
+
+def test_a_split_after_which_nothing_is_trained_or_scored_is_refused(tmp_path: Path, phantom: Dataset) -> None:
+    whole = Split.of(hearts(phantom))
+    first = whole.train[0]
+    for split, message in (
+        (replace(whole, test=()), "split 'b': no labeled case is in test, so nothing is scored; draw it anew"),
+        (replace(whole, unlabeled=whole.train), "split 'b': no labeled case is in train, so nothing trains"),
+        (replace(whole, test=(*whole.test, "nobody")), "split 'b': .*nobody"),
+    ):
+        with pytest.raises(InputError, match=message):
+            in_folder(tiny_study(splits=TheseSplits((("a", whole), ("b", split)))), phantom, tmp_path)
+    twins = hearts(phantom)
+    twins = replace(
+        twins,
+        cases=tuple(
+            replace(case, patient=twins.case(first).patient) if case.id == whole.test[0] else case
+            for case in twins.cases
+        ),
+    )
+    with pytest.raises(InputError, match=r"split 'b': patient .* is on 2 sides of the split"):
+        study(tiny_study(splits=TheseSplits((("b", whole),))), twins, tmp_path, device="cpu")
+
+
+def test_labels_that_touch_test_cases_are_refused(tmp_path: Path, phantom: Dataset) -> None:
+    """Else a row would be trained on what the others are tested on, or on fewer patients."""
+
+    def moved(dataset: Dataset, seed: int) -> Dataset:
+        return replace(dataset, cases=tuple(replace(case, split="train") for case in dataset.cases))
+
+    def blind(dataset: Dataset, seed: int) -> Dataset:
+        ids = {case.id for case in dataset.of(split="test")}
+        return without_labels(dataset, ids)
+
+    first, second = tiny_study().rows
+    rows = (replace(first, labels=moved), replace(second, labels=blind), replace(second, name="c"))
+    made = in_folder(tiny_study(rows=rows), phantom, tmp_path, run=False)
+    assert set(dict(made.failures)) == {"own, MSBN, seed 0", "own, Joint, seed 0"}
+    assert all("its labels: all rows need the same test cases with their" in why for _, why in made.failures)
 
 
 def test_labels_that_fail_are_told_as_the_rows(tmp_path: Path, phantom: Dataset) -> None:

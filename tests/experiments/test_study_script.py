@@ -22,7 +22,7 @@ def test_its_tasks_run_the_study_with_their_shard(
     monkeypatch.chdir(tmp_path)
     asked: dict[str, Any] = {"size": "full", "rows": ("MSBN", "CSA"), "seeds": (0, 1), "minutes": (5.0, 10.0)}
     asked |= {"hours": 2.5, "jobs": 2, "threads": 1, "device": "cuda", "workers": 1, "viewer_mb": 0.0}
-    script = study_script("csa_table1", manifest, "out", shards=30, changes={"steps": 20}, gpus=1, **asked)
+    script = study_script("csa_table1", manifest, "out", shards=30, changes={"batch_size": 4}, gpus=1, **asked)
     text = script.read_text()
     assert "#SBATCH --array=1-30\n" in text
     assert "#SBATCH --gpus-per-task=1\n" in text
@@ -36,7 +36,7 @@ def test_its_tasks_run_the_study_with_their_shard(
     monkeypatch.setattr(unpaired, "study", study)
     assert main(words[words.index("study") :]) == 2
     assert seen["positional"] == ("csa_table1", manifest, tmp_path / "out")
-    assert (seen["shard"], seen["changes"]) == ("7/30", ("steps=20",))
+    assert (seen["shard"], seen["changes"]) == ("7/30", ("batch_size=4",))
     assert {name: seen[name] for name in asked} == asked
 
 

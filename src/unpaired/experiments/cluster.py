@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unpaired.choices import several
-from unpaired.consent.modules import Trust, absolute_modules
+from unpaired.consent.modules import Trust, absolute_modules, load_trusted
 from unpaired.data.manifest import as_dataset
 from unpaired.errors import InputError
+from unpaired.experiments.budget import as_changed
 from unpaired.experiments.find import find_study
 from unpaired.experiments.run import budgets_of, chosen_study, only_splits, require_possible
 from unpaired.experiments.study import Size
@@ -56,9 +57,11 @@ def study_script(
     if not Path(data).exists():
         raise InputError(f"expected a manifest, found nothing at {data}; check the path")
     require_possible(hours, jobs, threads)
+    load_trusted(trust)
     for budget in budgets_of(minutes) or [None]:
         study = chosen_study(find_study(plan, size), rows, seeds, split, budget)
         only_splits(study.drawn(as_dataset(data)), splits)
+        as_changed(study, changes, [budget])
     resources = Resources(cpus, memory, time, gpus, partition, at_once, "unpaired-study")
     files = [absolute(file) for file in several(split)]
     options = {

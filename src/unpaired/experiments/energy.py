@@ -10,13 +10,16 @@ import ctypes
 import os
 import platform
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, time_ns
 
+from unpaired.choices import counted
 from unpaired.documents import read
+from unpaired.errors import UnwritableError
 from unpaired.failures import attempt
 from unpaired.files import write_json
 
@@ -45,17 +48,23 @@ class Counter:
 
 @dataclass(frozen=True)
 class Energy:
-    """What was measured so far: joules by counter, over so many seconds of a study's calls."""
+    """What was measured so far: joules by counter, over so many seconds of a study's calls, but for damaged files."""
 
     joules: dict[str, float]
     seconds: float
+    damaged: int = 0
+    """Files of calls that can't be read."""
 
     def note(self) -> str:
         """For the page."""
         parts = ", ".join(f"{name} {joules / JOULES_PER_KWH:.3g}" for name, joules in self.joules.items())
         whole = sum(self.joules.values()) / JOULES_PER_KWH
         hours = self.seconds / 3600
-        return f"Energy: {whole:.3g} kWh in {hours:.2g} hours ({parts}), with all else that these did meanwhile."
+        without = f" Without {counted(self.damaged, 'call')} whose file in {ENERGY}/ is damaged."
+        end = without if self.damaged else ""
+        if not self.joules:
+            return f"Energy: nothing can be read.{end}"
+        return f"Energy: {whole:.3g} kWh in {hours:.2g} hours ({parts}), with all else that these did meanwhile.{end}"
 
 
 def counters(gpus: Sequence[str] = (), powercap: Path = POWERCAP) -> dict[str, Counter]:
@@ -64,13 +73,21 @@ def counters(gpus: Sequence[str] = (), powercap: Path = POWERCAP) -> dict[str, C
 
 
 def read_energy(folder: Path) -> Energy | None:
-    """What was measured of the study in a folder, over all its calls; None where nothing was."""
+    """What was measured of the study in a folder, over all its calls; None where nothing was.
+
+    A call's file that is damaged, as after a power cut, is told in its note: no table waits for it.
+    """
     early = folder / f"{ENERGY}.json"
     files = [*([early] if early.is_file() else []), *sorted((folder / ENERGY).glob("*.json"))]
-    calls = [read(file, Energy, "delete it: energy is added up without it", schema=SCHEMA) for file in files]
+    read_calls = [attempt(partial(_energy_of_a_call, file)) for file in files]
+    calls = [call for call, _ in read_calls if call is not None]
     names = dict.fromkeys(name for call in calls for name in call.joules)
     joules = {name: sum(call.joules.get(name, 0.0) for call in calls) for name in names}
-    return Energy(joules, sum(call.seconds for call in calls)) if calls else None
+    return Energy(joules, sum(call.seconds for call in calls), len(files) - len(calls)) if files else None
+
+
+def _energy_of_a_call(file: Path) -> Energy:
+    return read(file, Energy, "delete it: energy is added up without it", schema=SCHEMA)
 
 
 @contextmanager
@@ -87,11 +104,12 @@ def energy_noted(folder: Path, gpus: Sequence[str] = (), powercap: Path = POWERC
             last[name] = now[name]
         rounded = {name: round(taken, 1) for name, taken in joules.items()}
         if any(rounded.values()):
-            write_json(file, {"schema": SCHEMA, **asdict(Energy(rounded, round(monotonic() - began, 1)))})
+            with suppress(UnwritableError):  # what couldn't be written now is, with more, the next time
+                write_json(file, {"schema": SCHEMA, "joules": rounded, "seconds": round(monotonic() - began, 1)})
 
     def watch() -> None:
         while not ended.wait(EVERY_SECONDS):
-            attempt(note)  # what couldn't be written now is, with more, the next time
+            attempt(note)
 
     thread = Thread(target=watch, daemon=True)
     if last:

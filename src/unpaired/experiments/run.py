@@ -13,6 +13,7 @@ from unpaired.data.file_names import require_distinct
 from unpaired.data.manifest import as_dataset
 from unpaired.data.split import Split, as_split
 from unpaired.errors import InputError, nearest
+from unpaired.experiments.budget import as_changed
 from unpaired.experiments.budgets import is_one_of_several, made_by_budget
 from unpaired.experiments.cells import require_own_names
 from unpaired.experiments.find import find_study, is_shipped
@@ -28,7 +29,7 @@ from unpaired.inference.devices import choose_device
 from unpaired.inference.request import Place
 from unpaired.inference.shards import Shard
 from unpaired.overrides import Changes
-from unpaired.report.viewer import VIEWER_MB
+from unpaired.report.viewer import VIEWER_MB, require_budget
 from unpaired.runs.folder import PREPARED
 
 
@@ -85,10 +86,12 @@ def study(
     what is at work; the same call goes on.
     """
     named = plan if isinstance(plan, Study) else find_study(plan, size)
-    studies = [chosen_study(named, rows, seeds, split, each) for each in budgets_of(minutes) or [None]]
+    chosen = [chosen_study(named, rows, seeds, split, each) for each in budgets_of(minutes) or [None]]
     require_possible(hours, jobs, threads)
     part = _part(shard, run or estimate)
+    require_budget(viewer_mb)
     load_trusted(trust)
+    studies = [as_changed(each, changes, budgets_of(minutes)) for each in chosen]
     dataset, folder = as_dataset(data), Path(out)
     if is_shipped(plan):
         studies = [each.without_papers_of_other_data(dataset) for each in studies]
@@ -108,8 +111,8 @@ def study(
         options = changes, places, part, kind, workers, hours, viewer_mb, worker, say
         table = TableRun(folder, dataset, drawn, prepared, speeds, *options)
 
-        def made(chosen: Study, where: Path) -> StudyResults:
-            return table.estimated(chosen, where) if estimate else table.made(chosen, where, run)
+        def made(each: Study, where: Path) -> StudyResults:
+            return table.estimated(each, where) if estimate else table.made(each, where, run)
 
         if len(studies) == 1 and not is_one_of_several(studies[0], folder):
             return made(studies[0], folder)

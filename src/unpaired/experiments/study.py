@@ -11,13 +11,14 @@ from math import inf
 from types import NoneType
 from typing import Literal
 
-from unpaired.choices import require_seed, several
+from unpaired.choices import require_seed, several, some_of
 from unpaired.comparison.comparison import DEFAULT_SCORES, require_testable
 from unpaired.comparison.papers.tables import paper_table
 from unpaired.consent.own_code import called
 from unpaired.data.dataset import Dataset
 from unpaired.data.file_names import require_distinct, require_file_name
-from unpaired.data.split import Split
+from unpaired.data.simulated import of_patients
+from unpaired.data.split import Split, check_patients
 from unpaired.documents import shown
 from unpaired.errors import InputError, nearest, require_name
 from unpaired.experiments.program import Program
@@ -77,10 +78,23 @@ class Row:
             raise InputError(f"{where} is a program's, which begins with no run and has no norms")
 
     def seen(self, sided: Dataset, seed: int) -> Dataset:
-        """The dataset as the row may see it. Raises InputError, of its `labels`, for whatever they raise and give."""
+        """The dataset as the row may see it.
+
+        Raises InputError, of its `labels`, for whatever they raise and give, and for other test cases: all rows are
+        tested on the same ones, and none may train on them.
+        """
         if self.labels is None:
             return sided
-        return called(f"row {self.name!r}: its labels", Dataset, self.labels, sided, seed)
+        where = f"row {self.name!r}: its labels"
+        seen = called(where, Dataset, self.labels, sided, seed)
+        before, now = ({case.id: case.label for case in of_patients(each, split="test")} for each in (sided, seen))
+        if changed := [case for case in {**before, **now} if case not in before or before[case] != now.get(case, "")]:
+            raise InputError(
+                f"{where}: all rows need the same test cases with their labels, another side or label has "
+                f"{some_of(changed)}; change training and validation cases alone"
+            )
+        check_patients(seen)
+        return seen
 
 
 @dataclass(frozen=True)
@@ -155,7 +169,8 @@ class Study:
             )
 
     def drawn(self, dataset: Dataset) -> Mapping[str, Split]:
-        """{name: split}, as its `splits` draw them. Raises InputError for whatever they raise and give."""
+        """{name: split}, as its `splits` draw them. Raises InputError for whatever they raise and give, and for a split
+        that doesn't fit the dataset."""
         where = f"study {self.title!r}: its splits"
         drawn = called(where, object, self.splits, dataset)
         if not isinstance(drawn, Mapping):
@@ -165,6 +180,7 @@ class Study:
         for name, split in drawn.items():
             require_kind(name, str, f"{where}: a name")
             require_kind(split, Split, f"{where}: {name!r}")
+            _require_whole(name, split, dataset)
         return drawn
 
     def require_fitting(self, dataset: Dataset) -> None:
@@ -218,7 +234,7 @@ SEVERAL: Mapping[str, type] = {
 """What fields of a study hold several of."""
 
 
-WORDS = {str: "text", NoneType: "None", int: "a number", float: "a number"}
+WORDS: Mapping[type, str] = {str: "text", NoneType: "None", int: "a number", float: "a number"}
 
 
 def require_kind(value: object, kind: type | tuple[type, ...], where: str) -> None:
@@ -227,6 +243,17 @@ def require_kind(value: object, kind: type | tuple[type, ...], where: str) -> No
         kinds = kind if isinstance(kind, tuple) else (kind,)
         words = " or ".join(dict.fromkeys(WORDS.get(each, each.__name__) for each in kinds))
         raise InputError(f"{where}: expected {words}, got {shown(value)}; correct it there")
+
+
+def _require_whole(name: str, split: Split, dataset: Dataset) -> None:
+    """Raise InputError for a split that doesn't fit a dataset, or after which nothing could be trained or scored."""
+    try:
+        sided = split.apply(dataset)
+    except InputError as error:
+        raise InputError(f"split {name!r}: {error}") from error
+    for side, what in (("train", "trains"), ("test", "is scored")):
+        if not sided.of(split=side, labeled=True):
+            raise InputError(f"split {name!r}: no labeled case is in {side}, so nothing {what}; draw it anew")
 
 
 def _labeled(dataset: Dataset) -> list[str]:

@@ -16,6 +16,7 @@ from unpaired.runs.lock import is_held
 from unpaired.runs.progress import duration
 
 ELSEWHERE = "another call is at work on it; call again when that has ended"
+TAKEN = "another call has put a run of another content in its folder; call again, and it gets one of its own"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Work:
 
         def begin(chain: int, position: int) -> Begun:
             cell, number = missing[chain][position], next(numbers)
-            if self._no_time_for(began) or self._elsewhere(cell, failures):
+            if self._no_time_for(began) or self._elsewhere(cell, failures) or self._taken(cell, failures):
                 return "stop"
             if is_done(cell):  # by another call, since this one began
                 self.say(f"{cell.name}: done by another call ({number} of {total})")
@@ -87,6 +88,15 @@ class Work:
             return False
         failures[cell.name] = ELSEWHERE
         self.say(f"{cell.name}: {ELSEWHERE}")
+        return True
+
+    def _taken(self, cell: Cell, failures: dict[str, str]) -> bool:
+        """Whether another call has given the folder to another content since this one looked, as where a row is edited
+        while a study runs; then nothing is noted, as the record is that one's."""
+        record = cell.record()
+        if record is None or record.key == cell.key:
+            return False
+        self._fails(cell, TAKEN, failures)
         return True
 
     def _task(self, cell: Cell, worker: bool) -> Task:

@@ -14,7 +14,7 @@ from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.errors import InputError
 from unpaired.files import remove, together
 from unpaired.report.comparison_page import write_comparison_report
-from unpaired.report.viewer import VIEWER_MB
+from unpaired.report.viewer import VIEWER_MB, require_budget
 from unpaired.runs.folder import RunFolder, place_of
 from unpaired.runs.model_file import require_no_model
 from unpaired.scores.reading import Reading
@@ -63,6 +63,7 @@ def compare(
     Raises InputError for methods that are not comparable (see `require_comparable`), where predictions or references
     changed since they were scored, and before anything is scored where `out` holds another comparison.
     """
+    require_budget(viewer_mb)
     texts = [place_of(method) for method in several(methods)]
     about = subject("compare", *_folders(texts), None if reference is None else Path(place_of(reference)))
     if out is not None:
