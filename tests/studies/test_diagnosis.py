@@ -175,6 +175,24 @@ def test_layers_of_one_modality_make_the_modalities_one() -> None:
     assert torch.equal(alike.predict(images, "mr"), method.predict(images, "mr"))
 
 
+@pytest.mark.parametrize("names", [("0", "1"), ("conv", "output"), ("weight", "body")])
+def test_a_modality_called_as_a_part_of_the_network_owns_its_norms_alone(names: tuple[str, str]) -> None:
+    """Weights are told apart by the modules that hold them, not by words in their names."""
+    torch.manual_seed(1)
+    method, alike = (
+        SupervisedConfig().build(FCNConfig(width=2, dropout=0.0).build(modalities, 1, 3, 2), 3)
+        for modalities in (names, NAMES)
+    )
+    assert len(shared_weights(method)) == len(shared_weights(alike))
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    images = torch.randn(2, 1, 16, 16)
+    method.eval()
+    first, second = names
+    assert torch.equal(with_layers_of(method, second).predict(images, first), method.predict(images, second))
+
+
 @pytest.mark.parametrize(
     ("apart", "alike", "expected"),
     [

@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,13 @@ class NetworkConfig(Config, ABC):
         a file that doesn't fit.
         """
         return None
+
+
+def modules_by_modality(network: nn.Module, modalities: Collection[str]) -> Iterator[nn.ModuleDict]:
+    """What holds a module for each of the modalities, wherever in a network it is: norms, stages, heads, networks."""
+    for module in network.modules():
+        if isinstance(module, nn.ModuleDict) and set(modalities) <= set(module):
+            yield module
 
 
 def coarser_names(count: int) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from torch import Tensor
 from unpaired.data.batch import Batch
 from unpaired.methods.method import Method
 from unpaired.methods.running_maps import RunningMaps
+from unpaired.networks.network import modules_by_modality
 from unpaired.statistics import Interval
 
 SUPERVISED = ("dice", "ce")
@@ -85,10 +86,10 @@ class _OfStep:
 
 def shared_weights(method: Method) -> Sequence[Tensor]:
     """The trained weights of the network that belong to no modality; all that are trained, where each has its own."""
-    trained = {name: p for name, p in method.network.named_parameters() if p.requires_grad}
-    names = set(method.network.modalities)
-    shared = [weight for name, weight in trained.items() if not names & set(name.split("."))]
-    return shared or list(trained.values())
+    network = method.network
+    owned = {id(p) for own in modules_by_modality(network, network.modalities) for p in own.parameters()}
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
+    return [weight for weight in trained if id(weight) not in owned] or trained
 
 
 def _gradients(method: Method, batches: Batches, progress: float) -> dict[str, _OfStep]:
@@ -163,16 +164,14 @@ def _of_one_modality(steps: Sequence[Batches], modality: str) -> Iterator[Batche
 def with_layers_of(method: Method, modality: str) -> Method:
     """A copy whose layers of every modality hold the weights and statistics of one; norms, heads, whole networks.
 
-    A weight belongs to a modality if a part of its dotted name is the modality's. What running maps remember becomes
-    that modality's too; so what is left between two of them is one step's sampling noise.
+    What running maps remember becomes that modality's too; so what is left between two of them is one step's sampling
+    noise.
     """
     copied = copy.deepcopy(method)
-    state = copied.state_dict()
-    others = set(method.network.modalities) - {modality}
-    for name, value in state.items():
-        source = ".".join(modality if part in others else part for part in name.split("."))
-        if source != name and source in state and isinstance(value, Tensor):
-            value.copy_(state[source])
+    names = method.network.modalities
+    for own in modules_by_modality(copied, names):
+        for name in set(names) - {modality}:
+            own[name].load_state_dict(own[modality].state_dict())
     for module in copied.modules():
         if isinstance(module, RunningMaps) and modality in module.maps:
             module.maps = {name: module.maps[modality].clone() for name in module.maps}
