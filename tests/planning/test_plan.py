@@ -108,7 +108,8 @@ def test_the_grid_of_slices_by_hand() -> None:
     plan = plan_recipe(fingerprint(*facts), "cpu")
     assert plan.recipe.preprocessing.spacing_mm == (None, 2.19, 2.19)
     assert "1.56 times coarser" in plan.reasons["preprocessing.spacing_mm"]
-    assert plan.recipe.network.width == 12  # type: ignore[attr-defined]
+    assert isinstance(plan.recipe.network, UNetConfig)
+    assert plan.recipe.network.width == 12
     huge = with_body("ct", (8, 1.0, 1.0), (80, 900, 900))  # 7.03 times: more than 3 is not allowed
     assert plan_recipe(fingerprint(huge), "cpu").recipe.preprocessing.spacing_mm == (None, 3.0, 3.0)
 
@@ -117,7 +118,8 @@ def test_the_grid_of_volumes_by_hand() -> None:
     """A quarter of 200 x 300 x 400 mm in 64 x 96 x 96 voxels of 2 mm^3: the cube root of 5.0863, 1.7198."""
     plan = plan_recipe(fingerprint(with_body("ct", (2, 1.0, 1.0), (200, 300, 400))), "cpu")
     assert plan.recipe.preprocessing.spacing_mm == (3.44, 1.72, 1.72)
-    assert plan.recipe.network.width == 8  # type: ignore[attr-defined]
+    assert isinstance(plan.recipe.network, UNetConfig)
+    assert plan.recipe.network.width == 8
     nearly = plan_recipe(fingerprint(with_body("ct", (2, 1.0, 1.04), (200, 300, 400))), "cpu")
     spacing = nearly.recipe.preprocessing.spacing_mm
     assert spacing is not None
@@ -130,20 +132,20 @@ def test_the_grid_of_volumes_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "given", "voxels"),
+    ("device", "memory_gb", "hours", "voxels"),
     [
-        ("cuda", {"memory_gb": 8.0}, 112 * 128 * 128),
-        ("cuda", {"memory_gb": 16.0}, 2 * 112 * 128 * 128),
-        ("cuda", {"memory_gb": 80.0}, 4 * 112 * 128 * 128),
-        ("cpu", {"hours": 0.2}, 64 * 96 * 96),
-        ("cpu", {"hours": 2.0}, 2 * 64 * 96 * 96),
-        ("cpu", {"hours": 9.0}, 4 * 64 * 96 * 96),
+        ("cuda", 8.0, 1.0, 112 * 128 * 128),
+        ("cuda", 16.0, 1.0, 2 * 112 * 128 * 128),
+        ("cuda", 80.0, 1.0, 4 * 112 * 128 * 128),
+        ("cpu", 8.0, 0.2, 64 * 96 * 96),
+        ("cpu", 8.0, 2.0, 2 * 64 * 96 * 96),
+        ("cpu", 8.0, 9.0, 4 * 64 * 96 * 96),
     ],
 )
 def test_voxels_of_a_patch_follow_memory_or_hours_up_to_four_times(
-    device: Device, given: dict[str, float], voxels: int
+    device: Device, memory_gb: float, hours: float, voxels: int
 ) -> None:
-    plan = plan_recipe(WHOLE_HEART, device, **given)  # type: ignore[arg-type]
+    plan = plan_recipe(WHOLE_HEART, device, memory_gb=memory_gb, hours=hours)
     assert f"at most {voxels:,} voxels" in plan.reasons["patch_size"]
     assert math.prod(plan.recipe.patch_size) <= voxels
 
@@ -171,7 +173,8 @@ def test_a_scan_whose_body_fills_less_than_seven_tenths_is_cropped() -> None:
 def test_a_network_has_a_stage_more_than_it_halves_and_steps_of_its_own() -> None:
     plan = plan_recipe(fingerprint(modality("ct", (1, 32, 32), (5, 1, 1))))
     assert plan.recipe.patch_size == (32, 32)  # 32, 16, 8, 4
-    assert len(plan.recipe.network.blocks) == 4  # type: ignore[attr-defined]
+    assert isinstance(plan.recipe.network, UNetConfig)
+    assert len(plan.recipe.network.blocks) == 4
     for steps, warmup, every in ((200, 20, 50), (10_000, 50, 1000), (30, 3, 30)):
         recipe = plan.with_steps(steps, "the clock").recipe
         assert (recipe.optimization.warmup_steps, recipe.validate_every) == (warmup, every)

@@ -40,7 +40,7 @@ def _guarded(words: list[str]) -> int:
     guarding = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     assert guarding.stdin is not None  # the pipes were asked for
     assert guarding.stdout is not None
-    started = b""
+    started, code = b"", b""
     try:
         started = guarding.stdout.readline().strip()
         code = guarding.stdout.readline()
@@ -49,7 +49,7 @@ def _guarded(words: list[str]) -> int:
         try:
             guarding.wait()
         finally:  # also of a second Ctrl-C, or of somebody who killed the guard
-            if started.isdigit():
+            if started.isdigit() and not code:
                 guard.signal_group(int(started), guard.KILL)
             guarding.wait()
             guarding.stdout.close()

@@ -43,9 +43,10 @@ def end_group(group: int, seconds: Sequence[float]) -> None:
     signal_group(group, KILL)
 
 
-def _end_after_caller(group: int, seconds: Sequence[float]) -> None:
+def _end_after_caller(program: "subprocess.Popen[bytes]", seconds: Sequence[float]) -> None:
     sys.stdin.read()
-    end_group(group, seconds)
+    if program.poll() is None:  # else its number may be another's by now
+        end_group(program.pid, seconds)
 
 
 def _tell(said: object) -> None:
@@ -61,7 +62,7 @@ def main(seconds: Sequence[float], command: Sequence[str]) -> None:
     except OSError as error:
         _tell(error.strerror)
         return
-    threading.Thread(target=_end_after_caller, args=(program.pid, seconds)).start()
+    threading.Thread(target=_end_after_caller, args=(program, seconds)).start()
     _tell(program.pid)
     code = program.wait()
     signal_group(program.pid, KILL)  # what it has left behind
