@@ -173,8 +173,9 @@ def test_each_seed_is_a_difference_over_the_patients_of_all_folds():
     assert one.seed_differences["dice", LV, "b"].by_seed == (pytest.approx(0.2 / 3), pytest.approx(-0.2))
     assert one.differences["dice", LV, "b"].mean == pytest.approx((0.2 / 3 - 0.2) / 2)
     assert one.seed_differences["dice", LV, "b"].interval is None, "a fold of one patient has no spread"
-    assert headings_of_tests(one)[-2:] == ("each seed", "95 %, seeds too")
-    assert cells_of_tests(one, Key("dice", LV, "b"))[-2:] == ("+6.67, -20.00", "–")
+    shown = dict(zip(headings_of_tests(one), cells_of_tests(one, Key("dice", LV, "b")), strict=True))
+    assert (shown["each seed"], shown["95 %, seeds too"], shown["patients"]) == ("+6.67, -20.00", "–", "3")
+    assert list(shown)[6:8] == ["95 % interval", "95 %, seeds too"]
     record = next(row for row in to_json(one)["columns"] if row["method"] == "b")
     assert (record["seeds_lowest"], record["seeds_highest"]) == (pytest.approx(-0.2), pytest.approx(0.2 / 3))
 

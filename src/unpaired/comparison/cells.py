@@ -24,7 +24,9 @@ TEST_HEADINGS = (
     "p",
     "p Holm",
 )
-SEED_HEADINGS = ("each seed", "95 %, seeds too")
+INTERVAL_PLACE = TEST_HEADINGS.index("95 % interval") + 1
+SEED_HEADINGS = ("95 %, seeds too", "each seed")
+"""Where methods were trained more than once: the one beside the interval of patients alone, the other last."""
 SEEDS_SHOWN = 3
 
 
@@ -96,8 +98,8 @@ def count_text(comparison: Comparison, name: str) -> tuple[str, str]:
 
 
 def test_headings(comparison: Comparison) -> tuple[str, ...]:
-    """What stands above the table of tests; `SEED_HEADINGS` last, where methods were trained more than once."""
-    return (*TEST_HEADINGS, *(SEED_HEADINGS if comparison.several_seeds else ()))
+    """What stands above the table of tests, with `SEED_HEADINGS` where methods were trained more than once."""
+    return _with_seeds(TEST_HEADINGS, *SEED_HEADINGS) if comparison.several_seeds else TEST_HEADINGS
 
 
 def test_cells(comparison: Comparison, key: Key) -> tuple[str, ...]:
@@ -105,7 +107,11 @@ def test_cells(comparison: Comparison, key: Key) -> tuple[str, ...]:
     cells, seeds = _test_cells(key, comparison.differences[key]), comparison.seed_differences[key]
     if not comparison.several_seeds:
         return cells
-    return (*cells, seeds_text(key.score, seeds.by_seed), interval_text(key.score, seeds.interval))
+    return _with_seeds(cells, interval_text(key.score, seeds.interval), seeds_text(key.score, seeds.by_seed))
+
+
+def _with_seeds(cells: tuple[str, ...], interval: str, by_seed: str) -> tuple[str, ...]:
+    return (*cells[:INTERVAL_PLACE], interval, *cells[INTERVAL_PLACE:], by_seed)
 
 
 def interval_text(score: str, interval: Interval | None) -> str:
