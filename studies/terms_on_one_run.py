@@ -16,14 +16,14 @@ from dataclasses import replace
 import torch
 from rich.console import Console
 
+from unpaired.analyses.diagnosis.computation import diagnose_terms
+from unpaired.analyses.diagnosis.tables import diagnosis_table
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.knowledge_distillation import KnowledgeDistillationConfig
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.recipe import build_method
 from unpaired.runs.folder import PREPARED
 from unpaired.runs.run import Run
-from unpaired.studies.diagnosis.computation import diagnose_terms
-from unpaired.studies.diagnosis.tables import diagnosis_table
 from unpaired.training.batches import on_device, unpaired_steps
 from unpaired.training.cases import prepared_cases
 from unpaired.training.processes import build_fabric

@@ -36,7 +36,7 @@ ALLOWED = {
         "report",
         "runs",
         "scores",
-        "studies",
+        "analyses",
         "training",
     },
     "errors": set(),
@@ -179,7 +179,7 @@ ALLOWED = {
         "figures.training_picture",
     },
     "figures": {"data"},
-    "studies": {
+    "analyses": {
         "consent",
         "data",
         "recipe",
@@ -196,7 +196,7 @@ ALLOWED = {
         "training.cases",
         "training.processes",
     },
-    "report": {"consent", "planning", "runs", "data", "scores", "comparison", "studies", "figures", "tables"},
+    "report": {"consent", "planning", "runs", "data", "scores", "comparison", "analyses", "figures", "tables"},
     "demo": {"data", "inference", "phantom", "report", "runs", "scores", "tables", "training"},
     "experiments": {
         "comparison",
@@ -215,7 +215,7 @@ ALLOWED = {
         "runs",
         "scores",
         "slurm",
-        "studies.misalignment",
+        "analyses.misalignment",
         "tables",
         "training",
     },
@@ -458,9 +458,9 @@ def test_files_of_runs_and_evaluations_are_named_in_one_place() -> None:
     assert not spelled
 
 
-STUDY = {"computation", "scores", "tables", "figure", "study"}
+ANALYSIS = {"computation", "scores", "tables", "figure", "analysis"}
 """The files of a study, as far as it has something to put there."""
-MORE_OF_A_STUDY = {
+MORE_OF_AN_ANALYSIS = {
     "localization": {"comparison"},
     "partners": {"alignment", "cases", "pairing", "results"},
     "misalignment": set(),
@@ -469,11 +469,11 @@ TABLES_ELSEWHERE = {"comparison.papers.formats", "scores.trust.calibration_files
 """Tables that stand with what they are written to, or read from."""
 
 
-def test_studies_are_laid_out_alike() -> None:
-    folders = [path for path in (SOURCE / "studies").iterdir() if (path / "__init__.py").is_file()]
+def test_analyses_are_laid_out_alike() -> None:
+    folders = [path for path in (SOURCE / "analyses").iterdir() if (path / "__init__.py").is_file()]
     for folder in folders:
         names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-        assert names - STUDY == MORE_OF_A_STUDY.get(folder.name, set()), folder.name
+        assert names - ANALYSIS == MORE_OF_AN_ANALYSIS.get(folder.name, set()), folder.name
         assert names >= {"computation", "figure"} or folder.name in ("diagnosis", "misalignment")
 
 
@@ -489,7 +489,7 @@ def returned_by_public_functions(path: Path) -> set[str]:
 def test_tables_and_figures_stand_where_one_looks_for_them() -> None:
     """A table in `tables.py` beside its numbers; a plot in `figure.py` beside its numbers, a picture of scans in
     `figures/`."""
-    rooms = ("comparison", "experiments", "figures", "planning", "report", "scores", "studies", "training")
+    rooms = ("comparison", "experiments", "figures", "planning", "report", "scores", "analyses", "training")
     names = {path: module_name(path) for path in FILES if module_name(path).split(".")[0] in rooms}
     returned = {name: returned_by_public_functions(path) for path, name in names.items()}
     tables = {name for name, kinds in returned.items() if "Table" in kinds and name.split(".")[-1] != "tables"}

@@ -21,7 +21,7 @@ NAMES = {
     "import": "import_dataset",  # a word of Python's own
     "inspect": "inspect_dataset",  # a module of Python's own
     "plan": "plan_training",
-    "studies": "list_studies",  # `unpaired.studies` is a module
+    "studies": "list_studies",  # `unpaired.analyses` is a module
     "export": "export_run",
     "dicom list": "list_dicom",
     "dicom fetch": "fetch_dicom",

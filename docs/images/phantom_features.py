@@ -12,11 +12,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from unpaired.analyses.affinities.figure import draw_affinities
+from unpaired.analyses.features import study
+from unpaired.analyses.plan import Options, make_plan, read_members
 from unpaired.figures.feature_maps import draw_feature_maps
 from unpaired.figures.style import png
-from unpaired.studies.affinities.figure import draw_affinities
-from unpaired.studies.features import study
-from unpaired.studies.plan import Options, make_plan, read_members
 
 FOLDER = Path(__file__).parent
 DPI = 80

@@ -8,6 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unpaired.analyses.diagnosis.analysis import Diagnosis, diagnose
+    from unpaired.analyses.misalignment.analysis import MisalignmentStudy, misalignment
+    from unpaired.analyses.partners.analysis import PartnerStudy, partners
     from unpaired.comparison.methods import ComparedMethods
     from unpaired.consent.trust import trust
     from unpaired.data.checks.findings import Finding, Findings
@@ -56,9 +59,6 @@ if TYPE_CHECKING:
     from unpaired.runs.watch import watch
     from unpaired.scores.evaluate_predictions import EvaluatedPredictions, evaluate
     from unpaired.scores.scores import Evaluation
-    from unpaired.studies.diagnosis.study import Diagnosis, diagnose
-    from unpaired.studies.misalignment.study import MisalignmentStudy, misalignment
-    from unpaired.studies.partners.study import PartnerStudy, partners
     from unpaired.training.planned import PlannedTraining, plan_training
     from unpaired.training.postprocessing import find_postprocessing
     from unpaired.training.prepare import prepare
@@ -200,9 +200,9 @@ _HOMES = {
     "runs.watch": ("watch",),
     "scores.evaluate_predictions": ("EvaluatedPredictions", "evaluate"),
     "scores.scores": ("Evaluation",),
-    "studies.diagnosis.study": ("Diagnosis", "diagnose"),
-    "studies.misalignment.study": ("MisalignmentStudy", "misalignment"),
-    "studies.partners.study": ("PartnerStudy", "partners"),
+    "analyses.diagnosis.analysis": ("Diagnosis", "diagnose"),
+    "analyses.misalignment.analysis": ("MisalignmentStudy", "misalignment"),
+    "analyses.partners.analysis": ("PartnerStudy", "partners"),
     "training.planned": ("PlannedTraining", "plan_training"),
     "training.postprocessing": ("find_postprocessing",),
     "training.prepare": ("prepare",),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from unpaired.analyses.plan import read_members
 from unpaired.cli import COMMANDS, main
 from unpaired.configs import from_json, to_json
 from unpaired.consent.factories import find_factory
@@ -22,7 +23,6 @@ from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.recipes import find_recipe
 from unpaired.runs.run import Run
-from unpaired.studies.plan import read_members
 from warm_python import warm_workers
 
 MINE = """

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from tiny_study import tiny_recipe, tiny_study
 
+from unpaired.analyses.misalignment import analysis as command
+from unpaired.analyses.misalignment.analysis import MisalignmentStudy
+from unpaired.analyses.misalignment.scores import MisalignmentRow
 from unpaired.data.dataset import Dataset
 from unpaired.errors import InputError
 from unpaired.experiments import misalignments
@@ -15,9 +18,6 @@ from unpaired.experiments.content import Content
 from unpaired.experiments.misalignments import look_at_misalignment, pooled_misalignment
 from unpaired.experiments.study import Row
 from unpaired.runs.folder import RunFolder
-from unpaired.studies.misalignment import study as command
-from unpaired.studies.misalignment.scores import MisalignmentRow
-from unpaired.studies.misalignment.study import MisalignmentStudy
 
 PLAN = tiny_study(misaligned=("MSBN",))
 

@@ -14,6 +14,7 @@ import pytest
 
 import unpaired
 from processes import temporary_of_a_dead_process
+from unpaired.analyses.plan import own_run, read_members
 from unpaired.cli import main
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.demographics import UNSTATED, Demographics
@@ -27,7 +28,6 @@ from unpaired.recipes import find_recipe
 from unpaired.runs.fingerprint import read_fingerprint
 from unpaired.runs.model_file import run_folders
 from unpaired.runs.run import Run
-from unpaired.studies.plan import own_run, read_members
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from unpaired.analyses.affinities.figure import AffinityView, affinities_alt, draw_affinities
 from unpaired.errors import InputError
 from unpaired.figures.case_view import CaseView
 from unpaired.figures.class_rows import inside_outside
@@ -17,7 +18,6 @@ from unpaired.figures.segmentation_grid import (
     shown_slice,
 )
 from unpaired.figures.style import DARK, png
-from unpaired.studies.affinities.figure import AffinityView, affinities_alt, draw_affinities
 
 CLASSES = ("background", "LV", "RV")
 

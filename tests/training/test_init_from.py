@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_runs import power_cut_at
 
+from unpaired.analyses.diagnosis.analysis import diagnose
 from unpaired.data.dataset import Dataset, Modality, without_labels
 from unpaired.data.images import read_image
 from unpaired.errors import InputError
@@ -28,7 +29,6 @@ from unpaired.networks.weights import load_weights
 from unpaired.recipe import Optimization, Recipe, build_method
 from unpaired.recipes.phantom import csa
 from unpaired.runs.run import Run
-from unpaired.studies.diagnosis.study import diagnose
 from unpaired.training.loop import Hardware, train
 
 IN_PROCESS = Hardware(device="cpu", workers=0)

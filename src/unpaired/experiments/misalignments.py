@@ -9,6 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from unpaired.analyses.misalignment.analysis import (
+    MisalignmentStudy,
+    misalignment,
+    remove_misalignment_study,
+    write_misalignment_study,
+)
+from unpaired.analyses.misalignment.scores import MisalignmentRow
 from unpaired.configs import code_of
 from unpaired.documents import read
 from unpaired.experiments.cells import Cell
@@ -17,13 +24,6 @@ from unpaired.failures import attempt
 from unpaired.files import write_json
 from unpaired.recipe import Recipe
 from unpaired.runs.folder import MISALIGNMENT
-from unpaired.studies.misalignment.scores import MisalignmentRow
-from unpaired.studies.misalignment.study import (
-    MisalignmentStudy,
-    misalignment,
-    remove_misalignment_study,
-    write_misalignment_study,
-)
 
 ROWS = "rows.json"
 SCHEMA = 1

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpaired.analyses.features import Study, study
+from unpaired.analyses.localization.tables import overview, to_json
+from unpaired.analyses.plan import Options, own_run, read_members
 from unpaired.choices import several
 from unpaired.consent.modules import Trust
 from unpaired.data.dataset import Dataset
@@ -13,9 +16,6 @@ from unpaired.data.overwriting import require_own_folder, subject, write_about
 from unpaired.files import require_writable, together
 from unpaired.report.features_page import write_features
 from unpaired.runs.folder import FEATURES_PAGE, RunFolder, place_of
-from unpaired.studies.features import Study, study
-from unpaired.studies.localization.tables import overview, to_json
-from unpaired.studies.plan import Options, own_run, read_members
 from unpaired.tables import Table
 
 

@@ -7,17 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from unpaired.figures.curves import Curve, draw_curve
-from unpaired.figures.feature_maps import FeatureView, draw_feature_maps, feature_maps_alt
-from unpaired.figures.segmentation_grid import GridCase, draw_segmentation_grid, segmentation_grid_alt
-from unpaired.figures.style import DARK, LIGHT, Theme, png, svg, webp_of
-from unpaired.files import write_bytes, write_text
-from unpaired.report.pictures import Picture, data_uri
-from unpaired.report.template import render
-from unpaired.runs.folder import FEATURES_PAGE
-from unpaired.studies.affinities.figure import AffinityView, affinities_alt, draw_affinities
-from unpaired.studies.affinities.tables import disagreement_table
-from unpaired.studies.attention.figure import (
+from unpaired.analyses.affinities.figure import AffinityView, affinities_alt, draw_affinities
+from unpaired.analyses.affinities.tables import disagreement_table
+from unpaired.analyses.attention.figure import (
     AttentionView,
     CorrelationView,
     attention_alt,
@@ -25,10 +17,10 @@ from unpaired.studies.attention.figure import (
     draw_attention,
     draw_correlations,
 )
-from unpaired.studies.attention.tables import correlation_entries, correlation_table
-from unpaired.studies.localization.comparison import LocalizationComparison
-from unpaired.studies.localization.figure import draw_localization, localization_alt
-from unpaired.studies.localization.tables import (
+from unpaired.analyses.attention.tables import correlation_entries, correlation_table
+from unpaired.analyses.localization.comparison import LocalizationComparison
+from unpaired.analyses.localization.figure import draw_localization, localization_alt
+from unpaired.analyses.localization.tables import (
     KIND_NAMES,
     by_class,
     by_layer,
@@ -37,6 +29,14 @@ from unpaired.studies.localization.tables import (
     reported_kinds,
     write_localization,
 )
+from unpaired.figures.curves import Curve, draw_curve
+from unpaired.figures.feature_maps import FeatureView, draw_feature_maps, feature_maps_alt
+from unpaired.figures.segmentation_grid import GridCase, draw_segmentation_grid, segmentation_grid_alt
+from unpaired.figures.style import DARK, LIGHT, Theme, png, svg, webp_of
+from unpaired.files import write_bytes, write_text
+from unpaired.report.pictures import Picture, data_uri
+from unpaired.report.template import render
+from unpaired.runs.folder import FEATURES_PAGE
 from unpaired.tables import Table
 
 PLOTTED = ("best", "shared")
