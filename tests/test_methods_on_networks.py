@@ -20,6 +20,7 @@ from unpaired.methods.method import MethodConfig
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.methods.supervised import SupervisedConfig
 from unpaired.networks.adapt import AdaptedConfig
+from unpaired.networks.cmc_released import CMCReleasedNetworkConfig
 from unpaired.networks.fcn import FCNConfig
 from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.multiresunet import MultiResUNetConfig
@@ -95,6 +96,7 @@ NETWORKS: dict[str, tuple[NetworkConfig, tuple[str, str]]] = {
         replace(SAM_MED3D, adapter=2, frozen=True, specific_encoders=True, specific_decoders=True, fusion="paired"),
         ("neck", "fusion"),
     ),
+    "CMC's released code": (CMCReleasedNetworkConfig(width=1), ("encoder4", "awareness")),
     "your own": (AdaptedConfig(f"{__name__}:Yours", ("first", "second")), ("first", "second")),
     "MONAI UNet": (
         AdaptedConfig(

@@ -61,6 +61,23 @@ def test_each_image_gets_the_factors_of_its_modality(tokens: tuple[int, ...]) ->
     assert scale(E, {"mr": 1, "ct": 3, "lge": 2}).shape == (6, CHANNELS)
 
 
+@pytest.mark.parametrize("lower", [torch.bfloat16, torch.float16], ids=str)
+def test_factors_near_one_are_not_rounded_under_autocast(lower: torch.dtype) -> None:
+    """bfloat16 has nothing between 1 and 1 + 1 / 128, and the factors of a young network lie there."""
+    E, scale = embeddings(), ModalityScale(NAMES, N, WIDTH, CHANNELS)
+    moved = torch.tensor([1.001, 0.9995, 1.003, 0.999, 1.0])
+    for layer in scale.by_modality.values():
+        layer.project.bias.data.copy_(moved)
+    x = torch.randn(2, 7, CHANNELS).to(lower).requires_grad_()
+    weights = torch.randn(2, 7, CHANNELS)
+    with torch.autocast("cpu", dtype=lower):
+        got = scale.scaled(x, E, {"ct": 1, "mr": 1})
+        (got * weights).sum().backward()
+    torch.testing.assert_close(got, x.float() * moved, rtol=1e-6, atol=0)
+    gradient = scale.by_modality["ct"].project.bias.grad
+    torch.testing.assert_close(gradient, (weights * x)[0].sum(0), rtol=1e-6, atol=1e-6)
+
+
 def test_equal_embeddings_give_equal_factors_only_where_projections_are_shared() -> None:
     E = embeddings()
     with torch.no_grad():

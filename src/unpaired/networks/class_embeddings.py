@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from unpaired.networks.blocks import CONVOLUTIONS
 from unpaired.networks.modality_layers import Groups, modality_modules, through_own
+from unpaired.networks.precision import without_autocast
 from unpaired.shapes import Images
 
 ClassVectors = Float[Tensor, "class width"]
@@ -68,9 +69,12 @@ class ModalityScale(nn.Module):
         self.by_modality = nn.ModuleDict() if shared else modality_modules({name: build() for name in modalities})
 
     def vector(self, embeddings: ClassEmbeddings, modality: str) -> Float[Tensor, " channel"]:
-        """w_l^m. A constant once training is over: it can be folded into the linear layer before it."""
+        """w_l^m, whatever autocast lowers. A constant once training is over: it can be folded into the linear layer
+        before it."""
         layer = self.by_modality[modality] if self.shared is None else self.shared
-        return layer(embeddings(modality))
+        vectors = embeddings(modality)
+        with without_autocast(vectors.device):  # bfloat16 has no number between 1 and 1 + 1 / 128
+            return layer(vectors)
 
     def forward(self, embeddings: ClassEmbeddings, groups: Groups) -> Float[Tensor, "row channel"]:
         """The factors of each image of a batch that holds the modalities of `groups` one after the other.
@@ -85,7 +89,10 @@ class ModalityScale(nn.Module):
     def scaled(
         self, x: Float[Tensor, "batch *tokens channel"], embeddings: ClassEmbeddings, groups: Groups
     ) -> Float[Tensor, "batch *tokens channel"]:
-        """`x`, whose LAST axis holds the channels, times the factors of each image (SSC Eq. 14-15)."""
+        """`x`, whose LAST axis holds the channels, times the factors of each image (SSC Eq. 14-15).
+
+        In the factors' precision: rounded to the bfloat16 that autocast makes of `x`, a value times 1.001 is itself.
+        """
         factors = self(embeddings, groups)
         return x * factors.reshape(len(factors), *[1] * (x.ndim - 2), -1)
 

@@ -32,6 +32,7 @@ from unpaired.networks.blocks import CONVOLUTIONS, TRANSPOSED_CONVOLUTIONS, Pair
 from unpaired.networks.fusion import Partners
 from unpaired.networks.modality_layers import BATCH_NORMS, Groups, ModalityNorm
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
+from unpaired.networks.precision import without_autocast
 from unpaired.networks.shared_network import check_images
 from unpaired.shapes import LINEAR, Features, Images
 
@@ -200,7 +201,7 @@ def channel_attention(x: Features, gamma: Tensor) -> Features:
 
     In float32 at least: at the released size a product sums 4096 positions, which half precision can't hold.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         rows = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))
         energy = rows @ rows.mT
         attention = (energy.amax(dim=-1, keepdim=True) - energy).softmax(dim=-1)
