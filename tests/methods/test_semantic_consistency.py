@@ -161,3 +161,30 @@ def test_images_without_a_partner_take_no_part() -> None:
     expected = image_consistency(first, single, PLAIN)
     got = image_consistency(attended | {"mr": first["mr"]}, batches | {"mr": single["mr"]}, PLAIN)
     torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("absent", ["compare", "skip"])
+@pytest.mark.parametrize("counts", [(1, 2, 2), (2, 1, 2), (2, 2, 1)], ids=str)
+def test_a_small_batch_takes_no_partner_from_the_others(counts: tuple[int, ...], absent: str) -> None:
+    """The second images of two modalities are compared although the third has one image, whichever that is."""
+    names = ("ct", "mr", "lge")
+    whole, full = matrices(names), random_batches(names, (2, 2))
+    attended = {
+        name: [ScaleOutput(s.attention[:n], None, None if s.correlations is None else s.correlations[:n]) for s in of]
+        for (name, of), n in zip(whole.items(), counts, strict=True)
+    }
+    batches = {
+        name: Batch(batch.images[:n], batch.label_map[:n], batch.label_sets)
+        for (name, batch), n in zip(full.items(), counts, strict=True)
+    }
+    rows = [[s.correlations for s in scales if s.correlations is not None] for scales in attended.values()]
+    present = [
+        torch.tensor([[bool((labels == c).any()) for c in range(C)] for labels in batch.label_map])
+        for batch in batches.values()
+    ]
+    expected = loops.image_consistency(rows, present, 0.3, list(range(C)), absent == "skip")
+    config = replace(PLAIN, absent=absent, temperature=0.3)  # pyright: ignore[reportArgumentType]
+    got = image_consistency(attended, batches, config)
+    torch.testing.assert_close(got, expected)
+    leaves = leaves_of(whole)
+    torch.testing.assert_close(torch.autograd.grad(got, leaves), torch.autograd.grad(expected, leaves))

@@ -157,12 +157,13 @@ def modality_consistency(vectors: list[Tensor], distance: str, classes: list[int
 def image_consistency(
     matrices: list[list[Tensor]], present: list[Tensor], temperature: float, classes: list[int], skip_absent: bool
 ) -> Tensor:
-    """Eq. 11 over every pair of modalities: `matrices[modality][scale]` is R (image, N, N), k-th image with k-th."""
+    """Eq. 11 over every pair of modalities: `matrices[modality][scale]` is R (image, N, N), k-th image with k-th, as
+    far as both have one."""
     total = torch.zeros((), dtype=matrices[0][0].dtype)
     for scale in range(len(matrices[0])):
         found = []
         for a, b in itertools.combinations(range(len(matrices)), 2):
-            for k in range(len(matrices[a][scale])):
+            for k in range(min(len(matrices[a][scale]), len(matrices[b][scale]))):
                 for i in classes:
                     if skip_absent and not (present[a][k, i] and present[b][k, i]):
                         continue

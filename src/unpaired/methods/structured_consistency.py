@@ -229,20 +229,26 @@ def image_consistency(
     attended: Mapping[str, Sequence[ScaleOutput]], batches: Mapping[str, Batch], config: SSCConfig
 ) -> Scalar:
     """L_img (SSC Eq. 11): the symmetric KL between rows of R, of the k-th image of each modality with the k-th of each
-    other; the mean over classes, images and all pairs of modalities, summed over the scales.
+    other that has as many; the mean over classes, images and all pairs of modalities, summed over the scales.
 
-    Zero where there is nothing to compare. Images beyond the smallest batch have no partner and take no part.
+    Zero where there is nothing to compare. Images beyond the second largest batch have no partner and take no part.
     """
     first = 0 if config.background else 1
-    images = min(len(batch.label_map) for batch in batches.values())
-    counted = torch.stack([_compared(batch, config)[:images, first:] for batch in batches.values()]).flatten(1)
+    images = max(len(batch.label_map) for batch in batches.values())
+    compared = (_compared(batch, config)[:, first:] for batch in batches.values())
+    counted = torch.stack([_filled_up(classes, images) for classes in compared]).flatten(1)
     losses: list[Tensor] = []
     for of_scale in zip(*(attended[modality] for modality in batches), strict=True):
         matrices = [scale.correlations for scale in of_scale if scale.correlations is not None]
         if matrices:
-            log_p = torch.stack([correlation_distributions(R[:images], config) for R in matrices])
+            log_p = torch.stack([_filled_up(correlation_distributions(R, config), images) for R in matrices])
             losses.append(mean_symmetric_divergence(log_p.flatten(1, 2), counted))
     return torch.stack(losses).sum()
+
+
+def _filled_up(of_images: Tensor, images: int) -> Tensor:
+    """Rows of zeros (False) for the images that a smaller batch lacks: nobody is compared with them."""
+    return torch.cat([of_images, of_images.new_zeros(images - len(of_images), *of_images.shape[1:])])
 
 
 def correlation_distributions(R: Correlations, config: SSCConfig) -> Float[Tensor, "batch row row"]:
