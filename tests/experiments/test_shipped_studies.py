@@ -82,6 +82,7 @@ DATA = {
             "csa_ablations",
             "scarce_labels",
             "few_labels",
+            "all_labels",
             "tenth_of_labels",
             "one_labeled_patient",
             "planned_by_labels",

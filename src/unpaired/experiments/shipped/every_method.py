@@ -1,8 +1,9 @@
-"""What is each method worth where labels are few? One network and as many steps; a tenth of the labels, or one patient.
+"""What is each method worth? One network and as many steps, with all labels, a tenth of them, or one patient's.
 
-On MS-CMRSeg: a tenth of the labels of LGE and bSSFP (`tenth_of_labels`), or labels of one LGE patient beside all of
-bSSFP (`one_labeled_patient`); the other scans train unlabeled where a method takes them. The terms of CSA, UMMKD, SSC
-and CAC stand in the form of their papers, and in forms that measure less of the sampling (docs/how-to/diagnose.md).
+On any data: all labels (`all_labels`). On MS-CMRSeg: a tenth of the labels of LGE and bSSFP (`tenth_of_labels`), or
+labels of one LGE patient beside all of bSSFP (`one_labeled_patient`); the other scans train unlabeled where a method
+takes them. The terms of CSA, UMMKD, SSC and CAC stand in the form of their papers, and in forms that measure less of
+the sampling (docs/how-to/diagnose.md).
 """
 
 from dataclasses import replace
@@ -29,6 +30,13 @@ from unpaired.recipes.your_data import msbn_2d
 
 RAMP = Ramp(begin=0.1, length=0.2)
 """Of terms that need predictions worth comparing: as in `recipes.cross_modality_collaboration`."""
+
+
+def all_labels(size: Size = "small") -> Study:
+    """Labels of all patients: a network each, joint, MSBN, and MSBN with each term that compares modalities."""
+    recipes = _recipes(size)
+    names = ("a network each", "joint", "MSBN", *_of_labeled_scans())
+    return _study("Every method with all labels", tuple(Row(name, recipes[name]) for name in names))
 
 
 def tenth_of_labels(size: Size = "small") -> Study:
