@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,20 @@ from unpaired import find_postprocessing, pack, predict
 from unpaired.cli import main
 from unpaired.data.dataset import Dataset
 from unpaired.data.image import Image
-from unpaired.data.postprocess import Postprocessing, keep_largest_foreground, postprocess
+from unpaired.data.images import read_image
+from unpaired.data.postprocess import Postprocessing, keep_largest_foreground, postprocess, shifted
 from unpaired.data.prediction_record import read_record
 from unpaired.errors import InputError
+from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.jobs import Event, Remark
 from unpaired.inference.predictor import Predictor
+from unpaired.inference.segmentation import likeliest
 from unpaired.recipe import build_method
 from unpaired.runs.postprocessing import FoundPostprocessing, postprocessing_of, read_found, write_found
 from unpaired.runs.run import Run
 from unpaired.training.postprocessing import LOG_ODDS, WIDTHS_MM, TriedCase, decide, decide_number, try_case
 
+ODDS = (0.0, *LOG_ODDS)
 CLASSES = ("background", "a", "b", "c")
 SETS = ((0,), (1,), (2,), (3,))
 Pair = tuple[str, np.ndarray, np.ndarray]
@@ -233,6 +238,34 @@ def test_it_is_found_on_validation_cases_alone(runs: list[Run], monkeypatch: pyt
     assert [trial.what for trial in found.trials] == tried
     assert "none of a test case" in found.table().markdown()
     assert "costs no class of a modality more than half a point" in found.table().markdown()
+
+
+@pytest.mark.parametrize("turned_degrees", [(), (15.0,)])
+def test_what_is_tried_is_what_predict_would_do(
+    phantom: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned_degrees: tuple[float, ...]
+) -> None:
+    """Log odds are added to each turned form before these are averaged: after it other voxels are background."""
+    recipe = tiny(turned_degrees=turned_degrees)
+    run = Run.create(tmp_path / "run", recipe, phantom)
+    run.save_weights(build_method(recipe, run.modalities, len(phantom.classes)).network, "best")
+    tried: list[np.ndarray] = []
+
+    def kept(labels: np.ndarray, *others: Any) -> TriedCase:
+        tried.append(labels)
+        return try_case(labels, *others)
+
+    monkeypatch.setattr("unpaired.training.postprocessing.try_case", kept)
+    find_postprocessing(run, device="cpu")
+    case = run.dataset.of(split="validation")[0]
+    image = read_image(case.image)
+    asked = [Postprocessing(smoothing_mm=mm, background_log_odds=odds) for odds, mm in product(ODDS, (0.0, *WIDTHS_MM))]
+    for labels, postprocessing in zip(tried[: len(asked)], asked, strict=True):
+        expected = Predictor(run, device="cpu", postprocessing=postprocessing).segment(image, case.modality)
+        np.testing.assert_array_equal(labels, expected)
+    if turned_degrees:
+        [part] = Ensemble([Predictor(run, device="cpu", postprocessing=Postprocessing())]).parts(image, case.modality)
+        late = likeliest([replace(part, probabilities=shifted(part.probabilities, ODDS[-1]))])
+        assert (late != tried[2 * (1 + len(WIDTHS_MM))]).any(), "both orders agree here: the loop above says nothing"
 
 
 def test_predict_applies_what_was_found_and_says_so(

@@ -9,7 +9,7 @@ than `LEAST` counts as equal. A case in which neither mask shows a class doesn't
 looked at.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from unpaired.consent.modules import Trust
 from unpaired.data.dataset import CaseEntry, Dataset, encode_values
+from unpaired.data.image import Image
 from unpaired.data.images import read_image, read_label_map, require_same_grid
 from unpaired.data.label_values import translate
 from unpaired.data.postprocess import Postprocessing, keep_largest_component, keep_largest_foreground, shifted, smoothed
@@ -24,7 +25,7 @@ from unpaired.errors import InputError
 from unpaired.files import require_writable
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.predictor import Predictor
-from unpaired.inference.segmentation import likeliest
+from unpaired.inference.segmentation import Part, likeliest
 from unpaired.runs.folder import POSTPROCESSING
 from unpaired.runs.model_file import SUFFIX, run_folders
 from unpaired.runs.postprocessing import FoundPostprocessing, Trial, write_found
@@ -175,16 +176,27 @@ def _tried(predictor: Predictor, case: CaseEntry, say: Callable[[str], None]) ->
     encoded = {value: numbers[members] for value, members in encode_values(dataset, case).items()}
     truth = translate(reference.array, encoded, case.label)
     say(f"{predictor.run.folder.name}: {case.id}")
-    parts = Ensemble([predictor]).parts(image, case.modality)
     result: dict[float, dict[float, TriedCase]] = {}
-    for odds in (0.0, *LOG_ODDS):
-        given = [replace(part, probabilities=shifted(part.probabilities, odds)) for part in parts]
+    for odds, given in _by_odds(predictor, image, case.modality):
         result[odds] = {}
         for width in (0.0, *WIDTHS_MM):
             answers = [smoothed(part.probabilities, part.geometry.spacing_mm, width) for part in given]
             labels = likeliest([replace(part, probabilities=each) for part, each in zip(given, answers, strict=True)])
             result[odds][width] = try_case(labels, truth, case.modality, dataset.classes, sets)
     return result
+
+
+def _by_odds(predictor: Predictor, image: Image, modality: str) -> Iterator[tuple[float, Sequence[Part]]]:
+    """The averaged probabilities by the log odds that background got: as `predict` gives them, to each form of the scan
+    before these are averaged. A scan in one form is segmented once for all."""
+    parts = Ensemble([predictor]).parts(image, modality)
+    yield 0.0, parts
+    for odds in LOG_ODDS:
+        if predictor.forms == 1:
+            yield odds, [replace(part, probabilities=shifted(part.probabilities, odds)) for part in parts]
+            continue
+        asked = replace(predictor.postprocessing, background_log_odds=odds)
+        yield odds, Ensemble([predictor.with_postprocessing(asked)]).parts(image, modality)
 
 
 def _found(tried: Sequence[Tried], classes: Sequence[str], hashes: Sequence[str]) -> FoundPostprocessing:
