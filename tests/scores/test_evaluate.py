@@ -299,6 +299,10 @@ def test_translate_does_not_wrap_small_types(tmp_path):
 
 def test_classes_from_the_command_line():
     assert parse_classes("1:LV, 2:left kidney") == {1: "LV", 2: "left kidney"}
+    assert parse_classes("1:T2: dark,2:layer 3") == {1: "T2: dark", 2: "layer 3"}
+    for wrong in ("1:LV;2:myo", "1:LV; 2 :myo", "1:LV 2:myo", "1:LV|2:myo", "1:left kidney\n2:myo"):
+        with pytest.raises(InputError, match="expected commas between classes, as in 1:LV,2:myo"):
+            parse_classes(wrong)
     for wrong in ("LV", "1:", "x:LV", "1:LV,1:myo", ""):
         with pytest.raises(InputError, match="1:LV,2:myo"):
             parse_classes(wrong)

@@ -5,6 +5,7 @@ case's label map, and a prediction by the record beside it, class name by class 
 carries the values of the reference's label map, unless a table says what its values mean.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,8 @@ from unpaired.errors import InputError, require_name
 
 LONGEST = 10
 """Digits of a label value: those of 32 bits."""
+ANOTHER = re.compile(r"[;|/\s]\s*[0-9]+\s*:")
+"""In the name of a class: another class behind a separator that isn't a comma."""
 
 
 def prediction_values(dataset: Dataset, case: CaseEntry, record: Record | None = None) -> dict[int, int]:
@@ -104,6 +107,8 @@ def parse_classes(text: str) -> dict[int, str]:
             raise InputError(f"--classes: expected label values of up to {LONGEST} digits, got {value.strip()[:20]!r}")
         if not colon or not name.strip() or not value.strip().isdecimal() or int(value) in classes:
             raise InputError(f"expected classes such as 1:LV,2:myo, each value once, got {part.strip()!r} in {text!r}")
+        if ANOTHER.search(name):
+            raise InputError(f"--classes: expected commas between classes, as in 1:LV,2:myo, got {part.strip()!r}")
         require_name(name.strip(), "--classes")
         classes[int(value)] = name.strip()
     return classes
