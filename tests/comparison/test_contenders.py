@@ -66,6 +66,16 @@ def test_scores_are_found_from_run_folder_scores_folder_and_file(tmp_path, place
     assert predictions_of(found.places[0]) == tmp_path / "run" / "predictions"
 
 
+def test_scores_beside_a_folder_of_predictions_are_named(tmp_path: Path) -> None:
+    predictions = tmp_path / "turned"
+    predictions.mkdir()
+    with pytest.raises(InputError, match=r"turned holds no scores .* write them with `unpaired evaluate`"):
+        read_contender(str(predictions))
+    write_evaluation(method("a", "x").seeds[0], tmp_path / "turned_evaluation")
+    with pytest.raises(InputError, match=r"holds no scores; its own lie beside it, name .*turned_evaluation$"):
+        read_contender(str(predictions))
+
+
 def test_predictions_are_scored_where_a_reference_is_known(tmp_path):
     folder = tmp_path / "theirs" / "predictions"
     folder.mkdir(parents=True)

@@ -14,7 +14,7 @@ from unpaired.errors import InputError
 from unpaired.runs.folder import EVALUATION, PREDICTIONS
 from unpaired.scores.files import SCORES
 from unpaired.scores.freshness import require_fresh
-from unpaired.scores.places import predictions_folder
+from unpaired.scores.places import evaluation_folder, predictions_folder
 from unpaired.scores.scores import OWN_TOLERANCE, Evaluation, Score
 from unpaired.scores.tables import read_evaluation
 
@@ -148,6 +148,9 @@ def _evaluation(path: Path, score: Callable[[Path], Evaluation] | None) -> Evalu
             f"expected a run folder, scores or a folder of predictions, found no folder at {path}; correct the path"
         )
     if score is None:
+        beside = evaluation_folder(path)
+        if (beside / SCORES).is_file():
+            raise InputError(f"{path} holds no scores; its own lie beside it, name {beside}")
         raise InputError(
             f"{path} holds no scores (evaluation/scores.json or scores.json); write them with `unpaired evaluate`, or "
             "name the reference of these predictions: --reference"
