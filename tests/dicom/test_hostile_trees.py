@@ -16,6 +16,8 @@ from synthetic_dicom import lps, volume, write_series
 from tree_fuzz import DAMAGES, damaged, outcome, write_tree
 from unpaired.cli import main
 from unpaired.dicom.attributes import text
+from unpaired.dicom.segmentation import Algorithm, write_segmentation
+from unpaired.dicom.structure_set_writer import write_structure_set
 from unpaired.dicom.tree import list_dicom
 from unpaired.dicom.volume import read_volume
 from unpaired.errors import InputError
@@ -90,6 +92,27 @@ def test_a_slice_without_one_attribute_after_the_other(tmp_path: Path) -> None:
             assert [stored.file for stored in index.objects] == [files[1]]
         else:
             assert said == [], word
+
+
+def test_segmentations_of_any_modality_are_objects_and_nothing_that_is_dicom_goes_unsaid(tmp_path: Path) -> None:
+    """A file that says another modality than its SOP class has, and one that breaks off before it says anything."""
+    write_series(tmp_path / "scan", volume(SHAPE), lps())
+    (series,) = list_dicom(tmp_path).volumes()
+    label_map = np.zeros(SHAPE, np.uint8)
+    label_map[1:4, 1:4, 1] = 1
+    write_segmentation(tmp_path / "seg.dcm", label_map, series, ("background", "LV"), Algorithm("a", "1", ()))
+    write_structure_set(tmp_path / "rt.dcm", label_map, series, {1: "LV"}, {}, label="a")
+    for name in ("seg.dcm", "rt.dcm"):
+        file = pydicom.dcmread(tmp_path / name)
+        file.Modality = "CT"
+        file.save_as(tmp_path / name)
+    content = (tmp_path / "rt.dcm").read_bytes()
+    (tmp_path / "short.dcm").write_bytes(content[: 144 + int.from_bytes(content[140:144], "little")])
+    index = list_dicom(tmp_path)
+    assert {stored.file.name: stored.modality for stored in index.objects} == {"seg.dcm": "SEG", "rt.dcm": "RTSTRUCT"}
+    assert list(index.series) == [series]
+    reason = "unreadable or truncated DICOM: doesn't say what it is; export it again"
+    assert index.named_failures() == [("short.dcm", reason)]
 
 
 def test_a_text_holds_no_backslash() -> None:

@@ -1,11 +1,14 @@
 """Contours to pixels: against a plain loop, and rules that can be checked by eye."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
+from unpaired.dicom import rasterize
 from unpaired.dicom.rasterize import combine, fill, keyhole, outlines
 
 RING = np.array([[1, 1], [6, 1], [6, 6], [1, 6]], float)
@@ -71,9 +74,8 @@ def test_less_than_three_points_hold_nothing(polygon: list) -> None:
 
 def test_a_hole_in_either_convention() -> None:
     expected = fill(RING, (8, 8)) & ~fill(HOLE, (8, 8))
-    masks = [fill(HOLE, (8, 8)), fill(RING, (8, 8))]
-    assert np.array_equal(combine(masks, exclusive=False), expected)
-    assert np.array_equal(combine(masks, exclusive=True), expected)
+    for exclusive in (False, True):
+        assert np.array_equal(combine([HOLE, RING], (8, 8), exclusive), expected)
     assert np.array_equal(fill(keyhole([RING, HOLE]), (8, 8)), expected)
 
 
@@ -81,14 +83,40 @@ def test_an_island_in_a_hole_counts() -> None:
     squares = [np.array([[a, a], [b, a], [b, b], [a, b]], float) for a, b in ((0, 11), (2, 9), (4, 7))]
     masks = [fill(square, (12, 12)) for square in squares]
     expected = masks[0] & ~masks[1] | masks[2]
-    assert np.array_equal(combine(masks, exclusive=False), expected)
-    assert np.array_equal(combine(masks, exclusive=True), expected)
+    for exclusive in (False, True):
+        assert np.array_equal(combine(squares, (12, 12), exclusive), expected)
 
 
 def test_polygons_that_cross_are_united_but_where_they_exclude_each_other() -> None:
-    first, second = fill(RING, (12, 8)), fill(RING + np.array([3, 0]), (12, 8))
-    assert np.array_equal(combine([first, second], exclusive=False), first | second)
-    assert np.array_equal(combine([first, second], exclusive=True), first ^ second)
+    polygons = [RING, RING + np.array([3, 0])]
+    first, second = (fill(polygon, (12, 8)) for polygon in polygons)
+    assert np.array_equal(combine(polygons, (12, 8), exclusive=False), first | second)
+    assert np.array_equal(combine(polygons, (12, 8), exclusive=True), first ^ second)
+    assert not combine([], (12, 8), exclusive=False).any()
+
+
+def test_edges_that_cross_more_rows_than_are_counted_at_once_fill_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a zigzag of 100,000 edges over 512 rows takes memory for its points, not for 51 million crossings."""
+    polygon = np.random.default_rng(0).uniform(-2, 40, (300, 2))
+    expected = fill(polygon, (38, 36))
+    assert np.array_equal(expected, filled_by_loops(polygon.round(4), (38, 36)))
+    zigzag = np.stack([np.linspace(0, 511, 100_000), np.arange(100_000) % 2 * 511.0], axis=1)
+    tracemalloc.start()
+    fill(zigzag, (512, 512))
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    monkeypatch.setattr(rasterize, "AT_ONCE", 7)
+    assert np.array_equal(fill(polygon, (38, 36)), expected)
+
+
+def test_contours_without_number_on_a_slice_are_not_all_kept() -> None:
+    polygons = [RING * 40 + 0.01 * number for number in range(2000)]
+    tracemalloc.start()
+    region = combine(polygons, (256, 256), exclusive=True)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert not region[100, 100]
+    assert not region[5, 5]
 
 
 @settings(deadline=None, max_examples=100)
@@ -97,8 +125,7 @@ def test_outlines_give_any_mask_back(seed: int, share: float) -> None:
     """With touching corners, holes in holes and pixels at the border."""
     mask = np.random.default_rng(seed).random((9, 7)) < share
     parts = list(outlines(mask))
-    polygons = [fill(ring, mask.shape) for rings in parts for ring in rings] or [np.zeros_like(mask)]
-    assert np.array_equal(combine(polygons, exclusive=True), mask)
+    assert np.array_equal(combine([ring for rings in parts for ring in rings], (9, 7), exclusive=True), mask)
     joined = [fill(keyhole(rings), mask.shape) for rings in parts] or [np.zeros_like(mask)]
     assert np.array_equal(np.any(joined, axis=0), mask)
 

@@ -153,6 +153,24 @@ def test_a_fraction_counts_from_half_of_the_largest_value_on(tmp_path: Path, sca
     assert read_segmentation(path, series).array[:4, 0, 1].tolist() == [0, 1, 1, 1]
 
 
+def test_fractions_of_what_the_file_does_not_say_or_of_less_are_refused(
+    tmp_path: Path, scan: tuple[list[Path], Series]
+) -> None:
+    files, series = scan
+    fractions = np.zeros((*SHAPE[::-1], 1), np.float32)
+    fractions[1, 0, :4, 0] = 0.1, 0.4, 0.6, 1.0
+    path = write_seg(tmp_path / "seg.dcm", files, fractions, ["liver"], "FRACTIONAL", max_fractional_value=200)
+    seg = dcmread(path)
+    for most, message in (
+        (100, r"a fraction of 200, more than its largest value \(Maximum .* 100\)"),
+        (None, "no Maxi"),
+    ):
+        seg.MaximumFractionalValue = most
+        seg.save_as(path)
+        with pytest.raises(InputError, match=message):
+            read_segmentation(path, series)
+
+
 def test_frames_in_any_order(tmp_path: Path, scan: tuple[list[Path], Series]) -> None:
     files, series = scan
     label_map = labels(seed=6)

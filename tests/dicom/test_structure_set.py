@@ -1,6 +1,7 @@
 """RTSTRUCT: contours read against a plain loop in millimeters, written and read back to the voxel."""
 
 import subprocess
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from shutil import which
@@ -19,6 +20,7 @@ from unpaired.dicom.structure_set import read_regions, read_structure_set
 from unpaired.dicom.structure_set_writer import write_structure_set
 from unpaired.dicom.tree import list_dicom
 from unpaired.errors import InputError
+from unpaired.failures import attempt
 
 SHAPE = (11, 9, 5)
 GRIDS = {
@@ -210,6 +212,83 @@ def test_contours_of_another_direction_and_space_and_damaged_ones_are_refused(tm
         read_structure_set(path, series)
     with pytest.raises(ImageError, match="expected a DICOM RTSTRUCT object, got CT"):
         read_regions(series.frames[0].file)
+
+
+def two_squares(path: Path, series: Series) -> Dataset:
+    """An RTSTRUCT with a region on slices 1 and 2, whose contours name their images, and one on slice 3."""
+    label_map = np.zeros(series.shape, np.uint8)
+    label_map[2:5, 1:4, 1:3], label_map[2:5, 1:4, 3] = 1, 2
+    write_structure_set(path, label_map, series, {1: "A", 2: "B"})
+    return dcmread(path)
+
+
+def test_a_file_that_breaks_off_is_refused_wherever_it_does(tmp_path: Path, series: Series) -> None:
+    """The contours that are left would be taken for all; between two elements all are there, or none."""
+    path = tmp_path / "rt.dcm"
+    two_squares(path, series)
+    content, whole = path.read_bytes(), read_structure_set(path, series).array
+    problems = []
+    for length in range(1000, len(content), 97):
+        path.write_bytes(content[:length])
+        read, problem = attempt(lambda: read_structure_set(path, series))
+        problems.append(str(problem))
+        assert read is None or not read.array.any() or np.array_equal(read.array, whole)
+    assert sum("it breaks off in the element at byte" in problem for problem in problems) > 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: setattr(file.StructureSetROISequence[1], "ROINumber", 1), "two regions have one number"),
+        (lambda file: delattr(file.StructureSetROISequence[1], "ROINumber"), "of region 2, which isn't described"),
+        (lambda file: setattr(file.StructureSetROISequence[0], "ROINumber", 8), "of region 1, which isn't described"),
+        (lambda file: delattr(file.ROIContourSequence[0], "ReferencedROINumber"), "of region without a number"),
+        (lambda file: setattr(contour_of(file), "ContourGeometricType", "CLOSED"), r"of no known type \(CLOSED\)"),
+        (lambda file: setattr(contour_of(file), "NumberOfContourPoints", 3), "says that it has 3 points, and has 8"),
+        (lambda file: names(file, "1.2.3"), "lies on slice 2 of series .*names an image that the series doesn't have"),
+        (lambda file: names(file, None), "lies on slice 2 of series .*, and names the image of slice 3"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(
+    tmp_path: Path, series: Series, change: Callable[[Dataset], object], message: str
+) -> None:
+    file = two_squares(tmp_path / "rt.dcm", series)
+    change(file)
+    file.save_as(tmp_path / "rt.dcm")
+    with pytest.raises(InputError, match=message):
+        read_structure_set(tmp_path / "rt.dcm", series, [1])
+
+
+def contour_of(file: Dataset, number: int = 0) -> Dataset:
+    return file.ROIContourSequence[0].ContourSequence[number]
+
+
+def names(file: Dataset, uid: str | None) -> None:
+    """Let the first contour name this image, or that of the second."""
+    second = contour_of(file, 1).ContourImageSequence[0].ReferencedSOPInstanceUID
+    contour_of(file).ContourImageSequence[0].ReferencedSOPInstanceUID = uid or second
+
+
+def test_an_open_contour_beside_closed_ones_is_said(tmp_path: Path, series: Series) -> None:
+    file = two_squares(tmp_path / "rt.dcm", series)
+    contour_of(file, 1).ContourGeometricType = "OPEN_PLANAR"
+    file.ROIContourSequence[1].ContourSequence[0].ContourGeometricType = "OPEN_PLANAR"
+    file.save_as(tmp_path / "rt.dcm")
+    label_map = read_structure_set(tmp_path / "rt.dcm", series, [1])
+    assert (label_map.array[2:5, 1:4].sum(axis=(0, 1)) == [0, 9, 0, 0, 0]).all()
+    assert label_map.notes == (
+        "'A' has 1 open contour, which encloses nothing: passed over",
+        "'B' has no closed contour: nothing was drawn of it",
+    )
+
+
+def test_more_regions_than_two_bytes_count(tmp_path: Path, series: Series) -> None:
+    """None of the first 65,535 is drawn, the last is."""
+    file = dcmread(write(tmp_path / "rt.dcm", series, {"A": [("CLOSED_PLANAR", contours_of(SQUARE, 1, series))]}))
+    file.ROIContourSequence[0].ReferencedROINumber = 65536
+    file.StructureSetROISequence = [item(ROINumber=number + 1, ROIName="A") for number in range(65536)]
+    file.save_as(tmp_path / "rt.dcm")
+    assert read_structure_set(tmp_path / "rt.dcm", series).array.max() == 65536
 
 
 def test_another_space_is_refused_but_for_contours_that_name_their_images(tmp_path: Path, series: Series) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.data.formats.dicom_file import one_line, read_elements
+from unpaired.data.image import ImageError
 from unpaired.dicom.attributes import image_type, numbers, plain, pseudonym, tag_of, text, value, whole
 from unpaired.dicom.index import Frame, Series, StoredObject, Triple
 
@@ -87,6 +88,14 @@ SERIES = (
 )
 OBJECTS = ("SEG", "RTSTRUCT", "SR", "PR", "KO", "RTPLAN", "RTDOSE", "REG", "FID", "DOC", "ANN", "AU", "SM", "RWV")
 """Modalities whose files aren't taken for scans."""
+CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
+    "1.2.840.10008.5.1.4.1.1.66.7": "SEG",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
+}
+"""SOP classes of segmentations, label maps and contours, which say what a file is where its modality says another."""
+DIRECTORY = "1.2.840.10008.1.3.10"
+"""The SOP class of a DICOMDIR, whatever its file is called."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +121,13 @@ def read_header(path: Path) -> ImageHeader | StoredObject | None:
     with one_line(path):
         elements = file.elements
         if "SOPClassUID" not in elements and "Rows" not in elements and "Modality" not in elements:
-            return None
-        if text(elements, "Modality") in OBJECTS or "Rows" not in elements:
-            return _object(path, elements)
+            meta = getattr(elements, "file_meta", None)
+            if not meta or text(meta, "MediaStorageSOPClassUID") == DIRECTORY:
+                return None
+            raise ImageError(f"{path}: unreadable or truncated DICOM: doesn't say what it is; export it again")
+        kind = CLASSES.get(text(elements, "SOPClassUID"), text(elements, "Modality"))
+        if kind in OBJECTS or "Rows" not in elements:
+            return _object(path, elements, kind)
         return _image(path, elements)
 
 
@@ -205,7 +218,7 @@ def _keys(look: Any, groups: list[Any], elements: Any) -> Iterator[tuple[str, An
                 yield "gradient", plain(value(gradient, "DiffusionGradientOrientation"))
 
 
-def _object(path: Path, elements: Any) -> StoredObject:
+def _object(path: Path, elements: Any, kind: str) -> StoredObject:
     series = _series(elements)
     labels = (series.description, text(elements, "ContentLabel"), text(elements, "StructureSetLabel"))
     return StoredObject(
@@ -216,7 +229,7 @@ def _object(path: Path, elements: Any) -> StoredObject:
         series.study_uid,
         series.frame_of_reference_uid or next(iter(_named(elements, "FrameOfReferenceUID")), ""),
         series.patient,
-        series.modality,
+        kind,
         next((label for label in labels if label), ""),
         tuple(dict.fromkeys(_named(elements, "SeriesInstanceUID"))),
     )

@@ -30,7 +30,7 @@ State = tuple[int, int]
 KINDS: dict[str, Any] = {"image": ImageHeader, "object": StoredObject, "other": None}
 APPLICATION = 0x756E6964
 """How SQLite files say whose they are: "unid"."""
-SCHEMA = 1
+SCHEMA = 2
 WRITE_SECONDS = 2.0
 """So much work at most is lost with a killed process."""
 FRESH_SECONDS = 2.0

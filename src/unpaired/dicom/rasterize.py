@@ -12,6 +12,8 @@ import numpy as np
 
 PARTS = 10_000
 """Points are taken to a ten-thousandth of a pixel: less is the rounding of contours written in decimal millimeters."""
+AT_ONCE = 2**20
+"""So many crossings of edges with rows are computed at a time."""
 
 
 def fill(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -20,38 +22,53 @@ def fill(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     The polygon is closed by itself and may touch itself: a channel that leads to a hole and back ("keyhole") holds
     nothing. Fewer than three points hold nothing.
     """
-    columns, rows = shape
+    mask = np.zeros(shape, bool)
+    if len(polygon) < 3:
+        return mask
     ends = _snapped(np.stack([polygon, np.roll(polygon, -1, axis=0)], axis=1))  # edge, end, (column, row)
     ends = np.take_along_axis(ends, ends[..., 1:].argsort(axis=1, kind="stable"), axis=1)  # the same there and back
-    (x0, y0), (x1, y1) = ends[:, 0].T, ends[:, 1].T
-    first = np.clip(np.ceil(y0), 0, rows).astype(int)
-    counts = np.maximum(np.clip(np.ceil(y1), 0, rows).astype(int) - first, 0)
-    edge = np.repeat(np.arange(len(ends)), counts)
-    row = np.arange(len(edge)) - np.repeat(counts.cumsum() - counts, counts) + first[edge]
-    x = _snapped(x0[edge] + (row - y0[edge]) * ((x1 - x0)[edge] / (y1 - y0)[edge]))
-    at = np.clip(np.ceil(x), 0, columns).astype(int)
-    mask = np.zeros(shape, bool)
-    if len(at):
-        left, top = int(at.min()), int(row.min())
-        crossings = np.zeros((int(at.max()) - left + 1, int(row.max()) - top + 1), np.int32)
-        np.add.at(crossings, (at - left, row - top), 1)
-        to_the_right = crossings.sum(axis=0) - crossings.cumsum(axis=0)
-        mask[left : left + len(crossings) - 1, top : top + crossings.shape[1]] = to_the_right[:-1] % 2
+    (left, top), (right, bottom) = (
+        np.clip(np.ceil(f(ends, axis=(0, 1))), 0, shape).astype(int) for f in (np.min, np.max)
+    )
+    crossings = np.zeros((right - left + 1, bottom - top), np.int32)
+    for column, row in _crossings(ends, shape):
+        np.add.at(crossings, (column - left, row - top), 1)
+    to_the_right = crossings.sum(axis=0) - crossings.cumsum(axis=0)
+    mask[left:right, top:bottom] = to_the_right[:-1] % 2
     return mask
+
+
+def _crossings(ends: np.ndarray, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(column of the first center to the right, row) of the places where edges cross rows of centers, some at a time:
+    a million edges from top to bottom cross more rows than fit into memory."""
+    (x0, y0), (x1, y1) = ends[:, 0].T, ends[:, 1].T
+    columns, rows = shape
+    above = np.clip(np.ceil(y0), 0, rows).astype(int)
+    counts = np.maximum(np.clip(np.ceil(y1), 0, rows).astype(int) - above, 0)
+    piece = counts.cumsum() // AT_ONCE
+    for edges in np.split(np.arange(len(ends)), np.flatnonzero(np.diff(piece)) + 1):
+        of_edge = counts[edges]
+        edge = np.repeat(edges, of_edge)
+        row = np.arange(len(edge)) - np.repeat(of_edge.cumsum() - of_edge, of_edge) + above[edge]
+        x = _snapped(x0[edge] + (row - y0[edge]) * ((x1 - x0)[edge] / (y1 - y0)[edge]))
+        yield np.clip(np.ceil(x), 0, columns).astype(int), row
 
 
 def _snapped(numbers: np.ndarray) -> np.ndarray:
     return np.rint(np.asarray(numbers, float) * PARTS) / PARTS
 
 
-def combine(masks: Sequence[np.ndarray], exclusive: bool) -> np.ndarray:
+def combine(polygons: Sequence[np.ndarray], shape: tuple[int, int], exclusive: bool) -> np.ndarray:
     """One mask of a region's polygons on a slice, largest first.
 
     `exclusive` (contours of type CLOSEDPLANAR_XOR): pixels that an odd number of them hold. Else a polygon inside of
-    what is there is a hole in it, one beside it a further part, and one that crosses its outline adds to it.
+    what is there is a hole in it, one beside it a further part, and one that crosses its outline adds to it. Each is
+    filled twice rather than kept: the masks of all that a file may hold don't fit into memory.
     """
-    region = np.zeros_like(masks[0])
-    for mask in sorted(masks, key=lambda mask: -int(mask.sum())):
+    region = np.zeros(shape, bool)
+    sizes = [int(fill(polygon, shape).sum()) for polygon in polygons] if len(polygons) > 1 else [0]
+    for number in np.argsort(np.negative(sizes), kind="stable")[: len(polygons)]:
+        mask = fill(polygons[number], shape)
         inside = bool(mask.any()) and bool(region[mask].all())
         region = region ^ mask if exclusive or inside else region | mask
     return region

@@ -23,6 +23,7 @@ from unpaired.dicom.segments import (
     Segment,
     Segmentation,
     code_in,
+    frame_numbers,
     items_in,
     open_object,
     paint,
@@ -96,7 +97,9 @@ def _described(file: DicomFile) -> Segmentation:
         groups = items_in(file.elements, "PerFrameFunctionalGroupsSequence")
         derivations = [each for group in groups for each in items_in(group, "DerivationImageSequence")]
         sources = [each for item in (file.elements, *derivations) for each in items_in(item, "SourceImageSequence")]
-        frames = {(text(item, "ReferencedSOPInstanceUID"), number) for item in sources for number in _frames(item)}
+        frames = {
+            (text(item, "ReferencedSOPInstanceUID"), number) for item in sources for number in frame_numbers(item)
+        }
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise ImageError(f"{file.path}: expected a segmentation of binary, fractional or label map type, got {kind!r}")
     segments = tuple(segment for segment in segments if segment.number > 0)  # 0 is a label map's background
@@ -112,12 +115,6 @@ def _described(file: DicomFile) -> Segmentation:
         kind,
         frozenset(frames),
     )
-
-
-def _frames(item: Any) -> list[int]:
-    """The numbers, from 1, of an image's frames that a reference names."""
-    content = value(item, "ReferencedFrameNumber")
-    return [int(number) for number in ([content] if isinstance(content, str | int) else content or ())]
 
 
 def _segment(item: Any) -> Segment:
@@ -169,7 +166,10 @@ def _masks(file: DicomFile, kind: str, segment: int, pixels: np.ndarray) -> Iter
     if kind == "LABELMAP":
         yield from ((int(number), pixels == number) for number in np.unique(pixels) if number)
     elif kind == "FRACTIONAL" and file.whole("BitsAllocated") > 1:
-        most = file.whole("MaximumFractionalValue", 255)
+        most = file.whole("MaximumFractionalValue", 0)
+        if pixels.max(initial=0) > most:
+            says = f"a fraction of {pixels.max()}, more than its largest value (Maximum Fractional Value {most})"
+            raise ImageError(f"{file.path}: has {says}; export it again")
         yield segment, pixels.astype(np.uint32) * 2 >= max(most, 1)
     else:
         yield segment, pixels != 0

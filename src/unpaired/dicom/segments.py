@@ -147,6 +147,12 @@ def items_in(item: Any, word: str) -> list[Any]:
     return list(value(item, word) or ())
 
 
+def frame_numbers(item: Any) -> list[int]:
+    """The numbers, from 1, of an image's frames that a reference names."""
+    content = value(item, "ReferencedFrameNumber")
+    return [int(number) for number in ([content] if isinstance(content, str | int) else content or ())]
+
+
 def code_in(item: Any, word: str) -> Code | None:
     """The first coded term of a sequence; None where it is missing or damaged."""
     for entry in items_in(item, word):

@@ -51,6 +51,8 @@ GROUPS = {
 }
 """Where an enhanced file keeps, for each frame or for all, what a classic one has at its top."""
 DEFLATED = "1.2.840.10008.1.2.1.99"
+PREAMBLE = 132
+"""So many bytes come before the first element, in files that have a preamble."""
 LARGEST_INFLATED = 2**28
 """A deflated file holds one slice: 256 MB are more than any has."""
 
@@ -169,16 +171,24 @@ def _deflated(path: Path, meta: Any, tags: list[int]) -> DicomFile:
 
 
 class _Bounded(io.BufferedReader):
-    """A file that is never asked for more than it holds, whatever lengths stand in it."""
+    """A file that is never asked for more than it holds, whatever lengths stand in it.
+
+    Where an element is longer than what is left of the file, ImageError is raised: pydicom takes what is there for all.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
+        self._path = path
         self._size = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
-            size = max(min(size, self._size - self.tell()), 0)
-        return super().read(size)
+        place = self.tell()
+        if size is None or size <= self._size - place:
+            return super().read(size)
+        if place > PREAMBLE and place != self._size:
+            text = f"it breaks off in the element at byte {place}"
+            raise ImageError(f"{self._path}: unreadable or truncated DICOM: {text}; export it again")
+        return b"" if place >= self._size else super().read(self._size - place)
 
 
 @cache
