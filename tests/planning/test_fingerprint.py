@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from public_fingerprints import modality
 from unpaired import Fingerprint, inspect_dataset
 from unpaired.cli import main
 from unpaired.data.dataset import CaseEntry, Dataset, Modality
 from unpaired.data.images import write_image
 from unpaired.data.manifest import read_dataset, write_dataset
 from unpaired.errors import InputError
+from unpaired.planning.case_facts import CaseFacts
 from unpaired.planning.fingerprint import read_fingerprint, take_fingerprint
+from unpaired.planning.near_duplicates import Alike
 from unpaired.planning.tables import modality_table, organ_table
 
 
@@ -74,6 +77,63 @@ def test_a_modality_of_simulated_scans_beside_patients_has_no_patient(study: Dat
     place = table.head.index("simulated")
     assert [row[place] for row in table.rows] == ["0", "1"]
     assert "simulated" not in modality_table(take_fingerprint(study)[0]).head
+
+
+def facts_of(name: str, patient: str, side: int, labeled: bool = True, organ: float | None = None) -> CaseFacts:
+    """A CT of side x side x side voxels of side / 10 mm, the slices twice as far apart."""
+    step, volumes = side / 10, {} if organ is None else {"organ": organ}
+    sizes = (side, side, side), (2 * step, step, step), "axial", "LPS"
+    body = side / 100, (2 * step * side, step * side, step * side)
+    return CaseFacts(name, patient, "ct", labeled, *sizes, (float(side),) * 7, side, 1, *body, volumes)
+
+
+CASES = (
+    facts_of("a1", "a", 10, organ=1.0),
+    facts_of("a2", "a", 20, organ=9.0),
+    facts_of("b", "b", 60, labeled=False),
+    facts_of("c", "c", 30, organ=2.0),
+    facts_of("s1", "s", 90, organ=70.0),
+    facts_of("s2", "s", 90),
+)
+"""Four scans of three patients, and two of one who was simulated."""
+
+
+@pytest.fixture
+def taken() -> Fingerprint:
+    """Of `CASES` and one more, which looks like c."""
+    alike = Alike("b", "c", 0.99), Alike("c", "d", 0.98)
+    cases = (*CASES, facts_of("d", "d", 50))
+    facts = (modality("ct", (1, 1, 1), (1, 1, 1)),)
+    return Fingerprint("study", ("background", "organ"), facts, cases, (("x", "broken"), ("y", "broken")), alike)
+
+
+def test_a_modalitys_facts_are_medians_of_its_cases_and_numbers_of_patients(taken: Fingerprint) -> None:
+    """Sides of 10, 20, 30 and 60: their median is 25, of side x side 6.5 x 100, of volumes of 1, 9 and 2 ml 2 ml."""
+    known = taken.of_cases({*(case.id for case in CASES), "x"}, simulated={"s1", "s2"})
+    (facts,) = known.modalities
+    assert (facts.name, facts.is_ct) == ("ct", True)
+    assert (facts.cases, facts.patients, facts.labeled_patients, facts.simulated_patients) == (4, 3, 2, 1)
+    assert (facts.shape, facts.spacing_mm, facts.body_mm) == ((25, 25, 25), (5, 2.5, 2.5), (130, 65, 65))
+    assert facts.spacing_range == ((2, 1, 1), (12, 6, 6))
+    assert facts.body_share == 0.25
+    assert facts.percentiles == (25,) * 7
+    assert (facts.labeled_with, facts.volumes_ml) == ({"organ": 2}, {"organ": 2})
+    assert known.cases == CASES
+    assert (known.failures, known.alike) == ((("x", "broken"),), (taken.alike[0],))
+    alone = taken.of_cases({"s1", "s2"}, simulated={"s1", "s2"}).of("ct")
+    assert (alone.cases, alone.patients, alone.labeled_patients, alone.simulated_patients) == (2, 0, 0, 1)
+    assert (alone.shape, alone.volumes_ml) == ((90, 90, 90), {"organ": 70})
+    with pytest.raises(InputError, match="has facts of no case that would train"):
+        taken.of_cases({"e"}, simulated=())
+
+
+def test_labels_of_those_that_train_count_and_sizes_are_those_of_all(taken: Fingerprint) -> None:
+    whole = taken.of_cases({case.id for case in CASES}, simulated={"s1", "s2"})
+    learned = whole.taught_by({"a1", "a2", "b"}, simulated={"s1", "s2"})
+    expected = replace(whole.of("ct"), labeled_patients=1, labeled_with={"organ": 1})
+    assert learned.modalities == (expected,)
+    assert learned.cases == CASES[:3]
+    assert whole.taught_by((), simulated=()).of("ct") == replace(expected, labeled_patients=0, labeled_with={})
 
 
 def test_large_volumes_have_no_exponent(study: Dataset) -> None:

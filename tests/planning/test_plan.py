@@ -240,6 +240,9 @@ def test_a_modality_with_few_labels_borrows() -> None:
     plan = plan_recipe(fingerprint(many, few))
     assert plan.recipe.randomization.borrowed == 0.75
     assert "mr has 1 labeled patient" in plan.reasons["randomization.borrowed"]
+    enough = plan_recipe(fingerprint(replace(many, labeled_patients=30), replace(few, labeled_patients=10)))
+    assert enough.recipe.randomization.borrowed == 0, "ten are enough, whatever the other has"
+    assert "randomization.borrowed" not in enough.reasons
 
 
 def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_contrast() -> None:
@@ -249,7 +252,7 @@ def test_simulated_scans_of_a_modality_with_few_labels_share_a_norm_and_random_c
     assert not plan.recipe.network.modality_norm
     assert (plan.recipe.network.norm, plan.recipe.network.stage_norms) == ("instance", ())
     assert (plan.recipe.randomization.share, plan.recipe.randomization.borrowed) == (0.7, 0)
-    assert plan.recipe.augmentation.elastic
+    assert (plan.recipe.augmentation.elastic, plan.recipe.augmentation.elastic_strain) == (0.7, 0.9)
     assert plan.recipe.postprocessing.smoothing_mm == 3
     assert plan.recipe.postprocessing.background_log_odds == 0.5
     assert "lge has 0 labeled patients, 29 simulated" in plan.reasons["randomization.share"]
@@ -314,6 +317,7 @@ def test_hearts_with_few_labels_of_any_modality_begin_with_simulated_ones(
     plan = plan_recipe(replace(fingerprint(*few), classes=classes), device)
     assert (plan.recipe.init_from == "unpaired://phantom_heart") == begun
     assert not begun or plan.recipe.postprocessing.background_log_odds == 0.5
+    assert not begun or plan.recipe.optimization.learning_rate == 3e-4
     assert (plan.recipe.randomization.share == 0) == (begun or labeled == 5)
     assert (f"taught of {classes[1]}" in plan.reasons.get("init_from", "")) == begun
     beside = [replace(facts, simulated_patients=9) for facts in few]
@@ -342,6 +346,7 @@ def test_few_labels_of_every_modality_get_stretched_tissue_and_random_contrast(
     few = [modality(name, (40, 256, 256), (2, 1, 1), labeled=n) for name, n in zip(("ct", "mr"), labeled, strict=True)]
     plan = plan_recipe(fingerprint(*few), dimensions=dimensions)
     assert (plan.recipe.augmentation.elastic, plan.recipe.randomization.share) == (elastic, share)
+    assert plan.recipe.augmentation.elastic_strain == (0.9 if elastic else Augmentation().elastic_strain)
     assert ("no modality has more than 4 labeled patients" in plan.reasons.get("augmentation.elastic", "")) == (
         elastic > 0
     )
