@@ -100,3 +100,19 @@ def test_its_share_of_the_randomized_samples_is_altered_before_the_convolutions(
     assert torch.allclose(none, images, atol=1e-4)
     moved = (some - images).abs().amax(dim=(1, 2, 3)) > 0.3
     assert 40 < int(moved.sum()) < 110  # half of them are drawn, and a quarter of those keep both regions
+
+
+def test_whether_a_sample_is_altered_says_nothing_of_whether_it_gets_curves() -> None:
+    labels = rings((16, 16)).repeat(120, 1, 1)
+    noise = torch.randn(labels.shape, generator=torch.Generator().manual_seed(0))
+    images = (torch.tensor([0.0, 3.0, -2.0])[labels] + noise).unsqueeze(1)
+    still, numbers = Randomization(share=1.0, strength=0.0), list(range(120))
+
+    def moved(config: Randomization) -> Tensor:
+        return (randomize(images, labels, numbers, config) - images).abs().amax(dim=(1, 2, 3)) > 0.3
+
+    curves, altered = moved(replace(still, curves=0.5)), moved(replace(still, altered=0.5))
+    assert not moved(still).any()
+    assert 45 < int(curves.sum()) < 75
+    assert 10 < int((altered & curves).sum()) < 35
+    assert 10 < int((altered & ~curves).sum()) < 35

@@ -36,6 +36,8 @@ def test_what_was_0_before_clipping_stays_0() -> None:
     got = normalize(volume, Modality("zscore_nonzero", clip=(1.0, 10.0))).ravel()
     values = np.array([2.0, 4.0, 10.0])
     np.testing.assert_allclose(got, [0, *(values - 16 / 3) / values.std()], rtol=1e-6)
+    below = normalize(np.array([[[-3.0, 0.0], [5.0, 0.0]]]), Modality("zscore_nonzero")).ravel()
+    np.testing.assert_allclose(below, [-1, 0, 1, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["zscore", "zscore_slice", "zscore_nonzero", "minmax"])

@@ -27,6 +27,14 @@ def test_native_depth() -> None:
     assert orientation(np.diag([1, 4, 1, 1]), (9, 9, 9))[0][0] == 1
     assert orientation(np.diag([1, 1, 1, 1]), (9, 9, 9))[0][0] == 2  # a tie: the last file axis
     assert orientation(np.diag([1.5, 1, 1.5, 1]), (9, 1, 9))[0][0] == 1  # a single slice, however thin
+    assert orientation(np.diag([1, 1, 0.9995, 1]), (9, 9, 9))[0][0] == 2  # equal but for rounding: the last
+
+
+@pytest.mark.parametrize("off", [-1e-8, 0.0, 1e-8])
+def test_where_rows_and_columns_fit_alike_the_later_axis_is_height(off: float) -> None:
+    """Axial slices turned so that either choice agrees with the page by 3 / sqrt(5): rounding decides nothing."""
+    affine = np.array([[-2.0 + off, -1.0, 0, 0], [1.0, -2.0 - off, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
+    assert orientation(affine, (9, 9, 9))[0] == (2, 1, 0)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.ones((4, 4))])

@@ -194,6 +194,14 @@ def test_probabilities_that_were_not_resampled_are_exact() -> None:
         restore_probabilities(np.zeros((0, *geometry.grid), np.float32), geometry)
 
 
+@pytest.mark.parametrize("spacing_mm", [None, (1.5, 1.2, 9.0)])
+def test_of_equally_likely_classes_the_first_is_taken(spacing_mm: tuple[float, float, float] | None) -> None:
+    _, geometry = apply(scan((9, 8, 7), (1.0, 1.3, 2.7)), Preprocessing(spacing_mm=spacing_mm), RAW)
+    probabilities = np.zeros((4, *geometry.grid), np.float32)
+    probabilities[1:3] = 0.5
+    assert (restore_probabilities(probabilities, geometry) == 1).all()
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 @pytest.mark.parametrize("ends", [([4, 5], [1, 4], [2]), ([1], [], [1, 2, 3]), ([], [2], [])])
 @pytest.mark.parametrize(

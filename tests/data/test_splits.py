@@ -402,6 +402,9 @@ def test_a_modality_piled_up_in_one_fold_is_moved() -> None:
     fold_of = {"p": 0, "q": 0, "r": 0, "s": 1}
     mend_folds(fold_of, modalities, 2)
     assert {fold_of["p"], fold_of["q"]} == {0, 1} == {fold_of["r"], fold_of["s"]}
+    three = {"p": 0, "q": 0, "r": 1}
+    mend_folds(three, {patient: {"a"} for patient in three}, 3)
+    assert {*three.values()} == {0, 1, 2}, "as many patients as folds: one in each"
 
 
 def test_names_that_may_be_one_patient_are_told_when_sides_are_drawn() -> None:
