@@ -131,6 +131,7 @@ def test_the_predictor_smooths_before_it_chooses_alone_and_with_others(phantom: 
     raw, geometry = plain.probabilities(scan, "ct")
     expected = np.zeros(raw.shape[1:], np.uint8)
     expected[...] = smoothed(raw, geometry.spacing_mm, 2.0).argmax(0)
+    np.testing.assert_allclose(predictor.probabilities(scan, "ct")[0], smoothed(raw, geometry.spacing_mm, 2.0))
     segmented = predictor.segment(scan, "ct")
     assert (segmented != plain.segment(scan, "ct")).any(), "nothing changed: the comparison below would say nothing"
     assert sorted(segmented.ravel()) == sorted(expected.ravel())

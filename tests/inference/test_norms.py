@@ -86,19 +86,22 @@ def test_adaptive_norms_are_those_of_the_scan(run: Run) -> None:
     hook = norm.register_forward_pre_hook(
         lambda module, given: seen.append(given[0].detach()) if module.training else None
     )
-    first = predictor.segment(scan(slices=11), "ct")
+    image = scan(slices=11)
+    image.array[..., 2:7] = 0.5
+    first = predictor.segment(image, "ct")
     hook.remove()
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert len({len(x) for x in seen}) == 2, "the last group of windows is smaller"
     every = torch.cat(seen)
+    assert len(every) == 11 * 2, "two windows of each slice, those of one value too"
     torch.testing.assert_close(norm.running_mean, every.mean((0, 2, 3)))
     torch.testing.assert_close(norm.running_var, every.var((0, 2, 3)))
     assert not any(module.training for module in network.modules())
     predictor.segment(scan(), "lge")
     predictor.segment(Image(scan().array ** 3, scan().affine), "ct")
-    assert np.array_equal(predictor.segment(scan(slices=11), "ct"), first), "whatever was segmented before"
-    assert not np.array_equal(first, Predictor(run, device="cpu").segment(scan(slices=11), "ct"))
+    assert np.array_equal(predictor.segment(image, "ct"), first), "whatever was segmented before"
+    assert not np.array_equal(first, Predictor(run, device="cpu").segment(image, "ct"))
 
 
 def test_adaptive_norms_where_nothing_can_adapt_are_one_line(run: Run, phantom: Dataset, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import torch
 
 from small_network import SMALL
 from unpaired.data.augment import NO_AUGMENTATION
-from unpaired.data.dataset import Dataset
+from unpaired.data.dataset import Dataset, Modality
 from unpaired.data.images import Image
-from unpaired.data.postprocess import Postprocessing
+from unpaired.data.postprocess import Postprocessing, keep_largest_component
 from unpaired.data.preprocess import Preprocessing, apply
 from unpaired.data.restore import restore_probabilities
 from unpaired.errors import InputError
@@ -20,7 +20,7 @@ from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.mirroring import mirroring_of
 from unpaired.inference.predictor import Predictor
 from unpaired.inference.prepared import segment_prepared
-from unpaired.inference.segmentation import averaged
+from unpaired.inference.segmentation import Part, averaged, likeliest
 from unpaired.inference.windows import whole
 from unpaired.recipe import Recipe, build_method
 from unpaired.recipes.phantom import msbn
@@ -155,9 +155,23 @@ def test_the_order_of_runs_changes_nothing_but_whose_post_processing_counts(runs
     there, back = (Ensemble(order).segment_case(SCAN, "ct") for order in (predictors, predictors[::-1]))
     np.testing.assert_allclose(list(there.probabilities()), list(back.probabilities()), atol=1e-6)
     predictors[0] = Predictor(runs[0], device="cpu", postprocessing=Postprocessing("all"))
-    kept = Ensemble(predictors).segment(SCAN, "ct")
+    together = Ensemble(predictors).segment_case(SCAN, "ct")
+    kept = together.label_map
+    for member, raw in zip(together.members, there.members, strict=True):
+        np.testing.assert_array_equal(member, keep_largest_component(raw, range(1, len(runs[0].classes))))
+    assert (together.members[0] != there.members[0]).any()
     assert (kept != there.label_map).any()
     assert ((kept == there.label_map) | (kept == 0)).all()
+
+
+def test_of_equally_likely_classes_on_several_grids_the_first_is_taken() -> None:
+    parts = []
+    for spacing_mm in (None, (6.0, 2.0, 2.0)):
+        _, geometry = apply(SCAN, Preprocessing(plane="axial", spacing_mm=spacing_mm), Modality())
+        probabilities = np.zeros((4, *geometry.grid), np.float32)
+        probabilities[1:3] = 0.25
+        parts.append(Part(probabilities, geometry, 0.5))
+    assert (likeliest(parts) == 1).all()
 
 
 def test_mirrored_predictions_are_averaged(runs: list[Run]) -> None:

@@ -39,6 +39,23 @@ def test_partial_labels_equal_those_of_each_voxel_sorted(classes: int) -> None:
     assert len(np.unique(labels)) > classes
 
 
+@pytest.mark.parametrize(
+    ("said", "confidence", "label"),
+    [
+        ((0.0, 1.0, 0.0), 1.0, 1),
+        ((0.0, 0.9, 0.1), 0.9, 1),
+        ((0.46, 0.46, 0.08), 0.9, 3),  # background or 1
+        ((0.08, 0.46, 0.46), 0.9, 5),  # 1 or 2
+        ((0.4, 0.4, 0.2), 0.9, 6),
+    ],
+)
+def test_a_label_is_given_from_the_confidence_on_and_to_either_of_two_equals(
+    said: tuple[float, ...], confidence: float, label: int
+) -> None:
+    p = np.array(said, np.float32).reshape(3, 1, 1, 1)
+    assert partial_labels(p, 3, confidence).item() == label
+
+
 def dataset(tmp_path: Path, label_map: str = "file") -> Dataset:
     write_image(tmp_path / "a.nii.gz", np.zeros((3, 2, 2), np.float32), np.eye(4))
     case = CaseEntry("a", "p", "lge", tmp_path / "a.nii.gz", None, split="train")

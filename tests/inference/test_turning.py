@@ -80,6 +80,11 @@ def test_what_is_turned_and_turned_back_is_as_it_was_and_corners_are_the_unturne
     assert corner[..., -1, -1].all()
     middle = np.s_[..., 7:17, 7:17]
     assert not corner[middle].any()
+    at = (np.arange(24) - 11.5) / 12
+    y, x = np.meshgrid(at, at, indexing="ij")
+    cos, sin = np.cos(np.pi / 6), 0.5
+    beyond = (np.abs(cos * y - sin * x) > 1) | (np.abs(sin * y + cos * x) > 1)
+    assert (corner == beyond).all(), "what the turned slice shows is taken of it, to its border"
     np.testing.assert_allclose(back[middle], probabilities[middle], atol=1e-5)
     kept = turned_back(turned(probabilities, 30.0, (1, 1, 1)), 30.0, (1, 1, 1), probabilities)
     np.testing.assert_allclose(kept.sum(axis=0), 1, atol=1e-5)
@@ -104,6 +109,9 @@ def test_turned_predictions_are_averaged(run: Run) -> None:
     np.testing.assert_array_equal(result.members[0], plain.segment(SCAN, "ct"))
     np.testing.assert_array_equal(three.segment(SCAN, "ct"), result.label_map)
     assert len(result.members) == 3
+    mirrored = Predictor(run, device="cpu", turned=(30,), mirror_anyway=True)
+    *_, first, second = (values for values, _ in mirrored.members(SCAN, "ct"))
+    np.testing.assert_allclose([first, second], members[1:], atol=1e-6)  # corners of the scan as it is, unmirrored
     assert (result.label_map != result.members[0]).any()
 
 

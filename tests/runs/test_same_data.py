@@ -145,10 +145,14 @@ def test_files_that_changed_in_their_place_are_told(phantom: Dataset, tmp_path: 
         with pytest.raises(InputError, match=f"the {what} of {first} has changed since it began") as caught:
             require_same_files(run, other)
         assert "\n" not in str(caught.value)
-    note_new_cases(run, {first: replace(known[first], image_sha256="0" * 64)})
+    changed = replace(known[first], image_sha256="0" * 64)
+    note_new_cases(run, {first: changed})
     assert read_fingerprint(run) == known
+    note_new_cases(run, {first: changed, "new": changed})
+    assert read_fingerprint(run) == {**known, "new": changed}, "what a case was when training began stays"
     assert data_hash(known) == data_hash(dict(reversed(known.items())))
-    assert data_hash(known) != data_hash({**known, first: replace(known[first], image_sha256="0" * 64)})
+    assert data_hash(known) != data_hash({**known, first: changed})
+    assert data_hash(known) != data_hash({**known, first: replace(known[first], label_sha256="0" * 64)})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1, "cases": {"a": {}}}', '{"schema": 2, "cases": {}}'])

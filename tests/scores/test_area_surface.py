@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from unpaired.errors import InputError
-from unpaired.scores.area_surface import area_surface_distances
+from unpaired.scores.area_surface import AreaDistances, area_surface_distances
 from unpaired.scores.marching_cubes import area_table, bit_of
 from unpaired.scores.surface import surface
 
@@ -128,6 +128,31 @@ def test_all_scores_equal_plain_loops(shape, spacing):
                 percentiles.append(distance)
                 break
     assert found.hausdorff_95 == pytest.approx(max(percentiles))
+
+
+def test_a_tolerance_is_met_by_a_spacing_that_a_header_rounded():
+    """Walls one slice apart; without rounding half of the area, the sides that both share and the walls' rims, is."""
+    ours, theirs = block((4, 30, 30), (0, 0, 0), (3, 30, 30)), block((4, 30, 30), (0, 0, 0), (2, 30, 30))
+    found = area_surface_distances(ours, theirs, (float(np.float32(0.3)), 1.0, 1.0))
+    assert found.surface_dice(0.3) == 1
+    assert found.surface_dice(0.2999) < 0.7
+
+
+def test_95_percent_of_the_area_are_enough_for_the_95th_percentile():
+    """Twenty elements of one size, of which the last is far off: 19 of them are 95 %."""
+    distances = np.array([0.0] * 19 + [5.0])
+    assert AreaDistances(distances, np.zeros(1), np.ones(20), np.ones(1)).hausdorff_95 == 0
+    far = np.array([0.0] * 18 + [5.0] * 2)
+    assert AreaDistances(far, np.zeros(1), np.ones(20), np.ones(1)).hausdorff_95 == 5
+
+
+@pytest.mark.parametrize("shape", [(2, 20), (2, 1, 20)])
+def test_the_end_of_a_row_is_far_from_the_beginning_of_the_next(shape):
+    """One pixel at each: the farthest of their corners lie 1 row and 19 columns, or 2 and 18, apart."""
+    ours, theirs = np.zeros(shape, bool), np.zeros(shape, bool)
+    ours[0, ..., 19] = theirs[1, ..., 0] = True
+    found = area_surface_distances(ours, theirs, (1.0,) * len(shape))
+    assert found.hausdorff == pytest.approx(math.hypot(1, 19))
 
 
 @pytest.mark.parametrize("message", ["prediction mask is empty"])

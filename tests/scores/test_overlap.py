@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unpaired.errors import InputError
-from unpaired.scores.overlap import count_overlap, dice
+from unpaired.scores.overlap import count_overlap, dice, iou
 
 SETS = ((0,), (1,), (2,), (3,), (0, 3), (1, 2))
 
@@ -57,6 +57,13 @@ def test_a_merged_voxel_counts_for_neither_class():
 )
 def test_dice_by_hand(counts, expected):
     assert dice(*counts) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"), [((2, 3, 4), 2 / 5), ((0, 3, 0), 0.0), ((5, 5, 5), 1.0), ((0, 0, 0), None)]
+)
+def test_iou_by_hand(counts, expected):
+    assert iou(*counts) == expected
 
 
 def test_empty_arrays_count_nothing():

@@ -140,6 +140,13 @@ def test_exchanging_the_masks_exchanges_the_directions():
     assert one.hausdorff_95 == other.hausdorff_95
 
 
+def test_a_tolerance_is_met_by_a_spacing_that_a_header_rounded():
+    spacing = float(np.float32(0.3))
+    assert spacing > 0.3
+    found = surface_distances(cube((1, 1, 1), 1), cube((1, 1, 2), 1), (1.0, 1.0, spacing))
+    assert (found.surface_dice(0.3), found.surface_dice(0.2999)) == (1, 0)
+
+
 def test_box_of_empty_masks_is_empty():
     assert joint_box(np.zeros((3, 4), bool)) == (slice(0, 0), slice(0, 0))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_runs import tiny
 
-from unpaired.data.dataset import Dataset, encode_values, without_labels
+from unpaired.data.dataset import CaseEntry, Dataset, encode_values, without_labels
 from unpaired.data.images import read_image, read_label_map, write_image
 from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError, Stopped
@@ -112,6 +112,30 @@ def test_labels_of_other_scans_values_or_classes_are_not_taken(
     with pytest.raises(InputError, match=rf"has the classes {', '.join(given.classes)}, but .*--set init_from="):
         self_train(RECIPE, turned, tmp_path / "turned", teacher=straight, **whole)
     assert not (tmp_path / "turned").exists()
+
+
+def test_rounds_are_judged_by_validation_cases_and_by_scans_of_no_test(
+    phantom: Dataset, straight: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[str]] = {}
+
+    def stop(*_: object, **__: object) -> None:
+        raise Stopped("after round 0")
+
+    def noted(name: str, cases: list[CaseEntry]) -> float:
+        seen[name] = [case.id for case in cases]
+        return 0.5
+
+    monkeypatch.setattr(self_training, "_labeled", stop)
+    monkeypatch.setattr(self_training, "validation_dice", lambda _, __, cases: noted("dice", cases))
+    monkeypatch.setattr(self_training, "contrast_stability", lambda _, cases: noted("stability", cases))
+    given = without_labels(phantom, {case.id for case in phantom.of("lge")})
+    unused = replace(given.of("lge", "train")[0], id="unused", patient="unused", split=None)
+    given = replace(given, cases=(unused, *reversed(given.cases)))
+    with pytest.raises(Stopped):
+        self_train(RECIPE, given, tmp_path, teacher=straight, rounds=1, device="cpu", workers=0, show=False)
+    assert seen["dice"] == [case.id for case in given.of("ct", "validation")]
+    assert {*seen["stability"]} == {case.id for side in ("train", "validation") for case in given.of("lge", side)}
 
 
 def test_a_label_map_that_lies_elsewhere_gives_no_dice(phantom: Dataset, straight: Run, tmp_path: Path) -> None:
