@@ -202,6 +202,38 @@ def test_labeled_images_stand_for_a_modality_without_unlabeled_ones() -> None:
     assert torch.isfinite(loss)
 
 
+@pytest.mark.parametrize("unlabeled", [1, 3, 5])
+@pytest.mark.parametrize(("form", "csc"), [("frame", "gram"), ("voxels", "vec")])
+def test_as_many_labeled_images_stand_for_them_as_there_are_unlabeled_ones(form: Any, csc: Any, unlabeled: int) -> None:
+    """Two labeled images, and a fusion and forms that pair: they refused other numbers, when the ramp began."""
+    config = replace(AT_ONCE, csc=csc, anatomy=AnatomyConfig(form=form, frame_size=8))
+    method, batches = built(config, fusion="paired"), some_batches(unlabeled=unlabeled)
+    batches["mr"] = batches["mr"]._replace(unlabeled=None)
+    assert batches["ct"].unlabeled is not None
+    images = batches["mr"].images
+    shown = {"ct": batches["ct"].unlabeled, "mr": torch.stack([images[i % 2] for i in range(unlabeled)])}
+    seen = method.network(shown)
+    beside = method.network({name: batch.images for name, batch in batches.items()})
+    predictions = [of.logits.detach().softmax(dim=1)[:, 1:].flatten(2).tolist() for of in seen.values()]
+    features = [
+        torch.cat([of[name].features["encoder2"] for of in (beside, seen)]).detach().flatten(2).tolist()
+        for name in batches
+    ]
+    expected = loops.voxels(predictions) if form == "voxels" else loops.frame(predictions, (8, 8), 8, 3.0, pairs=False)
+    terms = method(batches, 0.0).terms
+    assert terms["cac"].item() == pytest.approx(expected, rel=1e-4)
+    assert terms["csc"].item() == pytest.approx(loops.channel_consistency(features, csc), rel=1e-4)
+
+
+def test_labeled_channels_may_be_left_out() -> None:
+    method, batches = built(replace(AT_ONCE, csc_labeled=False)), some_batches()
+    seen = method.network({name: batch.unlabeled for name, batch in batches.items() if batch.unlabeled is not None})
+    features = [of.features["encoder2"].detach().flatten(2).tolist() for of in seen.values()]
+    terms = method(batches, 0.0).terms
+    assert terms["csc"].item() == pytest.approx(loops.channel_consistency(features, "gram"), rel=1e-4)
+    assert method(some_batches(unlabeled=None), 0.0).terms["csc"] == 0
+
+
 def test_vec_needs_pairs() -> None:
     with pytest.raises(InputError, match=r"csc 'vec' compares image i with image i, got .*choose gram or gap"):
         channel_consistency(some_features(2, images=(2, 1)), "vec")

@@ -3,13 +3,15 @@
 L = L_method + w(t) L_CAC                L_CAC on predictions for unlabeled scans, see `methods.anatomy`
 
 The paper has unlabeled scans of both modalities. Where all scans of a modality are labeled, its labeled ones stand for
-it: else labels in one modality and scans in another, which is what people have, would leave nothing to compare.
+it, as many as the others' unlabeled ones: else labels in one modality and scans in another, which is what people have,
+would leave nothing to compare, and a fusion no partners.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from unpaired.configs import NotNegative
 from unpaired.data.batch import Batch
@@ -20,6 +22,7 @@ from unpaired.methods.ramp import Ramp
 from unpaired.methods.running_maps import RunningMaps
 from unpaired.methods.unlabeled import unlabeled_images
 from unpaired.networks.network import Network, NetworkOutput
+from unpaired.shapes import Images
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,23 @@ def unlabeled_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[st
 
 
 def compared_outputs(network: Network, batches: Mapping[str, Batch]) -> dict[str, NetworkOutput]:
-    """What the network says about the images that CAC compares: the unlabeled ones of each modality that has some, the
-    labeled ones of the others. Empty if no modality has unlabeled images."""
+    """What the network says about the images that CAC compares: the unlabeled ones of each modality that has some, as
+    many labeled ones of the others. Empty if no modality has unlabeled images.
+
+    As many, because a paired fusion and forms that compare image i with image i take nothing else, and the recipe's
+    `unlabeled_batch_size` need not be its `batch_size`.
+    """
     unlabeled = unlabeled_images(batches)
-    return network({name: unlabeled.get(name, batch.images) for name, batch in batches.items()}) if unlabeled else {}
+    if not unlabeled:
+        return {}
+    count = max(len(images) for images in unlabeled.values())
+    shown = {name: unlabeled[name] if name in unlabeled else so_many(of.images, count) for name, of in batches.items()}
+    return network(shown)
+
+
+def so_many(images: Images, count: int) -> Tensor:
+    """The first `count` images, from the first on again where there are fewer."""
+    return images[torch.arange(count, device=images.device) % len(images)]
 
 
 def consistency_of(

@@ -64,6 +64,9 @@ class CMCConfig(SegmentationTerms):
     csc: CSCForm = "gram"
     """How L_CSC compares channels: by their relations to each other ("gram"), their means ("gap") or place by place
     ("vec")."""
+    csc_labeled: bool = True
+    """Whether L_CSC takes labeled images too. The authors (issue 17 of their code) mean it for unlabeled ones, and name
+    labeled ones as future work; of an all-labeled modality labeled ones stand for those."""
     anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
     """How L_CAC compares predictions."""
     ramp: Ramp = field(default_factory=Ramp)
@@ -90,7 +93,8 @@ class CMC(Method):
         self.caution = CAUTION if config.cac_weight else ""
 
     def forward(self, batches: Mapping[str, Batch], progress: float) -> Objective:
-        """The whole objective. Before the ramp begins, and without unlabeled images, "cac" is 0; so is "csc" before it.
+        """The whole objective. Before the ramp begins, and without unlabeled images, "cac" is 0; so is "csc" before it,
+        and without unlabeled images where labeled ones don't count (`csc_labeled`).
 
         Labeled and unlabeled images go through the network one after the other and share one backward pass.
         """
@@ -102,11 +106,10 @@ class CMC(Method):
         if factor and (config.csc_weight or config.cac_weight):
             compared = compared_outputs(self.network, batches)
             cac = consistency_of(compared, config.anatomy, cac, self.running)
-            features = {
-                name: torch.cat([of[name].features[config.layer] for of in (labeled, compared) if name in of])
-                for name in labeled
-            }
-            csc = channel_consistency(features, config.csc)
+            seen = [of for of in ((labeled, compared) if config.csc_labeled else (compared,)) if of]
+            if seen:
+                features = {name: torch.cat([of[name].features[config.layer] for of in seen]) for name in labeled}
+                csc = channel_consistency(features, config.csc)
         loss = supervised.loss + factor * (config.csc_weight * csc + config.cac_weight * cac)
         return Objective(loss, {**supervised.terms, "csc": csc, "cac": cac})
 

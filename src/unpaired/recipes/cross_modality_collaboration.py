@@ -149,7 +149,7 @@ def _on_unet(recipe: Recipe) -> Recipe:
 
 
 def small_unet_cmc() -> Recipe:
-    """CMC on the small U-Net of the other methods, in one run: it collaborates in the second half. Two CPU cores."""
+    """CMC on the small U-Net of the other methods, in one run: it collaborates from a tenth of it on. Two CPU cores."""
     return _on_unet(_labeled_only())
 
 
