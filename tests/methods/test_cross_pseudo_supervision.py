@@ -18,8 +18,10 @@ from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.ramp import Ramp
 from unpaired.methods.structured_consistency import SSCConfig
 from unpaired.methods.supervised import SupervisedConfig
+from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import NetworkConfig
 from unpaired.networks.sam_med3d import SAMMed3DConfig
+from unpaired.networks.specific_unets import SpecificUNetsConfig
 from unpaired.networks.unet import UNetConfig
 
 C = 3
@@ -105,6 +107,20 @@ def test_the_second_network_is_a_second_draw_from_the_same_initialization() -> N
         torch.equal(parameter, again)
         for parameter, again in zip(copied.parameters(), redrawn(UNET.build(NAMES, 1, C, 2)).parameters(), strict=True)
     ), "the random state alone decides"
+
+
+@pytest.mark.parametrize("config", [IndependentNetworksConfig(UNET), SpecificUNetsConfig(UNET)])
+def test_modalities_that_begin_alike_do_so_in_the_second_network_too(config: NetworkConfig) -> None:
+    network = config.build(NAMES, 1, C, 2)
+    copied = redrawn(network)
+    weights, again = dict(network.named_parameters()), dict(copied.named_parameters())
+    of_first = [name for name in weights if name.startswith("by_modality.ct.")]
+    assert of_first
+    for name in of_first:
+        other = name.replace(".ct.", ".mr.")
+        assert torch.equal(weights[name], weights[other])
+        assert torch.equal(again[name], again[other]), name
+    assert not all(torch.equal(weights[name], again[name]) for name in of_first)
 
 
 def test_a_frozen_encoder_is_held_once() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,21 @@ def test_modalities_with_parts_of_their_own_leave_each_other_alone() -> None:
     network({"ct": some_images(8, 8, 8)["ct"]})["ct"].logits.sum().backward()
     for name, parameter in network.named_parameters():
         assert (parameter.grad is None) == ("by_modality.mr." in name), name
+
+
+def test_encoders_and_decoders_of_modalities_begin_alike() -> None:
+    """CMC's are all fine-tuned from the same weights: channel k of one encoder then is channel k of the other."""
+    torch.manual_seed(0)
+    network = replace(CMC, fusion="paired").build(("ct", "mr", "t2"), 1, 3, 3)
+    weights = dict(network.named_parameters())
+    for part in ("encoder", "decoder"):
+        of_ct = [name for name in weights if name.startswith(f"{part}.by_modality.ct.")]
+        assert of_ct
+        for name, modality in itertools.product(of_ct, ("mr", "t2")):
+            other = weights[name.replace(".ct.", f".{modality}.")]
+            assert other is not weights[name]
+            assert torch.equal(other, weights[name]), name
+        assert any(weights[name].std() > 0 for name in of_ct)
 
 
 def test_a_fusion_stands_between_neck_and_decoder() -> None:

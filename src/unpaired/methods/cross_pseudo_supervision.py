@@ -11,7 +11,8 @@ Unlabeled and labeled images each have a mean, and the two are added (the paper'
 network predicts; the second is no part of the weights that are exported.
 
 The second network is a copy of the first whose every weight tensor has its entries shuffled: a second draw from the
-same initialization, whatever that is, as weights are drawn independently of each other. Pre-trained weights are then
+same initialization, whatever that is, as weights are drawn independently of each other. Tensors that begin alike, as
+those of networks or encoders of each modality do, are shuffled alike. Pre-trained weights are then
 loaded into both, as in the paper; frozen ones are one and the same. `init_from` fills the first alone: two networks
 that begin as one have nothing to tell each other.
 
@@ -114,12 +115,17 @@ def pseudo_supervision(logits: Logits, other: Logits, class_weighting: ClassWeig
 def redrawn(network: Network) -> Network:
     """A copy with the entries of every trainable weight shuffled, from torch's global random state.
 
-    What its initialization makes equal (norms' ones, biases' zeros) stays equal, and frozen parameters are shared.
+    What its initialization makes equal (norms' ones, biases' zeros, the weights of modalities that begin alike) stays
+    equal, and frozen parameters are shared.
     """
     copied = duplicate(network)
+    drawn: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
     for parameter in copied.parameters():
         if parameter.requires_grad:
             entries = parameter.flatten()
-            shuffled = entries[torch.randperm(len(entries)).to(entries.device)]
-            parameter.copy_(shuffled.reshape(parameter.shape))
+            shuffled = entries[torch.randperm(len(entries)).to(entries.device)].reshape(parameter.shape)
+            of_shape = drawn.setdefault(parameter.shape, [])
+            shuffled = next((again for before, again in of_shape if torch.equal(before, parameter)), shuffled)
+            of_shape.append((parameter.clone(), shuffled))
+            parameter.copy_(shuffled)
     return copied

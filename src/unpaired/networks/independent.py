@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from unpaired.networks.modality_layers import modality_modules
+from unpaired.networks.modality_layers import begun_alike, modality_modules
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
 from unpaired.networks.shared_network import check_modalities
 from unpaired.shapes import Images
@@ -19,16 +17,10 @@ class IndependentNetworksConfig(NetworkConfig):
     network: NetworkConfig
 
     def build(self, modalities: Sequence[str], channels: int, classes: int, spatial_dims: int) -> "IndependentNetworks":
-        """Every copy is drawn from the same random state, so each starts as it would if it were built alone.
-
-        Weights are drawn on the CPU; the random state moves on as after one copy.
-        """
-        state = torch.get_rng_state()
-        networks: dict[str, Network] = {}
-        for modality in modalities:
-            torch.set_rng_state(state)
-            networks[modality] = self.network.build([modality], channels, classes, spatial_dims)
-        return IndependentNetworks(networks)
+        """Every copy is drawn from the same random state, so each starts as it would if it were built alone."""
+        return IndependentNetworks(
+            begun_alike(lambda name: self.network.build([name], channels, classes, spatial_dims), modalities)
+        )
 
     def load_pretrained(self, network: Network) -> dict[str, Any] | None:
         """Into each modality's copy, from what the inner config names."""

@@ -4,9 +4,9 @@ A batch may hold images of several modalities one after the other; `groups` says
 order. The layers here split the batch by it, so that each image meets the weights of its own modality.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import gcd, prod
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from unpaired.shapes import Features
 
 NormKind = Literal["batch", "instance", "group", "layer"]
 Groups = Mapping[str, int]
+Built = TypeVar("Built", bound=nn.Module)
 BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
@@ -135,6 +136,19 @@ def modality_modules(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
             )
         by_modality[name] = module
     return by_modality
+
+
+def begun_alike(build: Callable[[str], Built], modalities: Sequence[str]) -> dict[str, Built]:
+    """What `build` makes for each modality, drawn from the same random state; that moves on as after one of them.
+
+    Weights are drawn on the CPU.
+    """
+    state = torch.get_rng_state()
+    built: dict[str, Built] = {}
+    for name in modalities:
+        torch.set_rng_state(state)
+        built[name] = build(name)
+    return built
 
 
 def _norm(kind: str, channels: int, spatial_dims: int, eps: float, momentum: float, norm_groups: int) -> nn.Module:

@@ -7,7 +7,8 @@
     output       1x1x1 convolution to classes
 
 CMC's own decoder is not published ("fine-tuned from the pre-trained decoder"); this one is plain, without skips, since
-the encoder has one resolution only. It is 3D: the patches of SAM-Med3D are cubes.
+the encoder has one resolution only. All encoders of CMC are fine-tuned from the same weights, and so are its decoders:
+those of the modalities begin alike, also where that is at random. It is 3D: the patches of SAM-Med3D are cubes.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from unpaired.configs import Depth, Digest, Name, Whole, Width
 from unpaired.errors import InputError
 from unpaired.networks.decomposed_attention import RelativePositions
 from unpaired.networks.fusion import Fusion, Partners
-from unpaired.networks.modality_layers import Groups, ModalityNorm, PerModality
+from unpaired.networks.modality_layers import Groups, ModalityNorm, PerModality, begun_alike
 from unpaired.networks.network import Network, NetworkConfig, NetworkOutput
 from unpaired.networks.pretrained import load_into_sam_med3d
 from unpaired.networks.sam_med3d_encoder import SAMMed3DEncoder
@@ -62,9 +63,9 @@ class SAMMed3DConfig(NetworkConfig):
     """Of the encoder only the adapters are trained: attention, MLPs, norms and neck stay as they begin (CMC's figure
     freezes embeddings and attention alone). Needs `pretrained`, or a recipe with `init_from`."""
     specific_encoders: bool = False
-    """One encoder per modality (CMC)."""
+    """One encoder per modality (CMC); all begin alike."""
     specific_decoders: bool = False
-    """One decoder per modality (CMC)."""
+    """One decoder per modality (CMC); all begin alike."""
     fusion: Partners | None = None
     """CMC's awareness and fusion of what the encoders return. "paired": of all modalities in one pass, a lone one with
     itself; "alone": each with itself, in training too. None: decoders get what encoders return."""
@@ -207,11 +208,11 @@ class SAMMed3D(SharedNetwork):
             return Decoder(names, config.neck, levels, classes, shared_norms=not config.modality_norm)
 
         names = self.modalities
-        self.encoder = PerModality({name: encoder() for name in names}) if config.specific_encoders else encoder()
+        specific = config.specific_encoders
+        self.encoder = PerModality(begun_alike(lambda name: encoder(), names)) if specific else encoder()
         self.fusion = None if config.fusion is None else Fusion(names, config.neck, config.fusion)
-        self.decoder = (
-            PerModality({name: decoder([name]) for name in names}) if config.specific_decoders else decoder(names)
-        )
+        specific = config.specific_decoders
+        self.decoder = PerModality(begun_alike(lambda name: decoder([name]), names)) if specific else decoder(names)
 
     def run(self, x: Images, groups: Groups) -> NetworkOutput:
         """One pass over `x`, whose batch axis holds the modalities of `groups` one after the other."""
