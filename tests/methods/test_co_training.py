@@ -52,7 +52,19 @@ def test_low_amplitudes_are_the_others_and_phases_stay() -> None:
     for (u, v), value in of_mixed.items():
         low = u in (0, 1, 4) and v == 0
         assert abs(value) == pytest.approx(abs((of_style if low else of_image)[u, v]))
-        assert value / abs(value) == pytest.approx(of_image[u, v] / abs(of_image[u, v]))
+        if (u, v) != (0, 0):
+            assert value / abs(value) == pytest.approx(of_image[u, v] / abs(of_image[u, v]))
+
+
+@pytest.mark.parametrize("mean", [-0.4, 0.7])
+def test_brightness_is_the_others_whatever_its_sign(mean: float) -> None:
+    """Of z-scored images: with the sign of its own mean, dark would stay dark beside bright."""
+    generator = torch.Generator().manual_seed(0)
+    dark = torch.randn(1, 2, 5, 4, generator=generator, dtype=torch.float64) - 0.5
+    style = torch.randn(1, 2, 5, 4, generator=generator, dtype=torch.float64)
+    style = style - style.mean((2, 3), keepdim=True) + mean
+    mixed = with_amplitudes_of(style, dark, 0.0)
+    torch.testing.assert_close(mixed, dark - dark.mean((2, 3), keepdim=True) + mean)
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -139,7 +139,8 @@ def with_amplitudes_of(style: Images, images: Images, band: float) -> Images:
     """T: `images` with the amplitudes of `style` at frequencies up to `band` along every axis, and their own phases.
 
     Both have the same shape. FDA's Eq. 3, with a band in cycles per voxel instead of a share of the image's shorter
-    side; frequency 0, the mean, is always within it.
+    side. Frequency 0 is always within it: the mean of `style` as it is. FDA's images have no values below 0 and
+    so means of one sign; of a z-score the amplitude alone would take dark for bright.
     """
     x, of = in_full_precision(images), in_full_precision(style)
     axes = tuple(range(2, x.ndim))
@@ -148,6 +149,7 @@ def with_amplitudes_of(style: Images, images: Images, band: float) -> Images:
         low = _low_frequencies(x.shape[2:], band).to(x.device)
         ratio = torch.fft.fftn(of, dim=axes).abs() / spectrum.abs().clamp(min=1e-12)
         mixed = torch.fft.ifftn(spectrum * torch.where(low, ratio, torch.ones_like(ratio)), dim=axes).real
+        mixed = mixed - mixed.mean(axes, keepdim=True) + of.mean(axes, keepdim=True)
     return mixed.to(images.dtype)
 
 
