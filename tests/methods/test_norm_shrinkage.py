@@ -7,6 +7,7 @@ import torch
 from random_batches import C, random_batches
 
 from unpaired.errors import InputError
+from unpaired.methods.cmc_released import CMCReleasedConfig
 from unpaired.methods.mean_teacher import MeanTeacherConfig
 from unpaired.methods.norm_shrinkage import NormShrinkage, NormShrinkageConfig, norm_differences, norm_vectors
 from unpaired.methods.supervised import SupervisedConfig
@@ -86,3 +87,13 @@ def test_the_bias_of_a_modalitys_own_convolution_is_no_shift_of_a_norm() -> None
 def test_without_norms_that_differ_there_is_nothing_to_shrink(network: UNetConfig, names: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="no norms that differ between modalities"):
         built(NormShrinkageConfig(SupervisedConfig()), network, names)
+
+
+def test_it_says_of_itself_what_the_method_within_says() -> None:
+    """Else training wouldn't say that CMC-code, wrapped, has nothing to compare."""
+    released = CMCReleasedConfig(layer="encoder2")
+    for config, compares in ((released, True), (SupervisedConfig(), False)):
+        assert built(NormShrinkageConfig(config)).compares_unlabeled == compares
+        torch.manual_seed(0)
+        network = UNET.build(NAMES, 1, C, 2)
+        assert MeanTeacherConfig(config).build(network, C).compares_unlabeled == compares

@@ -30,6 +30,11 @@ class Around(Method):
         return self.method.caution
 
     @property
+    def compares_unlabeled(self) -> bool:  # type: ignore[override]
+        """Whether the other method does."""
+        return self.method.compares_unlabeled
+
+    @property
     def sums(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those of the other method."""
         return self.method.sums

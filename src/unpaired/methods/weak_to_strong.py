@@ -159,7 +159,7 @@ def copy_paste(images: Images, labels: LabelMap, share: float, classes: int) -> 
 
 
 def cut_mix(images: Images, labels: LabelMap, share: float) -> tuple[Images, LabelMap]:
-    """That share of images with a box of the next one of the batch, image and labels alike.
+    """That share of images with a box of the one before it in the batch, image and labels alike.
 
     A box has a quarter to half of the image's size along each axis, one voxel at least. One image alone stays as it is.
     """
