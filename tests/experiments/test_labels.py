@@ -29,7 +29,7 @@ def labeled(dataset: Dataset, modality: str, side: str) -> list[str]:
     return [case.patient for case in dataset.of(modality, side, labeled=True)]
 
 
-@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("seed", [0, 6])
 def test_labels_of_one_modality_are_left_to_so_many_training_patients_alone(seed: int) -> None:
     before, kept = hearts(), set(np.random.default_rng(seed).permutation(TRAINING)[:3].tolist())
     after = ScarceLabels("lge", 3)(before, seed)
@@ -43,7 +43,7 @@ def test_labels_of_one_modality_are_left_to_so_many_training_patients_alone(seed
         ScarceLabels("lge", 9)(before, seed)
 
 
-@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("seed", [0, 6])
 def test_few_patients_and_shares_are_drawn_by_the_seed_of_the_run(seed: int) -> None:
     before = hearts()
 

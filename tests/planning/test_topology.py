@@ -5,7 +5,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unpaired.planning.topology import SMALLEST, multiples, patch_within, pooling
+from unpaired.planning.topology import SMALLEST, fitted, multiples, patch_within, pooling
 
 
 def test_cubes_are_halved_alike_until_they_are_small() -> None:
@@ -26,6 +26,11 @@ def test_voxels_twice_as_long_wait_and_shorter_ones_do_not() -> None:
 
 def test_a_small_axis_stops_alone() -> None:
     assert pooling((8, 64, 64), (1, 1, 1), 6) == ((2, 2, 2), (1, 2, 2), (1, 2, 2), (1, 2, 2))
+
+
+def test_a_patch_becomes_the_next_multiple_of_what_it_is_halved_by() -> None:
+    assert fitted((30, 33), (1, 1), 3) == ((32, 36), ((2, 2), (2, 2)))
+    assert fitted((32, 9), (1, 1), 3) == ((32, 10), ((2, 2), (2, 1)))
 
 
 def test_the_axis_that_covers_most_gives_way() -> None:

@@ -147,8 +147,9 @@ def test_95_percent_of_the_area_are_enough_for_the_95th_percentile():
 
 
 @pytest.mark.parametrize("shape", [(2, 20), (2, 1, 20)])
-def test_the_end_of_a_row_is_far_from_the_beginning_of_the_next(shape):
+def test_the_end_of_a_row_is_far_from_the_beginning_of_the_next(shape, monkeypatch):
     """One pixel at each: the farthest of their corners lie 1 row and 19 columns, or 2 and 18, apart."""
+    monkeypatch.setattr("unpaired.scores.lattice.WORTH", 0.0)  # look at all neighbors
     ours, theirs = np.zeros(shape, bool), np.zeros(shape, bool)
     ours[0, ..., 19] = theirs[1, ..., 0] = True
     found = area_surface_distances(ours, theirs, (1.0,) * len(shape))
