@@ -64,6 +64,14 @@ def test_folds_are_dealt_in_the_drawn_order_and_each_draws_who_validates_anew(se
         assert patients_on(dataset, fold, "validation") == {*drawn(rest, "b", seed + number)[:2]}
 
 
+def test_patients_of_the_rarest_modality_are_dealt_first() -> None:
+    dataset = scans({f"p{n}": "a" for n in range(5)} | {"q0": "ab", "q1": "ab"})
+    alone, both = drawn([f"p{n}" for n in range(5)], "a", 0), drawn(["q0", "q1"], "ab", 0)
+    first, second = folds_by_patient(dataset, folds=2, validation=0)
+    assert patients_on(dataset, first, "test") == {both[0], alone[0], alone[2], alone[4]}
+    assert patients_on(dataset, second, "test") == {both[1], alone[1], alone[3]}
+
+
 @pytest.mark.parametrize("seed", [0, 7])
 def test_few_patients_and_labels_for_some_are_those_drawn_first(seed: int) -> None:
     dataset = tens(side="train")

@@ -33,6 +33,7 @@ def test_windows_cover_every_voxel_and_share_enough(length: int, window: int, ov
 def test_a_larger_window_is_centered_as_in_training() -> None:
     assert window_starts(5, 8, 0.5) == [-2]
     assert window_starts(192, 224, 0.5) == [-16]
+    assert window_starts(4, 5, 0.5) == [0]  # voxel 2 of 4 on voxel 2 of 5
 
 
 def test_weights_are_one_without_overlap_and_peak_in_the_middle_with_it() -> None:
