@@ -14,6 +14,7 @@ from processes import temporary_of_a_dead_process
 from small_network import LAYERS, SMALL
 from unpaired.data.dataset import Dataset, with_splits
 from unpaired.data.fewer_labels import labeled_fraction
+from unpaired.data.randomization import Randomization
 from unpaired.errors import InputError
 from unpaired.methods.class_specific_affinity import CSAConfig
 from unpaired.methods.supervised import SupervisedConfig
@@ -360,6 +361,10 @@ def test_a_run_knows_the_modalities_that_can_be_trained(phantom: Dataset) -> Non
     nobody = replace(phantom, cases=tuple(replace(case, split=None) for case in phantom.cases))
     with pytest.raises(InputError, match="unpaired split"):
         training_modalities(RECIPE, nobody)
+    borrowing = replace(RECIPE, randomization=Randomization(borrowed=0.5))
+    for side, trained in (("test", ("ct", "bssfp", "lge")), (None, ("ct", "bssfp"))):
+        cases = (replace(case, split=side) if case.modality == "lge" else case for case in phantom.cases)
+        assert training_modalities(borrowing, replace(phantom, cases=tuple(cases))) == trained
 
 
 def test_a_run_that_was_killed_while_it_began_begins_again(
