@@ -1,6 +1,7 @@
 """A diagnosis says of terms made for it what they are: inert, against the labels, sampling noise, of use."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,6 +33,7 @@ from unpaired.methods.pseudo_correlation import PseudoCorrelationConfig
 from unpaired.methods.supervised import SupervisedConfig, labeled_outputs, supervised_terms
 from unpaired.methods.weak_to_strong import WeakToStrongConfig
 from unpaired.networks.fcn import FCNConfig
+from unpaired.networks.independent import IndependentNetworksConfig
 from unpaired.networks.network import Network
 from unpaired.networks.unet import UNetConfig
 from unpaired.recipes.phantom import csa
@@ -193,6 +195,19 @@ def test_a_modality_called_as_a_part_of_the_network_owns_its_norms_alone(names: 
     assert torch.equal(with_layers_of(method, second).predict(images, first), method.predict(images, second))
 
 
+def test_networks_of_their_own_hold_the_names_of_their_modalities() -> None:
+    """As row Single: each modality's network has norms that are called like it, in another place than the others'."""
+    torch.manual_seed(1)
+    network = IndependentNetworksConfig(FCNConfig(width=2, dropout=0.0)).build(("ct", "mr"), 1, 3, 2)
+    method = SupervisedConfig().build(network, 3).eval()
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    images = torch.randn(2, 1, 16, 16)
+    assert not torch.equal(method.predict(images, "ct"), method.predict(images, "mr"))
+    assert torch.equal(with_layers_of(method, "mr").predict(images, "ct"), method.predict(images, "mr"))
+
+
 @pytest.mark.parametrize(
     ("apart", "alike", "expected"),
     [
@@ -327,7 +342,7 @@ def test_the_command_says_what_each_term_does(run: Run, capsys: pytest.CaptureFi
     assert main(["diagnose", str(run.folder), "--batches", "8", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "after 3 of 3 steps, 3 batches" in said
-    assert "csa: " in said
+    assert re.search(r"^csa: [a-z ]+\. [A-Z].*\.$", said, re.MULTILINE)
     assert main(["diagnose", str(run.folder), "--batches", "3", "--fresh", "--json", "--device", "cpu"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["step"] == 0

@@ -43,7 +43,7 @@ class Diagnosis:
         others = [term for term in self.terms if verdict(term) != "supervised"]
         if not others:
             return ["the labels alone train this run: there is no other term to diagnose"]
-        return [f"{term.name}: {verdict(term)}. {advice(term)}" for term in others]
+        return [f"{term.name}: {verdict(term)}. {_sentence(advice(term))}" for term in others]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""
@@ -110,3 +110,7 @@ def _distinct(batches: int, run: Run) -> int:
             "modality; train it for more steps"
         )
     return min(batches, there)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

@@ -171,11 +171,16 @@ def with_layers_of(method: Method, modality: str) -> Method:
     names = method.network.modalities
     for own in modules_by_modality(copied, names):
         for name in set(names) - {modality}:
-            own[name].load_state_dict(own[modality].state_dict())
+            own[name].load_state_dict(_named_alike(own[modality].state_dict(), own[name].state_dict()))
     for module in copied.modules():
         if isinstance(module, RunningMaps) and modality in module.maps:
             module.maps = {name: module.maps[modality].clone() for name in module.maps}
     return copied
+
+
+def _named_alike(state: Mapping[str, Tensor], other: Iterable[str]) -> dict[str, Tensor]:
+    """A state by the names of another module of the same layers, in which a modality's name may stand."""
+    return dict(zip(other, state.values(), strict=True))
 
 
 def _summed_up(
