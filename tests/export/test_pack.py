@@ -205,6 +205,27 @@ def test_a_card_tells_no_score_without_its_budget() -> None:
     assert "simulated" not in card.lower()
 
 
+def test_scores_of_all_folds_together_are_told(
+    folds: Path, phantom: Dataset, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """`evaluate FOLDS/predictions FOLDS` writes one evaluation of all folds; of a part of them it says nothing."""
+    around = tmp_path_factory.mktemp("together")  # beside `folds`: the runs name their scans from where they are
+    shutil.copytree(folds, around, dirs_exist_ok=True)
+    assert unpaired.pack(around, tmp_path / "before.unpaired").facts["scores"] == {}
+    for case in phantom.of(split="test"):
+        assert case.label is not None
+        label = read_image(case.label)
+        unpaired.write_image(around / "predictions" / f"{case.id}.nii.gz", label)
+    unpaired.evaluate(around / "predictions", around, split="test")
+    scores = unpaired.pack(around, tmp_path / "m.unpaired").facts["scores"]
+    tested = {name: len(phantom.of(name, "test")) for name in phantom.modalities}
+    assert scores == {name: {"dice": 1.0, "cases": count} for name, count in tested.items()}
+    assert unpaired.pack(around / "fold0", tmp_path / "one.unpaired").facts["scores"] == {}
+    shutil.copytree(around / "fold1", around / "fold2")
+    part = [around / "fold0", around / "fold1"]
+    assert unpaired.pack(part, tmp_path / "part.unpaired").facts["scores"] == {}
+
+
 def test_a_card_tells_simulated_scans_from_patients(folds: Path, tmp_path: Path) -> None:
     run = Run.open(folds / "fold0")
     copy = tmp_path / "run"

@@ -26,8 +26,8 @@ from unpaired.recipe import DAMAGED, Recipe
 from unpaired.runs.budget import budget_of
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
-from unpaired.runs.folder import FINGERPRINT, POSTPROCESSING, RECIPE, SPLIT, VERSIONS
-from unpaired.runs.model_file import CARD, FILES, MODEL, SCHEMA, SUFFIX
+from unpaired.runs.folder import EVALUATION, FINGERPRINT, POSTPROCESSING, RECIPE, SPLIT, VERSIONS
+from unpaired.runs.model_file import CARD, FILES, MODEL, SCHEMA, SUFFIX, run_folders
 from unpaired.runs.postprocessing import read_found, weights_hash
 from unpaired.runs.run import Run
 from unpaired.scores.tables import read_evaluation
@@ -214,10 +214,10 @@ def _simulated(dataset: Dataset, modalities: Sequence[str]) -> dict[str, int]:
 def _scores(runs: Sequence[Run]) -> dict[str, dict[str, float | int]]:
     """{modality: mean Dice over cases, and their number} of the runs' own evaluations; of folds all together."""
     values: dict[str, list[float]] = {}
-    for run in runs:
-        if not run.evaluation.is_dir():
-            return {}
-        evaluation = read_evaluation(run.evaluation)
+    folders = _evaluations(runs)
+    if not all(folder.is_dir() for folder in folders):
+        return {}
+    for evaluation in map(read_evaluation, folders):
         for modality in evaluation.modalities:
             by_case: dict[str, list[float]] = {}
             for score in evaluation.scores:
@@ -225,6 +225,16 @@ def _scores(runs: Sequence[Run]) -> dict[str, dict[str, float | int]]:
                     by_case.setdefault(score.case, []).append(score.dice)
             values.setdefault(modality, []).extend(sum(dice) / len(dice) for dice in by_case.values())
     return {name: {"dice": sum(dice) / len(dice), "cases": len(dice)} for name, dice in values.items() if dice}
+
+
+def _evaluations(runs: Sequence[Run]) -> list[Path]:
+    """The folder of the scores of all folds together, where the runs are these and it is there; else each run's own."""
+    around = runs[0].folder.resolve().parent
+    folders = [run.folder.resolve() for run in runs]
+    together = around / EVALUATION
+    if len(runs) > 1 and together.is_dir() and folders == run_folders(around):
+        return [together]
+    return [run.evaluation for run in runs]
 
 
 def _hash(content: bytes | Path) -> str:
