@@ -1,6 +1,7 @@
 """What `unpaired COMMAND --help` reads like, in a terminal of any width."""
 
 import re
+from inspect import signature
 from itertools import pairwise
 from typing import Annotated
 
@@ -47,6 +48,19 @@ def test_an_options_text_is_one_paragraph_within_the_width(
             word = following.split()[0]  # had it fit, the line before would hold it
             assert len(line) + 1 + len(word) > width - 3, (line, following)
     assert continued > 3
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_what_may_be_left_out_stands_in_brackets(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = re.sub(r" \[-.*?\]", "", help_of(command, capsys, monkeypatch, 200).partition("\n")[0])
+    optional = [
+        parameter.default != parameter.empty
+        for parameter in signature(cli.COMMANDS[command]).parameters.values()
+        if parameter.kind == parameter.POSITIONAL_ONLY
+    ]
+    assert usage.count("[") - usage.count("[OPTIONS]") == sum(optional), usage
 
 
 def test_what_a_command_takes_stays_what_it_is() -> None:

@@ -70,6 +70,16 @@ def test_a_run_that_has_not_logged_anything(run: RunFolder) -> None:
         read_progress(run.folder / "absent")
 
 
+def test_a_run_that_has_not_validated_is_shown_without_a_table(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(run.folder, once=True)
+    assert "modality" in capsys.readouterr().out
+    run.validation_file.unlink()
+    watch(run.folder, once=True)
+    assert capsys.readouterr().out.splitlines()[1:] == ["no validation yet"]
+
+
 def test_a_folder_around_runs_is_none(run: RunFolder) -> None:
     around = run.folder.parent
     with pytest.raises(InputError, match=r"^expected a run folder .* found a folder of runs at .*name one, such as"):

@@ -185,6 +185,14 @@ def test_weights_that_are_missing_broken_or_of_another_network_are_named(run: Ru
     with pytest.raises(InputError, match="weights are best or last"):
         run.load_method("bset")
     saved(run)
+    kept = run.weights("best").read_bytes()
+    run.weights("best").unlink()
+    stopped = (
+        r"weights_best\.safetensors; training stopped before it chose the best: .* `unpaired predict --weights last`"
+    )
+    with pytest.raises(InputError, match=stopped):
+        run.load_method()
+    run.weights("best").write_bytes(kept)
     whole = run.weights("best").read_bytes()
     for broken in (b"", whole[:100], whole[:-1], b"\x00" * 64):
         run.weights("best").write_bytes(broken)

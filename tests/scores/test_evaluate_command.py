@@ -160,6 +160,35 @@ def test_one_name_that_matches_no_case_of_the_manifest(folders, manifest, capsys
     assert "did you mean good?" in lines[0]
 
 
+def test_predictions_of_another_side_are_told_the_side(folders, manifest, capsys):
+    for name in ("good", "case"):
+        (folders / "ours" / f"{name}.nii.gz").unlink()
+    write_image(folders / "ours" / "other.nii.gz", label_map(), AFFINE)
+    assert evaluate(folders, reference=manifest) == 2
+    assert "found other; expected case, good; name the side that was predicted (--split)" in capsys.readouterr().err
+    (folders / "ours" / "other.nii.gz").rename(folders / "ours" / "stranger.nii.gz")
+    assert evaluate(folders, reference=manifest) == 2
+    assert "found stranger; expected case, good; name the dataset that has these cases" in capsys.readouterr().err
+
+
+def test_test_patients_of_a_manifest_are_in_no_fold(folders, manifest, capsys):
+    document = json.loads(manifest.read_text(encoding="utf-8"))
+    for number, held_out in enumerate(("good", "case")):
+        for case in document["cases"]:
+            case |= {name: str(folders / "theirs" / f"{case['id']}.nii.gz") for name in ("image", "label")}
+            case |= {"patient": case["id"], "split": "test" if case["id"] == held_out else "train"}
+        fold = folders / "runs" / f"fold{number}"
+        fold.mkdir(parents=True)
+        (fold / "recipe.json").write_text("{}")
+        (fold / "dataset.json").write_text(json.dumps(document))
+    command = ["evaluate", str(folders / "ours"), str(folders / "runs"), "--out", str(folders / "out")]
+    assert main([*command, "--split", "test"]) == 2
+    assert "are in no fold; name that manifest in its place: unpaired evaluate" in capsys.readouterr().err
+    assert main(command) == 0
+    scores = json.loads((folders / "out" / "scores.json").read_text(encoding="utf-8"))
+    assert {case["case"] for case in scores["cases"]} == {"good", "case"}
+
+
 def test_the_same_case_twice_in_the_manifest(folders, manifest, capsys):
     document = json.loads(manifest.read_text(encoding="utf-8"))
     document["cases"].append(document["cases"][0])

@@ -315,7 +315,9 @@ def test_folds_of_a_planned_recipe(
     said = capsys.readouterr().err
     assert "note: 3 patients that the manifest keeps for testing are in no fold" in said
     assert said.count("planning for 0.0001 hours: reading 9 cases, then timing a step") == 1
-    assert "1 steps of 1.00 s: 0.00028 hours" in said
+    assert "1 step of 1.00 s: 0.00028 hours" in said
+    told = " ".join(said.split())
+    assert told.index("fold0 (1 of 2)") < told.index("fold1 (2 of 2)")
     runs = [Run.open(tmp_path / "runs" / name) for name in ("fold0", "fold1")]
     assert runs[0].recipe == runs[1].recipe
     tested = [{case.patient for case in run.dataset.of(split="test")} for run in runs]

@@ -21,7 +21,7 @@ from unpaired.commands.arguments import (
     Weights,
 )
 
-Script = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCRIPT")]
+Script = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="[SCRIPT]")]
 
 
 def cluster_script(

@@ -7,7 +7,7 @@ import tyro
 import unpaired
 from unpaired.commands.arguments import print_lines
 
-Module = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODULE")]
+Module = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[MODULE]")]
 
 
 def trust(module: Module = "", /, *, forget: bool = False) -> int:

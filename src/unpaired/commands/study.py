@@ -24,7 +24,7 @@ from unpaired.commands.arguments import (
 )
 
 StudyName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="STUDY")]
-Script = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCRIPT")]
+Script = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="[SCRIPT]")]
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
 Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT")]
 Minutes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="FLOAT")]

@@ -10,9 +10,10 @@ from unpaired.commands.arguments import (
     Device,
     OptionalCount,
     OptionalNumber,
+    OptionalOut,
     OptionalPath,
+    OptionalRecipeName,
     OptionalText,
-    Out,
     RecipeName,
     RunFolder,
     RunsFolder,
@@ -28,7 +29,7 @@ from unpaired.commands.arguments import (
 
 
 def demo(
-    out: Out = Path("demo"),
+    out: OptionalOut = Path("demo"),
     /,
     *,
     recipe: str = "phantom/csa",
@@ -55,12 +56,12 @@ def demo(
     return 1 if shown.failures else 0
 
 
-def recipes(name: RecipeName = "", /) -> int:
+def recipes(name: OptionalRecipeName = "", /) -> int:
     """List the recipes, or print one with every setting.
 
     Args:
-        name: The recipe to print as JSON: its name, file.py:function, a model file, or a run's folder or
-            recipe.json.
+        name: The recipe to print as JSON, else all are listed: its name, file.py:function, a model file, or a run's
+            folder or recipe.json.
     """
     from unpaired.recipe import to_json
 
@@ -124,8 +125,7 @@ def train(
         told = f"trained {trained}; next: unpaired predict {run} {data} {run / 'predictions'} --split validation"
     else:
         single = unpaired.train(recipe, data, run, split=split, **options)
-        tested = " --split test" if single.dataset.of(split="test") else ""
-        told = f"trained: {single.folder}; next: unpaired predict {single.folder} {data} {single.predictions}{tested}"
+        told = f"trained: {single.folder}; next: {_prediction(single, data)}"
     if is_first_process():
         print(told)
     return 0
@@ -210,9 +210,14 @@ def self_train(
             say=say,
         )
         print_table(trained.table())
-    folder = trained.run.folder
-    print(f"best: {folder}; next: unpaired predict {folder} {data} {trained.run.predictions}")
+    print(f"best: {trained.run.folder}; next: {_prediction(trained.run, data)}")
     return 0
+
+
+def _prediction(run: unpaired.Run, data: Path) -> str:
+    """The command that predicts a run's test cases; where it has none, all of the dataset."""
+    tested = " --split test" if run.dataset.of(split="test") else ""
+    return f"unpaired predict {run.folder} {data} {run.predictions}{tested}"
 
 
 def watch(run: RunFolder, /, *, every: float = 5.0, once: bool = False) -> int:

@@ -34,5 +34,7 @@ def begin_with_run(network: Network, recipe: Recipe, classes: Sequence[str]) -> 
     theirs = classes[0], *(here.get(name, name) for name in run.classes[1:])
     rows = class_rows(recipe.network, network, recipe.spatial_dims, theirs, classes)
     with by_its_name(run.folder, run.called):
-        fresh, begins_as = load_weights(network, run.weights("best"), larger=True, like=recipe.begin_as, rows=rows)
+        fresh, begins_as = load_weights(
+            network, run.weights_there("best"), larger=True, like=recipe.begin_as, rows=rows
+        )
     return Beginning(fresh, begins_as, rows.fresh, {own: name for name, own in here.items() if own != name})

@@ -149,6 +149,19 @@ class RunFolder:
             raise InputError(f"weights are {' or '.join(WEIGHTS)}, got {which!r}; {nearest(which, list(WEIGHTS))}")
         return self.folder / f"weights_{which}.safetensors"
 
+    def weights_there(self, which: str = "best") -> Path:
+        """The same, of a run that has it. Raises InputError for one that lacks it, and says which weights it has."""
+        path = self.weights(which)
+        if path.is_file():
+            return path
+        advice = "has the run been trained? `unpaired train` writes them"
+        if which == "best" and self.weights("last").is_file():
+            advice = (
+                "training stopped before it chose the best: the same `unpaired train` goes on, and "
+                "`unpaired predict --weights last` takes what it has"
+            )
+        raise InputError(f"found no weights at {path}; {advice}")
+
 
 def place_of(run: "RunFolder | str | Path") -> str:
     """Where a run lies: its folder as text; text stays as it is, be it a path or "NAME=PATH"."""

@@ -178,7 +178,7 @@ class Run(RunFolder):
         """The trained method in evaluation mode, on the CPU; parts that only training needs have fresh weights."""
         method = build_method(self.recipe, self.modalities, len(self.dataset.classes))
         with by_its_name(self.folder, self.called):
-            load_weights(method.network, self.weights(which))
+            load_weights(method.network, self.weights_there(which))
         return method.eval()
 
     def load_whole_method(self) -> Method:

@@ -41,4 +41,5 @@ def _shown(progress: RunProgress) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    return Group(Text(progress.headline(), style="bold"), progress.table())
+    dice = progress.table() if progress.dice else Text("no validation yet")
+    return Group(Text(progress.headline(), style="bold"), dice)

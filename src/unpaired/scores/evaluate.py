@@ -6,7 +6,7 @@ or none (policy "excluded"); it is counted either way. A prediction that can't b
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -70,9 +70,9 @@ def evaluate_dataset(
     scoring.require_classes(dataset.classes[1:])
     wanted = reading.wanted(dataset.classes[1:])
     files = label_files(predictions, "predictions")
-    require_a_match(files, [case.id for case in cases], predictions, "a case to score")
-    references = DatasetReferences(dataset, predictions, files, scoring, reading, wanted)
     known = [case.id for case in dataset.cases]
+    require_a_match(files, [case.id for case in cases], predictions, "a case to score", _other_side(known, files))
+    references = DatasetReferences(dataset, predictions, files, scoring, reading, wanted)
     strangers = [
         Failure(name, stranger(paths[0].name, known, predictions, f"case of dataset {dataset.name}"))
         for name, paths in files.items()
@@ -83,6 +83,13 @@ def evaluate_dataset(
     others = [case.id for case in cases if (path := tasks[case.id].prediction) and is_of_another_image(case, path)]
     said = [remark_on_other_images(others), _remark_on_simulated(dataset, split, files)]
     return replace(evaluation, remarks=(*evaluation.remarks, *filter(None, said)))
+
+
+def _other_side(known: Sequence[str], files: Iterable[str]) -> str:
+    """What to do where no file is of a case that is scored: they may be of cases that the dataset has beside."""
+    if set(known) & set(files):
+        return "name the side that was predicted (--split), or the manifest that has these cases on it"
+    return "name the dataset that has these cases"
 
 
 def _remark_on_simulated(dataset: Dataset, split: str | None, files: Mapping[str, Sequence[Path]]) -> str:

@@ -41,13 +41,13 @@ def one_file(files: Mapping[str, Sequence[Path]], name: str, folder: Path, what:
     return candidates[0]
 
 
-def require_a_match(names: Iterable[str], expected: Sequence[str], folder: Path, what: str) -> None:
-    """InputError if not one of the names `found` in a folder is one of the names `expected`."""
+def require_a_match(names: Iterable[str], expected: Sequence[str], folder: Path, what: str, advice: str = "") -> None:
+    """InputError, with `advice`, if not one of the names `found` in a folder is one of the names `expected`."""
     names = list(names)
     if not set(names) & set(expected):
         raise InputError(
             f"{folder}: none of its {len(names)} files is named like {what}: found {_few(names)}; "
-            f"expected {_few(expected)}"
+            f"expected {_few(expected)}{advice and f'; {advice}'}"
         )
 
 

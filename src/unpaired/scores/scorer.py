@@ -57,7 +57,8 @@ class Scorer:
         if isinstance(given, Path) and is_manifest(given):
             given = read_dataset(given)
         elif isinstance(given, Path) and len(folds := run_folders(given)) > 1:
-            given, side = _of_folds(folds), split or "validation"
+            side = split or "validation"
+            given = _of_folds(folds, side)
         if isinstance(given, Path) and not given.is_dir():
             raise InputError(
                 f"expected a manifest, a run or a folder of label maps to score against, found no folder at {given}; "
@@ -97,8 +98,17 @@ class Scorer:
         return replace(evaluation, remarks=(*evaluation.remarks, AGAINST_ITSELF))
 
 
-def _of_folds(folds: Sequence[Path]) -> Dataset:
-    """The dataset of a cross-validation, with the sides that its cases have over all folds."""
+def _of_folds(folds: Sequence[Path], side: str) -> Dataset:
+    """The dataset of a cross-validation, with the sides that its cases have over all folds.
+
+    Raises InputError for the side "test" where the folds know nobody there, as those that a manifest keeps for testing.
+    """
     datasets = [read_dataset(folder) for folder in folds]
     sides = [{case.id: case.split for case in dataset.cases if case.split} for dataset in datasets]
-    return out_of_fold(datasets[0], sides).dataset
+    together = out_of_fold(datasets[0], sides).dataset
+    if side == "test" and not together.of(split=side):
+        raise InputError(
+            f"{folds[0].parent}: patients that a manifest keeps for testing are in no fold; name that manifest in its "
+            "place: unpaired evaluate PREDICTIONS MANIFEST --split test"
+        )
+    return together

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from unpaired.choices import in_hours, some_of
+from unpaired.choices import counted, in_hours, some_of
 from unpaired.data.dataset import Dataset
 from unpaired.data.manifest import as_dataset
 from unpaired.data.simulated import simulated_beside
@@ -63,8 +63,9 @@ class PlannedTraining:
         notes = (self.without_patients, self.limited, self.advice)
         return (
             self.plan.summary,
-            f"patch {' x '.join(map(str, recipe.patch_size))}, {recipe.steps} steps of {self.step.seconds:.2f} s: "
-            f"{in_hours(self.hours, 2)}, validation on top; about {memory_text(self.step.gigabytes)}",
+            f"patch {' x '.join(map(str, recipe.patch_size))}, {counted(recipe.steps, 'step')} of "
+            f"{self.step.seconds:.2f} s: {in_hours(self.hours, 2)}, validation on top; "
+            f"about {memory_text(self.step.gigabytes)}",
             *(f"note: {line}" for line in notes if line),
         )
 
@@ -162,8 +163,8 @@ def _steps(hours: float, seconds: float) -> tuple[int, str]:
     takes = steps * seconds / 3600
     if fitting < LEAST:
         return steps, (
-            f"{fitting} steps fit into {in_hours(hours)}; a plan has at least {LEAST}, since fewer teach a "
-            f"network little: {in_hours(takes, 2)}"
+            f"{counted(fitting, 'step')} {'fits' if fitting == 1 else 'fit'} into {in_hours(hours)}; a plan has at "
+            f"least {LEAST}, since fewer teach a network little: {in_hours(takes, 2)}"
         )
     if fitting > MOST:
         return steps, f"a plan has at most {MOST:,} steps: {takes:.2g} of the {in_hours(hours)}"

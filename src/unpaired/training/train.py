@@ -163,6 +163,7 @@ def train_folds(
     for number, (chosen, side) in enumerate(zip(given, drawn, strict=True)):
         run = folder / f"{FOLD}{number}"
         kept = () if recipe == AUTO and isinstance(chosen, str) else changes
+        _say(f"{run} ({number + 1} of {folds})", show)
         try:
             runs_here.append(_train(chosen, side.apply(dataset), run, kept, hardware, cache, trust, show))
         except InUseError:
