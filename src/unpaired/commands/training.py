@@ -214,7 +214,7 @@ def self_train(
     return 0
 
 
-def _prediction(run: unpaired.Run, data: Path) -> str:
+def _prediction(run: "unpaired.Run", data: Path) -> str:
     """The command that predicts a run's test cases; where it has none, all of the dataset."""
     tested = " --split test" if run.dataset.of(split="test") else ""
     return f"unpaired predict {run.folder} {data} {run.predictions}{tested}"
