@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from unpaired.data.dataset import Dataset
 from unpaired.data.image import Image
@@ -82,6 +83,32 @@ def test_smoothing_is_a_gaussian_in_millimeters() -> None:
     assert smoothed(probabilities, (10.0, 1.5, 2.0), 0) is probabilities
     with pytest.raises(InputError, match="smoothing_mm"):
         Postprocessing(smoothing_mm=-1)
+
+
+@pytest.mark.parametrize("spacing", [(10.0, 0.02, 0.05), (0.003, 4.0, 0.01)])
+def test_smoothing_that_reaches_beyond_the_volume_weighs_its_outermost_voxels(
+    spacing: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By kernels no longer than the volume, however many voxels a millimeter has."""
+    probabilities = np.random.default_rng(0).dirichlet((1, 1), size=(3, 4, 1)).transpose(3, 0, 1, 2)
+    kernels: list[int] = []
+
+    def correlate(values: np.ndarray, kernel: np.ndarray, *rest: int, **options: object) -> None:
+        kernels.append(len(kernel))
+        correlate1d(values, kernel, *rest, **options)
+
+    correlate1d = ndimage.correlate1d
+    monkeypatch.setattr(ndimage, "correlate1d", correlate)
+    result = smoothed(probabilities, spacing, 3.0)
+    for number in range(2):
+        expected = probabilities[number]
+        for axis, size in enumerate(spacing):
+            expected = smoothed_by_loops(expected, 3.0 / size, axis)
+        np.testing.assert_allclose(result[number], expected, atol=1e-6)
+    finest = smoothed(probabilities, (1e-4, 1e-4, 1e-4), 30.0)
+    assert finest.std(axis=(1, 2, 3)).max() < 1e-4
+    assert max(kernels) <= 2 * 4 - 1
+    np.testing.assert_allclose(smoothed(probabilities, spacing, 1e-323), probabilities, atol=1e-7)
 
 
 def test_background_gets_log_odds_and_the_others_keep_theirs() -> None:

@@ -150,6 +150,8 @@ def test_smoothing_is_that_of_the_package(pipeline: ModuleType) -> None:
     values = np.random.default_rng(0).random((3, *volume.shape), np.float32)
     (slab,) = pipeline.smoothed(np.array_split(values, 2, axis=1), image.affine, geometry, 2.5)
     np.testing.assert_allclose(slab, smoothed(values, ours.spacing_mm, 2.5), atol=1e-6)
+    (slab,) = pipeline.smoothed([values], image.affine, geometry, 30.0)  # farther than any axis is long
+    np.testing.assert_allclose(slab, smoothed(values, ours.spacing_mm, 30.0), atol=1e-6)
     assert pipeline.smoothed([values], image.affine, geometry, 0.0)[0] is values
 
 

@@ -110,11 +110,27 @@ def smoothed(probabilities: np.ndarray, spacing_mm: Sequence[float], smoothing_m
         return probabilities
     from scipy import ndimage
 
-    deviations = [smoothing_mm / size for size in spacing_mm]
+    kernels = [_gaussian(smoothing_mm / size, n) for size, n in zip(spacing_mm, probabilities.shape[1:], strict=True)]
     result = np.empty(probabilities.shape, np.float32)
     for values, target in zip(probabilities, result, strict=True):
-        ndimage.gaussian_filter(values, deviations, output=target, mode="nearest", truncate=GAUSSIAN_ENDS)
+        for axis, kernel in enumerate(kernels):
+            ndimage.correlate1d(target if axis else values, kernel, axis, output=target, mode="nearest")
     return result
+
+
+def _gaussian(deviation: float, length: int) -> np.ndarray:
+    """A Gaussian's weights, of that many voxels, for an axis of `length`: what reaches farther than the axis is long
+    meets its outermost voxels alone, so the outermost weights hold it, however small voxels are."""
+    reach = int(GAUSSIAN_ENDS * deviation + 0.5)
+    if not reach:
+        return np.ones(1)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    weights /= weights.sum()
+    beyond = max(reach - max(length - 1, 0), 0)
+    inside = weights[beyond : len(weights) - beyond].copy()
+    inside[0] += weights[:beyond].sum()
+    inside[-1] += weights[:beyond].sum()
+    return inside
 
 
 def keep_largest_component(label_map: np.ndarray, numbers: Sequence[int]) -> np.ndarray:

@@ -28,7 +28,11 @@ def smoothed(slabs, affine, geometry, smoothing_mm):
         deviation = smoothing_mm / spacing
         reach = int(3 * deviation + 0.5)
         offsets = np.arange(-reach, reach + 1)
-        weights = np.exp(-0.5 * (offsets / deviation) ** 2)
+        weights = np.exp(-0.5 * (offsets / deviation) ** 2) if reach else np.ones(1)
+        # What reaches farther than the axis is long meets its outermost plane, however many voxels that is.
+        offsets = offsets.clip(1 - count, count - 1)
+        weights = np.bincount(offsets - offsets[0], weights)
+        offsets = np.arange(offsets[0], offsets[-1] + 1)
         places = np.arange(count)  # beyond the volume its outermost planes go on
         values = sum(
             np.take(values, (places + offset).clip(0, count - 1), axis + 1) * np.float32(weight)
