@@ -16,6 +16,8 @@ PATTERNS = {
     "partition": (r"[\w.,-]+", "gpu"),
     "job name": (r"[\w.-]+", "segment"),
 }
+MOST_TASKS = 4_000_000
+"""The largest number that a task of an array may have (slurm.conf: MaxArraySize is 4,000,001 at most)."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ def write_array(
     """Write a script whose tasks run the command `words`, each with its --shard; returns its path.
 
     Called outside of Slurm the script runs the command with the words `outside`, if there are any. Raises InputError
-    if there are no shards, and where another file of the script's name is there.
+    if there are no shards, or more than Slurm can count, and where another file of the script's name is there.
     """
+    if shards > MOST_TASKS:
+        raise InputError(f"expected at most {MOST_TASKS:,} shards, as Slurm counts no more tasks, got {shards:,}")
     if shards < 1:
         raise InputError(f"expected at least 1 shard, got {shards}; name how many tasks there are to be, such as 20")
     text, path = _script(words, resources, shards, outside), Path(script)

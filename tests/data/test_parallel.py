@@ -82,3 +82,8 @@ def test_outcomes_come_as_they_finish(tmp_path: Path) -> None:
     assert next(outcomes) == (1, None, None)
     file.touch()
     assert list(outcomes) == [(0, None, None)]
+
+
+def test_fewer_than_no_workers_are_refused() -> None:
+    with pytest.raises(InputError, match="workers must be 0 or more, got -1"):
+        list(for_each(double, [1, 2], -1))

@@ -394,6 +394,13 @@ def test_a_cache_that_cant_be_written_is_named_and_what_a_kill_left_in_it_goes(
         run_folders(model)
 
 
+def test_a_run_that_is_named_twice_is_refused(folds: Path, tmp_path: Path) -> None:
+    """Also one of a folder of folds: it would count double among them."""
+    with pytest.raises(InputError, match="fold0 is named twice; name each run once"):
+        unpaired.pack([folds, folds / "fold0"], tmp_path / "m.unpaired")
+    assert not (tmp_path / "m.unpaired").exists()
+
+
 def test_it_is_unpacked_once(folds: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.unpaired"
     unpaired.pack(folds / "fold0", path)

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from inspect import signature
@@ -54,6 +55,8 @@ def names_of_shard(manifest: Path, out: Path, number: int) -> list[str]:
 
 
 def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(run.folder, second)
     asked_for = {"cpus": 8, "memory": "12G", "time": "1-12:00:00", "gpus": 1, "partition": "gpu", "at_once": 5}
     script = cluster_script(
         run.folder,
@@ -62,7 +65,7 @@ def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> N
         tmp_path / "x",
         shards=30,
         modality="ct",
-        also=[run.folder],
+        also=[second],
         overlap=0.0,
         **asked_for,
     )
@@ -80,7 +83,7 @@ def test_what_the_script_asks_for(run: Run, manifest: Path, tmp_path: Path) -> N
     words = shlex.split(lines[-1])
     assert words[:5] == ["exec", sys.executable, "-m", "unpaired.cli", "predict"]
     assert words[5:8] == [str(run.folder.resolve()), str(manifest.resolve()), str(Path("out").resolve())]
-    options = ["--modality", "ct", "--overlap", "0", "--also", str(run.folder.resolve())]
+    options = ["--modality", "ct", "--overlap", "0", "--also", str(second.resolve())]
     assert words[8:] == [*options, "--shard", "$SLURM_ARRAY_TASK_ID/30"]
     assert "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}" in lines
 
@@ -100,6 +103,10 @@ def test_wrong_places_and_numbers(run: Run, manifest: Path, tmp_path: Path, caps
         cluster_script(tmp_path, manifest, tmp_path)
     with pytest.raises(InputError, match="found nothing at"):
         cluster_script(run.folder, tmp_path / "gone", tmp_path)
+    with pytest.raises(InputError, match="is named twice; name each run once"):
+        cluster_script(run.folder, manifest, tmp_path, also=[run.folder / ".." / run.folder.name])
+    with pytest.raises(InputError, match=r"at most 4,000,000 shards, .* got 4,000,001"):
+        cluster_script(run.folder, manifest, tmp_path, shards=4_000_001)
     with pytest.raises(InputError, match="at least 1 shard, got 0"):
         cluster_script(run.folder, manifest, tmp_path, shards=0)
     arguments = ["cluster-script", str(run.folder), str(manifest), str(tmp_path / "out"), str(tmp_path / "script")]
@@ -177,7 +184,9 @@ def test_a_task_asks_for_what_the_script_was_asked_for(
     """Whatever an option is called on the way: the task's request is that of `predict` with the same wishes."""
     monkeypatch.chdir(tmp_path)
     Path("b.py").touch()
-    options = EVERY_OPTION | {"also": [run.folder], "trust": ["monai", "b.py"]}
+    second = tmp_path / "second"
+    shutil.copytree(run.folder, second)
+    options = EVERY_OPTION | {"also": [second], "trust": ["monai", "b.py"]}
     if nothing_of is not None:
         options[nothing_of] = {"largest_component": "none", "objects": []}[nothing_of]
     script = cluster_script(run.folder, manifest, "out", tmp_path / "x", shards=3, **options)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from unpaired.errors import InputError
 from unpaired.failures import attempt
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -26,8 +27,11 @@ def for_each(function: Callable[[Any], Any], work: Sequence[Any], workers: int =
     Up to one worker runs in this process, in order. More start fresh processes (spawn: threads don't survive a fork),
     so `function` and the items must be picklable and a script needs `if __name__ == "__main__"`. Whatever goes wrong is
     the item's failure (`failures.attempt`), but for `UnwritableError`: on a full disk the others would fail alike.
-    After Ctrl-C workers leave the item they are at, cleaning up behind them.
+    After Ctrl-C workers leave the item they are at, cleaning up behind them. Raises InputError for fewer
+    than 0 workers.
     """
+    if workers < 0:
+        raise InputError(f"workers must be 0 or more, got {workers}")
     if workers <= 1 or len(work) <= 1:
         for position, item in enumerate(work):
             result, failure = attempt(partial(function, item))

@@ -27,7 +27,7 @@ from unpaired.runs.budget import budget_of
 from unpaired.runs.facts import read_run_facts
 from unpaired.runs.fingerprint import fingerprint_document, read_fingerprint
 from unpaired.runs.folder import EVALUATION, FINGERPRINT, POSTPROCESSING, RECIPE, SPLIT, VERSIONS
-from unpaired.runs.model_file import CARD, FILES, MODEL, SCHEMA, SUFFIX, run_folders
+from unpaired.runs.model_file import CARD, FILES, MODEL, SCHEMA, SUFFIX, require_distinct_runs, run_folders
 from unpaired.runs.postprocessing import read_found, weights_hash
 from unpaired.runs.run import Run
 from unpaired.scores.tables import read_evaluation
@@ -67,7 +67,8 @@ def pack(
     model card is made of these, of `licence` and of `about`. With `demographics` it also tells the patients' age, sex,
     site and scanner as far as the manifest does, of groups alone (`export.patient_groups`). Case ids, patients, paths
     and command lines stay out: cases have numbers in it, and nothing is said of any one of them. Raises InputError for
-    an `out` that is there or has another suffix, runs without weights, and runs whose classes or modalities differ.
+    an `out` that is there or has another suffix, a run that is named twice, runs without weights, and runs whose
+    classes or modalities differ.
     """
     out = Path(out)
     if out.suffix != SUFFIX:
@@ -97,6 +98,7 @@ def _opened(runs: Run | str | Path | Sequence[Run | str | Path], trust: Trust) -
     opened = [run for item in listed for run in ([item] if isinstance(item, Run) else Run.open_all(item, trust))]
     if not opened:
         raise InputError("expected a run to pack, got none")
+    require_distinct_runs(run.folder for run in opened)
     for run in opened[1:]:
         if (run.dataset.classes, run.modalities) != (opened[0].dataset.classes, opened[0].modalities):
             raise InputError(

@@ -12,6 +12,7 @@ from unpaired.data.postprocess import Postprocessing
 from unpaired.errors import InputError
 from unpaired.inference.engine.plans import EngineName, Precision
 from unpaired.inference.shards import Shard
+from unpaired.runs.model_file import require_distinct_runs
 
 if TYPE_CHECKING:
     from unpaired.runs.run import Run
@@ -164,9 +165,11 @@ def request_of(
 ) -> Request:
     """A request for runs that may be open already; what they trust is trusted.
 
-    Raises InputError for a list of images without a path, or with one where nothing is, and for a shard that can't be.
+    Raises InputError for a run that is named twice, for a list of images without a path, or with one where nothing is,
+    and for a shard that can't be.
     """
     folders = tuple(Path(run) if isinstance(run, str | Path) else run.folder for run in runs)
+    require_distinct_runs(folders)
     trusted = (*trust, *(word for run in runs if not isinstance(run, str | Path) for word in run.trust))
     scans = images if isinstance(images, Dataset) else listed_images(images)
     part = Shard.parse(shard) if isinstance(shard, str) else shard

@@ -17,7 +17,7 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,16 @@ def as_written(path: str | Path) -> str:
     if is_shipped(path):
         return shipped_address(path)
     return str(HubAddress.parse(path)) if is_hub_address(path) else str(path)
+
+
+def require_distinct_runs(paths: Iterable[Path]) -> None:
+    """Raise InputError for a run that is named twice: it would count double, and agree with itself."""
+    seen: set[Path | str] = set()
+    for path in paths:
+        place = absolute(path)
+        if place in seen:
+            raise InputError(f"run {as_written(path)} is named twice; name each run once")
+        seen.add(place)
 
 
 def absolute(path: str | Path) -> str:
