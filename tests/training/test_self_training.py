@@ -98,6 +98,20 @@ def test_labels_of_other_scans_values_or_classes_are_not_taken(
         with pytest.raises(Stopped):
             self_train(RECIPE, given, tmp_path, teacher=straight, **whole)
     first, second = given.of("lge", "train")
+    of_first = np.asarray(read_label_map(tmp_path / "labels1" / f"{first.id}.nii.gz").array)
+    for place, damage in ((f"{first.id}.nii.gz", second), ("written.json", None)):
+        file = tmp_path / "labels1" / place
+        before = file.read_bytes()
+        file.write_bytes(b"" if damage is None else (tmp_path / "labels1" / f"{damage.id}.nii.gz").read_bytes())
+        with pytest.raises(InputError, match=rf"labels1.{place}.* and (it is|its scans are) labeled anew"):
+            self_train(RECIPE, given, tmp_path, teacher=straight, **whole)
+        if damage is None:
+            file.write_bytes(before)
+        else:
+            file.unlink()
+            with pytest.raises(Stopped):
+                self_train(RECIPE, given, tmp_path, teacher=straight, **whole)
+            assert np.array_equal(read_label_map(file).array, of_first)
     rescanned = replace(given, cases=tuple(replace(c, image=second.image) if c == first else c for c in given.cases))
     labeled = given.of("lge", labeled=True)[0]
     values = dict(given.label_map_of(labeled))

@@ -10,19 +10,26 @@ So what is uncertain between two neighbors still says what it is not (`Batch.lab
 nothing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, islice
 from pathlib import Path
 
 import numpy as np
 
+from unpaired.data.content import content_hash
 from unpaired.data.dataset import CaseEntry, Dataset
 from unpaired.data.images import LARGEST_VALUE, read_image, read_label_map, write_image
+from unpaired.documents import read
+from unpaired.errors import InputError
+from unpaired.files import write_json
 from unpaired.inference.ensemble import Ensemble
 
 PSEUDO = "pseudo"
 """What label maps of pseudo-labels are called in a manifest, with the modality behind it."""
+WRITTEN = "written.json"
+"""The file beside pseudo-labels that has the SHA-256 of each as it was written, by its case."""
+AGAIN = "delete this folder and its scans are labeled anew"
 MOST_CLASSES = 21
 """Up to which pairs of classes get labels: 21 classes, 210 pairs and the unknown fit in a byte."""
 
@@ -48,8 +55,10 @@ def write_pseudo_labels(
     """Label maps of cases by what an ensemble says, as `folder`/<case id>.nii.gz, and the dataset with them as labels.
 
     A file that is there stays as it is. Their values are those of the modality's own label files where it has some.
-    Raises InputError for a scan that can't be read or a modality that the runs don't know.
+    Raises InputError for a scan that can't be read, a modality that the runs don't know, and a label map that is
+    another one than was written there.
     """
+    noted = read(folder / WRITTEN, dict[str, str], AGAIN) if (folder / WRITTEN).is_file() else {}
     tables = {name: value_table(dataset, name) for name in sorted({case.modality for case in cases})}
     shares: dict[str, list[tuple[float, float]]] = {name: [] for name in tables}
     labels: dict[str, Path] = {}
@@ -60,19 +69,26 @@ def write_pseudo_labels(
             image = read_image(case.image)
             probabilities = ensemble.segment_case(image, case.modality, keep_members=False).probabilities()
             write_image(file, values[partial_labels(probabilities, len(dataset.classes), confidence)], image.affine)
+            noted[case.id] = content_hash(file)
+            write_json(folder / WRITTEN, noted)
             say(f"labeled {case.id}")
+        elif noted.get(case.id, "") not in ("", content_hash(file)):  # early versions noted none
+            raise InputError(f"{file} is not what was written there ({WRITTEN}); delete it and it is labeled anew")
         shares[case.modality].append(_shares(np.asarray(read_label_map(file).array), values, len(dataset.classes)))
     named = {f"{PSEUDO}_{name}": table for name, table in tables.items()}
-    changed = tuple(
+    return PseudoLabeled(
+        replace(dataset, cases=_with_labels(dataset, labels), label_maps={**dataset.label_maps, **named}),
+        {name: float(np.mean([sure for sure, _ in of])) for name, of in shares.items()},
+        {name: float(np.mean([either for _, either in of])) for name, of in shares.items()},
+    )
+
+
+def _with_labels(dataset: Dataset, labels: Mapping[str, Path]) -> tuple[CaseEntry, ...]:
+    return tuple(
         replace(case, label=labels[case.id], label_map=f"{PSEUDO}_{case.modality}", annotated=None)
         if case.id in labels
         else case
         for case in dataset.cases
-    )
-    return PseudoLabeled(
-        replace(dataset, cases=changed, label_maps={**dataset.label_maps, **named}),
-        {name: float(np.mean([sure for sure, _ in of])) for name, of in shares.items()},
-        {name: float(np.mean([either for _, either in of])) for name, of in shares.items()},
     )
 
 
