@@ -10,6 +10,7 @@ import pytest
 
 from unpaired.data.dataset import CaseEntry, Dataset, Modality, encode_values
 from unpaired.data.images import LARGEST_VALUE, read_label_map, write_image
+from unpaired.errors import InputError
 from unpaired.inference.ensemble import Ensemble
 from unpaired.inference.pseudo_labels import partial_labels, value_table, write_pseudo_labels
 from unpaired.inference.segmentation import Segmentation
@@ -120,5 +121,8 @@ def test_a_case_gets_a_label_file_that_the_dataset_understands(tmp_path: Path) -
     assert told.dataset.case("b") == given.case("b")
     assert told.dataset.source_values("lge") == [0, 500, 200, 600]
     write_image(case.label, np.full((3, 2, 2), 500, np.int32), np.eye(4))
+    with pytest.raises(InputError, match=r"a\.nii\.gz is not what was written there"):
+        write_pseudo_labels(Told(p), given, given.of(labeled=False), tmp_path / "labels")
+    (tmp_path / "labels" / "written.json").unlink()  # as early versions left them
     again = write_pseudo_labels(Told(p), given, given.of(labeled=False), tmp_path / "labels")
     assert again.sure == {"lge": 1.0}  # what is there stays
