@@ -16,7 +16,7 @@ from unpaired.shapes import Images, Logits, Scalar
 class Objective(NamedTuple):
     """`loss` is what is minimized; `terms` are its parts, without their weights, by the name the paper gives them.
 
-    A term keeps its gradient, so that one can ask what it does (`studies.diagnosis`); one that is no part of the loss,
+    A term keeps its gradient, so that one can ask what it does (`analyses.diagnosis`); one that is no part of the loss,
     but only looked at, has none.
     """
 
@@ -42,7 +42,7 @@ class Method(nn.Module, ABC):
     caution: str = ""
     """What training says of it before it begins: a harm that was measured, and what to do instead."""
     sums: tuple[str, ...] = ()
-    """Terms without a modality in their names that compare none: sums over modalities (`studies.diagnosis`)."""
+    """Terms without a modality in their names that compare none: sums over modalities (`analyses.diagnosis`)."""
 
     @property
     def further_networks(self) -> tuple[Network, ...]:
