@@ -121,7 +121,7 @@ def redrawn(network: Network) -> Network:
     copied = duplicate(network)
     drawn: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
     for parameter in copied.parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and not parameter.is_meta:  # which has no entries
             entries = parameter.flatten()
             shuffled = entries[torch.randperm(len(entries)).to(entries.device)].reshape(parameter.shape)
             of_shape = drawn.setdefault(parameter.shape, [])
