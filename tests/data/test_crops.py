@@ -1,9 +1,11 @@
 """Where a crop lies and how large it is, in voxels counted by hand; what a recipe says of values before a manifest."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from unpaired.data.dataset import Dataset, Modality
+from unpaired.data.dataset import Dataset, Modality, Normalization
 from unpaired.data.images import Image
 from unpaired.data.preprocess import Preprocessing, apply, body_box, kept_part, with_windows
 
@@ -30,7 +32,7 @@ def row(voxels: int, mm: float, label: bool = False) -> Image:
     ],
 )
 def test_a_crop_lies_in_the_middle_and_is_rounded(
-    voxels: int, mm: float, fields: dict, crop: tuple[int, int], count: int
+    voxels: int, mm: float, fields: dict[str, Any], crop: tuple[int, int], count: int
 ) -> None:
     image = row(voxels, mm)
     _, geometry = apply(image, Preprocessing(**{"plane": "axial", "roi": "center", **fields}), RAW)
@@ -72,8 +74,8 @@ def test_a_voxel_of_metal_hides_no_body() -> None:
 
 
 @pytest.mark.parametrize("of_modality", ["none", "zscore"])
-def test_a_recipes_normalization_comes_before_the_modalitys(of_modality: str) -> None:
-    modality = Modality(of_modality)  # type: ignore[arg-type]
+def test_a_recipes_normalization_comes_before_the_modalitys(of_modality: Normalization) -> None:
+    modality = Modality(of_modality)
     volume, _ = apply(row(5, 1.0), Preprocessing(plane="axial", normalization="minmax"), modality)
     assert volume.ravel().tolist() == [0, 0.25, 0.5, 0.75, 1]
 

@@ -14,7 +14,7 @@ from unpaired.data.splits import folds_by_patient, split, split_by_patient
 def scans(owned: dict[str, str], side: str | None = None) -> Dataset:
     """{patient: letters of the modalities}, every scan labeled."""
     cases = tuple(
-        CaseEntry(f"{patient}_{name}", patient, name, Path("x"), Path("y"), split=side)  # type: ignore[arg-type]
+        CaseEntry(f"{patient}_{name}", patient, name, Path("x"), Path("y"), split=side)
         for patient, names in owned.items()
         for name in names
     )

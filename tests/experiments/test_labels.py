@@ -15,7 +15,7 @@ def hearts() -> Dataset:
     """Eight patients who train, two who validate and two who test; of each a CT and an LGE, labeled."""
     sides = ["train"] * 8 + ["validation"] * 2 + ["test"] * 2
     cases = tuple(
-        CaseEntry(f"p{number}_{name}", f"p{number}", name, Path("i"), Path("l"), split=side)  # type: ignore[arg-type]
+        CaseEntry(f"p{number}_{name}", f"p{number}", name, Path("i"), Path("l"), split=side)
         for number, side in enumerate(sides)
         for name in ("ct", "lge")
     )
